@@ -1,0 +1,158 @@
+//! What the front door needs from whoever stands behind it. `hither-node` implements it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hither_engine::work::Piece;
+use hither_types::id::{Attempt, ModelName, NodeId, RequestId, RuleId};
+use hither_types::member::Member;
+use hither_types::place::Jurisdiction;
+use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::{Cost, Envelope};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
+use hither_types::view::{Explanation, View};
+use tokio::sync::{mpsc, watch};
+
+/// A boxed future, so that the trait can be an object.
+pub type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A request on its way in.
+pub struct Submission {
+    /// Its label and the rest.
+    pub envelope: Envelope,
+    /// How long the client will wait.
+    pub patience: Micros,
+    /// The work, encoded by `hither-engine`.
+    pub payload: Bytes,
+}
+
+/// The other end of a request. Dropping it cancels the request everywhere.
+pub struct Reception {
+    /// The id of the request.
+    pub request: RequestId,
+    /// What comes back.
+    pub answers: mpsc::Receiver<Answer>,
+}
+
+/// What comes back for a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A place serves it; comes before the first piece of each attempt.
+    Routed(Route),
+    /// A part of the answer.
+    Piece(Piece),
+    /// The end.
+    Done(Summary),
+    /// A "no". Nothing comes after it.
+    Refused(Refusal),
+    /// Every place failed, or the input is wrong. Nothing comes after it.
+    Failed(Failure),
+}
+
+/// Where a request is served.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Which try.
+    pub attempt: Attempt,
+    /// Who serves it.
+    pub served_by: Member,
+    /// The rule that allows it.
+    pub rule: RuleId,
+}
+
+/// What is known at the end.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// What the last attempt took.
+    pub cost: Cost,
+    /// How many attempts there were.
+    pub attempts: u8,
+    /// How often the stream went on elsewhere after tokens had been delivered.
+    pub migrations: u8,
+    /// Payload bytes that left this node for the request.
+    pub egress: ByteCount,
+}
+
+/// What an operator asks of the node. Only over the Unix socket.
+#[derive(Debug)]
+pub enum Command {
+    /// Take a model file into the store and publish it.
+    AddModel {
+        /// The file.
+        path: PathBuf,
+        /// What people call it.
+        name: ModelName,
+        /// The SPDX licence expression; empty if unknown.
+        licence: String,
+    },
+    /// Fetch a model of the catalog.
+    PullModel(ModelName),
+    /// Make an invite for one new member.
+    Invite {
+        /// Its site.
+        site: hither_types::id::SiteName,
+        /// Where it stands.
+        jurisdiction: Jurisdiction,
+        /// How long the invite holds.
+        lifetime: Micros,
+    },
+    /// Join a mesh.
+    Join {
+        /// The ticket, as printed by an invite.
+        ticket: String,
+    },
+    /// Change the power cap.
+    SetCap(Milliwatts),
+    /// Cut the node off from all peers, or heal it: a drill, allowed only where the configuration says so.
+    Isolate(bool),
+    /// Read the policy file again.
+    ReloadPolicy,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone)]
+pub enum CommandDone {
+    /// The model is in the store and the catalog.
+    ModelAdded(hither_types::model::Manifest),
+    /// The fetch has begun or was not needed; progress is in the view.
+    PullBegun,
+    /// The ticket.
+    Invited {
+        /// The text to give to the new member.
+        ticket: String,
+    },
+    /// This node is a member now.
+    Joined(Member),
+    /// Done.
+    Done,
+}
+
+/// Why a command was not carried out: one sentence each, with what to type next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError {
+    /// A stable code such as `E0207`.
+    pub code: &'static str,
+    /// What happened and why.
+    pub message: String,
+    /// What to type next; empty if there is nothing.
+    pub help: String,
+}
+
+/// What the front door needs.
+pub trait Door: Send + Sync + 'static {
+    /// Hands a request in. Answers at once; `Overloaded` when the inbox is full.
+    fn submit(&self, submission: Submission) -> Result<Reception, Refusal>;
+    /// The picture of the node; changes several times a second.
+    fn view(&self) -> watch::Receiver<Arc<View>>;
+    /// Why a request went where it went, if it is still remembered.
+    fn explain(&self, request: RequestId) -> Reply<Option<Explanation>>;
+    /// What an operator asks.
+    fn command(&self, command: Command) -> Reply<Result<CommandDone, CommandError>>;
+    /// The class of a request without a label, and the least that a label may say.
+    fn unlabelled(&self) -> hither_types::label::DataClass;
+    /// The node itself.
+    fn me(&self) -> NodeId;
+}

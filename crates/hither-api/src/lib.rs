@@ -1,0 +1,6 @@
+//! The front door: Open Inference Protocol and OpenAI over HTTP, the operator's interface, metrics and the dashboard.
+//!
+//! The only crate that knows HTTP and JSON. It turns requests into words at the door; the driver stands behind
+//! [`door::Door`].
+
+pub mod door;

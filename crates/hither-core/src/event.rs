@@ -1,0 +1,259 @@
+//! The only way in and out of the mind.
+
+use std::sync::Arc;
+
+use hither_types::fact::Fact;
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
+use hither_types::law::Policy;
+use hither_types::member::Member;
+use hither_types::message::Presence;
+use hither_types::model::Manifest;
+use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::{Cost, Envelope};
+use hither_types::time::Timestamp;
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
+
+/// What the mind is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This node.
+    pub me: Member,
+    /// The law in force.
+    pub policy: Arc<Policy>,
+    /// The seed of every choice by chance.
+    pub seed: u64,
+    /// Grows with each start of the node.
+    pub incarnation: u64,
+    /// The node's share of the site's cap.
+    pub cap: Milliwatts,
+    /// Power of the machine without inference.
+    pub idle: Milliwatts,
+    /// Whether models that are asked for here are fetched.
+    pub pull: PullPolicy,
+}
+
+/// Whether a model that was asked for here is fetched without being told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When a request for it was answered elsewhere, and the law allows the copy.
+    OnDemand,
+    /// Only by command.
+    Manual,
+}
+
+/// A model whose engine is ready here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalModel {
+    /// The model.
+    pub digest: Digest,
+    /// How many requests its engine runs at once.
+    pub slots: u16,
+    /// Power that one busy slot adds.
+    pub slot_power: Milliwatts,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A client asked. The driver made the id and keeps the payload.
+    Submitted {
+        /// The request.
+        request: RequestId,
+        /// What travels with it.
+        envelope: Envelope,
+        /// When it must have ended.
+        deadline: Timestamp,
+    },
+    /// The client of a request that entered here left.
+    ClientGone(RequestId),
+    /// A peer asks this node to serve a request of its own.
+    Asked {
+        /// The request and its origin.
+        task: Task,
+        /// What travels with it.
+        envelope: Envelope,
+        /// Time left.
+        remaining: Micros,
+    },
+    /// The peer that asked does not want the answer any more, or its stream broke.
+    AskerGone(Task),
+    /// A fact is on disk.
+    Recorded(Ticket),
+    /// A fact could not be written.
+    RecordFailed(Ticket),
+    /// The place that serves a task showed life. `progress` grows only when its engine advances.
+    Beat {
+        /// The task.
+        task: Task,
+        /// Steps of the engine so far.
+        progress: u64,
+    },
+    /// The place that serves a task, here or elsewhere, finished it.
+    Done {
+        /// The task.
+        task: Task,
+        /// What it took.
+        cost: Cost,
+    },
+    /// The place that serves a task, here or elsewhere, gave up on it.
+    Failed {
+        /// The task.
+        task: Task,
+        /// Why.
+        failure: Failure,
+    },
+    /// A peer told of itself.
+    Presence {
+        /// Who.
+        from: NodeId,
+        /// What.
+        presence: Presence,
+    },
+    /// The round trip to a peer was measured.
+    RoundTrip {
+        /// Who.
+        peer: NodeId,
+        /// How long.
+        rtt: Micros,
+    },
+    /// Somebody belongs, or its certificate was renewed.
+    MemberAdded(Member),
+    /// Somebody does not belong any more.
+    MemberRemoved(NodeId),
+    /// A model is in the catalog; its signature was checked.
+    Catalogued(Manifest),
+    /// A model's file is on this disk, verified.
+    ModelStored(Digest),
+    /// A model's file is not on this disk any more.
+    ModelRemoved(Digest),
+    /// The fetch of a model advanced.
+    FetchProgress {
+        /// The model.
+        digest: Digest,
+        /// Bytes so far.
+        bytes: ByteCount,
+    },
+    /// The fetch of a model failed.
+    FetchFailed(Digest),
+    /// An operator wants a model here.
+    PullWanted(Digest),
+    /// A model's engine is ready here.
+    ModelReady(LocalModel),
+    /// A model's engine is gone: its worker died or was stopped. Tasks on it failed one by one before.
+    ModelLost(Digest),
+    /// A model could not be loaded.
+    LoadFailed(Digest),
+    /// The power cap changed.
+    CapChanged(Milliwatts),
+    /// The law changed.
+    PolicyChanged(Arc<Policy>),
+    /// The node is stopping: refuse what is new, finish what runs.
+    Draining,
+    /// The deadline that the mind asked for has come.
+    Tick,
+}
+
+/// What shall be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Write a fact. With a ticket, answer [`Event::Recorded`] once it is on disk, or [`Event::RecordFailed`].
+    Record {
+        /// Who waits, if anybody does.
+        ticket: Option<Ticket>,
+        /// What happened.
+        fact: Fact,
+    },
+    /// Start a task on the engine of this node, going on after the tokens that the client already has.
+    Run {
+        /// The task.
+        task: Task,
+        /// The model.
+        digest: Digest,
+    },
+    /// Stop a task on the engine of this node.
+    StopRun(Task),
+    /// Send a request that entered here to a peer. Its egress is on the record.
+    Forward {
+        /// The task; its origin is this node.
+        task: Task,
+        /// Where to.
+        peer: NodeId,
+        /// What travels with it.
+        envelope: Envelope,
+        /// Time left.
+        remaining: Micros,
+    },
+    /// Give up on a task that was forwarded: stop reading, discard frames that still come.
+    Abandon {
+        /// The task.
+        task: Task,
+        /// Where it was.
+        peer: NodeId,
+    },
+    /// Tell a client of this node that its request is served, and where. Before the first piece of each attempt.
+    Route {
+        /// The request.
+        request: RequestId,
+        /// Which try.
+        attempt: Attempt,
+        /// Who serves it.
+        served_by: NodeId,
+        /// The rule that allows it.
+        rule: hither_types::id::RuleId,
+    },
+    /// End a client's request well.
+    Finish {
+        /// The request.
+        request: RequestId,
+        /// What the last attempt took.
+        cost: Cost,
+    },
+    /// End a client's request with a "no".
+    Refuse {
+        /// The request.
+        request: RequestId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// End a client's request because every place failed, or the input is wrong.
+    Fail {
+        /// The request.
+        request: RequestId,
+        /// The last failure.
+        failure: Failure,
+    },
+    /// Tell the peer that asked for a task that it runs or waits here: beats begin.
+    Accept(Task),
+    /// Tell the peer that asked for a task how it ended.
+    FinishAsk {
+        /// The task.
+        task: Task,
+        /// What it took.
+        cost: Cost,
+    },
+    /// Tell the peer that asked for a task "no".
+    DeclineAsk {
+        /// The task.
+        task: Task,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Tell the peer that asked for a task that it failed here.
+    FailAsk {
+        /// The task.
+        task: Task,
+        /// Why.
+        failure: Failure,
+    },
+    /// Tell all members of this node.
+    Announce(Presence),
+    /// Fetch a model from any of these peers; the law allows the copy.
+    Fetch {
+        /// The model.
+        manifest: Manifest,
+        /// Who has it, nearest first.
+        providers: Vec<NodeId>,
+    },
+    /// Open a stored model in a worker.
+    Load(Digest),
+}

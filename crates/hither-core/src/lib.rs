@@ -1,0 +1,5 @@
+//! The mind: events in, actions out. No clock, no socket, no thread, no chance that was not given as a seed.
+
+pub mod event;
+
+pub use event::{Action, Config, Event, LocalModel, PullPolicy};

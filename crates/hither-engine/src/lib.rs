@@ -1,0 +1,7 @@
+//! What every engine is: work in, pieces out, in steps. And how a worker process speaks with its node.
+//!
+//! A crash of an engine is an event, never the end of the node: engines run in worker processes.
+
+pub mod engine;
+pub mod protocol;
+pub mod work;

@@ -1,0 +1,161 @@
+//! What the ledger is told. Facts carry labels, sizes and digests, never content.
+
+use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use crate::label::DataClass;
+use crate::place::{Assurance, Jurisdiction};
+use crate::unit::{ByteCount, Millijoules};
+
+/// The label of a request as it was decided on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The request.
+    pub request: RequestId,
+    /// Which try; 0 when the fact is about the request as a whole.
+    pub attempt: Attempt,
+    /// The app.
+    pub app: AppName,
+    /// The model.
+    pub model: ModelName,
+    /// The class of its data.
+    pub class: DataClass,
+    /// Marks on its data.
+    pub tags: Vec<Tag>,
+    /// The jurisdictions of the people concerned.
+    pub subjects: Vec<Jurisdiction>,
+    /// What it is for.
+    pub purpose: Option<Purpose>,
+    /// The policy in force.
+    pub policy: Digest,
+}
+
+/// The other end of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counterpart {
+    /// The node.
+    pub node: NodeId,
+    /// Its site.
+    pub site: SiteName,
+    /// Where it stands.
+    pub jurisdiction: Jurisdiction,
+    /// How well that is supported.
+    pub assurance: Assurance,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Answered.
+    Answered,
+    /// Refused, or failed everywhere.
+    Refused,
+    /// The client left.
+    Cancelled,
+}
+
+/// One thing that happened and stays on the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The node started (`config.start`).
+    Started {
+        /// The policy in force.
+        policy: Digest,
+        /// The version of the program.
+        version: String,
+    },
+    /// The law changed (`policy.change`).
+    PolicyChanged {
+        /// The new policy.
+        policy: Digest,
+    },
+    /// A member joined (`member.join`).
+    Joined(Counterpart),
+    /// A model was admitted to the store (`model.admit`).
+    ModelAdmitted {
+        /// Its name.
+        model: ModelName,
+        /// Its digest.
+        digest: Digest,
+        /// Its size.
+        size: ByteCount,
+        /// Who it came from; `None` if from this machine.
+        from: Option<NodeId>,
+    },
+    /// A request was refused by law (`deny`).
+    Denied {
+        /// The request.
+        subject: Subject,
+        /// The forbid that matched, if one did.
+        rule: Option<RuleId>,
+        /// The places considered.
+        considered: u8,
+    },
+    /// Payload is about to leave (`egress.intent`). Durable before the first byte.
+    EgressIntent {
+        /// The request.
+        subject: Subject,
+        /// Where to.
+        to: Counterpart,
+        /// The permit.
+        rule: RuleId,
+        /// Bytes of payload.
+        bytes: ByteCount,
+    },
+    /// What became of it (`egress.settled`).
+    EgressSettled {
+        /// The request.
+        subject: Subject,
+        /// Where it went.
+        to: Counterpart,
+        /// Bytes of payload that were given to the transport: zero or all.
+        bytes: ByteCount,
+        /// Bytes of the answer that came back.
+        answer: ByteCount,
+        /// How this attempt ended.
+        outcome: Outcome,
+    },
+    /// Payload from a peer was accepted (`ingress.accept`). Durable before the first byte of the answer leaves, and
+    /// the permission for that answer: the same permit, read backwards.
+    IngressAccepted {
+        /// The request.
+        subject: Subject,
+        /// Where it came from.
+        from: Counterpart,
+        /// The permit.
+        rule: RuleId,
+        /// Bytes of payload.
+        bytes: ByteCount,
+    },
+    /// The answer to a peer ended (`egress.answer`).
+    AnswerSent {
+        /// The request.
+        subject: Subject,
+        /// Where it went.
+        to: Counterpart,
+        /// Bytes of the answer that were given to the transport.
+        bytes: ByteCount,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Payload from a peer was refused (`ingress.refuse`).
+    IngressRefused {
+        /// The request.
+        subject: Subject,
+        /// Where it came from.
+        from: Counterpart,
+        /// The forbid that matched, if the law refused it.
+        rule: Option<RuleId>,
+    },
+    /// A request that entered here ended (`request.end`).
+    Ended {
+        /// The request.
+        subject: Subject,
+        /// Who served it; `None` if nobody.
+        served_by: Option<NodeId>,
+        /// How it ended.
+        outcome: Outcome,
+        /// How many attempts it took.
+        attempts: u8,
+        /// Energy at this node.
+        energy: Millijoules,
+    },
+}

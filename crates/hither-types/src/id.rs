@@ -1,0 +1,205 @@
+//! Names that no two things share. Parsed at the edge, trusted behind it.
+
+use std::fmt;
+
+/// Why a piece of text is not the id or name that it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseIdError {
+    /// What was expected, for instance "64 hexadecimal digits".
+    pub expected: &'static str,
+    /// The text, cut to 80 characters.
+    pub found: String,
+}
+
+impl ParseIdError {
+    /// Makes the error, cutting the text so that a message stays short.
+    pub fn new(expected: &'static str, found: &str) -> Self {
+        Self { expected, found: found.chars().take(80).collect() }
+    }
+}
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, found {:?}", self.expected, self.found)
+    }
+}
+
+impl std::error::Error for ParseIdError {}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+fn unhex<const N: usize>(text: &str, expected: &'static str) -> Result<[u8; N], ParseIdError> {
+    let bytes = text.as_bytes();
+    if bytes.len() != N * 2 || !text.is_ascii() {
+        return Err(ParseIdError::new(expected, text));
+    }
+    let mut out = [0; N];
+    for (slot, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| ParseIdError::new(expected, text))?;
+        *slot = u8::from_str_radix(pair, 16).map_err(|_| ParseIdError::new(expected, text))?;
+    }
+    Ok(out)
+}
+
+macro_rules! bytes_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 32]);
+
+        impl $name {
+            /// Reads 64 hexadecimal digits.
+            pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+                unhex(text, "64 hexadecimal digits").map(Self)
+            }
+
+            /// The first ten hexadecimal digits: enough for people, not for machines.
+            pub fn short(&self) -> String {
+                self.to_string()[..10].to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.short())
+            }
+        }
+    };
+}
+
+bytes_id!(
+    /// A node: its Ed25519 public key.
+    NodeId
+);
+bytes_id!(
+    /// A mesh: the BLAKE3 hash of its genesis.
+    MeshId
+);
+bytes_id!(
+    /// The BLAKE3 hash of a file, a policy or a list.
+    Digest
+);
+
+/// A request, given by the node that it entered: a UUIDv7 (RFC 9562).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u128);
+
+impl RequestId {
+    /// Reads a UUID, with or without hyphens.
+    pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+        let plain: String = text.chars().filter(|c| *c != '-').collect();
+        unhex::<16>(&plain, "a request id (UUID)").map(|bytes| Self(u128::from_be_bytes(bytes)))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let h = format!("{:032x}", self.0);
+        write!(f, "{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestId({self})")
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $expected:literal, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Reads the name, refusing what could be mistaken for something else.
+            pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+                let allowed: fn(char) -> bool = $allowed;
+                if text.is_empty() || text.len() > $max || !text.chars().all(allowed) {
+                    return Err(ParseIdError::new($expected, text));
+                }
+                Ok(Self(text.to_owned()))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// What people call a model: `fraud`, `smollm2-135m`, `org/name`.
+    ModelName, 120, "a model name of at most 120 letters, digits and ._-/:",
+    |c| c.is_ascii_alphanumeric() || "._-/:".contains(c)
+);
+name!(
+    /// A site: machines under one roof and one power budget.
+    SiteName, 63, "a site name of at most 63 letters, digits and .-_",
+    |c| c.is_ascii_alphanumeric() || ".-_".contains(c)
+);
+name!(
+    /// An application, or its tenant.
+    AppName, 63, "an app name of at most 63 letters, digits and .-_",
+    |c| c.is_ascii_alphanumeric() || ".-_".contains(c)
+);
+name!(
+    /// The legal entity that runs a node.
+    Operator, 63, "an operator name of at most 63 letters, digits and .-_",
+    |c| c.is_ascii_alphanumeric() || ".-_".contains(c)
+);
+name!(
+    /// A rule of the law, as `explain` and the ledger quote it.
+    RuleId, 63, "a rule id of at most 63 letters, digits and .-_",
+    |c| c.is_ascii_alphanumeric() || ".-_".contains(c)
+);
+name!(
+    /// What a request is for: `triage`, `fraud-check`.
+    Purpose, 63, "a purpose of at most 63 letters, digits and .-_",
+    |c| c.is_ascii_alphanumeric() || ".-_".contains(c)
+);
+name!(
+    /// A mark on data: `phi`, `pci`, `biometric`.
+    Tag, 31, "a tag of at most 31 letters, digits and .-_",
+    |c| c.is_ascii_alphanumeric() || ".-_".contains(c)
+);
+
+/// The number of a try at one request, from 1. Frames of an older attempt are discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u8);
+
+/// One try at one request: the key of everything that runs, here or at a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Task {
+    /// The node that the request entered.
+    pub origin: NodeId,
+    /// The request.
+    pub request: RequestId,
+    /// Which try.
+    pub attempt: Attempt,
+}
+
+/// A pending write to the ledger that somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);

@@ -1,0 +1,202 @@
+//! The law as data: rules, questions and verdicts. `hither-law` reads it, `hither-core` applies it.
+
+use std::fmt;
+
+use crate::id::{AppName, Digest, ModelName, Operator, ParseIdError, Purpose, RuleId, Tag};
+use crate::label::{DataClass, Label};
+use crate::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
+
+/// What is done with data or models at a place. Separate because the law treats them so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LawAction {
+    /// Process a request there, in the clear.
+    Infer,
+    /// Pass ciphertext through.
+    Relay,
+    /// Let a request rest on disk there.
+    Enqueue,
+    /// Keep prefix caches there.
+    Cache,
+    /// Copy a model's weights there.
+    Replicate,
+    /// Show metadata there.
+    Observe,
+    /// Take audit data there.
+    Export,
+}
+
+impl LawAction {
+    /// All actions, in the order of the design.
+    pub const ALL: [Self; 7] =
+        [Self::Infer, Self::Relay, Self::Enqueue, Self::Cache, Self::Replicate, Self::Observe, Self::Export];
+
+    /// The word that policies use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Infer => "infer",
+            Self::Relay => "relay",
+            Self::Enqueue => "enqueue",
+            Self::Cache => "cache",
+            Self::Replicate => "replicate",
+            Self::Observe => "observe",
+            Self::Export => "export",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+        Self::ALL
+            .into_iter()
+            .find(|action| action.as_str() == text)
+            .ok_or_else(|| ParseIdError::new("infer, relay, enqueue, cache, replicate, observe or export", text))
+    }
+}
+
+/// One rule. An absent constraint (`None` or an empty list) always holds.
+///
+/// In a permit a stated constraint holds only if the fact is known and inside it; in a forbid it also holds if the
+/// fact is unknown. `origin` of a permit needs the request's origin and every subject inside; of a forbid, any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its id, unique in the policy.
+    pub id: RuleId,
+    /// The actions that it speaks of; never empty.
+    pub actions: Vec<LawAction>,
+    /// Data classes.
+    pub classes: Vec<DataClass>,
+    /// Holds if the label carries any of these.
+    pub tags: Vec<Tag>,
+    /// Applications.
+    pub apps: Vec<AppName>,
+    /// Models by name.
+    pub models: Vec<ModelName>,
+    /// Purposes.
+    pub purposes: Vec<Purpose>,
+    /// Where the request came from, and whom it concerns.
+    pub origin: Option<Region>,
+    /// Where it came from, negated.
+    pub origin_not: Option<Region>,
+    /// Where it would go.
+    pub target: Option<Region>,
+    /// Where it would go, negated.
+    pub target_not: Option<Region>,
+    /// Holds if none of these can compel the target's operator.
+    pub not_control: Vec<Jurisdiction>,
+    /// The least assurance of the target.
+    pub assurance: Option<Assurance>,
+    /// Whether origin and target must have one operator.
+    pub same_operator: Option<bool>,
+}
+
+/// A case that the author of a policy wants answered in a certain way; a policy that fails its own is not loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyTest {
+    /// What is asked.
+    pub action: LawAction,
+    /// The app, if the case names one.
+    pub app: Option<AppName>,
+    /// The model, if the case names one.
+    pub model: Option<ModelName>,
+    /// The class.
+    pub class: DataClass,
+    /// The purpose, if the case names one.
+    pub purpose: Option<Purpose>,
+    /// Where the request enters.
+    pub origin: Jurisdiction,
+    /// Whom it concerns; the origin if empty.
+    pub subjects: Vec<Jurisdiction>,
+    /// Where it would go.
+    pub target: Jurisdiction,
+    /// Whether it must be permitted.
+    pub permitted: bool,
+}
+
+/// A whole policy, parsed and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The author's version.
+    pub version: u32,
+    /// BLAKE3 of the text.
+    pub digest: Digest,
+    /// The class of a request without a label.
+    pub unlabelled: DataClass,
+    /// Rules that allow.
+    pub permits: Vec<Rule>,
+    /// Rules that forbid; they beat every permit.
+    pub forbids: Vec<Rule>,
+    /// The author's own tests.
+    pub tests: Vec<PolicyTest>,
+}
+
+/// One question to the law.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// What would be done.
+    pub action: LawAction,
+    /// The app that asks.
+    pub app: &'a AppName,
+    /// The model.
+    pub model: &'a ModelName,
+    /// The label of the request.
+    pub label: &'a Label,
+    /// Where the request entered.
+    pub origin: Jurisdiction,
+    /// Who runs the node that it entered.
+    pub origin_operator: &'a Operator,
+    /// The place in question.
+    pub target: &'a PlaceFacts,
+    /// What the place is to the origin.
+    pub kind: PlaceKind,
+}
+
+/// A field of a rule that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedField {
+    /// The name of the field in the policy language.
+    pub field: &'static str,
+    /// What the rule wants, as written.
+    pub wanted: String,
+    /// What it met.
+    pub found: String,
+}
+
+impl fmt::Display for FailedField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} is not in {}", self.field, self.found, self.wanted)
+    }
+}
+
+/// The permit that came closest to allowing something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NearMiss {
+    /// The permit.
+    pub rule: RuleId,
+    /// What failed in it; never empty.
+    pub failed: Vec<FailedField>,
+}
+
+/// Why the law says no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// A forbid matched.
+    Forbidden {
+        /// The rule.
+        rule: RuleId,
+        /// The permit that would have allowed it, or came closest.
+        nearest: Option<NearMiss>,
+    },
+    /// No permit matched.
+    NotPermitted {
+        /// The permit that came closest.
+        nearest: Option<NearMiss>,
+    },
+}
+
+/// The answer of the law.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Allowed, by this rule.
+    Permitted(RuleId),
+    /// Not allowed.
+    Denied(Denial),
+}

@@ -1,0 +1,17 @@
+//! The words of Hither: ids, units, labels, places, requests, facts, and the view that people are shown.
+//!
+//! Nothing here depends on anything, is serializable, or does anything. Each boundary owns its own encoding.
+
+pub mod fact;
+pub mod id;
+pub mod label;
+pub mod law;
+pub mod member;
+pub mod message;
+pub mod model;
+pub mod place;
+pub mod refusal;
+pub mod request;
+pub mod time;
+pub mod unit;
+pub mod view;

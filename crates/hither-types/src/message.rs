@@ -1,0 +1,199 @@
+//! What nodes say to one another. `hither-wire` turns it into bytes and back.
+
+use std::net::SocketAddr;
+
+use crate::id::{Attempt, Digest, MeshId, NodeId, RequestId, SiteName};
+use crate::member::{MemberRecord, Signed};
+use crate::place::Jurisdiction;
+use crate::refusal::{Failure, Refusal};
+use crate::request::{Cost, Envelope};
+use crate::time::WallTime;
+use crate::unit::{Micros, Milliwatts};
+
+/// How far a model is at a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModelStage {
+    /// The file is being fetched.
+    Fetching,
+    /// The file is here, and no engine has it.
+    Stored,
+    /// Loaded and tested.
+    Ready,
+}
+
+/// What a node says of one model it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelPresence {
+    /// The model.
+    pub digest: Digest,
+    /// How far it is.
+    pub stage: ModelStage,
+    /// How many requests it may run at once, power considered.
+    pub slots: u16,
+    /// How many run.
+    pub busy: u16,
+    /// How many wait.
+    pub queued: u16,
+    /// The mean time at the engine, as measured there; zero if unknown.
+    pub service: Micros,
+}
+
+/// What a node says of itself, twice a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// Grows with each start of the node.
+    pub incarnation: u64,
+    /// Grows with each presence of one incarnation; an older one is ignored.
+    pub sequence: u64,
+    /// The models it holds; at most 64.
+    pub models: Vec<ModelPresence>,
+    /// Power in use.
+    pub power: Milliwatts,
+    /// The cap in force.
+    pub cap: Milliwatts,
+    /// The policy in force.
+    pub policy: Digest,
+}
+
+/// Small talk between members. Never carries payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// Who speaks, and what it can do.
+    Presence(Presence),
+    /// Model entries; inside each is a [`crate::model::Manifest`].
+    Catalog(Vec<Signed>),
+    /// Other members and where they are.
+    Members(Vec<MemberRecord>),
+}
+
+/// A request on its way to a peer: the head of a request stream.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The request.
+    pub request: RequestId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// What the label and the rest say.
+    pub envelope: Envelope,
+    /// Time left until the deadline.
+    pub remaining: Micros,
+    /// Token ids already delivered to the client, to go on from.
+    pub resume: Vec<u32>,
+    /// The work, encoded by `hither-engine`.
+    pub payload: Vec<u8>,
+}
+
+impl std::fmt::Debug for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Ask({}, attempt {}, {} bytes {}, {} tokens resumed)",
+            self.request,
+            self.attempt.0,
+            self.payload.len(),
+            self.envelope.label.class,
+            self.resume.len()
+        )
+    }
+}
+
+/// What comes back on a request stream.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// The request runs or waits there.
+    Accepted,
+    /// Due every 250 ms. The number grows only when the engine advances.
+    Beat {
+        /// Steps of the engine so far.
+        progress: u64,
+    },
+    /// A part of the answer, encoded by `hither-engine`.
+    Piece(Vec<u8>),
+    /// The end, with what it took.
+    Done(Cost),
+    /// The place says no.
+    Declined(Refusal),
+    /// The place tried and failed.
+    Failed(Failure),
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("Accepted"),
+            Self::Beat { progress } => write!(f, "Beat({progress})"),
+            Self::Piece(bytes) => write!(f, "Piece({} bytes)", bytes.len()),
+            Self::Done(cost) => write!(f, "Done({cost:?})"),
+            Self::Declined(refusal) => write!(f, "Declined({refusal:?})"),
+            Self::Failed(failure) => write!(f, "Failed({failure:?})"),
+        }
+    }
+}
+
+/// What a node says on a connection before it is known as a member.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Hello {
+    /// It wants to become a member by an invite.
+    Join {
+        /// The mesh that the invite names.
+        mesh: MeshId,
+        /// The invite: the first 16 bytes of BLAKE3 of its secret.
+        invite: [u8; 16],
+        /// The keyed BLAKE3 hash of the joiner's own key under the invite's secret.
+        proof: [u8; 32],
+        /// Where it can be reached.
+        addresses: Vec<SocketAddr>,
+    },
+    /// It is a member that the other may not have heard of yet.
+    Introduce(MemberRecord),
+}
+
+/// The answer to a [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HelloReply {
+    /// The joiner is a member now, or the member is known now.
+    Welcome {
+        /// The certificate: new for a joiner, the same for a member.
+        certificate: Signed,
+        /// The members that this node knows, itself included.
+        members: Vec<MemberRecord>,
+        /// The catalog.
+        catalog: Vec<Signed>,
+    },
+    /// No, and why, in one sentence for a person.
+    Refused(String),
+}
+
+impl std::fmt::Debug for Hello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Join { mesh, .. } => write!(f, "Join({mesh:?})"),
+            Self::Introduce(record) => write!(f, "Introduce({:?})", record.addresses),
+        }
+    }
+}
+
+/// What an invite says: the inside of a ticket.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// The mesh.
+    pub mesh: MeshId,
+    /// Who made it, and will answer the joiner.
+    pub issuer: NodeId,
+    /// Where the issuer can be reached.
+    pub addresses: Vec<SocketAddr>,
+    /// Good for one use.
+    pub secret: [u8; 16],
+    /// The site that the joiner will be.
+    pub site: SiteName,
+    /// Where the joiner will stand.
+    pub jurisdiction: Jurisdiction,
+    /// When it ends.
+    pub expires: WallTime,
+}
+
+impl std::fmt::Debug for Invite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Invite({} in {}, from {:?})", self.site, self.jurisdiction, self.issuer)
+    }
+}

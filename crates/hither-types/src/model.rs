@@ -1,0 +1,164 @@
+//! Models: what is known about one before it is loaded.
+
+use crate::id::{Digest, ModelName, NodeId};
+use crate::unit::ByteCount;
+
+/// The file format, which decides the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ModelFormat {
+    /// ONNX, for ONNX Runtime.
+    Onnx,
+    /// GGUF, for llama.cpp.
+    Gguf,
+    /// The stub engine's own, for tests of the mesh alone.
+    Stub,
+}
+
+impl ModelFormat {
+    /// The word that people see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx",
+            Self::Gguf => "gguf",
+            Self::Stub => "stub",
+        }
+    }
+}
+
+/// An element type of the Open Inference Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Datatype {
+    /// One byte, 0 or 1.
+    Bool,
+    /// Unsigned, 8 bits.
+    Uint8,
+    /// Unsigned, 16 bits.
+    Uint16,
+    /// Unsigned, 32 bits.
+    Uint32,
+    /// Unsigned, 64 bits.
+    Uint64,
+    /// Signed, 8 bits.
+    Int8,
+    /// Signed, 16 bits.
+    Int16,
+    /// Signed, 32 bits.
+    Int32,
+    /// Signed, 64 bits.
+    Int64,
+    /// IEEE 754 half.
+    Fp16,
+    /// bfloat16.
+    Bf16,
+    /// IEEE 754 single.
+    Fp32,
+    /// IEEE 754 double.
+    Fp64,
+    /// Byte strings, each preceded by its length as 32 bits little-endian.
+    Bytes,
+}
+
+impl Datatype {
+    /// All types, in the protocol's order.
+    pub const ALL: [Self; 14] = [
+        Self::Bool,
+        Self::Uint8,
+        Self::Uint16,
+        Self::Uint32,
+        Self::Uint64,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::Fp16,
+        Self::Bf16,
+        Self::Fp32,
+        Self::Fp64,
+        Self::Bytes,
+    ];
+
+    /// The word of the protocol, in capitals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::Uint8 => "UINT8",
+            Self::Uint16 => "UINT16",
+            Self::Uint32 => "UINT32",
+            Self::Uint64 => "UINT64",
+            Self::Int8 => "INT8",
+            Self::Int16 => "INT16",
+            Self::Int32 => "INT32",
+            Self::Int64 => "INT64",
+            Self::Fp16 => "FP16",
+            Self::Bf16 => "BF16",
+            Self::Fp32 => "FP32",
+            Self::Fp64 => "FP64",
+            Self::Bytes => "BYTES",
+        }
+    }
+
+    /// Reads the protocol's word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|datatype| datatype.as_str() == text)
+    }
+
+    /// Bytes per element; `None` for [`Datatype::Bytes`], whose elements vary.
+    pub fn size(self) -> Option<usize> {
+        match self {
+            Self::Bool | Self::Uint8 | Self::Int8 => Some(1),
+            Self::Uint16 | Self::Int16 | Self::Fp16 | Self::Bf16 => Some(2),
+            Self::Uint32 | Self::Int32 | Self::Fp32 => Some(4),
+            Self::Uint64 | Self::Int64 | Self::Fp64 => Some(8),
+            Self::Bytes => None,
+        }
+    }
+}
+
+/// An input or output of a tensor model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Its name in the model.
+    pub name: String,
+    /// Its element type.
+    pub datatype: Datatype,
+    /// Its dimensions; `None` is a dimension that a request chooses.
+    pub shape: Vec<Option<u64>>,
+}
+
+/// What a model does, as its engine found on opening it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelIo {
+    /// Tensors in, tensors out.
+    Tensors {
+        /// Inputs, in the model's order.
+        inputs: Vec<TensorSpec>,
+        /// Outputs, in the model's order.
+        outputs: Vec<TensorSpec>,
+    },
+    /// Text in, text out.
+    Language {
+        /// Prompt and answer together may have this many tokens.
+        context_tokens: u32,
+    },
+}
+
+/// A model's entry in the catalog. Published by a member, signed, told to every other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// What people call it.
+    pub name: ModelName,
+    /// BLAKE3 of the file: its address in the swarm.
+    pub digest: Digest,
+    /// SHA-256 of the file, for the world outside.
+    pub sha256: [u8; 32],
+    /// The size of the file.
+    pub size: ByteCount,
+    /// The file format.
+    pub format: ModelFormat,
+    /// The SPDX licence expression that the publisher stated; empty if none.
+    pub licence: String,
+    /// What goes in and what comes out.
+    pub io: ModelIo,
+    /// The member that published it.
+    pub publisher: NodeId,
+}

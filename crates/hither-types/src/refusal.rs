@@ -1,0 +1,110 @@
+//! A "no" is a value with its reason. A failure is an event with its cause.
+
+use std::fmt;
+
+use crate::id::{ModelName, NodeId};
+use crate::label::DataClass;
+use crate::law::Denial;
+use crate::place::Jurisdiction;
+use crate::unit::{Micros, Milliwatts};
+
+/// One place that the law left out, for a person who asks why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedPlace {
+    /// The place.
+    pub node: NodeId,
+    /// Where it stands.
+    pub jurisdiction: Jurisdiction,
+    /// Why.
+    pub denial: Denial,
+}
+
+/// Why a request is not served. Every variant becomes an HTTP status and a text in `hither-api`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody in the mesh has such a model (404).
+    UnknownModel(ModelName),
+    /// Places hold the model, and the law allows none of them (451).
+    Unlawful {
+        /// The model.
+        model: ModelName,
+        /// The class of the data.
+        class: DataClass,
+        /// The places that hold the model, each with its denial; at most 8.
+        denied: Vec<DeniedPlace>,
+    },
+    /// The target's own law said no, though the origin's allowed it (451).
+    UnlawfulThere(Denial),
+    /// Too much is asked for (429).
+    Overloaded {
+        /// When trying again makes sense.
+        retry_after: Micros,
+    },
+    /// The site's power budget leaves no slot (503).
+    NoPower {
+        /// The cap in force.
+        cap: Milliwatts,
+    },
+    /// Lawful places hold the model, and none can serve it now (503).
+    NoCapacity {
+        /// How many lawful places were tried or known.
+        tried: u8,
+    },
+    /// The deadline passed (504).
+    DeadlinePassed,
+    /// The ledger cannot record an egress, so nothing leaves (503).
+    LedgerUnavailable,
+    /// The model is stored here and cannot be loaded (500).
+    ModelBroken(ModelName),
+    /// The sender is not a member, or the envelope is not believable.
+    NotAMember,
+    /// The node is stopping (503).
+    Stopping,
+}
+
+/// Why an attempt ended without an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The request itself is wrong (400): the same everywhere, never retried.
+    BadInput(InputFault),
+    /// The place refused.
+    Declined(Refusal),
+    /// The worker died, hung or was stopped.
+    EngineLost,
+    /// The engine failed inside.
+    Engine(String),
+    /// The peer could not be reached, or its stream broke.
+    Unreachable,
+    /// No frame for three beats.
+    Silent,
+    /// Beats without progress.
+    Stuck,
+}
+
+/// What is wrong with an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputFault {
+    /// A tensor is missing, extra, or of the wrong type or shape; the text says which and what was expected.
+    Tensor(String),
+    /// Prompt and answer do not fit the context.
+    ContextOverflow {
+        /// Tokens of the prompt.
+        prompt_tokens: u32,
+        /// What the model takes.
+        context_tokens: u32,
+    },
+    /// Another fault of the request, in one sentence.
+    Other(String),
+}
+
+impl fmt::Display for InputFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensor(text) | Self::Other(text) => f.write_str(text),
+            Self::ContextOverflow { prompt_tokens, context_tokens } => write!(
+                f,
+                "the prompt has {prompt_tokens} tokens, and the model takes {context_tokens} for prompt and answer together"
+            ),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! A request as the mind sees it: labels and sizes, never a payload.
+
+use crate::id::{AppName, ModelName, SiteName};
+use crate::label::Label;
+use crate::unit::{ByteCount, Micros, Millijoules};
+
+/// What kind of work it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RequestKind {
+    /// Tensors in, tensors out: a pure function, repeated freely.
+    Infer,
+    /// A stream of tokens, continued from the token ids already delivered.
+    Generate,
+}
+
+/// How much it matters when not everything can be served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// May wait.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Safety: never queued behind a chat.
+    Critical,
+}
+
+/// What travels with a request from hop to hop, unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The app that asked.
+    pub app: AppName,
+    /// The model that it asked for.
+    pub model: ModelName,
+    /// What its data are.
+    pub label: Label,
+    /// What kind of work it is.
+    pub kind: RequestKind,
+    /// The size of the payload.
+    pub size: ByteCount,
+    /// How much it matters.
+    pub priority: Priority,
+    /// The site that the caller would like best; the law and failures still decide.
+    pub prefer: Option<SiteName>,
+}
+
+/// What an answer took at the engine that gave it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Waiting for the engine.
+    pub queued: Micros,
+    /// Reading the prompt, or the whole call of a tensor model.
+    pub prefill: Micros,
+    /// Producing tokens.
+    pub decode: Micros,
+    /// Tokens of the prompt, without those resumed.
+    pub prompt_tokens: u32,
+    /// Tokens produced by this attempt.
+    pub output_tokens: u32,
+    /// Bytes of the answer.
+    pub answer: ByteCount,
+    /// Energy, by the meter or the model of the node.
+    pub energy: Millijoules,
+}

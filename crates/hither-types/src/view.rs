@@ -1,0 +1,218 @@
+//! What people are shown: a picture of the node and its mesh at one moment.
+
+use crate::id::{AppName, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
+use crate::label::DataClass;
+use crate::law::Denial;
+use crate::member::Member;
+use crate::message::ModelStage;
+use crate::model::Manifest;
+use crate::refusal::{Failure, Refusal};
+use crate::time::Timestamp;
+use crate::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+
+/// The whole picture, replaced as one.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// This node.
+    pub me: Member,
+    /// When the picture was taken, on this node's clock.
+    pub at: Timestamp,
+    /// All members, this node first.
+    pub nodes: Vec<NodeView>,
+    /// The catalog.
+    pub models: Vec<Manifest>,
+    /// The last requests that entered here, newest first; at most 20.
+    pub recent: Vec<RequestView>,
+    /// Totals since the start.
+    pub totals: Totals,
+    /// The policy in force.
+    pub policy: Digest,
+    /// Things an operator would act on, in one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// One member.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// Who.
+    pub member: Member,
+    /// Whether it was heard within the last moments.
+    pub presence: PresenceView,
+    /// The round trip, if measured.
+    pub rtt: Option<Micros>,
+    /// What it holds.
+    pub models: Vec<ModelView>,
+    /// Power in use.
+    pub power: Milliwatts,
+    /// The cap in force.
+    pub cap: Milliwatts,
+}
+
+/// Whether a member is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceView {
+    /// This node itself.
+    Here,
+    /// Heard lately.
+    Present,
+    /// Not heard for this long; `None` if never.
+    Gone(Option<Micros>),
+}
+
+/// A model at a node.
+#[derive(Debug, Clone)]
+pub struct ModelView {
+    /// Its digest; the name is in the catalog.
+    pub digest: Digest,
+    /// How far it is.
+    pub stage: ModelStage,
+    /// Bytes fetched so far, while fetching.
+    pub fetched: ByteCount,
+    /// How many may run at once.
+    pub slots: u16,
+    /// How many run.
+    pub busy: u16,
+    /// How many wait.
+    pub queued: u16,
+}
+
+/// One request in a list.
+#[derive(Debug, Clone)]
+pub struct RequestView {
+    /// The request.
+    pub request: RequestId,
+    /// The app.
+    pub app: AppName,
+    /// The model.
+    pub model: ModelName,
+    /// The class of its data.
+    pub class: DataClass,
+    /// When it came.
+    pub at: Timestamp,
+    /// Where it ran or runs, in order.
+    pub route: Vec<SiteName>,
+    /// How it stands.
+    pub state: RequestState,
+}
+
+/// How a request stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestState {
+    /// Waiting or running.
+    Open,
+    /// Answered after this long.
+    Answered(Micros),
+    /// Refused.
+    Refused(Refusal),
+    /// Failed everywhere.
+    Failed(Failure),
+    /// The client left.
+    Cancelled,
+}
+
+/// Totals since the node started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that entered here.
+    pub requests: u64,
+    /// … answered.
+    pub answered: u64,
+    /// … refused by law.
+    pub refused_by_law: u64,
+    /// … refused for another reason, or failed.
+    pub refused_otherwise: u64,
+    /// … that went on elsewhere after a place failed.
+    pub migrated: u64,
+    /// Requests of peers served here.
+    pub served_for_peers: u64,
+    /// Payload bytes that left this node with requests.
+    pub egress_requests: ByteCount,
+    /// Payload bytes that left this node with answers.
+    pub egress_answers: ByteCount,
+    /// Energy used by inference.
+    pub energy: Millijoules,
+}
+
+/// Why a request went where it went.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The request in short.
+    pub request: RequestView,
+    /// Whom its data concern, the purpose and the rest of the label, in the policy's words.
+    pub label: String,
+    /// What happened, in order.
+    pub steps: Vec<(Timestamp, Step)>,
+}
+
+/// One step in the life of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It entered this node.
+    Arrived,
+    /// The law was asked about a place that holds the model.
+    Permitted {
+        /// The place.
+        site: SiteName,
+        /// The permit.
+        rule: RuleId,
+    },
+    /// The law was asked, and said no.
+    Denied {
+        /// The place.
+        site: SiteName,
+        /// Why.
+        denial: Denial,
+    },
+    /// A lawful place was passed over.
+    PassedOver {
+        /// The place.
+        site: SiteName,
+        /// Why, in a few words.
+        why: &'static str,
+    },
+    /// A place was chosen.
+    Chosen {
+        /// The place.
+        site: SiteName,
+        /// Predicted time until the answer.
+        predicted: Micros,
+    },
+    /// It waits here for a slot.
+    Queued,
+    /// The egress is on the record.
+    Recorded {
+        /// Bytes of payload.
+        bytes: ByteCount,
+    },
+    /// It was sent to, or started at, the chosen place.
+    Started {
+        /// The place.
+        site: SiteName,
+    },
+    /// An attempt ended without an answer.
+    AttemptFailed {
+        /// The place.
+        site: SiteName,
+        /// Why.
+        failure: Failure,
+    },
+    /// The model is being fetched so that the next request can be answered here.
+    FetchBegun {
+        /// Where from.
+        from: SiteName,
+    },
+    /// Answered.
+    Answered {
+        /// The place.
+        site: SiteName,
+    },
+    /// Refused.
+    Refused(Refusal),
+    /// The client left.
+    Cancelled,
+    /// The node that was asked to serve this did so for another.
+    ServedFor {
+        /// The origin.
+        node: NodeId,
+    },
+}
