@@ -1,0 +1,219 @@
+//! The configuration of a node: one file, all keys optional, unknown keys refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use hither_core::PullPolicy;
+use hither_types::unit::Milliwatts;
+use serde::Deserialize;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what it should be; the text says where.
+    #[error("the configuration {path} is wrong: {text}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        text: String,
+    },
+    /// No data directory was given and none can be guessed.
+    #[error("no data directory: give --data DIR, or set HITHER_DATA or HOME")]
+    NoDataDir,
+}
+
+/// What the command line says over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The data directory.
+    pub data_dir: Option<PathBuf>,
+    /// The address of the HTTP interface.
+    pub api: Option<SocketAddr>,
+    /// The address of the mesh.
+    pub mesh: Option<SocketAddr>,
+}
+
+/// Everything that a node is told.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Keys, models, ledger, everything.
+    pub data_dir: PathBuf,
+    /// HTTP over TCP; loopback unless told otherwise.
+    pub api_listen: SocketAddr,
+    /// HTTP over a Unix socket, for operators.
+    pub api_socket: PathBuf,
+    /// QUIC.
+    pub mesh_listen: SocketAddr,
+    /// The node's power cap.
+    pub cap: Milliwatts,
+    /// Power of the machine without inference.
+    pub idle: Milliwatts,
+    /// What a busy slot of a tensor model adds.
+    pub tensor_slot: Milliwatts,
+    /// What a busy slot of a language model adds.
+    pub language_slot: Milliwatts,
+    /// Whether models that are asked for are fetched.
+    pub pull: PullPolicy,
+    /// Threads per worker.
+    pub threads: u16,
+    /// Context of a language model, prompt and answer together, per slot.
+    pub context_tokens: u32,
+    /// Jobs at once per worker.
+    pub slots: u16,
+    /// The ONNX Runtime library, if the file names it.
+    pub library: Option<PathBuf>,
+    /// Whether `isolate` is allowed.
+    pub drill: bool,
+    /// The policy file.
+    pub policy: PathBuf,
+    /// The program that workers are started from: this one.
+    pub program: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    api: ApiSection,
+    mesh: MeshSection,
+    power: PowerSection,
+    models: ModelsSection,
+    drill: DrillSection,
+    law: LawSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ApiSection {
+    listen: Option<SocketAddr>,
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MeshSection {
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PowerSection {
+    cap_w: u32,
+    idle_w: u32,
+    tensor_slot_w: u32,
+    language_slot_w: u32,
+}
+
+impl Default for PowerSection {
+    fn default() -> Self {
+        // A cap that no single machine reaches: power is limited only where the operator says so.
+        Self { cap_w: 100_000, idle_w: 10, tensor_slot_w: 5, language_slot_w: 20 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Pull {
+    #[default]
+    OnDemand,
+    Manual,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ModelsSection {
+    pull: Pull,
+    threads: u16,
+    context_tokens: u32,
+    slots: u16,
+    library: Option<PathBuf>,
+}
+
+impl Default for ModelsSection {
+    fn default() -> Self {
+        Self { pull: Pull::OnDemand, threads: 1, context_tokens: 2048, slots: 2, library: None }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DrillSection {
+    allow: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LawSection {
+    policy: Option<PathBuf>,
+}
+
+impl NodeConfig {
+    /// Reads the file, if one is named or `hither.toml` lies in the data directory, and applies what the command
+    /// line says over it. Relative paths in the file are relative to the data directory.
+    pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        let data_dir = match overrides.data_dir {
+            Some(dir) => dir,
+            None => default_data_dir()?,
+        };
+        let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+        let usual = data_dir.join("hither.toml");
+        let file = match file {
+            Some(path) => read(path)?,
+            None if usual.exists() => read(&usual)?,
+            None => File::default(),
+        };
+        let inside = |path: PathBuf| data_dir.join(path);
+        Ok(Self {
+            api_listen: overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            api_socket: inside(file.api.socket.unwrap_or_else(|| "api.sock".into())),
+            mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+            cap: Milliwatts::from_watts(file.power.cap_w.into()),
+            idle: Milliwatts::from_watts(file.power.idle_w.into()),
+            tensor_slot: Milliwatts::from_watts(file.power.tensor_slot_w.into()),
+            language_slot: Milliwatts::from_watts(file.power.language_slot_w.into()),
+            pull: match file.models.pull {
+                Pull::OnDemand => PullPolicy::OnDemand,
+                Pull::Manual => PullPolicy::Manual,
+            },
+            threads: file.models.threads.max(1),
+            context_tokens: file.models.context_tokens.max(64),
+            slots: file.models.slots.max(1),
+            library: file.models.library,
+            drill: file.drill.allow,
+            policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
+            program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
+            data_dir,
+        })
+    }
+
+    /// Where the ledger lies.
+    pub fn ledger_dir(&self) -> PathBuf {
+        self.data_dir.join("ledger")
+    }
+}
+
+/// `$HITHER_DATA`, else `$XDG_DATA_HOME/hither`, else `~/.local/share/hither`.
+pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
+    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    var("HITHER_DATA")
+        .or_else(|| var("XDG_DATA_HOME").map(|dir| dir.join("hither")))
+        .or_else(|| var("HOME").map(|dir| dir.join(".local/share/hither")))
+        .ok_or(ConfigError::NoDataDir)
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|error| ConfigError::Malformed { path: path.to_owned(), text: error.to_string() })
+}
