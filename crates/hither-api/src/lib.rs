@@ -3,4 +3,7 @@
 //! The only crate that knows HTTP and JSON. It turns requests into words at the door; the driver stands behind
 //! [`door::Door`].
 
+pub mod admin;
 pub mod door;
+pub mod errors;
+pub mod explain;

@@ -1,0 +1,497 @@
+//! The operator's interface as JSON: one set of structs for the node that writes it and the command line that reads it.
+//!
+//! Times are durations (`age_us`), because the clock of the view is known to nobody but its node. Identifiers and
+//! names are text here and nowhere behind this boundary.
+
+use std::collections::BTreeMap;
+
+use hither_types::member::Member;
+use hither_types::message::ModelStage;
+use hither_types::model::{Manifest, ModelIo, TensorSpec};
+use hither_types::place::Assurance;
+use hither_types::time::Timestamp;
+use hither_types::view::{Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Totals, View};
+use serde::{Deserialize, Serialize};
+
+use crate::errors::Problem;
+use crate::explain;
+
+/// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ViewDto {
+    /// The state of the mesh in one or two sentences.
+    pub summary: String,
+    /// This node.
+    pub me: MemberDto,
+    /// All members, this node first.
+    pub nodes: Vec<NodeDto>,
+    /// The catalog.
+    pub models: Vec<ModelDto>,
+    /// The last requests that entered here, newest first.
+    pub recent: Vec<RequestDto>,
+    /// Totals since the start.
+    pub totals: TotalsDto,
+    /// The digest of the policy in force.
+    pub policy: String,
+    /// Things an operator would act on.
+    pub warnings: Vec<String>,
+    /// The version of the program.
+    pub version: String,
+}
+
+/// One member, as its certificate states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberDto {
+    /// Its key, 64 hexadecimal digits.
+    pub node: String,
+    /// Its mesh, 64 hexadecimal digits.
+    pub mesh: String,
+    /// Its site.
+    pub site: String,
+    /// Where it stands.
+    pub jurisdiction: String,
+    /// Which states can compel its operator; absent if unknown.
+    pub control: Option<Vec<String>>,
+    /// Who runs it.
+    pub operator: String,
+    /// `claimed`, `vouched`, `near` or `hardware`.
+    pub assurance: String,
+    /// When the certificate ends, in milliseconds since 1970.
+    pub expires_unix_ms: u64,
+}
+
+/// Whether a member is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceDto {
+    /// The node that answers.
+    Here,
+    /// Heard lately.
+    Present,
+    /// Not heard for a while.
+    Gone,
+}
+
+/// One member and what it last said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeDto {
+    /// Who.
+    pub member: MemberDto,
+    /// Whether it is there.
+    pub presence: PresenceDto,
+    /// How long it has been gone; absent if it is there or was never heard.
+    pub gone_us: Option<u64>,
+    /// The round trip, if measured.
+    pub rtt_us: Option<u64>,
+    /// What it holds.
+    pub models: Vec<HeldDto>,
+    /// Power in use, in milliwatts.
+    pub power_mw: u64,
+    /// The cap in force, in milliwatts.
+    pub cap_mw: u64,
+}
+
+/// How far a model is at a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageDto {
+    /// The file is being fetched.
+    Fetching,
+    /// The file is here, and no engine has it.
+    Stored,
+    /// Loaded and tested.
+    Ready,
+}
+
+/// A model at a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldDto {
+    /// Its digest.
+    pub digest: String,
+    /// Its name; absent if the catalog does not have it.
+    pub name: Option<String>,
+    /// How far it is.
+    pub stage: StageDto,
+    /// Bytes fetched so far.
+    pub fetched: u64,
+    /// The size of the file; absent if the catalog does not have it.
+    pub size: Option<u64>,
+    /// How many may run at once.
+    pub slots: u16,
+    /// How many run.
+    pub busy: u16,
+    /// How many wait.
+    pub queued: u16,
+}
+
+/// A model in the catalog: `GET /hither/v1/models`, and the answer to adding one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelDto {
+    /// What people call it.
+    pub name: String,
+    /// BLAKE3 of the file, 64 hexadecimal digits.
+    pub digest: String,
+    /// SHA-256 of the file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// `onnx`, `gguf` or `stub`.
+    pub format: String,
+    /// The SPDX licence expression; empty if unknown.
+    pub licence: String,
+    /// What goes in and what comes out.
+    pub io: IoDto,
+    /// The key of the member that published it.
+    pub publisher: String,
+}
+
+/// What a model does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum IoDto {
+    /// Tensors in, tensors out.
+    Tensors {
+        /// Inputs.
+        inputs: Vec<TensorDto>,
+        /// Outputs.
+        outputs: Vec<TensorDto>,
+    },
+    /// Text in, text out.
+    Language {
+        /// Prompt and answer together may have this many tokens.
+        context_tokens: u32,
+    },
+}
+
+/// An input or output, as the Open Inference Protocol writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TensorDto {
+    /// Its name.
+    pub name: String,
+    /// Its element type, in capitals.
+    pub datatype: String,
+    /// Its dimensions; -1 is one that a request chooses.
+    pub shape: Vec<i64>,
+}
+
+/// How a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateDto {
+    /// Waiting or running.
+    Open,
+    /// Answered.
+    Answered,
+    /// Refused.
+    Refused,
+    /// Failed everywhere.
+    Failed,
+    /// The client left.
+    Cancelled,
+}
+
+/// One request in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestDto {
+    /// The request, a UUID.
+    pub request: String,
+    /// The app.
+    pub app: String,
+    /// The model.
+    pub model: String,
+    /// The class of its data.
+    pub class: String,
+    /// How long ago it came; zero inside an [`ExplanationDto`].
+    pub age_us: u64,
+    /// The sites where it ran or runs, in order.
+    pub route: Vec<String>,
+    /// How it stands.
+    pub state: StateDto,
+    /// How long the answer took, once answered.
+    pub took_us: Option<u64>,
+    /// What went wrong, if refused or failed.
+    pub problem: Option<Problem>,
+}
+
+/// Totals since the node started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsDto {
+    /// Requests that entered here.
+    pub requests: u64,
+    /// … answered.
+    pub answered: u64,
+    /// … refused by law.
+    pub refused_by_law: u64,
+    /// … refused for another reason, or failed.
+    pub refused_otherwise: u64,
+    /// … that went on elsewhere after a place failed.
+    pub migrated: u64,
+    /// Requests of peers served here.
+    pub served_for_peers: u64,
+    /// Payload bytes that left with requests.
+    pub egress_requests: u64,
+    /// Payload bytes that left with answers.
+    pub egress_answers: u64,
+    /// Energy used by inference, in millijoules.
+    pub energy_mj: u64,
+}
+
+/// Why a request went where it went: `GET /hither/v1/requests/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplanationDto {
+    /// The request in short.
+    pub request: RequestDto,
+    /// The rest of the label, in the policy's words.
+    pub label: String,
+    /// What happened, in order.
+    pub steps: Vec<StepDto>,
+}
+
+/// One step in the life of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDto {
+    /// How long after the arrival.
+    pub after_us: u64,
+    /// `arrived`, `permitted`, `denied`, `passed_over`, `chosen`, `queued`, `recorded`, `started`, `attempt_failed`,
+    /// `fetch_begun`, `answered`, `refused`, `cancelled` or `served_for`.
+    pub kind: String,
+    /// The place, where there is one.
+    pub site: Option<String>,
+    /// The rule, where there is one.
+    pub rule: Option<String>,
+    /// The step as a sentence for a person.
+    pub text: String,
+}
+
+/// The body of `POST /hither/v1/models`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddModelDto {
+    /// The file, an absolute path on the node's machine.
+    pub path: String,
+    /// What people call it.
+    pub name: String,
+    /// The SPDX licence expression; empty if unknown.
+    #[serde(default)]
+    pub licence: String,
+}
+
+/// The body of `POST /hither/v1/invites`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteDto {
+    /// The site of the new member.
+    pub site: String,
+    /// Where it stands.
+    pub jurisdiction: String,
+    /// How long the invite holds, in seconds.
+    pub lifetime_s: u64,
+}
+
+/// The answer to `POST /hither/v1/invites`, and the body of `POST /hither/v1/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketDto {
+    /// The text to hand over.
+    pub ticket: String,
+}
+
+/// The body of `POST /hither/v1/power`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerDto {
+    /// The new cap in watts.
+    pub cap_w: f64,
+}
+
+/// The body of `POST /hither/v1/isolate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IsolateDto {
+    /// Whether the node is to be cut off from all peers.
+    pub isolated: bool,
+}
+
+/// The answer to a command that gives nothing back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneDto {
+    /// What happened, in one sentence.
+    pub message: String,
+}
+
+/// The answer of the operator's interface when something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDto {
+    /// A stable code such as `E0207`.
+    pub code: String,
+    /// What happened and why.
+    pub message: String,
+    /// What to type next; empty if there is nothing.
+    pub help: String,
+}
+
+impl From<&Member> for MemberDto {
+    fn from(member: &Member) -> Self {
+        Self {
+            node: member.node.to_string(),
+            mesh: member.mesh.to_string(),
+            site: member.site.to_string(),
+            jurisdiction: member.jurisdiction.to_string(),
+            control: member.control.as_ref().map(|states| states.iter().map(ToString::to_string).collect()),
+            operator: member.operator.to_string(),
+            assurance: assurance_word(member.assurance).to_owned(),
+            expires_unix_ms: member.expires.0,
+        }
+    }
+}
+
+fn assurance_word(assurance: Assurance) -> &'static str {
+    match assurance {
+        Assurance::Claimed => "claimed",
+        Assurance::Vouched => "vouched",
+        Assurance::Near => "near",
+        Assurance::Hardware => "hardware",
+    }
+}
+
+impl From<&TensorSpec> for TensorDto {
+    fn from(spec: &TensorSpec) -> Self {
+        let dimension = |size: &Option<u64>| size.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
+        Self {
+            name: spec.name.clone(),
+            datatype: spec.datatype.as_str().to_owned(),
+            shape: spec.shape.iter().map(dimension).collect(),
+        }
+    }
+}
+
+impl From<&Manifest> for ModelDto {
+    fn from(manifest: &Manifest) -> Self {
+        let io = match &manifest.io {
+            ModelIo::Tensors { inputs, outputs } => IoDto::Tensors {
+                inputs: inputs.iter().map(TensorDto::from).collect(),
+                outputs: outputs.iter().map(TensorDto::from).collect(),
+            },
+            ModelIo::Language { context_tokens } => IoDto::Language { context_tokens: *context_tokens },
+        };
+        Self {
+            name: manifest.name.to_string(),
+            digest: manifest.digest.to_string(),
+            sha256: hither_types::id::Digest(manifest.sha256).to_string(),
+            size: manifest.size.0,
+            format: manifest.format.as_str().to_owned(),
+            licence: manifest.licence.clone(),
+            io,
+            publisher: manifest.publisher.to_string(),
+        }
+    }
+}
+
+impl From<&Totals> for TotalsDto {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            requests: totals.requests,
+            answered: totals.answered,
+            refused_by_law: totals.refused_by_law,
+            refused_otherwise: totals.refused_otherwise,
+            migrated: totals.migrated,
+            served_for_peers: totals.served_for_peers,
+            egress_requests: totals.egress_requests.0,
+            egress_answers: totals.egress_answers.0,
+            energy_mj: totals.energy.0,
+        }
+    }
+}
+
+impl From<&View> for ViewDto {
+    fn from(view: &View) -> Self {
+        let catalog: BTreeMap<_, _> = view.models.iter().map(|manifest| (manifest.digest, manifest)).collect();
+        let held = |model: &ModelView| {
+            let manifest = catalog.get(&model.digest);
+            HeldDto {
+                digest: model.digest.to_string(),
+                name: manifest.map(|manifest| manifest.name.to_string()),
+                stage: match model.stage {
+                    ModelStage::Fetching => StageDto::Fetching,
+                    ModelStage::Stored => StageDto::Stored,
+                    ModelStage::Ready => StageDto::Ready,
+                },
+                fetched: model.fetched.0,
+                size: manifest.map(|manifest| manifest.size.0),
+                slots: model.slots,
+                busy: model.busy,
+                queued: model.queued,
+            }
+        };
+        Self {
+            summary: explain::summary(view),
+            me: MemberDto::from(&view.me),
+            nodes: view.nodes.iter().map(|node| node_dto(node, &held)).collect(),
+            models: view.models.iter().map(ModelDto::from).collect(),
+            recent: view.recent.iter().map(|request| request_dto(request, view.at)).collect(),
+            totals: TotalsDto::from(&view.totals),
+            policy: view.policy.to_string(),
+            warnings: view.warnings.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+fn node_dto(node: &NodeView, held: &dyn Fn(&ModelView) -> HeldDto) -> NodeDto {
+    let (presence, gone) = match node.presence {
+        PresenceView::Here => (PresenceDto::Here, None),
+        PresenceView::Present => (PresenceDto::Present, None),
+        PresenceView::Gone(since) => (PresenceDto::Gone, since),
+    };
+    NodeDto {
+        member: MemberDto::from(&node.member),
+        presence,
+        gone_us: gone.map(|span| span.0),
+        rtt_us: node.rtt.map(|span| span.0),
+        models: node.models.iter().map(held).collect(),
+        power_mw: node.power.0,
+        cap_mw: node.cap.0,
+    }
+}
+
+fn request_dto(request: &RequestView, now: Timestamp) -> RequestDto {
+    let (state, took, problem) = match &request.state {
+        RequestState::Open => (StateDto::Open, None, None),
+        RequestState::Answered(took) => (StateDto::Answered, Some(took.0), None),
+        RequestState::Refused(refusal) => (StateDto::Refused, None, Some(Problem::from(refusal))),
+        RequestState::Failed(failure) => (StateDto::Failed, None, Some(Problem::from(failure))),
+        RequestState::Cancelled => (StateDto::Cancelled, None, None),
+    };
+    RequestDto {
+        request: request.request.to_string(),
+        app: request.app.to_string(),
+        model: request.model.to_string(),
+        class: request.class.to_string(),
+        age_us: now.since(request.at).0,
+        route: request.route.iter().map(ToString::to_string).collect(),
+        state,
+        took_us: took,
+        problem,
+    }
+}
+
+impl From<&Explanation> for ExplanationDto {
+    fn from(explanation: &Explanation) -> Self {
+        let arrived = explanation.request.at;
+        Self {
+            request: request_dto(&explanation.request, arrived),
+            label: explanation.label.clone(),
+            steps: explanation
+                .steps
+                .iter()
+                .map(|(at, step)| StepDto {
+                    after_us: at.since(arrived).0,
+                    kind: explain::kind(step).to_owned(),
+                    site: explain::site(step).map(ToString::to_string),
+                    rule: explain::rule(step).map(ToString::to_string),
+                    text: explain::text(step),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The one table of what can go wrong at the door: a stable code, a status, and what to type next.
+//!
+//! An app that may not observe the mesh learns the rule, the failed field and the help, never the name of a node.
+
+use hither_types::law::Denial;
+use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::unit::Micros;
+use serde::{Deserialize, Serialize};
+
+use crate::explain;
+
+/// What can go wrong, each with its stable code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request is not from this machine's own pages or programs.
+    ForeignOrigin,
+    /// No lawful place.
+    Unlawful,
+    /// The target's own law says no.
+    UnlawfulThere,
+    /// A label that loosens.
+    LabelLoosened,
+    /// A label or a number in a header that cannot be read.
+    LabelUnreadable,
+    /// Nobody has the model.
+    UnknownModel,
+    /// The model has no such version.
+    UnknownVersion,
+    /// No such path.
+    UnknownRoute,
+    /// The path exists, the method does not.
+    WrongMethod,
+    /// The model cannot be loaded.
+    ModelBroken,
+    /// The model does another kind of work.
+    WrongKind,
+    /// Too much is asked for.
+    Overloaded,
+    /// The power budget leaves no slot.
+    NoPower,
+    /// Nobody lawful can serve it now.
+    NoCapacity,
+    /// The deadline passed.
+    DeadlinePassed,
+    /// The ledger cannot record.
+    LedgerUnavailable,
+    /// The node is stopping.
+    Stopping,
+    /// A peer does not know this node.
+    NotAMember,
+    /// The body is not what the protocol says.
+    Malformed,
+    /// A tensor is wrong.
+    WrongTensor,
+    /// Prompt and answer do not fit.
+    ContextOverflow,
+    /// A field that changes the meaning and is not supported.
+    Unsupported,
+    /// A field has a value that is not allowed.
+    OutOfRange,
+    /// The body is too large.
+    TooLarge,
+    /// The encoding of the body is not supported.
+    WrongEncoding,
+    /// The answer cannot be written as JSON.
+    NotJson,
+    /// The engine failed.
+    EngineFailed,
+    /// Every place that was tried fell silent.
+    PlacesLost,
+    /// The client sent its body too slowly.
+    TooSlow,
+    /// An operator's command over TCP.
+    SocketOnly,
+    /// The request is no longer remembered.
+    NotRemembered,
+}
+
+impl Code {
+    /// The code that people can look up; it never changes.
+    pub fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> u16 {
+        self.row().1
+    }
+
+    /// OpenAI's own word for it, where it has one.
+    pub fn openai(self) -> Option<&'static str> {
+        self.row().2
+    }
+
+    fn row(self) -> (&'static str, u16, Option<&'static str>) {
+        match self {
+            Self::ForeignOrigin => ("E0113", 403, None),
+            Self::SocketOnly => ("E0114", 403, None),
+            Self::Unlawful => ("E0301", 451, None),
+            Self::UnlawfulThere => ("E0302", 451, None),
+            Self::LabelLoosened => ("E0303", 400, None),
+            Self::LabelUnreadable => ("E0304", 400, None),
+            Self::UnknownModel => ("E0401", 404, Some("model_not_found")),
+            Self::UnknownVersion => ("E0402", 404, None),
+            Self::UnknownRoute => ("E0403", 404, None),
+            Self::WrongMethod => ("E0404", 405, None),
+            Self::ModelBroken => ("E0405", 500, None),
+            Self::WrongKind => ("E0406", 400, None),
+            Self::NotRemembered => ("E0407", 404, None),
+            Self::Overloaded => ("E0501", 429, Some("rate_limit_exceeded")),
+            Self::NoPower => ("E0502", 503, None),
+            Self::NoCapacity => ("E0503", 503, None),
+            Self::DeadlinePassed => ("E0504", 504, None),
+            Self::LedgerUnavailable => ("E0505", 503, None),
+            Self::Stopping => ("E0506", 503, None),
+            Self::NotAMember => ("E0507", 503, None),
+            Self::EngineFailed => ("E0508", 500, None),
+            Self::PlacesLost => ("E0509", 503, None),
+            Self::Malformed => ("E0601", 400, None),
+            Self::WrongTensor => ("E0602", 400, None),
+            Self::ContextOverflow => ("E0603", 400, Some("context_length_exceeded")),
+            Self::Unsupported => ("E0604", 400, Some("unsupported_parameter")),
+            Self::OutOfRange => ("E0605", 400, Some("invalid_value")),
+            Self::TooLarge => ("E0606", 413, None),
+            Self::WrongEncoding => ("E0607", 415, None),
+            Self::NotJson => ("E0608", 400, None),
+            Self::TooSlow => ("E0609", 408, None),
+        }
+    }
+}
+
+/// One place that the law left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// Where the place stands; absent if the place itself said no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jurisdiction: Option<String>,
+    /// The forbid that matched, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forbidden_by: Option<String>,
+    /// The permit that came closest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// What failed in that permit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+}
+
+/// What went wrong: what, why, and what to type next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable code such as `E0301`.
+    pub code: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened and why.
+    pub message: String,
+    /// The forbid that matched, or the permit that came closest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The places that the law left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nearest: Vec<Nearest>,
+    /// What to type next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub help: Vec<String>,
+    /// The field of the request that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub param: Option<String>,
+    /// When trying again makes sense, in whole seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// OpenAI's own word for it, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openai_code: Option<String>,
+}
+
+/// When nobody knows better: long enough for a lost peer to be noticed and a slot to come free.
+const RETRY_AFTER_S: u64 = 2;
+
+impl Problem {
+    /// Makes a problem from its code and what happened.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code: code.as_str().to_owned(),
+            status: code.status(),
+            message: message.into(),
+            rule: None,
+            nearest: Vec::new(),
+            help: Vec::new(),
+            param: None,
+            retry_after_s: match code.status() {
+                429 | 503 => Some(RETRY_AFTER_S),
+                _ => None,
+            },
+            openai_code: code.openai().map(str::to_owned),
+        }
+    }
+
+    /// Adds what to type next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Names the field of the request that is wrong.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    fn retry_after(mut self, span: Micros) -> Self {
+        self.retry_after_s = Some(span.0.div_ceil(1_000_000).max(1));
+        self
+    }
+
+    /// What, why and help in one string, for protocols that have room for no more.
+    pub fn sentence(&self) -> String {
+        let mut text = format!("{} [{}]", self.message, self.code);
+        for help in &self.help {
+            text.push_str("; help: ");
+            text.push_str(help);
+        }
+        text
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownModel(model) => {
+                Self::new(Code::UnknownModel, format!("nobody in the mesh has a model called {model}"))
+                    .help("hither models")
+                    .help(format!("hither models add FILE --name {model}"))
+                    .param("model")
+            }
+            Refusal::Unlawful { model, class, denied } => {
+                let why = places(denied);
+                let message = format!("no lawful place can serve {model} with data of class {class}: {why}");
+                let mut problem = Self::new(Code::Unlawful, message)
+                    .help(format!("hither models pull {model}  (once the model is here, the data need not leave)"));
+                problem.rule = denied.iter().find_map(|place| rule_of(&place.denial));
+                problem.nearest = denied.iter().map(Nearest::from).collect();
+                problem
+            }
+            Refusal::UnlawfulThere(denial) => {
+                let message = format!("the law of the place that was asked says no: {}", explain::denial(denial));
+                let mut problem = Self::new(Code::UnlawfulThere, message)
+                    .help("compare the two policies: hither policy show, at both sites");
+                problem.rule = rule_of(denial);
+                problem.nearest = vec![nearest(denial, None)];
+                problem
+            }
+            Refusal::Overloaded { retry_after } => {
+                let wait = explain::span(*retry_after);
+                Self::new(
+                    Code::Overloaded,
+                    format!("too much is asked for at the moment; trying again makes sense in {wait}"),
+                )
+                .retry_after(*retry_after)
+                .help("hither status")
+            }
+            Refusal::NoPower { cap } => {
+                Self::new(Code::NoPower, format!("the power budget of {} leaves no slot for it", explain::watts(*cap)))
+                    .help("hither power WATTS")
+            }
+            Refusal::NoCapacity { tried } => Self::new(Code::NoCapacity, capacity(*tried)).help("hither status"),
+            Refusal::DeadlinePassed => {
+                Self::new(Code::DeadlinePassed, "the deadline passed before an answer was there")
+                    .help("give more time with the header x-hither-timeout-ms")
+            }
+            Refusal::LedgerUnavailable => {
+                Self::new(Code::LedgerUnavailable, "the ledger cannot record that data leaves, so nothing leaves")
+                    .help("hither doctor")
+            }
+            Refusal::ModelBroken(model) => {
+                Self::new(Code::ModelBroken, format!("model {model} is stored here and cannot be loaded"))
+                    .help("look into the log of the node, then add the file again: hither models add")
+            }
+            Refusal::NotAMember => {
+                Self::new(Code::NotAMember, "the place that was asked does not know this node as a member")
+                    .help("hither status, at both sites")
+            }
+            Refusal::Stopping => {
+                Self::new(Code::Stopping, "this node is stopping").help("ask another node, or try again")
+            }
+        }
+    }
+}
+
+fn capacity(tried: u8) -> String {
+    match tried {
+        0 => "a lawful place holds the model, and none is there to serve it now".to_owned(),
+        1 => "1 lawful place holds the model, and it cannot serve it now".to_owned(),
+        several => format!("{several} lawful places hold the model, and none can serve it now"),
+    }
+}
+
+impl From<&Failure> for Problem {
+    fn from(failure: &Failure) -> Self {
+        match failure {
+            Failure::BadInput(InputFault::ContextOverflow { prompt_tokens, context_tokens }) => {
+                let fault =
+                    InputFault::ContextOverflow { prompt_tokens: *prompt_tokens, context_tokens: *context_tokens };
+                Self::new(Code::ContextOverflow, fault.to_string())
+                    .help("shorten the messages or ask for fewer tokens; nothing is ever cut off silently")
+                    .param("messages")
+            }
+            Failure::BadInput(InputFault::Tensor(text)) => Self::new(Code::WrongTensor, text.clone()),
+            Failure::BadInput(InputFault::Other(text)) => Self::new(Code::Malformed, text.clone()),
+            Failure::Declined(refusal) => Self::from(refusal),
+            Failure::EngineLost | Failure::Engine(_) => Self::new(
+                Code::EngineFailed,
+                format!("no place gave an answer; at the last, {}", explain::failure(failure)),
+            )
+            .help("look into the log of the node"),
+            Failure::Unreachable | Failure::Silent | Failure::Stuck => Self::new(
+                Code::PlacesLost,
+                format!("no place gave an answer; of the last, {}", explain::failure(failure)),
+            )
+            .help("hither status"),
+        }
+    }
+}
+
+fn rule_of(denial: &Denial) -> Option<String> {
+    match denial {
+        Denial::Forbidden { rule, .. } => Some(rule.to_string()),
+        Denial::NotPermitted { nearest } => nearest.as_ref().map(|miss| miss.rule.to_string()),
+    }
+}
+
+fn places(denied: &[DeniedPlace]) -> String {
+    let each: Vec<String> =
+        denied.iter().map(|place| format!("in {} {}", place.jurisdiction, explain::denial(&place.denial))).collect();
+    if each.is_empty() { "no place is left".to_owned() } else { each.join("; ") }
+}
+
+fn nearest(denial: &Denial, jurisdiction: Option<String>) -> Nearest {
+    let (forbidden_by, miss) = match denial {
+        Denial::Forbidden { rule, nearest } => (Some(rule.to_string()), nearest),
+        Denial::NotPermitted { nearest } => (None, nearest),
+    };
+    Nearest {
+        jurisdiction,
+        forbidden_by,
+        rule: miss.as_ref().map(|miss| miss.rule.to_string()),
+        failed: miss.iter().flat_map(|miss| miss.failed.iter().map(ToString::to_string)).collect(),
+    }
+}
+
+impl From<&DeniedPlace> for Nearest {
+    fn from(place: &DeniedPlace) -> Self {
+        nearest(&place.denial, Some(place.jurisdiction.to_string()))
+    }
+}

@@ -1,0 +1,163 @@
+//! A view and the steps of a request, as sentences for people.
+
+use std::collections::BTreeMap;
+
+use hither_types::id::{RuleId, SiteName};
+use hither_types::law::Denial;
+use hither_types::refusal::{Failure, Refusal};
+use hither_types::unit::{Micros, Milliwatts};
+use hither_types::view::{PresenceView, Step, View};
+
+use crate::errors::Problem;
+
+/// The state of the mesh in one or two sentences.
+pub fn summary(view: &View) -> String {
+    let mut sites: BTreeMap<&SiteName, bool> = BTreeMap::new();
+    for node in &view.nodes {
+        let there = !matches!(node.presence, PresenceView::Gone(_));
+        *sites.entry(&node.member.site).or_default() |= there;
+    }
+    let gone: Vec<&str> = sites.iter().filter(|(_, there)| !**there).map(|(site, _)| site.as_str()).collect();
+    let mut text = match (sites.len(), gone.as_slice()) {
+        (0 | 1, []) => format!("{} is serving alone.", view.me.site),
+        (all, []) => format!("All {all} sites serving."),
+        (all, [one]) => format!("{} of {all} sites serving, {one} is gone.", all - 1),
+        (all, several) => {
+            format!("{} of {all} sites serving, {} are gone.", all - several.len(), several.join(" and "))
+        }
+    };
+    match view.warnings.len() {
+        0 => {}
+        1 => text.push_str(" 1 warning."),
+        several => text.push_str(&format!(" {several} warnings.")),
+    }
+    text
+}
+
+/// The word for a step.
+pub(crate) fn kind(step: &Step) -> &'static str {
+    match step {
+        Step::Arrived => "arrived",
+        Step::Permitted { .. } => "permitted",
+        Step::Denied { .. } => "denied",
+        Step::PassedOver { .. } => "passed_over",
+        Step::Chosen { .. } => "chosen",
+        Step::Queued => "queued",
+        Step::Recorded { .. } => "recorded",
+        Step::Started { .. } => "started",
+        Step::AttemptFailed { .. } => "attempt_failed",
+        Step::FetchBegun { .. } => "fetch_begun",
+        Step::Answered { .. } => "answered",
+        Step::Refused(_) => "refused",
+        Step::Cancelled => "cancelled",
+        Step::ServedFor { .. } => "served_for",
+    }
+}
+
+/// The place that a step speaks of.
+pub(crate) fn site(step: &Step) -> Option<&SiteName> {
+    match step {
+        Step::Permitted { site, .. }
+        | Step::Denied { site, .. }
+        | Step::PassedOver { site, .. }
+        | Step::Chosen { site, .. }
+        | Step::Started { site }
+        | Step::AttemptFailed { site, .. }
+        | Step::FetchBegun { from: site }
+        | Step::Answered { site } => Some(site),
+        Step::Arrived
+        | Step::Queued
+        | Step::Recorded { .. }
+        | Step::Refused(_)
+        | Step::Cancelled
+        | Step::ServedFor { .. } => None,
+    }
+}
+
+/// The rule that a step speaks of.
+pub(crate) fn rule(step: &Step) -> Option<&RuleId> {
+    match step {
+        Step::Permitted { rule, .. } | Step::Denied { denial: Denial::Forbidden { rule, .. }, .. } => Some(rule),
+        Step::Denied { denial: Denial::NotPermitted { nearest }, .. } => nearest.as_ref().map(|miss| &miss.rule),
+        _ => None,
+    }
+}
+
+/// A step as a sentence.
+pub(crate) fn text(step: &Step) -> String {
+    match step {
+        Step::Arrived => "arrived at this node".to_owned(),
+        Step::Permitted { site, rule } => format!("{site}: permitted by {rule}"),
+        Step::Denied { site, denial: said } => format!("{site}: denied, {}", denial(said)),
+        Step::PassedOver { site, why } => format!("{site}: lawful, passed over: {why}"),
+        Step::Chosen { site, predicted } => format!("{site}: chosen, answer expected in {}", span(*predicted)),
+        Step::Queued => "waits here for a slot".to_owned(),
+        Step::Recorded { bytes } => format!("egress of {bytes} is on the record"),
+        Step::Started { site } => format!("{site}: started"),
+        Step::AttemptFailed { site, failure: why } => format!("{site}: gave no answer, {}", failure(why)),
+        Step::FetchBegun { from } => format!("the model is being fetched from {from}, to answer here next time"),
+        Step::Answered { site } => format!("{site}: answered"),
+        Step::Refused(refusal) => format!("refused: {}", Problem::from(refusal).message),
+        Step::Cancelled => "the client left".to_owned(),
+        Step::ServedFor { node } => format!("served for node {}", node.short()),
+    }
+}
+
+/// Why the law says no, as the rest of a sentence.
+pub(crate) fn denial(denial: &Denial) -> String {
+    let nearest = match denial {
+        Denial::Forbidden { rule, .. } => return format!("forbidden by rule {rule}"),
+        Denial::NotPermitted { nearest } => nearest,
+    };
+    match nearest {
+        None => "no rule permits anything like it".to_owned(),
+        Some(miss) => {
+            let failed: Vec<String> = miss.failed.iter().map(ToString::to_string).collect();
+            format!("no rule permits it; {} came closest, but {}", miss.rule, failed.join(" and "))
+        }
+    }
+}
+
+/// Why an attempt ended, as the rest of a sentence.
+pub(crate) fn failure(failure: &Failure) -> String {
+    match failure {
+        Failure::BadInput(fault) => fault.to_string(),
+        Failure::Declined(refusal) => format!("it declined: {}", short(refusal)),
+        Failure::EngineLost => "its engine was lost".to_owned(),
+        Failure::Engine(text) => format!("its engine failed: {text}"),
+        Failure::Unreachable => "it cannot be reached".to_owned(),
+        Failure::Silent => "nothing was heard from it for three beats".to_owned(),
+        Failure::Stuck => "its engine makes no progress".to_owned(),
+    }
+}
+
+fn short(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::UnknownModel(model) => format!("it does not know model {model}"),
+        Refusal::Unlawful { .. } => "its law forbids it".to_owned(),
+        Refusal::UnlawfulThere(said) => format!("its law says no, {}", denial(said)),
+        Refusal::Overloaded { .. } => "it is overloaded".to_owned(),
+        Refusal::NoPower { cap } => format!("its power budget of {} leaves no slot", watts(*cap)),
+        Refusal::NoCapacity { .. } => "it has no slot".to_owned(),
+        Refusal::DeadlinePassed => "the deadline passed".to_owned(),
+        Refusal::LedgerUnavailable => "its ledger cannot record".to_owned(),
+        Refusal::ModelBroken(model) => format!("it cannot load model {model}"),
+        Refusal::NotAMember => "it does not know this node as a member".to_owned(),
+        Refusal::Stopping => "it is stopping".to_owned(),
+    }
+}
+
+/// Power for people.
+pub(crate) fn watts(power: Milliwatts) -> String {
+    format!("{:.1} W", power.watts())
+}
+
+/// A duration for people.
+pub(crate) fn span(span: Micros) -> String {
+    match span.0 {
+        us if us >= 10_000_000 => format!("{:.0} s", us as f64 / 1e6),
+        us if us >= 1_000_000 => format!("{:.1} s", us as f64 / 1e6),
+        us if us >= 10_000 => format!("{:.0} ms", us as f64 / 1e3),
+        us => format!("{:.1} ms", us as f64 / 1e3),
+    }
+}
