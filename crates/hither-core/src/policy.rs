@@ -1,0 +1,406 @@
+//! The law applied: one question in, one verdict out. The only place that says whether something may go somewhere.
+//!
+//! Default deny, and a forbid beats every permit. Each constraint of a rule holds surely, perhaps or not at all:
+//! perhaps, if the fact is unknown, or known for a part only. A permit wants "surely" of every constraint; a forbid is
+//! satisfied with "perhaps". So what is not known never opens a way, whichever side of the law speaks of it.
+
+use std::fmt;
+
+use hither_types::id::{AppName, ModelName, Purpose, RuleId, Tag};
+use hither_types::label::DataClass;
+use hither_types::law::{Denial, FailedField, LawAction, NearMiss, Policy, PolicyTest, Question, Rule, Verdict};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind, Region};
+
+#[cfg(test)]
+mod tests;
+
+/// The id of the built-in rule that permits work at home.
+pub const LOCAL_RULE: &str = "local";
+
+/// The code of a place that nobody knows: inside or outside nothing for certain.
+const UNKNOWN_PLACE: &str = "ZZ";
+
+/// Answers one question to the law.
+///
+/// Work at home (infer, enqueue, cache, observe) is permitted by the built-in rule `local`; a forbid may still forbid
+/// it. A denial names the forbid that matched, and the near miss: among the permits that speak of the action, the one
+/// with the fewest failed fields, the first in the file if several have as few. A `Forbidden` without a near miss is
+/// one that a permit, or `local`, would have allowed.
+pub fn judge(policy: &Policy, question: &Question<'_>) -> Verdict {
+    decide(policy, &Facts::of(question))
+}
+
+/// A test of a policy's author that came out otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedTest {
+    /// Its place in the file, from 0.
+    pub index: usize,
+    /// The case.
+    pub test: PolicyTest,
+    /// What the law says instead.
+    pub verdict: Verdict,
+}
+
+impl fmt::Display for FailedTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PolicyTest { action, class, origin, target, .. } = &self.test;
+        write!(f, "test {}: {} of {class} data from {origin} at {target}: ", self.index + 1, action.as_str())?;
+        let expected = if self.test.permitted { "permit" } else { "deny" };
+        match &self.verdict {
+            Verdict::Permitted(rule) => write!(f, "expected {expected}, and rule {rule} permits it"),
+            Verdict::Denied(Denial::Forbidden { rule, .. }) => {
+                write!(f, "expected {expected}, and rule {rule} forbids it")
+            }
+            Verdict::Denied(Denial::NotPermitted { nearest: None }) => {
+                write!(f, "expected {expected}, and no permit speaks of the action")
+            }
+            Verdict::Denied(Denial::NotPermitted { nearest: Some(near) }) => {
+                write!(f, "expected {expected}, and no permit allows it; the nearest is {}", near.rule)?;
+                near.failed.iter().try_for_each(|field| write!(f, " ({field})"))
+            }
+        }
+    }
+}
+
+/// Runs the policy's own tests, and returns those that came out otherwise.
+///
+/// A case is about another node of the mesh, even where origin and target are the same: that work at home is lawful
+/// needs no test. Both ends have one operator whom nobody can compel, the target is vouched for, and the label has no
+/// tags. An app, model or purpose that the case does not name is unknown, so it satisfies no permit and escapes no
+/// forbid that asks for it. The subjects are the origin's if none are named.
+pub fn failing_tests(policy: &Policy) -> Vec<FailedTest> {
+    let run = |(index, test): (usize, &PolicyTest)| {
+        let verdict = decide(policy, &Facts::of_test(test));
+        let permitted = matches!(verdict, Verdict::Permitted(_));
+        (permitted != test.permitted).then(|| FailedTest { index, test: test.clone(), verdict })
+    };
+    policy.tests.iter().enumerate().filter_map(run).collect()
+}
+
+/// What is known about a question; `None` is "unknown".
+struct Facts<'a> {
+    action: LawAction,
+    app: Option<&'a AppName>,
+    model: Option<&'a ModelName>,
+    class: DataClass,
+    tags: &'a [Tag],
+    purpose: Option<&'a Purpose>,
+    origin: Jurisdiction,
+    subjects: &'a [Jurisdiction],
+    target: Jurisdiction,
+    control: Option<&'a [Jurisdiction]>,
+    assurance: Assurance,
+    operators: [&'a str; 2],
+    kind: PlaceKind,
+}
+
+impl<'a> Facts<'a> {
+    fn of(question: &Question<'a>) -> Self {
+        let Question { action, app, model, label, origin, origin_operator, target, kind } = question;
+        Self {
+            action: *action,
+            app: Some(app),
+            model: Some(model),
+            class: label.class,
+            tags: &label.tags,
+            purpose: label.purpose.as_ref(),
+            origin: *origin,
+            subjects: &label.subjects,
+            target: target.jurisdiction,
+            control: target.control.as_deref(),
+            assurance: target.assurance,
+            operators: [origin_operator.as_str(), target.operator.as_str()],
+            kind: *kind,
+        }
+    }
+
+    fn of_test(test: &'a PolicyTest) -> Self {
+        Self {
+            action: test.action,
+            app: test.app.as_ref(),
+            model: test.model.as_ref(),
+            class: test.class,
+            tags: &[],
+            purpose: test.purpose.as_ref(),
+            origin: test.origin,
+            subjects: &test.subjects,
+            target: test.target,
+            control: Some(&[]),
+            assurance: Assurance::Vouched,
+            operators: ["one-operator", "one-operator"],
+            kind: PlaceKind::Peer,
+        }
+    }
+
+    /// Where the data come from, first, and whom they concern.
+    fn sources(&self) -> impl Iterator<Item = Jurisdiction> {
+        std::iter::once(self.origin).chain(self.subjects.iter().copied())
+    }
+}
+
+fn decide(policy: &Policy, facts: &Facts<'_>) -> Verdict {
+    let forbid = policy.forbids.iter().find(|rule| Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not));
+    let permit = permitted(policy, facts);
+    match (forbid, permit) {
+        (None, Some(rule)) => Verdict::Permitted(rule),
+        (None, None) => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, facts) }),
+        (Some(forbid), Some(_)) => Verdict::Denied(Denial::Forbidden { rule: forbid.id.clone(), nearest: None }),
+        (Some(forbid), None) => {
+            Verdict::Denied(Denial::Forbidden { rule: forbid.id.clone(), nearest: near_miss(policy, facts) })
+        }
+    }
+}
+
+fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
+    if facts.kind == PlaceKind::Home {
+        match facts.action {
+            LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe => {
+                return Some(RuleId::parse(LOCAL_RULE).expect("the name of the built-in rule is a rule id"));
+            }
+            LawAction::Relay | LawAction::Replicate | LawAction::Export => {}
+        }
+    }
+    let holds = |rule: &&Rule| Field::ALL.iter().all(|field| field.test(rule, facts) == Held::Surely);
+    policy.permits.iter().find(holds).map(|rule| rule.id.clone())
+}
+
+/// The permit that came closest. One that speaks of other actions is not close: naming it would help nobody.
+fn near_miss(policy: &Policy, facts: &Facts<'_>) -> Option<NearMiss> {
+    let failed = |rule: &Rule| Field::ALL.iter().filter(|field| field.test(rule, facts) != Held::Surely).count();
+    // `min_by_key` returns the first of several minima, which is the order of the file.
+    let rule = policy.permits.iter().filter(|rule| rule.actions.contains(&facts.action)).min_by_key(|r| failed(r))?;
+    let failed: Vec<FailedField> = Field::ALL
+        .iter()
+        .filter(|field| field.test(rule, facts) != Held::Surely)
+        .map(|field| field.describe(rule, facts))
+        .collect();
+    debug_assert!(!failed.is_empty(), "a permit without a failed field would have permitted");
+    Some(NearMiss { rule: rule.id.clone(), failed })
+}
+
+/// How far a constraint holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// The fact is known and inside, for every part of it.
+    Surely,
+    /// The fact is unknown, or inside for a part of it.
+    Perhaps,
+    /// The fact is known and outside, for every part of it.
+    Not,
+}
+
+impl Held {
+    fn from_known(inside: bool) -> Self {
+        if inside { Self::Surely } else { Self::Not }
+    }
+
+    fn negated(self) -> Self {
+        match self {
+            Self::Surely => Self::Not,
+            Self::Perhaps => Self::Perhaps,
+            Self::Not => Self::Surely,
+        }
+    }
+
+    /// One answer for many parts: certain only if all agree.
+    fn of_all(parts: impl Iterator<Item = Self>) -> Self {
+        parts.reduce(|one, other| if one == other { one } else { Self::Perhaps }).unwrap_or(Self::Perhaps)
+    }
+}
+
+/// A place known by its country alone may or may not be in a subdivision, and an unknown one may be anywhere.
+fn inside(region: &Region, place: Jurisdiction) -> Held {
+    if region.contains(place) {
+        Held::Surely
+    } else if is_unknown(place) || region.members.iter().any(|member| member.within(place)) {
+        Held::Perhaps
+    } else {
+        Held::Not
+    }
+}
+
+fn is_unknown(place: Jurisdiction) -> bool {
+    Jurisdiction::parse(UNKNOWN_PLACE).is_ok_and(|unknown| place.within(unknown))
+}
+
+fn listed<T: PartialEq>(list: &[T], fact: Option<&T>) -> Held {
+    match fact {
+        None => Held::Perhaps,
+        Some(fact) => Held::from_known(list.contains(fact)),
+    }
+}
+
+/// The constraints of a rule, in the order in which people read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Action,
+    Class,
+    Tags,
+    Apps,
+    Models,
+    Purpose,
+    Origin,
+    OriginNot,
+    Target,
+    TargetNot,
+    NotControl,
+    Assurance,
+    SameOperator,
+}
+
+impl Field {
+    const ALL: [Self; 13] = [
+        Self::Action,
+        Self::Class,
+        Self::Tags,
+        Self::Apps,
+        Self::Models,
+        Self::Purpose,
+        Self::Origin,
+        Self::OriginNot,
+        Self::Target,
+        Self::TargetNot,
+        Self::NotControl,
+        Self::Assurance,
+        Self::SameOperator,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Class => "class",
+            Self::Tags => "tags",
+            Self::Apps => "apps",
+            Self::Models => "models",
+            Self::Purpose => "purpose",
+            Self::Origin => "origin",
+            Self::OriginNot => "origin_not",
+            Self::Target => "target",
+            Self::TargetNot => "target_not",
+            Self::NotControl => "not_control",
+            Self::Assurance => "assurance",
+            Self::SameOperator => "same_operator",
+        }
+    }
+
+    /// How far this constraint of the rule holds; one that is not stated always does.
+    fn test(self, rule: &Rule, facts: &Facts<'_>) -> Held {
+        let sources = |region| Held::of_all(facts.sources().map(|source| inside(region, source)));
+        match self {
+            Self::Action => Held::from_known(rule.actions.contains(&facts.action)),
+            Self::Class if !rule.classes.is_empty() => Held::from_known(rule.classes.contains(&facts.class)),
+            Self::Tags if !rule.tags.is_empty() => {
+                Held::from_known(facts.tags.iter().any(|tag| rule.tags.contains(tag)))
+            }
+            Self::Apps if !rule.apps.is_empty() => listed(&rule.apps, facts.app),
+            Self::Models if !rule.models.is_empty() => listed(&rule.models, facts.model),
+            Self::Purpose if !rule.purposes.is_empty() => listed(&rule.purposes, facts.purpose),
+            Self::NotControl if !rule.not_control.is_empty() => free_of(&rule.not_control, facts.control),
+            Self::Class | Self::Tags | Self::Apps | Self::Models | Self::Purpose | Self::NotControl => Held::Surely,
+            Self::Origin => rule.origin.as_ref().map_or(Held::Surely, sources),
+            Self::OriginNot => rule.origin_not.as_ref().map_or(Held::Surely, |region| sources(region).negated()),
+            Self::Target => rule.target.as_ref().map_or(Held::Surely, |region| inside(region, facts.target)),
+            Self::TargetNot => {
+                rule.target_not.as_ref().map_or(Held::Surely, |region| inside(region, facts.target).negated())
+            }
+            Self::Assurance => rule.assurance.map_or(Held::Surely, |least| Held::from_known(facts.assurance >= least)),
+            Self::SameOperator => rule
+                .same_operator
+                .map_or(Held::Surely, |same| Held::from_known((facts.operators[0] == facts.operators[1]) == same)),
+        }
+    }
+
+    /// What the rule wants and what it met. The words fit into "found is not in wanted".
+    fn describe(self, rule: &Rule, facts: &Facts<'_>) -> FailedField {
+        let (wanted, found) = match self {
+            Self::Action => (list(rule.actions.iter().map(|a| a.as_str())), facts.action.as_str().to_owned()),
+            Self::Class => (list(&rule.classes), facts.class.to_string()),
+            Self::Tags => (list(&rule.tags), list(facts.tags)),
+            Self::Apps => (list(&rule.apps), known(facts.app)),
+            Self::Models => (list(&rule.models), known(facts.model)),
+            Self::Purpose => (list(&rule.purposes), known(facts.purpose)),
+            Self::Origin => (written(rule.origin.as_ref()), offenders(facts, rule.origin.as_ref(), Held::Surely)),
+            Self::OriginNot => (
+                format!("the places outside {}", written(rule.origin_not.as_ref())),
+                offenders(facts, rule.origin_not.as_ref(), Held::Not),
+            ),
+            Self::Target => (written(rule.target.as_ref()), facts.target.to_string()),
+            Self::TargetNot => {
+                (format!("the places outside {}", written(rule.target_not.as_ref())), facts.target.to_string())
+            }
+            Self::NotControl => (
+                format!("the operators that none of {} can compel", list(&rule.not_control)),
+                facts.control.map_or_else(
+                    || "an operator of unknown control".to_owned(),
+                    |control| format!("an operator under {}", list(control)),
+                ),
+            ),
+            Self::Assurance => (
+                rule.assurance.map_or_else(String::new, |least| format!("the levels from {} up", level(least))),
+                level(facts.assurance).to_owned(),
+            ),
+            Self::SameOperator => (
+                match rule.same_operator {
+                    Some(false) => "transfers between two operators".to_owned(),
+                    Some(true) | None => "transfers within one operator".to_owned(),
+                },
+                facts.operators.join(" to "),
+            ),
+        };
+        FailedField { field: self.name(), wanted, found }
+    }
+}
+
+/// Whether none of these states can compel the operator. A state may be listed by a part of it, or known as a whole.
+fn free_of(states: &[Jurisdiction], control: Option<&[Jurisdiction]>) -> Held {
+    let Some(control) = control else { return Held::Perhaps };
+    let named = |held: fn(Jurisdiction, Jurisdiction) -> bool| {
+        control.iter().any(|state| states.iter().any(|listed| held(*state, *listed)))
+    };
+    if named(|state, listed| state.within(listed)) {
+        Held::Not
+    } else if named(|state, listed| listed.within(state) || is_unknown(state)) {
+        Held::Perhaps
+    } else {
+        Held::Surely
+    }
+}
+
+fn level(assurance: Assurance) -> &'static str {
+    match assurance {
+        Assurance::Claimed => "0 (claimed)",
+        Assurance::Vouched => "1 (vouched)",
+        Assurance::Near => "2 (near)",
+        Assurance::Hardware => "3 (hardware)",
+    }
+}
+
+fn known(fact: Option<&impl fmt::Display>) -> String {
+    fact.map_or_else(|| "unknown".to_owned(), ToString::to_string)
+}
+
+/// A list as the policy language writes it.
+fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| format!("\"{item}\"")).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn written(region: Option<&Region>) -> String {
+    region.map_or_else(String::new, |region| list(&region.written))
+}
+
+/// The origin and the subjects that are not where the rule wants all of them.
+fn offenders(facts: &Facts<'_>, region: Option<&Region>, wanted: Held) -> String {
+    let offends = |place: Jurisdiction| region.is_some_and(|region| inside(region, place) != wanted);
+    let mut found = Vec::new();
+    if offends(facts.origin) {
+        found.push(format!("{} (origin)", facts.origin));
+    }
+    for subject in facts.subjects {
+        let text = format!("{subject} (subject)");
+        if offends(*subject) && !found.contains(&text) {
+            found.push(text);
+        }
+    }
+    found.join(", ")
+}

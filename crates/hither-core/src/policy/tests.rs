@@ -1,0 +1,1 @@
+//! The law, by enumeration of small worlds.
