@@ -3,5 +3,9 @@
 //! A crash of an engine is an event, never the end of the node: engines run in worker processes.
 
 pub mod engine;
+pub mod limits;
 pub mod protocol;
+mod validate;
 pub mod work;
+
+pub use validate::validate;

@@ -3,7 +3,11 @@
 
 use std::fmt;
 
-use hither_types::model::{Datatype, TensorSpec};
+use hither_types::model::Datatype;
+
+pub(crate) mod form;
+#[cfg(test)]
+mod tests;
 
 /// Bytes that were given as work, or came as a result, and are neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,8 +146,3 @@ impl fmt::Debug for Piece {
         }
     }
 }
-
-// Encoding: `Work::encode`, `Work::decode`, `Piece::encode`, `Piece::decode`, and `validate` of an `InferWork`
-// against the inputs of a model (`&[TensorSpec]`), giving `InputFault::Tensor` texts.
-#[expect(unused_imports, reason = "named by the functions that follow")]
-use TensorSpec as _;
