@@ -5,6 +5,9 @@
 pub mod engine;
 pub mod limits;
 pub mod protocol;
+pub mod serve;
+pub mod stub;
+pub mod text;
 mod validate;
 pub mod work;
 

@@ -1,0 +1,138 @@
+//! The life of a worker after its model is open: one thread that waits for commands when the engine is idle, and
+//! looks for them between steps when it is not. A second thread would cost every answer two wake-ups.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+
+use hither_types::refusal::InputFault;
+use hither_types::unit::ByteCount;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+
+use crate::engine::{Engine, JobFault, JobId, Output};
+use crate::limits::READ_CHUNK;
+use crate::protocol::{Command, FrameReader, FrameTooLong, Report, append_report, decode_command};
+use crate::work::{DecodeError, Work};
+
+#[cfg(test)]
+mod tests;
+
+/// Why a worker cannot go on. The node sees the socket close.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The socket broke.
+    #[error("the socket to the node broke")]
+    Socket(#[from] io::Error),
+    /// The node sent a frame that cannot be.
+    #[error("the node sent a frame that is too long")]
+    Frame(#[from] FrameTooLong),
+    /// The node sent something that is no command.
+    #[error("the node sent a frame that is no command")]
+    Command(#[source] DecodeError),
+}
+
+/// What to do after the commands that were there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    End,
+}
+
+/// Serves until the node says stop or closes its end. The socket must be in blocking mode.
+///
+/// The caller has sent [`Report::Ready`] before.
+pub fn serve(socket: UnixStream, engine: Box<dyn Engine>) -> Result<(), ServeError> {
+    Worker { socket, engine, reader: FrameReader::default(), answers: BTreeMap::new(), out: Vec::new() }.run()
+}
+
+struct Worker {
+    socket: UnixStream,
+    engine: Box<dyn Engine>,
+    reader: FrameReader,
+    /// Bytes of answer so far, per job: the engine does not know the encoded size.
+    answers: BTreeMap<JobId, u64>,
+    out: Vec<u8>,
+}
+
+impl Worker {
+    fn run(mut self) -> Result<(), ServeError> {
+        let mut chunk = vec![0; READ_CHUNK];
+        let mut is_busy = false;
+        loop {
+            let flags = if is_busy { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
+            match recv(&self.socket, &mut chunk[..], flags) {
+                Ok((0, _)) => return Ok(()),
+                Ok((length, _)) => {
+                    self.reader.push(&chunk[..length]);
+                    let before = self.answers.len();
+                    if self.obey()? == Next::End {
+                        return Ok(());
+                    }
+                    is_busy |= self.answers.len() > before;
+                    if length == chunk.len() {
+                        // The rest of a long frame waits in the socket; fetch it before the next step.
+                        continue;
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(ServeError::Socket(error.into())),
+            }
+            if is_busy {
+                is_busy = self.step();
+            }
+            if !self.out.is_empty() {
+                self.socket.write_all(&self.out)?;
+                self.out.clear();
+            }
+        }
+    }
+
+    /// Carries out the commands that have arrived whole.
+    fn obey(&mut self) -> Result<Next, ServeError> {
+        while let Some(body) = self.reader.next_frame()? {
+            match decode_command(body).map_err(ServeError::Command)? {
+                Command::Run { job, payload, resume } => match Work::decode(&payload) {
+                    Ok(work) => {
+                        self.answers.insert(job, 0);
+                        self.engine.admit(job, work, resume);
+                    }
+                    Err(error) => {
+                        let fault = JobFault::Input(InputFault::Other(error.to_string()));
+                        append_report(&mut self.out, &Report::Failed { job, fault });
+                    }
+                },
+                Command::Cancel { job } => {
+                    if self.answers.remove(&job).is_some() {
+                        self.engine.cancel(job);
+                    }
+                }
+                Command::Stop => return Ok(Next::End),
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    fn step(&mut self) -> bool {
+        let Self { engine, answers, out, .. } = self;
+        engine.step(&mut |job, output| {
+            let report = match output {
+                Output::Piece(piece) => {
+                    let bytes = piece.encode();
+                    *answers.entry(job).or_default() += bytes.len() as u64;
+                    Report::Piece { job, bytes }
+                }
+                Output::Progress => Report::Progress { job },
+                Output::Done(mut cost) => {
+                    cost.answer = ByteCount(answers.remove(&job).unwrap_or_default());
+                    Report::Done { job, cost }
+                }
+                Output::Failed(fault) => {
+                    answers.remove(&job);
+                    Report::Failed { job, fault }
+                }
+            };
+            append_report(out, &report);
+        })
+    }
+}
