@@ -149,6 +149,23 @@ pub struct Question<'a> {
     pub kind: PlaceKind,
 }
 
+/// The fields of a rule, by their names in the policy language, in the order in which people read them.
+pub const FIELDS: [&str; 13] = [
+    "action",
+    "class",
+    "tags",
+    "apps",
+    "models",
+    "purpose",
+    "origin",
+    "origin_not",
+    "target",
+    "target_not",
+    "not_control",
+    "assurance",
+    "same_operator",
+];
+
 /// A field of a rule that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedField {

@@ -1,1 +1,129 @@
-//! Placeholder.
+//! Bytes between nodes, and their versions.
+//!
+//! The first byte of every form is its version. Decoding takes bounded memory and time, whatever it is fed: sizes are
+//! checked before anything is read, text and bytes are borrowed from the input, lists stop at their limit, names are
+//! parsed into their types, and bytes that are left over are refused.
+
+use hither_types::member::Member;
+use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, PeerMessage};
+use hither_types::model::Manifest;
+use serde::{Deserialize, Serialize};
+
+mod error;
+mod field;
+mod hello;
+pub mod limits;
+mod member;
+mod message;
+mod model;
+mod refusal;
+mod request;
+#[cfg(test)]
+mod tests;
+pub mod ticket;
+
+pub use error::{DecodeError, EncodeError};
+pub use limits::MAX_FRAME;
+
+/// What two nodes agree on when they connect (ALPN). It changes when nodes cannot understand one another at all.
+pub const PROTOCOL: &[u8] = b"hither/1";
+
+/// The version of all forms, and their first byte.
+pub const VERSION: u8 = 1;
+
+/// A kind of form: what people call it, and how large it may be.
+struct Form {
+    name: &'static str,
+    most: usize,
+}
+
+fn encode<T: Serialize>(form: &Form, dto: &T) -> Result<Vec<u8>, EncodeError> {
+    // The only failures of writing to a vector are those of types that these forms do not have.
+    let bytes = postcard::to_extend(dto, vec![VERSION]).expect("the forms hold only what postcard can write");
+    if bytes.len() > form.most {
+        return Err(EncodeError::TooLarge { form: form.name, size: bytes.len(), most: form.most });
+    }
+    Ok(bytes)
+}
+
+fn decode<'a, T: Deserialize<'a>>(form: &Form, bytes: &'a [u8]) -> Result<T, DecodeError> {
+    if bytes.len() > form.most {
+        return Err(DecodeError::TooLarge { form: form.name, size: bytes.len(), most: form.most });
+    }
+    let (version, rest) = bytes.split_first().ok_or(DecodeError::Empty { form: form.name })?;
+    if *version != VERSION {
+        return Err(DecodeError::Version { form: form.name, found: *version, known: VERSION });
+    }
+    let (dto, left) = postcard::take_from_bytes(rest).map_err(|_| DecodeError::Malformed { form: form.name })?;
+    if !left.is_empty() {
+        return Err(DecodeError::Trailing { form: form.name, left: left.len() });
+    }
+    Ok(dto)
+}
+
+macro_rules! forms {
+    ($($form:ident = $name:literal, $most:ident; $word:ident as $dto:path;
+       $(#[$encode_doc:meta])* $encode:ident; $(#[$decode_doc:meta])* $decode:ident;)*) => {$(
+        const $form: Form = Form { name: $name, most: limits::$most };
+
+        $(#[$encode_doc])*
+        pub fn $encode(word: &$word) -> Result<Vec<u8>, EncodeError> {
+            encode(&$form, &<$dto>::try_from(word)?)
+        }
+
+        $(#[$decode_doc])*
+        pub fn $decode(bytes: &[u8]) -> Result<$word, DecodeError> {
+            decode::<$dto>(&$form, bytes)?.try_into()
+        }
+    )*};
+}
+
+forms! {
+    MESSAGE = "a message", MAX_MESSAGE; PeerMessage as message::MessageForm<'_>;
+    /// Writes small talk.
+    encode_message;
+    /// Reads small talk.
+    decode_message;
+
+    ASK = "a request", MAX_FRAME; Ask as request::AskForm<'_>;
+    /// Writes the head of a request stream.
+    encode_ask;
+    /// Reads the head of a request stream.
+    decode_ask;
+
+    FRAME = "a frame", MAX_FRAME; Frame as request::FrameForm<'_>;
+    /// Writes what goes back on a request stream.
+    encode_frame;
+    /// Reads what comes back on a request stream.
+    decode_frame;
+
+    HELLO = "a hello", MAX_HELLO; Hello as hello::HelloForm<'_>;
+    /// Writes the first words on a connection.
+    encode_hello;
+    /// Reads the first words of a stranger.
+    decode_hello;
+
+    HELLO_REPLY = "a reply to a hello", MAX_HELLO_REPLY; HelloReply as hello::ReplyForm<'_>;
+    /// Writes the answer to a hello.
+    encode_hello_reply;
+    /// Reads the answer to a hello.
+    decode_hello_reply;
+
+    MEMBER = "a certificate", MAX_MEMBER; Member as member::MemberForm<'_>;
+    /// Writes what a certificate's signature covers.
+    encode_member;
+    /// Reads a certificate. Its signature was checked before.
+    decode_member;
+
+    MANIFEST = "a catalog entry", MAX_MANIFEST; Manifest as model::ManifestForm<'_>;
+    /// Writes what the signature of a catalog entry covers.
+    encode_manifest;
+    /// Reads a catalog entry. Its signature was checked before.
+    decode_manifest;
+
+    INVITE = "an invite", MAX_INVITE; Invite as hello::InviteForm<'_>;
+    /// Writes an invite; [`ticket::format`] makes it text.
+    encode_invite;
+    /// Reads an invite.
+    decode_invite;
+}

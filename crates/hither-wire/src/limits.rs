@@ -1,0 +1,65 @@
+//! How much of anything a node says or hears. Every number is held when encoding and again when decoding.
+
+/// The largest form of all: an ask with its payload, or a piece of an answer. It holds a batch of 4 million 32-bit
+/// numbers, or some hours of typing; larger work is split by its caller.
+pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+
+/// The largest small talk: 256 members with certificates and addresses take a quarter of it.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// The largest hello. It comes from strangers, so it is the smallest that a certificate with addresses fits.
+pub const MAX_HELLO: usize = 4 * 1024;
+
+/// The largest answer to a hello: all members and the whole catalog.
+pub const MAX_HELLO_REPLY: usize = 4 * 1024 * 1024;
+
+/// The inside of a certificate: names of 63 bytes and some countries.
+pub const MAX_MEMBER: usize = 1024;
+
+/// The inside of a model's entry in the catalog: 256 tensors with long names.
+pub const MAX_MANIFEST: usize = 64 * 1024;
+
+/// The inside of a ticket: short enough to paste.
+pub const MAX_INVITE: usize = 1024;
+
+/// Addresses of one node: more interfaces than that are virtual.
+pub const MAX_ADDRESSES: usize = 16;
+
+/// States that can compel one operator.
+pub const MAX_CONTROL: usize = 16;
+
+/// Marks on the data of one request.
+pub const MAX_TAGS: usize = 16;
+
+/// Jurisdictions of the people concerned by one request: every country there is would not fit a form.
+pub const MAX_SUBJECTS: usize = 64;
+
+/// Members in one message. A larger mesh sends several.
+pub const MAX_MEMBERS: usize = 256;
+
+/// Entries of the catalog in one message. A larger catalog sends several.
+pub const MAX_CATALOG: usize = 256;
+
+/// Models in one presence: it is sent twice a second, so it stays below 4 kB.
+pub const MAX_PRESENT_MODELS: usize = 64;
+
+/// Token ids to go on from: the longest context of the models that we know.
+pub const MAX_RESUME: usize = 128 * 1024;
+
+/// Places in one refusal.
+pub const MAX_DENIED: usize = 8;
+
+/// Failed fields of one near miss: rules have 13 fields.
+pub const MAX_FAILED_FIELDS: usize = 16;
+
+/// Inputs, or outputs, of one model.
+pub const MAX_TENSORS: usize = 256;
+
+/// Dimensions of one tensor.
+pub const MAX_DIMENSIONS: usize = 16;
+
+/// Bytes of a tensor's name or a licence: more is refused.
+pub const MAX_NAME: usize = 256;
+
+/// Bytes of a sentence for a person: more is cut off with an ellipsis by the sender, and refused by the receiver.
+pub const MAX_TEXT: usize = 1024;

@@ -1,0 +1,117 @@
+//! Small talk between members. The order of the variants is part of the form: new ones go to the end.
+
+use hither_types::id::Digest;
+use hither_types::message::{ModelPresence, PeerMessage, Presence};
+use hither_types::unit::{Micros, Milliwatts};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::field::{List, StageCode};
+use crate::limits::{MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
+use crate::member::{RecordForm, SignedForm};
+
+#[derive(Serialize, Deserialize)]
+pub(crate) enum MessageForm<'a> {
+    Presence(PresenceForm),
+    #[serde(borrow)]
+    Catalog(List<SignedForm<'a>, MAX_CATALOG>),
+    #[serde(borrow)]
+    Members(List<RecordForm<'a>, MAX_MEMBERS>),
+}
+
+impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(message: &'a PeerMessage) -> Result<Self, EncodeError> {
+        Ok(match message {
+            PeerMessage::Presence(presence) => Self::Presence(presence.try_into()?),
+            PeerMessage::Catalog(entries) => Self::Catalog(List::of("entries of the catalog", entries)?),
+            PeerMessage::Members(members) => Self::Members(List::of("members", members)?),
+        })
+    }
+}
+
+impl TryFrom<MessageForm<'_>> for PeerMessage {
+    type Error = DecodeError;
+
+    fn try_from(form: MessageForm<'_>) -> Result<Self, DecodeError> {
+        Ok(match form {
+            MessageForm::Presence(presence) => Self::Presence(presence.try_into()?),
+            MessageForm::Catalog(entries) => Self::Catalog(entries.into_words()?),
+            MessageForm::Members(members) => Self::Members(members.into_words()?),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PresenceForm {
+    incarnation: u64,
+    sequence: u64,
+    models: List<ModelForm, MAX_PRESENT_MODELS>,
+    power: u64,
+    cap: u64,
+    policy: [u8; 32],
+}
+
+impl TryFrom<&Presence> for PresenceForm {
+    type Error = EncodeError;
+
+    fn try_from(presence: &Presence) -> Result<Self, EncodeError> {
+        let Presence { incarnation, sequence, models, power, cap, policy } = presence;
+        Ok(Self {
+            incarnation: *incarnation,
+            sequence: *sequence,
+            models: List::of("models of one node", models)?,
+            power: power.0,
+            cap: cap.0,
+            policy: policy.0,
+        })
+    }
+}
+
+impl TryFrom<PresenceForm> for Presence {
+    type Error = DecodeError;
+
+    fn try_from(form: PresenceForm) -> Result<Self, DecodeError> {
+        Ok(Self {
+            incarnation: form.incarnation,
+            sequence: form.sequence,
+            models: form.models.into_words()?,
+            power: Milliwatts(form.power),
+            cap: Milliwatts(form.cap),
+            policy: Digest(form.policy),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ModelForm {
+    digest: [u8; 32],
+    stage: StageCode,
+    slots: u16,
+    busy: u16,
+    queued: u16,
+    service: u64,
+}
+
+impl From<&ModelPresence> for ModelForm {
+    fn from(model: &ModelPresence) -> Self {
+        let ModelPresence { digest, stage, slots, busy, queued, service } = model;
+        Self { digest: digest.0, stage: stage.into(), slots: *slots, busy: *busy, queued: *queued, service: service.0 }
+    }
+}
+
+impl TryFrom<ModelForm> for ModelPresence {
+    type Error = DecodeError;
+
+    fn try_from(form: ModelForm) -> Result<Self, DecodeError> {
+        Ok(Self {
+            digest: Digest(form.digest),
+            stage: form.stage.try_into()?,
+            slots: form.slots,
+            busy: form.busy,
+            queued: form.queued,
+            service: Micros(form.service),
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! A model's entry in the catalog. The order of the variants is part of the form.
+
+use hither_types::id::{Digest, NodeId};
+use hither_types::model::{Manifest, ModelIo, TensorSpec};
+use hither_types::unit::ByteCount;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::field::{DatatypeCode, FormatCode, List, Text};
+use crate::limits::{MAX_DIMENSIONS, MAX_TENSORS};
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ManifestForm<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    digest: [u8; 32],
+    sha256: [u8; 32],
+    size: u64,
+    format: FormatCode,
+    licence: Text<'a>,
+    io: IoForm<'a>,
+    publisher: [u8; 32],
+}
+
+impl<'a> TryFrom<&'a Manifest> for ManifestForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(manifest: &'a Manifest) -> Result<Self, EncodeError> {
+        let Manifest { name, digest, sha256, size, format, licence, io, publisher } = manifest;
+        Ok(Self {
+            name: name.into(),
+            digest: digest.0,
+            sha256: *sha256,
+            size: size.0,
+            format: format.into(),
+            licence: Text::name("the licence of a model", licence)?,
+            io: io.try_into()?,
+            publisher: publisher.0,
+        })
+    }
+}
+
+impl TryFrom<ManifestForm<'_>> for Manifest {
+    type Error = DecodeError;
+
+    fn try_from(form: ManifestForm<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: form.name.try_into()?,
+            digest: Digest(form.digest),
+            sha256: form.sha256,
+            size: ByteCount(form.size),
+            format: form.format.try_into()?,
+            licence: form.licence.into_name("the licence of a model")?,
+            io: form.io.try_into()?,
+            publisher: NodeId(form.publisher),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) enum IoForm<'a> {
+    Tensors {
+        #[serde(borrow)]
+        inputs: List<TensorForm<'a>, MAX_TENSORS>,
+        outputs: List<TensorForm<'a>, MAX_TENSORS>,
+    },
+    Language {
+        context_tokens: u32,
+    },
+}
+
+impl<'a> TryFrom<&'a ModelIo> for IoForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(io: &'a ModelIo) -> Result<Self, EncodeError> {
+        Ok(match io {
+            ModelIo::Tensors { inputs, outputs } => Self::Tensors {
+                inputs: List::of("inputs of one model", inputs)?,
+                outputs: List::of("outputs of one model", outputs)?,
+            },
+            ModelIo::Language { context_tokens } => Self::Language { context_tokens: *context_tokens },
+        })
+    }
+}
+
+impl TryFrom<IoForm<'_>> for ModelIo {
+    type Error = DecodeError;
+
+    fn try_from(form: IoForm<'_>) -> Result<Self, DecodeError> {
+        Ok(match form {
+            IoForm::Tensors { inputs, outputs } => {
+                Self::Tensors { inputs: inputs.into_words()?, outputs: outputs.into_words()? }
+            }
+            IoForm::Language { context_tokens } => Self::Language { context_tokens },
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TensorForm<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    datatype: DatatypeCode,
+    shape: List<Dimension, MAX_DIMENSIONS>,
+}
+
+impl<'a> TryFrom<&'a TensorSpec> for TensorForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(tensor: &'a TensorSpec) -> Result<Self, EncodeError> {
+        let TensorSpec { name, datatype, shape } = tensor;
+        Ok(Self {
+            name: Text::name("the name of a tensor", name)?,
+            datatype: datatype.into(),
+            shape: List::of("dimensions of one tensor", shape)?,
+        })
+    }
+}
+
+impl TryFrom<TensorForm<'_>> for TensorSpec {
+    type Error = DecodeError;
+
+    fn try_from(form: TensorForm<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: form.name.into_name("the name of a tensor")?,
+            datatype: form.datatype.try_into()?,
+            shape: form.shape.into_words()?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Dimension(Option<u64>);
+
+impl From<&Option<u64>> for Dimension {
+    fn from(dimension: &Option<u64>) -> Self {
+        Self(*dimension)
+    }
+}
+
+impl From<Dimension> for Option<u64> {
+    fn from(form: Dimension) -> Self {
+        form.0
+    }
+}
