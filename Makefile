@@ -1,0 +1,36 @@
+# Two commands: `make demo` and `make test`. Both set up whatever is missing first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/hither/target
+export HITHER_CACHE ?= $(HOME)/.cache/hither
+CARGO := cargo
+HITHER := $(CARGO_TARGET_DIR)/release/hither
+
+.PHONY: help build demo test models setup tidy
+
+help:
+	@echo "make demo    three sites on this machine, six steps, real models"
+	@echo "make test    the whole test suite"
+	@echo "make build   only the program: $(HITHER)"
+
+setup:
+	@scripts/setup build
+
+models:
+	@scripts/fetch-models
+
+build: setup
+	$(CARGO) build --release --locked --package hither
+
+demo: build models
+	$(HITHER) demo --models models
+
+tidy:
+	$(CARGO) test --release --locked --package xtask
+
+test: models
+	@scripts/setup test
+	@scripts/venv
+	$(CARGO) test --release --locked --workspace
+	@scripts/test-product $(HITHER)
