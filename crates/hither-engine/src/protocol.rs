@@ -157,13 +157,13 @@ impl FrameReader {
     }
 
     /// Takes bytes as they came.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The body of the next whole frame, if it is here. Call until it gives `None`, then push more.
+    /// The body of the next whole frame, if it is here. Call until it gives `None`, then feed more.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>, FrameTooLong> {
         let rest = &self.buffer[self.taken..];
         let Some((head, rest)) = rest.split_first_chunk::<4>() else {

@@ -64,7 +64,7 @@ impl Worker {
             match recv(&self.socket, &mut chunk[..], flags) {
                 Ok((0, _)) => return Ok(()),
                 Ok((length, _)) => {
-                    self.reader.push(&chunk[..length]);
+                    self.reader.feed(&chunk[..length]);
                     let before = self.answers.len();
                     if self.obey()? == Next::End {
                         return Ok(());

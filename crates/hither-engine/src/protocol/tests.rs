@@ -54,7 +54,7 @@ proptest! {
         let mut rest = stream.as_slice();
         for cut in cuts.iter().cycle() {
             let (now, later) = rest.split_at((*cut).min(rest.len()));
-            reader.push(now);
+            reader.feed(now);
             while let Some(body) = reader.next_frame().unwrap() {
                 bodies.push(body.to_vec());
             }
@@ -77,7 +77,7 @@ proptest! {
 #[test]
 fn a_frame_over_the_limit_is_refused_before_its_body_is_here() {
     let mut reader = FrameReader::new(100);
-    reader.push(&101u32.to_le_bytes());
+    reader.feed(&101u32.to_le_bytes());
     assert_eq!(reader.next_frame(), Err(FrameTooLong { found: 101, limit: 100 }));
 }
 

@@ -40,7 +40,7 @@ impl Node {
             }
             let length = self.socket.read(&mut chunk).unwrap();
             assert!(length > 0, "the worker ended");
-            self.reader.push(&chunk[..length]);
+            self.reader.feed(&chunk[..length]);
         }
     }
 
