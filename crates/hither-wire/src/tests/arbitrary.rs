@@ -1,0 +1,299 @@
+//! Any word that may be said, for properties.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use hither_types::id::{
+    AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
+};
+use hither_types::label::{DataClass, Label};
+use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
+use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, ModelPresence, ModelStage, PeerMessage, Presence};
+use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::request::{Cost, Envelope, Priority, RequestKind};
+use hither_types::time::WallTime;
+use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::sample::select;
+
+fn node() -> impl Strategy<Value = NodeId> {
+    any::<[u8; 32]>().prop_map(NodeId)
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+fn site() -> impl Strategy<Value = SiteName> {
+    "[A-Za-z0-9._-]{1,63}".prop_map(|name| SiteName::parse(&name).unwrap())
+}
+
+fn model() -> impl Strategy<Value = ModelName> {
+    "[A-Za-z0-9._/:-]{1,120}".prop_map(|name| ModelName::parse(&name).unwrap())
+}
+
+fn jurisdiction() -> impl Strategy<Value = Jurisdiction> {
+    "[A-Z]{2}(-[A-Z0-9]{1,3})?".prop_map(|code| Jurisdiction::parse(&code).unwrap())
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    let v4 = (any::<Ipv4Addr>(), any::<u16>()).prop_map(SocketAddr::from);
+    let v6 = (any::<Ipv6Addr>(), any::<u16>()).prop_map(SocketAddr::from);
+    prop_oneof![v4, v6]
+}
+
+/// A sentence as it comes out of an encoder: bounded and on one line.
+fn sentence() -> impl Strategy<Value = String> {
+    "[^\\p{Cc}]{0,200}"
+}
+
+fn micros() -> impl Strategy<Value = Micros> {
+    any::<u64>().prop_map(Micros)
+}
+
+fn milliwatts() -> impl Strategy<Value = Milliwatts> {
+    any::<u64>().prop_map(Milliwatts)
+}
+
+fn signed() -> impl Strategy<Value = Signed> {
+    (vec(any::<u8>(), 0..300), node(), vec(any::<u8>(), 64)).prop_map(|(bytes, signer, signature)| Signed {
+        bytes,
+        signer,
+        signature: signature.try_into().unwrap(),
+    })
+}
+
+fn record() -> impl Strategy<Value = MemberRecord> {
+    (signed(), vec(address(), 0..=4)).prop_map(|(certificate, addresses)| MemberRecord { certificate, addresses })
+}
+
+pub(crate) fn member() -> impl Strategy<Value = Member> {
+    (
+        (node(), any::<[u8; 32]>(), site(), jurisdiction()),
+        option::of(vec(jurisdiction(), 0..=16)),
+        "[A-Za-z0-9._-]{1,63}",
+        select(vec![Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware]),
+        any::<u64>(),
+    )
+        .prop_map(|((node, mesh, site, jurisdiction), control, operator, assurance, expires)| Member {
+            node,
+            mesh: MeshId(mesh),
+            site,
+            jurisdiction,
+            control,
+            operator: Operator::parse(&operator).unwrap(),
+            assurance,
+            expires: WallTime(expires),
+        })
+}
+
+fn model_presence() -> impl Strategy<Value = ModelPresence> {
+    let stages = select(vec![ModelStage::Fetching, ModelStage::Stored, ModelStage::Ready]);
+    (digest(), stages, any::<[u16; 3]>(), micros()).prop_map(|(digest, stage, [slots, busy, queued], service)| {
+        ModelPresence { digest, stage, slots, busy, queued, service }
+    })
+}
+
+fn presence() -> impl Strategy<Value = Presence> {
+    (any::<[u64; 2]>(), vec(model_presence(), 0..=64), milliwatts(), milliwatts(), digest()).prop_map(
+        |([incarnation, sequence], models, power, cap, policy)| Presence {
+            incarnation,
+            sequence,
+            models,
+            power,
+            cap,
+            policy,
+        },
+    )
+}
+
+pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
+    prop_oneof![
+        presence().prop_map(PeerMessage::Presence),
+        vec(signed(), 0..20).prop_map(PeerMessage::Catalog),
+        vec(record(), 0..20).prop_map(PeerMessage::Members),
+    ]
+}
+
+fn label() -> impl Strategy<Value = Label> {
+    let tags = vec("[A-Za-z0-9._-]{1,31}".prop_map(|tag| Tag::parse(&tag).unwrap()), 0..=16);
+    let purpose = "[A-Za-z0-9._-]{1,63}".prop_map(|purpose| Purpose::parse(&purpose).unwrap());
+    (select(DataClass::ALL.to_vec()), tags, vec(jurisdiction(), 0..=64), option::of(purpose))
+        .prop_map(|(class, tags, subjects, purpose)| Label { class, tags, subjects, purpose })
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let app = "[A-Za-z0-9._-]{1,63}".prop_map(|app| AppName::parse(&app).unwrap());
+    let kind = select(vec![RequestKind::Infer, RequestKind::Generate]);
+    let priority = select(vec![Priority::Low, Priority::Normal, Priority::Critical]);
+    (app, model(), label(), kind, any::<u64>(), priority, option::of(site())).prop_map(
+        |(app, model, label, kind, size, priority, prefer)| Envelope {
+            app,
+            model,
+            label,
+            kind,
+            size: ByteCount(size),
+            priority,
+            prefer,
+        },
+    )
+}
+
+pub(crate) fn ask() -> impl Strategy<Value = Ask> {
+    (any::<u128>(), any::<u8>(), envelope(), micros(), vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000)).prop_map(
+        |(request, attempt, envelope, remaining, resume, payload)| Ask {
+            request: RequestId(request),
+            attempt: Attempt(attempt),
+            envelope,
+            remaining,
+            resume,
+            payload,
+        },
+    )
+}
+
+fn rule() -> impl Strategy<Value = RuleId> {
+    "[A-Za-z0-9._-]{1,63}".prop_map(|rule| RuleId::parse(&rule).unwrap())
+}
+
+fn denial() -> impl Strategy<Value = Denial> {
+    let failed = (select(FIELDS.to_vec()), sentence(), sentence()).prop_map(|(field, wanted, found)| FailedField {
+        field,
+        wanted,
+        found,
+    });
+    let near = (rule(), vec(failed, 0..=4)).prop_map(|(rule, failed)| NearMiss { rule, failed });
+    (option::of(rule()), option::of(near)).prop_map(|(rule, nearest)| match rule {
+        Some(rule) => Denial::Forbidden { rule, nearest },
+        None => Denial::NotPermitted { nearest },
+    })
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    let place = (node(), jurisdiction(), denial()).prop_map(|(node, jurisdiction, denial)| DeniedPlace {
+        node,
+        jurisdiction,
+        denial,
+    });
+    let unlawful = (model(), select(DataClass::ALL.to_vec()), vec(place, 0..=8))
+        .prop_map(|(model, class, denied)| Refusal::Unlawful { model, class, denied });
+    prop_oneof![
+        model().prop_map(Refusal::UnknownModel),
+        unlawful,
+        denial().prop_map(Refusal::UnlawfulThere),
+        micros().prop_map(|retry_after| Refusal::Overloaded { retry_after }),
+        milliwatts().prop_map(|cap| Refusal::NoPower { cap }),
+        any::<u8>().prop_map(|tried| Refusal::NoCapacity { tried }),
+        Just(Refusal::DeadlinePassed),
+        Just(Refusal::LedgerUnavailable),
+        model().prop_map(Refusal::ModelBroken),
+        Just(Refusal::NotAMember),
+        Just(Refusal::Stopping),
+    ]
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    let fault = prop_oneof![
+        sentence().prop_map(InputFault::Tensor),
+        any::<[u32; 2]>()
+            .prop_map(|[prompt_tokens, context_tokens]| InputFault::ContextOverflow { prompt_tokens, context_tokens }),
+        sentence().prop_map(InputFault::Other),
+    ];
+    prop_oneof![
+        fault.prop_map(Failure::BadInput),
+        refusal().prop_map(Failure::Declined),
+        Just(Failure::EngineLost),
+        sentence().prop_map(Failure::Engine),
+        Just(Failure::Unreachable),
+        Just(Failure::Silent),
+        Just(Failure::Stuck),
+    ]
+}
+
+fn cost() -> impl Strategy<Value = Cost> {
+    (any::<[u64; 5]>(), any::<[u32; 2]>()).prop_map(
+        |([queued, prefill, decode, answer, energy], [prompt_tokens, output_tokens])| Cost {
+            queued: Micros(queued),
+            prefill: Micros(prefill),
+            decode: Micros(decode),
+            prompt_tokens,
+            output_tokens,
+            answer: ByteCount(answer),
+            energy: Millijoules(energy),
+        },
+    )
+}
+
+pub(crate) fn frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        Just(Frame::Accepted),
+        any::<u64>().prop_map(|progress| Frame::Beat { progress }),
+        vec(any::<u8>(), 0..2000).prop_map(Frame::Piece),
+        cost().prop_map(Frame::Done),
+        refusal().prop_map(Frame::Declined),
+        failure().prop_map(Frame::Failed),
+    ]
+}
+
+pub(crate) fn hello() -> impl Strategy<Value = Hello> {
+    let join = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 32]>(), vec(address(), 0..=16))
+        .prop_map(|(mesh, invite, proof, addresses)| Hello::Join { mesh: MeshId(mesh), invite, proof, addresses });
+    prop_oneof![join, record().prop_map(Hello::Introduce)]
+}
+
+pub(crate) fn hello_reply() -> impl Strategy<Value = HelloReply> {
+    let welcome = (signed(), vec(record(), 0..10), vec(signed(), 0..10))
+        .prop_map(|(certificate, members, catalog)| HelloReply::Welcome { certificate, members, catalog });
+    prop_oneof![welcome, sentence().prop_map(HelloReply::Refused)]
+}
+
+fn tensors() -> impl Strategy<Value = Vec<TensorSpec>> {
+    let shape = vec(option::of(any::<u64>()), 0..=16);
+    let tensor = ("[^\\p{Cc}]{0,60}", select(Datatype::ALL.to_vec()), shape)
+        .prop_map(|(name, datatype, shape)| TensorSpec { name, datatype, shape });
+    vec(tensor, 0..10)
+}
+
+pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
+    let io = prop_oneof![
+        (tensors(), tensors()).prop_map(|(inputs, outputs)| ModelIo::Tensors { inputs, outputs }),
+        any::<u32>().prop_map(|context_tokens| ModelIo::Language { context_tokens }),
+    ];
+    let formats = select(vec![ModelFormat::Onnx, ModelFormat::Gguf, ModelFormat::Stub]);
+    (model(), digest(), any::<[u8; 32]>(), any::<u64>(), formats, "[^\\p{Cc}]{0,60}", io, node()).prop_map(
+        |(name, digest, sha256, size, format, licence, io, publisher)| Manifest {
+            name,
+            digest,
+            sha256,
+            size: ByteCount(size),
+            format,
+            licence,
+            io,
+            publisher,
+        },
+    )
+}
+
+pub(crate) fn invite() -> impl Strategy<Value = Invite> {
+    (
+        any::<[[u8; 32]; 2]>(),
+        vec(address(), 0..=16),
+        any::<[u8; 16]>(),
+        site(),
+        jurisdiction(),
+        any::<u64>().prop_map(WallTime),
+    )
+        .prop_map(|([mesh, issuer], addresses, secret, site, jurisdiction, expires)| Invite {
+            mesh: MeshId(mesh),
+            issuer: NodeId(issuer),
+            addresses,
+            secret,
+            site,
+            jurisdiction,
+            expires,
+        })
+}

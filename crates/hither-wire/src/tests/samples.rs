@@ -1,0 +1,212 @@
+//! One sample of each variant of each form: the content of the golden files.
+
+use hither_types::id::{
+    AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
+};
+use hither_types::label::{DataClass, Label};
+use hither_types::law::{Denial, FailedField, NearMiss};
+use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, ModelPresence, ModelStage, PeerMessage, Presence};
+use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::request::{Cost, Envelope, Priority, RequestKind};
+use hither_types::time::WallTime;
+use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+
+fn site(name: &str) -> SiteName {
+    SiteName::parse(name).unwrap()
+}
+
+fn place(code: &str) -> Jurisdiction {
+    Jurisdiction::parse(code).unwrap()
+}
+
+fn model(name: &str) -> ModelName {
+    ModelName::parse(name).unwrap()
+}
+
+fn signed() -> Signed {
+    let mut signature = [0xee; 64];
+    signature[0] = 0xaa;
+    signature[63] = 0xbb;
+    Signed { bytes: vec![1, 2, 3], signer: NodeId([0x11; 32]), signature }
+}
+
+fn record() -> MemberRecord {
+    let addresses = ["192.0.2.7:4433", "[2001:db8::7]:4433"].map(|address| address.parse().unwrap()).to_vec();
+    MemberRecord { certificate: signed(), addresses }
+}
+
+pub(crate) fn member() -> Vec<Member> {
+    let known = Member {
+        node: NodeId([0x11; 32]),
+        mesh: MeshId([0x22; 32]),
+        site: site("munich"),
+        jurisdiction: place("DE-BY"),
+        control: Some(vec![place("DE"), place("US")]),
+        operator: Operator::parse("klinik-ag").unwrap(),
+        assurance: Assurance::Vouched,
+        expires: WallTime(1_800_000_000_000),
+    };
+    let unknown = Member { control: None, jurisdiction: place("ID"), assurance: Assurance::Claimed, ..known.clone() };
+    vec![known, unknown]
+}
+
+pub(crate) fn message() -> Vec<PeerMessage> {
+    let held = |stage, byte| ModelPresence {
+        digest: Digest([byte; 32]),
+        stage,
+        slots: 4,
+        busy: 1,
+        queued: 300,
+        service: Micros(70_000),
+    };
+    let presence = Presence {
+        incarnation: 3,
+        sequence: 1000,
+        models: vec![held(ModelStage::Ready, 0x44), held(ModelStage::Fetching, 0x45), held(ModelStage::Stored, 0x46)],
+        power: Milliwatts(31_000),
+        cap: Milliwatts(65_000),
+        policy: Digest([0x55; 32]),
+    };
+    vec![
+        PeerMessage::Presence(presence),
+        PeerMessage::Catalog(vec![signed(), signed()]),
+        PeerMessage::Members(vec![record()]),
+    ]
+}
+
+fn envelope(kind: RequestKind, priority: Priority, class: DataClass) -> Envelope {
+    Envelope {
+        app: AppName::parse("ct-triage").unwrap(),
+        model: model("smollm2-135m"),
+        label: Label {
+            class,
+            tags: vec![Tag::parse("phi").unwrap()],
+            subjects: vec![place("DE-BY"), place("ID")],
+            purpose: Some(Purpose::parse("triage").unwrap()),
+        },
+        kind,
+        size: ByteCount(4096),
+        priority,
+        prefer: Some(site("munich")),
+    }
+}
+
+pub(crate) fn ask() -> Vec<Ask> {
+    let resumed = Ask {
+        request: RequestId(0x0197_0000_0000_7000_8000_0000_0000_0001),
+        attempt: Attempt(2),
+        envelope: envelope(RequestKind::Generate, Priority::Critical, DataClass::Special),
+        remaining: Micros(30_000_000),
+        resume: vec![0, 127, 128, 49_151],
+        payload: b"work".to_vec(),
+    };
+    let mut plain = resumed.clone();
+    plain.envelope = envelope(RequestKind::Infer, Priority::Low, DataClass::Public);
+    plain.envelope.label = Label { class: DataClass::Public, tags: vec![], subjects: vec![place("FR")], purpose: None };
+    plain.envelope.prefer = None;
+    plain.resume.clear();
+    vec![resumed, plain]
+}
+
+fn denial() -> Denial {
+    let failed = FailedField { field: "target", wanted: "[\"EEA\"]".to_owned(), found: "ID".to_owned() };
+    let near = NearMiss { rule: RuleId::parse("eea-personal").unwrap(), failed: vec![failed] };
+    Denial::Forbidden { rule: RuleId::parse("id-bank").unwrap(), nearest: Some(near) }
+}
+
+fn refusals() -> Vec<Refusal> {
+    let denied = vec![DeniedPlace { node: NodeId([0x11; 32]), jurisdiction: place("DE-BY"), denial: denial() }];
+    vec![
+        Refusal::UnknownModel(model("fraud")),
+        Refusal::Unlawful { model: model("fraud"), class: DataClass::Personal, denied },
+        Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }),
+        Refusal::Overloaded { retry_after: Micros(250_000) },
+        Refusal::NoPower { cap: Milliwatts(40_000) },
+        Refusal::NoCapacity { tried: 3 },
+        Refusal::DeadlinePassed,
+        Refusal::LedgerUnavailable,
+        Refusal::ModelBroken(model("org/model:q4")),
+        Refusal::NotAMember,
+        Refusal::Stopping,
+    ]
+}
+
+pub(crate) fn frame() -> Vec<Frame> {
+    let cost = Cost {
+        queued: Micros(1),
+        prefill: Micros(200),
+        decode: Micros(30_000),
+        prompt_tokens: 40,
+        output_tokens: 5,
+        answer: ByteCount(600),
+        energy: Millijoules(7000),
+    };
+    let failures = [
+        Failure::BadInput(InputFault::Tensor("input x is missing".to_owned())),
+        Failure::BadInput(InputFault::ContextOverflow { prompt_tokens: 9000, context_tokens: 8192 }),
+        Failure::BadInput(InputFault::Other("the prompt is empty".to_owned())),
+        Failure::Declined(Refusal::Stopping),
+        Failure::EngineLost,
+        Failure::Engine("out of memory".to_owned()),
+        Failure::Unreachable,
+        Failure::Silent,
+        Failure::Stuck,
+    ];
+    let mut frames =
+        vec![Frame::Accepted, Frame::Beat { progress: 1_000_000 }, Frame::Piece(vec![0xca, 0xfe]), Frame::Done(cost)];
+    frames.extend(refusals().into_iter().map(Frame::Declined));
+    frames.extend(failures.map(Frame::Failed));
+    frames
+}
+
+pub(crate) fn hello() -> Vec<Hello> {
+    let join =
+        Hello::Join { mesh: MeshId([0x22; 32]), invite: [0x66; 16], proof: [0x77; 32], addresses: record().addresses };
+    vec![join, Hello::Introduce(record())]
+}
+
+pub(crate) fn hello_reply() -> Vec<HelloReply> {
+    vec![
+        HelloReply::Welcome { certificate: signed(), members: vec![record()], catalog: vec![signed()] },
+        HelloReply::Refused("this invite has ended".to_owned()),
+    ]
+}
+
+pub(crate) fn manifest() -> Vec<Manifest> {
+    let tensor = |name: &str, datatype| TensorSpec { name: name.to_owned(), datatype, shape: vec![None, Some(30)] };
+    let language = Manifest {
+        name: model("smollm2-135m"),
+        digest: Digest([0x44; 32]),
+        sha256: [0x88; 32],
+        size: ByteCount(144_811_360),
+        format: ModelFormat::Gguf,
+        licence: "Apache-2.0".to_owned(),
+        io: ModelIo::Language { context_tokens: 8192 },
+        publisher: NodeId([0x11; 32]),
+    };
+    let tabular = Manifest {
+        format: ModelFormat::Onnx,
+        licence: String::new(),
+        io: ModelIo::Tensors {
+            inputs: Datatype::ALL.map(|datatype| tensor("x", datatype)).to_vec(),
+            outputs: vec![tensor("größe", Datatype::Fp32)],
+        },
+        ..language.clone()
+    };
+    vec![language, tabular]
+}
+
+pub(crate) fn invite() -> Vec<Invite> {
+    vec![Invite {
+        mesh: MeshId([0x22; 32]),
+        issuer: NodeId([0x11; 32]),
+        addresses: record().addresses,
+        secret: [0x99; 16],
+        site: site("paris"),
+        jurisdiction: place("FR"),
+        expires: WallTime(1_800_000_000_000),
+    }]
+}
