@@ -1,6 +1,25 @@
 //! The mind: events in, actions out. No clock, no socket, no thread, no chance that was not given as a seed.
 
+#![forbid(unsafe_code)]
+
+mod catalog;
 pub mod event;
+mod hosted;
+pub mod limits;
+mod machine;
+mod origin;
+mod peers;
+mod place;
 pub mod policy;
+mod power;
+mod presence;
+mod random;
+mod router;
+mod scheduler;
+mod supply;
+mod timers;
+mod trace;
+mod view;
 
 pub use event::{Action, Config, Event, LocalModel, PullPolicy};
+pub use machine::Core;

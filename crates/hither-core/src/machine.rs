@@ -1,1 +1,381 @@
-//! The state machine.
+//! The state machine: what comes in goes to the part that owns it, what comes out stands in one list.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hither_types::fact::{Counterpart, Fact, Subject};
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket};
+use hither_types::law::Policy;
+use hither_types::member::Member;
+use hither_types::place::PlaceKind;
+use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::Envelope;
+use hither_types::time::Timestamp;
+use hither_types::unit::Milliwatts;
+use hither_types::view::Explanation;
+
+use crate::catalog::Catalog;
+use crate::event::{Action, Config, Event, PullPolicy};
+use crate::hosted::{Ended, Hosted};
+use crate::limits;
+use crate::origin::Request;
+use crate::peers::Peers;
+use crate::power::Power;
+use crate::presence::Herald;
+use crate::random::Random;
+use crate::router::Gate;
+use crate::scheduler::{Job, Scheduler};
+use crate::timers::{Timer, Timers};
+use crate::trace::Trace;
+
+/// Who waits for a write to the ledger.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Waiter {
+    /// A request that entered here, before it leaves.
+    Own(RequestId),
+    /// A task of a peer, before it is accepted.
+    Peer(Task),
+}
+
+/// The mind of one node.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) me: Member,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) incarnation: u64,
+    pub(crate) pull: PullPolicy,
+    pub(crate) draining: bool,
+    pub(crate) now: Timestamp,
+    pub(crate) random: Random,
+    pub(crate) peers: Peers,
+    pub(crate) catalog: Catalog,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) timers: Timers,
+    pub(crate) trace: Trace,
+    pub(crate) herald: Herald,
+    pub(crate) requests: BTreeMap<RequestId, Request>,
+    pub(crate) hosted: BTreeMap<Task, Hosted>,
+    pub(crate) ended: Ended,
+    pub(crate) tickets: BTreeMap<Ticket, Waiter>,
+    /// What an operator would act on and nothing else shows, newest last; bounded.
+    pub(crate) complaints: VecDeque<String>,
+    next_ticket: u64,
+    out: Vec<Action>,
+}
+
+impl Core {
+    /// A node that knows nobody and holds nothing.
+    pub fn new(config: Config) -> Self {
+        let Config { me, policy, seed, incarnation, cap, idle, pull } = config;
+        Self {
+            me,
+            policy,
+            incarnation,
+            pull,
+            draining: false,
+            now: Timestamp(0),
+            random: Random::new(seed),
+            peers: Peers::default(),
+            catalog: Catalog::default(),
+            scheduler: Scheduler::new(Power::new(cap, idle)),
+            timers: Timers::default(),
+            trace: Trace::default(),
+            herald: Herald::default(),
+            requests: BTreeMap::new(),
+            hosted: BTreeMap::new(),
+            ended: Ended::default(),
+            tickets: BTreeMap::new(),
+            complaints: VecDeque::new(),
+            next_ticket: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes in one event and says what shall be done, in order. Time never goes backwards: an earlier `now` counts as
+    /// the latest one.
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> std::vec::Drain<'_, Action> {
+        self.now = self.now.max(now);
+        self.dispatch(event);
+        self.start_waiting();
+        self.tell_if_changed();
+        self.check();
+        self.out.drain(..)
+    }
+
+    /// When [`Event::Tick`] is due next, if nothing else happens.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// Why a request went where it went, if it is one of the last thousand.
+    pub fn explain(&self, request: RequestId) -> Option<Explanation> {
+        self.trace.explain(request)
+    }
+
+    /// Tasks that run here, in all.
+    pub fn busy_slots(&self) -> usize {
+        self.scheduler.busy_in_all()
+    }
+
+    /// Tasks that run here on one model, and how many may, power considered.
+    pub fn slots(&self, digest: Digest) -> (u16, u16) {
+        (self.scheduler.busy(digest), self.scheduler.slots(digest))
+    }
+
+    /// Power in use, by the model of the meter.
+    pub fn power_now(&self) -> Milliwatts {
+        self.scheduler.power().now()
+    }
+
+    /// The power cap in force.
+    pub fn cap(&self) -> Milliwatts {
+        self.scheduler.power().cap()
+    }
+
+    /// Tasks that run here, by key.
+    pub fn running(&self) -> impl Iterator<Item = Task> {
+        self.scheduler.tasks()
+    }
+
+    /// Requests that entered here and have not ended.
+    pub fn open_requests(&self) -> impl Iterator<Item = RequestId> {
+        self.requests.keys().copied()
+    }
+
+    /// Tasks of peers that have not ended here.
+    pub fn hosted_tasks(&self) -> impl Iterator<Item = Task> {
+        self.hosted.keys().copied()
+    }
+
+    /// Requests and tasks that wait here for a slot, a model or power.
+    pub fn queued(&self) -> usize {
+        self.scheduler.waiting().count()
+    }
+
+    /// This node's own identity.
+    pub fn me(&self) -> &Member {
+        &self.me
+    }
+
+    fn dispatch(&mut self, event: Event) {
+        match event {
+            Event::Submitted { request, envelope, deadline } => self.submitted(request, envelope, deadline),
+            Event::ClientGone(request) => self.client_gone(request),
+            Event::Asked { task, envelope, remaining } => self.asked(task, envelope, remaining),
+            Event::AskerGone(task) => self.asker_gone(task),
+            Event::Recorded(ticket) => match self.tickets.remove(&ticket) {
+                Some(Waiter::Own(request)) => self.egress_recorded(request, ticket),
+                Some(Waiter::Peer(task)) => self.ingress_recorded(task),
+                None => {}
+            },
+            Event::RecordFailed(ticket) => match self.tickets.remove(&ticket) {
+                Some(Waiter::Own(request)) => self.egress_not_recorded(request, ticket),
+                Some(Waiter::Peer(task)) => self.ingress_not_recorded(task),
+                None => {}
+            },
+            Event::Beat { task, progress } => self.beat(task, progress),
+            Event::Done { task, cost } if task.origin == self.me.node => self.answered(task, cost),
+            Event::Done { task, cost } => self.hosted_done(task, cost),
+            Event::Failed { task, failure } => self.failed(task, failure),
+            Event::Presence { from, presence } => self.heard(from, presence),
+            Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
+            Event::MemberAdded(member) => self.member_added(member),
+            Event::MemberRemoved(node) => self.member_removed(node),
+            Event::Catalogued(manifest) => self.catalogued(manifest),
+            Event::ModelStored(digest) => self.model_stored(digest),
+            Event::ModelRemoved(digest) => self.model_removed(digest),
+            Event::FetchProgress { digest, bytes } => self.fetch_progress(digest, bytes),
+            Event::FetchFailed(digest) => self.fetch_failed(digest),
+            Event::PullWanted(digest) => self.pull_wanted(digest),
+            Event::ModelReady(model) => self.model_ready(model),
+            Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
+            Event::CapChanged(cap) => self.cap_changed(cap),
+            Event::PolicyChanged(policy) => self.policy_changed(policy),
+            Event::Draining => self.draining = true,
+            Event::Tick => self.tick(),
+        }
+    }
+
+    fn tick(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Deadline(request) => self.deadline_passed(request),
+                Timer::Watch(request) => self.watch_due(request),
+                Timer::Hosted(task) => self.hosted_too_late(task),
+                Timer::Reload(digest) => self.reload(digest),
+                Timer::Refetch(digest) => self.fetch(digest),
+                Timer::Trust(digest) => self.scheduler.trust(digest, true),
+                Timer::Announce => self.announce(),
+            }
+        }
+    }
+
+    /// A task failed at the place that serves it. If its engine was lost, the whole worker is probably about to be.
+    fn failed(&mut self, task: Task, failure: Failure) {
+        if failure == Failure::EngineLost
+            && let Some(digest) = self.scheduler.runs_on(task)
+        {
+            self.scheduler.trust(digest, false);
+            self.timers.set(Timer::Trust(digest), self.now.after(limits::DISTRUST));
+        }
+        if task.origin == self.me.node {
+            self.own_failed(task, failure);
+        } else {
+            self.hosted_failed(task, failure);
+        }
+    }
+
+    /// Starts what waits, as far as slots and power go.
+    fn start_waiting(&mut self) {
+        while let Some(waiting) = self.scheduler.next_start() {
+            match waiting.job {
+                Job::Own(request) => self.start_own(request),
+                Job::Peer(task) => self.start_hosted(task),
+            }
+        }
+    }
+
+    /// The cap changed: what exceeds it stops at once, the least important and youngest first; what waits looks for
+    /// another place.
+    fn cap_changed(&mut self, cap: Milliwatts) {
+        let lowered = cap < self.scheduler.power().cap();
+        self.scheduler.set_cap(cap);
+        while let Some((task, job)) = self.scheduler.excess() {
+            match job {
+                Job::Own(request) => self.preempt_own(request),
+                Job::Peer(_) => self.preempt_hosted(task),
+            }
+        }
+        if lowered {
+            self.reconsider_for_power();
+        }
+        self.announce();
+    }
+
+    /// The law changed: what it does not allow any more stops now, wherever it is.
+    fn policy_changed(&mut self, policy: Arc<Policy>) {
+        self.policy = policy;
+        let requests: Vec<RequestId> = self.requests.keys().copied().collect();
+        for request in requests {
+            self.judge_anew(request);
+        }
+        let tasks: Vec<Task> = self.hosted.keys().copied().collect();
+        for task in tasks {
+            self.judge_hosted_anew(task);
+        }
+        self.herald.due = true;
+    }
+
+    fn member_added(&mut self, member: Member) {
+        if member.node == self.me.node {
+            self.me = member;
+            return;
+        }
+        let node = member.node;
+        let known = self.peers.get(node).is_some();
+        if !self.peers.add(member) {
+            self.complain(format!("no room for member {}: {} members are known", node.short(), limits::MEMBERS_MAX));
+        } else if !known {
+            self.herald.due = true;
+        }
+    }
+
+    fn member_removed(&mut self, node: NodeId) {
+        if !self.peers.remove(node) {
+            return;
+        }
+        let requests: Vec<RequestId> = self.requests.keys().copied().collect();
+        for request in requests {
+            self.leave_removed(request, node);
+        }
+        let tasks: Vec<Task> = self.hosted.keys().copied().filter(|task| task.origin == node).collect();
+        for task in tasks {
+            self.decline_running(task, Refusal::NotAMember);
+        }
+        if self.peers.is_empty() {
+            self.timers.clear(Timer::Announce);
+        }
+    }
+
+    /// What must be true after every event.
+    fn check(&self) {
+        debug_assert!(
+            self.requests.iter().all(|(id, request)| request.is_consistent(*id, &self.timers)),
+            "every open request has a deadline, and waits for something"
+        );
+        debug_assert!(self.scheduler.excess().is_none(), "what runs keeps within the cap");
+    }
+
+    /// Says an action.
+    pub(crate) fn act(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    /// Writes a fact for which nobody waits.
+    pub(crate) fn note(&mut self, fact: Fact) {
+        self.act(Action::Record { ticket: None, fact });
+    }
+
+    /// Writes a fact for which somebody waits.
+    pub(crate) fn note_first(&mut self, waiter: Waiter, fact: Fact) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        self.tickets.insert(ticket, waiter);
+        self.act(Action::Record { ticket: Some(ticket), fact });
+        ticket
+    }
+
+    /// Keeps a sentence for the operator.
+    pub(crate) fn complain(&mut self, text: String) {
+        if self.complaints.contains(&text) {
+            return;
+        }
+        if self.complaints.len() >= limits::DENIED_MAX {
+            self.complaints.pop_front();
+        }
+        self.complaints.push_back(text);
+    }
+
+    /// The label of a request as it is decided on now.
+    pub(crate) fn subject(&self, request: RequestId, attempt: Attempt, envelope: &Envelope) -> Subject {
+        Subject {
+            request,
+            attempt,
+            app: envelope.app.clone(),
+            model: envelope.model.clone(),
+            class: envelope.label.class,
+            tags: envelope.label.tags.clone(),
+            subjects: envelope.label.subjects.clone(),
+            purpose: envelope.label.purpose.clone(),
+            policy: self.policy.digest,
+        }
+    }
+
+    /// Whether a request that entered here may be processed at a member, this node included.
+    pub(crate) fn gate(
+        &self,
+        envelope: &Envelope,
+        target: &Member,
+    ) -> Result<crate::router::Lawful, hither_types::law::Denial> {
+        let kind = if target.node == self.me.node { PlaceKind::Home } else { PlaceKind::Peer };
+        Gate { policy: &self.policy, origin: &self.me }.infer(envelope, target, kind)
+    }
+}
+
+/// The other end of a transfer, as the ledger names it.
+pub(crate) fn counterpart(member: &Member) -> Counterpart {
+    Counterpart {
+        node: member.node,
+        site: member.site.clone(),
+        jurisdiction: member.jurisdiction,
+        assurance: member.assurance,
+    }
+}
+
+/// The forbid in a denial, if one matched.
+pub(crate) fn forbid_of(denial: &hither_types::law::Denial) -> Option<RuleId> {
+    match denial {
+        hither_types::law::Denial::Forbidden { rule, .. } => Some(rule.clone()),
+        hither_types::law::Denial::NotPermitted { .. } => None,
+    }
+}

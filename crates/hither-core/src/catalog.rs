@@ -1,0 +1,164 @@
+//! What models there are, how far each is at this node, and when to load or fetch it again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hither_types::id::{Digest, ModelName, NodeId};
+use hither_types::message::ModelStage;
+use hither_types::model::Manifest;
+use hither_types::time::Timestamp;
+use hither_types::unit::{ByteCount, Micros};
+
+use crate::limits;
+
+/// How far a model is at this node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not here, and not coming.
+    #[default]
+    Absent,
+    /// Asked for; no provider is known, or the next try is not due.
+    Wanted,
+    /// On its way.
+    Fetching,
+    /// The file is here; it will be loaded when it is catalogued or its back-off ends.
+    Stored,
+    /// A worker is opening it.
+    Loading,
+    /// Ready to run.
+    Ready,
+    /// Lost too often; left alone for a while.
+    Quarantined,
+}
+
+impl Stage {
+    /// What others are told; `None` if there is nothing to tell.
+    pub(crate) fn announced(self) -> Option<ModelStage> {
+        match self {
+            Self::Absent | Self::Wanted => None,
+            Self::Fetching => Some(ModelStage::Fetching),
+            Self::Stored | Self::Loading | Self::Quarantined => Some(ModelStage::Stored),
+            Self::Ready => Some(ModelStage::Ready),
+        }
+    }
+
+    /// Whether a request may hope that it will be ready here soon.
+    pub(crate) fn is_coming(self) -> bool {
+        match self {
+            Self::Wanted | Self::Fetching | Self::Stored | Self::Loading => true,
+            Self::Absent | Self::Ready | Self::Quarantined => false,
+        }
+    }
+
+    /// Whether the file is here.
+    pub(crate) fn is_held(self) -> bool {
+        match self {
+            Self::Stored | Self::Loading | Self::Ready | Self::Quarantined => true,
+            Self::Absent | Self::Wanted | Self::Fetching => false,
+        }
+    }
+}
+
+/// A model at this node.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    pub(crate) stage: Stage,
+    pub(crate) fetched: ByteCount,
+    pub(crate) fetch_failures: u8,
+    losses: VecDeque<Timestamp>,
+}
+
+impl Local {
+    /// Notes a loss. Says when loading again makes sense, and whether it is quarantine until then.
+    pub(crate) fn lose(&mut self, now: Timestamp) -> (Stage, Timestamp) {
+        self.losses.push_back(now);
+        while self.losses.front().is_some_and(|first| now.since(*first) > limits::LOSS_WINDOW)
+            || self.losses.len() > limits::LOSSES_MAX
+        {
+            self.losses.pop_front();
+        }
+        let count = self.losses.len();
+        if count >= limits::LOSSES_MAX {
+            let first = self.losses.front().copied().unwrap_or(now);
+            return (Stage::Quarantined, first.after(limits::LOSS_WINDOW));
+        }
+        (Stage::Stored, now.after(Micros(limits::RELOAD_MIN.0 << (count - 1))))
+    }
+
+    /// Notes a failed fetch. Says when to try again; `None` if it is given up.
+    pub(crate) fn fetch_failed(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.fetched = ByteCount(0);
+        self.fetch_failures = self.fetch_failures.saturating_add(1);
+        if self.fetch_failures >= limits::FETCHES_MAX {
+            return None;
+        }
+        let span = (limits::REFETCH_MIN.0 << (self.fetch_failures - 1)).min(limits::REFETCH_MAX.0);
+        Some(now.after(Micros(span)))
+    }
+}
+
+/// The catalog, and the models of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    manifests: BTreeMap<Digest, Manifest>,
+    /// A publisher's newer entry of a name replaces its older one. Of several publishers the smallest key counts: every
+    /// node comes to the same model without asking, in whatever order it heard of them.
+    names: BTreeMap<ModelName, BTreeMap<NodeId, Digest>>,
+    local: BTreeMap<Digest, Local>,
+}
+
+impl Catalog {
+    /// Takes in an entry; `false` if there is no room. One that is known already changes nothing, however late it is
+    /// told again.
+    pub(crate) fn add(&mut self, manifest: Manifest) -> bool {
+        if self.manifests.contains_key(&manifest.digest) {
+            return true;
+        }
+        if self.manifests.len() >= limits::MANIFESTS_MAX {
+            return false;
+        }
+        let publishers = self.names.entry(manifest.name.clone()).or_default();
+        publishers.insert(manifest.publisher, manifest.digest);
+        self.manifests.insert(manifest.digest, manifest);
+        true
+    }
+
+    /// The model that a name means.
+    pub(crate) fn resolve(&self, name: &ModelName) -> Option<Digest> {
+        self.names.get(name)?.first_key_value().map(|(_, digest)| *digest)
+    }
+
+    /// An entry.
+    pub(crate) fn manifest(&self, digest: Digest) -> Option<&Manifest> {
+        self.manifests.get(&digest)
+    }
+
+    /// All entries, by digest.
+    pub(crate) fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.manifests.values()
+    }
+
+    /// Names that several publishers use for different models.
+    pub(crate) fn conflicts(&self) -> impl Iterator<Item = (&ModelName, usize)> {
+        self.names.iter().map(|(name, publishers)| (name, publishers.len())).filter(|(_, count)| *count > 1)
+    }
+
+    /// How far a model is here.
+    pub(crate) fn stage(&self, digest: Digest) -> Stage {
+        self.local.get(&digest).map_or(Stage::Absent, |local| local.stage)
+    }
+
+    /// A model at this node, to change it.
+    pub(crate) fn local_mut(&mut self, digest: Digest) -> &mut Local {
+        self.local.entry(digest).or_default()
+    }
+
+    /// The models of this node, by digest.
+    pub(crate) fn locals(&self) -> impl Iterator<Item = (Digest, &Local)> {
+        self.local.iter().map(|(digest, local)| (*digest, local))
+    }
+
+    /// A model's file is gone.
+    pub(crate) fn forget(&mut self, digest: Digest) {
+        self.local.remove(&digest);
+    }
+}

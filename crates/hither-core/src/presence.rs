@@ -1,0 +1,113 @@
+//! Telling others of this node, and hearing of them.
+
+use hither_types::id::{Digest, NodeId};
+use hither_types::message::{ModelPresence, ModelStage, Presence};
+use hither_types::time::Timestamp;
+use hither_types::unit::Milliwatts;
+
+use crate::event::Action;
+use crate::limits;
+use crate::machine::Core;
+use crate::timers::Timer;
+
+/// What was told last, and when.
+#[derive(Debug, Default)]
+pub(crate) struct Herald {
+    /// Something happened that others should hear of soon.
+    pub(crate) due: bool,
+    sequence: u64,
+    last: Option<Timestamp>,
+    told: Told,
+}
+
+/// What is worth telling at once if it changes: models, whether they have a free slot, and the cap.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    models: Vec<(Digest, ModelStage, bool)>,
+    cap: Milliwatts,
+}
+
+impl Core {
+    /// A member told of itself. If a model that requests wait for is ready there, they look again.
+    pub(crate) fn heard(&mut self, from: NodeId, presence: Presence) {
+        if !self.peers.hear(from, presence, self.now) {
+            return;
+        }
+        let Some(peer) = self.peers.get(from) else { return };
+        let mut hopeful: Vec<Digest> = self.scheduler.waiting().map(|waiting| waiting.digest).collect();
+        hopeful.sort_unstable();
+        hopeful.dedup();
+        hopeful.retain(|digest| {
+            let free = peer.model(*digest).is_some_and(|m| m.stage == ModelStage::Ready && m.busy < m.slots);
+            free && self.scheduler.slots(*digest) == 0
+        });
+        for digest in hopeful {
+            self.reconsider(digest);
+        }
+    }
+
+    /// Tells the others if something changed that matters to them, at most every 20 ms.
+    pub(crate) fn tell_if_changed(&mut self) {
+        if self.peers.is_empty() {
+            return;
+        }
+        self.herald.due |= self.herald.told != self.telling();
+        if !self.herald.due {
+            return;
+        }
+        let soonest = self.herald.last.map_or(self.now, |last| last.after(limits::ANNOUNCE_GAP));
+        if soonest <= self.now {
+            self.announce();
+        } else {
+            self.timers.set(Timer::Announce, soonest);
+        }
+    }
+
+    /// Tells the others of this node, and sets the clock for the next time.
+    pub(crate) fn announce(&mut self) {
+        if self.peers.is_empty() {
+            return;
+        }
+        self.herald.due = false;
+        self.herald.sequence += 1;
+        self.herald.last = Some(self.now);
+        self.herald.told = self.telling();
+        self.timers.set(Timer::Announce, self.now.after(limits::ANNOUNCE_EVERY));
+        let presence = Presence {
+            incarnation: self.incarnation,
+            sequence: self.herald.sequence,
+            models: self.model_presences(),
+            power: self.scheduler.power().now(),
+            cap: self.scheduler.power().cap(),
+            policy: self.policy.digest,
+        };
+        self.act(Action::Announce(presence));
+    }
+
+    fn telling(&self) -> Told {
+        let models = self.model_presences();
+        Told {
+            models: models.iter().map(|model| (model.digest, model.stage, model.busy < model.slots)).collect(),
+            cap: self.scheduler.power().cap(),
+        }
+    }
+
+    /// The models of this node as others are told, the most useful first.
+    fn model_presences(&self) -> Vec<ModelPresence> {
+        let locals = self.catalog.locals().filter_map(|(digest, local)| Some((digest, local.stage.announced()?)));
+        let mut models: Vec<ModelPresence> = locals
+            .map(|(digest, stage)| ModelPresence {
+                digest,
+                stage,
+                // A node that stops wants no more work.
+                slots: if self.draining { 0 } else { self.scheduler.slots(digest) },
+                busy: self.scheduler.busy(digest),
+                queued: self.scheduler.queued(digest).saturating_add(self.coming_for_peers(digest)),
+                service: self.scheduler.service(digest),
+            })
+            .collect();
+        models.sort_by_key(|model| (std::cmp::Reverse(model.stage), model.digest));
+        models.truncate(limits::PRESENCE_MODELS_MAX);
+        models
+    }
+}

@@ -1,0 +1,198 @@
+//! Models at this node: fetching, loading, losing and trying again.
+
+use hither_types::id::{Digest, NodeId, RequestId};
+use hither_types::model::Manifest;
+use hither_types::unit::{ByteCount, Micros};
+use hither_types::view::Step;
+
+use crate::catalog::Stage;
+use crate::event::{Action, LocalModel, PullPolicy};
+use crate::limits;
+use crate::machine::Core;
+use crate::router::Gate;
+use crate::timers::Timer;
+
+impl Core {
+    pub(crate) fn catalogued(&mut self, manifest: Manifest) {
+        let (name, digest) = (manifest.name.clone(), manifest.digest);
+        if !self.catalog.add(manifest) {
+            let most = limits::MANIFESTS_MAX;
+            return self.complain(format!("no room for model {name} in the catalog: it holds {most} entries"));
+        }
+        // The file may have come first.
+        if self.catalog.stage(digest) == Stage::Stored && !self.timers.is_set(Timer::Reload(digest)) {
+            self.reload(digest);
+        }
+    }
+
+    pub(crate) fn model_stored(&mut self, digest: Digest) {
+        self.timers.clear(Timer::Refetch(digest));
+        let local = self.catalog.local_mut(digest);
+        local.fetch_failures = 0;
+        match local.stage {
+            Stage::Absent | Stage::Wanted | Stage::Fetching => {
+                local.stage = Stage::Stored;
+                self.reload(digest);
+            }
+            Stage::Stored | Stage::Loading | Stage::Ready | Stage::Quarantined => {}
+        }
+    }
+
+    /// Loads a stored model, if it is in the catalog.
+    pub(crate) fn reload(&mut self, digest: Digest) {
+        self.timers.clear(Timer::Reload(digest));
+        let known = self.catalog.manifest(digest).is_some();
+        let local = self.catalog.local_mut(digest);
+        if matches!(local.stage, Stage::Stored | Stage::Quarantined) {
+            local.stage = if known { Stage::Loading } else { Stage::Stored };
+            if known {
+                self.act(Action::Load(digest));
+            }
+        }
+    }
+
+    pub(crate) fn model_ready(&mut self, model: LocalModel) {
+        self.timers.clear(Timer::Reload(model.digest));
+        self.timers.clear(Timer::Trust(model.digest));
+        self.catalog.local_mut(model.digest).stage = Stage::Ready;
+        self.scheduler.ready(model);
+    }
+
+    /// A model's engine is gone, or could not be opened. It is tried again after a while; if that happens too often,
+    /// after a long while.
+    pub(crate) fn model_lost(&mut self, digest: Digest) {
+        if self.catalog.stage(digest) == Stage::Absent {
+            return;
+        }
+        let now = self.now;
+        let (stage, again) = self.catalog.local_mut(digest).lose(now);
+        self.catalog.local_mut(digest).stage = stage;
+        self.timers.set(Timer::Reload(digest), again);
+        self.engine_gone(digest);
+    }
+
+    pub(crate) fn model_removed(&mut self, digest: Digest) {
+        for timer in [Timer::Reload(digest), Timer::Refetch(digest), Timer::Trust(digest)] {
+            self.timers.clear(timer);
+        }
+        self.catalog.forget(digest);
+        self.engine_gone(digest);
+    }
+
+    fn engine_gone(&mut self, digest: Digest) {
+        // The driver has reported each task as failed before; what it forgot ends here.
+        for task in self.scheduler.lost(digest) {
+            if task.origin == self.me.node {
+                self.own_failed(task, hither_types::refusal::Failure::EngineLost);
+            }
+        }
+        self.hosted_engine_gone(digest);
+        self.reconsider(digest);
+    }
+
+    pub(crate) fn fetch_progress(&mut self, digest: Digest, bytes: ByteCount) {
+        let local = self.catalog.local_mut(digest);
+        if local.stage == Stage::Fetching {
+            local.fetched = bytes;
+        }
+    }
+
+    pub(crate) fn fetch_failed(&mut self, digest: Digest) {
+        let now = self.now;
+        let local = self.catalog.local_mut(digest);
+        if local.stage != Stage::Fetching {
+            return;
+        }
+        match local.fetch_failed(now) {
+            Some(again) => {
+                local.stage = Stage::Wanted;
+                self.timers.set(Timer::Refetch(digest), again);
+            }
+            None => self.give_up_fetch(digest, "its fetch failed too often"),
+        }
+    }
+
+    fn give_up_fetch(&mut self, digest: Digest, why: &str) {
+        let local = self.catalog.local_mut(digest);
+        local.stage = Stage::Absent;
+        local.fetch_failures = 0;
+        let name = self.catalog.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string());
+        self.complain(format!("model {name} is not fetched: {why}"));
+        self.reconsider(digest);
+    }
+
+    /// An operator wants a model here.
+    pub(crate) fn pull_wanted(&mut self, digest: Digest) {
+        let local = self.catalog.local_mut(digest);
+        match local.stage {
+            Stage::Absent | Stage::Wanted => {
+                local.fetch_failures = 0;
+                local.stage = Stage::Wanted;
+                self.fetch(digest);
+            }
+            Stage::Fetching | Stage::Stored | Stage::Loading | Stage::Ready | Stage::Quarantined => {}
+        }
+    }
+
+    /// A request that entered here is served elsewhere: perhaps the next one need not be.
+    pub(crate) fn served_elsewhere(&mut self, request: RequestId, digest: Digest) {
+        let wanted = match self.pull {
+            PullPolicy::OnDemand => self.catalog.stage(digest) == Stage::Absent && !self.draining,
+            PullPolicy::Manual => false,
+        };
+        let (lawful, _) = self.providers(digest);
+        if !wanted || lawful.is_empty() {
+            return;
+        }
+        self.catalog.local_mut(digest).stage = Stage::Wanted;
+        self.fetch(digest);
+        if self.catalog.stage(digest) == Stage::Fetching
+            && let Some(from) = lawful.first().and_then(|node| self.peers.get(*node))
+        {
+            self.trace.step(request, Step::FetchBegun { from: from.member.site.clone() }, self.now);
+        }
+    }
+
+    /// Fetches a model that is wanted from the lawful members that hold it, nearest first.
+    pub(crate) fn fetch(&mut self, digest: Digest) {
+        self.timers.clear(Timer::Refetch(digest));
+        if self.catalog.stage(digest) != Stage::Wanted {
+            return;
+        }
+        let (providers, forbidden) = self.providers(digest);
+        let Some(manifest) = self.catalog.manifest(digest).cloned() else {
+            return self.give_up_fetch(digest, "it is not in the catalog");
+        };
+        if !providers.is_empty() {
+            self.catalog.local_mut(digest).stage = Stage::Fetching;
+            return self.act(Action::Fetch { manifest, providers });
+        }
+        if forbidden > 0 {
+            return self.give_up_fetch(digest, "the law forbids the copy from every member that holds it");
+        }
+        // Nobody present holds it; that is as good as a fetch that failed.
+        let now = self.now;
+        match self.catalog.local_mut(digest).fetch_failed(now) {
+            Some(again) => self.timers.set(Timer::Refetch(digest), again),
+            None => self.give_up_fetch(digest, "no member that is present holds it"),
+        }
+    }
+
+    /// The present members that hold a model and from which the law allows a copy, nearest first; and how many of those
+    /// present it forbids.
+    fn providers(&self, digest: Digest) -> (Vec<NodeId>, usize) {
+        let Some(manifest) = self.catalog.manifest(digest) else { return (Vec::new(), 0) };
+        let (mut found, mut forbidden) = (Vec::new(), 0);
+        for peer in self.peers.iter() {
+            if !peer.is_present(self.now) || peer.holding(digest).is_none() {
+                continue;
+            }
+            match (Gate { policy: &self.policy, origin: &peer.member }).replicate(&manifest.name, &self.me) {
+                Ok(_) => found.push((peer.rtt().unwrap_or(Micros(u64::MAX)), peer.member.node)),
+                Err(_) => forbidden += 1,
+            }
+        }
+        found.sort_unstable();
+        (found.into_iter().map(|(_, node)| node).take(limits::PROVIDERS_MAX).collect(), forbidden)
+    }
+}

@@ -1,0 +1,94 @@
+//! The picture of the node and its mesh that people are shown.
+
+use hither_types::message::ModelPresence;
+use hither_types::time::Timestamp;
+use hither_types::unit::ByteCount;
+use hither_types::view::{ModelView, NodeView, PresenceView, View};
+
+use crate::catalog::Stage;
+use crate::machine::Core;
+use crate::peers::Peer;
+
+impl Core {
+    /// The whole picture at one moment. Members that were not heard lately stay in it, with the time since.
+    pub fn view(&self, now: Timestamp) -> View {
+        let mut nodes = vec![self.view_here()];
+        nodes.extend(self.peers.iter().map(|peer| view_peer(peer, now)));
+        View {
+            me: self.me.clone(),
+            at: now,
+            nodes,
+            models: self.catalog.manifests().cloned().collect(),
+            recent: self.trace.recent(),
+            totals: self.trace.totals,
+            policy: self.policy.digest,
+            warnings: self.warnings(),
+        }
+    }
+
+    fn view_here(&self) -> NodeView {
+        let locals = self.catalog.locals().filter_map(|(digest, local)| {
+            let stage = local.stage.announced()?;
+            Some(ModelView {
+                digest,
+                stage,
+                fetched: local.fetched,
+                slots: self.scheduler.slots(digest),
+                busy: self.scheduler.busy(digest),
+                queued: self.scheduler.queued(digest),
+            })
+        });
+        NodeView {
+            member: self.me.clone(),
+            presence: PresenceView::Here,
+            rtt: None,
+            models: locals.collect(),
+            power: self.scheduler.power().now(),
+            cap: self.scheduler.power().cap(),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.complaints.iter().cloned().collect();
+        let name = |digest| self.catalog.manifest(digest).map(|manifest| manifest.name.to_string());
+        for (digest, local) in self.catalog.locals() {
+            let name = name(digest).unwrap_or_else(|| digest.short());
+            if local.stage == Stage::Quarantined {
+                warnings.push(format!(
+                    "model {name} was lost here three times within ten minutes, and is left alone for a while"
+                ));
+            }
+            let slots = self.scheduler.slots_without_power(digest);
+            if slots > 0 && self.scheduler.slots(digest) == 0 {
+                let cap = self.scheduler.power().cap().watts();
+                warnings.push(format!("model {name} is ready, and the power cap of {cap} W leaves it no slot"));
+            }
+        }
+        for (name, count) in self.catalog.conflicts() {
+            warnings
+                .push(format!("{count} members published different models as {name}; that of the smallest key counts"));
+        }
+        warnings
+    }
+}
+
+fn view_peer(peer: &Peer, now: Timestamp) -> NodeView {
+    let presence = match peer.heard() {
+        Some(_) if peer.is_present(now) => PresenceView::Present,
+        heard => PresenceView::Gone(heard.map(|heard| now.since(heard))),
+    };
+    let said = peer.presence();
+    NodeView {
+        member: peer.member.clone(),
+        presence,
+        rtt: peer.rtt(),
+        models: said.map_or_else(Vec::new, |said| said.models.iter().map(view_model).collect()),
+        power: said.map(|said| said.power).unwrap_or_default(),
+        cap: said.map(|said| said.cap).unwrap_or_default(),
+    }
+}
+
+fn view_model(model: &ModelPresence) -> ModelView {
+    let ModelPresence { digest, stage, slots, busy, queued, .. } = *model;
+    ModelView { digest, stage, fetched: ByteCount(0), slots, busy, queued }
+}
