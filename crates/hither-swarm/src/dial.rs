@@ -1,0 +1,247 @@
+//! One line per peer and kind of connection: whoever wants it shares one dial, and a broken one is dialled anew.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hither_types::id::NodeId;
+use iroh::endpoint::Connection;
+use iroh::{EndpointAddr, EndpointId, TransportAddr};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::limits;
+use crate::links::{self, Code, Kind};
+use crate::members::Standing;
+use crate::swarm::Shared;
+
+/// Why there is no connection to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The node is not a member.
+    #[error("{0:?} is not a member")]
+    NotMember(NodeId),
+    /// This node is isolated by a drill.
+    #[error("this node is isolated")]
+    Isolated,
+    /// No address is known.
+    #[error("no address of {0:?} is known")]
+    NoAddress(NodeId),
+    /// The id is not a key.
+    #[error("{0:?} is not a public key")]
+    BadKey(NodeId),
+    /// Nobody answered in time.
+    #[error("{node:?} did not answer within {} ms at {addresses:?}", after.as_millis())]
+    TimedOut {
+        /// Who.
+        node: NodeId,
+        /// How long it was waited.
+        after: Duration,
+        /// Where it was tried.
+        addresses: Vec<SocketAddr>,
+    },
+    /// The other end, or the transport, said no.
+    #[error("{node:?} refused the connection: {reason}")]
+    Refused {
+        /// Who.
+        node: NodeId,
+        /// In its own words.
+        reason: String,
+    },
+    /// The other end took the connection and then gave no proper reply.
+    #[error("{node:?} gave no proper reply: {reason}")]
+    NoReply {
+        /// Who.
+        node: NodeId,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The hello cannot be encoded.
+    #[error("the hello cannot be sent: {0}")]
+    Unsayable(String),
+    /// The swarm is shutting down.
+    #[error("the swarm is shutting down")]
+    Stopped,
+}
+
+type Outcome = Result<Connection, DialError>;
+type Pending = Arc<watch::Sender<Option<Outcome>>>;
+
+#[derive(Debug, Default)]
+struct State {
+    connection: Option<Connection>,
+    pending: Option<Pending>,
+    failures: u32,
+    refused: Option<(Instant, DialError)>,
+}
+
+#[derive(Debug, Default)]
+struct Line(Mutex<State>);
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lines of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(Mutex<HashMap<(NodeId, Kind), Arc<Line>>>);
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(NodeId, Kind), Arc<Line>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn line(&self, node: NodeId, kind: Kind) -> Arc<Line> {
+        self.lock().entry((node, kind)).or_default().clone()
+    }
+
+    /// Lets go of a connection that ended.
+    pub(crate) fn forget(&self, node: NodeId, kind: Kind, id: usize) {
+        let Some(line) = self.lock().get(&(node, kind)).cloned() else { return };
+        let mut state = line.lock();
+        if state.connection.as_ref().is_some_and(|connection| connection.stable_id() == id) {
+            state.connection = None;
+        }
+    }
+
+    /// Ends the pause after a failed dial: there is news of the peer.
+    pub(crate) fn encourage(&self, node: NodeId) {
+        for kind in Kind::ALL {
+            let Some(line) = self.lock().get(&(node, kind)).cloned() else { continue };
+            let mut state = line.lock();
+            state.failures = 0;
+            state.refused = None;
+        }
+    }
+
+    /// Removes the lines of a node that was expelled.
+    pub(crate) fn remove(&self, node: NodeId) {
+        self.lock().retain(|(of, _), _| *of != node);
+    }
+}
+
+/// The connection to a peer, dialled if there is none. Takes at most [`limits::DIAL`]. The dial ends when the last one
+/// that waits for it does not wait any more.
+pub(crate) async fn connection(shared: &Arc<Shared>, node: NodeId, kind: Kind) -> Outcome {
+    match shared.members.standing(node) {
+        Standing::Member => {}
+        Standing::Stranger => return Err(DialError::NotMember(node)),
+        Standing::Isolated => return Err(DialError::Isolated),
+    }
+    let line = shared.lines.line(node, kind);
+    let mut waiting = match claim(&line)? {
+        Claim::Live(connection) => return Ok(connection),
+        Claim::Wait(waiting) => waiting,
+        Claim::Dial(pending, waiting) => {
+            shared.tasks.spawn(run(shared.clone(), line, pending, node, kind));
+            waiting
+        }
+    };
+    let outcome = waiting.wait_for(Option::is_some).await.map_err(|_| DialError::Stopped)?;
+    outcome.clone().unwrap_or(Err(DialError::Stopped))
+}
+
+enum Claim {
+    Live(Connection),
+    Wait(watch::Receiver<Option<Outcome>>),
+    Dial(Pending, watch::Receiver<Option<Outcome>>),
+}
+
+fn claim(line: &Line) -> Result<Claim, DialError> {
+    let mut state = line.lock();
+    if let Some(connection) = state.connection.as_ref().filter(|connection| connection.close_reason().is_none()) {
+        return Ok(Claim::Live(connection.clone()));
+    }
+    state.connection = None;
+    if let Some(pending) = &state.pending {
+        return Ok(Claim::Wait(pending.subscribe()));
+    }
+    if let Some((until, error)) = &state.refused
+        && Instant::now() < *until
+    {
+        return Err(error.clone());
+    }
+    let (sender, waiting) = watch::channel(None);
+    let pending = Arc::new(sender);
+    state.pending = Some(pending.clone());
+    Ok(Claim::Dial(pending, waiting))
+}
+
+async fn run(shared: Arc<Shared>, line: Arc<Line>, pending: Pending, node: NodeId, kind: Kind) {
+    let dial = dial(&shared, node, kind);
+    tokio::pin!(dial);
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut dial => break outcome,
+            () = pending.closed() => {
+                let mut state = line.lock();
+                if pending.receiver_count() == 0 {
+                    state.pending = None;
+                    return;
+                }
+            }
+        }
+    };
+    let mut state = line.lock();
+    state.pending = None;
+    match &outcome {
+        Ok(connection) => {
+            state.connection = Some(connection.clone());
+            state.failures = 0;
+            state.refused = None;
+        }
+        Err(error) => {
+            let pause = limits::REDIAL_MIN.saturating_mul(1 << state.failures.min(8)).min(limits::ASK_PAUSE_MAX);
+            state.failures += 1;
+            state.refused = Some((Instant::now() + pause, error.clone()));
+        }
+    }
+    pending.send_replace(Some(outcome));
+}
+
+/// Dials a member at every address that is known of it.
+pub(crate) async fn dial(shared: &Arc<Shared>, node: NodeId, kind: Kind) -> Outcome {
+    let connection = dial_at(shared, node, shared.known(node), kind).await?;
+    if links::register(shared, &connection, kind) { Ok(connection) } else { Err(DialError::NotMember(node)) }
+}
+
+/// Dials a node at given addresses. The connection is not on the books yet.
+pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<SocketAddr>, kind: Kind) -> Outcome {
+    if shared.members.standing(node) == Standing::Isolated {
+        return Err(DialError::Isolated);
+    }
+    let id = EndpointId::from_bytes(&node.0).map_err(|_| DialError::BadKey(node))?;
+    if addresses.is_empty() {
+        return Err(DialError::NoAddress(node));
+    }
+    let target = EndpointAddr::from_parts(id, addresses.iter().copied().map(TransportAddr::Ip));
+    match tokio::time::timeout(limits::DIAL, shared.endpoint.connect(target, kind.alpn())).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(DialError::Refused { node, reason: chain(&error) }),
+        Err(_) => Err(DialError::TimedOut { node, after: limits::DIAL, addresses }),
+    }
+}
+
+/// An error with its causes, for a person.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Closes a connection with a code and a reason that the other end can log.
+pub(crate) fn close(connection: &Connection, code: Code, reason: &str) {
+    connection.close(code.into(), reason.as_bytes());
+}

@@ -1,0 +1,97 @@
+//! The one protocol that is open to strangers: a hello, a reply, and the connection ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hither_types::id::NodeId;
+use hither_types::message::{Hello, HelloReply};
+use hither_wire::limits::{MAX_HELLO, MAX_HELLO_REPLY};
+use iroh::endpoint::Connection;
+use tokio::sync::oneshot;
+
+use crate::dial::{self, DialError, chain};
+use crate::framing::{self, FrameReader};
+use crate::limits;
+use crate::links::{self, Code, Kind};
+use crate::swarm::{Shared, SwarmEvent};
+
+/// The way back to the node that said hello. Dropping it closes the connection without a reply.
+#[derive(Debug)]
+pub struct HelloReplier(oneshot::Sender<HelloReply>);
+
+impl HelloReplier {
+    /// Replies.
+    pub fn reply(self, reply: HelloReply) {
+        // The stranger may be gone by now; nothing depends on it.
+        let _ = self.0.send(reply);
+    }
+}
+
+/// Says hello to a node and waits for its reply.
+pub(crate) async fn say(
+    shared: &Arc<Shared>,
+    node: NodeId,
+    addresses: Vec<SocketAddr>,
+    hello: &Hello,
+) -> Result<HelloReply, DialError> {
+    let body = hither_wire::encode_hello(hello).map_err(|error| DialError::Unsayable(error.to_string()))?;
+    let frame = framing::frame(&body, MAX_HELLO).ok_or_else(|| DialError::Unsayable("it is too large".to_owned()))?;
+    let connection = dial::dial_at(shared, node, addresses, Kind::Hello).await?;
+    links::register(shared, &connection, Kind::Hello);
+    let reply = tokio::time::timeout(limits::HELLO, exchange(&connection, frame)).await;
+    let reply = reply.unwrap_or_else(|_| Err(format!("nothing came within {} s", limits::HELLO.as_secs())));
+    dial::close(&connection, Code::Done, "thank you");
+    reply.map_err(|reason| DialError::NoReply { node, reason })
+}
+
+async fn exchange(connection: &Connection, hello: Bytes) -> Result<HelloReply, String> {
+    let (mut sender, receiver) = connection.open_bi().await.map_err(|error| chain(&error))?;
+    framing::write(&mut sender, hello).await.map_err(|error| chain(&error))?;
+    sender.finish().map_err(|error| chain(&error))?;
+    let mut reader = FrameReader::new(receiver, MAX_HELLO_REPLY);
+    match reader.next().await {
+        Ok(Some(reply)) => hither_wire::decode_hello_reply(&reply).map_err(|error| error.to_string()),
+        Ok(None) => Err("the connection ended without a reply".to_owned()),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+/// Hears one hello. Strangers beyond the limit are turned away.
+pub(crate) async fn hear(shared: &Arc<Shared>, from: NodeId, connection: Connection) {
+    let Ok(_place) = shared.hellos.try_acquire() else {
+        return dial::close(&connection, Code::Busy, "too many hellos at once; try again");
+    };
+    match tokio::time::timeout(limits::HELLO, converse(shared, from, &connection)).await {
+        Ok(Ok(())) => {
+            // The other end closes once it has the reply; the limit is for one that does not.
+            let _ = tokio::time::timeout(limits::HELLO, connection.closed()).await;
+            dial::close(&connection, Code::Done, "");
+        }
+        Ok(Err((code, reason))) => {
+            tracing::info!(peer = %from.short(), reason, "a hello failed");
+            dial::close(&connection, code, reason);
+        }
+        Err(_) => dial::close(&connection, Code::Slow, "too slow"),
+    }
+}
+
+async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -> Result<(), (Code, &'static str)> {
+    const BROKE: (Code, &str) = (Code::Broken, "the connection broke");
+    let (mut sender, receiver) = connection.accept_bi().await.map_err(|_| BROKE)?;
+    let body = FrameReader::new(receiver, MAX_HELLO).next().await;
+    let body = body.map_err(|_| (Code::Garbage, "hello cannot be read"))?.ok_or(BROKE)?;
+    let hello = hither_wire::decode_hello(&body).map_err(|_| (Code::Garbage, "hello cannot be decoded"))?;
+    let (replier, reply) = oneshot::channel();
+    let from_address = links::address(connection);
+    let event = SwarmEvent::Hello { from, from_address, hello, reply: HelloReplier(replier) };
+    shared.events.send(event).await.map_err(|_| (Code::Broken, "stopping"))?;
+    let reply = reply.await.map_err(|_| (Code::Broken, "no reply"))?;
+    let body = hither_wire::encode_hello_reply(&reply).map_err(|error| {
+        tracing::error!(%error, "a reply to a hello cannot be said");
+        (Code::Broken, "no reply")
+    })?;
+    let frame = framing::frame(&body, MAX_HELLO_REPLY).ok_or((Code::Broken, "no reply"))?;
+    framing::write(&mut sender, frame).await.map_err(|_| BROKE)?;
+    sender.finish().map_err(|_| BROKE)
+}

@@ -1,0 +1,59 @@
+//! Every bound of this crate, each with the reason for its number.
+
+use std::time::Duration;
+
+/// A dial that takes longer has no one at the other end: a dead host sends no answer, and QUIC alone waits 30 s.
+pub(crate) const DIAL: Duration = Duration::from_millis(1500);
+/// The first pause after a failed dial on behalf of small talk.
+pub(crate) const REDIAL_MIN: Duration = Duration::from_millis(200);
+/// The longest such pause: a peer that comes back is seen within it even if it cannot dial us.
+pub(crate) const REDIAL_MAX: Duration = Duration::from_secs(5);
+/// The longest time in which a request to a peer that just failed to answer a dial is refused without a new dial.
+pub(crate) const ASK_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How often a path is kept alive; a frozen or dead peer is noticed after four of these.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(500);
+/// Silence after which a path is given up.
+pub(crate) const PATH_IDLE: Duration = Duration::from_secs(2);
+/// Silence after which a connection is given up; longer than a path's, or roaming would be lost.
+pub(crate) const IDLE: Duration = Duration::from_secs(4);
+/// Requests that one peer may have open on one connection.
+pub(crate) const STREAMS: u32 = 1024;
+
+/// Events that wait for the driver. When they are this many, peers are read more slowly.
+pub(crate) const EVENTS: usize = 1024;
+/// Messages that wait for one peer; the oldest is dropped, and presence replaces older presence.
+pub(crate) const OUTBOX: usize = 64;
+/// A peer that was dialled must show within this time that it wants to talk.
+pub(crate) const LINK_PROOF: Duration = Duration::from_secs(3);
+/// How often a round trip is reported.
+pub(crate) const ROUND_TRIP: Duration = Duration::from_secs(1);
+
+/// The head of a request, payload included, must have arrived in this time.
+pub(crate) const ASK_HEAD: Duration = Duration::from_secs(30);
+/// Heads of requests that are read at once, over all peers: bounds the memory that half-sent requests take.
+pub(crate) const ASK_HEADS: usize = 64;
+/// How long the last frame of an answer may take to be acknowledged.
+pub(crate) const ANSWER_FLUSH: Duration = Duration::from_secs(2);
+
+/// Strangers that are heard at once.
+pub(crate) const HELLOS: usize = 8;
+/// How long a hello may take, from the connection to its last byte.
+pub(crate) const HELLO: Duration = Duration::from_secs(5);
+/// Handshakes under way at once. Above it, newcomers are ignored; they will send their first packet again.
+pub(crate) const HANDSHAKES: usize = 256;
+
+/// The smallest part of a file that is asked for at once.
+pub(crate) const PIECE_MIN: u64 = 1 << 20;
+/// The largest. A crash loses at most the parts in flight.
+pub(crate) const PIECE_MAX: u64 = 4 << 20;
+/// Parts in flight per provider, so that a long path is filled.
+pub(crate) const LANES: usize = 2;
+/// A provider that sends nothing for this long is dropped.
+pub(crate) const PIECE_STALL: Duration = Duration::from_secs(5);
+/// A part in flight for this long is also asked of an idle provider.
+pub(crate) const PIECE_SLOW: Duration = Duration::from_secs(2);
+/// Parts of files that are read and proved for peers at once.
+pub(crate) const SERVING: usize = 8;
+/// The largest file. Above it, a length is a mistake or an attack.
+pub(crate) const FILE_MAX: u64 = 1 << 44;

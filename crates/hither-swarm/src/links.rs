@@ -1,0 +1,261 @@
+//! The live connections of this node, so that they can be closed at once, and what went over them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hither_types::id::NodeId;
+use hither_types::unit::ByteCount;
+use iroh::TransportAddr;
+use iroh::endpoint::{Connection, ConnectionStats, Side, VarInt, WeakConnectionHandle};
+
+use crate::members::Standing;
+use crate::swarm::Shared;
+
+/// What a connection is for. One ALPN each, so that models cannot delay requests, nor requests small talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Presence and the like.
+    Talk,
+    /// Requests and their answers.
+    Ask,
+    /// Files.
+    Blobs,
+    /// A stranger's first words.
+    Hello,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Talk, Self::Ask, Self::Blobs, Self::Hello];
+
+    pub(crate) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Talk => b"hither/talk/1",
+            Self::Ask => b"hither/ask/1",
+            Self::Blobs => b"hither/blobs/1",
+            Self::Hello => b"hither/hello/1",
+        }
+    }
+
+    pub(crate) fn of(alpn: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.alpn() == alpn)
+    }
+}
+
+/// Why a connection or a stream was closed, as the other end is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Code {
+    /// Nothing is wrong.
+    Done = 0,
+    /// What was sent cannot be read.
+    Garbage = 400,
+    /// The other is not a member, or no longer.
+    Stranger = 403,
+    /// The file is not here.
+    Absent = 404,
+    /// It took too long.
+    Slow = 408,
+    /// A newer connection or a newer start of the node took its place.
+    Stale = 409,
+    /// Too much is pending.
+    Busy = 429,
+    /// Nobody waits for it any more.
+    Cancelled = 499,
+    /// The answer ended without an end.
+    Broken = 500,
+    /// A drill.
+    Isolated = 503,
+    /// The file here is damaged.
+    Rotten = 507,
+}
+
+impl From<Code> for VarInt {
+    fn from(code: Code) -> Self {
+        Self::from_u32(code as u32)
+    }
+}
+
+/// Bytes in both directions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Bytes sent.
+    pub sent: ByteCount,
+    /// Bytes received.
+    pub received: ByteCount,
+}
+
+/// Bytes on the wire by kind, UDP payload, acknowledgements and repeats included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests: what this node sent on connections that it asks over, and received on those it is asked over.
+    pub requests: Flow,
+    /// Answers: the other direction of the same connections.
+    pub answers: Flow,
+    /// Files of models.
+    pub models: Flow,
+    /// Small talk and hellos.
+    pub talk: Flow,
+}
+
+impl Flow {
+    fn add(&mut self, sent: u64, received: u64) {
+        self.sent.0 += sent;
+        self.received.0 += received;
+    }
+}
+
+impl Traffic {
+    fn add(&mut self, kind: Kind, side: Side, stats: &ConnectionStats) {
+        let (sent, received) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
+        match (kind, side) {
+            (Kind::Talk | Kind::Hello, _) => self.talk.add(sent, received),
+            (Kind::Blobs, _) => self.models.add(sent, received),
+            (Kind::Ask, Side::Client) => {
+                self.requests.add(sent, 0);
+                self.answers.add(0, received);
+            }
+            (Kind::Ask, Side::Server) => {
+                self.requests.add(0, received);
+                self.answers.add(sent, 0);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Link {
+    id: usize,
+    kind: Kind,
+    side: Side,
+    handle: WeakConnectionHandle,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    live: HashMap<NodeId, Vec<Link>>,
+    past: HashMap<NodeId, Traffic>,
+}
+
+/// The table of live connections.
+#[derive(Debug, Default)]
+pub(crate) struct Links(Mutex<Table>);
+
+impl Links {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes connections of a node, except one.
+    pub(crate) fn close(&self, node: NodeId, except: Option<usize>, code: Code, reason: &str) {
+        let live = self.connections(Some(node));
+        for connection in live.into_iter().filter(|connection| Some(connection.stable_id()) != except) {
+            connection.close(code.into(), reason.as_bytes());
+        }
+    }
+
+    /// Closes every connection.
+    pub(crate) fn close_all(&self, code: Code, reason: &str) {
+        for connection in self.connections(None) {
+            connection.close(code.into(), reason.as_bytes());
+        }
+    }
+
+    fn connections(&self, node: Option<NodeId>) -> Vec<Connection> {
+        let table = self.lock();
+        let of_node = table.live.iter().filter(|(id, _)| node.is_none_or(|node| **id == node));
+        of_node.flat_map(|(_, links)| links).filter_map(|link| link.handle.upgrade()).collect()
+    }
+
+    /// The addresses that live connections to a node use.
+    pub(crate) fn addresses(&self, node: NodeId) -> Vec<SocketAddr> {
+        let mut found = Vec::new();
+        for connection in self.connections(Some(node)) {
+            if connection.close_reason().is_none()
+                && let Some(address) = address(&connection)
+                && !found.contains(&address)
+            {
+                found.push(address);
+            }
+        }
+        found
+    }
+
+    /// What went over all connections, closed ones included.
+    pub(crate) fn totals(&self) -> Vec<(NodeId, Traffic)> {
+        let table = self.lock();
+        let mut totals = table.past.clone();
+        for (node, links) in &table.live {
+            for link in links {
+                if let Some(connection) = link.handle.upgrade() {
+                    totals.entry(*node).or_default().add(link.kind, link.side, &connection.stats());
+                }
+            }
+        }
+        drop(table);
+        let mut totals: Vec<_> = totals.into_iter().collect();
+        totals.sort_by_key(|(node, _)| *node);
+        totals
+    }
+}
+
+/// The address that a connection uses.
+pub(crate) fn address(connection: &Connection) -> Option<SocketAddr> {
+    let paths = connection.paths();
+    let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
+    match path.remote_addr() {
+        TransportAddr::Ip(address) => Some(*address),
+        _ => None,
+    }
+}
+
+/// The round trip of a connection.
+pub(crate) fn round_trip(connection: &Connection) -> Option<Duration> {
+    let paths = connection.paths();
+    let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
+    Some(path.rtt())
+}
+
+/// Keeps account of a connection until its end. `false`, and the connection is closed, if the other end was expelled
+/// or this node was isolated since the handshake.
+pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind) -> bool {
+    let node = NodeId(*connection.remote_id().as_bytes());
+    let side = connection.side();
+    let handle = connection.weak_handle();
+    let id = connection.stable_id();
+    let closed = handle.closed();
+    shared.links.lock().live.entry(node).or_default().push(Link { id, kind, side, handle });
+    // Looked up again only now: who was expelled before is refused here, who is expelled later finds it in the table.
+    let standing = shared.members.standing(node);
+    let refusal = match (standing, kind) {
+        (Standing::Isolated, _) => Some((Code::Isolated, "isolated")),
+        (Standing::Stranger, Kind::Talk | Kind::Ask | Kind::Blobs) => Some((Code::Stranger, "not a member")),
+        (Standing::Stranger, Kind::Hello) | (Standing::Member, _) => None,
+    };
+    if let Some((code, reason)) = refusal {
+        connection.close(code.into(), reason.as_bytes());
+    }
+    let weak = Arc::downgrade(shared);
+    shared.tasks.spawn(async move {
+        let end = closed.await;
+        let Some(shared) = weak.upgrade() else { return };
+        let known = shared.members.standing(node) != Standing::Stranger;
+        let mut table = shared.links.lock();
+        if let Some(links) = table.live.get_mut(&node) {
+            links.retain(|link| link.id != id);
+            if links.is_empty() {
+                table.live.remove(&node);
+            }
+        }
+        // Strangers can make up any number of keys: what they send is not kept by name.
+        if let Some(end) = end
+            && (known || kind != Kind::Hello || side == Side::Client)
+        {
+            table.past.entry(node).or_default().add(kind, side, &end.stats);
+        }
+        drop(table);
+        shared.lines.forget(node, kind, id);
+    });
+    refusal.is_none()
+}

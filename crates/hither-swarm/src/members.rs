@@ -1,0 +1,97 @@
+//! Who belongs, as the driver said, and where they are. An empty table means nobody.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hither_types::id::NodeId;
+
+/// Whether this node may talk to anybody: a drill for a cut cable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// As usual.
+    #[default]
+    Connected,
+    /// Everything is closed; nothing is dialled, and nobody is answered.
+    Isolated,
+}
+
+/// What may be done towards a node at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A member.
+    Member,
+    /// Not a member.
+    Stranger,
+    /// This node is isolated.
+    Isolated,
+}
+
+/// Addresses kept per member: more would only delay a dial.
+const ADDRESSES: usize = 16;
+
+#[derive(Debug, Default)]
+struct Table {
+    addresses: HashMap<NodeId, Vec<SocketAddr>>,
+    isolation: Isolation,
+}
+
+/// The table of members.
+#[derive(Debug, Default)]
+pub(crate) struct Members(RwLock<Table>);
+
+impl Members {
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a member, or puts new addresses before those known.
+    pub(crate) fn admit(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+        let mut table = self.write();
+        let known = table.addresses.entry(node).or_default();
+        let mut merged: Vec<SocketAddr> = Vec::with_capacity(addresses.len() + known.len());
+        for address in addresses.into_iter().chain(known.iter().copied()) {
+            if !merged.contains(&address) && merged.len() < ADDRESSES {
+                merged.push(address);
+            }
+        }
+        *known = merged;
+    }
+
+    /// Removes a member.
+    pub(crate) fn expel(&self, node: NodeId) {
+        self.write().addresses.remove(&node);
+    }
+
+    /// What may be done towards a node.
+    pub(crate) fn standing(&self, node: NodeId) -> Standing {
+        let table = self.read();
+        match (table.isolation, table.addresses.contains_key(&node)) {
+            (Isolation::Isolated, _) => Standing::Isolated,
+            (Isolation::Connected, true) => Standing::Member,
+            (Isolation::Connected, false) => Standing::Stranger,
+        }
+    }
+
+    /// The addresses of a member, newest first.
+    pub(crate) fn addresses(&self, node: NodeId) -> Vec<SocketAddr> {
+        self.read().addresses.get(&node).cloned().unwrap_or_default()
+    }
+
+    /// Cuts this node off, or heals it.
+    pub(crate) fn isolate(&self, isolation: Isolation) {
+        self.write().isolation = isolation;
+    }
+
+    /// Whether this node is cut off.
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.read().isolation
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! The table of members fails closed.
+
+use std::net::SocketAddr;
+
+use hither_types::id::NodeId;
+
+use super::{Isolation, Members, Standing};
+
+const NODE: NodeId = NodeId([7; 32]);
+
+fn address(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+#[test]
+fn an_empty_table_means_nobody() {
+    assert_eq!(Members::default().standing(NODE), Standing::Stranger);
+}
+
+#[test]
+fn newest_addresses_come_first_and_admitting_twice_changes_nothing() {
+    let members = Members::default();
+    members.admit(NODE, vec![address(1), address(2)]);
+    members.admit(NODE, vec![address(3), address(1)]);
+    members.admit(NODE, vec![]);
+    assert_eq!(members.addresses(NODE), [address(3), address(1), address(2)]);
+}
+
+#[test]
+fn isolation_stands_above_membership_and_heals() {
+    let members = Members::default();
+    members.admit(NODE, vec![]);
+    members.isolate(Isolation::Isolated);
+    assert_eq!(members.standing(NODE), Standing::Isolated);
+    members.isolate(Isolation::Connected);
+    assert_eq!(members.standing(NODE), Standing::Member);
+    members.expel(NODE);
+    assert_eq!(members.standing(NODE), Standing::Stranger);
+}

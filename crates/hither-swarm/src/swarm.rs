@@ -1,0 +1,351 @@
+//! The swarm as the driver sees it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hither_types::id::{Digest, NodeId};
+use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
+use hither_types::unit::{ByteCount, Micros};
+use iroh::endpoint::{QuicTransportConfig, VarInt, presets};
+use iroh::{Endpoint, RelayMode, SecretKey};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::admission::Admission;
+use crate::ask::{AnswerStream, AskError, FrameStream};
+use crate::blobs::fetch::{FetchError, Fetched};
+use crate::blobs::store::{Store, StoreError};
+use crate::dial::{self, DialError, Lines};
+use crate::hello::HelloReplier;
+use crate::links::{Code, Kind, Links, Traffic};
+use crate::members::{Isolation, Members};
+use crate::talk::Talk;
+use crate::tasks::Tasks;
+use crate::{accept, ask, blobs, hello, limits, talk};
+
+/// What a swarm needs to start.
+#[derive(Clone)]
+pub struct SwarmConfig {
+    /// The node's Ed25519 key.
+    pub secret_key: [u8; 32],
+    /// The UDP address to listen at; port 0 takes any.
+    pub bind: SocketAddr,
+    /// Where models are kept. One process at a time.
+    pub blobs_dir: PathBuf,
+}
+
+impl std::fmt::Debug for SwarmConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SwarmConfig(secret key of 32 bytes, {}, {})", self.bind, self.blobs_dir.display())
+    }
+}
+
+/// Why a swarm could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address cannot be used.
+    #[error("UDP address {address} cannot be used: {reason}; choose another in the configuration, or port 0 for any")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The store cannot be opened.
+    #[error("the model store cannot be opened")]
+    Store(#[from] StoreError),
+}
+
+/// What peers did.
+#[derive(Debug)]
+pub enum SwarmEvent {
+    /// A member said something.
+    Message {
+        /// Who.
+        from: NodeId,
+        /// What.
+        message: PeerMessage,
+    },
+    /// A member asks this node to serve a request.
+    Asked {
+        /// Who.
+        from: NodeId,
+        /// What.
+        ask: Ask,
+        /// Where the answer goes.
+        answer: AnswerStream,
+    },
+    /// A node, member or not, says hello.
+    Hello {
+        /// Who.
+        from: NodeId,
+        /// Where it was reached from, if known.
+        from_address: Option<SocketAddr>,
+        /// What it says.
+        hello: Hello,
+        /// Where the reply goes.
+        reply: HelloReplier,
+    },
+    /// The first link to a member is up.
+    LinkUp(NodeId),
+    /// The last link to a member is down.
+    LinkDown(NodeId),
+    /// The round trip to a member, at most once a second.
+    RoundTrip {
+        /// Who.
+        peer: NodeId,
+        /// How long.
+        rtt: Micros,
+    },
+}
+
+/// What all parts of a swarm share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) node: NodeId,
+    /// Which start of the program this is, so that peers notice a new one.
+    pub(crate) epoch: u64,
+    pub(crate) members: Arc<Members>,
+    pub(crate) links: Links,
+    pub(crate) lines: Lines,
+    pub(crate) talk: Talk,
+    pub(crate) store: Store,
+    pub(crate) events: mpsc::Sender<SwarmEvent>,
+    pub(crate) heads: Semaphore,
+    pub(crate) hellos: Semaphore,
+    pub(crate) serving: Semaphore,
+    pub(crate) tasks: Tasks,
+}
+
+impl Shared {
+    /// Addresses of a node: those that work now, then those that were told, newest first.
+    pub(crate) fn known(&self, node: NodeId) -> Vec<SocketAddr> {
+        let mut addresses = self.links.addresses(node);
+        for address in self.members.addresses(node) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
+}
+
+/// Ends the tasks when the last handle is gone: they hold what they share, and would otherwise live for ever.
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.tasks.abort();
+    }
+}
+
+/// A node among nodes. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Swarm(Arc<Owner>);
+
+impl Swarm {
+    /// Opens the store, binds the address and begins to listen. Nobody is a member yet.
+    pub async fn start(config: SwarmConfig) -> Result<(Self, mpsc::Receiver<SwarmEvent>), StartError> {
+        let store = Store::open(config.blobs_dir.clone()).await?;
+        let members = Arc::new(Members::default());
+        let endpoint =
+            bind(&config, members.clone()).await.map_err(|reason| StartError::Bind { address: config.bind, reason })?;
+        let (events, receiver) = mpsc::channel(limits::EVENTS);
+        let shared = Arc::new(Shared {
+            node: NodeId(*endpoint.id().as_bytes()),
+            endpoint,
+            epoch: epoch(),
+            members,
+            links: Links::default(),
+            lines: Lines::default(),
+            talk: Talk::default(),
+            store,
+            events,
+            heads: Semaphore::new(limits::ASK_HEADS),
+            hellos: Semaphore::new(limits::HELLOS),
+            serving: Semaphore::new(limits::SERVING),
+            tasks: Tasks::default(),
+        });
+        shared.tasks.spawn(accept::run(shared.clone()));
+        Ok((Self(Arc::new(Owner(shared))), receiver))
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.shared().node
+    }
+
+    /// Where this node can be reached: what it is bound to, with "any address" replaced by those of this machine.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        for socket in self.shared().endpoint.bound_sockets() {
+            let found = if socket.ip().is_unspecified() { self.expand(socket) } else { vec![socket] };
+            for address in found {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+        }
+        addresses
+    }
+
+    fn expand(&self, socket: SocketAddr) -> Vec<SocketAddr> {
+        let own = self.shared().endpoint.addr();
+        let mut found: Vec<_> = own.ip_addrs().copied().filter(|ip| ip.is_ipv4() == socket.is_ipv4()).collect();
+        if found.is_empty() {
+            found.extend(outgoing(socket).map(|ip| SocketAddr::new(ip, socket.port())));
+        }
+        if found.is_empty() {
+            let loopback: IpAddr =
+                if socket.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+            found.push(SocketAddr::new(loopback, socket.port()));
+        }
+        found
+    }
+
+    /// Makes a node a member, or tells where it is now. It may connect, and it is dialled until it answers.
+    pub fn admit(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+        let shared = self.shared();
+        if node == shared.node {
+            return;
+        }
+        shared.members.admit(node, addresses);
+        shared.lines.encourage(node);
+        talk::admit(shared, node);
+    }
+
+    /// Ends a membership. Live connections close at once.
+    pub fn expel(&self, node: NodeId) {
+        let shared = self.shared();
+        shared.members.expel(node);
+        shared.talk.expel(node);
+        shared.lines.remove(node);
+        shared.links.close(node, None, Code::Stranger, "no longer a member");
+    }
+
+    /// Where a member is: the address of a live connection first, then those that were told.
+    pub fn known(&self, node: NodeId) -> Vec<SocketAddr> {
+        self.shared().known(node)
+    }
+
+    /// Says something to a member. Never waits: if too much waits already, the oldest is dropped.
+    pub fn send(&self, to: NodeId, message: PeerMessage) {
+        self.shared().talk.send(to, message);
+    }
+
+    /// Says hello to a node that need not be a member, and waits for the reply.
+    pub async fn hello(&self, to: NodeId, addresses: Vec<SocketAddr>, hello: Hello) -> Result<HelloReply, DialError> {
+        hello::say(self.shared(), to, addresses, &hello).await
+    }
+
+    /// Sends a request to a member. Waits for a connection at most 1.5 s; dropping the call gives up.
+    pub async fn ask(&self, to: NodeId, ask: Ask) -> Result<FrameStream, AskError> {
+        ask::ask(self.shared(), to, &ask).await
+    }
+
+    /// Cuts this node off from everybody, or heals it.
+    pub fn isolate(&self, isolated: Isolation) {
+        let shared = self.shared();
+        shared.members.isolate(isolated);
+        match isolated {
+            Isolation::Isolated => shared.links.close_all(Code::Isolated, "isolated"),
+            Isolation::Connected => {}
+        }
+        shared.talk.wake_all();
+    }
+
+    /// Bytes on the wire per peer and kind, since the start.
+    pub fn totals(&self) -> Vec<(NodeId, Traffic)> {
+        self.shared().links.totals()
+    }
+
+    /// Copies a file into the store and gives its digest and size.
+    pub async fn import(&self, path: &Path) -> Result<(Digest, ByteCount), StoreError> {
+        self.shared().store.import(path.to_owned()).await
+    }
+
+    /// Fetches a file from any of these members. `progress` tells the bytes that are here and verified.
+    pub async fn fetch(
+        &self,
+        digest: Digest,
+        size: ByteCount,
+        providers: Vec<NodeId>,
+        progress: watch::Sender<u64>,
+    ) -> Result<Fetched, FetchError> {
+        blobs::fetch::fetch(self.shared(), digest, size, providers, progress).await
+    }
+
+    /// The files that are here in full.
+    pub async fn stored(&self) -> Result<Vec<(Digest, ByteCount)>, StoreError> {
+        self.shared().store.stored().await
+    }
+
+    /// Reads a file through, and gives its path if it is what it should be. One that is not is removed.
+    pub async fn checkout(&self, digest: Digest) -> Result<PathBuf, StoreError> {
+        self.shared().store.checkout(digest).await
+    }
+
+    /// Removes a file, whole or half.
+    pub async fn remove(&self, digest: Digest) -> Result<(), StoreError> {
+        self.shared().store.remove(digest).await
+    }
+
+    /// Says goodbye to all peers and ends everything.
+    pub async fn shutdown(&self) {
+        let shared = self.shared();
+        shared.links.close_all(Code::Done, "shutting down");
+        shared.tasks.stop().await;
+        shared.endpoint.close().await;
+        shared.store.close();
+    }
+}
+
+async fn bind(config: &SwarmConfig, members: Arc<Members>) -> Result<Endpoint, String> {
+    let idle = limits::IDLE.try_into().map_err(|error| format!("{error}"))?;
+    let transport = QuicTransportConfig::builder()
+        .default_path_keep_alive_interval(limits::KEEP_ALIVE)
+        .default_path_max_idle_timeout(limits::PATH_IDLE)
+        .keep_alive_interval(limits::KEEP_ALIVE)
+        .max_idle_timeout(Some(idle))
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS))
+        .build();
+    Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .secret_key(SecretKey::from_bytes(&config.secret_key))
+        .alpns(Kind::ALL.iter().map(|kind| kind.alpn().to_vec()).collect())
+        .clear_ip_transports()
+        .bind_addr(config.bind)
+        .map_err(|error| dial::chain(&error))?
+        .transport_config(transport)
+        .hooks(Admission(members))
+        .bind()
+        .await
+        .map_err(|error| dial::chain(&error))
+}
+
+/// A number that no other start of this node has.
+fn epoch() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX) ^ (u64::from(std::process::id()) << 48)
+}
+
+/// The address of the interface that packets would leave by. Asking sends nothing.
+fn outgoing(socket: SocketAddr) -> io::Result<IpAddr> {
+    let (any, far): (SocketAddr, SocketAddr) = if socket.is_ipv4() {
+        (([0, 0, 0, 0], 0).into(), ([192, 0, 2, 1], 9).into())
+    } else {
+        ((std::net::Ipv6Addr::UNSPECIFIED, 0).into(), ((0x2001_0db8_u128 << 96 | 1).to_be_bytes(), 9).into())
+    };
+    let probe = UdpSocket::bind(any)?;
+    probe.connect(far)?;
+    Ok(probe.local_addr()?.ip())
+}

@@ -1,0 +1,286 @@
+//! Small talk between members: a link that comes up by itself, at both ends, as soon as one can reach the other.
+//!
+//! Either end dials; two links between the same two nodes do no harm. A link is up once the other end has said which
+//! start of its program it is: the end of a handshake alone does not prove that the other lets us in.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hither_types::id::NodeId;
+use hither_types::message::PeerMessage;
+use hither_types::unit::Micros;
+use hither_wire::limits::MAX_MESSAGE;
+use iroh::endpoint::{Connection, SendStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::dial;
+use crate::framing::{self, FrameReader};
+use crate::limits;
+use crate::links::{self, Code, Kind};
+use crate::members::Standing;
+use crate::swarm::{Shared, SwarmEvent};
+
+#[derive(Debug, Default)]
+struct State {
+    outbox: VecDeque<PeerMessage>,
+    links: u32,
+    epoch: Option<u64>,
+    round_trip_at: Option<Instant>,
+    expelled: bool,
+}
+
+/// One member, as small talk knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    state: Mutex<State>,
+    /// There is something in the outbox.
+    ready: Notify,
+    /// The keeper of the link should look again.
+    wake: Notify,
+}
+
+impl Peer {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, message: PeerMessage) {
+        let mut state = self.lock();
+        if matches!(message, PeerMessage::Presence(_)) {
+            state.outbox.retain(|waiting| !matches!(waiting, PeerMessage::Presence(_)));
+        }
+        if state.outbox.len() >= limits::OUTBOX {
+            state.outbox.pop_front();
+        }
+        state.outbox.push_back(message);
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    fn put_back(&self, message: PeerMessage) {
+        let mut state = self.lock();
+        if state.outbox.len() < limits::OUTBOX {
+            state.outbox.push_front(message);
+        }
+        drop(state);
+        self.ready.notify_one();
+    }
+}
+
+/// All members, as small talk knows them.
+#[derive(Debug, Default)]
+pub(crate) struct Talk(Mutex<HashMap<NodeId, Arc<Peer>>>);
+
+impl Talk {
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<Peer>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.lock().get(&node).cloned()
+    }
+
+    /// Puts a message into the outbox of a member. Never waits.
+    pub(crate) fn send(&self, to: NodeId, message: PeerMessage) {
+        match self.peer(to) {
+            Some(peer) => peer.push(message),
+            None => tracing::debug!(peer = %to.short(), "message to a node that is not a member dropped"),
+        }
+    }
+
+    /// Looks again at every member: the isolation changed.
+    pub(crate) fn wake_all(&self) {
+        for peer in self.lock().values() {
+            peer.wake.notify_one();
+        }
+    }
+
+    /// Ends the talk with a node.
+    pub(crate) fn expel(&self, node: NodeId) {
+        if let Some(peer) = self.lock().remove(&node) {
+            peer.lock().expelled = true;
+            peer.wake.notify_one();
+        }
+    }
+}
+
+/// Keeps a link to a member from now on, or tries again at once if one is kept already.
+pub(crate) fn admit(shared: &Arc<Shared>, node: NodeId) {
+    let mut peers = shared.talk.lock();
+    if let Some(peer) = peers.get(&node) {
+        peer.wake.notify_one();
+        return;
+    }
+    let peer = Arc::new(Peer::default());
+    peers.insert(node, peer.clone());
+    drop(peers);
+    shared.tasks.spawn(keep(shared.clone(), node, peer));
+}
+
+/// Dials whenever there is no link, with growing pauses.
+async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
+    let mut pause = limits::REDIAL_MIN;
+    loop {
+        if peer.lock().expelled {
+            return;
+        }
+        if peer.lock().links > 0 || shared.members.standing(node) != Standing::Member {
+            peer.wake.notified().await;
+            pause = limits::REDIAL_MIN;
+            continue;
+        }
+        let came_up = match dial::dial(&shared, node, Kind::Talk).await {
+            Ok(connection) => link(&shared, node, connection).await,
+            Err(error) => {
+                tracing::debug!(peer = %node.short(), %error, "no link yet");
+                false
+            }
+        };
+        if came_up {
+            pause = limits::REDIAL_MIN;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(limits::REDIAL_MAX),
+            () = peer.wake.notified() => pause = limits::REDIAL_MIN,
+        }
+    }
+}
+
+/// Talks over a connection until it ends. `true` if the link was up.
+pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connection) -> bool {
+    let Some(peer) = shared.talk.peer(node) else {
+        dial::close(&connection, Code::Stranger, "not a member");
+        return false;
+    };
+    let opened = tokio::time::timeout(limits::LINK_PROOF, open(shared, &connection)).await;
+    let (sender, reader, epoch) = match opened {
+        Ok(Some(parts)) => parts,
+        Ok(None) | Err(_) => {
+            dial::close(&connection, Code::Slow, "no greeting");
+            return false;
+        }
+    };
+    up(shared, node, &peer, &connection, epoch).await;
+    let (code, reason) = tokio::select! {
+        end = read(shared, node, reader) => end,
+        end = write(&peer, sender) => end,
+        never = measure(shared, node, &peer, &connection) => never,
+    };
+    dial::close(&connection, code, reason);
+    down(shared, node, &peer).await;
+    true
+}
+
+type Opened = (SendStream, FrameReader, u64);
+
+/// Says which start of this program it is, and hears the same from the other.
+async fn open(shared: &Shared, connection: &Connection) -> Option<Opened> {
+    let mut sender = connection.open_uni().await.ok()?;
+    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE)?;
+    framing::write(&mut sender, greeting).await.ok()?;
+    let mut reader = FrameReader::new(connection.accept_uni().await.ok()?, MAX_MESSAGE);
+    let greeting = reader.next().await.ok()??;
+    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().ok()?);
+    Some((sender, reader, epoch))
+}
+
+async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connection, epoch: u64) {
+    // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
+    let Ok(place) = shared.events.reserve().await else { return };
+    let restarted = {
+        let mut state = peer.lock();
+        state.links += 1;
+        if state.links == 1 {
+            place.send(SwarmEvent::LinkUp(node));
+        }
+        state.epoch.replace(epoch).is_some_and(|before| before != epoch)
+    };
+    if restarted {
+        // Connections to the program that ran there before would only time out.
+        shared.links.close(node, Some(connection.stable_id()), Code::Stale, "the node was started anew");
+    }
+    shared.lines.encourage(node);
+    let warm = shared.clone();
+    shared.tasks.spawn(async move {
+        if let Err(error) = dial::connection(&warm, node, Kind::Ask).await {
+            tracing::debug!(peer = %node.short(), %error, "no warm connection for requests");
+        }
+    });
+}
+
+async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer) {
+    let place = shared.events.reserve().await;
+    let mut state = peer.lock();
+    state.links -= 1;
+    if state.links == 0 {
+        if let Ok(place) = place {
+            place.send(SwarmEvent::LinkDown(node));
+        }
+        drop(state);
+        peer.wake.notify_one();
+    }
+}
+
+async fn read(shared: &Arc<Shared>, node: NodeId, mut reader: FrameReader) -> (Code, &'static str) {
+    loop {
+        let frame = match reader.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return (Code::Done, "the other end stopped talking"),
+            Err(framing::FramingError::Read(_)) => return (Code::Done, "the link broke"),
+            Err(error) => {
+                tracing::warn!(peer = %node.short(), %error, "small talk cannot be read; link closed");
+                return (Code::Garbage, "frames cannot be read");
+            }
+        };
+        match hither_wire::decode_message(&frame) {
+            Ok(message) => {
+                if shared.events.send(SwarmEvent::Message { from: node, message }).await.is_err() {
+                    return (Code::Done, "stopping");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(peer = %node.short(), %error, bytes = frame.len(), "a message cannot be decoded; link closed");
+                return (Code::Garbage, "message cannot be decoded");
+            }
+        }
+    }
+}
+
+async fn write(peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
+    loop {
+        let next = peer.lock().outbox.pop_front();
+        let Some(message) = next else {
+            peer.ready.notified().await;
+            continue;
+        };
+        let encoded = hither_wire::encode_message(&message);
+        let Some(frame) = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_MESSAGE)) else {
+            tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped");
+            continue;
+        };
+        if framing::write(&mut sender, frame).await.is_err() {
+            peer.put_back(message);
+            return (Code::Done, "the link broke");
+        }
+    }
+}
+
+async fn measure(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connection) -> (Code, &'static str) {
+    let mut ticks = tokio::time::interval(limits::ROUND_TRIP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(rtt) = links::round_trip(connection) else { continue };
+        let now = Instant::now();
+        let mut state = peer.lock();
+        if state.round_trip_at.is_some_and(|at| now.duration_since(at) < limits::ROUND_TRIP / 2) {
+            continue;
+        }
+        state.round_trip_at = Some(now);
+        drop(state);
+        // A full queue has more urgent things in it; the next measurement comes in a second.
+        let rtt = Micros(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
+        let _ = shared.events.try_send(SwarmEvent::RoundTrip { peer: node, rtt });
+    }
+}
