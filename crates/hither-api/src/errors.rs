@@ -173,6 +173,9 @@ pub struct Problem {
     /// OpenAI's own word for it, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openai_code: Option<String>,
+    /// The request, once it has an id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// When nobody knows better: long enough for a lost peer to be noticed and a slot to come free.
@@ -194,6 +197,7 @@ impl Problem {
                 _ => None,
             },
             openai_code: code.openai().map(str::to_owned),
+            request: None,
         }
     }
 

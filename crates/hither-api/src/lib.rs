@@ -7,3 +7,18 @@ pub mod admin;
 pub mod door;
 pub mod errors;
 pub mod explain;
+
+mod body;
+mod dashboard;
+mod labels;
+mod limits;
+mod metrics;
+mod oip;
+mod openai;
+mod operator;
+mod respond;
+mod routes;
+mod serve;
+mod serving;
+
+pub use serve::{serve_tcp, serve_unix};

@@ -1,0 +1,108 @@
+//! What the headers of a request say: its label, and how much and how long it matters. A label can only be tightened.
+
+use hither_types::id::{ParseIdError, Purpose, SiteName, Tag};
+use hither_types::label::{DataClass, Label};
+use hither_types::place::Jurisdiction;
+use hither_types::request::Priority;
+use hither_types::unit::Micros;
+use hyper::HeaderMap;
+
+use crate::door::Door;
+use crate::errors::{Code, Problem};
+use crate::limits::{LABEL_ITEMS, PATIENCE_MAX_MS, PATIENCE_MS};
+
+#[cfg(test)]
+mod tests;
+
+/// What the headers say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// What the data are.
+    pub(crate) label: Label,
+    /// How much it matters.
+    pub(crate) priority: Priority,
+    /// The site that the caller would like best.
+    pub(crate) prefer: Option<SiteName>,
+    /// How long the client waits.
+    pub(crate) patience: Micros,
+}
+
+/// Reads the headers.
+pub(crate) fn read(headers: &HeaderMap, door: &dyn Door) -> Result<Asked, Problem> {
+    let floor = door.unlabelled();
+    let class = one(headers, "x-hither-class", DataClass::parse)?.unwrap_or(floor);
+    if class < floor {
+        let text =
+            format!("a label can only be tightened: {class} is less than {floor}, the least that this node takes");
+        return Err(Problem::new(Code::LabelLoosened, text)
+            .help(format!("leave x-hither-class out, or send {floor} or a higher class"))
+            .param("x-hither-class"));
+    }
+    let mut subjects = list(headers, "x-hither-subjects", Jurisdiction::parse)?;
+    if subjects.is_empty() {
+        subjects.push(door.view().borrow().me.jurisdiction);
+    }
+    let millis = one(headers, "x-hither-timeout-ms", |text| {
+        let wrong = || ParseIdError::new("milliseconds, a whole number from 1 to 3600000", text);
+        let millis: u64 = text.parse().map_err(|_| wrong())?;
+        if (1..=PATIENCE_MAX_MS).contains(&millis) { Ok(millis) } else { Err(wrong()) }
+    })?;
+    Ok(Asked {
+        label: Label {
+            class,
+            tags: list(headers, "x-hither-tags", Tag::parse)?,
+            subjects,
+            purpose: one(headers, "x-hither-purpose", Purpose::parse)?,
+        },
+        priority: one(headers, "x-hither-priority", priority)?.unwrap_or_default(),
+        prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
+        patience: Micros::from_millis(millis.unwrap_or(PATIENCE_MS)),
+    })
+}
+
+fn priority(text: &str) -> Result<Priority, ParseIdError> {
+    match text {
+        "low" => Ok(Priority::Low),
+        "normal" => Ok(Priority::Normal),
+        "critical" => Ok(Priority::Critical),
+        _ => Err(ParseIdError::new("low, normal or critical", text)),
+    }
+}
+
+fn one<T>(
+    headers: &HeaderMap,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, ParseIdError>,
+) -> Result<Option<T>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(unreadable(name, "one value, and several came"));
+    }
+    let text = value.to_str().map_err(|_| unreadable(name, "plain text"))?;
+    parse(text.trim()).map(Some).map_err(|error| unreadable(name, error))
+}
+
+fn list<T: Ord>(
+    headers: &HeaderMap,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, ParseIdError>,
+) -> Result<Vec<T>, Problem> {
+    let mut items = Vec::new();
+    for value in headers.get_all(name) {
+        let text = value.to_str().map_err(|_| unreadable(name, "plain text"))?;
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            if items.len() == LABEL_ITEMS {
+                return Err(unreadable(name, format!("at most {LABEL_ITEMS} items")));
+            }
+            items.push(parse(item).map_err(|error| unreadable(name, error))?);
+        }
+    }
+    items.sort();
+    items.dedup();
+    Ok(items)
+}
+
+fn unreadable(name: &'static str, why: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::LabelUnreadable, format!("header {name}: {why}")).param(name)
+}

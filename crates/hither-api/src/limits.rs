@@ -1,0 +1,57 @@
+//! Every bound of the front door, with the reason for its number.
+
+use std::time::Duration;
+
+/// The largest body, before and after decompression: a tensor of 16 million single floats.
+pub(crate) const BODY_BYTES: usize = 64 << 20;
+
+/// Bodies that may be in memory at once, in bytes: so that many large bodies cannot exhaust the machine.
+pub(crate) const BODIES_BYTES: usize = 512 << 20;
+
+/// How long a client may take to send its body.
+pub(crate) const BODY_READ: Duration = Duration::from_secs(60);
+
+/// How long a client may take to send the head of a request, and how long a connection may idle.
+pub(crate) const HEADER_READ: Duration = Duration::from_secs(10);
+
+/// The read buffer of a connection: a head longer than this is refused.
+pub(crate) const HEAD_BYTES: usize = 64 << 10;
+
+/// Headers in one request.
+pub(crate) const HEADERS: usize = 100;
+
+/// Connections of one listener at once; more wait in the kernel's queue.
+pub(crate) const CONNECTIONS: usize = 1024;
+
+/// How long open requests may take to end when the node stops.
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
+
+/// How deep JSON may nest. The parser's own limit is 128, and it does not hold for values that are skipped.
+pub(crate) const JSON_DEPTH: usize = 100;
+
+/// How long a client waits if it does not say.
+pub(crate) const PATIENCE_MS: u64 = 120_000;
+
+/// The longest that a client may wait.
+pub(crate) const PATIENCE_MAX_MS: u64 = 3_600_000;
+
+/// Tags or subjects in one label: more are a mistake, and each is weighed by every rule.
+pub(crate) const LABEL_ITEMS: usize = 16;
+
+/// Turns of one conversation.
+pub(crate) const MESSAGES: usize = 4096;
+
+/// Stop strings of one request, as the protocol says.
+pub(crate) const STOPS: usize = 4;
+
+/// Inputs and outputs of one tensor request.
+pub(crate) const TENSORS: usize = 256;
+
+/// The least time between two events of the view.
+pub(crate) const VIEW_EVERY: Duration = Duration::from_millis(500);
+
+/// A comment on an otherwise silent stream of events, so that a dead connection is noticed.
+pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
+
+/// Model names that metrics count apart; the rest are counted together.
+pub(crate) const METRIC_MODELS: usize = 256;

@@ -1,0 +1,265 @@
+//! Reads an inference request: JSON, JSON with binary tensors behind it, or one tensor alone.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use hither_engine::work::{InferWork, Tensor};
+use hither_types::model::{Datatype, TensorSpec};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::elements;
+use crate::errors::{Code, Problem};
+use crate::limits::TENSORS;
+
+/// A request, understood.
+pub(super) struct Call {
+    /// The caller's own id, given back.
+    pub(super) id: Option<String>,
+    /// The work.
+    pub(super) work: InferWork,
+    /// How outputs are wanted.
+    pub(super) binary: Binary,
+}
+
+/// Which outputs are wanted in binary form.
+#[derive(Debug, Default)]
+pub(super) struct Binary {
+    all: bool,
+    named: BTreeMap<String, bool>,
+}
+
+impl Binary {
+    /// Whether this output is wanted in binary form.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.named.get(name).copied().unwrap_or(self.all)
+    }
+}
+
+/// A list of bounded length.
+#[derive(Debug)]
+struct Bounded<T, const MOST: usize>(Vec<T>);
+
+impl<T, const MOST: usize> Default for Bounded<T, MOST> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T, const MOST: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for List<T, MOST> {
+            type Value = Bounded<T, MOST>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {MOST} items")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MOST {
+                        return Err(A::Error::invalid_length(MOST + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(Bounded(items))
+            }
+        }
+        deserializer.deserialize_seq(List(PhantomData))
+    }
+}
+
+/// The value of a parameter: text, a number or a truth, nothing else.
+#[derive(Debug)]
+enum Scalar {
+    Flag(bool),
+    Whole(u64),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+        impl Visitor<'_> for One {
+            type Value = Scalar;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a number or a boolean as the value of a parameter")
+            }
+            fn visit_bool<E: Error>(self, flag: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Flag(flag))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Whole(number))
+            }
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_str<E: Error>(self, _: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
+            }
+        }
+        deserializer.deserialize_any(One)
+    }
+}
+
+type Parameters = BTreeMap<String, Scalar>;
+
+#[derive(Deserialize)]
+struct RequestForm<'a> {
+    #[serde(default, borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    parameters: Option<Parameters>,
+    #[serde(borrow)]
+    inputs: Bounded<InputForm<'a>, TENSORS>,
+    #[serde(default)]
+    outputs: Option<Bounded<OutputForm, TENSORS>>,
+}
+
+#[derive(Deserialize)]
+struct InputForm<'a> {
+    name: String,
+    datatype: String,
+    shape: Bounded<u64, 32>,
+    #[serde(default)]
+    parameters: Option<Parameters>,
+    #[serde(default, borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct OutputForm {
+    name: String,
+    #[serde(default)]
+    parameters: Option<Parameters>,
+}
+
+fn malformed(text: impl Into<String>) -> Problem {
+    Problem::new(Code::Malformed, text)
+}
+
+impl Call {
+    /// Reads JSON, and the binary tensors behind it if the request said where they begin.
+    pub(super) fn parse(json: &[u8], blobs: Option<&[u8]>) -> Result<Self, Problem> {
+        let form: RequestForm<'_> =
+            serde_json::from_slice(json).map_err(|error| malformed(format!("the inference request: {error}")))?;
+        let mut rest = blobs;
+        let inputs = form.inputs.0.into_iter().map(|input| tensor(input, &mut rest)).collect::<Result<_, _>>()?;
+        if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
+            return Err(malformed(format!("{} bytes are left over behind the binary tensors", rest.len())));
+        }
+        let mut binary =
+            Binary { all: flag(form.parameters.as_ref(), "binary_data_output")?.unwrap_or(false), ..Binary::default() };
+        let mut outputs = Vec::new();
+        for output in form.outputs.unwrap_or_default().0 {
+            let parameters = output.parameters.as_ref();
+            unsupported(parameters, &["classification", "shared_memory_region"], &output.name)?;
+            let wanted = flag(parameters, "binary_data")?.unwrap_or(binary.all);
+            if binary.named.insert(output.name.clone(), wanted).is_some() {
+                return Err(malformed(format!("output {:?} is asked for twice", output.name)));
+            }
+            outputs.push(output.name);
+        }
+        Ok(Self { id: form.id.map(Cow::into_owned), work: InferWork { inputs, outputs }, binary })
+    }
+
+    /// Reads a body that is one tensor and nothing else; the model says what it is.
+    pub(super) fn raw(body: &[u8], inputs: &[TensorSpec]) -> Result<Self, Problem> {
+        let [spec] = inputs else {
+            return Err(malformed(format!(
+                "a raw tensor needs a model with one input, and this one has {}",
+                inputs.len()
+            )));
+        };
+        let (shape, data) = match spec.datatype.size() {
+            Some(size) => (raw_shape(spec, body.len(), size)?, body.to_vec()),
+            None => {
+                let mut data = Vec::with_capacity(body.len() + 4);
+                let length = u32::try_from(body.len()).map_err(|_| malformed("the raw tensor is too long"))?;
+                data.extend_from_slice(&length.to_le_bytes());
+                data.extend_from_slice(body);
+                (vec![1; spec.shape.len().max(1)], data)
+            }
+        };
+        let tensor = Tensor { name: spec.name.clone(), datatype: spec.datatype, shape, data };
+        let work = InferWork { inputs: vec![tensor], outputs: Vec::new() };
+        Ok(Self { id: None, work, binary: Binary { all: true, ..Binary::default() } })
+    }
+}
+
+/// The shape of a raw tensor: the one dimension that is open takes what the length leaves; a batch is 1.
+fn raw_shape(spec: &TensorSpec, length: usize, size: usize) -> Result<Vec<u64>, Problem> {
+    let unclear = |why: &str| malformed(format!("input {:?} cannot be read from a raw tensor: {why}", spec.name));
+    let mut open: Vec<usize> = (0..spec.shape.len()).filter(|at| spec.shape[*at].is_none()).collect();
+    let mut shape: Vec<u64> = spec.shape.iter().map(|dimension| dimension.unwrap_or(1)).collect();
+    if open.len() > 1 && open[0] == 0 {
+        open.remove(0);
+    }
+    let fixed = shape.iter().try_fold(size as u64, |product, dimension| product.checked_mul(*dimension));
+    let fixed = fixed.filter(|fixed| *fixed > 0).ok_or_else(|| unclear("its shape has no size"))?;
+    if (length as u64) % fixed != 0 {
+        return Err(unclear(&format!("{length} bytes are not a multiple of {fixed}")));
+    }
+    match open.as_slice() {
+        [] => {}
+        [at] => shape[*at] = length as u64 / fixed,
+        _ => return Err(unclear("more than one dimension is open")),
+    }
+    Ok(shape)
+}
+
+fn tensor(input: InputForm<'_>, blobs: &mut Option<&[u8]>) -> Result<Tensor, Problem> {
+    let InputForm { name, datatype, shape: Bounded(shape), parameters, data } = input;
+    let wrong = |text: String| Problem::new(Code::WrongTensor, format!("input {name:?}: {text}")).param("inputs");
+    unsupported(parameters.as_ref(), &["shared_memory_region"], &name)?;
+    let Some(datatype) = Datatype::parse(&datatype) else {
+        let known: Vec<&str> = Datatype::ALL.into_iter().map(Datatype::as_str).collect();
+        return Err(wrong(format!("datatype {datatype:?} is none of {}", known.join(", "))));
+    };
+    let count = elements::count(&shape).ok_or_else(|| wrong(format!("the shape {shape:?} is beyond all memory")))?;
+    let size = match parameters.as_ref().and_then(|parameters| parameters.get("binary_data_size")) {
+        None => None,
+        Some(Scalar::Whole(size)) => Some(*size),
+        Some(_) => return Err(wrong("binary_data_size is not a length in bytes".to_owned())),
+    };
+    let data = match (data, size) {
+        (Some(_), Some(_)) => return Err(wrong("it has both data and binary_data_size".to_owned())),
+        (None, None) => return Err(wrong("it has neither data nor binary_data_size".to_owned())),
+        (Some(data), None) => elements::read(datatype, count, data.get()).map_err(wrong)?,
+        (None, Some(size)) => {
+            let Some(rest) = blobs else {
+                return Err(wrong("binary_data_size needs the header Inference-Header-Content-Length".to_owned()));
+            };
+            let found = rest.len();
+            let Some((blob, left)) = usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size)) else {
+                return Err(wrong(format!("binary_data_size is {size}, and {found} bytes are left in the body")));
+            };
+            *rest = left;
+            blob.to_vec()
+        }
+    };
+    Ok(Tensor { name, datatype, shape, data })
+}
+
+fn flag(parameters: Option<&Parameters>, name: &str) -> Result<Option<bool>, Problem> {
+    match parameters.and_then(|parameters| parameters.get(name)) {
+        None => Ok(None),
+        Some(Scalar::Flag(flag)) => Ok(Some(*flag)),
+        Some(_) => Err(malformed(format!("parameter {name} is neither true nor false"))),
+    }
+}
+
+fn unsupported(parameters: Option<&Parameters>, names: &[&str], of: &str) -> Result<(), Problem> {
+    match names.iter().find(|name| parameters.is_some_and(|parameters| parameters.contains_key(**name))) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Problem::new(Code::Unsupported, format!("{of:?} asks for {name}, which this node does not offer")))
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The OpenAI API: models and chat, streamed or whole.
+//!
+//! What must stay true: what changes the meaning and is not supported is refused, never dropped; `null` is absent;
+//! errors before the first token are real statuses.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use hither_engine::work::{FinishReason, GenerateWork, Piece, Prompt, Work};
+use hither_types::id::RequestId;
+use hither_types::model::{Manifest, ModelIo};
+use hither_types::refusal::Refusal;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::body::check_depth;
+use crate::door::Summary;
+use crate::errors::{Code, Problem};
+use crate::labels;
+use crate::respond::{self, Form, json};
+use crate::routes::App;
+use crate::serving::{Next, Serving, manifest};
+
+mod parse;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*model}", get(model))
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(completions))
+}
+
+fn wrong(problem: Problem) -> Response {
+    respond::problem(Form::OpenAi, &problem)
+}
+
+#[derive(Serialize)]
+struct ModelList {
+    object: &'static str,
+    data: Vec<ModelForm>,
+}
+
+#[derive(Serialize)]
+struct ModelForm {
+    id: String,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+}
+
+impl From<&Manifest> for ModelForm {
+    fn from(manifest: &Manifest) -> Self {
+        // The catalog knows a model by its bytes, and bytes have no date.
+        Self { id: manifest.name.to_string(), object: "model", created: 0, owned_by: "hither" }
+    }
+}
+
+/// Those that this API can speak with.
+async fn models(State(app): State<App>) -> Response {
+    let view = app.door.view();
+    let speaking = |manifest: &&Manifest| matches!(manifest.io, ModelIo::Language { .. });
+    let data = view.borrow().models.iter().filter(speaking).map(ModelForm::from).collect();
+    json(&ModelList { object: "list", data })
+}
+
+async fn model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
+    let found = name
+        .map_err(|error| Problem::new(Code::Malformed, format!("the path: {error}")))
+        .and_then(|Path(name)| manifest(&app, &name))
+        .and_then(|found| match found.io {
+            ModelIo::Language { .. } => Ok(found),
+            ModelIo::Tensors { .. } => Err(Problem::from(&Refusal::UnknownModel(found.name.clone()))
+                .help(format!("{} takes tensors: GET /v2/models/{}", found.name, found.name))),
+        });
+    match found {
+        Ok(found) => json(&ModelForm::from(&found)),
+        Err(problem) => wrong(problem),
+    }
+}
+
+async fn chat(State(app): State<App>, request: Request) -> Response {
+    generate(&app, request, Kind::Chat).await
+}
+
+async fn completions(State(app): State<App>, request: Request) -> Response {
+    generate(&app, request, Kind::Text).await
+}
+
+/// Which of the two endpoints: they differ in what they read and in the names of what they write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Chat,
+    Text,
+}
+
+async fn generate(app: &App, request: Request, kind: Kind) -> Response {
+    let begun = Instant::now();
+    let mut model = None;
+    let result = answer(app, request, kind, &mut model).await;
+    if let Some(model) = model {
+        let status = result.as_ref().map_or_else(|problem| problem.status, |response| response.status().as_u16());
+        app.metrics.inferred(&model, status, begun.elapsed());
+    }
+    result.unwrap_or_else(wrong)
+}
+
+async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<String>) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let asked = labels::read(&parts.headers, &*app.door)?;
+    let with_ids = parts.headers.get("x-hither-tokens").is_some_and(|value| value == "1");
+    let body = app.bodies.read(&parts.headers, body).await?;
+    check_depth(&body.bytes)?;
+    let parse::Wish { model, work, stream, include_usage } = parse::wish(&body.bytes, kind)?;
+    drop(body);
+    let found = manifest(app, &model)?;
+    *named = Some(found.name.to_string());
+    if let ModelIo::Tensors { .. } = found.io {
+        let text = format!("model {model} takes tensors, not text");
+        return Err(Problem::new(Code::WrongKind, text).help(format!("POST /v2/models/{model}/infer")).param("model"));
+    }
+    let mut serving = Serving::begin(app, &found, asked, &Work::Generate(work))?;
+    let head = Head { kind, id: completion_id(kind, serving.request), created: now(), model };
+    if stream {
+        let first = serving.next().await?;
+        let mut response = respond::text("text/event-stream", "");
+        let headers = response.headers_mut();
+        respond::set_route(headers, serving.request, serving.model, serving.route.as_ref());
+        headers.insert("cache-control", hyper::header::HeaderValue::from_static("no-cache"));
+        headers.insert("x-accel-buffering", hyper::header::HeaderValue::from_static("no"));
+        *response.body_mut() = stream::body(serving, first, head, stream::Wishes { include_usage, with_ids });
+        return Ok(response);
+    }
+    let whole = whole(&mut serving).await?;
+    let mut response = json(&head.whole(&whole, with_ids));
+    respond::set_route(response.headers_mut(), serving.request, serving.model, serving.route.as_ref());
+    respond::set_summary(response.headers_mut(), &whole.summary);
+    Ok(response)
+}
+
+/// What all chunks of one answer have in common.
+struct Head {
+    kind: Kind,
+    id: String,
+    created: u64,
+    model: String,
+}
+
+fn completion_id(kind: Kind, request: RequestId) -> String {
+    match kind {
+        Kind::Chat => format!("chatcmpl-{request}"),
+        Kind::Text => format!("cmpl-{request}"),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+struct Whole {
+    text: String,
+    ids: Vec<u32>,
+    reason: FinishReason,
+    summary: Summary,
+}
+
+async fn whole(serving: &mut Serving) -> Result<Whole, Problem> {
+    let mut text = String::new();
+    let mut ids = Vec::new();
+    let mut reason = None;
+    loop {
+        match serving.next().await? {
+            Next::Piece(Piece::Tokens { ids: more, text: said, .. }) => {
+                text.push_str(&said);
+                ids.extend(more);
+            }
+            Next::Piece(Piece::End { reason: ended, text: said }) => {
+                text.push_str(&said);
+                reason = Some(ended);
+            }
+            Next::Piece(Piece::Outputs(_)) => return Err(serving.name(tensors_came())),
+            Next::Done(summary) => {
+                let Some(reason) = reason else {
+                    return Err(serving.name(Problem::new(Code::EngineFailed, "the engine ended without an end")));
+                };
+                return Ok(Whole { text, ids, reason, summary });
+            }
+        }
+    }
+}
+
+fn tensors_came() -> Problem {
+    Problem::new(Code::EngineFailed, "the engine gave tensors, and text was asked for")
+}
+
+fn finish(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+}
+
+impl Usage {
+    /// The tokens delivered are counted here: the cost speaks of the last attempt alone.
+    fn new(summary: &Summary, delivered: usize) -> Self {
+        let (prompt, delivered) = (u64::from(summary.cost.prompt_tokens), delivered as u64);
+        Self { prompt_tokens: prompt, completion_tokens: delivered, total_tokens: prompt + delivered }
+    }
+}
+
+#[derive(Serialize)]
+struct WholeForm<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: [WholeChoice<'a>; 1],
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hither: Option<TokenIds<'a>>,
+}
+
+#[derive(Serialize)]
+struct WholeChoice<'a> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<MessageForm<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    logprobs: (),
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct MessageForm<'a> {
+    role: &'static str,
+    content: &'a str,
+    refusal: (),
+}
+
+#[derive(Serialize)]
+struct TokenIds<'a> {
+    first: u32,
+    ids: &'a [u32],
+}
+
+impl Head {
+    fn whole<'a>(&'a self, whole: &'a Whole, with_ids: bool) -> WholeForm<'a> {
+        let text = whole.text.as_str();
+        let (object, message, text) = match self.kind {
+            Kind::Chat => {
+                ("chat.completion", Some(MessageForm { role: "assistant", content: text, refusal: () }), None)
+            }
+            Kind::Text => ("text_completion", None, Some(text)),
+        };
+        WholeForm {
+            id: &self.id,
+            object,
+            created: self.created,
+            model: &self.model,
+            choices: [WholeChoice { index: 0, message, text, logprobs: (), finish_reason: finish(whole.reason) }],
+            usage: Usage::new(&whole.summary, whole.ids.len()),
+            hither: with_ids.then_some(TokenIds { first: 0, ids: &whole.ids }),
+        }
+    }
+}
+
+/// What a request asks for, apart from what the engine must know.
+fn generate_work(prompt: Prompt) -> GenerateWork {
+    GenerateWork {
+        prompt,
+        max_tokens: None,
+        temperature: 1.0,
+        top_p: 1.0,
+        top_k: 0,
+        seed: 0,
+        stop: Vec::new(),
+        ignore_eos: false,
+    }
+}

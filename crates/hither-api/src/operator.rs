@@ -1,0 +1,228 @@
+//! The operator's interface: what the node sees, why a request went where it went, and commands.
+//!
+//! What must stay true: commands work over the Unix socket alone.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_util::stream;
+use hither_types::id::{ModelName, ParseIdError, RequestId, SiteName};
+use hither_types::place::Jurisdiction;
+use hither_types::unit::{Micros, Milliwatts};
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::admin::{
+    AddModelDto, DoneDto, ErrorDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto,
+    ViewDto,
+};
+use crate::body::check_depth;
+use crate::door::{Command, CommandDone};
+use crate::errors::{Code, Problem};
+use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
+use crate::respond::{self, Form, json, write};
+use crate::routes::{App, Listener};
+use crate::serve::stopped;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/hither/v1/view", get(view))
+        .route("/hither/v1/events", get(events))
+        .route("/hither/v1/requests/{id}", get(explain))
+        .route("/hither/v1/models", get(models).post(add_model))
+        .route("/hither/v1/models/{model}/pull", post(pull_model))
+        .route("/hither/v1/invites", post(invite))
+        .route("/hither/v1/join", post(join))
+        .route("/hither/v1/power", post(power))
+        .route("/hither/v1/isolate", post(isolate))
+        .route("/hither/v1/policy/reload", post(reload))
+}
+
+fn wrong(problem: &Problem) -> Response {
+    respond::problem(Form::Operator, problem)
+}
+
+async fn view(State(app): State<App>) -> Response {
+    json(&ViewDto::from(&**app.door.view().borrow()))
+}
+
+async fn models(State(app): State<App>) -> Response {
+    let models: Vec<ModelDto> = app.door.view().borrow().models.iter().map(ModelDto::from).collect();
+    json(&models)
+}
+
+/// The view as it changes, at most twice a second, the first at once.
+async fn events(State(app): State<App>) -> Response {
+    let start = Some((app.door.view(), app.stop.clone(), None::<Instant>));
+    let body = Body::from_stream(stream::unfold(start, |state| async move {
+        let (mut view, mut stop, last) = state?;
+        if let Some(last) = last {
+            let change = async {
+                sleep_until(last + VIEW_EVERY).await;
+                timeout(VIEW_SILENCE, view.changed()).await
+            };
+            let changed = tokio::select! {
+                () = stopped(&mut stop) => return None,
+                changed = change => changed,
+            };
+            match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => {
+                    return Some((
+                        Ok::<_, Infallible>(Bytes::from_static(b": still here\n\n")),
+                        Some((view, stop, Some(last))),
+                    ));
+                }
+            }
+        }
+        let said = format!("data: {}\n\n", write(&ViewDto::from(&**view.borrow_and_update())));
+        Some((Ok(Bytes::from(said)), Some((view, stop, Some(Instant::now())))))
+    }));
+    let mut response = respond::text("text/event-stream", body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+async fn explain(State(app): State<App>, id: Result<Path<String>, PathRejection>) -> Response {
+    let id = id.map(|Path(id)| id).unwrap_or_default();
+    let request = match RequestId::parse(&id) {
+        Ok(request) => request,
+        Err(error) => return wrong(&Problem::new(Code::Malformed, error.to_string()).help("hither status")),
+    };
+    match app.door.explain(request).await {
+        Some(explanation) => json(&ExplanationDto::from(&explanation)),
+        None => {
+            let text = format!("request {request} is not remembered here: it is too old, or it entered another node");
+            wrong(&Problem::new(Code::NotRemembered, text).help("hither explain ID, at the node that it entered"))
+        }
+    }
+}
+
+async fn add_model(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: AddModelDto| {
+        let path = PathBuf::from(&asked.path);
+        if !path.is_absolute() {
+            let text = format!("path {:?} is not absolute, and the node does not stand where you do", asked.path);
+            return Err(Problem::new(Code::OutOfRange, text));
+        }
+        Ok(Command::AddModel { path, name: read("name", ModelName::parse(&asked.name))?, licence: asked.licence })
+    })
+    .await
+}
+
+async fn pull_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
+    if let Err(problem) = socket_only(&app) {
+        return wrong(&problem);
+    }
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    match read("the name in the path", ModelName::parse(&name)) {
+        Ok(name) => carry_out(&app, Command::PullModel(name)).await,
+        Err(problem) => wrong(&problem),
+    }
+}
+
+async fn invite(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: InviteDto| {
+        let lifetime = asked.lifetime_s.checked_mul(1_000_000).filter(|lifetime| *lifetime > 0);
+        let wrong = || {
+            Problem::new(Code::OutOfRange, format!("lifetime_s is {}, and takes 1 second or more", asked.lifetime_s))
+        };
+        Ok(Command::Invite {
+            site: read("site", SiteName::parse(&asked.site))?,
+            jurisdiction: read("jurisdiction", Jurisdiction::parse(&asked.jurisdiction))?,
+            lifetime: Micros(lifetime.ok_or_else(wrong)?),
+        })
+    })
+    .await
+}
+
+async fn join(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: TicketDto| Ok(Command::Join { ticket: asked.ticket })).await
+}
+
+async fn power(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: PowerDto| {
+        if !(0.0..=1e9).contains(&asked.cap_w) {
+            let text = format!("cap_w is {}, and takes watts from 0 to 1000000000", asked.cap_w);
+            return Err(Problem::new(Code::OutOfRange, text));
+        }
+        Ok(Command::SetCap(Milliwatts((asked.cap_w * 1000.0).round() as u64)))
+    })
+    .await
+}
+
+async fn isolate(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: IsolateDto| Ok(Command::Isolate(asked.isolated))).await
+}
+
+async fn reload(State(app): State<App>) -> Response {
+    match socket_only(&app) {
+        Ok(()) => carry_out(&app, Command::ReloadPolicy).await,
+        Err(problem) => wrong(&problem),
+    }
+}
+
+fn read<T>(what: &str, parsed: Result<T, ParseIdError>) -> Result<T, Problem> {
+    parsed.map_err(|error| Problem::new(Code::OutOfRange, format!("{what}: {error}")))
+}
+
+fn socket_only(app: &App) -> Result<(), Problem> {
+    match app.listener {
+        Listener::Unix => Ok(()),
+        Listener::Tcp => Err(Problem::new(
+            Code::SocketOnly,
+            "commands to the node are taken over its Unix socket alone, where the system says who asks",
+        )
+        .help("use the command line on this machine: hither help")),
+    }
+}
+
+async fn command<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    understand: impl FnOnce(T) -> Result<Command, Problem>,
+) -> Response {
+    let asked = async {
+        socket_only(app)?;
+        let (parts, body) = request.into_parts();
+        let body = app.bodies.read(&parts.headers, body).await?;
+        check_depth(&body.bytes)?;
+        let asked = serde_json::from_slice(&body.bytes)
+            .map_err(|error| Problem::new(Code::Malformed, format!("the body: {error}")))?;
+        understand(asked)
+    };
+    match asked.await {
+        Ok(command) => carry_out(app, command).await,
+        Err(problem) => wrong(&problem),
+    }
+}
+
+async fn carry_out(app: &App, command: Command) -> Response {
+    let done = |message: &str| json(&DoneDto { message: message.to_owned() });
+    match app.door.command(command).await {
+        Ok(CommandDone::ModelAdded(manifest)) => json(&ModelDto::from(&manifest)),
+        Ok(CommandDone::PullBegun) => {
+            done("the fetch has begun, or the model is here already; hither models shows how far it is")
+        }
+        Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
+        Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),
+        Ok(CommandDone::Done) => done("done"),
+        Err(error) => {
+            let body = ErrorDto { code: error.code.to_owned(), message: error.message, help: error.help };
+            respond::response(StatusCode::UNPROCESSABLE_ENTITY, "application/json", write(&body))
+        }
+    }
+}

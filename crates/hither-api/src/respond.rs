@@ -1,0 +1,189 @@
+//! Responses: a problem in the form of its protocol, and the headers that say where an answer came from.
+
+use axum::body::Body;
+use axum::response::Response;
+use hither_types::id::{Digest, RequestId};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use crate::admin::ErrorDto;
+use crate::door::{Route, Summary};
+use crate::errors::{Nearest, Problem};
+
+/// Whose form an error takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `{"error": "..."}`.
+    Inference,
+    /// `{"error": {"message": ...}}`.
+    OpenAi,
+    /// `{"code": ..., "message": ..., "help": ...}`.
+    Operator,
+}
+
+impl Form {
+    /// By the path, so that also what is not found is answered in the caller's protocol.
+    pub(crate) fn of(path: &str) -> Self {
+        let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if under("/v1") {
+            Self::OpenAi
+        } else if under("/v2") {
+            Self::Inference
+        } else {
+            Self::Operator
+        }
+    }
+
+    /// The body of an error.
+    pub(crate) fn body(self, problem: &Problem) -> String {
+        match self {
+            Self::Inference => {
+                write(&InferenceError { error: problem.sentence(), code: &problem.code, more: More::of(problem) })
+            }
+            Self::OpenAi => write(&OpenAiError {
+                error: OpenAiErrorInside {
+                    message: &problem.message,
+                    r#type: openai_type(problem.status),
+                    param: problem.param.as_deref(),
+                    code: problem.openai_code.as_deref().unwrap_or(&problem.code),
+                    hither_code: &problem.code,
+                    more: More::of(problem),
+                },
+            }),
+            Self::Operator => write(&ErrorDto {
+                code: problem.code.clone(),
+                message: problem.message.clone(),
+                help: problem.help.join("; "),
+            }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct More<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Nearest]>::is_empty")]
+    nearest: &'a [Nearest],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    help: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+}
+
+impl<'a> More<'a> {
+    fn of(problem: &'a Problem) -> Self {
+        Self {
+            rule: problem.rule.as_deref(),
+            nearest: &problem.nearest,
+            help: &problem.help,
+            request: problem.request.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct InferenceError<'a> {
+    error: String,
+    code: &'a str,
+    #[serde(flatten)]
+    more: More<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenAiError<'a> {
+    error: OpenAiErrorInside<'a>,
+}
+
+#[derive(Serialize)]
+struct OpenAiErrorInside<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    param: Option<&'a str>,
+    code: &'a str,
+    hither_code: &'a str,
+    #[serde(flatten)]
+    more: More<'a>,
+}
+
+fn openai_type(status: u16) -> &'static str {
+    match status {
+        429 => "rate_limit_error",
+        403 | 451 => "permission_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// JSON of what is made of text and numbers.
+pub(crate) fn write(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("text and numbers under text keys are always JSON")
+}
+
+/// A response with a status and a body.
+pub(crate) fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A 200 with text.
+pub(crate) fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
+    response(StatusCode::OK, content_type, body)
+}
+
+/// A 200 with JSON.
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    text("application/json", write(value))
+}
+
+/// An error in the form of its protocol.
+pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = response(status, "application/json", form.body(problem));
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = problem.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(request) = &problem.request {
+        set(headers, "x-hither-request", request);
+    }
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        headers.insert("accept-encoding", HeaderValue::from_static("gzip, deflate"));
+    }
+    response
+}
+
+/// Says where an answer came from, as far as it is known when it begins.
+pub(crate) fn set_route(headers: &mut HeaderMap, request: RequestId, model: Digest, route: Option<&Route>) {
+    set(headers, "x-hither-request", &request.to_string());
+    set(headers, "x-hither-model", &model.to_string());
+    let Some(route) = route else { return };
+    set(headers, "x-hither-served-by", route.served_by.site.as_str());
+    set(headers, "x-hither-jurisdiction", &route.served_by.jurisdiction.to_string());
+    set(headers, "x-hither-rule", route.rule.as_str());
+    set(headers, "x-hither-attempts", &route.attempt.0.to_string());
+}
+
+/// Says what is known only at the end.
+pub(crate) fn set_summary(headers: &mut HeaderMap, summary: &Summary) {
+    set(headers, "x-hither-attempts", &summary.attempts.to_string());
+    set(headers, "x-hither-migrations", &summary.migrations.to_string());
+    set(headers, "x-hither-egress-bytes", &summary.egress.0.to_string());
+    let cost = &summary.cost;
+    let timing = format!(
+        "queue;dur={:.3}, prefill;dur={:.3}, decode;dur={:.3}",
+        cost.queued.millis(),
+        cost.prefill.millis(),
+        cost.decode.millis()
+    );
+    set(headers, "server-timing", &timing);
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let value = HeaderValue::from_str(value).expect("names, numbers and digests are visible ASCII");
+    headers.insert(HeaderName::from_static(name), value);
+}

@@ -1,0 +1,157 @@
+//! The accept loops: bounded connections, no delay on small writes, a limit on slow heads, an orderly end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use crate::door::Door;
+use crate::limits::{CONNECTIONS, DRAIN, HEAD_BYTES, HEADER_READ, HEADERS};
+use crate::routes::{self, Listener};
+
+#[cfg(test)]
+mod tests;
+
+/// After a failed accept (usually: no file descriptor left), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves a TCP listener until `stop` says true, then lets open requests end.
+pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
+    let mut connections = Connections::new(routes::router(door, Listener::Tcp, stop.clone()), stop);
+    while let Some(permit) = connections.room().await {
+        let accepted = tokio::select! {
+            biased;
+            () = stopped(&mut connections.stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%peer, %error, "could not switch Nagle off");
+                }
+                connections.serve(stream, permit);
+            }
+            Err(error) => accept_failed(error).await,
+        }
+    }
+    drop(listener);
+    connections.drain().await;
+}
+
+/// Serves a Unix listener until `stop` says true, then lets open requests end. Operators' commands work only here.
+pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
+    let mut connections = Connections::new(routes::router(door, Listener::Unix, stop.clone()), stop);
+    while let Some(permit) = connections.room().await {
+        let accepted = tokio::select! {
+            biased;
+            () = stopped(&mut connections.stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => connections.serve(stream, permit),
+            Err(error) => accept_failed(error).await,
+        }
+    }
+    drop(listener);
+    connections.drain().await;
+}
+
+/// Returns once `stop` says true, or nobody can say it any more.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone: whoever started this server is no longer there.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn accept_failed(error: std::io::Error) {
+    warn!(%error, "could not accept a connection");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+struct Connections {
+    router: Router,
+    stop: watch::Receiver<bool>,
+    room: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn new(router: Router, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            router,
+            stop,
+            room: Arc::new(Semaphore::new(CONNECTIONS)),
+            graceful: GracefulShutdown::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Waits for room for one more connection. `None` once the server stops.
+    async fn room(&mut self) -> Option<OwnedSemaphorePermit> {
+        while self.tasks.try_join_next().is_some() {}
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.stop) => None,
+            permit = Arc::clone(&self.room).acquire_owned() => permit.ok(),
+        }
+    }
+
+    fn serve<S>(&mut self, stream: S, permit: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connection = connection(stream, self.router.clone(), self.graceful.watcher());
+        self.tasks.spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+    }
+
+    async fn drain(self) {
+        let mut tasks = self.tasks;
+        let ended = async {
+            self.graceful.shutdown().await;
+            while tasks.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(DRAIN, ended).await.is_err() {
+            warn!("some requests did not end in time and are cut off");
+        }
+    }
+}
+
+async fn connection<S>(stream: S, router: Router, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let request = routes::normalize(request.map(Body::new));
+            let response: Result<Response<Body>, Infallible> = router.oneshot(request).await;
+            response
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(served).await {
+        debug!(%error, "connection ended early");
+    }
+}
