@@ -1,0 +1,151 @@
+"""Nodes started by hand, as a user would: the program, its command line, and nothing else."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("HITHER_CACHE", pathlib.Path.home() / ".cache/hither"))
+HITHER = os.environ.get("HITHER", str(CACHE / "target/release/hither"))
+LANGUAGE_MODEL = CACHE / "models/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+# What the sites of one company in the European Economic Area agree on.
+EEA = """
+version = 1
+[default]
+unlabelled = "internal"
+[[permit]]
+id = "eea-personal"
+action = ["infer"]
+class = ["internal", "personal"]
+origin = ["EEA"]
+target = ["EEA"]
+same_operator = true
+[[permit]]
+id = "weights-travel"
+action = ["replicate"]
+"""
+
+
+def wait_for(what, check, seconds=60):
+    """Asks again until the answer is true; the bound is for a machine that hangs, not for the product."""
+    end = time.monotonic() + seconds
+    pause = 0.02
+    while True:
+        answer = check()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.5)
+
+
+class Node:
+    """One node: its data directory and its process."""
+
+    def __init__(self, name, policy=None, config="", workers=None):
+        self.name = name
+        # A short path: the name of a Unix socket has at most 107 bytes.
+        self.folder = tempfile.TemporaryDirectory(prefix=f"hither-{name}-")
+        self.data = pathlib.Path(self.folder.name)
+        if policy:
+            (self.data / "policy.toml").write_text(policy)
+        (self.data / "hither.toml").write_text(config or '[models]\npull = "manual"\n')
+        self.process = None
+        self.log = open(self.data / "log", "a+")
+
+    def run(self, *args, check=True, timeout=180):
+        """Types a command."""
+        done = subprocess.run(
+            [HITHER, "--data", self.data, *map(str, args)], capture_output=True, text=True, timeout=timeout
+        )
+        assert not check or done.returncode == 0, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *args):
+        """Types a command and reads its JSON."""
+        return json.loads(self.run("--json", *args).stdout)
+
+    def up(self):
+        """Starts the process and waits until it answers."""
+        (self.data / "api.addr").unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [HITHER, "--data", self.data, "up", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0"],
+            stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
+        )
+        wait_for(f"{self.name} is up", self.ready)
+        return self
+
+    def ready(self):
+        assert self.process.poll() is None, f"{self.name} ended:\n{self.tail()}"
+        try:
+            return self.get("/v2/health/ready")[0] == 200
+        except (FileNotFoundError, urllib.error.URLError, ConnectionError, ValueError):
+            return False
+
+    @property
+    def url(self):
+        return "http://" + (self.data / "api.addr").read_text().strip()
+
+    def get(self, path):
+        """Status and body."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def post(self, path, body, headers=None, timeout=120):
+        """Status, headers and JSON (or text) of the answer."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method="POST")
+        for key, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            request.add_header(key, value)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.headers, parse(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, parse(error.read())
+
+    def view(self):
+        return json.loads(self.get("/hither/v1/view")[1])
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def tail(self):
+        self.log.seek(0)
+        return "".join(self.log.readlines()[-40:])
+
+    def close(self):
+        self.kill()
+        self.log.close()
+        self.folder.cleanup()
+
+
+def parse(body):
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+def chat(node, text="Name a colour.", headers=None, **fields):
+    """One chat completion, not streamed."""
+    body = {
+        "model": "smollm2-135m", "messages": [{"role": "user", "content": text}], "max_tokens": 8, "temperature": 0,
+        **fields,
+    }
+    return node.post("/v1/chat/completions", body, headers)
