@@ -1,0 +1,402 @@
+//! The one who sees all: every action of every node, every fact on every disk, every token at every client.
+//!
+//! It keeps its own copy of the law, of the caps and of what ought to run, and believes no node. What it finds broken
+//! it names by the invariant: I1 no silent loss, I2 one ending and one sequence, I3 the law, I4 power and slots,
+//! I5 attempts, I6 deadlines, I8 models, I10 the envelope, P2 the record before the payload.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hither_core::event::LocalModel;
+use hither_types::fact::Fact;
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task};
+use hither_types::law::Policy;
+use hither_types::member::Member;
+use hither_types::model::Manifest;
+use hither_types::refusal::Refusal;
+use hither_types::request::{Envelope, RequestKind};
+
+use crate::chance::mix;
+use crate::counts::Counts;
+
+mod act;
+mod law;
+
+#[cfg(test)]
+mod tests;
+
+/// Time after the deadline by which a request must have ended, in microseconds.
+pub(crate) const GRACE: u64 = 1_000_000;
+/// The most attempts of one request.
+const MOST_ATTEMPTS: u8 = 3;
+/// Breaches that are kept in full; one broken rule breaks often.
+const KEPT_BREACHES: usize = 20;
+
+/// The token that a correct engine gives at a place of an answer, so that a gap, a repeat or a swap shows at once.
+pub(crate) fn token(request: RequestId, index: u32) -> u32 {
+    (mix(request.0 as u64 ^ mix(u64::from(index) + 1)) % 50_000) as u32
+}
+
+/// Something that must not happen, and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Breach {
+    pub(crate) invariant: &'static str,
+    pub(crate) at: u64,
+    pub(crate) node: usize,
+    pub(crate) what: String,
+}
+
+/// How a request ended, as its client saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Finished,
+    Refused,
+    Failed,
+}
+
+/// A request, from the outside.
+#[derive(Debug)]
+struct Watch {
+    origin: usize,
+    envelope: Envelope,
+    submitted: u64,
+    deadline: u64,
+    tokens: u32,
+    delivered: u32,
+    routed: Option<(Attempt, usize)>,
+    ended: Option<Ending>,
+    client_left: bool,
+    /// The origin died: nobody is left to whom anything could be lost.
+    excused: bool,
+    attempts: Vec<(Attempt, usize)>,
+    last_piece: Option<(u64, Attempt)>,
+    resumed: bool,
+}
+
+/// A node, from the outside.
+#[derive(Debug)]
+struct Watched {
+    policy: Arc<Policy>,
+    cap: u64,
+    idle: u64,
+    stored: BTreeSet<Digest>,
+    ready: BTreeMap<Digest, LocalModel>,
+    running: BTreeMap<Task, Digest>,
+    intents: BTreeSet<(RequestId, Attempt, NodeId)>,
+    settled: BTreeSet<(RequestId, Attempt, NodeId)>,
+    ingress: BTreeSet<Task>,
+    /// What was asked of this node, with the time by which it must have started.
+    asked: BTreeMap<Task, u64>,
+    /// It died at least once, or its disk was full: its ledger may end in the middle of a story.
+    torn: bool,
+}
+
+/// The observer.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    members: Vec<Member>,
+    index: BTreeMap<NodeId, usize>,
+    models: BTreeMap<Digest, Manifest>,
+    nodes: Vec<Watched>,
+    requests: BTreeMap<RequestId, Watch>,
+    sent: BTreeMap<Task, usize>,
+    breaches: Vec<Breach>,
+    breach_count: u64,
+    pub(crate) counts: Counts,
+    gaps: Vec<u64>,
+    latencies: Vec<u64>,
+    refusals: Vec<u64>,
+}
+
+impl Observer {
+    /// An observer of these nodes: member, policy, cap and idle power of each.
+    pub(crate) fn new(nodes: Vec<(Member, Arc<Policy>, u64, u64)>, models: Vec<Manifest>) -> Self {
+        let index = nodes.iter().enumerate().map(|(index, (member, ..))| (member.node, index)).collect();
+        let members = nodes.iter().map(|(member, ..)| member.clone()).collect();
+        let watched = |(_, policy, cap, idle)| Watched {
+            policy,
+            cap,
+            idle,
+            stored: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            running: BTreeMap::new(),
+            intents: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            ingress: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            torn: false,
+        };
+        Self {
+            members,
+            index,
+            models: models.into_iter().map(|manifest| (manifest.digest, manifest)).collect(),
+            nodes: nodes.into_iter().map(watched).collect(),
+            requests: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            breaches: Vec::new(),
+            breach_count: 0,
+            counts: Counts::default(),
+            gaps: Vec::new(),
+            latencies: Vec::new(),
+            refusals: Vec::new(),
+        }
+    }
+
+    fn breach(&mut self, invariant: &'static str, at: u64, node: usize, what: String) {
+        self.breach_count += 1;
+        if self.breaches.len() < KEPT_BREACHES {
+            self.breaches.push(Breach { invariant, at, node, what });
+        }
+    }
+
+    /// Says that a driver, not the mind, was given something that makes no sense.
+    pub(crate) fn driver_breach(&mut self, at: u64, node: usize, what: String) {
+        self.breach("driver", at, node, what);
+    }
+
+    pub(crate) fn breaches(&self) -> &[Breach] {
+        &self.breaches
+    }
+
+    pub(crate) fn breach_count(&self) -> u64 {
+        self.breach_count
+    }
+
+    /// A client asked.
+    pub(crate) fn submitted(&mut self, at: u64, node: usize, request: RequestId, envelope: &Envelope, terms: Terms) {
+        self.counts.add("requests", 1);
+        let watch = Watch {
+            origin: node,
+            envelope: envelope.clone(),
+            submitted: at,
+            deadline: terms.deadline,
+            tokens: terms.tokens,
+            delivered: 0,
+            routed: None,
+            ended: None,
+            client_left: false,
+            excused: false,
+            attempts: Vec::new(),
+            last_piece: None,
+            resumed: false,
+        };
+        self.requests.insert(request, watch);
+    }
+
+    /// A client left.
+    pub(crate) fn client_left(&mut self, request: RequestId) {
+        if let Some(watch) = self.requests.get_mut(&request)
+            && watch.ended.is_none()
+            && !watch.client_left
+        {
+            watch.client_left = true;
+            self.counts.add("cancelled", 1);
+        }
+    }
+
+    /// A request of a peer reached a node.
+    pub(crate) fn asked(&mut self, at: u64, node: usize, task: Task, envelope: &Envelope, start_by: u64) {
+        match self.requests.get(&task.request) {
+            None => self.breach("I10", at, node, format!("{} was asked for, and no client ever did", task.request)),
+            Some(watch) if watch.envelope != *envelope => {
+                self.breach("I10", at, node, format!("the envelope of {} changed on its way", task.request));
+            }
+            Some(_) => {}
+        }
+        if self.sent.get(&task) != Some(&node) {
+            self.breach("I3", at, node, format!("{task:?} arrived where nobody forwarded it"));
+        }
+        self.nodes[node].asked.insert(task, start_by);
+    }
+
+    /// A fact is on a node's disk.
+    pub(crate) fn durable(&mut self, node: usize, fact: &Fact) {
+        let watched = &mut self.nodes[node];
+        match fact {
+            Fact::EgressIntent { subject, to, .. } => {
+                watched.intents.insert((subject.request, subject.attempt, to.node));
+                self.counts.add("intents", 1);
+            }
+            Fact::EgressSettled { subject, to, .. } => {
+                watched.settled.insert((subject.request, subject.attempt, to.node));
+            }
+            Fact::IngressAccepted { subject, from, .. } => {
+                let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
+                watched.ingress.insert(task);
+            }
+            Fact::Started { .. }
+            | Fact::PolicyChanged { .. }
+            | Fact::Joined(_)
+            | Fact::ModelAdmitted { .. }
+            | Fact::Denied { .. }
+            | Fact::AnswerSent { .. }
+            | Fact::IngressRefused { .. }
+            | Fact::Ended { .. } => {}
+        }
+    }
+
+    /// A part of an answer, or its end, leaves a node for the origin.
+    pub(crate) fn answer_leaves(&mut self, at: u64, node: usize, task: Task) {
+        if !self.nodes[node].ingress.contains(&task) {
+            let what = format!("an answer of {} leaves, and its ingress is not on disk", task.request);
+            self.breach("P2", at, node, what);
+        }
+    }
+
+    /// Tokens reached a client.
+    pub(crate) fn piece(&mut self, at: u64, request: RequestId, attempt: Attempt, first: u32, ids: &[u32]) {
+        let Some(watch) = self.requests.get_mut(&request) else {
+            return self.breach("I2", at, 0, format!("a piece of {request}, which no client asked for"));
+        };
+        let node = watch.origin;
+        let mut broken = Vec::new();
+        if watch.ended.is_some() {
+            broken.push(format!("a piece of {request} after its end"));
+        }
+        if watch.routed.is_none_or(|(routed, _)| routed != attempt) {
+            broken.push(format!("a piece of attempt {} of {request} before its route was told", attempt.0));
+        }
+        if first != watch.delivered {
+            broken.push(format!("{request} goes on at token {first}, and the client has {}", watch.delivered));
+        }
+        let wrong = ids.iter().zip(first..).find(|(id, index)| **id != token(request, *index));
+        if let Some((id, index)) = wrong {
+            broken.push(format!("token {index} of {request} is {id}, and ought to be {}", token(request, index)));
+        }
+        watch.delivered = watch.delivered.max(first.saturating_add(ids.len() as u32));
+        if let Some((before, of)) = watch.last_piece
+            && of != attempt
+        {
+            watch.resumed = true;
+            self.gaps.push(at - before);
+        }
+        watch.last_piece = Some((at, attempt));
+        self.counts.add("tokens", ids.len() as u64);
+        for what in broken {
+            self.breach("I2", at, node, what);
+        }
+    }
+
+    /// The time by which a request must have ended has come.
+    pub(crate) fn overdue(&mut self, at: u64, request: RequestId) {
+        let Some(watch) = self.requests.get(&request) else { return };
+        if watch.ended.is_none() && !watch.client_left && !watch.excused {
+            let what = format!("{request} has no ending a second after its deadline; attempts {:?}", watch.attempts);
+            let node = watch.origin;
+            self.breach("I1", at, node, what);
+        }
+    }
+
+    /// A node died.
+    pub(crate) fn died(&mut self, node: usize) {
+        let watched = &mut self.nodes[node];
+        watched.torn = true;
+        watched.ready.clear();
+        watched.running.clear();
+        watched.asked.clear();
+        let open = |watch: &&mut Watch| watch.origin == node && watch.ended.is_none() && !watch.excused;
+        for watch in self.requests.values_mut().filter(open) {
+            watch.excused = true;
+            if !watch.client_left {
+                self.counts.add("lost_with_origin", 1);
+            }
+        }
+    }
+
+    /// A node's disk is full.
+    pub(crate) fn disk_full(&mut self, node: usize) {
+        self.nodes[node].torn = true;
+    }
+
+    pub(crate) fn stored(&mut self, node: usize, digest: Digest) {
+        self.nodes[node].stored.insert(digest);
+    }
+
+    pub(crate) fn ready(&mut self, node: usize, model: LocalModel) {
+        self.nodes[node].ready.insert(model.digest, model);
+        self.counts.add("loaded", 1);
+    }
+
+    pub(crate) fn model_lost(&mut self, node: usize, digest: Digest) {
+        self.nodes[node].ready.remove(&digest);
+    }
+
+    /// An engine is done with a task, well or not.
+    pub(crate) fn engine_free(&mut self, node: usize, task: Task) {
+        self.nodes[node].running.remove(&task);
+    }
+
+    pub(crate) fn cap(&mut self, node: usize, cap: u64) {
+        self.nodes[node].cap = cap;
+    }
+
+    pub(crate) fn law(&mut self, node: usize, policy: Arc<Policy>) {
+        self.nodes[node].policy = policy;
+    }
+
+    /// Power in use by the model of the meter: idle, and each busy slot.
+    fn power(&self, node: usize) -> u64 {
+        let watched = &self.nodes[node];
+        let busy = watched.running.values().filter_map(|digest| watched.ready.get(digest));
+        watched.idle + busy.map(|model| model.slot_power.0).sum::<u64>()
+    }
+
+    /// Judges the power of a node, after all actions of one event were carried out.
+    pub(crate) fn settle(&mut self, at: u64, node: usize) {
+        let watched = &self.nodes[node];
+        let (power, cap) = (self.power(node), watched.cap);
+        if power > cap && !watched.running.is_empty() {
+            let what = format!("{power} mW in use under a cap of {cap} mW, {} running", watched.running.len());
+            self.breach("I4", at, node, what);
+        }
+    }
+
+    /// The end of the run: whatever is still open is lost, and each intent of an unharmed ledger was settled.
+    pub(crate) fn close(&mut self, at: u64) {
+        let open: Vec<_> = self.requests.keys().copied().collect();
+        open.into_iter().for_each(|request| self.overdue(at, request));
+        for node in 0..self.nodes.len() {
+            let watched = &self.nodes[node];
+            if watched.torn {
+                continue;
+            }
+            if let Some((request, attempt, _)) = watched.intents.difference(&watched.settled).next() {
+                let what = format!("the egress of attempt {} of {request} was never settled", attempt.0);
+                self.breach("P2", at, node, what);
+            }
+        }
+    }
+
+    /// Figures that are not sums.
+    pub(crate) fn figures(&mut self) {
+        let percentile = |list: &mut Vec<u64>, share: usize| {
+            list.sort_unstable();
+            list.get((list.len().saturating_sub(1)) * share / 100).map_or(0, |us| us.div_ceil(1000))
+        };
+        let gaps = [percentile(&mut self.gaps, 99), percentile(&mut self.gaps, 100)];
+        let latencies = [percentile(&mut self.latencies, 50), percentile(&mut self.latencies, 99)];
+        let refusal = percentile(&mut self.refusals, 100);
+        self.counts.add("gap_p99_ms", gaps[0]);
+        self.counts.add("gap_max_ms", gaps[1]);
+        self.counts.add("latency_p50_ms", latencies[0]);
+        self.counts.add("latency_p99_ms", latencies[1]);
+        self.counts.add("refusal_max_ms", refusal);
+    }
+
+    fn is_quick(refusal: &Refusal) -> bool {
+        matches!(refusal, Refusal::Unlawful { .. } | Refusal::Overloaded { .. })
+    }
+
+    fn is_stream(watch: &Watch) -> bool {
+        watch.envelope.kind == RequestKind::Generate
+    }
+}
+
+/// What a client expects of its request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// When it must have ended.
+    pub(crate) deadline: u64,
+    /// Tokens of the whole answer.
+    pub(crate) tokens: u32,
+}

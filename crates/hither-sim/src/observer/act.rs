@@ -1,0 +1,274 @@
+//! Each action of each node, judged as it is done.
+
+use hither_core::event::Action;
+use hither_types::fact::Fact;
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
+use hither_types::law::Verdict;
+use hither_types::refusal::Refusal;
+use hither_types::request::Envelope;
+
+use super::{Ending, MOST_ATTEMPTS, Observer};
+
+impl Observer {
+    /// A node acts.
+    pub(crate) fn action(&mut self, at: u64, node: usize, action: &Action) {
+        match action {
+            Action::Run { task, digest } => self.run(at, node, *task, *digest),
+            Action::StopRun(task) => self.stop(node, *task),
+            Action::Forward { task, peer, envelope, .. } => self.forward(at, node, *task, *peer, envelope),
+            Action::Route { request, attempt, served_by, rule } => {
+                self.route(at, node, *request, (*attempt, *served_by), rule);
+            }
+            Action::Finish { request, .. } => self.ends(at, node, *request, Ending::Finished),
+            Action::Refuse { request, refusal } => self.refuses(at, node, *request, refusal),
+            Action::Fail { request, .. } => self.ends(at, node, *request, Ending::Failed),
+            Action::Load(digest) => {
+                if !self.nodes[node].stored.contains(digest) {
+                    self.breach("I8", at, node, format!("{digest:?} is opened, and is not in the store"));
+                }
+            }
+            Action::Fetch { manifest, providers } => {
+                if self.models.get(&manifest.digest) != Some(manifest) {
+                    self.breach("I8", at, node, format!("the manifest of {} changed", manifest.name));
+                }
+                if providers.is_empty() || providers.iter().any(|provider| !self.index.contains_key(provider)) {
+                    self.breach("I8", at, node, format!("{} is fetched from who is not a member", manifest.name));
+                }
+            }
+            Action::Record { fact, .. } => self.record(at, node, fact),
+            Action::DeclineAsk { .. } => self.counts.add("declined", 1),
+            Action::Accept(task) | Action::FinishAsk { task, .. } | Action::FailAsk { task, .. } => {
+                if !self.nodes[node].asked.contains_key(task) {
+                    self.breach("I2", at, node, format!("an answer to {task:?}, which nobody asks here"));
+                }
+            }
+            Action::Abandon { .. } | Action::Announce(_) => {}
+        }
+    }
+
+    fn run(&mut self, at: u64, node: usize, task: Task, digest: Digest) {
+        let Some(&origin) = self.index.get(&task.origin) else {
+            return self.breach("I3", at, node, format!("{task:?} runs, and its origin is not a member"));
+        };
+        let Some(watch) = self.requests.get(&task.request) else {
+            return self.breach("I2", at, node, format!("{task:?} runs, and no client asked"));
+        };
+        let envelope = watch.envelope.clone();
+        let start_by = match origin == node {
+            true => Some(watch.deadline),
+            false => self.nodes[node].asked.get(&task).copied(),
+        };
+        match start_by {
+            None => self.breach("I3", at, node, format!("{task:?} runs, and nobody asked for it here")),
+            Some(by) if at > by => self.breach("I6", at, node, format!("{task:?} starts {} us too late", at - by)),
+            Some(_) => {}
+        }
+        if self.models.get(&digest).is_none_or(|manifest| manifest.name != envelope.model) {
+            self.breach("I8", at, node, format!("{task:?} runs on a model that it did not ask for"));
+        }
+        let policy = self.nodes[node].policy.clone();
+        if let Verdict::Denied(denial) = self.verdict(&policy, &envelope, origin, node) {
+            self.breach("I3", at, node, format!("{task:?} runs against the law of this node: {denial:?}"));
+        }
+        if origin == node {
+            self.counts.add("ran_at_home", 1);
+            self.attempt(at, node, task, node);
+        }
+        self.occupy(at, node, task, digest);
+    }
+
+    /// A slot is taken.
+    fn occupy(&mut self, at: u64, node: usize, task: Task, digest: Digest) {
+        let watched = &mut self.nodes[node];
+        let Some(model) = watched.ready.get(&digest).copied() else {
+            return self.breach("I8", at, node, format!("{task:?} runs on a model that no engine here has ready"));
+        };
+        if watched.running.insert(task, digest).is_some() {
+            self.breach("I2", at, node, format!("{task:?} runs twice here"));
+        }
+        let busy = self.nodes[node].running.values().filter(|running| **running == digest).count();
+        if busy > usize::from(model.slots) {
+            self.breach("I4", at, node, format!("{busy} of {} slots are busy", model.slots));
+        }
+    }
+
+    fn stop(&mut self, node: usize, task: Task) {
+        let over = self.power(node) > self.nodes[node].cap;
+        if self.nodes[node].running.remove(&task).is_some() && over {
+            self.counts.add("preempted", 1);
+        }
+    }
+
+    fn forward(&mut self, at: u64, node: usize, task: Task, peer: NodeId, envelope: &Envelope) {
+        let Some(&target) = self.index.get(&peer) else {
+            return self.breach("I3", at, node, format!("{task:?} goes to who is not a member"));
+        };
+        self.counts.add("forwarded", 1);
+        let Some(watch) = self.requests.get(&task.request) else {
+            return self.breach("I2", at, node, format!("{task:?} is forwarded, and no client asked"));
+        };
+        let (deadline, ended, same) = (watch.deadline, watch.ended.is_some(), watch.envelope == *envelope);
+        if watch.origin != node || task.origin != self.members[node].node || target == node {
+            self.breach("I5", at, node, format!("{task:?} is forwarded by who is not its origin, or to itself"));
+        }
+        if ended {
+            self.breach("I2", at, node, format!("{task:?} is forwarded after its end"));
+        }
+        if !same {
+            self.breach("I10", at, node, format!("the envelope of {} changed before it left", task.request));
+        }
+        if at > deadline {
+            self.breach("I6", at, node, format!("{task:?} leaves {} us after its deadline", at - deadline));
+        }
+        let policy = self.nodes[node].policy.clone();
+        if let Verdict::Denied(denial) = self.verdict(&policy, envelope, node, target) {
+            self.breach("I3", at, node, format!("{task:?} leaves for an unlawful place: {denial:?}"));
+        }
+        if !self.nodes[node].intents.contains(&(task.request, task.attempt, peer)) {
+            self.breach("P2", at, node, format!("{task:?} leaves, and its egress is not on disk"));
+        }
+        self.attempt(at, node, task, target);
+        self.sent.insert(task, target);
+    }
+
+    /// A new attempt begins at a place.
+    fn attempt(&mut self, at: u64, node: usize, task: Task, place: usize) {
+        let Some(watch) = self.requests.get_mut(&task.request) else { return };
+        let mut broken = Vec::new();
+        // At home an engine may be lost or stopped, and tried again: nothing leaves by that.
+        if place != watch.origin && watch.attempts.iter().any(|(_, before)| *before == place) {
+            broken.push(format!("{} tries node {place} twice", task.request));
+        }
+        if watch.attempts.iter().any(|(before, _)| *before >= task.attempt) {
+            broken.push(format!("attempt {} of {} is not newer than those before", task.attempt.0, task.request));
+        }
+        if watch.routed.is_some_and(|(routed, to)| routed == task.attempt && to != place) {
+            broken.push(format!("attempt {} of {} is not where its client was told", task.attempt.0, task.request));
+        }
+        watch.attempts.push((task.attempt, place));
+        let count = watch.attempts.len();
+        if task.attempt.0 == 0 || task.attempt.0 > MOST_ATTEMPTS || count > usize::from(MOST_ATTEMPTS) {
+            broken.push(format!("attempt {} of {}, the {count}th", task.attempt.0, task.request));
+        }
+        if count == 2 {
+            self.counts.add("retried", 1);
+        }
+        for what in broken {
+            self.breach("I5", at, node, what);
+        }
+    }
+
+    /// A client is told who serves it and by which rule; both must be so.
+    fn route(&mut self, at: u64, node: usize, request: RequestId, to: (Attempt, NodeId), rule: &RuleId) {
+        let (attempt, served_by) = to;
+        let Some(&target) = self.index.get(&served_by) else {
+            return self.breach("I2", at, node, format!("{request} is said to be served by who is not a member"));
+        };
+        let Some(watch) = self.requests.get_mut(&request) else {
+            return self.breach("I2", at, node, format!("a route of {request}, which no client asked for"));
+        };
+        watch.routed = Some((attempt, target));
+        let ended = watch.ended.is_some();
+        let elsewhere = watch.attempts.iter().any(|(known, place)| *known == attempt && *place != target);
+        let (envelope, origin) = (watch.envelope.clone(), watch.origin);
+        if ended {
+            self.breach("I2", at, node, format!("a route of {request} after its end"));
+        }
+        if elsewhere {
+            self.breach("I2", at, node, format!("attempt {} of {request} is said to be elsewhere", attempt.0));
+        }
+        let policy = self.nodes[node].policy.clone();
+        if self.verdict(&policy, &envelope, origin, target) != Verdict::Permitted(rule.clone()) {
+            self.breach("I3", at, node, format!("{request} is said to be allowed by {rule}, and is not"));
+        }
+    }
+
+    fn refuses(&mut self, at: u64, node: usize, request: RequestId, refusal: &Refusal) {
+        let by_law = matches!(refusal, Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_));
+        let open = self.requests.get(&request).is_some_and(|watch| watch.ended.is_none() && !watch.client_left);
+        if open {
+            self.counts.add(if by_law { "refused_by_law" } else { "refused_otherwise" }, 1);
+        }
+        if let (Refusal::Unlawful { denied, .. }, Some(watch)) = (refusal, self.requests.get(&request)) {
+            let (envelope, origin) = (watch.envelope.clone(), watch.origin);
+            let policy = self.nodes[node].policy.clone();
+            for place in denied {
+                let lawful = self.index.get(&place.node).is_some_and(|target| {
+                    matches!(self.verdict(&policy, &envelope, origin, *target), Verdict::Permitted(_))
+                });
+                if lawful {
+                    let what = format!("{request} is refused for want of {:?}, which is lawful", place.node);
+                    self.breach("I3", at, node, what);
+                }
+            }
+        }
+        if let Some(watch) = self.requests.get(&request)
+            && Self::is_quick(refusal)
+        {
+            self.refusals.push(at - watch.submitted);
+        }
+        self.ends(at, node, request, Ending::Refused);
+    }
+
+    fn ends(&mut self, at: u64, node: usize, request: RequestId, ending: Ending) {
+        let Some(watch) = self.requests.get_mut(&request) else {
+            return self.breach("I2", at, node, format!("an ending of {request}, which no client asked for"));
+        };
+        let mut broken = Vec::new();
+        if watch.origin != node {
+            broken.push(format!("{request} is ended by who is not its origin"));
+        }
+        if let Some(before) = watch.ended {
+            broken.push(format!("{request} ends twice: {before:?}, then {ending:?}"));
+        }
+        if ending == Ending::Finished && watch.delivered != watch.tokens {
+            broken.push(format!("{request} is finished with {} of {} tokens", watch.delivered, watch.tokens));
+        }
+        let first = watch.ended.replace(ending).is_none() && !watch.client_left;
+        let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
+        let latency = at - watch.submitted;
+        if first {
+            match ending {
+                Ending::Finished => {
+                    self.counts.add("answered", 1);
+                    self.counts.add("migrated", u64::from(tries > 1));
+                    self.counts.add("resumed", u64::from(stream && resumed));
+                    self.latencies.push(latency);
+                }
+                Ending::Failed => self.counts.add("failed", 1),
+                Ending::Refused => {}
+            }
+        }
+        for what in broken {
+            self.breach("I2", at, node, what);
+        }
+    }
+
+    /// A fact about an egress must be true before it is worth anything.
+    fn record(&mut self, at: u64, node: usize, fact: &Fact) {
+        let Fact::EgressIntent { subject, to, rule, bytes } = fact else { return };
+        let Some(watch) = self.requests.get(&subject.request) else {
+            return self.breach(
+                "P2",
+                at,
+                node,
+                format!("an intent for {}, which no client asked for", subject.request),
+            );
+        };
+        let (envelope, origin) = (watch.envelope.clone(), watch.origin);
+        let told = subject.class == envelope.label.class && subject.app == envelope.app && *bytes == envelope.size;
+        let target = self.index.get(&to.node).copied();
+        let placed = target.is_some_and(|target| {
+            let member = &self.members[target];
+            to.jurisdiction == member.jurisdiction && to.site == member.site
+        });
+        if !told || !placed {
+            self.breach("P2", at, node, format!("the intent for {} does not tell the truth", subject.request));
+        }
+        let policy = self.nodes[node].policy.clone();
+        let lawful = target.map(|target| self.verdict(&policy, &envelope, origin, target));
+        if lawful != Some(Verdict::Permitted(rule.clone())) {
+            self.breach("I3", at, node, format!("the intent for {} quotes {rule}, wrongly", subject.request));
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! The text form of a scenario, and its checks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hither_types::id::{AppName, ModelName, Operator, ParseIdError, Purpose, SiteName, Tag};
+use hither_types::label::{DataClass, Label};
+use hither_types::place::Jurisdiction;
+use hither_types::request::{Priority, RequestKind};
+use serde::Deserialize;
+
+use super::names::{COUNTERS, FAULTS, is_counter};
+use super::{
+    Arrivals, Fault, FaultPlan, LinkPlan, LoadPlan, MOST_NODES, ModelPlan, NetworkPlan, NodePlan, Scenario, SimError,
+    StormPlan,
+};
+
+const MS: u64 = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    about: String,
+    duration_s: u64,
+    #[serde(default = "two")]
+    sync_ms: u64,
+    policies: BTreeMap<String, String>,
+    #[serde(default)]
+    network: NetworkForm,
+    #[serde(default)]
+    model: Vec<ModelForm>,
+    node: Vec<NodeForm>,
+    #[serde(default)]
+    link: Vec<LinkForm>,
+    #[serde(default)]
+    load: Vec<LoadForm>,
+    #[serde(default)]
+    fault: Vec<FaultForm>,
+    storm: Option<StormForm>,
+    sometimes: BTreeMap<String, u64>,
+    #[serde(default)]
+    at_most: BTreeMap<String, u64>,
+}
+
+fn two() -> u64 {
+    2
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkForm {
+    delay_ms: u64,
+    jitter_ms: u64,
+    loss_permille: u32,
+    rate_mbyte_s: u64,
+}
+
+impl Default for NetworkForm {
+    fn default() -> Self {
+        Self { delay_ms: 10, jitter_ms: 2, loss_permille: 0, rate_mbyte_s: 50 }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelForm {
+    name: String,
+    kind: KindForm,
+    #[serde(default = "two")]
+    size_mb: u64,
+    slots: u16,
+    slot_w: u64,
+    #[serde(default)]
+    load_ms: u64,
+    /// Until the first token of a language model, or the whole call of a tensor model.
+    prefill_ms: u64,
+    #[serde(default)]
+    token_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KindForm {
+    Infer,
+    Generate,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeForm {
+    name: String,
+    site: Option<String>,
+    jurisdiction: String,
+    control: Option<Vec<String>>,
+    #[serde(default = "operator")]
+    operator: String,
+    #[serde(default)]
+    holds: Vec<String>,
+    cap_w: u64,
+    idle_w: u64,
+    #[serde(default)]
+    pull: bool,
+    #[serde(default = "policy")]
+    policy: String,
+}
+
+fn operator() -> String {
+    "acme".to_owned()
+}
+
+fn policy() -> String {
+    "default".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinkForm {
+    between: [String; 2],
+    delay_ms: u64,
+    #[serde(default)]
+    jitter_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoadForm {
+    /// Where it enters; all nodes if absent.
+    #[serde(default)]
+    nodes: Vec<String>,
+    #[serde(default = "app")]
+    app: String,
+    model: String,
+    #[serde(default = "class")]
+    class: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    subjects: Vec<String>,
+    purpose: Option<String>,
+    #[serde(default = "one")]
+    tokens: u32,
+    #[serde(default = "size")]
+    size: u64,
+    deadline_ms: u64,
+    #[serde(default)]
+    priority: PriorityForm,
+    prefer: Option<String>,
+    patience_ms: Option<u64>,
+    /// One request at this time …
+    at_ms: Option<u64>,
+    /// … or so many per second at each node, in tenths.
+    per_10s: Option<u64>,
+    from_ms: Option<u64>,
+    to_ms: Option<u64>,
+}
+
+fn app() -> String {
+    "app".to_owned()
+}
+
+fn class() -> String {
+    "internal".to_owned()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn size() -> u64 {
+    400
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum PriorityForm {
+    Low,
+    #[default]
+    Normal,
+    Critical,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultForm {
+    at_ms: u64,
+    for_ms: Option<u64>,
+    kind: String,
+    /// Where; all nodes if absent.
+    #[serde(default)]
+    nodes: Vec<String>,
+    /// The other side of a cut; all other nodes if absent.
+    #[serde(default)]
+    from: Vec<String>,
+    #[serde(default)]
+    one_way: bool,
+    factor: Option<u64>,
+    cap_w: Option<u64>,
+    permille: Option<u32>,
+    policy: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StormForm {
+    gap_ms: u64,
+    kinds: Vec<String>,
+    shortest_ms: u64,
+    longest_ms: u64,
+    quiet_ms: u64,
+}
+
+fn wrong(place: impl Into<String>, reason: impl Into<String>) -> SimError {
+    SimError::Value { place: place.into(), reason: reason.into() }
+}
+
+fn id<T>(place: &str, parsed: Result<T, ParseIdError>) -> Result<T, SimError> {
+    parsed.map_err(|error| wrong(place, error.to_string()))
+}
+
+fn places(place: &str, texts: &[String]) -> Result<Vec<Jurisdiction>, SimError> {
+    let mut list: Vec<_> =
+        texts.iter().map(|text| id(place, Jurisdiction::parse(text))).collect::<Result<_, SimError>>()?;
+    list.sort();
+    list.dedup();
+    Ok(list)
+}
+
+/// Names that the rest of the file refers to.
+struct Known {
+    nodes: Vec<String>,
+    models: Vec<String>,
+    policies: Vec<String>,
+}
+
+fn index(place: &str, kind: &str, known: &[String], name: &str) -> Result<usize, SimError> {
+    known
+        .iter()
+        .position(|known| known == name)
+        .ok_or_else(|| wrong(place, format!("there is no {kind} {name:?}; there are {}", known.join(", "))))
+}
+
+impl Known {
+    fn nodes(&self, place: &str, names: &[String]) -> Result<Vec<usize>, SimError> {
+        names.iter().map(|name| index(place, "node", &self.nodes, name)).collect()
+    }
+}
+
+/// Reads and checks a scenario.
+pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
+    let file: File = toml::from_str(text).map_err(Box::new)?;
+    let known = Known {
+        nodes: file.node.iter().map(|node| node.name.clone()).collect(),
+        models: file.model.iter().map(|model| model.name.clone()).collect(),
+        policies: file.policies.keys().cloned().collect(),
+    };
+    if known.nodes.is_empty() || known.nodes.len() > MOST_NODES {
+        return Err(wrong("node", format!("a run has 1 to {MOST_NODES} nodes, not {}", known.nodes.len())));
+    }
+    if file.sometimes.is_empty() {
+        return Err(wrong("sometimes", "state at least one counter: a run that exercised nothing is a failure"));
+    }
+    let duration = file.duration_s * 1000 * MS;
+    let mut policies = Vec::new();
+    for (name, text) in file.policies {
+        let policy = hither_law::parse(&text)
+            .map_err(|error| SimError::Policy { name: name.clone(), reason: error.to_string() })?;
+        policies.push((name, Arc::new(policy)));
+    }
+    Ok(Scenario {
+        name: file.name,
+        about: file.about,
+        duration,
+        models: file.model.iter().map(model).collect::<Result<_, _>>()?,
+        nodes: file.node.iter().map(|form| node(form, &known)).collect::<Result<_, _>>()?,
+        policies,
+        network: NetworkPlan {
+            delay: file.network.delay_ms * MS,
+            jitter: file.network.jitter_ms * MS,
+            loss_permille: file.network.loss_permille,
+            rate: file.network.rate_mbyte_s.max(1) * 1_000_000,
+        },
+        links: file.link.iter().map(|form| link(form, &known)).collect::<Result<_, _>>()?,
+        sync: file.sync_ms * MS,
+        loads: file.load.into_iter().map(|form| load(form, &known, duration)).collect::<Result<_, _>>()?,
+        faults: file.fault.iter().map(|form| fault(form, &known)).collect::<Result<_, _>>()?,
+        storm: file.storm.map(storm).transpose()?,
+        sometimes: bounds("sometimes", file.sometimes)?,
+        at_most: bounds("at_most", file.at_most)?,
+    })
+}
+
+fn model(form: &ModelForm) -> Result<ModelPlan, SimError> {
+    let place = format!("model {:?}", form.name);
+    if form.slots == 0 {
+        return Err(wrong(place, "slots must be at least 1"));
+    }
+    Ok(ModelPlan {
+        name: id(&place, ModelName::parse(&form.name))?,
+        kind: match form.kind {
+            KindForm::Infer => RequestKind::Infer,
+            KindForm::Generate => RequestKind::Generate,
+        },
+        size: form.size_mb * 1_000_000,
+        slots: form.slots,
+        slot_power: form.slot_w * 1000,
+        load: form.load_ms * MS,
+        prefill: form.prefill_ms * MS,
+        token: form.token_ms * MS,
+    })
+}
+
+fn node(form: &NodeForm, known: &Known) -> Result<NodePlan, SimError> {
+    let place = format!("node {:?}", form.name);
+    if known.nodes.iter().filter(|name| **name == form.name).count() > 1 {
+        return Err(wrong(place, "two nodes have this name"));
+    }
+    Ok(NodePlan {
+        name: form.name.clone(),
+        site: id(&place, SiteName::parse(form.site.as_ref().unwrap_or(&form.name)))?,
+        jurisdiction: id(&place, Jurisdiction::parse(&form.jurisdiction))?,
+        control: form.control.as_ref().map(|list| places(&place, list)).transpose()?,
+        operator: id(&place, Operator::parse(&form.operator))?,
+        holds: form.holds.iter().map(|name| index(&place, "model", &known.models, name)).collect::<Result<_, _>>()?,
+        cap: form.cap_w * 1000,
+        idle: form.idle_w * 1000,
+        pull: form.pull,
+        policy: index(&place, "policy", &known.policies, &form.policy)?,
+    })
+}
+
+fn link(form: &LinkForm, known: &Known) -> Result<LinkPlan, SimError> {
+    let ends = known.nodes("link", &form.between)?;
+    Ok(LinkPlan { a: ends[0], b: ends[1], delay: form.delay_ms * MS, jitter: form.jitter_ms * MS })
+}
+
+fn load(form: LoadForm, known: &Known, duration: u64) -> Result<LoadPlan, SimError> {
+    let place = format!("load of {:?}", form.model);
+    let mut tags: Vec<Tag> =
+        form.tags.iter().map(|tag| id(&place, Tag::parse(tag))).collect::<Result<_, SimError>>()?;
+    tags.sort();
+    let arrivals = match (form.at_ms, form.per_10s) {
+        (Some(at), None) => Arrivals::Once(at * MS),
+        (None, Some(rate)) if rate > 0 => Arrivals::Open {
+            gap: 10_000_000 / rate,
+            from: form.from_ms.unwrap_or(0) * MS,
+            to: form.to_ms.map_or(duration, |to| to * MS),
+        },
+        _ => return Err(wrong(place, "state either at_ms or per_10s (more than 0)")),
+    };
+    Ok(LoadPlan {
+        nodes: known.nodes(&place, &form.nodes)?,
+        app: id(&place, AppName::parse(&form.app))?,
+        model: id(&place, ModelName::parse(&form.model))?,
+        known: known.models.iter().position(|name| *name == form.model),
+        label: Label {
+            class: id(&place, DataClass::parse(&form.class))?,
+            tags,
+            subjects: places(&place, &form.subjects)?,
+            purpose: form.purpose.map(|text| id(&place, Purpose::parse(&text))).transpose()?,
+        },
+        tokens: form.tokens.max(1),
+        size: form.size,
+        deadline: form.deadline_ms * MS,
+        priority: match form.priority {
+            PriorityForm::Low => Priority::Low,
+            PriorityForm::Normal => Priority::Normal,
+            PriorityForm::Critical => Priority::Critical,
+        },
+        prefer: form.prefer.map(|text| id(&place, SiteName::parse(&text))).transpose()?,
+        patience: form.patience_ms.map(|ms| ms * MS),
+        arrivals,
+    })
+}
+
+fn fault(form: &FaultForm, known: &Known) -> Result<FaultPlan, SimError> {
+    let place = format!("fault {:?} at {} ms", form.kind, form.at_ms);
+    let need = |what: &str| wrong(place.clone(), format!("this kind of fault needs {what}"));
+    let all = || (0..known.nodes.len()).collect();
+    let nodes = if form.nodes.is_empty() { all() } else { known.nodes(&place, &form.nodes)? };
+    let fault = match form.kind.as_str() {
+        "kill" => Fault::Kill(nodes),
+        "freeze" => Fault::Freeze(nodes),
+        "slow" => Fault::Slow(nodes, form.factor.ok_or_else(|| need("factor"))?.max(1)),
+        "cap" => Fault::Cap(nodes, form.cap_w.ok_or_else(|| need("cap_w"))? * 1000),
+        "disk-full" => Fault::DiskFull(nodes),
+        "cut" => {
+            let others = (0..known.nodes.len()).filter(|node| !nodes.contains(node)).collect();
+            let to = if form.from.is_empty() { others } else { known.nodes(&place, &form.from)? };
+            Fault::Cut { from: nodes, to, both: !form.one_way }
+        }
+        "loss" => Fault::Loss(form.permille.ok_or_else(|| need("permille"))?.min(900)),
+        "law" => {
+            let name = form.policy.as_ref().ok_or_else(|| need("policy"))?;
+            Fault::Law(nodes, index(&place, "policy", &known.policies, name)?)
+        }
+        "engine-crash" => Fault::EngineCrash(nodes),
+        "hang" => Fault::Hang(nodes),
+        _ => return Err(wrong(place, format!("there is no such kind; there are {}", FAULTS.join(", ")))),
+    };
+    Ok(FaultPlan { at: form.at_ms * MS, lasts: form.for_ms.map(|ms| ms * MS), fault })
+}
+
+fn storm(form: StormForm) -> Result<StormPlan, SimError> {
+    let unknown = form.kinds.iter().find(|kind| !FAULTS.contains(&kind.as_str()) || *kind == "law");
+    if let Some(kind) = unknown {
+        return Err(wrong("storm", format!("{kind:?} cannot be drawn; there are {} but law", FAULTS.join(", "))));
+    }
+    if form.gap_ms == 0 || form.kinds.is_empty() || form.shortest_ms > form.longest_ms {
+        return Err(wrong("storm", "gap_ms must be above 0, kinds not empty, shortest_ms at most longest_ms"));
+    }
+    Ok(StormPlan {
+        gap: form.gap_ms * MS,
+        kinds: form.kinds,
+        shortest: form.shortest_ms * MS,
+        longest: form.longest_ms * MS,
+        quiet: form.quiet_ms * MS,
+    })
+}
+
+fn bounds(place: &str, given: BTreeMap<String, u64>) -> Result<Vec<(String, u64)>, SimError> {
+    for name in given.keys().filter(|name| !is_counter(name)) {
+        let known: Vec<_> = COUNTERS.iter().map(|(name, _)| *name).collect();
+        return Err(wrong(place, format!("there is no counter {name:?}; there are fault_KIND, {}", known.join(", "))));
+    }
+    Ok(given.into_iter().collect())
+}

@@ -1,0 +1,110 @@
+//! Clients: open loops, single requests, impatience.
+
+use hither_core::Event;
+use hither_types::id::{Attempt, RequestId, Task};
+use hither_types::request::{Envelope, RequestKind};
+use hither_types::unit::{ByteCount, Micros};
+
+use super::{Happening, World};
+use crate::codec;
+use crate::node::{Input, Own, State};
+use crate::observer::{GRACE, Terms};
+use crate::scenario::Arrivals;
+
+impl World<'_> {
+    /// A client of a load comes to a node; a machine that is off has no clients.
+    pub(super) fn arrive(&mut self, load: usize, node: usize) {
+        if self.nodes[node].state != State::Down {
+            self.later(0, node, Input::Submit(load));
+        }
+        if let Arrivals::Open { gap, to, .. } = self.scenario.loads[load].arrivals {
+            let next = self.now + self.arrivals[load].waiting(gap).max(1);
+            if next < to {
+                self.queue.push(next, Happening::Arrival { load, node });
+            }
+        }
+    }
+
+    /// The driver's door: an id, a payload that is kept, and an event without it.
+    pub(super) fn submit(&mut self, node: usize, load: usize) {
+        let plan = &self.scenario.loads[load];
+        let kind = plan.known.map_or(RequestKind::Generate, |model| self.scenario.models[model].kind);
+        let tokens = if kind == RequestKind::Infer { 1 } else { plan.tokens };
+        let payload = codec::payload(tokens, plan.size);
+        let mut label = plan.label.clone();
+        if label.subjects.is_empty() {
+            label.subjects.push(self.nodes[node].member.jurisdiction);
+        }
+        let envelope = Envelope {
+            app: plan.app.clone(),
+            model: plan.model.clone(),
+            label,
+            kind,
+            size: ByteCount(payload.len() as u64),
+            priority: plan.priority,
+            prefer: plan.prefer.clone(),
+        };
+        let (deadline, patience) = (plan.deadline, plan.patience);
+        let request = self.request_id(node);
+        self.nodes[node].own.insert(request, Own { payload, log: Vec::new(), attempt: Attempt(0) });
+        let terms = Terms { deadline: self.now + deadline, tokens };
+        self.observer.submitted(self.now, node, request, &envelope, terms);
+        self.queue.push(self.now + deadline + GRACE, Happening::Overdue { node, request });
+        if let Some(patience) = patience {
+            self.later(patience, node, Input::Leave(request));
+        }
+        let deadline = self.nodes[node].time(self.now).after(Micros(deadline));
+        self.feed(node, Event::Submitted { request, envelope, deadline });
+    }
+
+    /// A UUIDv7 of virtual time.
+    fn request_id(&mut self, node: usize) -> RequestId {
+        let number = self.number();
+        let low = crate::chance::mix(self.seed ^ number << 20 ^ node as u64) >> 2 | 1 << 63;
+        let high = (self.now / 1000) << 16 | 0x7000 | number & 0x0fff;
+        RequestId(u128::from(high) << 64 | u128::from(low))
+    }
+
+    /// The client closes its connection.
+    pub(super) fn leave(&mut self, node: usize, request: RequestId) {
+        if self.nodes[node].own.remove(&request).is_some() {
+            self.observer.client_left(request);
+            self.feed(node, Event::ClientGone(request));
+        }
+    }
+
+    /// A request must have ended by now; a stopped node gets a second after it goes on.
+    pub(super) fn overdue(&mut self, node: usize, request: RequestId) {
+        let place = &self.nodes[node];
+        let excused = place.state == State::Frozen || (place.thawed > 0 && self.now < place.thawed + GRACE);
+        if excused {
+            self.queue.push(self.now + GRACE, Happening::Overdue { node, request });
+        } else {
+            self.observer.overdue(self.now, request);
+        }
+    }
+
+    /// Tokens from the place that serves an own request: in order to the client, once.
+    pub(super) fn pass_on(&mut self, node: usize, task: Task, first: u32, ids: &[u32]) {
+        let Some(own) = self.nodes[node].own.get_mut(&task.request) else {
+            return self.observer.counts.add("stale_frames", 1);
+        };
+        if own.attempt != task.attempt {
+            return self.observer.counts.add("stale_frames", 1);
+        }
+        let have = own.log.len() as u32;
+        if first > have {
+            let what = format!("{task:?} goes on at token {first}, and the log has {have}");
+            return self.observer.driver_breach(self.now, node, what);
+        }
+        // What the client has already (an answer whose end got lost) is not given again.
+        let fresh = ids.get((have - first) as usize..).unwrap_or(&[]);
+        if fresh.is_empty() {
+            return;
+        }
+        own.log.extend_from_slice(fresh);
+        let words: Vec<_> = fresh.iter().map(|id| u64::from(*id)).collect();
+        self.trace.absorb(self.now, node, &words);
+        self.observer.piece(self.now, task.request, task.attempt, have, fresh);
+    }
+}

@@ -1,0 +1,168 @@
+//! The hands of a node: each action of its mind carried out.
+
+use hither_core::{Action, Event};
+use hither_types::fact::Fact;
+use hither_types::id::{Digest, NodeId, Task, Ticket};
+use hither_types::message::{Ask, Frame, PeerMessage, Presence};
+use hither_types::model::Manifest;
+use hither_types::refusal::Failure;
+use hither_types::request::Envelope;
+use hither_types::unit::Micros;
+
+use super::World;
+use crate::codec;
+use crate::node::{Fetch, Input, Parcel, Run};
+use crate::streams::End;
+
+/// A beat is due this often, in microseconds.
+pub(super) const BEAT: u64 = 250_000;
+/// A fetch shows its progress this often, in microseconds.
+pub(super) const CHUNK: u64 = 100_000;
+
+impl World<'_> {
+    pub(super) fn carry_out(&mut self, node: usize, action: Action) {
+        match action {
+            Action::Record { ticket, fact } => self.record(node, ticket, fact),
+            Action::Run { task, digest } => self.start(node, task, digest),
+            Action::StopRun(task) => {
+                self.nodes[node].runs.remove(&task);
+            }
+            Action::Forward { task, peer, envelope, remaining } => {
+                self.forward(node, task, (peer, remaining), envelope);
+            }
+            Action::Abandon { task, peer: _ } => {
+                self.send(task, End::Target, Parcel::Reset);
+                self.streams.close(task, End::Origin);
+            }
+            Action::Route { .. } => {}
+            Action::Finish { request, .. } | Action::Refuse { request, .. } | Action::Fail { request, .. } => {
+                self.nodes[node].own.remove(&request);
+            }
+            Action::Accept(task) => {
+                if let Some(served) = self.nodes[node].served.get_mut(&task) {
+                    served.accepted = true;
+                    self.answer(node, task, &Frame::Accepted);
+                    self.beat_on(node, task);
+                }
+            }
+            Action::FinishAsk { task, cost } => self.last_answer(node, task, &Frame::Done(cost)),
+            Action::DeclineAsk { task, refusal } => self.last_answer(node, task, &Frame::Declined(refusal)),
+            Action::FailAsk { task, failure } => self.last_answer(node, task, &Frame::Failed(failure)),
+            Action::Announce(presence) => self.announce(node, presence),
+            Action::Fetch { manifest, providers } => self.fetch(node, &manifest, &providers),
+            Action::Load(digest) => {
+                if let Some(model) = self.model(digest) {
+                    let time = self.engine_time(node, self.scenario.models[model].load);
+                    self.later(time, node, Input::Opened(model));
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, node: usize, ticket: Option<Ticket>, fact: Fact) {
+        let time = self.scenario.sync * self.nodes[node].slow;
+        let time = self.engines.between(time / 2, time * 2);
+        self.later(time, node, Input::Synced { ticket, fact: Box::new(fact) });
+    }
+
+    /// A task starts on the engine, after the tokens that its client has.
+    fn start(&mut self, node: usize, task: Task, digest: Digest) {
+        let id = self.number();
+        let here = &mut self.nodes[node];
+        let known = match task.origin == here.member.node {
+            true => here.own.get_mut(&task.request).map(|own| {
+                own.attempt = task.attempt;
+                (codec::read_payload(&own.payload), own.log.len() as u32)
+            }),
+            false => here.served.get(&task).map(|served| (codec::read_payload(&served.payload), served.resume)),
+        };
+        let model = self.by_digest.get(&digest).copied();
+        let (Some((Some(total), resumed)), Some(model)) = (known, model) else {
+            let what = format!("{task:?} runs, and the driver has no payload for it");
+            return self.observer.driver_breach(self.now, node, what);
+        };
+        if !self.nodes[node].loaded.contains(&model) {
+            self.observer.engine_free(node, task);
+            let event = Event::Failed { task, failure: Failure::EngineLost };
+            return self.later(0, node, Input::Event(Box::new(event)));
+        }
+        let run = Run { id, model, next: resumed, resumed, total, steps: 0, began: self.now };
+        self.nodes[node].runs.insert(task, run);
+        let time = self.engine_time(node, self.scenario.models[model].prefill);
+        self.later(time, node, Input::Step { task, run: id });
+        self.beat_on(node, task);
+    }
+
+    /// Beats begin, unless they go on already.
+    fn beat_on(&mut self, node: usize, task: Task) {
+        if self.nodes[node].beating.insert(task) {
+            self.later(BEAT, node, Input::Beat(task));
+        }
+    }
+
+    fn forward(&mut self, node: usize, task: Task, (peer, remaining): (NodeId, Micros), envelope: Envelope) {
+        let Some(&target) = self.index.get(&peer) else { return };
+        let Some(own) = self.nodes[node].own.get_mut(&task.request) else {
+            let what = format!("{task:?} is forwarded, and the driver has no payload for it");
+            return self.observer.driver_breach(self.now, node, what);
+        };
+        own.attempt = task.attempt;
+        let ask = Ask {
+            request: task.request,
+            attempt: task.attempt,
+            envelope,
+            remaining,
+            resume: own.log.clone(),
+            payload: own.payload.clone(),
+        };
+        match codec::ask(&ask) {
+            Ok(bytes) => {
+                let lives = [self.nodes[node].life, self.nodes[target].life];
+                self.streams.open(self.now, task, [node, target], lives);
+                self.send(task, End::Target, Parcel::Ask(bytes));
+            }
+            Err(error) => self.observer.driver_breach(self.now, node, format!("an ask has no bytes: {error}")),
+        }
+    }
+
+    /// A frame of an answer leaves for the origin.
+    pub(super) fn answer(&mut self, node: usize, task: Task, frame: &Frame) {
+        if matches!(frame, Frame::Piece(_) | Frame::Done(_)) {
+            self.observer.answer_leaves(self.now, node, task);
+        }
+        match codec::frame(frame) {
+            Ok(bytes) => self.send(task, End::Origin, Parcel::Frame(bytes)),
+            Err(error) => self.observer.driver_breach(self.now, node, format!("a frame has no bytes: {error}")),
+        }
+    }
+
+    fn last_answer(&mut self, node: usize, task: Task, frame: &Frame) {
+        if self.nodes[node].served.remove(&task).is_some() {
+            self.answer(node, task, frame);
+            self.streams.close(task, End::Target);
+        }
+    }
+
+    fn announce(&mut self, node: usize, presence: Presence) {
+        let bytes = match codec::message(&PeerMessage::Presence(presence)) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return self.observer.driver_breach(self.now, node, format!("a presence has no bytes: {error}"));
+            }
+        };
+        for to in (0..self.nodes.len()).filter(|to| *to != node) {
+            match self.network.datagram(node, to) {
+                Some(delay) => self.later(delay, to, Input::Message { from: node, bytes: bytes.clone() }),
+                None => self.observer.counts.add("messages_lost", 1),
+            }
+        }
+    }
+
+    fn fetch(&mut self, node: usize, manifest: &Manifest, providers: &[NodeId]) {
+        let Some(model) = self.model(manifest.digest) else { return };
+        let providers = providers.iter().filter_map(|provider| self.index.get(provider).copied()).collect();
+        let id = self.number();
+        self.nodes[node].fetches.insert(model, Fetch { id, providers, bytes: 0, stalled: 0 });
+        self.later(CHUNK, node, Input::Chunk { model, fetch: id });
+    }
+}
