@@ -1,0 +1,267 @@
+//! From tables to rules.
+
+use hither_types::id::{AppName, Digest, ModelName, ParseIdError, Purpose, RuleId, Tag};
+use hither_types::label::DataClass;
+use hither_types::law::{LawAction, Policy, PolicyTest, Rule};
+use hither_types::place::{Assurance, Jurisdiction, Region};
+
+use crate::blocs::bloc;
+use crate::error::{Code, LawError};
+use crate::places::{UNKNOWN_PLACE, UnknownJurisdiction, jurisdiction, region};
+use crate::source::{Section, Value, Word};
+
+/// A policy is written by people: more rules than this is a mistake, and each costs time in every decision.
+pub(crate) const MAX_RULES: usize = 1000;
+
+/// Cases of the author's own.
+pub(crate) const MAX_TESTS: usize = 1000;
+
+/// Things in one list: all countries there are, and some blocs.
+pub(crate) const MAX_LISTED: usize = 300;
+
+/// The id of the rule that is built in.
+const LOCAL_RULE: &str = "local";
+
+const RULE_KEYS: [&str; 14] = [
+    "id",
+    "action",
+    "class",
+    "tags",
+    "apps",
+    "models",
+    "purpose",
+    "origin",
+    "origin_not",
+    "target",
+    "target_not",
+    "not_control",
+    "assurance",
+    "same_operator",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Permit,
+    Forbid,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Permit => "a permit",
+            Self::Forbid => "a forbid",
+        }
+    }
+}
+
+/// Reads the whole policy.
+pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawError> {
+    whole.only(&["version", "default", "permit", "forbid", "retention", "test"])?;
+    let version = whole.need("version", "1")?.number(1..=u32::MAX, "1")?;
+    let unlabelled = match whole.table("default", "[default]")? {
+        Some(default) => defaults(&default)?,
+        None => DataClass::Special,
+    };
+    let permits = rules(whole, "permit", Kind::Permit)?;
+    let forbids = rules(whole, "forbid", Kind::Forbid)?;
+    if let Some(section) = whole.table("retention", "[retention]")? {
+        retention(&section)?;
+    }
+    let tests = whole.tables("test", "a test", MAX_TESTS)?;
+    let tests = tests.iter().map(test).collect::<Result<_, _>>()?;
+    let mut seen: Vec<&Word<'_>> = Vec::new();
+    for (_, id) in permits.iter().chain(&forbids) {
+        if let Some(_first) = seen.iter().find(|first| first.text == id.text) {
+            let message = format!("two rules have the id {:?}", id.text);
+            return Err(id.error(Code::TakenId, message, "give each rule its own id: the ledger quotes it"));
+        }
+        seen.push(id);
+    }
+    let without_words = |rules: Vec<(Rule, Word<'_>)>| rules.into_iter().map(|(rule, _)| rule).collect();
+    let (permits, forbids) = (without_words(permits), without_words(forbids));
+    Ok(Policy { version, digest, unlabelled, permits, forbids, tests })
+}
+
+fn defaults(section: &Section<'_>) -> Result<DataClass, LawError> {
+    section.only(&["cross_border", "unlabelled"])?;
+    if let Some(value) = section.get("cross_border") {
+        let word = value.word("\"deny\"")?;
+        if word.text != "deny" {
+            let message = "cross_border can only be \"deny\": what no rule permits stays where it is";
+            return Err(word.error(Code::UnknownWord, message, "write a [[permit]] for what may cross a border"));
+        }
+    }
+    match section.get("unlabelled") {
+        Some(value) => class(&value.word("\"special\"")?),
+        None => Ok(DataClass::Special),
+    }
+}
+
+fn rules<'a>(whole: &Section<'a>, key: &'static str, kind: Kind) -> Result<Vec<(Rule, Word<'a>)>, LawError> {
+    whole.tables(key, kind.name(), MAX_RULES)?.iter().map(|section| rule(section, kind)).collect()
+}
+
+fn rule<'a>(section: &Section<'a>, kind: Kind) -> Result<(Rule, Word<'a>), LawError> {
+    section.only(&RULE_KEYS)?;
+    let id = section.need("id", "\"a-short-name\"")?.word("\"a-short-name\"")?;
+    if id.text == LOCAL_RULE {
+        let message = "the id \"local\" belongs to the built-in rule that permits work at home";
+        return Err(id.error(
+            Code::TakenId,
+            message,
+            "choose another id; a forbid of any id may name what must not run at home",
+        ));
+    }
+    out_of_place(section, kind)?;
+    let read = Rule {
+        id: named(&id, RuleId::parse)?,
+        actions: match section.get("action") {
+            Some(value) => each(&value, action)?,
+            None if kind == Kind::Permit => vec![LawAction::Infer],
+            None => LawAction::ALL.to_vec(),
+        },
+        classes: list(section, "class", class)?,
+        tags: list(section, "tags", |word| named(word, Tag::parse))?,
+        apps: list(section, "apps", |word| named(word, AppName::parse))?,
+        models: list(section, "models", model)?,
+        purposes: list(section, "purpose", |word| named(word, Purpose::parse))?,
+        origin: places(section, "origin", kind)?,
+        origin_not: places(section, "origin_not", kind)?,
+        target: places(section, "target", kind)?,
+        target_not: places(section, "target_not", kind)?,
+        not_control: places(section, "not_control", kind)?.map(|region| region.members).unwrap_or_default(),
+        assurance: section.get("assurance").map(|value| assurance(&value)).transpose()?,
+        same_operator: section.get("same_operator").map(|value| value.flag()).transpose()?,
+    };
+    Ok((read, id))
+}
+
+/// Three constraints seem to say something in one kind of rule and say something else.
+fn out_of_place(section: &Section<'_>, kind: Kind) -> Result<(), LawError> {
+    let (keys, message, help): (&[&str], &str, &str) = match kind {
+        Kind::Permit => (
+            &["tags"],
+            "tags in a permit would let a caller open a way by adding a tag, and labels can only be tightened",
+            "name the tags in a [[forbid]]",
+        ),
+        Kind::Forbid => (
+            &["assurance", "not_control"],
+            "in a forbid this would forbid the places that are well supported, or free of those states, and no other",
+            "state it in the permits: what no permit allows is denied",
+        ),
+    };
+    match keys.iter().find_map(|key| section.get(key)) {
+        Some(value) => Err(value.error(Code::OutOfPlace, message, help)),
+        None => Ok(()),
+    }
+}
+
+fn each<T>(value: &Value<'_>, read: impl Fn(&Word<'_>) -> Result<T, LawError>) -> Result<Vec<T>, LawError> {
+    value.words(MAX_LISTED)?.iter().map(read).collect()
+}
+
+fn list<'a, T>(
+    section: &Section<'a>,
+    key: &'a str,
+    read: impl Fn(&Word<'_>) -> Result<T, LawError>,
+) -> Result<Vec<T>, LawError> {
+    section.get(key).map_or(Ok(Vec::new()), |value| each(&value, read))
+}
+
+fn named<T>(word: &Word<'_>, parse: fn(&str) -> Result<T, ParseIdError>) -> Result<T, LawError> {
+    parse(word.text).map_err(|error| {
+        word.error(
+            Code::BadValue,
+            format!("{:?} is not a name that can stand here", error.found),
+            format!("write {}", error.expected),
+        )
+    })
+}
+
+fn model(word: &Word<'_>) -> Result<ModelName, LawError> {
+    if word.text.contains('@') {
+        let message = "a rule names a model without its digest";
+        let name = word.text.split('@').next().unwrap_or_default();
+        return Err(word.error(
+            Code::BadValue,
+            message,
+            format!("write {name:?}; the catalog ties a name to one digest"),
+        ));
+    }
+    named(word, ModelName::parse)
+}
+
+fn class(word: &Word<'_>) -> Result<DataClass, LawError> {
+    word.one_of("a class of data", &DataClass::ALL.map(|class| (class.as_str(), class)))
+}
+
+fn action(word: &Word<'_>) -> Result<LawAction, LawError> {
+    word.one_of("an action", &LawAction::ALL.map(|action| (action.as_str(), action)))
+}
+
+fn assurance(value: &Value<'_>) -> Result<Assurance, LawError> {
+    Ok(match value.number(0..=3, "1")? {
+        0 => Assurance::Claimed,
+        1 => Assurance::Vouched,
+        2 => Assurance::Near,
+        _ => Assurance::Hardware,
+    })
+}
+
+fn unknown(word: &Word<'_>, error: &UnknownJurisdiction) -> LawError {
+    word.error(Code::UnknownJurisdiction, format!("{:?} is not a jurisdiction", error.found), error.help())
+}
+
+fn places<'a>(section: &Section<'a>, key: &'a str, kind: Kind) -> Result<Option<Region>, LawError> {
+    let Some(value) = section.get(key) else { return Ok(None) };
+    let words = value.words(MAX_LISTED)?;
+    let names_unknown = kind == Kind::Forbid && matches!(key, "origin" | "target");
+    if let Some(word) = words.iter().find(|word| word.text == UNKNOWN_PLACE && !names_unknown) {
+        let message = "\"ZZ\" stands for a place that nobody knows, and only origin and target of a forbid may name it";
+        return Err(word.error(Code::OutOfPlace, message, "name the countries that you mean"));
+    }
+    match region(words.iter().map(|word| word.text)) {
+        Ok(region) => Ok(Some(region)),
+        Err((at, error)) => Err(unknown(&words[at], &error)),
+    }
+}
+
+fn place(word: &Word<'_>) -> Result<Jurisdiction, LawError> {
+    if bloc(word.text).is_some() {
+        let message = format!("{:?} is a group of countries, and a case is about one place", word.text);
+        return Err(word.error(Code::BadValue, message, "write the code of one country, such as \"DE\""));
+    }
+    jurisdiction(word.text).map_err(|error| unknown(word, &error))
+}
+
+/// Days to keep records, by origin. The ledger's concern; here it is only made sure that it can be read.
+fn retention(section: &Section<'_>) -> Result<(), LawError> {
+    for (key, value) in section.entries() {
+        if key.text != "default" && bloc(key.text).is_none() {
+            jurisdiction(key.text).map_err(|error| unknown(&key, &error))?;
+        }
+        value.number(1..=36_500, "184")?;
+    }
+    Ok(())
+}
+
+fn test(section: &Section<'_>) -> Result<PolicyTest, LawError> {
+    section.only(&["given", "expect"])?;
+    const EXAMPLE: &str = "{ class = \"personal\", origin = \"DE\", target = \"FR\" }";
+    let given = section.need("given", EXAMPLE)?.into_section("what a test gives", &format!("given = {EXAMPLE}"))?;
+    given.only(&["action", "app", "model", "class", "purpose", "origin", "subjects", "target"])?;
+    let text = |key| given.get(key).map(|value| value.word("\"…\"")).transpose();
+    let needed = |key, example: &str| given.need(key, example)?.word(example);
+    let expect = section.need("expect", "\"deny\"")?.word("\"deny\"")?;
+    Ok(PolicyTest {
+        action: text("action")?.map_or(Ok(LawAction::Infer), |word| action(&word))?,
+        app: text("app")?.map(|word| named(&word, AppName::parse)).transpose()?,
+        model: text("model")?.map(|word| model(&word)).transpose()?,
+        class: class(&needed("class", "\"personal\"")?)?,
+        purpose: text("purpose")?.map(|word| named(&word, Purpose::parse)).transpose()?,
+        origin: place(&needed("origin", "\"DE\"")?)?,
+        subjects: list(&given, "subjects", place)?,
+        target: place(&needed("target", "\"FR\"")?)?,
+        permitted: expect.one_of("an answer", &[("permit", true), ("deny", false)])?,
+    })
+}

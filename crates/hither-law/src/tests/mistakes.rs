@@ -1,0 +1,73 @@
+//! The mistakes that people make, one policy each. What they are told is in the golden file.
+
+/// Name and policy.
+pub(crate) const MISTAKES: &[(&str, &str)] = &[
+    ("nothing at all", ""),
+    ("a bracket is missing", "version = 1\n[[permit]\nid = \"a\"\n"),
+    ("a quote is missing", "version = 1\n[[permit]]\nid = \"a\nclass = [\"public\"]\n"),
+    ("a key is stated twice", "version = 1\nversion = 2\n"),
+    ("a key of another program", "version = 1\nallow = true\n"),
+    ("a key with a wrong letter", "version = 1\n[[permit]]\nid = \"a\"\nclas = [\"public\"]\n"),
+    ("a key in capitals", "version = 1\n[[permit]]\nid = \"a\"\nTarget = [\"DE\"]\n"),
+    ("a section with a wrong letter", "version = 1\n[[permits]]\nid = \"a\"\n"),
+    ("a key that a test has no use for", "version = 1\n[[test]]\ngiven = { klass = \"public\" }\nexpect = \"deny\"\n"),
+    ("no version", "[[permit]]\nid = \"a\"\n"),
+    ("no id", "version = 1\n\n[[permit]]\nclass = [\"public\"]\n"),
+    (
+        "no target in a test",
+        "version = 1\n[[test]]\ngiven = { class = \"public\", origin = \"DE\" }\nexpect = \"deny\"\n",
+    ),
+    ("no expectation", "version = 1\n[[test]]\ngiven = { class = \"public\", origin = \"DE\", target = \"DE\" }\n"),
+    ("a version in quotes", "version = \"1\"\n"),
+    ("a version of nought", "version = 0\n"),
+    ("a version below nought", "version = -1\n"),
+    ("a version with a fraction", "version = 1.5\n"),
+    ("one table instead of several", "version = 1\n[permit]\nid = \"a\"\n"),
+    ("a text instead of a list", "version = 1\n[[permit]]\nid = \"a\"\nclass = \"public\"\n"),
+    ("a number in a list of texts", "version = 1\n[[permit]]\nid = \"a\"\nclass = [\"public\", 3]\n"),
+    ("a text instead of yes or no", "version = 1\n[[permit]]\nid = \"a\"\nsame_operator = \"yes\"\n"),
+    ("a class with a wrong letter", "version = 1\n[[permit]]\nid = \"a\"\nclass = [\"public\", \"persnal\"]\n"),
+    ("a class of another law", "version = 1\n[[permit]]\nid = \"a\"\nclass = [\"confidential\"]\n"),
+    ("an unlabelled class with a wrong letter", "version = 1\n[default]\nunlabelled = \"Special\"\n"),
+    ("borders that are open by default", "version = 1\n[default]\ncross_border = \"permit\"\n"),
+    ("an action with a wrong letter", "version = 1\n[[permit]]\nid = \"a\"\naction = [\"inferr\"]\n"),
+    (
+        "an expectation of another program",
+        "version = 1\n[[test]]\ngiven = { class = \"public\", origin = \"DE\", target = \"DE\" }\nexpect = \"allow\"\n",
+    ),
+    ("a rule id with spaces", "version = 1\n[[permit]]\nid = \"my first rule\"\n"),
+    ("an app with a slash", "version = 1\n[[permit]]\nid = \"a\"\napps = [\"a/b\"]\n"),
+    ("a model with its digest", "version = 1\n[[permit]]\nid = \"a\"\nmodels = [\"chest-xray@b3:4f1d\"]\n"),
+    ("an assurance out of range", "version = 1\n[[permit]]\nid = \"a\"\nassurance = 4\n"),
+    ("a retention of nought", "version = 1\n[retention]\ndefault = 0\n"),
+    ("a retention for nowhere", "version = 1\n[retention]\nUK = 184\n"),
+    ("the id of another rule", "version = 1\n[[permit]]\nid = \"a\"\n[[forbid]]\nid = \"a\"\n"),
+    ("the id of the built-in rule", "version = 1\n[[permit]]\nid = \"local\"\n"),
+    ("an empty list", "version = 1\n[[forbid]]\nid = \"a\"\ntarget = []\n"),
+    ("tags in a permit", "version = 1\n[[permit]]\nid = \"a\"\ntags = [\"phi\"]\n"),
+    ("assurance in a forbid", "version = 1\n[[forbid]]\nid = \"a\"\nassurance = 2\n"),
+    ("control in a forbid", "version = 1\n[[forbid]]\nid = \"a\"\nnot_control = [\"US\"]\n"),
+    ("an unknown place in a permit", "version = 1\n[[permit]]\nid = \"a\"\ntarget = [\"DE\", \"ZZ\"]\n"),
+    ("the United Kingdom by its other code", "version = 1\n[[permit]]\nid = \"a\"\ntarget = [\"EEA\", \"UK\"]\n"),
+    ("three letters", "version = 1\n[[forbid]]\nid = \"id-bank\"\ntarget_not = [\"IDN\"]\n"),
+    ("small letters", "version = 1\n[[permit]]\nid = \"a\"\norigin = [\"de-by\"]\n"),
+    ("a name", "version = 1\n[[permit]]\nid = \"a\"\norigin = [\"Germany\"]\n"),
+    ("a bloc with a wrong letter", "version = 1\n[[permit]]\nid = \"a\"\norigin = [\"EU-ADEQATE\"]\n"),
+    ("a code that nobody has", "version = 1\n[[permit]]\nid = \"a\"\norigin = [\"XX\"]\n"),
+    ("a territory by its country", "version = 1\n[[permit]]\nid = \"a\"\nnot_control = [\"US-PR\"]\n"),
+    (
+        "a group where a test wants one place",
+        "version = 1\n[[test]]\ngiven = { class = \"public\", origin = \"EU\", target = \"DE\" }\nexpect = \"deny\"\n",
+    ),
+    ("letters of more than one byte before the mistake", "version = 1\n[[permit]]\nid = \"a\" ; größe = \"…\"\n"),
+    ("a mistake after tabs", "version = 1\n[[permit]]\n\tid\t=\t\"a\"\n\torigin\t=\t[\"UK\"]\n"),
+    (
+        "a mistake in a line that is too long to show",
+        "version = 1\n[[permit]]\nid = \"a\"\ntarget = [\"DE\", \"FR\", \"IT\", \"ES\", \"PT\", \"BE\", \"NL\", \"LU\", \"AT\", \"PL\", \"CZ\", \"SK\", \"HU\", \"SI\", \"HR\", \"RO\", \"BG\", \"GR\", \"UK\", \"EE\", \"LV\", \"LT\", \"FI\", \"SE\", \"DK\", \"IE\", \"MT\", \"CY\"]\n",
+    ),
+    ("too many things in a list", TOO_MANY),
+];
+
+/// Three hundred and one apps.
+const TOO_MANY: &str =
+    concat!("version = 1\n[[permit]]\nid = \"a\"\napps = [\n", include_str!("../../golden/apps.txt"), "]\n");
