@@ -1,0 +1,162 @@
+//! A fact as the fields of a record: the only way into the ledger.
+
+use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
+use hither_types::id::{Digest, NodeId, RuleId};
+use hither_types::place::Assurance;
+use hither_types::time::WallTime;
+
+use crate::canonical::{Object, Value};
+use crate::limits::VERSION_BYTES_MAX;
+use crate::record::Kind;
+
+/// What a fact says, without who, when and where in the ledger.
+pub(crate) struct Body {
+    /// The kind.
+    pub(crate) kind: Kind,
+    /// The fields.
+    pub(crate) fields: Object,
+}
+
+impl Body {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self { kind, fields: Object::new() }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
+        self.fields.insert(name.to_owned(), value);
+        self
+    }
+
+    fn with_some(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.with(name, Value::text(value)),
+            None => self,
+        }
+    }
+
+    fn subject(self, subject: &Subject) -> Self {
+        let list = |items: Vec<String>| Value::List(items.into_iter().map(Value::Text).collect());
+        self.with("req", Value::text(subject.request))
+            .with("attempt", Value::Integer(subject.attempt.0.into()))
+            .with("app", Value::text(&subject.app))
+            .with("model", Value::text(&subject.model))
+            .with("class", Value::text(subject.class))
+            .with("tags", list(subject.tags.iter().map(ToString::to_string).collect()))
+            .with("subj", list(subject.subjects.iter().map(ToString::to_string).collect()))
+            .with_some("purpose", subject.purpose.as_ref())
+            .with("policy", digest(&subject.policy))
+    }
+
+    fn place(self, place: &Counterpart) -> Self {
+        let mut object = Object::new();
+        object.insert("node".to_owned(), Value::text(place.node));
+        object.insert("site".to_owned(), Value::text(&place.site));
+        object.insert("jur".to_owned(), Value::text(place.jurisdiction));
+        object.insert("assurance".to_owned(), Value::Integer(assurance_level(place.assurance)));
+        self.with("place", Value::Object(object))
+    }
+
+    fn rule(self, decision: &str, rule: Option<&RuleId>) -> Self {
+        self.with("decision", Value::text(decision)).with_some("rule", rule)
+    }
+}
+
+impl From<&Fact> for Body {
+    fn from(fact: &Fact) -> Self {
+        match fact {
+            Fact::Started { policy, version } => Self::new(Kind::ConfigStart)
+                .with("policy", digest(policy))
+                .with("version", Value::text(version_text(version))),
+            Fact::PolicyChanged { policy } => Self::new(Kind::PolicyChange).with("policy", digest(policy)),
+            Fact::Joined(member) => Self::new(Kind::MemberJoin).place(member),
+            Fact::ModelAdmitted { model, digest: weights, size, from } => Self::new(Kind::ModelAdmit)
+                .with("model", Value::text(model))
+                .with("digest", digest(weights))
+                .with("bytes", Value::Integer(size.0))
+                .with_some("from", from.as_ref()),
+            Fact::Denied { subject, rule, considered } => Self::new(Kind::Deny)
+                .subject(subject)
+                .rule("deny", rule.as_ref())
+                .with("considered", Value::Integer((*considered).into())),
+            Fact::Ended { subject, served_by, outcome, attempts, energy } => Self::new(Kind::RequestEnd)
+                .subject(subject)
+                .with_some("served_by", served_by.as_ref().map(NodeId::to_string))
+                .with("outcome", Value::text(outcome_word(*outcome)))
+                .with("attempts", Value::Integer((*attempts).into()))
+                .with("energy_mj", Value::Integer(energy.0)),
+            Fact::EgressIntent { subject, to, rule, bytes } => Self::new(Kind::EgressIntent)
+                .subject(subject)
+                .place(to)
+                .rule("permit", Some(rule))
+                .with("bytes_out", Value::Integer(bytes.0)),
+            Fact::EgressSettled { subject, to, bytes, answer, outcome } => Self::new(Kind::EgressSettled)
+                .subject(subject)
+                .place(to)
+                .with("bytes_out", Value::Integer(bytes.0))
+                .with("bytes_in", Value::Integer(answer.0))
+                .with("outcome", Value::text(outcome_word(*outcome))),
+            Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
+                .subject(subject)
+                .place(from)
+                .rule("permit", Some(rule))
+                .with("bytes_in", Value::Integer(bytes.0)),
+            Fact::AnswerSent { subject, to, bytes, outcome } => Self::new(Kind::EgressAnswer)
+                .subject(subject)
+                .place(to)
+                .with("bytes_out", Value::Integer(bytes.0))
+                .with("outcome", Value::text(outcome_word(*outcome))),
+            Fact::IngressRefused { subject, from, rule } => {
+                Self::new(Kind::IngressRefuse).subject(subject).place(from).rule("deny", rule.as_ref())
+            }
+        }
+    }
+}
+
+fn digest(digest: &Digest) -> Value {
+    Value::Text(format!("b3:{digest}"))
+}
+
+/// The only text in a fact that no type guards. What does not look like a version does not get in.
+fn version_text(version: &str) -> &str {
+    let looks_right = version.len() <= VERSION_BYTES_MAX
+        && version.starts_with(|c: char| c.is_ascii_digit())
+        && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c));
+    if looks_right { version } else { "unreadable" }
+}
+
+/// 0 is claimed, 3 is hardware.
+fn assurance_level(assurance: Assurance) -> u64 {
+    match assurance {
+        Assurance::Claimed => 0,
+        Assurance::Vouched => 1,
+        Assurance::Near => 2,
+        Assurance::Hardware => 3,
+    }
+}
+
+pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Answered => "answered",
+        Outcome::Refused => "refused",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+/// Wall time as people read it: RFC 3339, UTC, milliseconds.
+pub(crate) fn rfc3339(wall: WallTime) -> String {
+    let (days, ms) = (wall.0 / 86_400_000, wall.0 % 86_400_000);
+    // Days to a date: years begin in March, so that the leap day is the last of its year; eras have 400 years.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Tests of canonical JSON.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![(0..=INTEGER_MAX).prop_map(Value::Integer), any::<String>().prop_map(Value::Text)];
+    leaf.prop_recursive(3, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::List),
+            prop::collection::btree_map("[ -~]{0,8}", inner, 0..5).prop_map(Value::Object),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(object in prop::collection::btree_map("[ -~]{0,8}", value(), 0..6)) {
+        let mut text = String::new();
+        write_object(&object, &mut text);
+        prop_assert_eq!(parse(&text), Ok(object));
+    }
+
+    #[test]
+    fn any_text_is_taken_or_refused_without_a_crash(text: String) {
+        let _ = parse(&text);
+    }
+}
+
+#[test]
+fn text_is_escaped_as_rfc_8785_shows() {
+    let mut out = String::new();
+    Value::text("\u{20ac}$\u{f}\nA'B\"\\\\\"/\u{7f}\u{8}\t\u{c}\r").write(&mut out);
+    assert_eq!(out, "\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\u{7f}\\b\\t\\f\\r\"");
+}
+
+#[test]
+fn only_the_canonical_form_is_taken() {
+    assert!(parse(r#"{"a":[1,"x",{"b":"c"}],"d":9007199254740991}"#).is_ok());
+    for wrong in [
+        "",
+        "[]",
+        "1",
+        r#"{"b":1,"a":2}"#,
+        r#"{"a":1,"a":1}"#,
+        r#"{"a": 1}"#,
+        r#" {"a":1}"#,
+        r#"{"a":1} "#,
+        r#"{"a":01}"#,
+        r#"{"a":-1}"#,
+        r#"{"a":1.0}"#,
+        r#"{"a":1e3}"#,
+        r#"{"a":9007199254740992}"#,
+        r#"{"a":null}"#,
+        r#"{"a":true}"#,
+        r#"{"a":"\u0041"}"#,
+        r#"{"a":"\/"}"#,
+        r#"{"a":"\u000F"}"#,
+        r#"{"ä":1}"#,
+        r#"{"a":1}{"a":1}"#,
+    ] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn nesting_cannot_exhaust_the_stack() {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(8_000), "]".repeat(8_000));
+    assert!(parse(&deep).is_err());
+}

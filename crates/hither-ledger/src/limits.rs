@@ -1,0 +1,20 @@
+//! Bounds, each with its reason.
+
+/// The longest line that a reader takes. A record has some twenty short fields; what is longer is not a record, and
+/// nobody should have to hold it in memory to find that out.
+pub const LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// The most records that one `append` takes. A group is lost or kept as a whole, so it stays small.
+pub const GROUP_RECORDS_MAX: usize = 1024;
+
+/// The most bytes that a torn tail may have: what one group may be writing when the power goes. More is damage.
+pub(crate) const TORN_BYTES_MAX: u64 = (GROUP_RECORDS_MAX * LINE_BYTES_MAX) as u64;
+
+/// The largest integer in a record: RFC 8785 numbers are IEEE doubles, and beyond this they are not exact.
+pub(crate) const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// The largest checkpoint file that is read. Ours have about 250 bytes; notes with many cosignatures have a few thousand.
+pub(crate) const NOTE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The longest text of a version, as `config.start` records it.
+pub(crate) const VERSION_BYTES_MAX: usize = 63;

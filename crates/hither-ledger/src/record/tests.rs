@@ -1,0 +1,97 @@
+//! Tests of reading records.
+
+use super::*;
+use crate::canonical::write_object;
+use crate::samples::{MUNICH, all_facts, intent, node, scratch, write};
+use crate::scan::read;
+
+fn lines() -> Vec<String> {
+    let dir = scratch();
+    write(dir.path(), &MUNICH, &all_facts());
+    read(dir.path()).unwrap().map(|record| record.unwrap().line).collect()
+}
+
+/// The line with a field changed, or without it.
+fn with(line: &str, field: &str, value: Option<Value>) -> String {
+    let mut object = canonical::parse(line).unwrap();
+    match value {
+        Some(value) => object.insert(field.to_owned(), value),
+        None => object.remove(field),
+    };
+    let mut out = String::new();
+    write_object(&object, &mut out);
+    out
+}
+
+#[test]
+fn every_fact_reads_back_as_a_record_of_its_kind() {
+    let kinds: Vec<Kind> = lines().iter().map(|line| Record::parse(line).unwrap().kind).collect();
+    let written: Vec<Kind> = Kind::ALL.iter().copied().filter(|k| !matches!(k, Kind::Gap | Kind::Recovered)).collect();
+    let mut sorted = kinds.clone();
+    sorted.sort();
+    assert_eq!(sorted, written);
+    assert_eq!(kinds.len(), all_facts().len());
+}
+
+#[test]
+fn a_record_exposes_what_it_says() {
+    let dir = scratch();
+    write(dir.path(), &MUNICH, &[intent(1, 1832)]);
+    let record = read(dir.path()).unwrap().next().unwrap().unwrap();
+    assert_eq!((record.seq, record.node, record.kind), (0, node(&MUNICH), Kind::EgressIntent));
+    assert_eq!(record.ts, "2026-11-22T12:00:00.123Z");
+    assert_eq!(record.mono_ms, 1_000);
+    assert_eq!(record.request, Some(crate::samples::REQUEST));
+    assert_eq!(record.attempt, Some(Attempt(1)));
+    assert_eq!(record.bytes_out, Some(ByteCount(1832)));
+    let place = record.place.unwrap();
+    assert_eq!((place.site.as_str(), place.jurisdiction.to_string().as_str(), place.assurance), ("munich", "DE-BY", 1));
+    assert_eq!(record.subjects.len(), 2);
+    assert_eq!(record.class, Some(DataClass::Personal));
+    assert!(record.rule.is_some() && record.app.is_some() && record.model.is_some());
+}
+
+#[test]
+fn a_record_without_a_field_that_its_kind_needs_is_none() {
+    for line in lines() {
+        let kind = Record::parse(&line).unwrap().kind;
+        let needed: &[&str] = match kind {
+            Kind::EgressIntent => &["req", "attempt", "app", "model", "class", "place", "rule", "bytes_out"],
+            Kind::EgressSettled => &["req", "attempt", "place", "bytes_out", "bytes_in", "outcome"],
+            Kind::IngressAccept => &["req", "attempt", "place", "rule", "bytes_in"],
+            Kind::EgressAnswer => &["req", "attempt", "place", "bytes_out", "outcome"],
+            Kind::IngressRefuse => &["req", "attempt", "place"],
+            Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
+            Kind::MemberJoin => &["place"],
+            _ => &[],
+        };
+        for field in needed.iter().chain(&["v", "node", "seq", "ts", "mono_ms", "kind"]) {
+            let error = Record::parse(&with(&line, field, None)).unwrap_err();
+            assert_eq!(error.to_string(), format!("the field {field:?} is missing or malformed"), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_record_with_a_field_of_the_wrong_form_is_none() {
+    let line = &lines()[5];
+    for (field, wrong) in [
+        ("attempt", Value::Integer(256)),
+        ("bytes_out", Value::text("1832")),
+        ("class", Value::text("harmless")),
+        ("kind", Value::text("egress.perhaps")),
+        ("mono_ms", Value::text("now")),
+        ("node", Value::text("munich")),
+        ("outcome", Value::text("perhaps")),
+        ("place", Value::text("munich")),
+        ("place", Value::Object(Object::new())),
+        ("req", Value::text("1")),
+        ("rule", Value::text("eu to eu")),
+        ("subj", Value::text("DE")),
+        ("subj", Value::List(vec![Value::text("Bavaria")])),
+        ("v", Value::Integer(2)),
+    ] {
+        assert!(Record::parse(&with(line, field, Some(wrong.clone()))).is_err(), "{field}: {wrong:?}");
+    }
+    assert_eq!(Record::parse(&with(line, "v", Some(Value::Integer(2)))), Err(RecordError::Version(2)));
+}

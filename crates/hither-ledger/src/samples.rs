@@ -1,0 +1,122 @@
+//! Facts and ledgers for the tests.
+
+use std::path::Path;
+
+use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::label::DataClass;
+use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::time::WallTime;
+use hither_types::unit::{ByteCount, Millijoules};
+
+use crate::writer::{Entry, Ledger};
+
+pub(crate) const MUNICH: [u8; 32] = [7; 32];
+pub(crate) const PARIS: [u8; 32] = [8; 32];
+pub(crate) const REQUEST: RequestId = RequestId(0x0193_5a7c_9f00_7000_8000_0000_0000_0001);
+
+/// A folder that goes away again: in memory where there is such a place, since many tests sync thousands of times.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder can be made")
+}
+
+/// The node of a secret.
+pub(crate) fn node(secret: &[u8; 32]) -> NodeId {
+    NodeId(ed25519_dalek::SigningKey::from_bytes(secret).verifying_key().to_bytes())
+}
+
+pub(crate) fn origin(secret: &[u8; 32]) -> String {
+    format!("hither/0011223344/{}", node(secret))
+}
+
+pub(crate) fn open(dir: &Path, secret: &[u8; 32]) -> Ledger {
+    Ledger::open(dir, secret, &origin(secret)).expect("the ledger opens")
+}
+
+pub(crate) fn entries(facts: &[Fact]) -> Vec<Entry> {
+    let at = |i: u64| (WallTime(1_795_348_800_123 + i), 1_000 + i);
+    facts.iter().zip(0..).map(|(fact, i)| Entry { fact: fact.clone(), wall: at(i).0, mono_ms: at(i).1 }).collect()
+}
+
+/// A ledger with these facts, written in groups of two.
+pub(crate) fn write(dir: &Path, secret: &[u8; 32], facts: &[Fact]) {
+    let mut ledger = open(dir, secret);
+    for group in entries(facts).chunks(2) {
+        ledger.append(group).expect("the disk has room");
+    }
+}
+
+pub(crate) fn counterpart(secret: &[u8; 32]) -> Counterpart {
+    let (site, jurisdiction) = if *secret == MUNICH { ("munich", "DE-BY") } else { ("paris", "FR") };
+    Counterpart {
+        node: node(secret),
+        site: SiteName::parse(site).unwrap(),
+        jurisdiction: Jurisdiction::parse(jurisdiction).unwrap(),
+        assurance: Assurance::Vouched,
+    }
+}
+
+pub(crate) fn subject(attempt: u8) -> Subject {
+    Subject {
+        request: REQUEST,
+        attempt: Attempt(attempt),
+        app: AppName::parse("ct-triage").unwrap(),
+        model: ModelName::parse("smollm2-135m").unwrap(),
+        class: DataClass::Personal,
+        tags: vec![Tag::parse("phi").unwrap()],
+        subjects: vec![Jurisdiction::parse("DE-BY").unwrap(), Jurisdiction::parse("FR").unwrap()],
+        purpose: Some(Purpose::parse("triage").unwrap()),
+        policy: Digest([9; 32]),
+    }
+}
+
+pub(crate) fn rule() -> RuleId {
+    RuleId::parse("eu-to-eu").unwrap()
+}
+
+pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
+    Fact::EgressIntent { subject: subject(attempt), to: counterpart(&MUNICH), rule: rule(), bytes: ByteCount(bytes) }
+}
+
+pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) -> Fact {
+    let (bytes, answer) = (ByteCount(bytes), ByteCount(answer));
+    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome }
+}
+
+pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
+    let from = counterpart(&PARIS);
+    Fact::IngressAccepted { subject: subject(attempt), from, rule: rule(), bytes: ByteCount(bytes) }
+}
+
+pub(crate) fn answered(attempt: u8, bytes: u64, outcome: Outcome) -> Fact {
+    Fact::AnswerSent { subject: subject(attempt), to: counterpart(&PARIS), bytes: ByteCount(bytes), outcome }
+}
+
+pub(crate) fn refused(attempt: u8) -> Fact {
+    Fact::IngressRefused { subject: subject(attempt), from: counterpart(&PARIS), rule: None }
+}
+
+/// One fact of every kind.
+pub(crate) fn all_facts() -> Vec<Fact> {
+    let model = ModelName::parse("fraud").unwrap();
+    vec![
+        Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned() },
+        Fact::PolicyChanged { policy: Digest([10; 32]) },
+        Fact::Joined(counterpart(&MUNICH)),
+        Fact::ModelAdmitted { model, digest: Digest([11; 32]), size: ByteCount(172_202), from: Some(node(&MUNICH)) },
+        Fact::Denied { subject: subject(0), rule: Some(rule()), considered: 2 },
+        intent(1, 1832),
+        settled(1, 1832, 640, Outcome::Answered),
+        accepted(1, 1832),
+        answered(1, 640, Outcome::Cancelled),
+        refused(2),
+        Fact::Ended {
+            subject: subject(0),
+            served_by: None,
+            outcome: Outcome::Refused,
+            attempts: 3,
+            energy: Millijoules(12_345),
+        },
+    ]
+}

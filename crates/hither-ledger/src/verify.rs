@@ -1,0 +1,128 @@
+//! The auditor's view: is everything there, unchanged and signed?
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hither_types::id::NodeId;
+use hither_types::unit::ByteCount;
+
+use crate::record::{Kind, Record};
+use crate::scan::{Depth, Source, VerifyError};
+use crate::tree::{Hash, ProofError, inclusion_proof, leaf_hash, verify_inclusion};
+
+/// What a verified ledger holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The origin line: `hither/<mesh>/<node>`.
+    pub origin: String,
+    /// Who signed.
+    pub node: NodeId,
+    /// How many records there are.
+    pub records: u64,
+    /// How many of them the checkpoint covers. The others are durable and not signed yet: a write in progress, or what a
+    /// crash left.
+    pub signed: u64,
+    /// The root of the signed ones.
+    pub root: Hash,
+    /// Bytes at the end that are not records: a write in progress, or what a crash left.
+    pub torn_bytes: u64,
+    /// How many of each kind.
+    pub kinds: BTreeMap<Kind, u64>,
+    /// Payload that left with requests.
+    pub requests_out: ByteCount,
+    /// Payload that left with answers.
+    pub answers_out: ByteCount,
+    /// Records that were lost while the disk was full or failing, by the `gap` records.
+    pub dropped: u64,
+}
+
+impl Report {
+    fn count(&mut self, record: &Record) {
+        *self.kinds.entry(record.kind).or_default() += 1;
+        let bytes = record.bytes_out.map_or(0, |bytes| bytes.0);
+        match record.kind {
+            Kind::EgressSettled => self.requests_out.0 += bytes,
+            Kind::EgressAnswer => self.answers_out.0 += bytes,
+            Kind::Gap => self.dropped += record.dropped.unwrap_or(0),
+            _ => {}
+        }
+    }
+}
+
+/// Verifies a ledger: every line is the next record of this node and well-formed, their root is the signed one, the
+/// signature is of the key beside it. Whether that is the key of the node that it should be, [`verify_as`] asks.
+pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
+    verify_source(&Source::open(dir)?)
+}
+
+/// Verifies a ledger, and that this node signed it.
+pub fn verify_as(dir: &Path, node: NodeId) -> Result<Report, VerifyError> {
+    let source = Source::open(dir)?;
+    match source.node == node {
+        true => verify_source(&source),
+        false => Err(VerifyError::OtherKey { expected: node, found: source.node }),
+    }
+}
+
+fn verify_source(source: &Source) -> Result<Report, VerifyError> {
+    let mut report = Report {
+        origin: source.origin.clone(),
+        node: source.node,
+        records: 0,
+        signed: source.checkpoint.size,
+        root: source.checkpoint.root,
+        torn_bytes: 0,
+        kinds: BTreeMap::new(),
+        requests_out: ByteCount(0),
+        answers_out: ByteCount(0),
+        dropped: 0,
+    };
+    let scan = source.scan(Depth::Fields, |record, _| {
+        if let Some(record) = record {
+            report.count(&record);
+        }
+    })?;
+    report.records = scan.tree.size();
+    report.torn_bytes = scan.torn;
+    Ok(report)
+}
+
+/// A record, and the proof that it is in the ledger: enough for somebody who has nothing else of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inclusion {
+    /// The record.
+    pub record: Record,
+    /// The hashes from the record to the root.
+    pub proof: Vec<Hash>,
+    /// The signed checkpoint, as it stands in the file.
+    pub checkpoint: String,
+    /// How many records it covers.
+    pub size: u64,
+    /// Their root.
+    pub root: Hash,
+}
+
+impl Inclusion {
+    /// Checks the proof against the root.
+    pub fn verify(&self) -> Result<(), ProofError> {
+        let leaf = leaf_hash(self.record.line.as_bytes());
+        verify_inclusion(&leaf, self.record.seq, self.size, &self.root, &self.proof)
+    }
+}
+
+/// Proves that a record is in a ledger. `None`: the checkpoint does not cover such a record.
+pub fn prove(dir: &Path, seq: u64) -> Result<Option<Inclusion>, VerifyError> {
+    let source = Source::open(dir)?;
+    let (mut leaves, mut wanted) = (Vec::new(), None);
+    source.scan(Depth::Fields, |record, leaf| {
+        leaves.push(leaf);
+        wanted = wanted.take().or_else(|| record.filter(|record| record.seq == seq));
+    })?;
+    let size = source.checkpoint.size;
+    leaves.truncate(usize::try_from(size).expect("as many leaves were just read"));
+    let index = usize::try_from(seq).ok();
+    let (Some(proof), Some(record)) = (index.and_then(|index| inclusion_proof(&leaves, index)), wanted) else {
+        return Ok(None);
+    };
+    Ok(Some(Inclusion { record, proof, checkpoint: source.note, size, root: source.checkpoint.root }))
+}
