@@ -2,10 +2,12 @@
 
 use hither_types::id::{AppName, Digest, ModelName, Operator, Purpose, RuleId, Tag};
 use hither_types::label::{DataClass, Label};
-use hither_types::law::{Denial, LawAction, NearMiss, Policy, PolicyTest, Question, Rule, Verdict};
+use hither_types::law::{Denial, FIELDS, LawAction, NearMiss, Policy, Question, Rule, Verdict};
 use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
 
-use super::{FailedTest, failing_tests, judge};
+use super::judge;
+
+mod own;
 
 fn place(code: &str) -> Jurisdiction {
     Jurisdiction::parse(code).unwrap()
@@ -469,81 +471,7 @@ fn a_forbid_comes_with_the_near_miss_unless_a_permit_would_have_allowed_it() {
     assert_eq!(near_miss(&with_permit, &case), None);
 }
 
-fn test_case(origin: &str, subjects: &[&str], target: &str, permitted: bool) -> PolicyTest {
-    PolicyTest {
-        action: LawAction::Infer,
-        app: None,
-        model: None,
-        class: DataClass::Personal,
-        purpose: None,
-        origin: place(origin),
-        subjects: subjects.iter().map(|code| place(code)).collect(),
-        target: place(target),
-        permitted,
-    }
-}
-
-fn told(failed: &[FailedTest]) -> Vec<String> {
-    failed.iter().map(ToString::to_string).collect()
-}
-
 #[test]
-fn the_tests_of_a_policy_are_run_and_those_that_fail_say_why() {
-    let mut own = rule("own-country");
-    own.origin = region(&["DE"]);
-    own.target = region(&["DE"]);
-    own.same_operator = Some(true);
-    own.assurance = Some(Assurance::Vouched);
-    own.not_control = vec![place("US")];
-    let mut forbid = rule("no-id");
-    forbid.origin = region(&["ID"]);
-    let mut law = policy(vec![own], vec![forbid]);
-    law.tests = vec![
-        test_case("DE", &[], "DE-BY", true),
-        test_case("DE", &[], "FR", false),
-        test_case("DE", &["ID"], "DE", false),
-        test_case("FR", &[], "FR", false),
-    ];
-    assert_eq!(told(&failing_tests(&law)), Vec::<String>::new());
-
-    law.tests = vec![
-        test_case("DE", &[], "DE", true),
-        test_case("DE", &[], "DE", false),
-        test_case("DE", &[], "FR", true),
-        test_case("DE", &["ID"], "DE", true),
-    ];
-    assert_eq!(
-        told(&failing_tests(&law)),
-        [
-            "test 2: infer of personal data from DE at DE: expected deny, and rule own-country permits it",
-            "test 3: infer of personal data from DE at FR: expected permit, and no permit allows it; the nearest is \
-             own-country (target: FR is not in [\"DE\"])",
-            "test 4: infer of personal data from DE at DE: expected permit, and rule no-id forbids it",
-        ]
-    );
-    law.permits.clear();
-    law.tests = vec![test_case("DE", &[], "DE", true)];
-    assert_eq!(
-        told(&failing_tests(&law)),
-        ["test 1: infer of personal data from DE at DE: expected permit, and no permit speaks of the action"]
-    );
-}
-
-#[test]
-fn a_test_that_names_no_app_is_about_an_unknown_one() {
-    let mut permit = rule("chat-only");
-    permit.apps = vec![AppName::parse("chat").unwrap()];
-    let mut forbid = permit.clone();
-    forbid.id = RuleId::parse("never-chat").unwrap();
-    let mut law = policy(vec![permit], vec![]);
-    law.tests = vec![test_case("DE", &[], "DE", false)];
-    assert_eq!(failing_tests(&law), vec![], "an unknown app satisfies no permit");
-    law.tests[0].app = Some(AppName::parse("chat").unwrap());
-    assert_eq!(failing_tests(&law).len(), 1);
-
-    let mut law = policy(vec![rule("everything")], vec![forbid]);
-    law.tests = vec![test_case("DE", &[], "DE", false)];
-    assert_eq!(failing_tests(&law), vec![], "an unknown app escapes no forbid");
-    law.tests[0].app = Some(AppName::parse("other").unwrap());
-    assert_eq!(failing_tests(&law).len(), 1);
+fn the_fields_have_the_names_of_the_policy_language() {
+    assert_eq!(super::Field::ALL.map(super::Field::name), FIELDS);
 }
