@@ -2,6 +2,12 @@
 
 use std::path::PathBuf;
 
+use hither_core::Action;
+use hither_types::fact::Fact;
+use hither_types::id::Digest;
+use hither_types::label::DataClass;
+
+use crate::world::World;
 use crate::{Report, Scenario, run};
 
 fn scenario(name: &str) -> Scenario {
@@ -71,4 +77,97 @@ fn the_same_seed_gives_the_same_run_twice() {
         assert_eq!(once, again, "{name}");
         assert_ne!(once.hash, run(&scenario, 8, None).unwrap().hash, "{name} does not depend on its seed");
     }
+}
+
+/// Runs a scenario with a mind whose actions are changed, and names the invariants that the observer found broken.
+fn tampered(name: &str, tamper: fn(&mut Vec<Action>)) -> Vec<&'static str> {
+    let scenario = scenario(name);
+    let mut world = World::new(&scenario, 1);
+    world.tamper = tamper;
+    world.run();
+    let mut broken: Vec<_> = world.violations.iter().map(|violation| violation.invariant).collect();
+    broken.sort_unstable();
+    broken.dedup();
+    broken
+}
+
+#[test]
+fn a_mind_that_ends_twice_is_caught() {
+    let twice = |actions: &mut Vec<Action>| {
+        let again: Vec<_> = actions.iter().filter(|action| matches!(action, Action::Finish { .. })).cloned().collect();
+        actions.extend(again);
+    };
+    assert_eq!(tampered("local", twice), ["I2"]);
+}
+
+#[test]
+fn a_mind_that_loses_a_request_is_caught() {
+    let silent = |actions: &mut Vec<Action>| actions.retain(|action| !matches!(action, Action::Refuse { .. }));
+    assert_eq!(tampered("refuse-by-law", silent), ["I1"]);
+}
+
+#[test]
+fn a_mind_that_does_not_record_is_caught() {
+    let forgetful = |actions: &mut Vec<Action>| {
+        for action in actions {
+            if let Action::Record { fact: fact @ Fact::EgressIntent { .. }, .. } = action {
+                *fact = Fact::Started { policy: Digest([0; 32]), version: String::new() };
+            }
+        }
+    };
+    assert_eq!(tampered("forward", forgetful), ["P2"]);
+}
+
+#[test]
+fn a_mind_that_does_not_record_the_ingress_is_caught() {
+    let forgetful = |actions: &mut Vec<Action>| {
+        for action in actions {
+            if let Action::Record { fact: fact @ Fact::IngressAccepted { .. }, .. } = action {
+                *fact = Fact::Started { policy: Digest([0; 32]), version: String::new() };
+            }
+        }
+    };
+    assert_eq!(tampered("forward", forgetful), ["P2"]);
+}
+
+#[test]
+fn a_mind_that_does_not_stop_for_power_is_caught() {
+    let stubborn = |actions: &mut Vec<Action>| actions.retain(|action| !matches!(action, Action::StopRun(_)));
+    assert!(tampered("power-cut", stubborn).contains(&"I4"));
+}
+
+#[test]
+fn a_mind_that_relabels_is_caught() {
+    let relabel = |actions: &mut Vec<Action>| {
+        for action in actions {
+            if let Action::Forward { envelope, .. } = action {
+                envelope.label.class = DataClass::Public;
+            }
+        }
+    };
+    assert_eq!(tampered("forward", relabel), ["I10"]);
+}
+
+#[test]
+fn a_mind_that_keeps_the_route_to_itself_is_caught() {
+    let secretive = |actions: &mut Vec<Action>| actions.retain(|action| !matches!(action, Action::Route { .. }));
+    assert_eq!(tampered("local", secretive), ["I2"]);
+}
+
+#[test]
+fn a_run_that_exercised_nothing_fails() {
+    let mut scenario = scenario("local");
+    scenario.loads.clear();
+    let report = run(&scenario, 1, None).unwrap();
+    assert!(!report.passed());
+    assert_eq!(report.unmet, ["answered is 0, and must reach 300"]);
+}
+
+#[test]
+fn a_scenario_runs_with_more_nodes_than_it_names() {
+    let report = run(&scenario("local"), 1, Some(9)).unwrap();
+    assert!(report.passed(), "{report}");
+    assert_eq!(report.nodes, 9);
+    let error = run(&scenario("local"), 1, Some(2)).unwrap_err().to_string();
+    assert_eq!(error, "the scenario names 3 nodes, so ask for 3 to 200 with --nodes, not 2");
 }

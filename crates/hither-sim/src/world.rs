@@ -69,6 +69,8 @@ pub(crate) struct World<'a> {
     pub(crate) events: u64,
     ticks: (u64, u32),
     stopped: bool,
+    /// What a test does to the actions of a mind, to see that the observer notices.
+    pub(crate) tamper: fn(&mut Vec<Action>),
 }
 
 impl World<'_> {
@@ -163,7 +165,8 @@ impl World<'_> {
         self.note_event(node, &event);
         let time = self.nodes[node].time(self.now);
         let Some(core) = self.nodes[node].core.as_mut() else { return };
-        let actions: Vec<Action> = core.handle(event, time).collect();
+        let mut actions: Vec<Action> = core.handle(event, time).collect();
+        (self.tamper)(&mut actions);
         for action in actions {
             self.note_action(node, &action);
             self.observer.action(self.now, node, &action);

@@ -4,6 +4,7 @@ use hither_core::event::Action;
 use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
 use hither_types::law::Verdict;
+use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
 use hither_types::request::Envelope;
 
@@ -27,14 +28,7 @@ impl Observer {
                     self.breach("I8", at, node, format!("{digest:?} is opened, and is not in the store"));
                 }
             }
-            Action::Fetch { manifest, providers } => {
-                if self.models.get(&manifest.digest) != Some(manifest) {
-                    self.breach("I8", at, node, format!("the manifest of {} changed", manifest.name));
-                }
-                if providers.is_empty() || providers.iter().any(|provider| !self.index.contains_key(provider)) {
-                    self.breach("I8", at, node, format!("{} is fetched from who is not a member", manifest.name));
-                }
-            }
+            Action::Fetch { manifest, providers } => self.fetches(at, node, manifest, providers),
             Action::Record { fact, .. } => self.record(at, node, fact),
             Action::DeclineAsk { .. } => self.counts.add("declined", 1),
             Action::Accept(task) | Action::FinishAsk { task, .. } | Action::FailAsk { task, .. } => {
@@ -43,6 +37,21 @@ impl Observer {
                 }
             }
             Action::Abandon { .. } | Action::Announce(_) => {}
+        }
+    }
+
+    fn fetches(&mut self, at: u64, node: usize, manifest: &Manifest, providers: &[NodeId]) {
+        if self.models.get(&manifest.digest) != Some(manifest) {
+            self.breach("I8", at, node, format!("the manifest of {} changed", manifest.name));
+        }
+        for provider in providers {
+            match self.index.get(provider).copied() {
+                None => self.breach("I8", at, node, format!("{} comes from who is not a member", manifest.name)),
+                Some(from) if !self.may_copy(&manifest.name, from, node) => {
+                    self.breach("I3", at, node, format!("{} comes from an unlawful place", manifest.name));
+                }
+                Some(_) => {}
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use hither_core::policy::judge;
+use hither_types::id::{AppName, ModelName};
+use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Question, Verdict};
 use hither_types::place::PlaceKind;
 use hither_types::request::Envelope;
@@ -25,5 +27,25 @@ impl Observer {
             kind: if origin == target { PlaceKind::Home } else { PlaceKind::Peer },
         };
         judge(policy, &question)
+    }
+
+    /// Whether a node's policy lets it copy a model's weights from another node. Weights are public data.
+    pub(super) fn may_copy(&self, model: &ModelName, from: usize, to: usize) -> bool {
+        let (giver, taker) = (&self.members[from], &self.members[to]);
+        let app = AppName::parse("hither").expect("six letters are a name");
+        let subjects = vec![taker.jurisdiction];
+        let label = Label { class: DataClass::Public, tags: Vec::new(), subjects, purpose: None };
+        let place = taker.place();
+        let question = Question {
+            action: LawAction::Replicate,
+            app: &app,
+            model,
+            label: &label,
+            origin: giver.jurisdiction,
+            origin_operator: &giver.operator,
+            target: &place,
+            kind: PlaceKind::Peer,
+        };
+        matches!(judge(&self.nodes[to].policy, &question), Verdict::Permitted(_))
     }
 }

@@ -98,6 +98,7 @@ impl<'a> World<'a> {
             events: 0,
             ticks: (0, 0),
             stopped: false,
+            tamper: |_| {},
         };
         world.plan();
         world
