@@ -1,9 +1,22 @@
 //! The data directory of a node: its key, its mesh, its certificate.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
+use ed25519_dalek::SigningKey;
 use hither_types::id::{MeshId, NodeId, Operator, SiteName};
-use hither_types::place::Jurisdiction;
+use hither_types::member::{Member, Signed};
+use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::unit::Micros;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::CERTIFICATE_DAYS;
+use crate::trust::{self, Authority};
+
+#[cfg(test)]
+mod tests;
 
 /// What `hither init` is told.
 #[derive(Debug, Clone)]
@@ -29,12 +42,12 @@ pub struct InitDone {
     pub files: Vec<PathBuf>,
 }
 
-/// Why a mesh cannot be made here.
+/// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
     /// The directory is a member of a mesh already.
-    #[error("{0} is a member of a mesh already")]
+    #[error("{0} is a member of a mesh already; choose another directory with --data, or remove this one")]
     AlreadyMember(PathBuf),
     /// A node runs on this directory.
     #[error("a node runs on {0}; stop it first")]
@@ -48,10 +61,220 @@ pub enum InitError {
         #[source]
         source: std::io::Error,
     },
+    /// A file is not what this program wrote.
+    #[error("{path} is damaged: {text}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        text: String,
+    },
+}
+
+/// A data directory that this process holds.
+pub(crate) struct Home {
+    pub(crate) dir: PathBuf,
+    pub(crate) key: SigningKey,
+    pub(crate) authority: Authority,
+    pub(crate) certificate: Signed,
+    pub(crate) me: Member,
+    _lock: File,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MeshFile {
+    mesh: String,
+    issuer: String,
+    certificate: String,
+    signature: String,
+}
+
+impl Home {
+    /// Opens the directory, making it, its key and a mesh of one if they are not there.
+    pub(crate) fn open(dir: &Path) -> Result<Self, InitError> {
+        make_dir(dir)?;
+        let lock = lock(dir)?;
+        let key = load_key(&dir.join("key"))?;
+        let path = dir.join("mesh.toml");
+        if !path.exists() {
+            let site = SiteName::parse("here").expect("a constant name");
+            // ZZ is "unknown" in ISO 3166: no bloc holds it, so nothing is permitted by accident.
+            let jurisdiction = Jurisdiction::parse("ZZ").expect("a constant code");
+            let operator = Operator::parse("self").expect("a constant name");
+            found(dir, &key, site, jurisdiction, operator)?;
+        }
+        let (authority, certificate, me) = load_mesh(&path, &key)?;
+        Ok(Self { dir: dir.to_owned(), key, authority, certificate, me, _lock: lock })
+    }
+
+    /// Puts a certificate from an issuer in the place of the old one.
+    pub(crate) fn adopt(&mut self, authority: Authority, certificate: Signed, me: Member) -> Result<(), InitError> {
+        save_mesh(&self.dir, authority, &certificate)?;
+        (self.authority, self.certificate, self.me) = (authority, certificate, me);
+        Ok(())
+    }
+
+    /// Whether this node may let others in.
+    pub(crate) fn is_issuer(&self) -> bool {
+        self.authority.issuer == self.me.node
+    }
+
+    /// Vouches for a new member.
+    pub(crate) fn certify(&self, node: NodeId, site: SiteName, jurisdiction: Jurisdiction) -> (Signed, Member) {
+        let member = Member { node, site, jurisdiction, expires: certificate_end(), ..self.me.clone() };
+        (trust::certify(&self.key, &member), member)
+    }
+
+    /// A number that grows with each start.
+    pub(crate) fn next_incarnation(&self) -> Result<u64, InitError> {
+        let path = self.dir.join("incarnation");
+        let last = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let next = last.unwrap_or(0) + 1;
+        write_private(&path, next.to_string().as_bytes()).map_err(|source| InitError::Io { path, source })?;
+        Ok(next)
+    }
 }
 
 /// Makes a new mesh with this directory as its first member and issuer.
 pub fn init(options: InitOptions) -> Result<InitDone, InitError> {
-    let _ = options;
-    unimplemented!("written next")
+    let dir = &options.data_dir;
+    make_dir(dir)?;
+    let _lock = lock(dir)?;
+    if dir.join("mesh.toml").exists() {
+        return Err(InitError::AlreadyMember(dir.clone()));
+    }
+    let key = load_key(&dir.join("key"))?;
+    let mesh = found(dir, &key, options.site, options.jurisdiction, options.operator)?;
+    let mut files = vec![dir.join("key"), dir.join("mesh.toml")];
+    if let Some(path) = write_default_policy(&dir.join("policy.toml"), options.jurisdiction)? {
+        files.push(path);
+    }
+    Ok(InitDone { node: trust::node_id(&key), mesh, files })
+}
+
+/// Writes the policy that a new member starts from, unless there is one.
+pub(crate) fn write_default_policy(path: &Path, jurisdiction: Jurisdiction) -> Result<Option<PathBuf>, InitError> {
+    if path.exists() {
+        return Ok(None);
+    }
+    let text = hither_law::default_text(jurisdiction);
+    write_private(path, text.as_bytes()).map_err(|source| InitError::Io { path: path.to_owned(), source })?;
+    Ok(Some(path.to_owned()))
+}
+
+fn found(
+    dir: &Path,
+    key: &SigningKey,
+    site: SiteName,
+    jurisdiction: Jurisdiction,
+    operator: Operator,
+) -> Result<MeshId, InitError> {
+    let node = trust::node_id(key);
+    let nonce = random::<16>();
+    let mesh = MeshId(*blake3::hash(&[b"hither genesis 1\0".as_slice(), &node.0, &nonce].concat()).as_bytes());
+    let member = Member {
+        node,
+        mesh,
+        site,
+        jurisdiction,
+        control: Some(vec![jurisdiction.country()]),
+        operator,
+        assurance: Assurance::Vouched,
+        expires: certificate_end(),
+    };
+    let certificate = trust::certify(key, &member);
+    save_mesh(dir, Authority { mesh, issuer: node }, &certificate)?;
+    Ok(mesh)
+}
+
+fn certificate_end() -> hither_types::time::WallTime {
+    trust::wall_after(trust::wall_now(), Micros(CERTIFICATE_DAYS * 86_400 * 1_000_000))
+}
+
+fn save_mesh(dir: &Path, authority: Authority, certificate: &Signed) -> Result<(), InitError> {
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    let file = MeshFile {
+        mesh: authority.mesh.to_string(),
+        issuer: authority.issuer.to_string(),
+        certificate: hex(&certificate.bytes),
+        signature: hex(&certificate.signature),
+    };
+    let path = dir.join("mesh.toml");
+    let text = toml::to_string(&file).expect("four strings");
+    write_private(&path, text.as_bytes()).map_err(|source| InitError::Io { path, source })
+}
+
+fn load_mesh(path: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member), InitError> {
+    let damaged = |text: String| InitError::Damaged { path: path.to_owned(), text };
+    let text = std::fs::read_to_string(path).map_err(|source| InitError::Io { path: path.to_owned(), source })?;
+    let file: MeshFile = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    let mesh = MeshId::parse(&file.mesh).map_err(|error| damaged(error.to_string()))?;
+    let issuer = NodeId::parse(&file.issuer).map_err(|error| damaged(error.to_string()))?;
+    let unhex =
+        |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|error| damaged(error.to_string()));
+    let signature = unhex(&file.signature)?.try_into().map_err(|_| damaged("the signature is too short".into()))?;
+    let mut certificate = Signed { bytes: unhex(&file.certificate)?, signer: issuer, signature };
+    let authority = Authority { mesh, issuer };
+    let mut me = hither_wire::decode_member(&certificate.bytes).map_err(|error| damaged(error.to_string()))?;
+    if me.node != trust::node_id(key) {
+        return Err(damaged("it belongs to another key".into()));
+    }
+    if issuer == me.node {
+        // The issuer vouches for itself anew with each start.
+        me.expires = certificate_end();
+        certificate = trust::certify(key, &me);
+    }
+    authority.check_certificate(&certificate, trust::wall_now()).map_err(|error| damaged(error.to_string()))?;
+    Ok((authority, certificate, me))
+}
+
+fn load_key(path: &Path) -> Result<SigningKey, InitError> {
+    let io = |source| InitError::Io { path: path.to_owned(), source };
+    if !path.exists() {
+        let secret = random::<32>();
+        write_private(path, data_encoding::HEXLOWER.encode(&secret).as_bytes()).map_err(io)?;
+    }
+    let text = std::fs::read_to_string(path).map_err(io)?;
+    let bytes = data_encoding::HEXLOWER.decode(text.trim().as_bytes()).ok();
+    let secret: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
+    let damaged = || InitError::Damaged { path: path.to_owned(), text: "a key is 64 hexadecimal digits".into() };
+    Ok(SigningKey::from_bytes(&secret.ok_or_else(damaged)?))
+}
+
+/// Random bytes from the operating system.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has a random source");
+    bytes
+}
+
+fn make_dir(dir: &Path) -> Result<(), InitError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| InitError::Io { path: dir.to_owned(), source })
+}
+
+fn lock(dir: &Path) -> Result<File, InitError> {
+    let path = dir.join("lock");
+    let io = |source| InitError::Io { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(io)?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(InitError::Running(dir.to_owned())),
+        Err(error) => Err(io(error.into())),
+    }
+}
+
+/// Keeps a message as a file: the form between nodes is the form on disk.
+pub(crate) fn write_message(path: &Path, message: &hither_types::message::PeerMessage) -> std::io::Result<()> {
+    write_private(path, &hither_wire::encode_message(message).map_err(std::io::Error::other)?)
+}
+
+/// Writes a file whole or not at all, readable by its owner only.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
 }

@@ -1,9 +1,22 @@
 //! The driver that lives in the world: it feeds events to the mind and carries out its actions. It decides nothing.
 
+mod actions;
+mod commands;
 pub mod config;
+mod doorman;
+mod driver;
+mod forward;
 mod home;
 pub mod law;
+mod library;
+mod limits;
+mod mesh;
+mod models;
+mod records;
 mod run;
+mod session;
+mod trust;
+mod workers;
 
 pub use home::{InitDone, InitError, InitOptions, init};
 pub use run::{RunError, Started, run};

@@ -3,10 +3,28 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
+use hither_api::door::Door;
+use hither_core::Core;
+use hither_swarm::{Swarm, SwarmConfig};
+use hither_types::fact::Fact;
 use hither_types::member::Member;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
+use crate::commands::load_policy;
 use crate::config::NodeConfig;
+use crate::doorman::{Clock, Doorman, Facade};
+use crate::driver::{Driver, Ears, core_config};
+use crate::home::{Home, InitError};
+use crate::limits::INBOX_MAX;
+use crate::mesh::Mesh;
+use crate::models::Shelf;
+use crate::records::Records;
+use crate::trust::Invites;
 
 /// Why a node cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +68,16 @@ pub enum RunError {
     },
 }
 
+impl From<InitError> for RunError {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Running(dir) | InitError::AlreadyMember(dir) => Self::Running(dir),
+            InitError::Io { path, source } => Self::Home { path, text: source.to_string() },
+            InitError::Damaged { path, text } => Self::Home { path, text },
+        }
+    }
+}
+
 /// What a node tells once it is up.
 #[derive(Debug, Clone)]
 pub struct Started {
@@ -69,6 +97,156 @@ pub async fn run(
     started: impl FnOnce(Started),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    drop((config, started, stop));
-    unimplemented!("written next")
+    let home = Home::open(&config.data_dir)?;
+    let policy = load_policy(&config.policy).map_err(|text| RunError::Policy { path: config.policy.clone(), text })?;
+    let tcp = TcpListener::bind(config.api_listen)
+        .await
+        .map_err(|source| RunError::Api { address: config.api_listen, source })?;
+    let unix = unix_listener(&config)?;
+    let api = tcp.local_addr().map_err(|source| RunError::Api { address: config.api_listen, source })?;
+    write_address(&config, api)?;
+
+    let swarm_config = SwarmConfig {
+        secret_key: home.key.to_bytes(),
+        bind: config.mesh_listen,
+        blobs_dir: config.data_dir.join("models"),
+    };
+    let (swarm, swarm_events) = Swarm::start(swarm_config)
+        .await
+        .map_err(|error| RunError::Mesh { address: config.mesh_listen, text: error.to_string() })?;
+    let (driver, ears, doorman, stopping) = assemble(config, home, policy, swarm.clone(), swarm_events).await?;
+
+    started(Started {
+        me: driver.home.me.clone(),
+        api,
+        socket: driver.config.api_socket.clone(),
+        mesh: swarm.addresses(),
+    });
+    serve(driver, ears, Arc::new(doorman), stopping, (tcp, unix), stop).await;
+    swarm.shutdown().await;
+    Ok(())
+}
+
+/// Makes the driver and everything around it.
+async fn assemble(
+    mut config: NodeConfig,
+    home: Home,
+    policy: hither_types::law::Policy,
+    swarm: Swarm,
+    swarm_events: mpsc::Receiver<hither_swarm::SwarmEvent>,
+) -> Result<(Driver, Ears, Doorman, watch::Sender<bool>), RunError> {
+    let dir = config.data_dir.clone();
+    config.library = crate::library::find(config.library.take());
+    let incarnation = home.next_incarnation()?;
+    let stored =
+        swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;
+    let (inbox, inbound) = mpsc::channel(INBOX_MAX);
+    let origin = format!("hither/{}/{}", home.authority.mesh.short(), home.me.node.short());
+    let (records, trouble) = Records::start(&config.ledger_dir(), &home.key.to_bytes(), &origin, inbox.clone());
+    let clock = Clock(Instant::now());
+    let policy = Arc::new(policy);
+    let core = Core::new(core_config(&config, &home.me, &policy, incarnation, config.cap));
+    let (view, views) = watch::channel(Arc::new(core.view(clock.now())));
+    let facade = Arc::new(RwLock::new(Facade { me: home.me.node, unlabelled: policy.unlabelled }));
+    let mesh = Mesh::open(dir.join("members"), home.authority, home.me.node);
+    for record in mesh.records() {
+        if let Ok(member) = hither_wire::decode_member(&record.certificate.bytes) {
+            swarm.admit(member.node, record.addresses);
+        }
+    }
+    let invites = Invites::open(dir.join("invites"))
+        .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
+    let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
+    let (stopping, stop) = watch::channel(false);
+    let mut driver = Driver {
+        cap: config.cap,
+        config,
+        home,
+        core,
+        clock,
+        policy,
+        incarnation,
+        swarm,
+        mesh,
+        invites,
+        shelf,
+        records,
+        inbox: inbox.clone(),
+        sessions: Default::default(),
+        asks: Default::default(),
+        forwards: Default::default(),
+        workers: Default::default(),
+        hands: JoinSet::new(),
+        echoes: Default::default(),
+        view,
+        facade: Arc::clone(&facade),
+        warnings: trouble.into_iter().map(|text| format!("audit-damaged: {text}; nothing leaves this node")).collect(),
+        draining: false,
+    };
+    let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
+    driver.record(None, Fact::Started { policy, version });
+    let doorman = Doorman { inbox, view: views, facade, clock };
+    Ok((driver, Ears { inbox: inbound, swarm: swarm_events, stop }, doorman, stopping))
+}
+
+async fn serve(
+    mut driver: Driver,
+    ears: Ears,
+    door: Arc<dyn Door>,
+    stopping: watch::Sender<bool>,
+    (tcp, unix): (TcpListener, UnixListener),
+    stop: impl Future<Output = ()>,
+) {
+    let watched = ears.stop.clone();
+    let mut servers = JoinSet::new();
+    servers.spawn(hither_api::serve_tcp(tcp, Arc::clone(&door), watched.clone()));
+    servers.spawn(hither_api::serve_unix(unix, door, watched));
+    driver.wake();
+    {
+        let work = driver.run(ears);
+        tokio::pin!(work);
+        tokio::select! {
+            () = &mut work => {}
+            () = stop => {
+                stopping.send_replace(true);
+                work.await;
+            }
+        }
+    }
+    stopping.send_replace(true);
+    for worker in driver.workers.values() {
+        worker.stop();
+    }
+    driver.hands.shutdown().await;
+    let socket = driver.config.api_socket.clone();
+    let records = driver.records;
+    // The thread of the ledger waits for a disk; the runtime must not.
+    let stopped = tokio::task::spawn_blocking(move || records.stop()).await;
+    if let Err(error) = stopped {
+        tracing::error!(%error, "the ledger's thread did not end well");
+    }
+    drop(driver.inbox);
+    while servers.join_next().await.is_some() {}
+    // A stale socket file is removed at the next start anyway.
+    let _ = std::fs::remove_file(socket);
+}
+
+fn unix_listener(config: &NodeConfig) -> Result<UnixListener, RunError> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = &config.api_socket;
+    let fault = |error: std::io::Error| RunError::Home { path: path.clone(), text: error.to_string() };
+    // The lock on the data directory is held, so a socket that is there is stale.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(fault)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(fault)?;
+    Ok(listener)
+}
+
+fn write_address(config: &NodeConfig, api: SocketAddr) -> Result<(), RunError> {
+    let path = config.data_dir.join("api.addr");
+    crate::home::write_private(&path, api.to_string().as_bytes())
+        .map_err(|error| RunError::Home { path, text: error.to_string() })
 }

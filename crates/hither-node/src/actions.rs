@@ -1,0 +1,155 @@
+//! What the mind wants, carried out.
+
+use std::sync::Arc;
+
+use hither_api::door::{Answer, Route};
+use hither_core::{Action, Event, LocalModel};
+use hither_types::fact::Fact;
+use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
+use hither_types::message::{Ask, Frame, PeerMessage};
+use hither_types::model::ModelIo;
+use hither_types::refusal::Failure;
+use hither_types::request::Envelope;
+use hither_types::unit::Micros;
+
+use crate::driver::Driver;
+use crate::workers::{ReadLoop, Sink, Worker};
+
+impl Driver {
+    /// Carries out one action. Nothing here waits.
+    pub(crate) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Record { ticket, fact } => self.record(ticket, fact),
+            Action::Run { task, digest } => self.run_here(task, digest),
+            Action::StopRun(task) => self.workers.values().for_each(|worker| worker.cancel(task)),
+            Action::Forward { task, peer, envelope, remaining } => self.forward(task, peer, envelope, remaining),
+            Action::Abandon { task, peer: _ } => {
+                if let Some(forward) = self.forwards.remove(&task) {
+                    forward.abort();
+                }
+            }
+            Action::Route { request, attempt, served_by, rule } => {
+                if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
+                    let session = Arc::clone(session);
+                    self.say(session, Answer::Routed(Route { attempt, served_by, rule }));
+                }
+            }
+            Action::Finish { request, cost } => {
+                if let Some(session) = self.end_session(request) {
+                    let summary = session.summary(cost);
+                    self.say(session, Answer::Done(summary));
+                }
+            }
+            Action::Refuse { request, refusal } => {
+                if let Some(session) = self.end_session(request) {
+                    self.say(session, Answer::Refused(refusal));
+                }
+            }
+            Action::Fail { request, failure } => {
+                if let Some(session) = self.end_session(request) {
+                    self.say(session, Answer::Failed(failure));
+                }
+            }
+            Action::Accept(task) => self.frame(task, Frame::Accepted),
+            Action::FinishAsk { task, cost } => self.last_frame(task, Frame::Done(cost)),
+            Action::DeclineAsk { task, refusal } => self.last_frame(task, Frame::Declined(refusal)),
+            Action::FailAsk { task, failure } => self.last_frame(task, Frame::Failed(failure)),
+            Action::Announce(presence) => {
+                for peer in self.mesh.linked() {
+                    self.swarm.send(peer, PeerMessage::Presence(presence.clone()));
+                }
+            }
+            Action::Fetch { manifest, providers } => self.fetch(manifest, providers),
+            Action::Load(digest) => self.load(digest),
+        }
+    }
+
+    /// Writes a fact; a ticket that cannot be written is told at once.
+    pub(crate) fn record(&mut self, ticket: Option<Ticket>, fact: Fact) {
+        if !self.records.record(ticket, fact)
+            && let Some(ticket) = ticket
+        {
+            self.echoes.push_back(Event::RecordFailed(ticket));
+        }
+    }
+
+    /// Forgets a request that has ended; its channel closes once its last word is read.
+    fn end_session(&mut self, request: RequestId) -> Option<Arc<crate::session::Session>> {
+        let session = self.sessions.remove(&request)?;
+        session.end();
+        self.forwards.retain(|task, forward| {
+            let keep = task.request != request;
+            if !keep {
+                forward.abort();
+            }
+            keep
+        });
+        Some(session)
+    }
+
+    fn say(&mut self, session: Arc<crate::session::Session>, answer: Answer) {
+        if let Err(answer) = session.say(answer) {
+            self.hands.spawn(async move { session.say_wait(answer).await });
+        }
+    }
+
+    fn run_here(&mut self, task: Task, digest: Digest) {
+        let Some(worker) = self.workers.get(&digest) else {
+            self.echoes.push_back(Event::Failed { task, failure: Failure::EngineLost });
+            return;
+        };
+        let started = if task.origin == self.home.me.node {
+            let Some(session) = self.sessions.get(&task.request) else { return };
+            let resume = session.begin(task.attempt);
+            worker.run(task, Sink::Client(Arc::clone(session)), session.payload.to_vec(), resume)
+        } else {
+            let Some(ask) = self.asks.get(&task) else { return };
+            worker.run(task, Sink::Peer(Arc::clone(ask)), ask.payload.clone(), ask.resume.clone())
+        };
+        if !started {
+            self.echoes.push_back(Event::Failed { task, failure: Failure::EngineLost });
+        }
+    }
+
+    fn forward(&mut self, task: Task, peer: NodeId, envelope: Envelope, remaining: Micros) {
+        let Some(session) = self.sessions.get(&task.request) else { return };
+        let resume = session.begin(task.attempt);
+        let payload = session.payload.to_vec();
+        session.add_egress(payload.len() as u64);
+        let ask = Ask { request: task.request, attempt: task.attempt, envelope, remaining, resume, payload };
+        let hand =
+            crate::forward::ask_peer(self.swarm.clone(), peer, task, ask, Arc::clone(session), self.inbox.clone());
+        let handle = self.hands.spawn(hand);
+        self.forwards.insert(task, handle);
+    }
+
+    fn frame(&mut self, task: Task, frame: Frame) {
+        if let Some(ask) = self.asks.get(&task)
+            && let Err(tokio::sync::mpsc::error::TrySendError::Full(frame)) = ask.frames.try_send(frame)
+        {
+            let frames = ask.frames.clone();
+            self.hands.spawn(async move {
+                // A closed channel means that the asker left.
+                let _ = frames.send(frame).await;
+            });
+        }
+    }
+
+    fn last_frame(&mut self, task: Task, frame: Frame) {
+        self.frame(task, frame);
+        self.asks.remove(&task);
+    }
+
+    /// A worker is up: its pieces flow from now on.
+    pub(crate) fn worker_up(&mut self, digest: Digest, worker: Arc<Worker>, read_loop: ReadLoop) {
+        let slot_power = match worker.loaded.io {
+            ModelIo::Tensors { .. } => self.config.tensor_slot,
+            ModelIo::Language { .. } => self.config.language_slot,
+        };
+        tracing::info!(model = %digest.short(), engine = %worker.loaded.engine, "a model is ready");
+        let ready = LocalModel { digest, slots: worker.loaded.slots, slot_power };
+        self.workers.insert(digest, worker);
+        self.hands.spawn(read_loop.run());
+        self.feed(Event::ModelReady(ready));
+    }
+}

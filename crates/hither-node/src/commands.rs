@@ -1,0 +1,140 @@
+//! What operators ask.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use hither_api::door::{Command, CommandDone, CommandError};
+use hither_core::Event;
+use hither_swarm::Isolation;
+use hither_types::fact::Fact;
+use hither_types::id::SiteName;
+use hither_types::law::Policy;
+use hither_types::member::Member;
+use hither_types::message::Invite;
+use hither_types::place::Jurisdiction;
+use hither_types::unit::Micros;
+
+use crate::driver::{CommandReply, Driver};
+use crate::trust::{wall_after, wall_now};
+
+impl Driver {
+    /// Carries out a command; the slow ones answer later.
+    pub(crate) fn command(&mut self, command: Command, reply: CommandReply) {
+        let done = match command {
+            Command::AddModel { path, name, licence } => return self.add_model(path, name, licence, reply),
+            Command::Join { ticket } => return self.join(&ticket, reply),
+            Command::PullModel(name) => self.pull(&name),
+            Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),
+            Command::SetCap(cap) => {
+                self.cap = cap;
+                self.feed(Event::CapChanged(cap));
+                Ok(CommandDone::Done)
+            }
+            Command::Isolate(isolated) => self.isolate(isolated),
+            Command::ReloadPolicy => self.reload_policy(),
+        };
+        self.show();
+        // Whoever asked may have left.
+        let _ = reply.send(done);
+    }
+
+    fn invite(
+        &mut self,
+        site: SiteName,
+        jurisdiction: Jurisdiction,
+        lifetime: Micros,
+    ) -> Result<CommandDone, CommandError> {
+        if !self.home.is_issuer() {
+            return Err(CommandError {
+                code: "E0207",
+                message: "this node may not let others in; the node that made the mesh may".into(),
+                help: "run hither invite there".into(),
+            });
+        }
+        let invite = Invite {
+            mesh: self.home.authority.mesh,
+            issuer: self.home.me.node,
+            addresses: self.swarm.addresses(),
+            secret: crate::home::random(),
+            site,
+            jurisdiction,
+            expires: wall_after(wall_now(), lifetime),
+        };
+        self.invites.keep(&invite, wall_now()).map_err(|error| CommandError {
+            code: "E0208",
+            message: error.to_string(),
+            help: "df -h".into(),
+        })?;
+        let ticket = hither_wire::ticket::format(&invite).map_err(|error| CommandError {
+            code: "E0208",
+            message: error.to_string(),
+            help: "choose a shorter site name".into(),
+        })?;
+        Ok(CommandDone::Invited { ticket })
+    }
+
+    fn isolate(&mut self, isolated: bool) -> Result<CommandDone, CommandError> {
+        if !self.config.drill {
+            return Err(CommandError {
+                code: "E0902",
+                message: "drills are not allowed on this node".into(),
+                help: "write [drill] allow = true into hither.toml and start the node again".into(),
+            });
+        }
+        self.swarm.isolate(if isolated { Isolation::Isolated } else { Isolation::Connected });
+        Ok(CommandDone::Done)
+    }
+
+    fn reload_policy(&mut self) -> Result<CommandDone, CommandError> {
+        let policy = load_policy(&self.config.policy).map_err(|message| CommandError {
+            code: "E0311",
+            message: format!("the policy stays as it was: {message}"),
+            help: format!("hither policy check {}", self.config.policy.display()),
+        })?;
+        self.put_in_force(policy);
+        Ok(CommandDone::Done)
+    }
+
+    fn put_in_force(&mut self, policy: Policy) {
+        let policy = Arc::new(policy);
+        self.policy = Arc::clone(&policy);
+        self.record(None, Fact::PolicyChanged { policy: policy.digest });
+        self.facade_changed();
+        self.feed(Event::PolicyChanged(policy));
+    }
+
+    /// A new member without a policy of its own starts from the usual one for its place.
+    pub(crate) fn adopt_policy(&mut self, me: &Member) {
+        if let Err(error) = crate::home::write_default_policy(&self.config.policy, me.jurisdiction) {
+            self.warnings.push(format!("no policy could be written, so nothing leaves this node: {error}"));
+        }
+        match load_policy(&self.config.policy) {
+            Ok(policy) => {
+                self.record(None, Fact::PolicyChanged { policy: policy.digest });
+                self.policy = Arc::new(policy);
+            }
+            Err(text) => self.warnings.push(format!("the policy is not put in force: {text}")),
+        }
+    }
+
+    /// What the door must know at once.
+    pub(crate) fn facade_changed(&self) {
+        let mut facade = self.facade.write().unwrap_or_else(PoisonError::into_inner);
+        facade.unlabelled = self.policy.unlabelled;
+        facade.me = self.home.me.node;
+    }
+}
+
+/// Reads a policy and runs its own tests; a node without a file keeps everything at home.
+pub(crate) fn load_policy(path: &Path) -> Result<Policy, String> {
+    if !path.exists() {
+        return Ok(hither_law::local_only());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let policy = hither_law::parse(&text).map_err(|error| error.to_string())?;
+    let failing = hither_core::policy::failing_tests(&policy);
+    match failing.first() {
+        None => Ok(policy),
+        Some(first) => Err(format!("{} of its own tests fail, the first: {first}", failing.len())),
+    }
+}

@@ -1,0 +1,295 @@
+//! The loop: it waits for its inbox and for the mind's deadline, never for a hand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, RwLock};
+
+use hither_api::door::{Answer, Command, CommandDone, CommandError};
+use hither_core::{Core, Event};
+use hither_swarm::{AnswerStream, Swarm, SwarmEvent};
+use hither_types::id::{Digest, NodeId, RequestId, Task};
+use hither_types::law::Policy;
+use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::message::{Ask, HelloReply};
+use hither_types::model::Manifest;
+use hither_types::request::Envelope;
+use hither_types::time::Timestamp;
+use hither_types::unit::Milliwatts;
+use hither_types::view::{Explanation, View};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::config::NodeConfig;
+use crate::doorman::{Clock, Facade};
+use crate::home::Home;
+use crate::limits::{ANSWERS_MAX, TELL_EVERY, VIEW_EVERY};
+use crate::mesh::Mesh;
+use crate::models::Shelf;
+use crate::records::Records;
+use crate::session::{AskSession, Session, Sessions};
+use crate::trust::Invites;
+use crate::workers::{ReadLoop, Worker};
+
+/// What reaches the loop.
+pub(crate) enum Inbound {
+    /// Something for the mind.
+    Event(Event),
+    /// A request of a client.
+    Submit { session: Arc<Session>, envelope: Envelope, deadline: Timestamp },
+    /// A worker is up.
+    WorkerUp { digest: Digest, worker: Arc<Worker>, read_loop: Box<ReadLoop> },
+    /// A model could not be opened.
+    LoadFailed(Digest),
+    /// A worker ended.
+    WorkerLost(Digest),
+    /// A model is in the store, with its signed entry.
+    Shelved { signed: Signed, manifest: Manifest, from: Option<NodeId> },
+    /// A fetch ended well.
+    Fetched { digest: Digest, from: Option<NodeId> },
+    /// Another member answered an introduction, or an issuer let this node in.
+    Welcomed { from: NodeId, reply: Result<HelloReply, String>, joining: Option<Joining> },
+    /// Somebody wants to know why.
+    Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
+    /// An operator wants something.
+    Command { command: Command, reply: CommandReply },
+}
+
+/// Where the answer to a command goes.
+pub(crate) type CommandReply = oneshot::Sender<Result<CommandDone, CommandError>>;
+
+/// A join under way.
+pub(crate) struct Joining {
+    pub(crate) invite: hither_types::message::Invite,
+    pub(crate) reply: CommandReply,
+}
+
+/// The driver: the mind, its hands, and what the hands hold.
+pub(crate) struct Driver {
+    pub(crate) config: NodeConfig,
+    pub(crate) home: Home,
+    pub(crate) core: Core,
+    pub(crate) clock: Clock,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) cap: Milliwatts,
+    pub(crate) incarnation: u64,
+    pub(crate) swarm: Swarm,
+    pub(crate) mesh: Mesh,
+    pub(crate) invites: Invites,
+    pub(crate) shelf: Shelf,
+    pub(crate) records: Records,
+    pub(crate) inbox: mpsc::Sender<Inbound>,
+    pub(crate) sessions: Sessions,
+    pub(crate) asks: BTreeMap<Task, Arc<AskSession>>,
+    pub(crate) forwards: BTreeMap<Task, AbortHandle>,
+    pub(crate) workers: BTreeMap<Digest, Arc<Worker>>,
+    pub(crate) hands: JoinSet<()>,
+    /// Events that carrying out an action gave rise to.
+    pub(crate) echoes: VecDeque<Event>,
+    pub(crate) view: watch::Sender<Arc<View>>,
+    pub(crate) facade: Arc<RwLock<Facade>>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) draining: bool,
+}
+
+/// What the loop listens to.
+pub(crate) struct Ears {
+    pub(crate) inbox: mpsc::Receiver<Inbound>,
+    pub(crate) swarm: mpsc::Receiver<SwarmEvent>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Driver {
+    /// Runs until told to stop, and then until what runs has ended or its time is up.
+    pub(crate) async fn run(&mut self, mut ears: Ears) {
+        let mut show_at: Option<Instant> = None;
+        let mut tell = tokio::time::interval(TELL_EVERY);
+        let mut drained_by: Option<Instant> = None;
+        loop {
+            let deadline = self.core.deadline().map(|at| self.instant(at));
+            tokio::select! {
+                biased;
+                inbound = ears.inbox.recv() => match inbound {
+                    Some(inbound) => self.take(inbound),
+                    None => return,
+                },
+                () = until(deadline) => self.feed(Event::Tick),
+                event = ears.swarm.recv() => match event {
+                    Some(event) => self.heard(event),
+                    None => return,
+                },
+                () = until(show_at) => { show_at = None; self.show(); continue },
+                _ = tell.tick() => { self.tell_members(); continue },
+                Some(_) = self.hands.join_next() => continue,
+                _ = ears.stop.changed(), if !self.draining => {
+                    self.draining = true;
+                    drained_by = Some(Instant::now() + crate::limits::DRAIN_TIME);
+                    self.feed(Event::Draining);
+                }
+                () = until(drained_by) => return,
+            }
+            if self.draining && self.sessions.is_empty() && self.asks.is_empty() {
+                return;
+            }
+            show_at.get_or_insert_with(|| Instant::now() + VIEW_EVERY);
+        }
+    }
+
+    fn instant(&self, at: Timestamp) -> Instant {
+        Instant::from_std(self.clock.0 + std::time::Duration::from_micros(at.0))
+    }
+
+    /// Gives the mind an event, carries out what it wants, and goes on with what that gave rise to.
+    pub(crate) fn feed(&mut self, event: Event) {
+        self.echoes.push_back(event);
+        while let Some(event) = self.echoes.pop_front() {
+            let now = self.clock.now();
+            let actions: Vec<_> = self.core.handle(event, now).collect();
+            for action in actions {
+                self.carry_out(action);
+            }
+        }
+    }
+
+    fn take(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Event(event) => self.feed(event),
+            Inbound::Submit { session, envelope, deadline } => self.submit(session, envelope, deadline),
+            Inbound::WorkerUp { digest, worker, read_loop } => {
+                self.load_ended(digest);
+                self.worker_up(digest, worker, *read_loop);
+            }
+            Inbound::LoadFailed(digest) => {
+                self.load_ended(digest);
+                self.feed(Event::LoadFailed(digest));
+            }
+            Inbound::WorkerLost(digest) => {
+                self.workers.remove(&digest);
+                self.feed(Event::ModelLost(digest));
+            }
+            Inbound::Shelved { signed, manifest, from } => self.shelved(signed, manifest, from),
+            Inbound::Fetched { digest, from } => self.fetched(digest, from),
+            Inbound::Welcomed { from, reply, joining } => self.welcomed(from, reply, joining),
+            Inbound::Explain { request, reply } => {
+                // Whoever asked may have left.
+                let _ = reply.send(self.core.explain(request));
+            }
+            Inbound::Command { command, reply } => self.command(command, reply),
+        }
+    }
+
+    fn submit(&mut self, session: Arc<Session>, envelope: Envelope, deadline: Timestamp) {
+        let request = session.request;
+        let (watched, inbox) = (Arc::clone(&session), self.inbox.clone());
+        self.hands.spawn(async move {
+            if watched.client_gone().await {
+                let _ = inbox.send(Inbound::Event(Event::ClientGone(request))).await;
+            }
+        });
+        self.sessions.insert(request, session);
+        self.feed(Event::Submitted { request, envelope, deadline });
+    }
+
+    fn heard(&mut self, event: SwarmEvent) {
+        match event {
+            SwarmEvent::Message { from, message } => self.peer_said(from, message),
+            SwarmEvent::Asked { from, ask, answer } => self.asked(from, ask, answer),
+            SwarmEvent::Hello { from, from_address: _, hello, reply } => {
+                let answer = self.hello(from, hello);
+                reply.reply(answer);
+            }
+            SwarmEvent::LinkUp(peer) => self.link_up(peer),
+            SwarmEvent::LinkDown(peer) => self.mesh.link_down(peer),
+            SwarmEvent::RoundTrip { peer, rtt } => self.feed(Event::RoundTrip { peer, rtt }),
+        }
+    }
+
+    fn asked(&mut self, from: NodeId, ask: Ask, answer: AnswerStream) {
+        let task = Task { origin: from, request: ask.request, attempt: ask.attempt };
+        if self.asks.contains_key(&task) {
+            tracing::warn!(request = %task.request, peer = %from.short(), "a peer asked the same thing twice");
+            return;
+        }
+        let (frames, receiver) = mpsc::channel(ANSWERS_MAX);
+        let session = Arc::new(AskSession {
+            payload: ask.payload,
+            resume: ask.resume,
+            frames,
+            progress: std::sync::atomic::AtomicU64::new(0),
+        });
+        self.asks.insert(task, Arc::clone(&session));
+        self.hands.spawn(crate::forward::answer_peer(answer, task, session, receiver, self.inbox.clone()));
+        self.feed(Event::Asked { task, envelope: ask.envelope, remaining: ask.remaining });
+    }
+
+    /// Puts a new picture in the place of the old one.
+    pub(crate) fn show(&mut self) {
+        let mut view = self.core.view(self.clock.now());
+        view.warnings.extend(self.warnings.iter().cloned());
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Makes the mind anew: after a start, and when this node has joined another mesh.
+    pub(crate) fn wake(&mut self) {
+        let config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
+        self.core = Core::new(config);
+        for member in self.mesh.members() {
+            self.feed(Event::MemberAdded(member));
+        }
+        for manifest in self.shelf.manifests() {
+            self.feed(Event::Catalogued(manifest));
+        }
+        for digest in self.shelf.stored() {
+            self.feed(Event::ModelStored(digest));
+        }
+        self.show();
+    }
+
+    /// Answers every open request of a client with "stopping": the mind that knew them is gone.
+    pub(crate) fn drop_sessions(&mut self) {
+        for session in std::mem::take(&mut self.sessions).into_values() {
+            session.end();
+            // A client whose channel is full finds it closed.
+            let _ = session.say(Answer::Refused(hither_types::refusal::Refusal::Stopping));
+        }
+        self.asks.clear();
+        for forward in std::mem::take(&mut self.forwards).into_values() {
+            forward.abort();
+        }
+    }
+
+    /// The record of this node, as other members are told.
+    pub(crate) fn own_record(&self) -> MemberRecord {
+        MemberRecord { certificate: self.home.certificate.clone(), addresses: self.swarm.addresses() }
+    }
+
+    /// A member, this node included.
+    pub(crate) fn member(&self, node: NodeId) -> Option<Member> {
+        if node == self.home.me.node { Some(self.home.me.clone()) } else { self.mesh.member(node) }
+    }
+}
+
+/// What the mind is told when it is made.
+pub(crate) fn core_config(
+    config: &NodeConfig,
+    me: &Member,
+    policy: &Arc<Policy>,
+    incarnation: u64,
+    cap: Milliwatts,
+) -> hither_core::Config {
+    hither_core::Config {
+        me: me.clone(),
+        policy: Arc::clone(policy),
+        seed: u64::from_le_bytes(crate::home::random()),
+        incarnation,
+        cap,
+        idle: config.idle,
+        pull: config.pull,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

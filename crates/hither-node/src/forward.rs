@@ -1,0 +1,126 @@
+//! The two ends of a request between nodes: asking a peer, and answering one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hither_core::Event;
+use hither_engine::work::Piece;
+use hither_swarm::{AnswerStream, FrameStream, Swarm};
+use hither_types::id::{NodeId, Task};
+use hither_types::message::{Ask, Frame};
+use hither_types::refusal::Failure;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::driver::Inbound;
+use crate::limits::{BEAT, BEAT_FROM_PIECES};
+use crate::session::{AskSession, Delivery, Session};
+
+/// Sends a request of this node to a peer and carries what comes back to its client.
+pub(crate) async fn ask_peer(
+    swarm: Swarm,
+    peer: NodeId,
+    task: Task,
+    ask: Ask,
+    session: Arc<Session>,
+    inbox: mpsc::Sender<Inbound>,
+) {
+    let ended = match swarm.ask(peer, ask).await {
+        Ok(stream) => read_answer(stream, task, &session, &inbox).await,
+        Err(error) => {
+            tracing::debug!(request = %task.request, peer = %peer.short(), %error, "a peer cannot be asked");
+            Some(Event::Failed { task, failure: Failure::Unreachable })
+        }
+    };
+    if let Some(event) = ended {
+        // A closed inbox means that the node is stopping.
+        let _ = inbox.send(Inbound::Event(event)).await;
+    }
+}
+
+/// Reads frames until the end. `None`: nobody needs to be told.
+async fn read_answer(
+    mut stream: FrameStream,
+    task: Task,
+    session: &Session,
+    inbox: &mpsc::Sender<Inbound>,
+) -> Option<Event> {
+    let mut progress = 0_u64;
+    let mut told = Instant::now();
+    loop {
+        let frame = match stream.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) | Err(_) => return Some(Event::Failed { task, failure: Failure::Unreachable }),
+        };
+        let tell = match frame {
+            Frame::Accepted => true,
+            Frame::Beat { progress: now } => {
+                progress = progress.max(now);
+                true
+            }
+            Frame::Piece(bytes) => {
+                progress += 1;
+                let delivery = match Piece::decode(&bytes) {
+                    Ok(piece) => session.deliver_wait(task.attempt, piece).await,
+                    Err(_) => Delivery::Gap,
+                };
+                match delivery {
+                    Delivery::Delivered | Delivery::Full => told.elapsed() >= BEAT_FROM_PIECES,
+                    Delivery::Old | Delivery::ClientGone => return None,
+                    Delivery::Gap => {
+                        let failure = Failure::Engine("the peer skipped or repeated a token".into());
+                        return Some(Event::Failed { task, failure });
+                    }
+                }
+            }
+            Frame::Done(cost) => return Some(Event::Done { task, cost }),
+            Frame::Declined(refusal) => return Some(Event::Failed { task, failure: Failure::Declined(refusal) }),
+            Frame::Failed(failure) => return Some(Event::Failed { task, failure }),
+        };
+        if tell {
+            told = Instant::now();
+            inbox.send(Inbound::Event(Event::Beat { task, progress })).await.ok()?;
+        }
+    }
+}
+
+/// Answers a peer: carries frames to its stream, and beats while the request runs or waits here.
+pub(crate) async fn answer_peer(
+    mut answer: AnswerStream,
+    task: Task,
+    ask: Arc<AskSession>,
+    mut frames: mpsc::Receiver<Frame>,
+    inbox: mpsc::Sender<Inbound>,
+) {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut accepted = false;
+    let gone = answer.watcher();
+    tokio::pin!(gone);
+    loop {
+        let frame = tokio::select! {
+            frame = frames.recv() => match frame {
+                Some(frame) => frame,
+                None => return,
+            },
+            _ = beat.tick(), if accepted => Frame::Beat { progress: ask.progress.load(Ordering::Relaxed) },
+            () = &mut gone => break,
+        };
+        let last = match &frame {
+            Frame::Accepted => {
+                accepted = true;
+                false
+            }
+            Frame::Beat { .. } | Frame::Piece(_) => false,
+            Frame::Done(_) | Frame::Declined(_) | Frame::Failed(_) => true,
+        };
+        if answer.send(frame).await.is_err() {
+            break;
+        }
+        if last {
+            answer.finish().await;
+            return;
+        }
+    }
+    let _ = inbox.send(Inbound::Event(Event::AskerGone(task))).await;
+}

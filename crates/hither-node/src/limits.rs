@@ -1,0 +1,54 @@
+//! Every bound of the driver, with the reason for its number.
+
+use std::time::Duration;
+
+/// Events that wait for the loop. Past it the door answers "overloaded" and hands wait.
+pub(crate) const INBOX_MAX: usize = 4096;
+
+/// Parts of an answer that wait for a slow client before it is given up: more than any context has tokens today.
+pub(crate) const ANSWERS_MAX: usize = 4096;
+
+/// Token ids kept per stream, to go on from: 128 KB.
+pub(crate) const TOKENS_MAX: usize = 32 * 1024;
+
+/// Facts that wait for the disk. Past it nothing leaves, which is what a stuck disk means.
+pub(crate) const RECORDS_MAX: usize = 4096;
+
+/// Facts written by one sync.
+pub(crate) const RECORDS_BATCH_MAX: usize = 256;
+
+/// How long a fact that nobody waits for may wait for others.
+pub(crate) const RECORDS_DELAY: Duration = Duration::from_millis(100);
+
+/// Open invites. A person hands each of them out.
+pub(crate) const INVITES_MAX: usize = 256;
+
+/// A peer expects a sign of life this often while it waits for an answer.
+pub(crate) const BEAT: Duration = Duration::from_millis(250);
+
+/// Pieces count as signs of life; the mind need not hear of more of them than this.
+pub(crate) const BEAT_FROM_PIECES: Duration = Duration::from_millis(100);
+
+/// The picture is replaced at most this often.
+pub(crate) const VIEW_EVERY: Duration = Duration::from_millis(100);
+
+/// A worker that has not opened its model by then is given up.
+pub(crate) const LOAD_TIME: Duration = Duration::from_secs(120);
+
+/// Commands that wait for a worker whose socket is full.
+pub(crate) const WORKER_BACKLOG_MAX: usize = 256;
+
+/// A frame from a worker: a tensor answer is the largest.
+pub(crate) const WORKER_FRAME_MAX: usize = 256 << 20;
+
+/// Members and models that are told to each peer, at most.
+pub(crate) const TOLD_MAX: usize = 64;
+
+/// How often each member is told of the others and of the catalog, whatever changed.
+pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// A certificate's life.
+pub(crate) const CERTIFICATE_DAYS: u64 = 30;
+
+/// How long running requests may take when the node is told to stop.
+pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);

@@ -1,0 +1,346 @@
+//! Who belongs to the mesh, as far as this node knows, and how members hear of one another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use hither_core::Event;
+use hither_types::fact::{Counterpart, Fact};
+use hither_types::id::NodeId;
+use hither_types::member::{Member, MemberRecord};
+use hither_types::message::{Hello, HelloReply, Invite, PeerMessage};
+
+use crate::driver::{CommandReply, Driver, Inbound, Joining};
+use crate::limits::TOLD_MAX;
+use crate::trust::{self, Authority, wall_now};
+
+/// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
+pub(crate) struct Mesh {
+    path: PathBuf,
+    records: BTreeMap<NodeId, (MemberRecord, Member)>,
+    linked: BTreeSet<NodeId>,
+    introducing: BTreeSet<NodeId>,
+}
+
+impl Mesh {
+    pub(crate) fn open(path: PathBuf, authority: Authority, me: NodeId) -> Self {
+        let mut mesh = Self { path, records: BTreeMap::new(), linked: BTreeSet::new(), introducing: BTreeSet::new() };
+        let bytes = std::fs::read(&mesh.path).unwrap_or_default();
+        let records = match hither_wire::decode_message(&bytes) {
+            Ok(PeerMessage::Members(records)) => records,
+            Ok(PeerMessage::Presence(_) | PeerMessage::Catalog(_)) => Vec::new(),
+            Err(_) if bytes.is_empty() => Vec::new(),
+            Err(error) => {
+                tracing::warn!(path = %mesh.path.display(), %error, "the list of members is damaged; peers tell it anew");
+                Vec::new()
+            }
+        };
+        for record in records {
+            match authority.check_certificate(&record.certificate, wall_now()) {
+                Ok(member) if member.node != me => {
+                    mesh.records.insert(member.node, (record, member));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "a member on disk is not believed any more"),
+            }
+        }
+        mesh
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        self.records.values().map(|(_, member)| member.clone()).collect()
+    }
+
+    pub(crate) fn member(&self, node: NodeId) -> Option<Member> {
+        self.records.get(&node).map(|(_, member)| member.clone())
+    }
+
+    pub(crate) fn records(&self) -> Vec<MemberRecord> {
+        self.records.values().map(|(record, _)| record.clone()).collect()
+    }
+
+    pub(crate) fn linked(&self) -> Vec<NodeId> {
+        self.linked.iter().copied().collect()
+    }
+
+    pub(crate) fn link_down(&mut self, peer: NodeId) {
+        self.linked.remove(&peer);
+    }
+
+    /// Takes a record in. Says whether the member is new; writes the list when anything changed.
+    fn put(&mut self, record: MemberRecord, member: Member) -> bool {
+        let old = self.records.get(&member.node);
+        let new = old.is_none();
+        if old.is_some_and(|(old, _)| *old == record) || (new && self.records.len() >= TOLD_MAX) {
+            return false;
+        }
+        self.records.insert(member.node, (record, member));
+        let message = PeerMessage::Members(self.records());
+        if let Err(error) = crate::home::write_message(&self.path, &message) {
+            tracing::warn!(path = %self.path.display(), %error, "the list of members cannot be written");
+        }
+        new
+    }
+
+    fn clear(&mut self) {
+        self.records.clear();
+        self.linked.clear();
+        self.introducing.clear();
+    }
+}
+
+impl Driver {
+    /// Small talk from a member.
+    pub(crate) fn peer_said(&mut self, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence }),
+            PeerMessage::Members(records) => records.into_iter().for_each(|record| self.learn_member(record)),
+            PeerMessage::Catalog(entries) => {
+                for signed in entries {
+                    self.learn_model(from, signed);
+                }
+            }
+        }
+    }
+
+    fn learn_model(&mut self, from: NodeId, signed: hither_types::member::Signed) {
+        match trust::check_manifest(&signed) {
+            Ok(manifest) if self.member(manifest.publisher).is_some() => {
+                self.shelved(signed, manifest, Some(from));
+            }
+            Ok(manifest) => {
+                tracing::debug!(model = %manifest.name, "a model of a publisher that is no member is left out");
+            }
+            Err(error) => tracing::warn!(peer = %from.short(), %error, "a model entry is not believed"),
+        }
+    }
+
+    /// Takes in a member that this node was told of, if its certificate says so.
+    fn learn_member(&mut self, mut record: MemberRecord) {
+        let member = match self.home.authority.check_certificate(&record.certificate, wall_now()) {
+            Ok(member) => member,
+            Err(error) => {
+                tracing::warn!(%error, "a member that was told of is not believed");
+                return;
+            }
+        };
+        let node = member.node;
+        if node == self.home.me.node {
+            return;
+        }
+        if self.mesh.linked.contains(&node) {
+            // A live connection knows better than rumour.
+            record.addresses = self.swarm.known(node);
+        }
+        self.swarm.admit(node, record.addresses.clone());
+        if self.mesh.put(record, member.clone()) {
+            tracing::info!(site = %member.site, jurisdiction = %member.jurisdiction, node = %node.short(), "a member");
+            self.record(None, Fact::Joined(counterpart(&member)));
+            self.introduce(node);
+        }
+        self.feed(Event::MemberAdded(member));
+    }
+
+    /// A connection to a member is up: it is told everything at once.
+    pub(crate) fn link_up(&mut self, peer: NodeId) {
+        self.mesh.linked.insert(peer);
+        self.tell(peer);
+    }
+
+    fn tell(&self, peer: NodeId) {
+        let mut members = vec![self.own_record()];
+        for mut record in self.mesh.records() {
+            if let Some(node) = self.node_of(&record)
+                && self.mesh.linked.contains(&node)
+            {
+                record.addresses = self.swarm.known(node);
+            }
+            members.push(record);
+        }
+        members.truncate(TOLD_MAX);
+        self.swarm.send(peer, PeerMessage::Members(members));
+        self.swarm.send(peer, PeerMessage::Catalog(self.shelf.signed()));
+    }
+
+    fn node_of(&self, record: &MemberRecord) -> Option<NodeId> {
+        hither_wire::decode_member(&record.certificate.bytes).ok().map(|member| member.node)
+    }
+
+    /// Tells all linked members again, and introduces this node to those that are not linked.
+    pub(crate) fn tell_members(&mut self) {
+        for peer in self.mesh.linked() {
+            self.tell(peer);
+        }
+        let lonely: Vec<NodeId> =
+            self.mesh.records.keys().filter(|node| !self.mesh.linked.contains(node)).copied().collect();
+        for node in lonely {
+            self.introduce(node);
+        }
+    }
+
+    /// Shows this node's certificate to a member that may not know it, or not its address.
+    pub(crate) fn introduce(&mut self, node: NodeId) {
+        let Some((record, _)) = self.mesh.records.get(&node) else { return };
+        if !self.mesh.introducing.insert(node) {
+            return;
+        }
+        let addresses = record.addresses.clone();
+        let (swarm, inbox, hello) = (self.swarm.clone(), self.inbox.clone(), Hello::Introduce(self.own_record()));
+        self.hands.spawn(async move {
+            let reply = swarm.hello(node, addresses, hello).await.map_err(|error| error.to_string());
+            let _ = inbox.send(Inbound::Welcomed { from: node, reply, joining: None }).await;
+        });
+    }
+
+    /// Answers somebody who may be a stranger.
+    pub(crate) fn hello(&mut self, from: NodeId, hello: Hello) -> HelloReply {
+        match hello {
+            Hello::Introduce(record) => match self.home.authority.check_certificate(&record.certificate, wall_now()) {
+                Ok(member) if member.node == from => {
+                    self.learn_member(record);
+                    self.welcome(self.home.certificate.clone())
+                }
+                Ok(_) => HelloReply::Refused("the certificate belongs to another key".into()),
+                Err(error) => HelloReply::Refused(format!("not a member: {error}")),
+            },
+            Hello::Join { mesh, invite, proof, addresses } => {
+                if mesh != self.home.authority.mesh || !self.home.is_issuer() {
+                    return HelloReply::Refused("this node does not let others into that mesh".into());
+                }
+                match self.invites.take(&invite, &proof, from, wall_now()) {
+                    Ok(invite) => self.let_in(from, invite, addresses),
+                    Err(error) => {
+                        tracing::warn!(node = %from.short(), %error, "an invite was refused");
+                        HelloReply::Refused(error.to_string())
+                    }
+                }
+            }
+        }
+    }
+
+    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<std::net::SocketAddr>) -> HelloReply {
+        let (certificate, _) = self.home.certify(node, invite.site, invite.jurisdiction);
+        self.learn_member(MemberRecord { certificate: certificate.clone(), addresses });
+        self.tell_members();
+        self.welcome(certificate)
+    }
+
+    fn welcome(&self, certificate: hither_types::member::Signed) -> HelloReply {
+        let mut members = vec![self.own_record()];
+        members.extend(self.mesh.records());
+        members.truncate(TOLD_MAX);
+        HelloReply::Welcome { certificate, members, catalog: self.shelf.signed() }
+    }
+
+    /// An answer to an introduction or to a join.
+    pub(crate) fn welcomed(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Option<Joining>) {
+        self.mesh.introducing.remove(&from);
+        match (reply, joining) {
+            (reply, Some(joining)) => self.joined(from, reply, joining),
+            (Ok(HelloReply::Welcome { members, catalog, .. }), None) => {
+                members.into_iter().for_each(|record| self.learn_member(record));
+                catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
+            }
+            (Ok(HelloReply::Refused(why)), None) => {
+                tracing::warn!(peer = %from.short(), why, "a member refuses this node");
+            }
+            (Err(error), None) => tracing::debug!(peer = %from.short(), error, "a member cannot be reached"),
+        }
+    }
+
+    /// Asks the issuer of an invite to be let in.
+    pub(crate) fn join(&mut self, ticket: &str, reply: CommandReply) {
+        let refuse =
+            |code, message: String, help: &str| hither_api::door::CommandError { code, message, help: help.to_owned() };
+        let invite = match hither_wire::ticket::parse(ticket) {
+            Ok(invite) => invite,
+            Err(error) => {
+                let text = refuse(
+                    "E0201",
+                    format!("this is not a ticket: {error}"),
+                    "copy the whole line that hither invite printed",
+                );
+                let _ = reply.send(Err(text));
+                return;
+            }
+        };
+        if invite.expires < wall_now() {
+            let text = refuse("E0202", "this invite has expired".into(), "ask for a new one: hither invite");
+            let _ = reply.send(Err(text));
+            return;
+        }
+        let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
+        let hello = Hello::Join {
+            mesh: invite.mesh,
+            invite: trust::invite_name(&invite.secret),
+            proof: trust::invite_proof(&invite.secret, self.home.me.node),
+            addresses: self.swarm.addresses(),
+        };
+        self.hands.spawn(async move {
+            let (from, addresses) = (invite.issuer, invite.addresses.clone());
+            let answer = swarm.hello(from, addresses, hello).await.map_err(|error| error.to_string());
+            let joining = Some(Joining { invite, reply });
+            let _ = inbox.send(Inbound::Welcomed { from, reply: answer, joining }).await;
+        });
+    }
+
+    fn joined(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Joining) {
+        let done = self.adopt(from, reply, &joining.invite);
+        // Whoever asked may have left.
+        let _ = joining.reply.send(done);
+    }
+
+    fn adopt(
+        &mut self,
+        from: NodeId,
+        reply: Result<HelloReply, String>,
+        invite: &Invite,
+    ) -> Result<hither_api::door::CommandDone, hither_api::door::CommandError> {
+        let fault =
+            |code, message: String, help: &str| hither_api::door::CommandError { code, message, help: help.to_owned() };
+        let (certificate, members, catalog) = match reply {
+            Ok(HelloReply::Welcome { certificate, members, catalog }) => (certificate, members, catalog),
+            Ok(HelloReply::Refused(why)) => {
+                return Err(fault("E0204", why, "ask for a new invite: hither invite"));
+            }
+            Err(error) => {
+                let message = format!("the node that made the invite cannot be reached: {error}");
+                return Err(fault(
+                    "E0205",
+                    message,
+                    "check that it is up and that its address can be reached from here",
+                ));
+            }
+        };
+        let authority = Authority { mesh: invite.mesh, issuer: invite.issuer };
+        let me = authority
+            .check_certificate(&certificate, wall_now())
+            .map_err(|error| fault("E0206", format!("the certificate is not believed: {error}"), ""))?;
+        if me.node != self.home.me.node {
+            return Err(fault("E0206", "the certificate is for another node".into(), ""));
+        }
+        self.home
+            .adopt(authority, certificate, me.clone())
+            .map_err(|error| fault("E0903", error.to_string(), "df -h"))?;
+        for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
+            self.swarm.expel(node);
+        }
+        self.drop_sessions();
+        self.mesh.clear();
+        self.adopt_policy(&me);
+        self.facade_changed();
+        self.wake();
+        members.into_iter().for_each(|record| self.learn_member(record));
+        catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
+        Ok(hither_api::door::CommandDone::Joined(me))
+    }
+}
+
+/// A member as the ledger names it.
+pub(crate) fn counterpart(member: &Member) -> Counterpart {
+    Counterpart {
+        node: member.node,
+        site: member.site.clone(),
+        jurisdiction: member.jurisdiction,
+        assurance: member.assurance,
+    }
+}

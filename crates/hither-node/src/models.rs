@@ -1,0 +1,296 @@
+//! Models on this disk and in the catalog: adding, fetching, loading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use hither_api::door::{CommandDone, CommandError};
+use hither_core::Event;
+use hither_swarm::Swarm;
+use hither_types::fact::Fact;
+use hither_types::id::{Digest, ModelName, NodeId};
+use hither_types::member::Signed;
+use hither_types::message::PeerMessage;
+use hither_types::model::{Manifest, ModelFormat};
+use hither_types::unit::ByteCount;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use crate::config::NodeConfig;
+use crate::driver::{CommandReply, Driver, Inbound};
+use crate::limits::{BEAT, TOLD_MAX};
+use crate::trust::{self, Seal};
+use crate::workers::Worker;
+
+/// The catalog on disk, and which of its models are here.
+pub(crate) struct Shelf {
+    path: PathBuf,
+    entries: BTreeMap<Digest, (Signed, Manifest)>,
+    here: BTreeSet<Digest>,
+    loading: BTreeSet<Digest>,
+}
+
+impl Shelf {
+    /// Reads the catalog. Entries whose signature does not fit are left out, with a warning.
+    pub(crate) fn open(path: PathBuf, here: impl IntoIterator<Item = Digest>) -> Self {
+        let mut shelf =
+            Self { path, entries: BTreeMap::new(), here: here.into_iter().collect(), loading: BTreeSet::new() };
+        let bytes = std::fs::read(&shelf.path).unwrap_or_default();
+        let signed = match hither_wire::decode_message(&bytes) {
+            Ok(PeerMessage::Catalog(signed)) => signed,
+            Ok(PeerMessage::Presence(_) | PeerMessage::Members(_)) => Vec::new(),
+            Err(_) if bytes.is_empty() => Vec::new(),
+            Err(error) => {
+                tracing::warn!(path = %shelf.path.display(), %error, "the catalog on disk is damaged; peers tell it anew");
+                Vec::new()
+            }
+        };
+        for signed in signed {
+            match trust::check_manifest(&signed) {
+                Ok(manifest) => {
+                    shelf.entries.insert(manifest.digest, (signed, manifest));
+                }
+                Err(error) => tracing::warn!(%error, "an entry of the catalog is not believed"),
+            }
+        }
+        shelf
+    }
+
+    /// Adds an entry. `false` if it was there.
+    pub(crate) fn put(&mut self, signed: Signed, manifest: Manifest) -> bool {
+        if self.entries.contains_key(&manifest.digest) || self.entries.len() >= TOLD_MAX {
+            return false;
+        }
+        self.entries.insert(manifest.digest, (signed, manifest));
+        let message = PeerMessage::Catalog(self.signed());
+        if let Err(error) = crate::home::write_message(&self.path, &message) {
+            tracing::warn!(path = %self.path.display(), %error, "the catalog cannot be written");
+        }
+        true
+    }
+
+    pub(crate) fn signed(&self) -> Vec<Signed> {
+        self.entries.values().map(|(signed, _)| signed.clone()).collect()
+    }
+
+    pub(crate) fn manifests(&self) -> Vec<Manifest> {
+        self.entries.values().map(|(_, manifest)| manifest.clone()).collect()
+    }
+
+    pub(crate) fn stored(&self) -> Vec<Digest> {
+        self.here.iter().filter(|digest| self.entries.contains_key(digest)).copied().collect()
+    }
+
+    fn manifest(&self, digest: Digest) -> Option<&Manifest> {
+        self.entries.get(&digest).map(|(_, manifest)| manifest)
+    }
+
+    fn named(&self, name: &ModelName) -> Option<&Manifest> {
+        self.entries.values().map(|(_, manifest)| manifest).find(|manifest| manifest.name == *name)
+    }
+}
+
+impl Driver {
+    /// Opens a stored model in a worker, unless that is done or under way.
+    pub(crate) fn load(&mut self, digest: Digest) {
+        if let Some(worker) = self.workers.get(&digest) {
+            let slot_power = match worker.loaded.io {
+                hither_types::model::ModelIo::Tensors { .. } => self.config.tensor_slot,
+                hither_types::model::ModelIo::Language { .. } => self.config.language_slot,
+            };
+            let ready = hither_core::LocalModel { digest, slots: worker.loaded.slots, slot_power };
+            self.echoes.push_back(Event::ModelReady(ready));
+            return;
+        }
+        let Some(manifest) = self.shelf.manifest(digest) else { return };
+        let format = manifest.format;
+        if !self.shelf.loading.insert(digest) {
+            return;
+        }
+        let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
+        self.hands.spawn(async move {
+            let inbound = match open(&config, &swarm, digest, format, inbox.clone()).await {
+                Ok((worker, read_loop)) => Inbound::WorkerUp { digest, worker, read_loop: Box::new(read_loop) },
+                Err(text) => {
+                    tracing::error!(model = %digest.short(), "a model cannot be loaded: {text}");
+                    Inbound::LoadFailed(digest)
+                }
+            };
+            let _ = inbox.send(inbound).await;
+        });
+    }
+
+    /// A load ended, one way or the other.
+    pub(crate) fn load_ended(&mut self, digest: Digest) {
+        self.shelf.loading.remove(&digest);
+    }
+
+    /// Fetches a model from peers.
+    pub(crate) fn fetch(&mut self, manifest: Manifest, providers: Vec<NodeId>) {
+        let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
+        self.hands.spawn(async move {
+            let digest = manifest.digest;
+            let (progress, mut seen) = tokio::sync::watch::channel(0_u64);
+            let fetch = swarm.fetch(digest, manifest.size, providers.clone(), progress);
+            tokio::pin!(fetch);
+            let mut tick = tokio::time::interval(BEAT);
+            let fetched = loop {
+                tokio::select! {
+                    fetched = &mut fetch => break fetched,
+                    _ = tick.tick() => {
+                        let bytes = ByteCount(*seen.borrow_and_update());
+                        let _ = inbox.send(Inbound::Event(Event::FetchProgress { digest, bytes })).await;
+                    }
+                }
+            };
+            let inbound = match fetched {
+                Ok(_) => Inbound::Fetched { digest, from: providers.first().copied() },
+                Err(error) => {
+                    tracing::error!(model = %manifest.name, "a model cannot be fetched: {error}");
+                    Inbound::Event(Event::FetchFailed(digest))
+                }
+            };
+            let _ = inbox.send(inbound).await;
+        });
+    }
+
+    /// A fetched model is on this disk, every chunk checked.
+    pub(crate) fn fetched(&mut self, digest: Digest, from: Option<NodeId>) {
+        self.shelf.here.insert(digest);
+        if let Some(manifest) = self.shelf.manifest(digest).cloned() {
+            let (model, size) = (manifest.name, manifest.size);
+            self.record(None, Fact::ModelAdmitted { model, digest, size, from });
+        }
+        self.feed(Event::ModelStored(digest));
+    }
+
+    /// A model was added here, or its entry came from a member.
+    pub(crate) fn shelved(&mut self, signed: Signed, manifest: Manifest, from: Option<NodeId>) {
+        let digest = manifest.digest;
+        let new = self.shelf.put(signed, manifest.clone());
+        if new {
+            self.feed(Event::Catalogued(manifest.clone()));
+            self.tell_members();
+        }
+        if from.is_none() {
+            self.shelf.here.insert(digest);
+            let (model, size) = (manifest.name, manifest.size);
+            self.record(None, Fact::ModelAdmitted { model, digest, size, from: None });
+            self.feed(Event::ModelStored(digest));
+        }
+    }
+
+    pub(crate) fn pull(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
+        let Some(manifest) = self.shelf.named(name) else {
+            return Err(CommandError {
+                code: "E0401",
+                message: format!("no model of this mesh is called {name}"),
+                help: "hither models ls".into(),
+            });
+        };
+        let digest = manifest.digest;
+        if !self.shelf.here.contains(&digest) {
+            self.feed(Event::PullWanted(digest));
+        }
+        Ok(CommandDone::PullBegun)
+    }
+
+    /// Takes a file into the store: copied, hashed, opened once in a worker to see what it is, signed, published.
+    pub(crate) fn add_model(&mut self, path: PathBuf, name: ModelName, licence: String, reply: CommandReply) {
+        let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
+        let (key, taken) = (self.home.key.clone(), self.shelf.named(&name).map(|manifest| manifest.digest));
+        self.hands.spawn(async move {
+            let publisher = trust::node_id(&key);
+            let done = describe(&config, &swarm, &path, name, licence, publisher, inbox.clone()).await;
+            let done = done.and_then(|manifest| match taken {
+                Some(other) if other != manifest.digest => Err(CommandError {
+                    code: "E0402",
+                    message: format!("another model of this mesh is called {} already", manifest.name),
+                    help: "choose another --name".into(),
+                }),
+                _ => Ok(manifest),
+            });
+            let done = done.and_then(|manifest| match hither_wire::encode_manifest(&manifest) {
+                Ok(bytes) => Ok((trust::sign(&key, Seal::Manifest, bytes), manifest)),
+                Err(error) => Err(CommandError {
+                    code: "E0406",
+                    message: format!("the model cannot be published: {error}"),
+                    help: String::new(),
+                }),
+            });
+            let done = match done {
+                Ok((signed, manifest)) => {
+                    let _ = inbox.send(Inbound::Shelved { signed, manifest: manifest.clone(), from: None }).await;
+                    Ok(manifest)
+                }
+                Err(error) => Err(error),
+            };
+            // Whoever asked may have left.
+            let _ = reply.send(done.map(CommandDone::ModelAdded));
+        });
+    }
+}
+
+async fn open(
+    config: &NodeConfig,
+    swarm: &Swarm,
+    digest: Digest,
+    format: ModelFormat,
+    inbox: mpsc::Sender<Inbound>,
+) -> Result<(std::sync::Arc<Worker>, crate::workers::ReadLoop), String> {
+    let path = swarm.checkout(digest).await.map_err(|error| error.to_string())?;
+    Worker::start(config, digest, format, &path, inbox).await
+}
+
+async fn describe(
+    config: &NodeConfig,
+    swarm: &Swarm,
+    path: &Path,
+    name: ModelName,
+    licence: String,
+    publisher: NodeId,
+    inbox: mpsc::Sender<Inbound>,
+) -> Result<Manifest, CommandError> {
+    let fault = |code, message: String, help: &str| CommandError { code, message, help: help.to_owned() };
+    let unreadable = |error: std::io::Error| {
+        fault("E0403", format!("{} cannot be read: {error}", path.display()), "give the path of a model file")
+    };
+    let format = format_of(path).map_err(unreadable)?;
+    let owned = path.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || sha256(&owned)).await;
+    let sha256 = hashed.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(unreadable)?;
+    let (digest, size) = swarm.import(path).await.map_err(|error| {
+        fault("E0404", format!("{} cannot be taken into the store: {error}", path.display()), "df -h")
+    })?;
+    match open(config, swarm, digest, format, inbox).await {
+        Ok((worker, read_loop)) => {
+            let io = worker.loaded.io.clone();
+            // Opened to look inside; the mind decides when to load it for good.
+            worker.stop();
+            drop(read_loop);
+            Ok(Manifest { name, digest, sha256, size, format, licence, io, publisher })
+        }
+        Err(text) => {
+            // What cannot be opened is not kept.
+            let _ = swarm.remove(digest).await;
+            Err(fault("E0405", format!("{} cannot be opened as {}: {text}", path.display(), format.as_str()), ""))
+        }
+    }
+}
+
+/// The format by the first bytes. What is neither GGUF nor the stub's is given to ONNX Runtime, which says no itself.
+fn format_of(path: &Path) -> std::io::Result<ModelFormat> {
+    let mut start = [0; 11];
+    let n = std::fs::File::open(path)?.read(&mut start)?;
+    Ok(match &start[..n] {
+        b if b.starts_with(b"GGUF") => ModelFormat::Gguf,
+        b if b.starts_with(b"hither-stub") => ModelFormat::Stub,
+        _ => ModelFormat::Onnx,
+    })
+}
+
+fn sha256(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().into())
+}

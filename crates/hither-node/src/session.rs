@@ -1,0 +1,154 @@
+//! What is kept of a request while it lives: its payload, and the tokens that its client already has.
+//!
+//! Pieces go from a worker or a peer straight to the client's channel; the mind never sees them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hither_api::door::{Answer, Summary};
+use hither_engine::work::Piece;
+use hither_types::id::{Attempt, RequestId};
+use hither_types::message::Frame;
+use hither_types::request::Cost;
+use hither_types::unit::ByteCount;
+use tokio::sync::mpsc;
+
+use crate::limits::TOKENS_MAX;
+
+#[cfg(test)]
+mod tests;
+
+/// A request that entered here.
+pub(crate) struct Session {
+    pub(crate) request: RequestId,
+    pub(crate) payload: Bytes,
+    answers: mpsc::Sender<Answer>,
+    ended: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    attempt: Attempt,
+    ids: Vec<u32>,
+    migrations: u8,
+    egress: u64,
+}
+
+/// What became of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// The client will read it.
+    Delivered,
+    /// It belongs to an attempt that was given up.
+    Old,
+    /// The client left.
+    ClientGone,
+    /// The client reads too slowly for a place that serves others, too.
+    Full,
+    /// The piece does not follow what was delivered: its place is broken.
+    Gap,
+}
+
+impl Session {
+    pub(crate) fn new(request: RequestId, payload: Bytes, answers: mpsc::Sender<Answer>) -> Self {
+        let state = State { attempt: Attempt(0), ids: Vec::new(), migrations: 0, egress: 0 };
+        Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No step under this lock leaves the state half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins an attempt. Pieces of older ones are discarded from now on. Gives the token ids to go on from.
+    pub(crate) fn begin(&self, attempt: Attempt) -> Vec<u32> {
+        let mut state = self.state();
+        state.attempt = attempt;
+        if !state.ids.is_empty() {
+            state.migrations = state.migrations.saturating_add(1);
+        }
+        state.ids.clone()
+    }
+
+    /// Counts payload that leaves this node.
+    pub(crate) fn add_egress(&self, bytes: u64) {
+        self.state().egress += bytes;
+    }
+
+    /// Delivers a piece if there is room at once. For places that serve many requests from one thread.
+    pub(crate) fn deliver(&self, attempt: Attempt, piece: Piece) -> Delivery {
+        match self.answers.try_reserve() {
+            Ok(permit) => self.place(attempt, piece, permit),
+            Err(mpsc::error::TrySendError::Full(())) => Delivery::Full,
+            Err(mpsc::error::TrySendError::Closed(())) => Delivery::ClientGone,
+        }
+    }
+
+    /// Delivers a piece, waiting for a slow client. Nothing is lost if the wait is dropped.
+    pub(crate) async fn deliver_wait(&self, attempt: Attempt, piece: Piece) -> Delivery {
+        match self.answers.reserve().await {
+            Ok(permit) => self.place(attempt, piece, permit),
+            Err(_) => Delivery::ClientGone,
+        }
+    }
+
+    /// Checks, logs and sends as one step, so that what is logged is what the client gets, in this order.
+    fn place(&self, attempt: Attempt, piece: Piece, permit: mpsc::Permit<'_, Answer>) -> Delivery {
+        let mut state = self.state();
+        if attempt != state.attempt {
+            return Delivery::Old;
+        }
+        if let Piece::Tokens { first, ids, .. } = &piece {
+            if *first as usize != state.ids.len() || state.ids.len() + ids.len() > TOKENS_MAX {
+                return Delivery::Gap;
+            }
+            state.ids.extend_from_slice(ids);
+        }
+        permit.send(Answer::Piece(piece));
+        Delivery::Delivered
+    }
+
+    /// What is known at the end.
+    pub(crate) fn summary(&self, cost: Cost) -> Summary {
+        let state = self.state();
+        Summary { cost, attempts: state.attempt.0, migrations: state.migrations, egress: ByteCount(state.egress) }
+    }
+
+    /// Says something that is not a piece. Gives it back if there is no room.
+    pub(crate) fn say(&self, answer: Answer) -> Result<(), Answer> {
+        match self.answers.try_send(answer) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(answer)) => Err(answer),
+        }
+    }
+
+    /// Says something that is not a piece, waiting for a slow client.
+    pub(crate) async fn say_wait(&self, answer: Answer) {
+        // A client that left does not want to know.
+        let _ = self.answers.send(answer).await;
+    }
+
+    /// Marks the request as over, so that its client leaving is no news.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Resolves when the client leaves. Says whether the request was still open.
+    pub(crate) async fn client_gone(&self) -> bool {
+        self.answers.closed().await;
+        !self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// A request of a peer that is served here.
+pub(crate) struct AskSession {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) resume: Vec<u32>,
+    pub(crate) frames: mpsc::Sender<Frame>,
+    pub(crate) progress: AtomicU64,
+}
+
+/// Requests by key, with what the loop needs of them.
+pub(crate) type Sessions = BTreeMap<RequestId, Arc<Session>>;

@@ -1,0 +1,121 @@
+//! Nobody is believed whose signature, mesh, issuer or time does not fit; an invite lets in one node, once.
+
+use ed25519_dalek::SigningKey;
+use hither_types::id::{Operator, SiteName};
+use hither_types::place::{Assurance, Jurisdiction};
+
+use super::*;
+
+const NOW: WallTime = WallTime(1_000_000);
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_bytes(&[n; 32])
+}
+
+fn member(node: NodeId, mesh: MeshId) -> Member {
+    Member {
+        node,
+        mesh,
+        site: SiteName::parse("munich").unwrap(),
+        jurisdiction: Jurisdiction::parse("DE-BY").unwrap(),
+        control: Some(vec![]),
+        operator: Operator::parse("acme").unwrap(),
+        assurance: Assurance::Vouched,
+        expires: WallTime(NOW.0 + 1000),
+    }
+}
+
+fn invite(secret: u8, expires: u64) -> Invite {
+    Invite {
+        mesh: MeshId([7; 32]),
+        issuer: node_id(&key(1)),
+        addresses: vec!["127.0.0.1:1".parse().unwrap()],
+        secret: [secret; 16],
+        site: SiteName::parse("paris").unwrap(),
+        jurisdiction: Jurisdiction::parse("FR").unwrap(),
+        expires: WallTime(expires),
+    }
+}
+
+#[test]
+fn a_certificate_of_the_issuer_is_believed() {
+    let authority = Authority { mesh: MeshId([7; 32]), issuer: node_id(&key(1)) };
+    let wanted = member(node_id(&key(2)), authority.mesh);
+    let found = authority.check_certificate(&certify(&key(1), &wanted), NOW).unwrap();
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn every_other_certificate_is_not() {
+    let authority = Authority { mesh: MeshId([7; 32]), issuer: node_id(&key(1)) };
+    let good = member(node_id(&key(2)), authority.mesh);
+    let check = |signed: &Signed| authority.check_certificate(signed, NOW).unwrap_err().to_string();
+
+    assert!(check(&certify(&key(2), &good)).contains("not this mesh's issuer"));
+    let mut forged = certify(&key(2), &good);
+    forged.signer = authority.issuer;
+    assert!(check(&forged).contains("does not fit"));
+    assert!(check(&certify(&key(1), &member(good.node, MeshId([8; 32])))).contains("another mesh"));
+    let old = Member { expires: WallTime(NOW.0 - 1), ..good.clone() };
+    assert!(check(&certify(&key(1), &old)).contains("expired"));
+
+    let whole = certify(&key(1), &good);
+    for at in 0..whole.bytes.len() {
+        let mut flipped = whole.clone();
+        flipped.bytes[at] ^= 1;
+        assert!(check(&flipped).contains("does not fit"), "byte {at}");
+    }
+}
+
+#[test]
+fn a_signature_for_one_purpose_does_not_serve_another() {
+    let authority = Authority { mesh: MeshId([7; 32]), issuer: node_id(&key(1)) };
+    let bytes = hither_wire::encode_member(&member(node_id(&key(2)), authority.mesh)).unwrap();
+    let signed = sign(&key(1), Seal::Manifest, bytes);
+    assert!(authority.check_certificate(&signed, NOW).is_err());
+}
+
+#[test]
+fn an_invite_lets_in_one_node_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let invites = Invites::open(dir.path().to_owned()).unwrap();
+    let made = invite(3, NOW.0 + 10);
+    invites.keep(&made, NOW).unwrap();
+    let (name, joiner) = (invite_name(&made.secret), node_id(&key(2)));
+    let proof = invite_proof(&made.secret, joiner);
+
+    assert!(matches!(invites.take(&name, &proof, node_id(&key(9)), NOW), Err(InviteError::Proof)));
+    assert_eq!(invites.take(&name, &proof, joiner, NOW).unwrap(), made);
+    assert!(matches!(invites.take(&name, &proof, joiner, NOW), Err(InviteError::Used)));
+    // Also after a restart.
+    let again = Invites::open(dir.path().to_owned()).unwrap();
+    assert!(matches!(again.take(&name, &proof, joiner, NOW), Err(InviteError::Used)));
+}
+
+#[test]
+fn an_expired_or_unknown_invite_lets_in_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let invites = Invites::open(dir.path().to_owned()).unwrap();
+    let made = invite(4, NOW.0 - 1);
+    invites.keep(&made, NOW).unwrap();
+    let joiner = node_id(&key(2));
+    let take = |secret: [u8; 16]| invites.take(&invite_name(&secret), &invite_proof(&secret, joiner), joiner, NOW);
+    assert!(matches!(take(made.secret), Err(InviteError::Expired)));
+    assert!(matches!(take([5; 16]), Err(InviteError::Unknown)));
+}
+
+#[test]
+fn open_invites_are_bounded_and_old_ones_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let invites = Invites::open(dir.path().to_owned()).unwrap();
+    let mut made = invite(0, NOW.0 + 10);
+    for n in 0..INVITES_MAX {
+        made.secret = (n as u128).to_le_bytes();
+        invites.keep(&made, NOW).unwrap();
+    }
+    made.secret = [0xff; 16];
+    assert!(matches!(invites.keep(&made, NOW), Err(InviteError::TooMany)));
+    let much_later = WallTime(NOW.0 + 2 * 86_400_000);
+    made.expires = WallTime(much_later.0 + 10);
+    invites.keep(&made, much_later).unwrap();
+}

@@ -1,0 +1,279 @@
+//! The engines' hand: one worker process per model, a socket to each, and where the pieces of each job go.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use hither_core::Event;
+use hither_engine::engine::{JobFault, JobId, Loaded};
+use hither_engine::protocol::{Command, FrameReader, Report, decode_report, encode_command};
+use hither_engine::work::Piece;
+use hither_types::id::{Digest, Task};
+use hither_types::message::Frame;
+use hither_types::model::ModelFormat;
+use hither_types::refusal::Failure;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::sync::mpsc;
+
+use crate::config::NodeConfig;
+use crate::driver::Inbound;
+use crate::limits::{BEAT, LOAD_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
+use crate::session::{AskSession, Delivery, Session};
+
+/// Where the pieces of a job go.
+pub(crate) enum Sink {
+    /// To a client of this node.
+    Client(Arc<Session>),
+    /// To a peer.
+    Peer(Arc<AskSession>),
+}
+
+struct Job {
+    task: Task,
+    sink: Sink,
+    progress: u64,
+    beat: Instant,
+}
+
+/// A worker process with its model open.
+pub(crate) struct Worker {
+    pub(crate) loaded: Loaded,
+    jobs: Mutex<BTreeMap<JobId, Job>>,
+    next: AtomicU64,
+    pipe: Pipe,
+}
+
+/// The writing half of the socket. Commands are small, so nearly all go straight into the kernel's buffer.
+struct Pipe {
+    socket: StdStream,
+    backlog: mpsc::Sender<Vec<u8>>,
+}
+
+impl Pipe {
+    /// Writes at once if nothing waits, else queues. `false`: the worker does not read.
+    fn send(&self, bytes: Vec<u8>) -> bool {
+        let waiting = self.backlog.capacity() < self.backlog.max_capacity();
+        let written = match waiting {
+            true => 0,
+            false => match (&self.socket).write(&bytes) {
+                Ok(written) => written,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+                Err(_) => return false,
+            },
+        };
+        written == bytes.len() || self.backlog.try_send(bytes[written..].to_vec()).is_ok()
+    }
+}
+
+/// Why a worker did not come up: a text for the log and the operator.
+pub(crate) type StartFailure = String;
+
+impl Worker {
+    /// Starts a worker on a model file and waits until it has opened it.
+    pub(crate) async fn start(
+        config: &NodeConfig,
+        digest: Digest,
+        format: ModelFormat,
+        model: &Path,
+        inbox: mpsc::Sender<Inbound>,
+    ) -> Result<(Arc<Self>, ReadLoop), StartFailure> {
+        let (ours, theirs) = StdStream::pair().map_err(|error| format!("no socket for a worker: {error}"))?;
+        let mut command = tokio::process::Command::new(&config.program);
+        command.args(["worker", "--fd", "0", "--format", format.as_str(), "--model"]).arg(model);
+        command.args(["--threads", &config.threads.to_string()]);
+        command.args(["--context-tokens", &config.context_tokens.to_string(), "--slots", &config.slots.to_string()]);
+        if let (ModelFormat::Onnx, Some(library)) = (format, &config.library) {
+            command.arg("--library").arg(library);
+        }
+        // The socket is the worker's standard input: nothing else is inherited.
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn().map_err(|error| format!("the worker cannot be started: {error}"))?;
+        drop(command);
+
+        ours.set_nonblocking(true).map_err(|error| error.to_string())?;
+        let writer = ours.try_clone().map_err(|error| error.to_string())?;
+        let socket = UnixStream::from_std(ours).map_err(|error| error.to_string())?;
+        let (mut read, mut write) = socket.into_split();
+        let mut frames = FrameReader::new(WORKER_FRAME_MAX);
+        let ready = tokio::time::timeout(LOAD_TIME, next_report(&mut read, &mut frames)).await;
+        let loaded = match ready {
+            Ok(Some(Report::Ready(loaded))) => loaded,
+            Ok(Some(Report::LoadFailed(text))) => return Err(text),
+            Ok(Some(_)) => return Err("the worker spoke before it was ready".into()),
+            Ok(None) => return Err("the worker died while it opened the model".into()),
+            Err(_) => return Err(format!("the worker had not opened the model after {LOAD_TIME:?}")),
+        };
+        let (backlog, mut queue) = mpsc::channel::<Vec<u8>>(WORKER_BACKLOG_MAX);
+        let drain = tokio::spawn(async move {
+            while let Some(bytes) = queue.recv().await {
+                if write.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let pipe = Pipe { socket: writer, backlog };
+        let worker = Arc::new(Self { loaded, jobs: Mutex::new(BTreeMap::new()), next: AtomicU64::new(1), pipe });
+        let own = Arc::clone(&worker);
+        Ok((worker, ReadLoop { digest, child, read, frames, worker: own, inbox, drain: drain.abort_handle() }))
+    }
+
+    /// Tells the worker to end; its read loop then ends, too.
+    pub(crate) fn stop(&self) {
+        // One that does not read any more is killed when its read loop is dropped.
+        let _ = self.pipe.send(encode_command(&Command::Stop));
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<JobId, Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a job. `false`: the worker does not take it.
+    pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
+        let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.jobs().insert(job, Job { task, sink, progress: 0, beat: Instant::now() });
+        let sent = self.pipe.send(encode_command(&Command::Run { job, payload, resume }));
+        if !sent {
+            self.jobs().remove(&job);
+        }
+        sent
+    }
+
+    /// Stops a job. Nothing more comes from it.
+    pub(crate) fn cancel(&self, task: Task) {
+        let mut jobs = self.jobs();
+        let found = jobs.iter().find(|(_, job)| job.task == task).map(|(id, _)| *id);
+        if let Some(job) = found {
+            jobs.remove(&job);
+            drop(jobs);
+            // A worker that does not read any more is found by its silence.
+            let _ = self.pipe.send(encode_command(&Command::Cancel { job }));
+        }
+    }
+}
+
+async fn next_report(read: &mut tokio::net::unix::OwnedReadHalf, frames: &mut FrameReader) -> Option<Report> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match frames.next_frame() {
+            Ok(Some(frame)) => match decode_report(&frame) {
+                Ok(report) => return Some(report),
+                Err(error) => {
+                    tracing::error!(%error, "a worker sent what is not a report");
+                    return None;
+                }
+            },
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "a worker sent a frame that is too large");
+                return None;
+            }
+        }
+        match read.read(&mut buffer).await {
+            Ok(0) | Err(_) => return None,
+            Ok(n) => frames.feed(&buffer[..n]),
+        }
+    }
+}
+
+/// The reading half: runs until the worker ends.
+pub(crate) struct ReadLoop {
+    digest: Digest,
+    child: Child,
+    read: tokio::net::unix::OwnedReadHalf,
+    frames: FrameReader,
+    worker: Arc<Worker>,
+    inbox: mpsc::Sender<Inbound>,
+    drain: tokio::task::AbortHandle,
+}
+
+impl ReadLoop {
+    /// Carries pieces to their sinks. At the end every job that was open has failed, and the model is lost.
+    pub(crate) async fn run(mut self) {
+        while let Some(report) = next_report(&mut self.read, &mut self.frames).await {
+            if let Some(event) = self.take(report)
+                && self.inbox.send(Inbound::Event(event)).await.is_err()
+            {
+                break;
+            }
+        }
+        self.drain.abort();
+        // The socket is closed, so the process ends by itself or is killed here.
+        let _ = self.child.start_kill();
+        let status = self.child.wait().await;
+        tracing::warn!(model = %self.digest.short(), ?status, "a worker ended");
+        let open = std::mem::take(&mut *self.worker.jobs());
+        for job in open.into_values() {
+            let event = Event::Failed { task: job.task, failure: Failure::EngineLost };
+            // A closed inbox means that the node is stopping.
+            let _ = self.inbox.send(Inbound::Event(event)).await;
+        }
+        let _ = self.inbox.send(Inbound::WorkerLost(self.digest)).await;
+    }
+
+    fn take(&self, report: Report) -> Option<Event> {
+        let mut jobs = self.worker.jobs();
+        match report {
+            Report::Ready(_) | Report::LoadFailed(_) => None,
+            Report::Progress { job } => jobs.get_mut(&job).and_then(Job::advance),
+            Report::Done { job, cost } => jobs.remove(&job).map(|job| Event::Done { task: job.task, cost }),
+            Report::Failed { job, fault } => {
+                let failure = match fault {
+                    JobFault::Input(fault) => Failure::BadInput(fault),
+                    JobFault::Engine(text) => Failure::Engine(text),
+                };
+                jobs.remove(&job).map(|job| Event::Failed { task: job.task, failure })
+            }
+            Report::Piece { job: id, bytes } => {
+                let job = jobs.get_mut(&id)?;
+                let beat = job.advance();
+                let failure = match job.deliver(bytes) {
+                    Delivery::Delivered | Delivery::Old | Delivery::ClientGone => return beat,
+                    Delivery::Full => Failure::Engine("the client reads too slowly".into()),
+                    Delivery::Gap => Failure::Engine("the engine skipped or repeated a token".into()),
+                };
+                let task = job.task;
+                jobs.remove(&id);
+                drop(jobs);
+                let _ = self.worker.pipe.send(encode_command(&Command::Cancel { job: id }));
+                Some(Event::Failed { task, failure })
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Counts a step; the mind hears of it four times a second.
+    fn advance(&mut self) -> Option<Event> {
+        self.progress += 1;
+        if let Sink::Peer(ask) = &self.sink {
+            ask.progress.store(self.progress, Ordering::Relaxed);
+        }
+        if self.beat.elapsed() < BEAT {
+            return None;
+        }
+        self.beat = Instant::now();
+        Some(Event::Beat { task: self.task, progress: self.progress })
+    }
+
+    fn deliver(&self, bytes: Vec<u8>) -> Delivery {
+        match &self.sink {
+            Sink::Client(session) => match Piece::decode(&bytes) {
+                Ok(piece) => session.deliver(self.task.attempt, piece),
+                Err(_) => Delivery::Gap,
+            },
+            Sink::Peer(ask) => match ask.frames.try_send(Frame::Piece(bytes)) {
+                Ok(()) => Delivery::Delivered,
+                Err(mpsc::error::TrySendError::Full(_)) => Delivery::Full,
+                Err(mpsc::error::TrySendError::Closed(_)) => Delivery::ClientGone,
+            },
+        }
+    }
+}
