@@ -11,6 +11,7 @@ use crate::verify::{prove, verify, verify_as};
 mod crashes;
 mod damage;
 mod full_disk;
+mod kills;
 
 fn records(dir: &Path) -> Vec<Record> {
     read(dir).unwrap().map(|record| record.unwrap()).collect()
