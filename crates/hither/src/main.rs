@@ -1,1 +1,13 @@
-fn main() {}
+//! The program: every subcommand, and the only place that prints or exits.
+
+use std::process::ExitCode;
+
+mod cli;
+mod client;
+mod demo;
+mod output;
+mod worker;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,169 @@
+//! `hither ledger`: what left, what came, what was refused; read, verified and compared without a node.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use hither_ledger::{Reconciliation, Record, Report, Severity, VerifyError, read, reconcile, verify};
+use hither_types::unit::ByteCount;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::output::{Exit, Trouble, chain, plain};
+
+/// What can be done with ledgers.
+#[derive(Debug, Subcommand)]
+pub(super) enum LedgerCommand {
+    /// Check that every record is there, in order, unchanged and signed.
+    Verify {
+        /// The ledger's directory: DATA/ledger.
+        dir: PathBuf,
+    },
+    /// Show the records.
+    Show {
+        /// The ledger's directory.
+        dir: PathBuf,
+        /// Only the last so many.
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Lay two or more ledgers side by side: what left one must have come to the other.
+    Reconcile {
+        /// The directories.
+        #[arg(required = true, num_args = 2..)]
+        dirs: Vec<PathBuf>,
+    },
+}
+
+/// Does it.
+pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Trouble> {
+    match command {
+        LedgerCommand::Verify { dir } => {
+            let report = verify(&dir).map_err(|error| trouble(&error))?;
+            let summary = summary(&report);
+            context.screen.answer(&report_json(&report, &summary), |colour| {
+                let mut text = format!("{} {summary}\n", colour.green("ok"));
+                report.kinds.iter().for_each(|(kind, count)| text.push_str(&format!("  {count:>8}  {kind}\n")));
+                text
+            });
+        }
+        LedgerCommand::Show { dir, last } => show(context, &dir, last)?,
+        LedgerCommand::Reconcile { dirs } => {
+            let dirs: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
+            let found = reconcile(&dirs).map_err(|error| trouble(&error))?;
+            compare(context, &found)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(context: &Context, dir: &Path, last: Option<usize>) -> Result<(), Trouble> {
+    let records: Result<Vec<Record>, VerifyError> = read(dir).map_err(|error| trouble(&error))?.collect();
+    let records = records.map_err(|error| trouble(&error))?;
+    let shown = &records[records.len().saturating_sub(last.unwrap_or(usize::MAX))..];
+    let lines: Vec<Value> = if context.screen.is_json() {
+        // Each line is canonical JSON already, as the reader has checked.
+        shown.iter().map(|record| serde_json::from_str(&record.line).unwrap_or(Value::Null)).collect()
+    } else {
+        Vec::new()
+    };
+    context
+        .screen
+        .answer(&json!({"total": records.len(), "records": lines}), |_| shown.iter().map(record_text).collect());
+    Ok(())
+}
+
+fn record_text(record: &Record) -> String {
+    let mut text = format!("{:>6}  {}  {:15}", record.seq, record.ts, record.kind.as_str());
+    let mut add = |label: &str, value: Option<String>| {
+        if let Some(value) = value {
+            text.push_str(&format!("  {label}{}", plain(&value)));
+        }
+    };
+    add("", record.model.as_ref().map(ToString::to_string));
+    add("", record.class.map(|class| class.to_string()));
+    add("at ", record.place.as_ref().map(|place| format!("{} {}", place.site, place.jurisdiction)));
+    add("rule ", record.rule.as_ref().map(ToString::to_string));
+    add("out ", record.bytes_out.map(|bytes| bytes.to_string()));
+    add("in ", record.bytes_in.map(|bytes| bytes.to_string()));
+    add("request ", record.request.map(|request| request.to_string()));
+    add("attempt ", record.attempt.filter(|attempt| attempt.0 > 0).map(|attempt| attempt.0.to_string()));
+    text.push('\n');
+    text
+}
+
+fn summary(report: &Report) -> String {
+    let mut text = format!(
+        "{} records of node {}, {} signed, root {}; {} left with requests, {} with answers",
+        report.records,
+        report.node.short(),
+        report.signed,
+        &hex(&report.root)[..16],
+        report.requests_out,
+        report.answers_out
+    );
+    if report.dropped > 0 {
+        text.push_str(&format!("; {} records were lost while the disk did not take them", report.dropped));
+    }
+    if report.torn_bytes > 0 {
+        text.push_str(&format!("; {} at the end are an unfinished write", ByteCount(report.torn_bytes)));
+    }
+    text
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    hither_types::id::Digest(*bytes).to_string()
+}
+
+fn report_json(report: &Report, summary: &str) -> Value {
+    let kinds: serde_json::Map<String, Value> =
+        report.kinds.iter().map(|(kind, count)| (kind.to_string(), json!(count))).collect();
+    json!({
+        "summary": summary, "origin": report.origin, "node": report.node.to_string(), "records": report.records,
+        "signed": report.signed, "root": hex(&report.root), "torn_bytes": report.torn_bytes, "kinds": kinds,
+        "requests_out": report.requests_out.0, "answers_out": report.answers_out.0, "dropped": report.dropped,
+    })
+}
+
+fn compare(context: &Context, found: &Reconciliation) -> Result<(), Trouble> {
+    let (payload, answers) = found.matched_bytes();
+    let errors = found.findings.iter().filter(|finding| finding.severity() == Severity::Error).count();
+    let notes = found.findings.len() - errors;
+    let summary = format!(
+        "{} ledgers, {} transfers on record at both ends: {payload} of requests, {answers} of answers; {notes} notes",
+        found.ledgers.len(),
+        found.pairs.len()
+    );
+    let text = |severity| {
+        let matching = found.findings.iter().filter(move |finding| finding.severity() == severity);
+        matching.map(ToString::to_string).collect::<Vec<String>>()
+    };
+    if !found.agrees() {
+        let trouble = Trouble::new("E0802", format!("the ledgers contradict each other {errors} times: {summary}"));
+        let trouble = text(Severity::Error).into_iter().fold(trouble, Trouble::note);
+        return Err(trouble.help("hither ledger show DIR     at both ends, and look at these requests"));
+    }
+    let object = json!({
+        "summary": summary, "ledgers": found.ledgers.len(), "transfers": found.pairs.len(),
+        "request_bytes": payload.0, "answer_bytes": answers.0, "notes": text(Severity::Note),
+    });
+    context.screen.answer(&object, |colour| {
+        let mut lines = format!("{} {summary}\n", colour.green("ok"));
+        text(Severity::Note).iter().for_each(|note| lines.push_str(&format!("  note: {note}\n")));
+        lines
+    });
+    Ok(())
+}
+
+fn trouble(error: &VerifyError) -> Trouble {
+    let text = chain(error);
+    match error {
+        VerifyError::Absent(_) => Trouble::new("E0803", text)
+            .help("hither ledger verify DATA/ledger     with the data directory of the node")
+            .exit(Exit::Usage),
+        VerifyError::Io { .. } => Trouble::new("E0804", text),
+        VerifyError::Twice { .. } => Trouble::new("E0805", text).exit(Exit::Usage),
+        _ => Trouble::new("E0801", text)
+            .note("nothing was repaired; the files are as they were found")
+            .help("compare with a copy from before: the first bad record and its byte are named above"),
+    }
+}

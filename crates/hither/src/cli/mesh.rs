@@ -1,0 +1,76 @@
+//! `hither invite` and `hither join`: how a node becomes a member.
+
+use std::time::Duration;
+
+use clap::Args;
+use hither_api::admin::{InviteDto, TicketDto};
+use hither_types::id::SiteName;
+use hither_types::place::Jurisdiction;
+use serde_json::{Value, json};
+
+use super::{Context, parse};
+use crate::client::Client;
+use crate::output::{Trouble, plain};
+
+/// What `invite` is told.
+#[derive(Debug, Args)]
+pub(super) struct InviteArgs {
+    /// The site of the new member.
+    #[arg(long, value_name = "NAME", value_parser = parse::site)]
+    site: SiteName,
+    /// Where it stands: ISO 3166, such as FR or DE-BY.
+    #[arg(long, value_name = "CODE", value_parser = parse::jurisdiction)]
+    jurisdiction: Jurisdiction,
+    /// How long the invite holds: 90s, 15m, 1h, 7d.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse::span)]
+    ttl: Duration,
+}
+
+/// What `join` is told.
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// The ticket that `hither invite` printed; `-` reads it from stdin, where no other process sees it.
+    #[arg(value_name = "TICKET")]
+    ticket: String,
+}
+
+/// Makes an invite.
+pub(super) fn invite(context: &Context, args: InviteArgs) -> Result<(), Trouble> {
+    let client = Client::of(&context.data_dir()?);
+    let body = InviteDto {
+        site: args.site.to_string(),
+        jurisdiction: args.jurisdiction.to_string(),
+        lifetime_s: args.ttl.as_secs(),
+    };
+    let ticket: TicketDto = context.wait(client.post("/hither/v1/invites", &json!(body)))?;
+    // The ticket alone on stdout, so that it can be piped.
+    context.screen.answer(&json!(ticket), |_| format!("{}\n", plain(&ticket.ticket)));
+    if !context.screen.is_json() {
+        eprintln!(
+            "For one new member, site {} in {}, for {} s. There: hither join TICKET",
+            args.site,
+            args.jurisdiction,
+            args.ttl.as_secs()
+        );
+    }
+    Ok(())
+}
+
+/// Joins a mesh.
+pub(super) fn join(context: &Context, args: &JoinArgs) -> Result<(), Trouble> {
+    let ticket = if args.ticket == "-" {
+        std::io::read_to_string(std::io::stdin())
+            .map_err(|error| Trouble::new("E0130", format!("cannot read the ticket from stdin: {error}")))?
+    } else {
+        args.ticket.clone()
+    };
+    let client = Client::of(&context.data_dir()?);
+    let body = TicketDto { ticket: ticket.trim().to_owned() };
+    let member: Value = context.wait(client.post("/hither/v1/join", &json!(body)))?;
+    context.screen.answer(&member, |colour| {
+        let text = |name: &str| plain(member[name].as_str().unwrap_or("?"));
+        let mesh: String = text("mesh").chars().take(10).collect();
+        format!("Member of mesh {mesh}: {} ({}).\n", colour.bold(&text("site")), text("jurisdiction"))
+    });
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Text of the command line into words; each error says what would be right.
+
+use std::time::Duration;
+
+use hither_types::id::{ModelName, Operator, RequestId, SiteName};
+use hither_types::place::Jurisdiction;
+
+pub(super) fn site(text: &str) -> Result<SiteName, String> {
+    SiteName::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn operator(text: &str) -> Result<Operator, String> {
+    Operator::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn jurisdiction(text: &str) -> Result<Jurisdiction, String> {
+    Jurisdiction::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn model(text: &str) -> Result<ModelName, String> {
+    ModelName::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn request(text: &str) -> Result<RequestId, String> {
+    RequestId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads `90s`, `15m`, `1h` or `7d`.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a time such as 90s, 15m, 1h or 7d, found {text:?}");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    match count.checked_mul(seconds) {
+        Some(total) if total > 0 => Ok(Duration::from_secs(total)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! `hither status`: am I healthy, who is near, what may go where.
+
+use hither_api::admin::{NodeDto, PresenceDto, StageDto, ViewDto};
+use hither_types::unit::ByteCount;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::client::Client;
+use crate::output::{Colour, Trouble, plain};
+
+/// Shows the view.
+pub(super) fn status(context: &Context) -> Result<(), Trouble> {
+    let client = Client::of(&context.data_dir()?);
+    let view: Value = context.wait(client.get("/hither/v1/view"))?;
+    let read: ViewDto = serde_json::from_value(view.clone())
+        .map_err(|error| Trouble::new("E0704", format!("the node's view is not what this program expects: {error}")))?;
+    context.screen.answer(&json!(view), |colour| text(&read, colour));
+    Ok(())
+}
+
+/// The view for a person.
+pub(crate) fn text(view: &ViewDto, colour: Colour) -> String {
+    let me = &view.me;
+    let short: String = view.policy.chars().take(10).collect();
+    let mut text = format!(
+        "{}  {}  {}  {}   policy b3:{short}\n  {}\n",
+        colour.bold(&plain(&me.site)),
+        plain(&me.jurisdiction),
+        plain(&me.operator),
+        plain(&me.assurance),
+        plain(&view.summary)
+    );
+    for node in &view.nodes {
+        text.push_str(&format!("  {}\n", node_line(node, colour)));
+    }
+    let totals = &view.totals;
+    text.push_str(&format!(
+        "  requests  {} · answered {} · refused by law {} · otherwise {} · migrated {} · for peers {}\n",
+        totals.requests,
+        totals.answered,
+        totals.refused_by_law,
+        totals.refused_otherwise,
+        totals.migrated,
+        totals.served_for_peers
+    ));
+    text.push_str(&format!(
+        "  egress    {} in requests · {} in answers   energy {:.1} J (by the node's meter or stated model)\n",
+        ByteCount(totals.egress_requests),
+        ByteCount(totals.egress_answers),
+        totals.energy_mj as f64 / 1000.0
+    ));
+    for warning in &view.warnings {
+        text.push_str(&format!("  {} {}\n", colour.red("!"), plain(warning)));
+    }
+    text
+}
+
+fn node_line(node: &NodeDto, colour: Colour) -> String {
+    let presence = match node.presence {
+        PresenceDto::Here => colour.green("● here"),
+        PresenceDto::Present => colour.green("● present"),
+        PresenceDto::Gone => {
+            let since = node.gone_us.map_or_else(|| "never heard".to_owned(), |us| format!("{:.0} s", us as f64 / 1e6));
+            colour.faint(&format!("○ gone {since}"))
+        }
+    };
+    let rtt = node.rtt_us.map_or_else(String::new, |us| format!("  {:.1} ms", us as f64 / 1000.0));
+    let models: Vec<String> = node
+        .models
+        .iter()
+        .map(|held| {
+            let name = held.name.clone().unwrap_or_else(|| held.digest.chars().take(10).collect());
+            match held.stage {
+                StageDto::Fetching => {
+                    let percent = held.size.map_or(0, |size| held.fetched * 100 / size.max(1));
+                    format!("{name} (fetching {percent} %)")
+                }
+                StageDto::Stored => format!("{name} (stored)"),
+                StageDto::Ready => format!("{name} {}/{}", held.busy, held.slots),
+            }
+        })
+        .collect();
+    format!(
+        "{presence}  {} {}{rtt}  {:.0} of {:.0} W  {}",
+        plain(&node.member.site),
+        plain(&node.member.jurisdiction),
+        node.power_mw as f64 / 1000.0,
+        node.cap_mw as f64 / 1000.0,
+        plain(&models.join(" · "))
+    )
+}

@@ -1,0 +1,109 @@
+//! `hither up`: the node in the foreground, until it is told to stop.
+
+use std::path::Path;
+
+use hither_node::RunError;
+use hither_node::config::{ConfigError, NodeConfig, Overrides};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Context, UpArgs};
+use crate::output::{Exit, Screen, Trouble, chain, line};
+
+/// Runs the node.
+pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
+    if let Some(parent) = args.tied_to {
+        tie_to(parent)?;
+    }
+    let filter = EnvFilter::try_from_env("HITHER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    let overrides = Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh };
+    let config = NodeConfig::load(args.config.as_deref(), overrides).map_err(|error| config_trouble(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new("E0102", format!("the machine gives no threads to run on: {error}")))?;
+    let screen = context.screen;
+    let data_dir = config.data_dir.clone();
+    runtime.block_on(async {
+        let stop = stop_signal()?;
+        let told = data_dir.clone();
+        hither_node::run(config, move |started| tell(screen, &told, &started), stop)
+            .await
+            .map_err(|error| run_trouble(&error, &data_dir))
+    })
+}
+
+/// Ends this process when the one that started it ends, however that ends.
+fn tie_to(parent: i32) -> Result<(), Trouble> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| Trouble::new("E0110", format!("cannot be tied to process {parent}: {error}")))?;
+    // The parent may have ended before the line above; then nobody sends the signal any more.
+    if getppid().map(Pid::as_raw_nonzero).map(i32::from) != Some(parent) {
+        return Err(Trouble::new("E0110", format!("process {parent} did not start this one, or has ended")));
+    }
+    Ok(())
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()>, Trouble> {
+    let trouble = |error| Trouble::new("E0111", format!("cannot listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn tell(screen: Screen, data_dir: &Path, started: &hither_node::Started) {
+    let me = &started.me;
+    let url = format!("http://{}", started.api);
+    let mesh: Vec<String> = started.mesh.iter().map(ToString::to_string).collect();
+    if screen.is_json() {
+        let object = json!({
+            "node": me.node.to_string(), "mesh": me.mesh.to_string(), "site": me.site.as_str(),
+            "jurisdiction": me.jurisdiction.to_string(), "operator": me.operator.as_str(),
+            "api": url, "dashboard": format!("{url}/"), "socket": started.socket.display().to_string(),
+            "mesh_addresses": mesh, "data": data_dir.display().to_string(),
+        });
+        return line(&object.to_string());
+    }
+    let bold = |text: &str| screen.colour.bold(text);
+    line(&format!("{}  {}  {}  node {}", bold(me.site.as_str()), me.jurisdiction, me.operator, me.node.short()));
+    line(&format!("  API        {url}"));
+    line(&format!("  dashboard  {url}/"));
+    line(&format!("  socket     {}", started.socket.display()));
+    line(&format!("  mesh       {}", mesh.join(", ")));
+    line(&screen.colour.faint("  Ctrl-C stops the node. Nothing was contacted on the internet."));
+}
+
+/// A wrong configuration, and what to do about it.
+pub(super) fn config_trouble(error: &ConfigError) -> Trouble {
+    let trouble = Trouble::new("E0103", chain(error)).exit(Exit::Usage);
+    match error {
+        ConfigError::Unreadable { .. } => trouble.help("hither up --config FILE").exit(Exit::Failed),
+        ConfigError::NoDataDir => trouble.help("hither up --data DIR"),
+        _ => trouble.help("unknown keys are errors; every key may be left out"),
+    }
+}
+
+fn run_trouble(error: &RunError, data_dir: &Path) -> Trouble {
+    let dir = data_dir.display();
+    let text = chain(error);
+    match error {
+        RunError::Running(_) => Trouble::new("E0105", text).help(format!("hither status --data {dir}")),
+        RunError::Api { address, .. } => Trouble::new("E0104", text)
+            .help(format!("hither up --data {dir} --api 127.0.0.1:0     takes a free port and says which"))
+            .help(format!("ss -ltnp 'sport = :{}'     shows who has it", address.port())),
+        RunError::Home { .. } => Trouble::new("E0108", text),
+        RunError::Policy { path, .. } => {
+            Trouble::new("E0106", text).help(format!("hither policy check {}", path.display()))
+        }
+        RunError::Mesh { .. } => Trouble::new("E0107", text).help(format!("hither up --data {dir} --mesh 127.0.0.1:0")),
+        _ => Trouble::new("E0109", text),
+    }
+}

@@ -1,0 +1,60 @@
+//! Step 6: what happened is on the record, both ends agree, and a changed record is found.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::show::Show;
+use super::site::hither;
+use super::world::World;
+use super::{Figures, ensure, failed, figures};
+use crate::output::{Trouble, plain};
+
+/// Plays it.
+pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trouble> {
+    show.step(6, "an auditor verifies the ledgers, lays them side by side, and meets a forgery");
+    let mut records = serde_json::Map::new();
+    for site in world.sites() {
+        let dir = site.ledger();
+        let (report, code) = hither(&["ledger", "verify"], &[&dir]).await?;
+        ensure(code == Some(0), || format!("{}'s ledger does not verify: {report}", site.name()))?;
+        show.good(&format!("{}: {}", site.name(), plain(report["summary"].as_str().unwrap_or("verified"))));
+        records.insert(site.name().to_owned(), report["records"].clone());
+    }
+    let dirs: Vec<PathBuf> = world.sites().map(|site| site.ledger()).collect();
+    let paths: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
+    let (agreed, code) = hither(&["ledger", "reconcile"], &paths).await?;
+    ensure(code == Some(0), || format!("the ledgers do not agree: {agreed}"))?;
+    show.good(&plain(agreed["summary"].as_str().unwrap_or("the ledgers agree")));
+    let found = forge(world, show).await?;
+    Ok(figures(json!({"records": records, "reconciled": agreed, "forgery": found})))
+}
+
+/// Flips one bit in a copy of paris' ledger, and lets the verifier look at it.
+async fn forge(world: &World, show: &Show) -> Result<Value, Trouble> {
+    let copy = world.dir().join("forged-ledger");
+    let broken = |error: std::io::Error| failed(format!("cannot copy paris' ledger: {error}"));
+    std::fs::create_dir(&copy).map_err(broken)?;
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(world.paris.ledger()).map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let to = copy.join(entry.file_name());
+        let size = std::fs::copy(entry.path(), &to).map_err(broken)?;
+        files.push((size, to));
+    }
+    let (verified, code) = hither(&["ledger", "verify"], &[&copy]).await?;
+    ensure(code == Some(0), || format!("the copy itself does not verify: {verified}"))?;
+    // The records are the largest file.
+    let (_, path) = files.into_iter().max().ok_or_else(|| failed("paris' ledger has no files"))?;
+    let mut bytes = std::fs::read(&path).map_err(broken)?;
+    let at = bytes.len() / 2;
+    bytes[at] ^= 0x01;
+    std::fs::write(&path, &bytes).map_err(broken)?;
+    let (found, code) = hither(&["ledger", "verify"], &[&copy]).await?;
+    let message = plain(found["error"]["message"].as_str().unwrap_or_default());
+    ensure(code == Some(1) && !message.is_empty(), || format!("a flipped bit was not found: {found}"))?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    show.good(&format!("one bit flipped in a copy ({file}, byte {at} of {}): found", bytes.len()));
+    show.note(&message);
+    Ok(json!({"file": file, "byte": at, "message": message}))
+}

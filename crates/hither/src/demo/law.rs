@@ -1,0 +1,60 @@
+//! Step 3: what the law forbids does not happen, and it says why.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::show::Show;
+use super::site::hither;
+use super::world::World;
+use super::{Figures, LANGUAGE_MODEL, ensure, failed, figures};
+use crate::output::{Trouble, plain};
+
+/// Plays it.
+pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trouble> {
+    show.step(3, "jakarta asks the same model, with personal data of people in Indonesia");
+    let headers = [("x-hither-class", "personal"), ("x-hither-subjects", "ID")];
+    let body = json!({
+        "model": LANGUAGE_MODEL, "max_tokens": 16,
+        "messages": [{"role": "user", "content": "Summarise the complaint of our customer Siti."}],
+    });
+    let before = world.jakarta.view().await?.totals;
+    let client = world.jakarta.app()?;
+    let answer = client.call(Method::POST, "/v1/chat/completions", &headers, Some(&body)).await?;
+    let trouble = answer.trouble();
+    let value = answer.value();
+    let problem = if value["error"].is_object() { &value["error"] } else { &value };
+    let rule = plain(problem["rule"].as_str().unwrap_or("?"));
+    show.good(&format!("HTTP {}: {}", answer.status, trouble.message));
+    trouble.notes.iter().for_each(|note| show.note(note));
+    trouble.help.iter().for_each(|help| show.note(&format!("{} {help}", show.colour().green("help:"))));
+    ensure(answer.status == 451, || format!("jakarta answered {}, not 451", answer.status))?;
+    ensure(rule == "id-bank", || format!("the refusal names rule {rule}, not id-bank"))?;
+    ensure(!problem["nearest"].as_array().is_none_or(Vec::is_empty), || "the refusal names no near miss".to_owned())?;
+    ensure(!trouble.help.is_empty(), || "the refusal does not say what to type next".to_owned())?;
+    let after = world.jakarta.view().await?.totals;
+    let left = (after.egress_requests - before.egress_requests) + (after.egress_answers - before.egress_answers);
+    let ledger = ledger(world).await?;
+    ensure(left == 0 && ledger.egress == 0, || format!("{left} bytes left jakarta, {} egress records", ledger.egress))?;
+    ensure(ledger.denied == 1, || format!("jakarta's ledger has {} denials, not 1", ledger.denied))?;
+    show.good("0 bytes of it left: by jakarta's totals, and by its ledger, which has the refusal and no egress");
+    Ok(figures(json!({
+        "status": answer.status, "code": problem["code"], "rule": rule, "nearest": problem["nearest"],
+        "bytes_left": left, "egress_records": ledger.egress, "deny_records": ledger.denied,
+    })))
+}
+
+struct Counted {
+    egress: usize,
+    denied: usize,
+}
+
+async fn ledger(world: &World) -> Result<Counted, Trouble> {
+    let dir = world.jakarta.ledger();
+    let (shown, _) = hither(&["ledger", "show"], &[&dir]).await?;
+    let records =
+        shown["records"].as_array().ok_or_else(|| failed(format!("no records in jakarta's ledger: {shown}")))?;
+    let count = |wanted: &dyn Fn(&str) -> bool| {
+        records.iter().filter(|record: &&Value| record["kind"].as_str().is_some_and(wanted)).count()
+    };
+    Ok(Counted { egress: count(&|kind| kind.starts_with("egress")), denied: count(&|kind| kind == "deny") })
+}

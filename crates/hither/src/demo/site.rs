@@ -1,0 +1,247 @@
+//! One site of the demo: a process of this program with a data directory of its own.
+
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use hither_api::admin::ViewDto;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::failed;
+use crate::client::Client;
+use crate::client::sse::SseEvent;
+use crate::output::{Trouble, plain};
+
+/// A node opens its store, its keys and its sockets in well under a second; a busy machine takes longer.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Lines of a log that are shown when something failed.
+const LOG_LINES: usize = 40;
+
+/// Bytes of a log that are read for them.
+const LOG_BYTES: usize = 64 << 10;
+
+/// A site and its process.
+pub(super) struct Site {
+    name: &'static str,
+    jurisdiction: &'static str,
+    dir: PathBuf,
+    child: Option<Child>,
+    api: Option<SocketAddr>,
+    mesh: Option<SocketAddr>,
+}
+
+impl Site {
+    /// Makes the data directory.
+    pub(super) fn make(root: &Path, name: &'static str, jurisdiction: &'static str) -> Result<Self, Trouble> {
+        let dir = root.join(name);
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|error| failed(format!("cannot make {}: {error}", dir.display())))?;
+        Ok(Self { name, jurisdiction, dir, child: None, api: None, mesh: None })
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where it pretends to stand.
+    pub(super) fn jurisdiction(&self) -> &'static str {
+        self.jurisdiction
+    }
+
+    /// Its data directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where its ledger lies.
+    pub(super) fn ledger(&self) -> PathBuf {
+        self.dir.join("ledger")
+    }
+
+    /// Writes a file into the data directory.
+    pub(super) fn write(&self, file: &str, text: &str) -> Result<(), Trouble> {
+        let path = self.dir.join(file);
+        std::fs::write(&path, text).map_err(|error| failed(format!("cannot write {}: {error}", path.display())))
+    }
+
+    /// Starts the process and waits until it says that it is up. A second start takes the addresses of the first.
+    pub(super) async fn start(&mut self) -> Result<(), Trouble> {
+        let mut command = Command::new(program()?);
+        command.args(["up", "--json", "--data"]).arg(&self.dir);
+        command.args(["--tied-to", &std::process::id().to_string()]);
+        if let (Some(api), Some(mesh)) = (self.api, self.mesh) {
+            command.args(["--api", &api.to_string(), "--mesh", &mesh.to_string()]);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(self.log()?)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(format!("cannot start {}: {error}", self.name)))?;
+        let stdout = child.stdout.take().ok_or_else(|| failed("a child without stdout"))?;
+        self.child = Some(child);
+        let mut text = String::new();
+        let read = tokio::time::timeout(START_MAX, BufReader::new(stdout).read_line(&mut text)).await;
+        let started: Value = match read {
+            Ok(Ok(_)) => serde_json::from_str(&text).unwrap_or(Value::Null),
+            Ok(Err(error)) => return Err(failed(format!("{} cannot be heard: {error}", self.name))),
+            Err(_) => return Err(failed(format!("{} is not up after {} s", self.name, START_MAX.as_secs()))),
+        };
+        if started["error"].is_object() {
+            let why = plain(started["error"]["message"].as_str().unwrap_or("it does not say why"));
+            return Err(failed(format!("{} does not start: {why}", self.name)));
+        }
+        let address = |text: &Value| text.as_str().and_then(|text| text.trim_start_matches("http://").parse().ok());
+        self.api = address(&started["api"]);
+        self.mesh = address(&started["mesh_addresses"][0]);
+        match (self.api, self.mesh) {
+            (Some(_), Some(_)) => Ok(()),
+            _ => Err(failed(format!("{} ended before it was up", self.name))),
+        }
+    }
+
+    fn log(&self) -> Result<File, Trouble> {
+        let path = self.dir.join("node.log");
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| failed(format!("cannot write {}: {error}", path.display())))
+    }
+
+    /// The last lines of its log.
+    pub(super) fn log_tail(&self) -> String {
+        let bytes = std::fs::read(self.dir.join("node.log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_BYTES)..]).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    /// Sends a signal to the process.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), Trouble> {
+        let pid = self
+            .child
+            .as_ref()
+            .and_then(Child::id)
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+            .ok_or_else(|| failed(format!("{} does not run", self.name)))?;
+        kill_process(pid, signal).map_err(|error| failed(format!("cannot signal {}: {error}", self.name)))
+    }
+
+    /// Kills the process, as a power cut would, and waits until it is gone.
+    pub(super) async fn kill(&mut self) -> Result<(), Trouble> {
+        let Some(mut child) = self.child.take() else {
+            return Err(failed(format!("{} does not run", self.name)));
+        };
+        child.kill().await.map_err(|error| failed(format!("cannot kill {}: {error}", self.name)))
+    }
+
+    /// Whether a process is there, frozen or not.
+    pub(super) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Where applications reach it.
+    pub(super) fn api(&self) -> Result<SocketAddr, Trouble> {
+        self.api.ok_or_else(|| failed(format!("{} is not up", self.name)))
+    }
+
+    /// As an application: over TCP.
+    pub(super) fn app(&self) -> Result<Client, Trouble> {
+        self.api().map(Client::at)
+    }
+
+    /// As an operator: over the Unix socket.
+    pub(super) fn operator(&self) -> Client {
+        Client::of(&self.dir)
+    }
+
+    /// What it shows now.
+    pub(super) async fn view(&self) -> Result<ViewDto, Trouble> {
+        self.operator().get("/hither/v1/view").await
+    }
+
+    /// Watches its events until a view is as wanted.
+    pub(super) async fn wait_for(
+        &self,
+        what: &str,
+        within: Duration,
+        mut wanted: impl FnMut(&ViewDto) -> bool,
+    ) -> Result<ViewDto, Trouble> {
+        let mut last = String::new();
+        let watch = async {
+            let mut stream = self.operator().stream(hyper::Method::GET, "/hither/v1/events", &[], None).await?;
+            if stream.status != 200 {
+                return Err(stream.trouble().await);
+            }
+            while let Some(event) = stream.events.next().await? {
+                let SseEvent::Data { text, .. } = event else { continue };
+                let view: ViewDto = serde_json::from_str(&text)
+                    .map_err(|error| failed(format!("{}: an event is not a view: {error}", self.name)))?;
+                last.clone_from(&view.summary);
+                if wanted(&view) {
+                    return Ok(view);
+                }
+            }
+            Err(failed(format!("{} ended its events", self.name)))
+        };
+        match tokio::time::timeout(within, watch).await {
+            Ok(done) => done,
+            Err(_) => Err(failed(format!(
+                "{} does not show {what} within {} s; it says: {}",
+                self.name,
+                within.as_secs(),
+                plain(&last)
+            ))),
+        }
+    }
+}
+
+impl Drop for Site {
+    /// Kills the process, frozen or not, and reaps it, so that its files may be removed.
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if child.start_kill().is_err() {
+            return;
+        }
+        // SIGKILL cannot be refused: the process is gone within milliseconds.
+        while let Ok(None) = child.try_wait() {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// This program itself.
+pub(super) fn program() -> Result<PathBuf, Trouble> {
+    std::env::current_exe().map_err(|error| failed(format!("cannot find this program's own file: {error}")))
+}
+
+/// Runs one command of this program to its end; gives its JSON object and whether it ended well.
+pub(super) async fn hither(args: &[&str], paths: &[&Path]) -> Result<(Value, Option<i32>), Trouble> {
+    let output = Command::new(program()?)
+        .arg("--json")
+        .args(args)
+        .args(paths)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| failed(format!("cannot run hither {}: {error}", args.join(" "))))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = serde_json::from_str(text.trim()).map_err(|error| {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        failed(format!("hither {} gave no JSON ({error}): {}", args.join(" "), plain(&stderr)))
+    })?;
+    Ok((value, output.status.code()))
+}

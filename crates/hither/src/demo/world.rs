@@ -1,0 +1,207 @@
+//! The three sites of the demo, from nothing to one mesh, and back to nothing.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hither_api::admin::{AddModelDto, HeldDto, InviteDto, ModelDto, PresenceDto, StageDto, TicketDto, ViewDto};
+use hither_types::unit::ByteCount;
+use serde_json::{Value, json};
+
+use super::assets::{Assets, cache_dir};
+use super::show::Show;
+use super::site::{Site, hither};
+use super::{LANGUAGE_MODEL, failed, policies};
+use crate::output::Trouble;
+
+/// Opening a model and testing it takes a second or two; a busy machine takes longer.
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(90);
+
+/// Power as the sites of the demo state it.
+pub(super) const CAP_W: u32 = 60;
+/// … without inference.
+pub(super) const IDLE_W: u32 = 10;
+/// … that one stream adds.
+pub(super) const LANGUAGE_SLOT_W: u32 = 20;
+
+/// Everything that the demo made, gone when this goes.
+pub(super) struct World {
+    /// What it plays with.
+    pub(super) assets: Assets,
+    /// DE-BY: founded the mesh, and has the models.
+    pub(super) munich: Site,
+    /// FR: same operator, same region.
+    pub(super) paris: Site,
+    /// ID: same operator, stricter law.
+    pub(super) jakarta: Site,
+    // The last field, so that the directory goes when no process uses it any more.
+    dir: Removed,
+}
+
+impl World {
+    /// Makes directories, configurations and laws; starts nothing.
+    pub(super) fn make(dir: Option<&Path>, assets: Assets) -> Result<Self, Trouble> {
+        let dir = match dir {
+            Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
+            None => cache_dir().join(format!("demo-{}", std::process::id())),
+        };
+        if let Some(parent) = dir.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| failed(format!("cannot make {}: {error}", parent.display())))?;
+        }
+        std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| {
+            failed(format!("cannot make {}: {error}", dir.display()))
+                .help("hither demo --dir DIR, with a DIR that does not exist yet")
+        })?;
+        let dir = Removed(dir);
+        Ok(Self {
+            assets,
+            munich: Site::make(&dir.0, "munich", "DE-BY")?,
+            paris: Site::make(&dir.0, "paris", "FR")?,
+            jakarta: Site::make(&dir.0, "jakarta", "ID")?,
+            dir,
+        })
+    }
+
+    /// Where it all lies.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir.0
+    }
+
+    /// All three.
+    pub(super) fn sites(&self) -> impl Iterator<Item = &Site> {
+        [&self.munich, &self.paris, &self.jakarta].into_iter()
+    }
+
+    /// From directories to one mesh whose members see one another and whose models are ready.
+    pub(super) async fn bring_up(&mut self, show: &Show) -> Result<(), Trouble> {
+        let data = self.munich.dir().to_owned();
+        let (made, code) = hither(
+            &["init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "meridian-bank", "--data"],
+            &[&data],
+        )
+        .await?;
+        if code != Some(0) {
+            return Err(failed(format!("hither init failed: {made}")));
+        }
+        for site in self.sites() {
+            site.write("hither.toml", &config(&self.assets.library))?;
+            site.write("policy.toml", policies::of(site.name()))?;
+        }
+        show.good("keys, a mesh, three laws, each tested by its own cases");
+        self.munich.start().await?;
+        self.paris.start().await?;
+        self.jakarta.start().await?;
+        for site in [&self.paris, &self.jakarta] {
+            self.admit(site).await?;
+        }
+        self.all_present().await?;
+        show.good("invites accepted: munich → paris, munich → jakarta; all three hear one another");
+        let models = [
+            (self.assets.fraud.name, &self.assets.fraud.model, "Apache-2.0 OR MIT"),
+            (self.assets.maintenance.name, &self.assets.maintenance.model, "Apache-2.0 OR MIT"),
+            (LANGUAGE_MODEL, &self.assets.language, "Apache-2.0"),
+        ];
+        for (name, path, licence) in models {
+            let body =
+                AddModelDto { path: path.display().to_string(), name: name.to_owned(), licence: licence.to_owned() };
+            let model: ModelDto = self.munich.operator().post("/hither/v1/models", &json!(body)).await?;
+            show.note(&format!("munich added {name}: {}, {}, {licence}", model.format, ByteCount(model.size)));
+        }
+        let names = [self.assets.fraud.name, self.assets.maintenance.name, LANGUAGE_MODEL];
+        self.munich
+            .wait_for("its three models as ready", SETTLE_MAX, |view| {
+                names.iter().all(|name| stage(view, "munich", name) == Some(StageDto::Ready))
+            })
+            .await?;
+        for site in [&self.paris, &self.jakarta] {
+            site.wait_for("munich's models", SETTLE_MAX, |view| {
+                names.iter().all(|name| stage(view, "munich", name) == Some(StageDto::Ready))
+            })
+            .await?;
+        }
+        for site in self.sites() {
+            show.note(&format!(
+                "{:8} {:6} API and dashboard http://{}/",
+                site.name(),
+                site.jurisdiction(),
+                site.api()?
+            ));
+        }
+        Ok(())
+    }
+
+    async fn admit(&self, site: &Site) -> Result<(), Trouble> {
+        let invite =
+            InviteDto { site: site.name().to_owned(), jurisdiction: site.jurisdiction().to_owned(), lifetime_s: 600 };
+        let ticket: TicketDto = self.munich.operator().post("/hither/v1/invites", &json!(invite)).await?;
+        let _member: Value = site.operator().post("/hither/v1/join", &json!(ticket)).await?;
+        Ok(())
+    }
+
+    /// Waits until every site hears every other.
+    pub(super) async fn all_present(&self) -> Result<(), Trouble> {
+        for site in self.sites() {
+            site.wait_for("the two others as present", SETTLE_MAX, |view| {
+                ["munich", "paris", "jakarta"].iter().all(|name| is_there(view, name))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until munich is back with all that it had, as paris sees it.
+    pub(super) async fn munich_is_back(&self) -> Result<(), Trouble> {
+        self.munich
+            .wait_for("its language model as ready", SETTLE_MAX, |view| {
+                stage(view, "munich", LANGUAGE_MODEL) == Some(StageDto::Ready)
+            })
+            .await?;
+        self.paris
+            .wait_for("munich with the language model ready", SETTLE_MAX, |view| {
+                is_there(view, "munich") && stage(view, "munich", LANGUAGE_MODEL) == Some(StageDto::Ready)
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+/// A directory that goes when this goes.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} is left behind: {error}", self.0.display());
+        }
+    }
+}
+
+fn config(library: &Path) -> String {
+    format!(
+        "# Written by hither demo.\n\
+         [api]\nlisten = \"127.0.0.1:0\"\nsocket = \"api.sock\"\n\n\
+         [mesh]\nlisten = \"127.0.0.1:0\"\n\n\
+         [power]\ncap_w = {CAP_W}\nidle_w = {IDLE_W}\ntensor_slot_w = 5\nlanguage_slot_w = {LANGUAGE_SLOT_W}\n\n\
+         [models]\npull = \"on-demand\"\nthreads = 1\ncontext_tokens = 2048\nslots = 2\nlibrary = {}\n\n\
+         [drill]\nallow = true\n\n\
+         [law]\npolicy = \"policy.toml\"\n",
+        toml::Value::from(library.display().to_string())
+    )
+}
+
+/// Whether a site is here or present in a view.
+pub(super) fn is_there(view: &ViewDto, site: &str) -> bool {
+    view.nodes.iter().any(|node| node.member.site == site && node.presence != PresenceDto::Gone)
+}
+
+/// A model at a site, as a view shows it.
+pub(super) fn held<'a>(view: &'a ViewDto, site: &str, model: &str) -> Option<&'a HeldDto> {
+    let node = view.nodes.iter().find(|node| node.member.site == site)?;
+    node.models.iter().find(|held| held.name.as_deref() == Some(model))
+}
+
+/// How far a model is at a site, as a view shows it.
+pub(super) fn stage(view: &ViewDto, site: &str, model: &str) -> Option<StageDto> {
+    held(view, site, model).map(|held| held.stage)
+}
