@@ -1,0 +1,81 @@
+//! From a file to an engine.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+
+use crate::engine::LlamaEngine;
+use crate::limits::{BATCH, SLOTS};
+use crate::template::Template;
+
+/// Why a model cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The library cannot be set up.
+    #[error("llama.cpp cannot be set up: {0}")]
+    Library(String),
+    /// The library refuses the file.
+    #[error("llama.cpp refuses the model: {0}")]
+    Model(String),
+    /// There is no memory for the conversations, or the model is of a kind that holds none.
+    #[error("no room for {slots} conversations of {context_tokens} tokens: {reason}")]
+    Context {
+        /// Conversations at once.
+        slots: u16,
+        /// Tokens of each.
+        context_tokens: u32,
+        /// What the library said.
+        reason: String,
+    },
+}
+
+/// The library is set up once per process, whatever becomes of the models.
+static BACKEND: LazyLock<Result<LlamaBackend, String>> = LazyLock::new(|| {
+    let mut backend = LlamaBackend::init().map_err(|error| error.to_string())?;
+    backend.void_logs();
+    Ok(backend)
+});
+
+/// Opens a model. Each of `slots` conversations may have `context_tokens` tokens, prompt and answer together, or as
+/// many as the model was trained for if that is fewer.
+pub fn open(model: &Path, threads: usize, context_tokens: u32, slots: u16) -> Result<LlamaEngine, OpenError> {
+    let backend = BACKEND.as_ref().map_err(|reason| OpenError::Library(reason.clone()))?;
+    // The library logs the reason and returns none, so that what can be told is told here.
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(model).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
+    read.map_err(|error| OpenError::Model(format!("the file cannot be read: {error}")))?;
+    if &magic != b"GGUF" {
+        return Err(OpenError::Model("the file is not GGUF".to_owned()));
+    }
+    let loaded = LlamaModel::load_from_file(backend, model, &LlamaModelParams::default());
+    let loaded = loaded.map_err(|error| OpenError::Model(error.to_string()))?;
+    // A worker has one model from its start to its end; the context borrows it.
+    let loaded: &'static LlamaModel = Box::leak(Box::new(loaded));
+
+    let slots = slots.clamp(1, SLOTS);
+    let trained = loaded.n_ctx_train().max(1);
+    let context_tokens = context_tokens.clamp(1, trained);
+    let refused = |reason: String| OpenError::Context { slots, context_tokens, reason };
+    let cells = context_tokens.checked_mul(u32::from(slots)).ok_or_else(|| refused("too many tokens".to_owned()))?;
+    let threads = i32::try_from(threads.max(1)).unwrap_or(i32::MAX);
+    let parameters = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(cells))
+        .with_n_batch(BATCH)
+        .with_n_seq_max(u32::from(slots))
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads)
+        .with_kv_unified(true);
+    let context = loaded.new_context(backend, parameters).map_err(|error| refused(error.to_string()))?;
+    // The library makes its batch smaller when the context is small.
+    let batch = LlamaBatch::new(context.n_batch() as usize, 1);
+    let template = loaded.chat_template(None).ok().and_then(|template| template.to_string().ok());
+    let template = template.map(|source| Template::new(source, loaded.vocab()));
+    Ok(LlamaEngine::new(loaded, context, batch, template, context_tokens, slots))
+}
