@@ -20,6 +20,9 @@ use crate::router::{Gate, Lawful, patience};
 use crate::scheduler::{Hold, Job, Waiting};
 use crate::timers::Timer;
 
+#[cfg(test)]
+mod tests;
+
 /// A task of a peer that has not ended here.
 #[derive(Debug)]
 pub(crate) struct Hosted {
@@ -123,10 +126,12 @@ impl Core {
         let Some(wait) = self.scheduler.wait(digest, envelope.priority) else { return Err(power) };
         // Tasks whose acceptance is being written have no slot yet, and will want one.
         let coming = self.hosted.values().filter(|hosted| hosted.digest == digest && hosted.phase == Phase::Recording);
-        let ahead = (coming.count() as u64).saturating_sub(match hold {
+        let coming = coming.count() as u64;
+        let free = match hold {
             None => u64::from(self.scheduler.slots(digest).saturating_sub(self.scheduler.busy(digest))),
             Some(Hold::Engine | Hold::Slots | Hold::Power) => 0,
-        });
+        };
+        let ahead = if free == 0 { coming } else { (coming + 1).saturating_sub(free) };
         let service = self.scheduler.service_or_guess(digest).0;
         let more = service.saturating_mul(ahead) / u64::from(self.scheduler.slots(digest).max(1));
         let wait = Micros(wait.0.saturating_add(more));

@@ -3,7 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod egress;
 pub mod event;
+#[cfg(test)]
+mod fixture;
 mod hosted;
 pub mod limits;
 mod machine;
@@ -14,6 +17,7 @@ pub mod policy;
 mod power;
 mod presence;
 mod random;
+mod request;
 mod router;
 mod scheduler;
 mod supply;

@@ -18,15 +18,18 @@ use crate::catalog::Catalog;
 use crate::event::{Action, Config, Event, PullPolicy};
 use crate::hosted::{Ended, Hosted};
 use crate::limits;
-use crate::origin::Request;
 use crate::peers::Peers;
 use crate::power::Power;
 use crate::presence::Herald;
 use crate::random::Random;
+use crate::request::Request;
 use crate::router::Gate;
 use crate::scheduler::{Job, Scheduler};
 use crate::timers::{Timer, Timers};
 use crate::trace::Trace;
+
+#[cfg(test)]
+mod tests;
 
 /// Who waits for a write to the ledger.
 #[derive(Debug, Clone, Copy)]

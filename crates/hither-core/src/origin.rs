@@ -1,142 +1,26 @@
 //! A request that entered here, from the door to its one end.
 //!
-//! Whatever happens, it ends exactly once: every way out leads through [`Core::end`], and its deadline is the last.
+//! Whatever happens, it ends exactly once: every way out leads through `end`, and its deadline is the last.
 
-use hither_types::fact::{Counterpart, Fact, Outcome};
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, SiteName, Task, Ticket};
+use hither_types::fact::{Fact, Outcome};
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, SiteName, Task};
 use hither_types::law::Denial;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
-use hither_types::unit::{ByteCount, Micros, Millijoules};
+use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::{RequestState, Step};
 
 use crate::event::Action;
 use crate::limits;
-use crate::machine::{Core, Waiter, counterpart};
-use crate::router::{Lawful, Offer};
+use crate::machine::Core;
+use crate::request::{Egress, Ending, Leave, Phase, Request, is_by_law, is_want_of_room};
+use crate::router::Lawful;
 use crate::scheduler::{Job, Waiting};
-use crate::timers::{Timer, Timers};
+use crate::timers::Timer;
 
-/// A request that has not ended.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) envelope: Envelope,
-    pub(crate) deadline: Timestamp,
-    arrived: Timestamp,
-    /// The model that the name meant at first: a stream goes on with the same weights only.
-    pub(crate) digest: Option<Digest>,
-    pub(crate) attempts: u8,
-    /// Peers that were tried: one try per place.
-    pub(crate) tried: Vec<NodeId>,
-    /// Times that the engine of this node was lost under it.
-    pub(crate) losses_here: u8,
-    /// Stopped here for want of power: it may wait for power to come back.
-    pub(crate) preempted: bool,
-    /// The ledger did not take its egress: it stays.
-    pub(crate) grounded: bool,
-    /// What to say if nothing is left; a failure counts more than a "no".
-    pub(crate) failure: Option<Failure>,
-    phase: Phase,
-    moved: bool,
-    energy: Millijoules,
-}
-
-/// What a request waits for.
-#[derive(Debug)]
-enum Phase {
-    /// A place; only within one event.
-    Placing,
-    /// A slot, the model or power, here.
-    Queued,
-    /// Its egress to be on the record.
-    Recording(Egress, Ticket),
-    /// A peer.
-    Remote(Egress, Watch),
-    /// The engine of this node.
-    Here(Attempt),
-}
-
-#[derive(Debug, Clone)]
-struct Egress {
-    attempt: Attempt,
-    lawful: Lawful,
-    to: Counterpart,
-}
-
-/// The two clocks of an attempt elsewhere: no frame at all, and frames without progress.
-#[derive(Debug)]
-struct Watch {
-    silent_at: Timestamp,
-    stuck_at: Timestamp,
-    patience: Micros,
-    progress: u64,
-    beaten: bool,
-}
-
-impl Watch {
-    fn due(&self) -> Timestamp {
-        self.silent_at.min(self.stuck_at)
-    }
-}
-
-/// How an attempt is left.
-enum Leave {
-    /// It answered, with so many bytes.
-    Answered(ByteCount),
-    /// It is over; the place knows.
-    Over,
-    /// The place has to be told to stop.
-    Stop(Outcome),
-}
-
-/// How a request ends.
-enum Ending {
-    Answered { by: NodeId, cost: Cost },
-    Refused(Refusal),
-    Failed(Failure),
-    Gone,
-}
-
-impl Request {
-    fn new(envelope: Envelope, deadline: Timestamp, now: Timestamp) -> Self {
-        Self {
-            envelope,
-            deadline,
-            arrived: now,
-            digest: None,
-            attempts: 0,
-            tried: Vec::new(),
-            losses_here: 0,
-            preempted: false,
-            grounded: false,
-            failure: None,
-            phase: Phase::Placing,
-            moved: false,
-            energy: Millijoules(0),
-        }
-    }
-
-    /// Whether its timers fit its phase.
-    pub(crate) fn is_consistent(&self, id: RequestId, timers: &Timers) -> bool {
-        let watched = timers.is_set(Timer::Watch(id));
-        timers.is_set(Timer::Deadline(id))
-            && match self.phase {
-                Phase::Placing => false,
-                Phase::Queued | Phase::Recording(..) | Phase::Here(_) => !watched,
-                Phase::Remote(..) => watched,
-            }
-    }
-
-    /// Remembers why a place did not answer.
-    fn remember(&mut self, failure: Failure) {
-        let declined = matches!(failure, Failure::Declined(_));
-        let known_better = self.failure.as_ref().is_some_and(|known| !matches!(known, Failure::Declined(_)));
-        if !(declined && known_better) {
-            self.failure = Some(failure);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
 
 impl Core {
     pub(crate) fn submitted(&mut self, id: RequestId, envelope: Envelope, deadline: Timestamp) {
@@ -220,75 +104,8 @@ impl Core {
         self.act(Action::Run { task, digest });
     }
 
-    /// Chooses a peer: nothing leaves before the egress is on the record.
-    pub(crate) fn choose_peer(&mut self, id: RequestId, offer: Offer) {
-        let predicted = offer.predicted();
-        let lawful = offer.lawful;
-        let Some(to) = self.peers.get(lawful.node()).map(|peer| counterpart(&peer.member)) else { return };
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        request.attempts += 1;
-        request.tried.push(lawful.node());
-        let attempt = Attempt(request.attempts);
-        let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
-        self.trace.step(id, Step::Chosen { site: to.site.clone(), predicted }, self.now);
-        let subject = self.subject(id, attempt, &envelope);
-        let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
-        let ticket = self.note_first(Waiter::Own(id), fact);
-        if let Some(request) = self.requests.get_mut(&id) {
-            request.phase = Phase::Recording(Egress { attempt, lawful, to }, ticket);
-        }
-    }
-
-    /// The egress is on the record. The law, the deadline and the peer are looked at once more, then it leaves.
-    pub(crate) fn egress_recorded(&mut self, id: RequestId, ticket: Ticket) {
-        let Some(request) = self.requests.get(&id) else { return };
-        let Phase::Recording(egress, waited_for) = &request.phase else { return };
-        debug_assert_eq!(*waited_for, ticket, "a request waits for one ticket");
-        let (egress, envelope) = (egress.clone(), request.envelope.clone());
-        self.trace.step(id, Step::Recorded { bytes: envelope.size }, self.now);
-        if self.now >= request.deadline {
-            return self.deadline_passed(id);
-        }
-        let node = egress.lawful.node();
-        let Some(peer) = self.peers.get(node).filter(|peer| peer.is_present(self.now)) else {
-            return self.attempt_over(id, Failure::Unreachable, Leave::Over);
-        };
-        match self.gate(&envelope, &peer.member) {
-            Ok(lawful) => self.forward(id, Egress { lawful, ..egress }),
-            Err(denial) => self.stop_unlawful(id, denial),
-        }
-    }
-
-    fn forward(&mut self, id: RequestId, egress: Egress) {
-        let node = egress.lawful.node();
-        let rtt = self.peers.get(node).and_then(|peer| peer.rtt()).unwrap_or(Micros(0));
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        let envelope = request.envelope.clone();
-        let remaining = self.now.until(request.deadline);
-        let service = request.digest.and_then(|digest| Some(self.peers.get(node)?.model(digest)?.service));
-        let services = service.unwrap_or(Micros(0)).0.saturating_mul(limits::STUCK_SERVICES);
-        let patience = Micros(services.max(limits::STUCK_MIN.0));
-        let watch = Watch {
-            silent_at: self.now.after(limits::SILENCE).after(rtt),
-            stuck_at: self.now.after(patience).after(rtt),
-            patience,
-            progress: 0,
-            beaten: false,
-        };
-        self.timers.set(Timer::Watch(id), watch.due());
-        if let Some(digest) = request.digest {
-            self.peers.sent(node, digest);
-        }
-        let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
-        request.phase = Phase::Remote(egress, watch);
-        self.trace.totals.egress_requests.0 += envelope.size.0;
-        self.served_at(id, attempt, site, &lawful);
-        let task = Task { origin: self.me.node, request: id, attempt };
-        self.act(Action::Forward { task, peer: node, envelope, remaining });
-    }
-
     /// Tells the client who serves it, and counts a request that goes on elsewhere.
-    fn served_at(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
+    pub(crate) fn served_at(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
         let elsewhere = self.trace.last_site(id).is_some_and(|last| last != site);
         if elsewhere
             && let Some(request) = self.requests.get_mut(&id)
@@ -299,53 +116,6 @@ impl Core {
         self.trace.step(id, Step::Started { site }, self.now);
         let (served_by, rule) = (lawful.node(), lawful.rule().clone());
         self.act(Action::Route { request: id, attempt, served_by, rule });
-    }
-
-    /// The egress could not be recorded, so it does not happen. Here or nowhere.
-    pub(crate) fn egress_not_recorded(&mut self, id: RequestId, ticket: Ticket) {
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        let Phase::Recording(egress, waited_for) = &request.phase else { return };
-        debug_assert_eq!(*waited_for, ticket, "a request waits for one ticket");
-        let site = egress.to.site.clone();
-        request.phase = Phase::Placing;
-        request.grounded = true;
-        self.trace.step(id, Step::PassedOver { site, why: "the ledger could not record the egress" }, self.now);
-        self.place(id);
-    }
-
-    /// The place that serves a task showed life.
-    pub(crate) fn beat(&mut self, task: Task, progress: u64) {
-        if task.origin != self.me.node {
-            return;
-        }
-        let Some(request) = self.requests.get_mut(&task.request) else { return };
-        let Phase::Remote(egress, watch) = &mut request.phase else { return };
-        if egress.attempt != task.attempt {
-            return;
-        }
-        watch.silent_at = self.now.after(limits::SILENCE);
-        if progress > watch.progress {
-            watch.progress = progress;
-            watch.stuck_at = self.now.after(watch.patience);
-        }
-        let first = !std::mem::replace(&mut watch.beaten, true);
-        self.timers.set(Timer::Watch(task.request), watch.due());
-        if first && let Some(digest) = request.digest {
-            self.served_elsewhere(task.request, digest);
-        }
-    }
-
-    /// A clock of an attempt elsewhere ran out.
-    pub(crate) fn watch_due(&mut self, id: RequestId) {
-        let Some(Phase::Remote(egress, watch)) = self.requests.get(&id).map(|request| &request.phase) else { return };
-        let node = egress.lawful.node();
-        if self.now >= watch.silent_at {
-            self.peers.struck(node, self.now);
-            self.attempt_over(id, Failure::Silent, Leave::Stop(Outcome::Refused));
-        } else {
-            self.peers.stuck(node, self.now);
-            self.attempt_over(id, Failure::Stuck, Leave::Stop(Outcome::Refused));
-        }
     }
 
     /// A request of this node was answered, here or elsewhere.
@@ -444,13 +214,13 @@ impl Core {
         }
     }
 
-    fn stop_unlawful(&mut self, id: RequestId, denial: Denial) {
+    pub(crate) fn stop_unlawful(&mut self, id: RequestId, denial: Denial) {
         let failure = Failure::Declined(Refusal::UnlawfulThere(denial));
         self.attempt_over(id, failure, Leave::Stop(Outcome::Refused));
     }
 
     /// An attempt ended without an answer: the next lawful place, unless the request itself is wrong.
-    fn attempt_over(&mut self, id: RequestId, failure: Failure, leave: Leave) {
+    pub(crate) fn attempt_over(&mut self, id: RequestId, failure: Failure, leave: Leave) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.remember(failure.clone());
         let site = match &request.phase {
@@ -562,36 +332,5 @@ impl Core {
         self.trace.state(id, state);
         step.into_iter().for_each(|step| self.trace.step(id, step, self.now));
         action.into_iter().for_each(|action| self.act(action));
-    }
-}
-
-/// Whether a refusal is the law's.
-fn is_by_law(refusal: &Refusal) -> bool {
-    match refusal {
-        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) => true,
-        Refusal::UnknownModel(_)
-        | Refusal::Overloaded { .. }
-        | Refusal::NoPower { .. }
-        | Refusal::NoCapacity { .. }
-        | Refusal::DeadlinePassed
-        | Refusal::LedgerUnavailable
-        | Refusal::ModelBroken(_)
-        | Refusal::NotAMember
-        | Refusal::Stopping => false,
-    }
-}
-
-/// Whether a peer that says this is better left alone for a moment.
-fn is_want_of_room(refusal: &Refusal) -> bool {
-    match refusal {
-        Refusal::Overloaded { .. }
-        | Refusal::NoPower { .. }
-        | Refusal::NoCapacity { .. }
-        | Refusal::LedgerUnavailable
-        | Refusal::ModelBroken(_)
-        | Refusal::UnknownModel(_)
-        | Refusal::NotAMember
-        | Refusal::Stopping => true,
-        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
     }
 }

@@ -15,8 +15,8 @@ use hither_types::view::Step;
 use crate::catalog::Stage;
 use crate::limits;
 use crate::machine::{Core, forbid_of};
-use crate::origin::Request;
 use crate::peers::Peer;
+use crate::request::Request;
 use crate::router::{Choice, Here, Lawful, Offer, choose, patience};
 use crate::scheduler::{Hold, Job};
 

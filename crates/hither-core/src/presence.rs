@@ -10,6 +10,9 @@ use crate::limits;
 use crate::machine::Core;
 use crate::timers::Timer;
 
+#[cfg(test)]
+mod tests;
+
 /// What was told last, and when.
 #[derive(Debug, Default)]
 pub(crate) struct Herald {

@@ -12,6 +12,9 @@ use crate::machine::Core;
 use crate::router::Gate;
 use crate::timers::Timer;
 
+#[cfg(test)]
+mod tests;
+
 impl Core {
     pub(crate) fn catalogued(&mut self, manifest: Manifest) {
         let (name, digest) = (manifest.name.clone(), manifest.digest);
@@ -76,6 +79,10 @@ impl Core {
             self.timers.clear(timer);
         }
         self.catalog.forget(digest);
+        // The worker may still have it open.
+        for task in self.scheduler.lost(digest) {
+            self.act(Action::StopRun(task));
+        }
         self.engine_gone(digest);
     }
 

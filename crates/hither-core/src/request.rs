@@ -1,0 +1,168 @@
+//! What is kept of a request that entered here, while it is open.
+
+use hither_types::fact::{Counterpart, Outcome};
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, Ticket};
+use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::{Cost, Envelope};
+use hither_types::time::Timestamp;
+use hither_types::unit::{ByteCount, Micros, Millijoules};
+
+use crate::router::Lawful;
+use crate::timers::{Timer, Timers};
+
+/// A request that has not ended.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) envelope: Envelope,
+    pub(crate) deadline: Timestamp,
+    pub(crate) arrived: Timestamp,
+    /// The model that the name meant at first: a stream goes on with the same weights only.
+    pub(crate) digest: Option<Digest>,
+    pub(crate) attempts: u8,
+    /// Peers that were tried: one try per place.
+    pub(crate) tried: Vec<NodeId>,
+    /// Times that the engine of this node was lost under it.
+    pub(crate) losses_here: u8,
+    /// Stopped here for want of power: it may wait for power to come back.
+    pub(crate) preempted: bool,
+    /// The ledger did not take its egress: it stays.
+    pub(crate) grounded: bool,
+    /// What to say if nothing is left; a failure counts more than a "no".
+    pub(crate) failure: Option<Failure>,
+    pub(crate) phase: Phase,
+    /// Counted as one that went on elsewhere.
+    pub(crate) moved: bool,
+    /// What it took at this node.
+    pub(crate) energy: Millijoules,
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// A place; only within one event.
+    Placing,
+    /// A slot, the model or power, here.
+    Queued,
+    /// Its egress to be on the record.
+    Recording(Egress, Ticket),
+    /// A peer.
+    Remote(Egress, Watch),
+    /// The engine of this node.
+    Here(Attempt),
+}
+
+/// An attempt elsewhere.
+#[derive(Debug, Clone)]
+pub(crate) struct Egress {
+    pub(crate) attempt: Attempt,
+    pub(crate) lawful: Lawful,
+    pub(crate) to: Counterpart,
+}
+
+/// The two clocks of an attempt elsewhere: no frame at all, and frames without progress.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) silent_at: Timestamp,
+    pub(crate) stuck_at: Timestamp,
+    /// How long beats may come without progress.
+    pub(crate) patience: Micros,
+    pub(crate) progress: u64,
+    pub(crate) beaten: bool,
+}
+
+impl Watch {
+    /// When the first of them runs out.
+    pub(crate) fn due(&self) -> Timestamp {
+        self.silent_at.min(self.stuck_at)
+    }
+}
+
+/// How an attempt is left.
+pub(crate) enum Leave {
+    /// It answered, with so many bytes.
+    Answered(ByteCount),
+    /// It is over; the place knows.
+    Over,
+    /// The place has to be told to stop.
+    Stop(Outcome),
+}
+
+/// How a request ends.
+pub(crate) enum Ending {
+    Answered { by: NodeId, cost: Cost },
+    Refused(Refusal),
+    Failed(Failure),
+    Gone,
+}
+
+impl Request {
+    /// A request that has no place yet.
+    pub(crate) fn new(envelope: Envelope, deadline: Timestamp, now: Timestamp) -> Self {
+        Self {
+            envelope,
+            deadline,
+            arrived: now,
+            digest: None,
+            attempts: 0,
+            tried: Vec::new(),
+            losses_here: 0,
+            preempted: false,
+            grounded: false,
+            failure: None,
+            phase: Phase::Placing,
+            moved: false,
+            energy: Millijoules(0),
+        }
+    }
+
+    /// Whether its timers fit its phase.
+    pub(crate) fn is_consistent(&self, id: RequestId, timers: &Timers) -> bool {
+        let watched = timers.is_set(Timer::Watch(id));
+        timers.is_set(Timer::Deadline(id))
+            && match self.phase {
+                Phase::Placing => false,
+                Phase::Queued | Phase::Recording(..) | Phase::Here(_) => !watched,
+                Phase::Remote(..) => watched,
+            }
+    }
+
+    /// Remembers why a place did not answer.
+    pub(crate) fn remember(&mut self, failure: Failure) {
+        let declined = matches!(failure, Failure::Declined(_));
+        let known_better = self.failure.as_ref().is_some_and(|known| !matches!(known, Failure::Declined(_)));
+        if !(declined && known_better) {
+            self.failure = Some(failure);
+        }
+    }
+}
+
+/// Whether a refusal is the law's.
+pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) => true,
+        Refusal::UnknownModel(_)
+        | Refusal::Overloaded { .. }
+        | Refusal::NoPower { .. }
+        | Refusal::NoCapacity { .. }
+        | Refusal::DeadlinePassed
+        | Refusal::LedgerUnavailable
+        | Refusal::ModelBroken(_)
+        | Refusal::NotAMember
+        | Refusal::Stopping => false,
+    }
+}
+
+/// Whether a peer that says this is better left alone for a moment.
+pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::Overloaded { .. }
+        | Refusal::NoPower { .. }
+        | Refusal::NoCapacity { .. }
+        | Refusal::LedgerUnavailable
+        | Refusal::ModelBroken(_)
+        | Refusal::UnknownModel(_)
+        | Refusal::NotAMember
+        | Refusal::Stopping => true,
+        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
+    }
+}
