@@ -68,12 +68,17 @@ pub enum DialError {
 
 type Outcome = Result<Connection, DialError>;
 type Pending = Arc<watch::Sender<Option<Outcome>>>;
+type Waiting = watch::Receiver<Option<Outcome>>;
 
 #[derive(Debug, Default)]
 struct State {
     connection: Option<Connection>,
     pending: Option<Pending>,
     failures: u32,
+    /// Grows with each news of the peer: a dial that began before it and fails says nothing.
+    news: u32,
+    /// The news at the beginning of the pending dial.
+    pending_news: u32,
     refused: Option<(Instant, DialError)>,
 }
 
@@ -115,6 +120,7 @@ impl Lines {
             let mut state = line.lock();
             state.failures = 0;
             state.refused = None;
+            state.news = state.news.wrapping_add(1);
         }
     }
 
@@ -133,22 +139,30 @@ pub(crate) async fn connection(shared: &Arc<Shared>, node: NodeId, kind: Kind) -
         Standing::Isolated => return Err(DialError::Isolated),
     }
     let line = shared.lines.line(node, kind);
-    let mut waiting = match claim(&line)? {
-        Claim::Live(connection) => return Ok(connection),
-        Claim::Wait(waiting) => waiting,
-        Claim::Dial(pending, waiting) => {
-            shared.tasks.spawn(run(shared.clone(), line, pending, node, kind));
-            waiting
+    let mut again = true;
+    loop {
+        let (mut waiting, news) = match claim(&line)? {
+            Claim::Live(connection) => return Ok(connection),
+            Claim::Wait(waiting, news) => (waiting, news),
+            Claim::Dial(pending, waiting, news) => {
+                shared.tasks.spawn(run(shared.clone(), line.clone(), pending, node, kind));
+                (waiting, news)
+            }
+        };
+        let outcome = waiting.wait_for(Option::is_some).await.map_err(|_| DialError::Stopped)?.clone();
+        let outcome = outcome.unwrap_or(Err(DialError::Stopped));
+        // The peer came up while the dial went on: that dial may have met what was there before.
+        if outcome.is_ok() || !again || line.lock().news == news {
+            return outcome;
         }
-    };
-    let outcome = waiting.wait_for(Option::is_some).await.map_err(|_| DialError::Stopped)?;
-    outcome.clone().unwrap_or(Err(DialError::Stopped))
+        again = false;
+    }
 }
 
 enum Claim {
     Live(Connection),
-    Wait(watch::Receiver<Option<Outcome>>),
-    Dial(Pending, watch::Receiver<Option<Outcome>>),
+    Wait(Waiting, u32),
+    Dial(Pending, Waiting, u32),
 }
 
 fn claim(line: &Line) -> Result<Claim, DialError> {
@@ -158,7 +172,7 @@ fn claim(line: &Line) -> Result<Claim, DialError> {
     }
     state.connection = None;
     if let Some(pending) = &state.pending {
-        return Ok(Claim::Wait(pending.subscribe()));
+        return Ok(Claim::Wait(pending.subscribe(), state.pending_news));
     }
     if let Some((until, error)) = &state.refused
         && Instant::now() < *until
@@ -168,7 +182,8 @@ fn claim(line: &Line) -> Result<Claim, DialError> {
     let (sender, waiting) = watch::channel(None);
     let pending = Arc::new(sender);
     state.pending = Some(pending.clone());
-    Ok(Claim::Dial(pending, waiting))
+    state.pending_news = state.news;
+    Ok(Claim::Dial(pending, waiting, state.news))
 }
 
 async fn run(shared: Arc<Shared>, line: Arc<Line>, pending: Pending, node: NodeId, kind: Kind) {
@@ -194,6 +209,7 @@ async fn run(shared: Arc<Shared>, line: Arc<Line>, pending: Pending, node: NodeI
             state.failures = 0;
             state.refused = None;
         }
+        Err(_) if state.news != state.pending_news => {}
         Err(error) => {
             let pause = limits::REDIAL_MIN.saturating_mul(1 << state.failures.min(8)).min(limits::ASK_PAUSE_MAX);
             state.failures += 1;

@@ -188,6 +188,8 @@ async fn open(shared: &Shared, connection: &Connection) -> Option<Opened> {
 async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connection, epoch: u64) {
     // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
     let Ok(place) = shared.events.reserve().await else { return };
+    // Before anybody hears of the link: whoever then asks shall not meet the pause after an older failure.
+    shared.lines.encourage(node);
     let restarted = {
         let mut state = peer.lock();
         state.links += 1;
@@ -200,7 +202,6 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connec
         // Connections to the program that ran there before would only time out.
         shared.links.close(node, Some(connection.stable_id()), Code::Stale, "the node was started anew");
     }
-    shared.lines.encourage(node);
     let warm = shared.clone();
     shared.tasks.spawn(async move {
         if let Err(error) = dial::connection(&warm, node, Kind::Ask).await {

@@ -1,0 +1,134 @@
+//! Links come up by themselves, and come back.
+
+use std::time::Instant;
+
+use hither_swarm::{AskError, DialError, Isolation, SwarmEvent};
+use hither_types::message::{Frame, PeerMessage};
+
+use crate::world::{Node, ask, pair, presence, soon};
+
+async fn hears(node: &mut Node, sequence: u64) {
+    node.until("a message", |event| match event {
+        SwarmEvent::Message { message: PeerMessage::Presence(presence), .. } => {
+            (presence.sequence == sequence).then_some(())
+        }
+        _ => None,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_both_ways_and_round_trips_are_measured() {
+    let (mut a, mut b) = pair(1, 2).await;
+    a.swarm.send(b.id(), presence(11));
+    b.swarm.send(a.id(), presence(22));
+    hears(&mut b, 11).await;
+    hears(&mut a, 22).await;
+    let b_id = b.id();
+    let rtt = a
+        .until("a round trip", |event| match event {
+            SwarmEvent::RoundTrip { peer, rtt } if peer == b_id => Some(rtt),
+            _ => None,
+        })
+        .await;
+    assert!(rtt.0 > 0 && rtt.millis() < 1000.0, "{rtt:?}");
+    assert!(a.swarm.known(b.id()).contains(&b.swarm.addresses()[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_the_link_is_heard_after_it() {
+    let (a, mut b) = (Node::start(1).await, Node::start(2).await);
+    a.admit(&b);
+    for sequence in 0..1000 {
+        a.swarm.send(b.id(), presence(sequence));
+    }
+    b.admit(&a);
+    b.link_up(a.id()).await;
+    let first = b
+        .until("a message", |event| match event {
+            SwarmEvent::Message { message: PeerMessage::Presence(presence), .. } => Some(presence.sequence),
+            _ => None,
+        })
+        .await;
+    assert_eq!(first, 999, "an older presence is worth nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_knows_no_address_is_found_by_the_other() {
+    let (mut a, mut b) = (Node::start(1).await, Node::start(2).await);
+    a.swarm.admit(b.id(), vec![]);
+    b.admit(&a);
+    a.link_up(b.id()).await;
+    b.link_up(a.id()).await;
+    assert!(!a.swarm.known(b.id()).is_empty(), "the address of the live link is known");
+    // And asks the other way although it was told no address.
+    let stream = a.swarm.ask(b.id(), ask(1, vec![])).await;
+    assert!(stream.is_ok(), "{stream:?}");
+    b.asked().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn isolation_cuts_everything_and_heals() {
+    let (mut a, mut b) = pair(1, 2).await;
+    let mut stream = a.swarm.ask(b.id(), ask(1, vec![])).await.expect("sent");
+    let (_, _, mut answer) = b.asked().await;
+    b.swarm.isolate(Isolation::Isolated);
+    assert!(soon("the end of the stream", stream.next()).await.is_err());
+    soon("the watcher", answer.gone()).await;
+    a.link_down(b.id()).await;
+    b.link_down(a.id()).await;
+
+    let begun = Instant::now();
+    assert!(a.swarm.ask(b.id(), ask(2, vec![])).await.is_err(), "nobody answers");
+    assert!(begun.elapsed().as_secs() < 10, "and that is known soon");
+    let own = b.swarm.ask(a.id(), ask(3, vec![])).await;
+    assert!(matches!(own, Err(AskError::Dial(DialError::Isolated))));
+
+    b.swarm.isolate(Isolation::Connected);
+    a.link_up(b.id()).await;
+    b.link_up(a.id()).await;
+    let mut stream = a.swarm.ask(b.id(), ask(4, vec![])).await.expect("healed");
+    let (_, _, mut answer) = b.asked().await;
+    answer.send(Frame::Accepted).await.expect("sent");
+    assert_eq!(soon("a frame", stream.next()).await.expect("a frame"), Some(Frame::Accepted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_is_found_again() {
+    let (mut a, b) = pair(1, 2).await;
+    let (b_id, address) = (b.id(), b.swarm.addresses()[0]);
+    b.swarm.shutdown().await;
+    let Node { swarm, events, dir } = b;
+    drop((swarm, events));
+    a.link_down(b_id).await;
+
+    let mut b = Node::start_in(2, address, dir).await;
+    b.admit(&a);
+    a.link_up(b_id).await;
+    b.link_up(a.id()).await;
+    let mut stream = a.swarm.ask(b_id, ask(1, vec![])).await.expect("sent");
+    let (_, _, mut answer) = b.asked().await;
+    answer.send(Frame::Accepted).await.expect("sent");
+    assert_eq!(soon("a frame", stream.next()).await.expect("a frame"), Some(Frame::Accepted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traffic_is_counted_by_kind() {
+    let (a, mut b) = pair(1, 2).await;
+    let mut stream = a.swarm.ask(b.id(), ask(1, vec![7; 100_000])).await.expect("sent");
+    let (_, _, mut answer) = b.asked().await;
+    answer.send(Frame::Piece(vec![8; 200_000])).await.expect("sent");
+    soon("a frame", stream.next()).await.expect("a frame").expect("a frame");
+    let of = |node: &Node, peer: &Node| {
+        let totals = node.swarm.totals();
+        totals.into_iter().find(|(node, _)| *node == peer.id()).expect("counted").1
+    };
+    let (at_a, at_b) = (of(&a, &b), of(&b, &a));
+    assert!(at_a.requests.sent.0 >= 100_000 && at_b.requests.received.0 >= 100_000, "{at_a:?} {at_b:?}");
+    assert!(at_b.answers.sent.0 >= 200_000 && at_a.answers.received.0 >= 200_000, "{at_a:?} {at_b:?}");
+    assert!(at_a.talk.sent.0 > 0 && at_a.models.sent.0 == 0, "{at_a:?}");
+    // What is closed stays counted.
+    a.swarm.expel(b.id());
+    b.swarm.expel(a.id());
+    assert!(of(&a, &b).requests.sent.0 >= 100_000);
+}
