@@ -79,14 +79,15 @@ impl Network {
     /// How long a piece of a stream takes over a link that is not cut.
     pub(crate) fn stream(&mut self, from: usize, to: usize) -> u64 {
         let mut delay = self.once(from, to);
-        let mut wait = RETRANSMIT_FLOOR.max(2 * self.round_trip(from, to));
+        // Later packets tell of a loss after a round trip and a little; a second loss in a row is noticed by a timer.
+        let mut wait = RETRANSMIT_FLOOR.max(self.round_trip(from, to) * 5 / 4);
         // Six losses in a row are 1 in 10^6 even at 10 %; longer waits would be a cut in all but name.
         for _ in 0..6 {
             if !self.chance.permille(self.loss_permille) {
                 break;
             }
             delay += wait;
-            wait *= 2;
+            wait = wait * 3 / 2;
         }
         delay
     }

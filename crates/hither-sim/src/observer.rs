@@ -106,6 +106,8 @@ pub(crate) struct Observer {
     gaps: Vec<u64>,
     latencies: Vec<u64>,
     refusals: Vec<u64>,
+    /// From then on nothing is wrong with the world any more, and every lawful request ought to be answered.
+    calm: u64,
 }
 
 impl Observer {
@@ -139,7 +141,13 @@ impl Observer {
             gaps: Vec::new(),
             latencies: Vec::new(),
             refusals: Vec::new(),
+            calm: u64::MAX,
         }
+    }
+
+    /// Says when the last fault is over, and everybody had time to notice.
+    pub(crate) fn calm_from(&mut self, at: u64) {
+        self.calm = at;
     }
 
     fn breach(&mut self, invariant: &'static str, at: u64, node: usize, what: String) {

@@ -160,7 +160,7 @@ fn a_run_that_exercised_nothing_fails() {
     scenario.loads.clear();
     let report = run(&scenario, 1, None).unwrap();
     assert!(!report.passed());
-    assert_eq!(report.unmet, ["answered is 0, and must reach 300"]);
+    assert_eq!(report.unmet, ["answered is 0, and must reach 300", "answered_in_calm is 0, and must reach 1"]);
 }
 
 #[test]

@@ -194,8 +194,13 @@ impl Observer {
 
     fn refuses(&mut self, at: u64, node: usize, request: RequestId, refusal: &Refusal) {
         let by_law = matches!(refusal, Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_));
-        let open = self.requests.get(&request).is_some_and(|watch| watch.ended.is_none() && !watch.client_left);
-        if open {
+        let watch = self.requests.get(&request).filter(|watch| watch.ended.is_none() && !watch.client_left);
+        if let Some(watch) = watch {
+            // A model that was lost too often stays in quarantine for longer than any run.
+            let broken = matches!(refusal, Refusal::ModelBroken(_));
+            if !by_law && !broken && watch.submitted >= self.calm {
+                self.counts.add("refused_in_calm", 1);
+            }
             self.counts.add(if by_law { "refused_by_law" } else { "refused_otherwise" }, 1);
         }
         if let (Refusal::Unlawful { denied, .. }, Some(watch)) = (refusal, self.requests.get(&request)) {
@@ -235,16 +240,20 @@ impl Observer {
         }
         let first = watch.ended.replace(ending).is_none() && !watch.client_left;
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
-        let latency = at - watch.submitted;
+        let (latency, calm) = (at - watch.submitted, watch.submitted >= self.calm);
         if first {
             match ending {
                 Ending::Finished => {
                     self.counts.add("answered", 1);
+                    self.counts.add("answered_in_calm", u64::from(calm));
                     self.counts.add("migrated", u64::from(tries > 1));
                     self.counts.add("resumed", u64::from(stream && resumed));
                     self.latencies.push(latency);
                 }
-                Ending::Failed => self.counts.add("failed", 1),
+                Ending::Failed => {
+                    self.counts.add("failed", 1);
+                    self.counts.add("failed_in_calm", u64::from(calm));
+                }
                 Ending::Refused => {}
             }
         }

@@ -419,7 +419,7 @@ fn storm(form: StormForm) -> Result<StormPlan, SimError> {
 }
 
 fn bounds(place: &str, given: BTreeMap<String, u64>) -> Result<Vec<(String, u64)>, SimError> {
-    for name in given.keys().filter(|name| !is_counter(name)) {
+    if let Some(name) = given.keys().find(|name| !is_counter(name)) {
         let known: Vec<_> = COUNTERS.iter().map(|(name, _)| *name).collect();
         return Err(wrong(place, format!("there is no counter {name:?}; there are fault_KIND, {}", known.join(", "))));
     }

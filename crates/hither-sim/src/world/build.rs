@@ -17,12 +17,16 @@ use crate::network::Network;
 use crate::node::{Node, State};
 use crate::observer::Observer;
 use crate::queue::Queue;
-use crate::scenario::{Arrivals, ModelPlan, NodePlan, Scenario};
+use crate::scenario::{Arrivals, FaultPlan, ModelPlan, NodePlan, Scenario};
 use crate::streams::{End, Streams};
 use crate::trace::Trace;
 
 /// Machines are switched on within this time of each other.
 const BOOT_SPREAD: u64 = 50_000;
+/// The world is not calm before everything is switched on and loaded.
+const WARM_UP: u64 = 3_000_000;
+/// After the last fault everybody has this long to notice that it is over.
+const SETTLE: u64 = 5_000_000;
 
 fn member(plan: &NodePlan) -> Member {
     Member {
@@ -126,6 +130,10 @@ impl<'a> World<'a> {
                 self.queue.push(plan.at + lasts, Happening::Undo(index));
             }
         }
+        let lasting = |plan: &FaultPlan| plan.lasts.map_or(plan.at, |lasts| plan.at + lasts);
+        let planned = self.scenario.faults.iter().map(lasting).max().unwrap_or(0);
+        let drawn = self.scenario.storm.as_ref().map_or(0, |storm| self.scenario.duration.saturating_sub(storm.quiet));
+        self.observer.calm_from(planned.max(drawn).max(WARM_UP) + SETTLE);
         self.brew();
     }
 
