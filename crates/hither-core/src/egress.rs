@@ -71,6 +71,7 @@ impl Core {
             patience,
             progress: 0,
             beaten: false,
+            doubted: false,
         };
         self.timers.set(Timer::Watch(id), watch.due());
         if let Some(digest) = request.digest {
@@ -107,6 +108,7 @@ impl Core {
             return;
         }
         watch.silent_at = self.now.after(limits::SILENCE);
+        watch.doubted = false;
         if progress > watch.progress {
             watch.progress = progress;
             watch.stuck_at = self.now.after(watch.patience);
@@ -121,6 +123,9 @@ impl Core {
     /// A clock of an attempt elsewhere ran out.
     pub(crate) fn watch_due(&mut self, id: RequestId) {
         let Some(Phase::Remote(egress, watch)) = self.requests.get(&id).map(|request| &request.phase) else { return };
+        if !watch.doubted && self.now.since(watch.due()) >= limits::HELD_UP {
+            return self.doubt_myself(id);
+        }
         let node = egress.lawful.node();
         if self.now >= watch.silent_at {
             self.peers.struck(node, self.now);
@@ -129,5 +134,16 @@ impl Core {
             self.peers.stuck(node, self.now);
             self.attempt_over(id, Failure::Stuck, Leave::Stop(Outcome::Refused));
         }
+    }
+
+    /// This node was held up, so silence says nothing yet: the clocks that ran out go on for one beat.
+    fn doubt_myself(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Phase::Remote(_, watch) = &mut request.phase else { return };
+        watch.doubted = true;
+        let again = self.now.after(limits::HELD_UP);
+        watch.silent_at = watch.silent_at.max(again);
+        watch.stuck_at = watch.stuck_at.max(again);
+        self.timers.set(Timer::Watch(id), watch.due());
     }
 }

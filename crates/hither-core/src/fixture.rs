@@ -31,6 +31,7 @@ pub(crate) struct Play {
     pub(crate) core: Core,
     script: Vec<(u64, Event)>,
     announcements: bool,
+    held_up: bool,
 }
 
 /// Plays events at their milliseconds and compares every action, announcements aside, with the text.
@@ -54,7 +55,7 @@ impl Play {
             idle: Milliwatts::from_watts(10),
             pull,
         });
-        let mut play = Self { core, script: Vec::new(), announcements: false };
+        let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false };
         for node in [PARIS, LYON, JAKARTA] {
             play.step(0, Event::MemberAdded(member(node)));
         }
@@ -74,11 +75,17 @@ impl Play {
         self
     }
 
+    /// The node is held up: no tick comes but those of the script.
+    pub(crate) fn held_up(mut self) -> Self {
+        self.held_up = true;
+        self
+    }
+
     #[track_caller]
     pub(crate) fn check(mut self, expected: &str) -> Self {
         let mut said = Vec::new();
         for (at, event) in std::mem::take(&mut self.script) {
-            while let Some(due) = self.core.deadline().filter(|due| due.0 <= at * 1000) {
+            while let Some(due) = self.core.deadline().filter(|due| !self.held_up && due.0 <= at * 1000) {
                 said.extend(self.step_at(due, Event::Tick));
                 assert!(self.core.deadline() > Some(due), "a tick at {due:?} handles all that is due");
             }

@@ -5,6 +5,10 @@ use hither_types::unit::Micros;
 /// Three beats of 250 ms missed: what SIGKILL, SIGSTOP and a cut cable look like from outside.
 pub const SILENCE: Micros = Micros::from_millis(750);
 
+/// A clock of an attempt that is read this late was read by a node that was itself held up: what the peer said is
+/// waiting behind the tick, and gets one more beat to be heard.
+pub const HELD_UP: Micros = Micros::from_millis(250);
+
 /// An engine may take this long for one step before a live peer counts as stuck; a slow prefill batch fits.
 pub const STUCK_MIN: Micros = Micros::from_millis(2_000);
 

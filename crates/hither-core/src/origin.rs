@@ -106,12 +106,11 @@ impl Core {
 
     /// Tells the client who serves it, and counts a request that goes on elsewhere.
     pub(crate) fn served_at(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
-        let elsewhere = self.trace.last_site(id).is_some_and(|last| last != site);
-        if elsewhere
-            && let Some(request) = self.requests.get_mut(&id)
-            && !std::mem::replace(&mut request.moved, true)
-        {
-            self.trace.totals.migrated += 1;
+        if let Some(request) = self.requests.get_mut(&id) {
+            let elsewhere = request.last_site.replace(site.clone()).is_some_and(|last| last != site);
+            if elsewhere && !std::mem::replace(&mut request.moved, true) {
+                self.trace.totals.migrated += 1;
+            }
         }
         self.trace.step(id, Step::Started { site }, self.now);
         let (served_by, rule) = (lawful.node(), lawful.rule().clone());
@@ -311,8 +310,8 @@ impl Core {
         let (state, step, action) = match ending {
             Ending::Answered { by, cost } => {
                 totals.answered += 1;
-                let site = self.trace.last_site(id).unwrap_or_else(|| self.me.site.clone());
-                debug_assert!(by == self.me.node || self.peers.get(by).is_none_or(|peer| peer.member.site == site));
+                let peer = self.peers.get(by).map(|peer| &peer.member);
+                let site = peer.unwrap_or(&self.me).site.clone();
                 let action = Action::Finish { request: id, cost };
                 (RequestState::Answered(took), Some(Step::Answered { site }), Some(action))
             }

@@ -1,7 +1,7 @@
 //! What is kept of a request that entered here, while it is open.
 
 use hither_types::fact::{Counterpart, Outcome};
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, Ticket};
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, SiteName, Ticket};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -30,6 +30,8 @@ pub(crate) struct Request {
     /// What to say if nothing is left; a failure counts more than a "no".
     pub(crate) failure: Option<Failure>,
     pub(crate) phase: Phase,
+    /// Where it ran last.
+    pub(crate) last_site: Option<SiteName>,
     /// Counted as one that went on elsewhere.
     pub(crate) moved: bool,
     /// What it took at this node.
@@ -68,6 +70,8 @@ pub(crate) struct Watch {
     pub(crate) patience: Micros,
     pub(crate) progress: u64,
     pub(crate) beaten: bool,
+    /// This node doubted itself since the last frame.
+    pub(crate) doubted: bool,
 }
 
 impl Watch {
@@ -110,6 +114,7 @@ impl Request {
             grounded: false,
             failure: None,
             phase: Phase::Placing,
+            last_site: None,
             moved: false,
             energy: Millijoules(0),
         }

@@ -30,6 +30,8 @@ impl Core {
 
     pub(crate) fn model_stored(&mut self, digest: Digest) {
         self.timers.clear(Timer::Refetch(digest));
+        let complaint = not_fetched(&self.name_of(digest));
+        self.complaints.retain(|text| !text.starts_with(&complaint));
         let local = self.catalog.local_mut(digest);
         local.fetch_failures = 0;
         match local.stage {
@@ -123,8 +125,8 @@ impl Core {
         let local = self.catalog.local_mut(digest);
         local.stage = Stage::Absent;
         local.fetch_failures = 0;
-        let name = self.catalog.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string());
-        self.complain(format!("model {name} is not fetched: {why}"));
+        let complaint = not_fetched(&self.name_of(digest));
+        self.complain(format!("{complaint}: {why}"));
         self.reconsider(digest);
     }
 
@@ -202,4 +204,12 @@ impl Core {
         found.sort_unstable();
         (found.into_iter().map(|(_, node)| node).take(limits::PROVIDERS_MAX).collect(), forbidden)
     }
+
+    fn name_of(&self, digest: Digest) -> String {
+        self.catalog.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
+    }
+}
+
+fn not_fetched(name: &str) -> String {
+    format!("model {name} is not fetched")
 }

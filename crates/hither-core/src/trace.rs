@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hither_types::id::{RequestId, SiteName};
+use hither_types::id::RequestId;
 use hither_types::label::Label;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
@@ -67,11 +67,6 @@ impl Trace {
         if let Some(entry) = self.entries.get_mut(&request) {
             entry.view.state = state;
         }
-    }
-
-    /// The site where a request ran last.
-    pub(crate) fn last_site(&self, request: RequestId) -> Option<SiteName> {
-        self.entries.get(&request)?.view.route.last().cloned()
     }
 
     /// The last requests that entered here, newest first.

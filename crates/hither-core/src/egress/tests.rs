@@ -6,7 +6,8 @@ use hither_types::unit::{Micros, Milliwatts};
 
 use crate::Event;
 use crate::fixture::{
-    FRAUD, LYON, PARIS, beat, check, done, failed, heard, law, member, nothing, own, ready, recorded, submitted, until,
+    FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, nothing, own, ready, recorded,
+    submitted, until,
 };
 
 fn overloaded() -> Failure {
@@ -457,4 +458,33 @@ fn a_member_that_was_not_heard_lately_is_not_asked() {
         2501: record ended 1/0 Refused by nobody after 0
     ",
     );
+}
+
+#[test]
+fn a_node_that_was_itself_held_up_hears_a_living_peer_out() {
+    // No tick came in time: the peer's beats wait behind this one.
+    let mut script = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1)];
+    script.extend([until(2000), beat(2001, own(1, 1), 1), until(2251), done(2300, own(1, 1))]);
+    Play::new(eea()).held_up().then(script).check("
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        2300: record settled 1/1 to paris: 1000 B, 50 B back, Answered
+        2300: finish 1
+        2300: record ended 1/0 Answered by paris after 1
+    ");
+}
+
+#[test]
+fn a_node_that_was_itself_held_up_gives_a_dead_peer_one_more_beat_only() {
+    let script = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1), until(2000), until(2600)];
+    Play::new(eea()).held_up().then(script).check("
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        2600: abandon 1/1 at paris
+        2600: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        2600: fail 1 Silent
+        2600: record ended 1/0 Refused by nobody after 1
+    ");
 }

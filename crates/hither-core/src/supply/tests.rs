@@ -130,6 +130,8 @@ fn a_failed_fetch_is_tried_again_later_each_time_and_given_up_with_a_word() {
     ",
     );
     assert_eq!(play.core.view(Timestamp(0)).warnings, ["model chat is not fetched: its fetch failed too often"]);
+    let play = play.then(vec![stored(90_000, CHAT)]).check("90000: load chat");
+    assert!(play.core.view(Timestamp(0)).warnings.is_empty(), "what came after all is no complaint any more");
 }
 
 #[test]
