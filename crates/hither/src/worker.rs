@@ -1,0 +1,153 @@
+//! `hither worker`: one model in one process, behind one socket. Started by a node, never by hand.
+//!
+//! What must stay true: the model file is opened only after the sandbox has closed, and what of the sandbox the kernel
+//! does not give is said in the worker's first report and on its standard error.
+
+use std::error::Error;
+use std::io::Write;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hither_engine::engine::{Engine, Loaded};
+use hither_engine::protocol::{Report, encode_report};
+use hither_engine::serve::serve;
+
+mod attempts;
+mod sandbox;
+
+/// What a node tells its worker.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WorkerArgs {
+    /// The inherited end of the socket to the node.
+    #[arg(long, value_name = "N")]
+    fd: i32,
+    /// The format of the model file.
+    #[arg(long)]
+    format: Format,
+    /// The model file.
+    #[arg(long, value_name = "PATH")]
+    model: PathBuf,
+    /// The shared library of ONNX Runtime; for ONNX models.
+    #[arg(long, value_name = "PATH")]
+    library: Option<PathBuf>,
+    /// Threads for one step of the engine.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Tokens that all conversations together may have; for language models.
+    #[arg(long, value_name = "N", default_value_t = 8192)]
+    context_tokens: u32,
+    /// Conversations at once; for language models.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    slots: u16,
+    /// Closes the sandbox, tries what it must prevent, says what happened, and ends.
+    #[arg(long, hide = true)]
+    self_test: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Onnx,
+    Gguf,
+    Stub,
+}
+
+/// Runs until the node closes the socket.
+pub(crate) fn run(args: WorkerArgs) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hither worker: {}", with_causes(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
+    sandbox::tie_to_parent()?;
+    // ggml would otherwise start a debugger when it aborts, and the sandbox would stop that noisily.
+    set_variable("GGML_NO_BACKTRACE", "1");
+    if args.self_test {
+        let sandbox = sandbox::close(&args.model)?;
+        return Ok(attempts::report(&args.model, &sandbox));
+    }
+    let mut socket = take_socket(args.fd)?;
+    match open(&args) {
+        Ok((engine, loaded)) => {
+            socket.write_all(&encode_report(&Report::Ready(loaded)))?;
+            Ok(serve(socket, engine)?)
+        }
+        Err(error) => {
+            // The node may be gone; the exit status says the same.
+            let _ = socket.write_all(&encode_report(&Report::LoadFailed(with_causes(error.as_ref()))));
+            Err(error)
+        }
+    }
+}
+
+/// Loads what has to be loaded from disk, closes the sandbox, and only then opens the model.
+fn open(args: &WorkerArgs) -> Result<(Box<dyn Engine>, Loaded), Box<dyn Error>> {
+    let runtime = match (args.format, &args.library) {
+        (Format::Onnx, Some(library)) => Some(hither_onnx::Runtime::load(library)?),
+        (Format::Onnx, None) => {
+            return Err("an ONNX model needs the shared library of ONNX Runtime: --library PATH".into());
+        }
+        (Format::Gguf | Format::Stub, _) => None,
+    };
+    let sandbox = sandbox::close(&args.model)?;
+    let (engine, mut loaded): (Box<dyn Engine>, Loaded) = match (args.format, runtime) {
+        (Format::Onnx, Some(runtime)) => {
+            let engine = runtime.open(&args.model, args.threads)?;
+            let loaded = engine.loaded();
+            (Box::new(engine), loaded)
+        }
+        (Format::Gguf, _) => {
+            let engine = hither_llama::open(&args.model, args.threads, args.context_tokens, args.slots)?;
+            let loaded = engine.loaded();
+            (Box::new(engine), loaded)
+        }
+        (Format::Stub, _) | (Format::Onnx, None) => {
+            let engine = hither_engine::stub::open(&args.model)?;
+            let loaded = engine.loaded();
+            (Box::new(engine), loaded)
+        }
+    };
+    loaded.engine.push_str(&format!(", {sandbox}"));
+    Ok((engine, loaded))
+}
+
+#[expect(unsafe_code, reason = "a file descriptor that was inherited is known by its number alone")]
+fn take_socket(fd: i32) -> Result<UnixStream, Box<dyn Error>> {
+    let wrong = || format!("file descriptor {fd} is no socket: a node starts its workers, people do not");
+    if fd < 0 {
+        return Err(wrong().into());
+    }
+    // SAFETY: nothing else in this process owns the descriptor: it was inherited, and this is called once, before any
+    // file is opened. Should it be closed, the next line finds out before anything else uses it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if rustix::net::sockopt::socket_type(&fd).is_err() {
+        // Closing what is not ours, or not open, would be wrong.
+        std::mem::forget(fd);
+        return Err(wrong().into());
+    }
+    let socket = UnixStream::from(fd);
+    socket.set_nonblocking(false)?;
+    Ok(socket)
+}
+
+#[expect(unsafe_code, reason = "the library reads its settings from the environment")]
+fn set_variable(name: &str, value: &str) {
+    // SAFETY: the process has one thread at this point.
+    unsafe { std::env::set_var(name, value) };
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
