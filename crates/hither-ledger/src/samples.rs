@@ -51,8 +51,8 @@ pub(crate) fn counterpart(secret: &[u8; 32]) -> Counterpart {
     let (site, jurisdiction) = if *secret == MUNICH { ("munich", "DE-BY") } else { ("paris", "FR") };
     Counterpart {
         node: node(secret),
-        site: SiteName::parse(site).unwrap(),
-        jurisdiction: Jurisdiction::parse(jurisdiction).unwrap(),
+        site: SiteName::parse(site).expect("a name that parses"),
+        jurisdiction: Jurisdiction::parse(jurisdiction).expect("a name that parses"),
         assurance: Assurance::Vouched,
     }
 }
@@ -61,18 +61,21 @@ pub(crate) fn subject(attempt: u8) -> Subject {
     Subject {
         request: REQUEST,
         attempt: Attempt(attempt),
-        app: AppName::parse("ct-triage").unwrap(),
-        model: ModelName::parse("smollm2-135m").unwrap(),
+        app: AppName::parse("ct-triage").expect("a name that parses"),
+        model: ModelName::parse("smollm2-135m").expect("a name that parses"),
         class: DataClass::Personal,
-        tags: vec![Tag::parse("phi").unwrap()],
-        subjects: vec![Jurisdiction::parse("DE-BY").unwrap(), Jurisdiction::parse("FR").unwrap()],
-        purpose: Some(Purpose::parse("triage").unwrap()),
+        tags: vec![Tag::parse("phi").expect("a name that parses")],
+        subjects: vec![
+            Jurisdiction::parse("DE-BY").expect("a name that parses"),
+            Jurisdiction::parse("FR").expect("a name that parses"),
+        ],
+        purpose: Some(Purpose::parse("triage").expect("a name that parses")),
         policy: Digest([9; 32]),
     }
 }
 
 pub(crate) fn rule() -> RuleId {
-    RuleId::parse("eu-to-eu").unwrap()
+    RuleId::parse("eu-to-eu").expect("a name that parses")
 }
 
 pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
@@ -99,7 +102,7 @@ pub(crate) fn refused(attempt: u8) -> Fact {
 
 /// One fact of every kind.
 pub(crate) fn all_facts() -> Vec<Fact> {
-    let model = ModelName::parse("fraud").unwrap();
+    let model = ModelName::parse("fraud").expect("a name that parses");
     vec![
         Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned() },
         Fact::PolicyChanged { policy: Digest([10; 32]) },
