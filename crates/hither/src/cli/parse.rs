@@ -14,7 +14,8 @@ pub(super) fn operator(text: &str) -> Result<Operator, String> {
 }
 
 pub(super) fn jurisdiction(text: &str) -> Result<Jurisdiction, String> {
-    Jurisdiction::parse(text).map_err(|error| error.to_string())
+    // Whether the code exists is asked here, where text enters, with a suggestion for the usual slips.
+    hither_law::jurisdiction(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn model(text: &str) -> Result<ModelName, String> {
@@ -38,8 +39,8 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     };
     let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
     match count.checked_mul(seconds) {
-        Some(total) if total > 0 => Ok(Duration::from_secs(total)),
-        _ => Err(wrong()),
+        Some(total) => Ok(Duration::from_secs(total)),
+        None => Err(wrong()),
     }
 }
 

@@ -8,7 +8,7 @@ use hither_types::law::Policy;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::output::{Trouble, chain};
+use crate::output::{Trouble, plain};
 
 /// What can be done with a policy file.
 #[derive(Debug, Subcommand)]
@@ -58,7 +58,7 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Test { file } => {
             let policy = load(&file)?;
             if policy.tests.is_empty() {
-                return Err(Trouble::new("E0321", format!("{} has no tests", file.display())).help(
+                return Err(Trouble::new("E0331", format!("{} has no tests", file.display())).help(
                     "add [[test]] with given = { class = \"special\", origin = \"DE-BY\", target = \"US\" } and expect = \"deny\"",
                 ));
             }
@@ -88,10 +88,15 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
 
 fn load(file: &Path) -> Result<Policy, Trouble> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Trouble::new("E0320", format!("cannot read {}: {error}", file.display())))?;
+        .map_err(|error| Trouble::new("E0330", format!("cannot read {}: {error}", file.display())))?;
     parse(&text).map_err(|error| {
-        Trouble::new("E0310", format!("{}: {}", file.display(), chain(&error)))
-            .help(format!("hither policy check {}     after the change", file.display()))
+        let (before, width) = error.mark;
+        let number = error.line.to_string();
+        let place = format!("{}:{}:{}", file.display(), error.line, error.column);
+        Trouble::new(error.code.as_str(), format!("{place}: {}", plain(&error.message)))
+            .note(format!("{number} | {}", plain(&error.text)))
+            .note(format!("{:gutter$} | {:before$}{:^<width$}", "", "", "", gutter = number.len()))
+            .help(plain(&error.help))
     })
 }
 
@@ -101,6 +106,6 @@ fn hold_tests(policy: &Policy, file: &Path) -> Result<(), Trouble> {
         return Ok(());
     }
     let text = format!("{}: {} of {} tests do not hold", file.display(), failing.len(), policy.tests.len());
-    let trouble = failing.iter().fold(Trouble::new("E0322", text), |trouble, failed| trouble.note(failed.to_string()));
+    let trouble = failing.iter().fold(Trouble::new("E0332", text), |trouble, failed| trouble.note(failed.to_string()));
     Err(trouble.help("change the rule or the expectation; a node does not put such a policy in force"))
 }

@@ -28,7 +28,7 @@ const GAP_MS_MAX: f64 = 1000.0;
 pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trouble> {
     show.step(4, "a client of paris streams from munich, and munich is lost");
     let mut whole = Talk::begin(&world.paris, &QUESTION).await?;
-    whole.to_end().await?;
+    whole.read_out().await?;
     whole.hold_complete(QUESTION.tokens)?;
     let served_by = whole.header("x-hither-served-by");
     ensure(served_by == "munich", || format!("with x-hither-prefer: munich, {served_by} answered"))?;
@@ -68,7 +68,7 @@ async fn lose(world: &mut World, show: &Show, whole: &Talk, loss: Loss) -> Resul
     }
     let before = talk.text.clone();
     let delivered = talk.ids.len();
-    talk.to_end().await?;
+    talk.read_out().await?;
     talk.hold_complete(QUESTION.tokens)?;
     let migrations = talk.end["migrations"].as_u64().unwrap_or(0);
     ensure(migrations == 1, || format!("the node counts {migrations} migrations, not 1: {}", talk.end))?;

@@ -23,7 +23,7 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     let mut talk = Talk::begin(&world.paris, &question).await?;
     let (first, fetched) = tokio::join!(
         async {
-            talk.to_end().await?;
+            talk.read_out().await?;
             Ok::<_, Trouble>(talk)
         },
         watch(world, show, began)
@@ -48,7 +48,7 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
         fetched.ready_seconds
     ));
     let mut talk = Talk::begin(&world.paris, &question).await?;
-    talk.to_end().await?;
+    talk.read_out().await?;
     let served_next = talk.header("x-hither-served-by");
     ensure(served_next == "paris", || format!("the next answer came from {served_next}, not from paris"))?;
     talk.hold_complete(question.tokens)?;

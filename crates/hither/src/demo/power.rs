@@ -40,7 +40,7 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     let (ran, new) = {
         let streams = async {
             let mut new = Talk::begin(&world.paris, &question).await?;
-            let (a, b) = tokio::join!(running.to_end(), new.to_end());
+            let (a, b) = tokio::join!(running.read_out(), new.read_out());
             a?;
             b?;
             Ok::<_, Trouble>((running, new))
@@ -77,7 +77,7 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
 async fn served_at_home(world: &World, question: &Question<'_>, since: Instant) -> Result<f64, Trouble> {
     let short = Question { tokens: 4, ..*question };
     let mut talk = Talk::begin(&world.paris, &short).await?;
-    talk.to_end().await?;
+    talk.read_out().await?;
     let home = talk.header("x-hither-served-by");
     ensure(home == "paris", || format!("with the power back, {home} answered and not paris"))?;
     ensure(since.elapsed() < RESTORE_MAX, || "the power was back, and paris took too long".to_owned())?;

@@ -84,7 +84,7 @@ impl Talk {
     }
 
     /// Reads on to the end.
-    pub(super) async fn to_end(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn read_out(&mut self) -> Result<(), Trouble> {
         while self.step().await? {}
         Ok(())
     }
