@@ -1,1 +1,238 @@
+// Draws what the node says. One stream in, no state of its own: what is on screen is the last picture that came.
 
+const SILENCE_MS = 25_000; // the node repeats itself every 10 seconds at the latest
+const RETRY_MS = 2_000;
+
+const at = (id) => document.getElementById(id);
+const drawn = new Map();
+let heard = null; // when the last picture came
+let view = null;
+
+/** An element with properties and children; text is always text. */
+function el(name, properties, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key in made && key !== "list") made[key] = value;
+    else made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return made;
+}
+
+/** Redraws a part only if what it shows has changed, so that a reader is not disturbed. */
+function draw(id, data, make) {
+  const key = JSON.stringify(data);
+  if (drawn.get(id) === key) return;
+  drawn.set(id, key);
+  at(id).replaceChildren(...make());
+}
+
+const number = (value) => value.toLocaleString("en-GB");
+
+function bytes(count) {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(2)} GB`;
+  if (count >= 1e6) return `${(count / 1e6).toFixed(1)} MB`;
+  if (count >= 1e4) return `${(count / 1e3).toFixed(1)} kB`;
+  return `${number(count)} B`;
+}
+
+function span(us) {
+  if (us >= 3600e6) return `${Math.floor(us / 3600e6)} h ${Math.floor((us % 3600e6) / 60e6)} min`;
+  if (us >= 60e6) return `${Math.floor(us / 60e6)} min ${Math.floor((us % 60e6) / 1e6)} s`;
+  if (us >= 10e6) return `${Math.round(us / 1e6)} s`;
+  if (us >= 1e6) return `${(us / 1e6).toFixed(1)} s`;
+  if (us >= 10e3) return `${Math.round(us / 1e3)} ms`;
+  return `${(us / 1e3).toFixed(1)} ms`;
+}
+
+function ago(us) {
+  if (us < 1.5e6) return "now";
+  if (us < 60e6) return `${Math.round(us / 1e6)} s ago`;
+  if (us < 3600e6) return `${Math.floor(us / 60e6)} min ago`;
+  return `${Math.floor(us / 3600e6)} h ago`;
+}
+
+const watts = (mw) => `${(mw / 1000).toFixed(mw < 10_000 ? 1 : 0)} W`;
+const clock = (date) => date.toTimeString().slice(0, 8);
+const energy = (mj) => (mj >= 3.6e6 ? `${(mj / 3.6e6).toFixed(2)} Wh` : `${number(Math.round(mj / 1000))} J`);
+
+function tile(name, value, more) {
+  return el("div", {}, el("dt", {}, name), el("dd", {}, value), more ? el("dd", {}, more) : null);
+}
+
+function tiles() {
+  const { totals } = view;
+  const here = view.nodes.find((node) => node.presence === "here");
+  return [
+    tile("Requests", number(totals.requests), `${number(totals.answered)} answered`),
+    tile("Refused by law", number(totals.refused_by_law), `${number(totals.refused_otherwise)} refused otherwise or failed`),
+    tile("Saved by moving on", number(totals.migrated), "went on at another site"),
+    tile("Served for peers", number(totals.served_for_peers), "requests of other nodes"),
+    tile("Egress", bytes(totals.egress_requests + totals.egress_answers), `${bytes(totals.egress_requests)} asked, ${bytes(totals.egress_answers)} answered`),
+    tile("Power here", here ? `${watts(here.power_mw)} of ${watts(here.cap_mw)}` : "unknown", `${energy(totals.energy_mj)} for inference`),
+  ];
+}
+
+/** A bar with its value in words beside it. */
+function meter(value, max, label) {
+  const bar = el("meter", { min: 0, max: Math.max(max, 1), "aria-label": label });
+  bar.low = max * 0.8;
+  bar.high = max * 0.95;
+  bar.optimum = 0;
+  bar.value = value;
+  return bar;
+}
+
+function presence(node) {
+  if (node.presence === "here") return el("span", { className: "state good" }, "● this node");
+  if (node.presence === "present") return el("span", { className: "state good" }, "● present");
+  return el("span", { className: "state bad" }, node.gone_us === null ? "○ not heard yet" : `○ gone for ${span(node.gone_us)}`);
+}
+
+function sites() {
+  const bySite = new Map();
+  for (const node of view.nodes) {
+    const of = bySite.get(node.member.site) ?? [];
+    bySite.set(node.member.site, [...of, node]);
+  }
+  return [...bySite].map(([site, nodes]) => {
+    const gone = nodes.every((node) => node.presence === "gone");
+    const places = [...new Set(nodes.map((node) => node.member.jurisdiction))].join(", ");
+    return el("article", { className: "site", "data-gone": gone, "data-site": site },
+      el("h3", {}, site, el("span", {}, places)),
+      ...nodes.map((node) => {
+        const slots = node.models.reduce((sum, model) => sum + (model.stage === "ready" ? model.slots : 0), 0);
+        const busy = node.models.reduce((sum, model) => sum + model.busy, 0);
+        const queued = node.models.reduce((sum, model) => sum + model.queued, 0);
+        const round = node.rtt_us === null ? "" : `${span(node.rtt_us)} away`;
+        return el("div", { className: "node" },
+          el("div", { className: "node-head" }, presence(node), el("span", { className: "soft" }, round || `node ${node.member.node.slice(0, 10)}`)),
+          el("div", { className: "fact" }, "power", meter(node.power_mw, node.cap_mw, `Power in use at ${site}`), el("b", {}, `${watts(node.power_mw)} of ${watts(node.cap_mw)}`)),
+          el("div", { className: "fact" }, "serving", meter(busy, slots, `Slots in use at ${site}`), el("b", {}, slots ? `${busy} of ${slots} slots` : "nothing loaded", queued ? `, ${queued} waiting` : "")));
+      }));
+  });
+}
+
+function cell(model) {
+  if (!model) return el("td", { className: "soft" }, "–");
+  if (model.stage === "fetching") {
+    const size = model.size ?? 0;
+    const part = size ? Math.floor((100 * model.fetched) / size) : 0;
+    const bar = el("progress", { max: Math.max(size, 1), "aria-label": "fetched" });
+    if (size) bar.value = model.fetched;
+    return el("td", {}, el("span", { className: "pill busy" }, size ? `fetching ${part} %` : "fetching"), bar, el("small", {}, `${bytes(model.fetched)}${size ? ` of ${bytes(size)}` : ""}`));
+  }
+  if (model.stage === "stored") return el("td", {}, el("span", { className: "pill soft" }, "stored"), el("small", {}, "loads on demand"));
+  const waiting = model.queued ? `, ${model.queued} waiting` : "";
+  return el("td", {}, el("span", { className: model.busy ? "pill busy" : "pill good" }, model.busy ? "serving" : "ready"), el("small", {}, `${model.busy} of ${model.slots} slots${waiting}`));
+}
+
+function models() {
+  const several = new Set(view.nodes.map((node) => node.member.site)).size < view.nodes.length;
+  const columns = view.nodes.map((node) => el("th", { scope: "col" }, several ? `${node.member.site} ${node.member.node.slice(0, 6)}` : node.member.site, node.presence === "gone" ? " (gone)" : ""));
+  const rows = view.models.map((model) =>
+    el("tr", {},
+      el("th", { scope: "row" }, model.name, el("small", {}, `${model.format} · ${bytes(model.size)}${model.licence ? ` · ${model.licence}` : ""}`)),
+      ...view.nodes.map((node) => cell(node.models.find((held) => held.digest === model.digest)))));
+  const none = el("tr", {}, el("td", { colSpan: columns.length + 1, className: "soft" }, "No model yet. Add one: ", el("code", {}, "hither models add FILE --name NAME")));
+  return [
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Model"), ...columns)),
+    el("tbody", {}, ...(rows.length ? rows : [none])),
+  ];
+}
+
+function state(request) {
+  switch (request.state) {
+    case "open": return [el("span", { className: "pill busy" }, "open")];
+    case "answered": return [el("span", { className: "pill good" }, `answered in ${span(request.took_us)}`)];
+    case "cancelled": return [el("span", { className: "pill soft" }, "client left")];
+    default: {
+      const { problem } = request;
+      const word = request.state === "refused" ? (problem.status === 451 ? "refused by law" : "refused") : "failed";
+      const colour = problem.status === 451 || request.state === "failed" ? "bad" : "warn";
+      return [el("span", { className: `pill ${colour}` }, `${word} · ${problem.status}`), el("small", { className: "why" }, problem.rule ? `rule ${problem.rule}: ` : "", problem.message)];
+    }
+  }
+}
+
+function recent() {
+  const row = (request) => el("tr", {},
+    el("td", { className: "when", "data-age": request.age_us }, ago(request.age_us)),
+    el("th", { scope: "row" }, request.model),
+    el("td", {}, request.class),
+    el("td", {}, request.route.length ? request.route.join(" → ") : el("span", { className: "soft" }, "nowhere")),
+    el("td", {}, ...state(request)),
+    el("td", {}, el("button", { type: "button", "aria-label": `Explain request ${request.request}`, onclick: () => explain(request.request) }, "why?")));
+  const none = el("tr", {}, el("td", { colSpan: 6, className: "soft" }, "No request yet. Try: ", el("code", {}, "hither run MODEL \"Hello\"")));
+  return [
+    el("thead", {}, el("tr", {}, ...["When", "Model", "Class", "Route", "State", ""].map((name) => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, ...(view.recent.length ? view.recent.map(row) : [none])),
+  ];
+}
+
+async function explain(id) {
+  const body = at("explain-body");
+  body.replaceChildren(el("p", { className: "soft" }, "Asking the node…"));
+  at("explain").showModal();
+  try {
+    const answer = await fetch(`/hither/v1/requests/${encodeURIComponent(id)}`);
+    const said = await answer.json();
+    if (!answer.ok) throw new Error(`${said.message}. ${said.help}`);
+    body.replaceChildren(
+      el("p", {}, `${said.request.model} · ${said.request.class}${said.label ? ` · ${said.label}` : ""}`),
+      el("p", {}, el("code", {}, said.request.request)),
+      el("ol", { className: "steps" }, ...said.steps.map((step) => el("li", {}, el("span", {}, `+${span(step.after_us)}`), step.text))));
+  } catch (error) {
+    body.replaceChildren(el("p", { className: "bad" }, `The node could not say: ${error.message}`));
+  }
+}
+
+function show() {
+  const { me } = view;
+  at("summary").textContent = view.summary;
+  at("me").textContent = `${me.site} · ${me.jurisdiction} · ${me.operator}`;
+  document.title = `${me.site}: ${view.summary} Hither`;
+  draw("warnings", view.warnings, () => view.warnings.map((warning) => el("li", {}, warning)));
+  draw("totals", [view.totals, view.nodes[0]?.power_mw, view.nodes[0]?.cap_mw], tiles);
+  draw("sites", view.nodes, sites);
+  draw("models", [view.models, view.nodes.map((node) => [node.models, node.presence])], models);
+  draw("recent", view.recent.map((request) => ({ ...request, age_us: 0 })), recent);
+  document.querySelectorAll("#recent .when").forEach((cell, index) => {
+    cell.dataset.age = view.recent[index]?.age_us ?? 0;
+  });
+  at("foot").textContent = `Hither ${view.version} · policy ${view.policy.slice(0, 10)} · node ${me.node.slice(0, 10)}`;
+}
+
+/** Says whether the picture is live; if not, of when it is. */
+function link(state) {
+  at("link").dataset.state = state;
+  const since = heard ? `connection lost, showing the state of ${clock(heard)}` : "no connection yet, trying again";
+  const text = state === "live" ? "live" : since;
+  if (at("link-text").textContent !== text) at("link-text").textContent = text;
+}
+
+function listen() {
+  const stream = new EventSource("/hither/v1/events");
+  stream.onmessage = (event) => {
+    view = JSON.parse(event.data);
+    heard = new Date();
+    show();
+    link("live");
+  };
+  stream.onerror = () => {
+    link("lost");
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+  };
+}
+
+setInterval(() => {
+  if (!heard) return;
+  const passed = Date.now() - heard.getTime();
+  if (passed > SILENCE_MS) link("lost");
+  document.querySelectorAll("#recent .when").forEach((cell) => {
+    cell.textContent = ago(Number(cell.dataset.age) + passed * 1000);
+  });
+}, 1000);
+
+listen();

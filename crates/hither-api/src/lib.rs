@@ -8,8 +8,15 @@ pub mod door;
 pub mod errors;
 pub mod explain;
 
+#[cfg(test)]
+extern crate self as hither_api;
+
 mod body;
 mod dashboard;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod lab;
 mod labels;
 mod limits;
 mod metrics;

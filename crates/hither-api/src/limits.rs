@@ -50,7 +50,7 @@ pub(crate) const TENSORS: usize = 256;
 /// The least time between two events of the view.
 pub(crate) const VIEW_EVERY: Duration = Duration::from_millis(500);
 
-/// A comment on an otherwise silent stream of events, so that a dead connection is noticed.
+/// After this long without a change the view is told again, so that a dead connection is noticed.
 pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
 
 /// Model names that metrics count apart; the rest are counted together.

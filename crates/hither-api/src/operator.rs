@@ -63,11 +63,11 @@ async fn models(State(app): State<App>) -> Response {
     json(&models)
 }
 
-/// The view as it changes, at most twice a second, the first at once.
+/// The view as it changes, at most twice a second; the first at once, and again after a silence, so that a dead
+/// connection is noticed at both ends.
 async fn events(State(app): State<App>) -> Response {
-    let start = Some((app.door.view(), app.stop.clone(), None::<Instant>));
-    let body = Body::from_stream(stream::unfold(start, |state| async move {
-        let (mut view, mut stop, last) = state?;
+    let start = (app.door.view(), app.stop.clone(), None::<Instant>);
+    let body = Body::from_stream(stream::unfold(start, |(mut view, mut stop, last)| async move {
         if let Some(last) = last {
             let change = async {
                 sleep_until(last + VIEW_EVERY).await;
@@ -77,19 +77,13 @@ async fn events(State(app): State<App>) -> Response {
                 () = stopped(&mut stop) => return None,
                 changed = change => changed,
             };
-            match changed {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => {
-                    return Some((
-                        Ok::<_, Infallible>(Bytes::from_static(b": still here\n\n")),
-                        Some((view, stop, Some(last))),
-                    ));
-                }
+            // The inner error: the node behind the door is gone.
+            if let Ok(Err(_)) = changed {
+                return None;
             }
         }
         let said = format!("data: {}\n\n", write(&ViewDto::from(&**view.borrow_and_update())));
-        Some((Ok(Bytes::from(said)), Some((view, stop, Some(Instant::now())))))
+        Some((Ok::<_, Infallible>(Bytes::from(said)), (view, stop, Some(Instant::now()))))
     }));
     let mut response = respond::text("text/event-stream", body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -1,1 +1,26 @@
-//!
+//! The dashboard needs nothing from outside.
+
+use crate::lab::Lab;
+
+const FILES: [(&str, &str); 3] = [
+    ("/", "text/html; charset=utf-8"),
+    ("/app.js", "text/javascript; charset=utf-8"),
+    ("/style.css", "text/css; charset=utf-8"),
+];
+
+#[tokio::test]
+async fn its_files_are_served_under_a_strict_policy_and_name_no_other_host() {
+    let lab = Lab::new(|_| unreachable!("nothing here submits"));
+    for (path, content_type) in FILES {
+        let came = lab.send(&format!("GET {path}"), "").await;
+        assert_eq!((came.status, came.header("content-type")), (200, content_type));
+        assert!(came.header("content-security-policy").starts_with("default-src 'self';"));
+        assert_eq!(came.header("x-content-type-options"), "nosniff");
+        let text = came.text();
+        assert!(text.len() > 500, "{path} is empty");
+        for foreign in ["http://", "https://", "//cdn", "eval(", "innerHTML", "onclick=", "<style", "style=\""] {
+            let outside = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!outside.contains(foreign), "{path} has {foreign}");
+        }
+    }
+}

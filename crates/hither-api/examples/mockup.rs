@@ -1,0 +1,57 @@
+//! Serves the front door with a made-up mesh of three sites behind it, for work on the dashboard without a mesh:
+//! `cargo run --release -p hither-api --example mockup`, then open the address that it prints.
+
+#[expect(dead_code, reason = "tests of the crate use the rest")]
+#[path = "../src/fake.rs"]
+mod fake;
+
+use std::sync::Arc;
+
+use hither_api::door::{Answer, Door};
+use hither_engine::work::{FinishReason, Piece, Tensor, Work};
+use hither_types::model::{Datatype, ModelIo};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Zeros of the right shape, or the words of a made-up answer.
+fn answers(submission: &hither_api::door::Submission) -> Vec<Answer> {
+    let model = fake::example().models.into_iter().find(|model| model.name == submission.envelope.model);
+    let mut answers = vec![fake::routed()];
+    match (Work::decode(&submission.payload), model.map(|model| model.io)) {
+        (Ok(Work::Infer(work)), Some(ModelIo::Tensors { outputs, .. })) => {
+            let rows = work.inputs[0].shape[0];
+            let wanted =
+                outputs.into_iter().filter(|spec| work.outputs.is_empty() || work.outputs.contains(&spec.name));
+            let zeros = |spec: hither_types::model::TensorSpec| {
+                let shape: Vec<u64> = spec.shape.iter().map(|dimension| dimension.unwrap_or(rows)).collect();
+                let count = shape.iter().product::<u64>() as usize;
+                let size = spec.datatype.size().unwrap_or(4);
+                let datatype: Datatype = spec.datatype;
+                Tensor { name: spec.name, datatype, shape, data: vec![0; count * size] }
+            };
+            answers.push(Answer::Piece(Piece::Outputs(wanted.map(zeros).collect())));
+        }
+        (Ok(Work::Generate(work)), _) => {
+            let words = ["This ", "answer ", "is ", "made ", "up."];
+            let most = work.max_tokens.map_or(words.len(), |most| words.len().min(most as usize));
+            for (at, word) in words[..most].iter().enumerate() {
+                answers.push(fake::tokens(at as u32, &[at as u32 + 100], word));
+            }
+            let reason = if most < words.len() { FinishReason::Length } else { FinishReason::Stop };
+            answers.push(fake::end(reason, ""));
+        }
+        _ => return Vec::new(),
+    }
+    answers.push(fake::done());
+    answers
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let door: Arc<dyn Door> = Arc::new(fake::FakeDoor::new(|submission| Ok(answers(submission))));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("http://{}", listener.local_addr()?);
+    let (_stop, stopped) = watch::channel(false);
+    hither_api::serve_tcp(listener, door, stopped).await;
+    Ok(())
+}

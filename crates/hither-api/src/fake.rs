@@ -1,0 +1,371 @@
+//! A door with a script behind it: for the tests of this crate, and for work on the dashboard without a mesh.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hither_api::door::{
+    Answer, Command, CommandDone, CommandError, Door, Reception, Reply, Route, Submission, Summary,
+};
+use hither_engine::work::{FinishReason, Piece};
+use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
+use hither_types::label::DataClass;
+use hither_types::law::{Denial, FailedField, NearMiss};
+use hither_types::member::Member;
+use hither_types::message::ModelStage;
+use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::refusal::{DeniedPlace, Refusal};
+use hither_types::request::Cost;
+use hither_types::time::{Timestamp, WallTime};
+use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use hither_types::view::{
+    Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View,
+};
+use tokio::sync::{mpsc, watch};
+
+/// What is behind the door for one request.
+pub(crate) type Script = dyn Fn(&Submission) -> Result<Vec<Answer>, Refusal> + Send + Sync;
+
+/// The door.
+pub(crate) struct FakeDoor {
+    view: watch::Sender<Arc<View>>,
+    script: Box<Script>,
+    /// Envelopes, patiences and payloads, as they came.
+    pub(crate) submissions: Mutex<Vec<Submission>>,
+    /// Commands, as they came.
+    pub(crate) commands: Mutex<Vec<String>>,
+    /// How many clients left before the end of their answer.
+    pub(crate) left: watch::Sender<u32>,
+    /// Whether answers go on after the script, without an end.
+    pub(crate) endless: bool,
+    /// After so many answers, the rest waits for a word.
+    pub(crate) pause: Option<(usize, watch::Receiver<bool>)>,
+    next: AtomicU64,
+}
+
+impl FakeDoor {
+    /// A door with a script, before the example mesh.
+    pub(crate) fn new(script: impl Fn(&Submission) -> Result<Vec<Answer>, Refusal> + Send + Sync + 'static) -> Self {
+        Self {
+            view: watch::Sender::new(Arc::new(example())),
+            script: Box::new(script),
+            submissions: Mutex::default(),
+            commands: Mutex::default(),
+            left: watch::Sender::new(0),
+            endless: false,
+            pause: None,
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Replaces the picture.
+    pub(crate) fn show(&self, view: View) {
+        self.view.send_replace(Arc::new(view));
+    }
+}
+
+impl Door for FakeDoor {
+    fn submit(&self, submission: Submission) -> Result<Reception, Refusal> {
+        let answers = (self.script)(&submission)?;
+        self.submissions.lock().unwrap().push(submission);
+        let request = RequestId(
+            0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(self.next.fetch_add(1, Ordering::Relaxed)),
+        );
+        let (sender, receiver) = mpsc::channel(4);
+        let left = self.left.clone();
+        let (endless, mut pause) = (self.endless, self.pause.clone());
+        tokio::spawn(async move {
+            for (at, answer) in answers.into_iter().enumerate() {
+                if let Some((_, go)) = pause.as_mut().filter(|(after, _)| *after == at) {
+                    go.wait_for(|go| *go).await.unwrap();
+                }
+                if sender.send(answer).await.is_err() {
+                    left.send_modify(|left| *left += 1);
+                    return;
+                }
+            }
+            if endless {
+                sender.closed().await;
+                left.send_modify(|left| *left += 1);
+            }
+        });
+        Ok(Reception { request, answers: receiver })
+    }
+
+    fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    fn explain(&self, request: RequestId) -> Reply<Option<Explanation>> {
+        let view = Arc::clone(&self.view.borrow());
+        Box::pin(async move {
+            let found = view.recent.iter().find(|recent| recent.request == request)?.clone();
+            let at = found.at;
+            let steps = vec![
+                (at, Step::Arrived),
+                (at.after(Micros(40)), Step::Permitted { site: site("munich"), rule: rule("eea-personal") }),
+                (at.after(Micros(41)), Step::Denied { site: site("jakarta"), denial: denial() }),
+                (at.after(Micros(60)), Step::Chosen { site: site("munich"), predicted: Micros(380_000) }),
+                (at.after(Micros(800)), Step::Recorded { bytes: ByteCount(1832) }),
+                (at.after(Micros(412_000)), Step::Answered { site: site("munich") }),
+            ];
+            Some(Explanation { request: found, label: "subjects FR, purpose triage".to_owned(), steps })
+        })
+    }
+
+    fn command(&self, command: Command) -> Reply<Result<CommandDone, CommandError>> {
+        self.commands.lock().unwrap().push(format!("{command:?}"));
+        let view = Arc::clone(&self.view.borrow());
+        Box::pin(async move {
+            match command {
+                Command::AddModel { .. } => Ok(CommandDone::ModelAdded(view.models[0].clone())),
+                Command::PullModel(name) if view.models.iter().any(|model| model.name == name) => {
+                    Ok(CommandDone::PullBegun)
+                }
+                Command::PullModel(name) => Err(CommandError {
+                    code: "E0207",
+                    message: format!("nobody in the mesh has a model called {name}"),
+                    help: "hither models".to_owned(),
+                }),
+                Command::Invite { .. } => Ok(CommandDone::Invited { ticket: "hither1abc".to_owned() }),
+                Command::Join { .. } => Ok(CommandDone::Joined(view.me.clone())),
+                Command::SetCap(_) | Command::Isolate(_) | Command::ReloadPolicy => Ok(CommandDone::Done),
+            }
+        })
+    }
+
+    fn unlabelled(&self) -> DataClass {
+        DataClass::Internal
+    }
+
+    fn me(&self) -> NodeId {
+        NodeId([1; 32])
+    }
+}
+
+/// Munich serves it.
+pub(crate) fn routed() -> Answer {
+    Answer::Routed(Route { attempt: Attempt(1), served_by: member(1, "munich", "DE-BY"), rule: rule("eea-personal") })
+}
+
+/// A part of a stream.
+pub(crate) fn tokens(first: u32, ids: &[u32], text: &str) -> Answer {
+    Answer::Piece(Piece::Tokens { first, ids: ids.to_vec(), text: text.to_owned() })
+}
+
+/// The last part of a stream.
+pub(crate) fn end(reason: FinishReason, text: &str) -> Answer {
+    Answer::Piece(Piece::End { reason, text: text.to_owned() })
+}
+
+/// The end of any answer.
+pub(crate) fn done() -> Answer {
+    Answer::Done(Summary {
+        cost: Cost {
+            queued: Micros(1_250),
+            prefill: Micros(20_000),
+            decode: Micros(300_001),
+            prompt_tokens: 9,
+            output_tokens: 3,
+            answer: ByteCount(64),
+            energy: Millijoules(2_500),
+        },
+        attempts: 1,
+        migrations: 0,
+        egress: ByteCount(1832),
+    })
+}
+
+/// A denial with its nearest miss.
+pub(crate) fn denial() -> Denial {
+    let failed = vec![FailedField { field: "target", wanted: "[\"EEA\"]".to_owned(), found: "ID".to_owned() }];
+    Denial::NotPermitted { nearest: Some(NearMiss { rule: rule("eea-personal"), failed }) }
+}
+
+/// What jakarta says when the data of its people would leave.
+pub(crate) fn unlawful() -> Refusal {
+    let forbidden = Denial::Forbidden { rule: rule("id-bank"), nearest: None };
+    Refusal::Unlawful {
+        model: name("smollm2-135m"),
+        class: DataClass::Personal,
+        denied: vec![
+            DeniedPlace { node: NodeId([1; 32]), jurisdiction: place("DE-BY"), denial: forbidden },
+            DeniedPlace { node: NodeId([2; 32]), jurisdiction: place("FR"), denial: denial() },
+        ],
+    }
+}
+
+fn site(name: &str) -> SiteName {
+    SiteName::parse(name).unwrap()
+}
+
+fn rule(id: &str) -> RuleId {
+    RuleId::parse(id).unwrap()
+}
+
+fn name(name: &str) -> ModelName {
+    ModelName::parse(name).unwrap()
+}
+
+fn place(code: &str) -> Jurisdiction {
+    Jurisdiction::parse(code).unwrap()
+}
+
+fn member(node: u8, at: &str, code: &str) -> Member {
+    Member {
+        node: NodeId([node; 32]),
+        mesh: MeshId([9; 32]),
+        site: site(at),
+        jurisdiction: place(code),
+        control: Some(Vec::new()),
+        operator: Operator::parse("klinik-ag").unwrap(),
+        assurance: Assurance::Vouched,
+        expires: WallTime(1_800_000_000_000),
+    }
+}
+
+fn spec(name: &str, datatype: Datatype, shape: &[Option<u64>]) -> TensorSpec {
+    TensorSpec { name: name.to_owned(), datatype, shape: shape.to_vec() }
+}
+
+fn model(called: &str, digest: u8, size: u64, format: ModelFormat, io: ModelIo) -> Manifest {
+    Manifest {
+        name: name(called),
+        digest: Digest([digest; 32]),
+        sha256: [digest + 1; 32],
+        size: ByteCount(size),
+        format,
+        licence: "Apache-2.0".to_owned(),
+        io,
+        publisher: NodeId([1; 32]),
+    }
+}
+
+fn held(digest: u8, stage: ModelStage, fetched: u64, busy: u16) -> ModelView {
+    ModelView { digest: Digest([digest; 32]), stage, fetched: ByteCount(fetched), slots: 4, busy, queued: busy / 4 }
+}
+
+fn recent(at: u64, id: u128, model: &str, class: DataClass, route: &[&str], state: RequestState) -> RequestView {
+    RequestView {
+        request: RequestId(0x0190_0000_0000_7000_8000_0000_0000_0000 + id),
+        app: AppName::parse("anonymous").unwrap(),
+        model: name(model),
+        class,
+        at: Timestamp(at),
+        route: route.iter().map(|at| site(at)).collect(),
+        state,
+    }
+}
+
+/// Three sites, four models, and one request of each kind.
+pub(crate) fn example() -> View {
+    let tensors = |inputs, outputs| ModelIo::Tensors { inputs, outputs };
+    let models = vec![
+        model(
+            "fraud",
+            0x10,
+            412_000,
+            ModelFormat::Onnx,
+            tensors(
+                vec![spec("features", Datatype::Fp32, &[None, Some(4)])],
+                vec![spec("label", Datatype::Int64, &[None]), spec("score", Datatype::Fp32, &[None, Some(2)])],
+            ),
+        ),
+        model(
+            "maintenance",
+            0x20,
+            98_000,
+            ModelFormat::Onnx,
+            tensors(
+                vec![spec("features", Datatype::Fp32, &[None, Some(6)])],
+                vec![spec("hours", Datatype::Fp32, &[None, Some(1)])],
+            ),
+        ),
+        model("smollm2-135m", 0x30, 101_000_000, ModelFormat::Gguf, ModelIo::Language { context_tokens: 2048 }),
+        model("echo", 0x40, 1_000, ModelFormat::Stub, tensors(every_type("in"), every_type("out"))),
+    ];
+    let node = |id: u8, at: &str, code: &str, presence, rtt: Option<u64>, models, power, cap| NodeView {
+        member: member(id, at, code),
+        presence,
+        rtt: rtt.map(Micros),
+        models,
+        power: Milliwatts::from_watts(power),
+        cap: Milliwatts::from_watts(cap),
+    };
+    let ready = ModelStage::Ready;
+    let nodes = vec![
+        node(
+            2,
+            "paris",
+            "FR",
+            PresenceView::Here,
+            None,
+            vec![held(0x10, ready, 412_000, 1), held(0x30, ModelStage::Fetching, 64_000_000, 0)],
+            31,
+            60,
+        ),
+        node(
+            1,
+            "munich",
+            "DE-BY",
+            PresenceView::Present,
+            Some(20_900),
+            vec![held(0x10, ready, 412_000, 0), held(0x20, ready, 98_000, 0), held(0x30, ready, 101_000_000, 4)],
+            58,
+            60,
+        ),
+        node(
+            3,
+            "jakarta",
+            "ID",
+            PresenceView::Present,
+            Some(214_000),
+            vec![held(0x10, ready, 412_000, 0), held(0x20, ModelStage::Stored, 98_000, 0)],
+            12,
+            40,
+        ),
+    ];
+    let answered = |millis| RequestState::Answered(Micros::from_millis(millis));
+    let recent = vec![
+        recent(899_400_000, 9, "smollm2-135m", DataClass::Internal, &["munich"], RequestState::Open),
+        recent(898_000_000, 8, "smollm2-135m", DataClass::Personal, &["munich", "paris"], answered(1_412)),
+        recent(890_000_000, 7, "smollm2-135m", DataClass::Personal, &[], RequestState::Refused(unlawful())),
+        recent(871_000_000, 6, "fraud", DataClass::Special, &["paris"], answered(2)),
+        recent(
+            860_000_000,
+            5,
+            "smollm2-135m",
+            DataClass::Internal,
+            &[],
+            RequestState::Refused(Refusal::NoPower { cap: Milliwatts::from_watts(40) }),
+        ),
+        recent(640_000_000, 4, "maintenance", DataClass::Internal, &["munich"], answered(31)),
+        recent(610_000_000, 3, "smollm2-135m", DataClass::Public, &["jakarta"], RequestState::Cancelled),
+    ];
+    View {
+        me: member(2, "paris", "FR"),
+        at: Timestamp(900_000_000),
+        nodes,
+        models,
+        recent,
+        totals: Totals {
+            requests: 184,
+            answered: 171,
+            refused_by_law: 6,
+            refused_otherwise: 5,
+            migrated: 2,
+            served_for_peers: 12,
+            egress_requests: ByteCount(48_213),
+            egress_answers: ByteCount(9_120),
+            energy: Millijoules(5_400_000),
+        },
+        policy: Digest([0x91; 32]),
+        warnings: vec!["class special has one failover place left (munich)".to_owned()],
+    }
+}
+
+/// A tensor of each type, of any length.
+fn every_type(prefix: &str) -> Vec<TensorSpec> {
+    let named = |datatype: Datatype| spec(&format!("{prefix}_{}", datatype.as_str()), datatype, &[None]);
+    Datatype::ALL.into_iter().map(named).collect()
+}
