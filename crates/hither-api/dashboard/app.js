@@ -66,11 +66,11 @@ function tiles() {
   const here = view.nodes.find((node) => node.presence === "here");
   return [
     tile("Requests", number(totals.requests), `${number(totals.answered)} answered`),
-    tile("Refused by law", number(totals.refused_by_law), `${number(totals.refused_otherwise)} refused otherwise or failed`),
-    tile("Saved by moving on", number(totals.migrated), "went on at another site"),
-    tile("Served for peers", number(totals.served_for_peers), "requests of other nodes"),
+    tile("Refused by law", number(totals.refused_by_law), `${number(totals.refused_otherwise)} refused otherwise`),
+    tile("Saved by moving on", number(totals.migrated), "went on elsewhere"),
+    tile("Served for peers", number(totals.served_for_peers), "requests of others"),
     tile("Egress", bytes(totals.egress_requests + totals.egress_answers), `${bytes(totals.egress_requests)} asked, ${bytes(totals.egress_answers)} answered`),
-    tile("Power here", here ? `${watts(here.power_mw)} of ${watts(here.cap_mw)}` : "unknown", `${energy(totals.energy_mj)} for inference`),
+    tile("Power here", here ? watts(here.power_mw) : "unknown", `${here ? `of ${watts(here.cap_mw)}, ` : ""}${energy(totals.energy_mj)} used`),
   ];
 }
 
@@ -161,7 +161,7 @@ function recent() {
     el("td", { className: "when", "data-age": request.age_us }, ago(request.age_us)),
     el("th", { scope: "row" }, request.model),
     el("td", {}, request.class),
-    el("td", {}, request.route.length ? request.route.join(" → ") : el("span", { className: "soft" }, "nowhere")),
+    el("td", { className: "route" }, request.route.length ? request.route.join(" → ") : el("span", { className: "soft" }, "nowhere")),
     el("td", {}, ...state(request)),
     el("td", {}, el("button", { type: "button", "aria-label": `Explain request ${request.request}`, onclick: () => explain(request.request) }, "why?")));
   const none = el("tr", {}, el("td", { colSpan: 6, className: "soft" }, "No request yet. Try: ", el("code", {}, "hither run MODEL \"Hello\"")));

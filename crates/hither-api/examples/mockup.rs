@@ -8,10 +8,13 @@ mod fake;
 use std::sync::Arc;
 
 use hither_api::door::{Answer, Door};
-use hither_engine::work::{FinishReason, Piece, Tensor, Work};
+use hither_engine::work::{FinishReason, Piece, Prompt, Tensor, Work};
 use hither_types::model::{Datatype, ModelIo};
+use hither_types::refusal::{Failure, InputFault};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+const CONTEXT: u32 = 2048;
 
 /// Zeros of the right shape, or the words of a made-up answer.
 fn answers(submission: &hither_api::door::Submission) -> Vec<Answer> {
@@ -32,6 +35,11 @@ fn answers(submission: &hither_api::door::Submission) -> Vec<Answer> {
             answers.push(Answer::Piece(Piece::Outputs(wanted.map(zeros).collect())));
         }
         (Ok(Work::Generate(work)), _) => {
+            let prompt_tokens = length(&work.prompt);
+            if prompt_tokens > CONTEXT {
+                let fault = InputFault::ContextOverflow { prompt_tokens, context_tokens: CONTEXT };
+                return vec![fake::routed(), Answer::Failed(Failure::BadInput(fault))];
+            }
             let words = ["This ", "answer ", "is ", "made ", "up."];
             let most = work.max_tokens.map_or(words.len(), |most| words.len().min(most as usize));
             for (at, word) in words[..most].iter().enumerate() {
@@ -44,6 +52,15 @@ fn answers(submission: &hither_api::door::Submission) -> Vec<Answer> {
     }
     answers.push(fake::done());
     answers
+}
+
+/// A word is a token here.
+fn length(prompt: &Prompt) -> u32 {
+    let words = match prompt {
+        Prompt::Chat(messages) => messages.iter().map(|message| message.content.split_whitespace().count()).sum(),
+        Prompt::Text(text) => text.split_whitespace().count(),
+    };
+    u32::try_from(words).unwrap_or(u32::MAX)
 }
 
 #[tokio::main]
