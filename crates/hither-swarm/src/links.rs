@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hither_types::id::NodeId;
 use hither_types::unit::ByteCount;
 use iroh::TransportAddr;
 use iroh::endpoint::{Connection, ConnectionStats, Side, VarInt, WeakConnectionHandle};
 
+use crate::limits;
 use crate::members::Standing;
 use crate::swarm::Shared;
 
@@ -129,6 +130,7 @@ struct Link {
     id: usize,
     kind: Kind,
     side: Side,
+    since: Instant,
     handle: WeakConnectionHandle,
 }
 
@@ -147,31 +149,41 @@ impl Links {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes connections of a node, except one.
-    pub(crate) fn close(&self, node: NodeId, except: Option<usize>, code: Code, reason: &str) {
-        let live = self.connections(Some(node));
-        for connection in live.into_iter().filter(|connection| Some(connection.stable_id()) != except) {
+    /// Closes the connections of a node.
+    pub(crate) fn close(&self, node: NodeId, code: Code, reason: &str) {
+        for connection in self.connections(|of, _| of == node) {
             connection.close(code.into(), reason.as_bytes());
         }
     }
 
     /// Closes every connection.
     pub(crate) fn close_all(&self, code: Code, reason: &str) {
-        for connection in self.connections(None) {
+        for connection in self.connections(|_, _| true) {
             connection.close(code.into(), reason.as_bytes());
         }
     }
 
-    fn connections(&self, node: Option<NodeId>) -> Vec<Connection> {
+    /// Closes what this node dialled before the program at the other end was started anew: requests on it would only
+    /// time out. What the new program dialled is left alone, and so is what is too young to belong to the old one.
+    pub(crate) fn close_stale(&self, node: NodeId) {
+        let stale = |of: NodeId, link: &Link| {
+            of == node && link.side == Side::Client && link.since.elapsed() > limits::PATH_IDLE
+        };
+        for connection in self.connections(stale) {
+            connection.close(Code::Stale.into(), b"the node was started anew");
+        }
+    }
+
+    fn connections(&self, wanted: impl Fn(NodeId, &Link) -> bool) -> Vec<Connection> {
         let table = self.lock();
-        let of_node = table.live.iter().filter(|(id, _)| node.is_none_or(|node| **id == node));
-        of_node.flat_map(|(_, links)| links).filter_map(|link| link.handle.upgrade()).collect()
+        let links = table.live.iter().flat_map(|(node, links)| links.iter().map(|link| (*node, link)));
+        links.filter(|(node, link)| wanted(*node, link)).filter_map(|(_, link)| link.handle.upgrade()).collect()
     }
 
     /// The addresses that live connections to a node use.
     pub(crate) fn addresses(&self, node: NodeId) -> Vec<SocketAddr> {
         let mut found = Vec::new();
-        for connection in self.connections(Some(node)) {
+        for connection in self.connections(|of, _| of == node) {
             if connection.close_reason().is_none()
                 && let Some(address) = address(&connection)
                 && !found.contains(&address)
@@ -225,7 +237,7 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     let handle = connection.weak_handle();
     let id = connection.stable_id();
     let closed = handle.closed();
-    shared.links.lock().live.entry(node).or_default().push(Link { id, kind, side, handle });
+    shared.links.lock().live.entry(node).or_default().push(Link { id, kind, side, since: Instant::now(), handle });
     // Looked up again only now: who was expelled before is refused here, who is expelled later finds it in the table.
     let standing = shared.members.standing(node);
     let refusal = match (standing, kind) {

@@ -229,7 +229,7 @@ impl Swarm {
         shared.members.expel(node);
         shared.talk.expel(node);
         shared.lines.remove(node);
-        shared.links.close(node, None, Code::Stranger, "no longer a member");
+        shared.links.close(node, Code::Stranger, "no longer a member");
     }
 
     /// Where a member is: the address of a live connection first, then those that were told.

@@ -161,7 +161,7 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
             return false;
         }
     };
-    up(shared, node, &peer, &connection, epoch).await;
+    up(shared, node, &peer, epoch).await;
     let (code, reason) = tokio::select! {
         end = read(shared, node, reader) => end,
         end = write(&peer, sender) => end,
@@ -185,7 +185,7 @@ async fn open(shared: &Shared, connection: &Connection) -> Option<Opened> {
     Some((sender, reader, epoch))
 }
 
-async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connection, epoch: u64) {
+async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
     // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
     let Ok(place) = shared.events.reserve().await else { return };
     // Before anybody hears of the link: whoever then asks shall not meet the pause after an older failure.
@@ -199,8 +199,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connec
         state.epoch.replace(epoch).is_some_and(|before| before != epoch)
     };
     if restarted {
-        // Connections to the program that ran there before would only time out.
-        shared.links.close(node, Some(connection.stable_id()), Code::Stale, "the node was started anew");
+        shared.links.close_stale(node);
     }
     let warm = shared.clone();
     shared.tasks.spawn(async move {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hither_types::id::{Digest, NodeId};
 use hither_types::unit::ByteCount;
 use iroh::endpoint::{Connection, ReadError, VarInt};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -18,6 +18,9 @@ use crate::dial::{self, DialError, chain};
 use crate::limits;
 use crate::links::{Code, Kind};
 use crate::swarm::Shared;
+
+/// Writes of one fetch at once: more do not make a disk faster.
+const WRITES: u32 = 8;
 
 /// Why a provider was dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +103,9 @@ struct Work {
     changed: Notify,
     given: Mutex<BTreeMap<NodeId, u64>>,
     progress: watch::Sender<u64>,
-    // Held by the workers too: a write that goes on after the fetch was dropped must not meet a second fetch.
+    /// One permit per write under way: nothing cancels a write, so the end waits for them.
+    writes: Arc<Semaphore>,
+    // Held by the writes too: one that goes on after the fetch was dropped must not meet a second fetch.
     _claim: Fetching,
 }
 
@@ -172,15 +177,18 @@ pub(crate) async fn fetch(
         changed: Notify::new(),
         given: Mutex::default(),
         progress,
+        writes: Arc::new(Semaphore::new(WRITES as usize)),
         _claim: claim,
     });
-    let dropped = run(shared, &work, providers).await?;
+    let ended = run(shared, &work, providers).await;
+    let _all = work.writes.acquire_many(WRITES).await;
+    let dropped = ended?;
     let (store, done) = (shared.store.clone(), work.clone());
     join(tokio::task::spawn_blocking(move || store.complete(&done.partial)).await)?;
     Ok(work.fetched(size - missing, dropped))
 }
 
-/// Starts a worker per provider and waits until everything is here or nobody is left.
+/// Starts a worker per provider and waits until everything is here or nobody is left. No worker is left behind.
 async fn run(
     shared: &Arc<Shared>,
     work: &Arc<Work>,
@@ -192,6 +200,16 @@ async fn run(
     for provider in providers {
         workers.spawn(worker(shared.clone(), work.clone(), provider));
     }
+    let ended = supervise(shared, work, &mut workers).await;
+    workers.shutdown().await;
+    ended
+}
+
+async fn supervise(
+    shared: &Arc<Shared>,
+    work: &Arc<Work>,
+    workers: &mut JoinSet<End>,
+) -> Result<Vec<(NodeId, Fault)>, FetchError> {
     let mut dropped = Vec::new();
     loop {
         let changed = work.changed.notified();
@@ -201,25 +219,26 @@ async fn run(
         if missing == 0 {
             return Ok(dropped);
         }
-        tokio::select! {
-            ended = workers.join_next() => match ended.map(|ended| join(ended)) {
-                None => return Err(FetchError::NoProvider { missing: ByteCount(missing), dropped }),
-                Some(End::Complete) => {}
-                Some(End::Dropped(provider, fault)) => {
-                    tracing::info!(peer = %provider.short(), digest = %work.digest.short(), %fault, "provider dropped");
-                    work.plan().drop_provider(provider);
-                    work.changed.notify_waiters();
-                    dropped.push((provider, fault));
-                }
-                Some(End::Disk(error)) if is_full(&error) => {
-                    return Err(FetchError::DiskFull { needed: ByteCount(missing), free: free(shared) });
-                }
-                Some(End::Disk(source)) => {
-                    let path = shared.store.root().to_owned();
-                    return Err(FetchError::Store(StoreError::Io { path, source }));
-                }
-            },
-            () = changed => {}
+        let ended = tokio::select! {
+            ended = workers.join_next() => ended.map(join),
+            () = changed => continue,
+        };
+        match ended {
+            None => return Err(FetchError::NoProvider { missing: ByteCount(missing), dropped }),
+            Some(End::Complete) => {}
+            Some(End::Dropped(provider, fault)) => {
+                tracing::info!(peer = %provider.short(), digest = %work.digest.short(), %fault, "provider dropped");
+                work.plan().drop_provider(provider);
+                work.changed.notify_waiters();
+                dropped.push((provider, fault));
+            }
+            Some(End::Disk(error)) if is_full(&error) => {
+                return Err(FetchError::DiskFull { needed: ByteCount(missing), free: free(shared) });
+            }
+            Some(End::Disk(source)) => {
+                let path = shared.store.root().to_owned();
+                return Err(FetchError::Store(StoreError::Io { path, source }));
+            }
         }
     }
 }
@@ -256,8 +275,16 @@ async fn lane(work: &Arc<Work>, provider: NodeId, connection: &Connection) -> Re
             }
         };
         let encoded = receive(connection, work.digest, &piece).await.map_err(Stop::Fault)?;
+        let Ok(permit) = work.writes.clone().acquire_owned().await else { return Ok(()) };
         let (writing, part) = (work.clone(), piece.clone());
-        let written = tokio::task::spawn_blocking(move || writing.partial.write(&part, &encoded)).await;
+        let written = tokio::task::spawn_blocking(move || {
+            let written = writing.partial.write(&part, &encoded);
+            // In this order: who holds all permits is the last to hold the work.
+            drop(writing);
+            drop(permit);
+            written
+        })
+        .await;
         match join(written) {
             Ok(()) => work.arrived(&piece, provider),
             Err(WriteError::BadBytes) => return Err(Stop::Fault(Fault::BadBytes)),
