@@ -69,19 +69,22 @@ function tiles() {
     tile("Refused by law", number(totals.refused_by_law), `${number(totals.refused_otherwise)} refused otherwise`),
     tile("Saved by moving on", number(totals.migrated), "went on elsewhere"),
     tile("Served for peers", number(totals.served_for_peers), "requests of others"),
-    tile("Egress", bytes(totals.egress_requests + totals.egress_answers), `${bytes(totals.egress_requests)} asked, ${bytes(totals.egress_answers)} answered`),
+    tile("Egress", bytes(totals.egress_requests + totals.egress_answers), `${bytes(totals.egress_requests)} to ask, ${bytes(totals.egress_answers)} to answer`),
     tile("Power here", here ? watts(here.power_mw) : "unknown", `${here ? `of ${watts(here.cap_mw)}, ` : ""}${energy(totals.energy_mj)} used`),
   ];
 }
 
-/** A bar with its value in words beside it. */
+/** A bar; its value stands in words beside it. */
+function bar(role, label, value, max, level) {
+  const fill = el("span");
+  fill.style.width = `${max > 0 ? Math.min(100, (100 * value) / max) : 0}%`;
+  return el("span", { className: "bar", role, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": max, "aria-valuenow": Math.min(value, max), "data-level": level }, fill);
+}
+
+/** How much of something limited is in use. */
 function meter(value, max, label) {
-  const bar = el("meter", { min: 0, max: Math.max(max, 1), "aria-label": label });
-  bar.low = max * 0.8;
-  bar.high = max * 0.95;
-  bar.optimum = 0;
-  bar.value = value;
-  return bar;
+  const level = value >= max * 0.95 ? "full" : value >= max * 0.8 ? "high" : "calm";
+  return bar("meter", label, value, max, max > 0 ? level : "calm");
 }
 
 function presence(node) {
@@ -119,9 +122,7 @@ function cell(model) {
   if (model.stage === "fetching") {
     const size = model.size ?? 0;
     const part = size ? Math.floor((100 * model.fetched) / size) : 0;
-    const bar = el("progress", { max: Math.max(size, 1), "aria-label": "fetched" });
-    if (size) bar.value = model.fetched;
-    return el("td", {}, el("span", { className: "pill busy" }, size ? `fetching ${part} %` : "fetching"), bar, el("small", {}, `${bytes(model.fetched)}${size ? ` of ${bytes(size)}` : ""}`));
+    return el("td", {}, el("span", { className: "pill busy" }, size ? `fetching ${part} %` : "fetching"), bar("progressbar", "fetched", model.fetched, size, "moving"), el("small", {}, `${bytes(model.fetched)}${size ? ` of ${bytes(size)}` : ""}`));
   }
   if (model.stage === "stored") return el("td", {}, el("span", { className: "pill soft" }, "stored"), el("small", {}, "loads on demand"));
   const waiting = model.queued ? `, ${model.queued} waiting` : "";

@@ -203,7 +203,7 @@ fn raw_shape(spec: &TensorSpec, length: usize, size: usize) -> Result<Vec<u64>, 
     }
     let fixed = shape.iter().try_fold(size as u64, |product, dimension| product.checked_mul(*dimension));
     let fixed = fixed.filter(|fixed| *fixed > 0).ok_or_else(|| unclear("its shape has no size"))?;
-    if (length as u64) % fixed != 0 {
+    if !(length as u64).is_multiple_of(fixed) {
         return Err(unclear(&format!("{length} bytes are not a multiple of {fixed}")));
     }
     match open.as_slice() {
