@@ -20,6 +20,9 @@ use crate::request::Request;
 use crate::router::{Choice, Here, Lawful, Offer, choose, patience};
 use crate::scheduler::{Hold, Job};
 
+#[cfg(test)]
+mod tests;
+
 /// What was found on looking for a place.
 #[derive(Debug, Default)]
 struct Survey {

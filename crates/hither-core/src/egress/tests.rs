@@ -1,18 +1,14 @@
 //! An attempt elsewhere: recorded, sent, watched, and left.
 
 use hither_types::id::{RequestId, Ticket};
-use hither_types::refusal::{Failure, Refusal};
-use hither_types::unit::{Micros, Milliwatts};
+use hither_types::refusal::Failure;
+use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::fixture::{
     FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, nothing, own, ready, recorded,
     submitted, until,
 };
-
-fn overloaded() -> Failure {
-    Failure::Declined(Refusal::Overloaded { retry_after: Micros::from_millis(300) })
-}
 
 #[test]
 fn nothing_leaves_before_it_is_on_the_record() {
@@ -213,190 +209,6 @@ fn beats_without_progress_are_a_stuck_engine() {
 }
 
 #[test]
-fn a_peer_that_declined_is_passed_over_for_a_second_and_the_request_goes_on() {
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        recorded(2, 1),
-        heard(3, LYON, FRAUD, 4),
-        failed(4, own(1, 1), overloaded()),
-        submitted(5, 2, FRAUD),
-        submitted(1005, 3, FRAUD),
-    ];
-    check(
-        script,
-        "
-        1: record#1 intent 1/1 to paris by eea, 1000 B
-        2: route 1/1 paris by eea
-        2: forward 1/1 to paris, 9999 ms left
-        4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        4: record#2 intent 1/2 to lyon by eea, 1000 B
-        5: record#3 intent 2/1 to lyon by eea, 1000 B
-        1005: record#4 intent 3/1 to paris by eea, 1000 B
-    ",
-    );
-}
-
-#[test]
-fn a_law_that_says_no_over_there_sends_the_request_elsewhere() {
-    let denial = hither_types::law::Denial::NotPermitted { nearest: None };
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        recorded(2, 1),
-        heard(3, LYON, FRAUD, 0),
-        failed(4, own(1, 1), Failure::Declined(Refusal::UnlawfulThere(denial.clone()))),
-        recorded(5, 2),
-        failed(6, own(1, 2), Failure::Declined(Refusal::UnlawfulThere(denial))),
-    ];
-    check(
-        script,
-        "
-        1: record#1 intent 1/1 to paris by eea, 1000 B
-        2: route 1/1 paris by eea
-        2: forward 1/1 to paris, 9999 ms left
-        4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        4: record#2 intent 1/2 to lyon by eea, 1000 B
-        5: route 1/2 lyon by eea
-        5: forward 1/2 to lyon, 9996 ms left
-        6: record settled 1/2 to lyon: 1000 B, 0 B back, Refused
-        6: refuse 1 UnlawfulThere
-        6: record ended 1/0 Refused by nobody after 2
-    ",
-    );
-}
-
-#[test]
-fn a_retry_never_goes_where_a_changed_law_forbids() {
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        heard(2, LYON, FRAUD, 0),
-        law(3, nothing()),
-        recorded(4, 1),
-    ];
-    check(
-        script,
-        "
-        1: record#1 intent 1/1 to paris by eea, 1000 B
-        4: record settled 1/1 to paris: 0 B, 0 B back, Refused
-        4: record denied 1/0, rule -, 2 considered
-        4: refuse 1 Unlawful(paris, lyon)
-        4: record ended 1/0 Refused by nobody after 1
-    ",
-    );
-}
-
-#[test]
-fn one_try_per_place_and_the_failure_is_the_last_word() {
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        recorded(2, 1),
-        failed(3, own(1, 1), Failure::Unreachable),
-        submitted(4, 2, FRAUD),
-    ];
-    check(
-        script,
-        "
-        1: record#1 intent 1/1 to paris by eea, 1000 B
-        2: route 1/1 paris by eea
-        2: forward 1/1 to paris, 9999 ms left
-        3: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        3: fail 1 Unreachable
-        3: record ended 1/0 Refused by nobody after 1
-        4: refuse 2 NoCapacity { tried: 1 }
-        4: record ended 2/0 Refused by nobody after 0
-    ",
-    );
-}
-
-#[test]
-fn a_real_failure_is_remembered_over_a_later_no() {
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        recorded(2, 1),
-        heard(3, LYON, FRAUD, 0),
-        failed(4, own(1, 1), Failure::EngineLost),
-        recorded(5, 2),
-        failed(6, own(1, 2), Failure::Declined(Refusal::NoPower { cap: Milliwatts(1) })),
-    ];
-    check(
-        script,
-        "
-        1: record#1 intent 1/1 to paris by eea, 1000 B
-        2: route 1/1 paris by eea
-        2: forward 1/1 to paris, 9999 ms left
-        4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        4: record#2 intent 1/2 to lyon by eea, 1000 B
-        5: route 1/2 lyon by eea
-        5: forward 1/2 to lyon, 9996 ms left
-        6: record settled 1/2 to lyon: 1000 B, 0 B back, Refused
-        6: fail 1 EngineLost
-        6: record ended 1/0 Refused by nobody after 2
-    ",
-    );
-}
-
-#[test]
-fn three_attempts_are_the_most() {
-    let mut script = vec![ready(0, FRAUD, 1), submitted(1, 1, FRAUD), heard(2, PARIS, FRAUD, 0)];
-    script.push(failed(3, own(1, 1), Failure::EngineLost));
-    script.push(recorded(4, 1));
-    script.push(heard(5, LYON, FRAUD, 0));
-    script.push(failed(6, own(1, 2), Failure::Unreachable));
-    script.push(recorded(7, 2));
-    script.push(ready(8, FRAUD, 1));
-    script.push(failed(9, own(1, 3), Failure::Unreachable));
-    check(
-        script,
-        "
-        1: route 1/1 munich by local
-        1: run 1/1 fraud
-        3: record#1 intent 1/2 to paris by eea, 1000 B
-        4: route 1/2 paris by eea
-        4: forward 1/2 to paris, 9997 ms left
-        6: record settled 1/2 to paris: 1000 B, 0 B back, Refused
-        6: record#2 intent 1/3 to lyon by eea, 1000 B
-        7: route 1/3 lyon by eea
-        7: forward 1/3 to lyon, 9994 ms left
-        9: record settled 1/3 to lyon: 1000 B, 0 B back, Refused
-        9: fail 1 Unreachable
-        9: record ended 1/0 Refused by nobody after 3, 60 mJ
-    ",
-    );
-}
-
-#[test]
-fn a_peer_that_fell_silent_is_left_alone_until_it_is_heard_again() {
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        recorded(2, 1),
-        until(753),
-        submitted(800, 2, FRAUD),
-        heard(1200, PARIS, FRAUD, 0),
-        submitted(1201, 3, FRAUD),
-    ];
-    check(
-        script,
-        "
-        1: record#1 intent 1/1 to paris by eea, 1000 B
-        2: route 1/1 paris by eea
-        2: forward 1/1 to paris, 9999 ms left
-        752: abandon 1/1 at paris
-        752: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        752: fail 1 Silent
-        752: record ended 1/0 Refused by nobody after 1
-        800: refuse 2 NoCapacity { tried: 1 }
-        800: record ended 2/0 Refused by nobody after 0
-        1201: record#2 intent 3/1 to paris by eea, 1000 B
-    ",
-    );
-}
-
-#[test]
 fn a_client_that_leaves_is_settled_as_cancelled() {
     let script = vec![
         heard(0, PARIS, FRAUD, 0),
@@ -450,35 +262,27 @@ fn a_member_that_is_removed_is_left_at_once() {
 }
 
 #[test]
-fn a_member_that_was_not_heard_lately_is_not_asked() {
-    check(
-        vec![heard(0, PARIS, FRAUD, 0), submitted(2501, 1, FRAUD)],
-        "
-        2501: refuse 1 NoCapacity { tried: 1 }
-        2501: record ended 1/0 Refused by nobody after 0
-    ",
-    );
-}
-
-#[test]
 fn a_node_that_was_itself_held_up_hears_a_living_peer_out() {
     // No tick came in time: the peer's beats wait behind this one.
     let mut script = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1)];
     script.extend([until(2000), beat(2001, own(1, 1), 1), until(2251), done(2300, own(1, 1))]);
-    Play::new(eea()).held_up().then(script).check("
+    Play::new(eea()).held_up().then(script).check(
+        "
         1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
         2300: record settled 1/1 to paris: 1000 B, 50 B back, Answered
         2300: finish 1
         2300: record ended 1/0 Answered by paris after 1
-    ");
+    ",
+    );
 }
 
 #[test]
 fn a_node_that_was_itself_held_up_gives_a_dead_peer_one_more_beat_only() {
     let script = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1), until(2000), until(2600)];
-    Play::new(eea()).held_up().then(script).check("
+    Play::new(eea()).held_up().then(script).check(
+        "
         1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
@@ -486,5 +290,49 @@ fn a_node_that_was_itself_held_up_gives_a_dead_peer_one_more_beat_only() {
         2600: record settled 1/1 to paris: 1000 B, 0 B back, Refused
         2600: fail 1 Silent
         2600: record ended 1/0 Refused by nobody after 1
-    ");
+    ",
+    );
+}
+
+#[test]
+fn a_peer_that_fell_silent_while_the_record_was_written_gets_nothing() {
+    check(
+        vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2600, 1)],
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2600: record settled 1/1 to paris: 0 B, 0 B back, Refused
+        2600: fail 1 Unreachable
+        2600: record ended 1/0 Refused by nobody after 1
+    ",
+    );
+}
+
+#[test]
+fn beats_of_an_older_attempt_do_not_keep_the_next_place_alive() {
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        recorded(2, 1),
+        heard(3, LYON, FRAUD, 0),
+        failed(4, own(1, 1), Failure::EngineLost),
+        recorded(5, 2),
+        beat(500, own(1, 1), 1),
+        until(800),
+    ];
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        4: record#2 intent 1/2 to lyon by eea, 1000 B
+        5: route 1/2 lyon by eea
+        5: forward 1/2 to lyon, 9996 ms left
+        755: abandon 1/2 at lyon
+        755: record settled 1/2 to lyon: 1000 B, 0 B back, Refused
+        755: fail 1 Silent
+        755: record ended 1/0 Refused by nobody after 2
+    ",
+    );
 }
