@@ -472,5 +472,5 @@ fn chunks(part: &Range<u64>) -> ChunkRanges {
 
 /// Whether a part begins where parts may begin.
 pub(crate) fn is_aligned(part: &Range<u64>) -> bool {
-    part.start % BLOCK.bytes() as u64 == 0
+    part.start.is_multiple_of(BLOCK.bytes() as u64)
 }

@@ -111,13 +111,11 @@ async fn waiting_for_a_frame_can_be_given_up_without_losing_one() {
                 frame = stream.next() => Some(frame),
                 () = tokio::task::yield_now() => None,
             };
-            match turn {
-                Some(frame) => match frame.expect("readable") {
-                    Some(Frame::Piece(bytes)) => received.push(bytes[0]),
-                    Some(other) => panic!("{other:?}"),
-                    None => break,
-                },
-                None => {}
+            let Some(frame) = turn else { continue };
+            match frame.expect("readable") {
+                Some(Frame::Piece(bytes)) => received.push(bytes[0]),
+                Some(other) => panic!("{other:?}"),
+                None => break,
             }
         }
     })
