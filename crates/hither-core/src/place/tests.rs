@@ -23,13 +23,13 @@ fn a_peer_that_declined_is_passed_over_for_a_second_and_the_request_goes_on() {
     check(
         script,
         "
-        1: record#1 intent 1/1 to paris by 1000 B
+        1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
         4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        4: record#2 intent 1/2 to lyon by 1000 B
-        5: record#3 intent 2/1 to lyon by 1000 B
-        1005: record#4 intent 3/1 to paris by 1000 B
+        4: record#2 intent 1/2 to lyon by eea, 1000 B
+        5: record#3 intent 2/1 to lyon by eea, 1000 B
+        1005: record#4 intent 3/1 to paris by eea, 1000 B
     ",
     );
 }
@@ -49,11 +49,11 @@ fn a_law_that_says_no_over_there_sends_the_request_elsewhere() {
     check(
         script,
         "
-        1: record#1 intent 1/1 to paris by 1000 B
+        1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
         4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        4: record#2 intent 1/2 to lyon by 1000 B
+        4: record#2 intent 1/2 to lyon by eea, 1000 B
         5: route 1/2 lyon by eea
         5: forward 1/2 to lyon, 9996 ms left
         6: record settled 1/2 to lyon: 1000 B, 0 B back, Refused
@@ -75,7 +75,7 @@ fn a_retry_never_goes_where_a_changed_law_forbids() {
     check(
         script,
         "
-        1: record#1 intent 1/1 to paris by 1000 B
+        1: record#1 intent 1/1 to paris by eea, 1000 B
         4: record settled 1/1 to paris: 0 B, 0 B back, Refused
         4: record denied 1/0, rule -, 2 considered
         4: refuse 1 Unlawful(paris, lyon)
@@ -96,7 +96,7 @@ fn one_try_per_place_and_the_failure_is_the_last_word() {
     check(
         script,
         "
-        1: record#1 intent 1/1 to paris by 1000 B
+        1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
         3: record settled 1/1 to paris: 1000 B, 0 B back, Refused
@@ -122,11 +122,11 @@ fn a_real_failure_is_remembered_over_a_later_no() {
     check(
         script,
         "
-        1: record#1 intent 1/1 to paris by 1000 B
+        1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
         4: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        4: record#2 intent 1/2 to lyon by 1000 B
+        4: record#2 intent 1/2 to lyon by eea, 1000 B
         5: route 1/2 lyon by eea
         5: forward 1/2 to lyon, 9996 ms left
         6: record settled 1/2 to lyon: 1000 B, 0 B back, Refused
@@ -151,11 +151,11 @@ fn three_attempts_are_the_most() {
         "
         1: route 1/1 munich by local
         1: run 1/1 fraud
-        3: record#1 intent 1/2 to paris by 1000 B
+        3: record#1 intent 1/2 to paris by eea, 1000 B
         4: route 1/2 paris by eea
         4: forward 1/2 to paris, 9997 ms left
         6: record settled 1/2 to paris: 1000 B, 0 B back, Refused
-        6: record#2 intent 1/3 to lyon by 1000 B
+        6: record#2 intent 1/3 to lyon by eea, 1000 B
         7: route 1/3 lyon by eea
         7: forward 1/3 to lyon, 9994 ms left
         9: record settled 1/3 to lyon: 1000 B, 0 B back, Refused
@@ -179,7 +179,7 @@ fn a_peer_that_fell_silent_is_left_alone_until_it_is_heard_again() {
     check(
         script,
         "
-        1: record#1 intent 1/1 to paris by 1000 B
+        1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
         752: abandon 1/1 at paris
@@ -188,7 +188,7 @@ fn a_peer_that_fell_silent_is_left_alone_until_it_is_heard_again() {
         752: record ended 1/0 Refused by nobody after 1
         800: refuse 2 NoCapacity { tried: 1 }
         800: record ended 2/0 Refused by nobody after 0
-        1201: record#2 intent 3/1 to paris by 1000 B
+        1201: record#2 intent 3/1 to paris by eea, 1000 B
     ",
     );
 }
