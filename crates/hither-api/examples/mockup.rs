@@ -2,7 +2,7 @@
 //! `cargo run --release -p hither-api --example mockup`, then open the address that it prints.
 
 #[expect(dead_code, reason = "tests of the crate use the rest")]
-#[path = "../src/fake.rs"]
+#[path = "../src/tests/fake.rs"]
 mod fake;
 
 use std::sync::Arc;

@@ -236,7 +236,7 @@ impl From<&Refusal> for Problem {
         match refusal {
             Refusal::UnknownModel(model) => {
                 Self::new(Code::UnknownModel, format!("nobody in the mesh has a model called {model}"))
-                    .help("hither models")
+                    .help("hither models ls")
                     .help(format!("hither models add FILE --name {model}"))
                     .param("model")
             }
@@ -252,7 +252,7 @@ impl From<&Refusal> for Problem {
             Refusal::UnlawfulThere(denial) => {
                 let message = format!("the law of the place that was asked says no: {}", explain::denial(denial));
                 let mut problem = Self::new(Code::UnlawfulThere, message)
-                    .help("compare the two policies: hither policy show, at both sites");
+                    .help("compare the policy files of both sites: hither policy check FILE");
                 problem.rule = rule_of(denial);
                 problem.nearest = vec![nearest(denial, None)];
                 problem
@@ -268,7 +268,7 @@ impl From<&Refusal> for Problem {
             }
             Refusal::NoPower { cap } => {
                 Self::new(Code::NoPower, format!("the power budget of {} leaves no slot for it", explain::watts(*cap)))
-                    .help("hither power WATTS")
+                    .help("wait, or raise the cap of the site: hither status shows who has power to spare")
             }
             Refusal::NoCapacity { tried } => Self::new(Code::NoCapacity, capacity(*tried)).help("hither status"),
             Refusal::DeadlinePassed => {
@@ -277,11 +277,11 @@ impl From<&Refusal> for Problem {
             }
             Refusal::LedgerUnavailable => {
                 Self::new(Code::LedgerUnavailable, "the ledger cannot record that data leaves, so nothing leaves")
-                    .help("hither doctor")
+                    .help("look into the log of the node for the fault of its disk, then try again")
             }
             Refusal::ModelBroken(model) => {
                 Self::new(Code::ModelBroken, format!("model {model} is stored here and cannot be loaded"))
-                    .help("look into the log of the node, then add the file again: hither models add")
+                    .help("look into the log of the node, then add the file again: hither models add FILE --name NAME")
             }
             Refusal::NotAMember => {
                 Self::new(Code::NotAMember, "the place that was asked does not know this node as a member")

@@ -18,10 +18,6 @@ extern crate self as hither_api;
 
 mod body;
 mod dashboard;
-#[cfg(test)]
-mod fake;
-#[cfg(test)]
-mod lab;
 mod labels;
 mod limits;
 mod metrics;
@@ -32,5 +28,7 @@ mod respond;
 mod routes;
 mod serve;
 mod serving;
+#[cfg(test)]
+mod tests;
 
 pub use serve::{serve_tcp, serve_unix};

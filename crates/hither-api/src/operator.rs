@@ -209,7 +209,7 @@ async fn carry_out(app: &App, command: Command) -> Response {
     match app.door.command(command).await {
         Ok(CommandDone::ModelAdded(manifest)) => json(&ModelDto::from(&manifest)),
         Ok(CommandDone::PullBegun) => {
-            done("the fetch has begun, or the model is here already; hither models shows how far it is")
+            done("the fetch has begun, or the model is here already; hither models ls shows how far it is")
         }
         Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
         Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),

@@ -38,7 +38,7 @@ pub(crate) fn manifest(app: &App, name: &str) -> Result<Manifest, Problem> {
     let unknown = |name: ModelName| Problem::from(&Refusal::UnknownModel(name));
     let parsed = ModelName::parse(name).map_err(|error| {
         Problem::new(Code::UnknownModel, format!("no model can have this name: {error}"))
-            .help("hither models")
+            .help("hither models ls")
             .param("model")
     })?;
     let view = app.door.view();

@@ -8,9 +8,9 @@ use hither_engine::work::{FinishReason, Piece, Tensor};
 use hither_types::model::Datatype;
 
 use super::check_depth;
-use crate::fake::{done, end, routed, tokens};
-use crate::lab::Lab;
 use crate::limits::BODY_BYTES;
+use crate::tests::fake::{done, end, routed, tokens};
+use crate::tests::lab::Lab;
 
 fn lab() -> Lab {
     Lab::new(|submission| match submission.envelope.model.as_str() {

@@ -1,6 +1,6 @@
 //! The dashboard needs nothing from outside.
 
-use crate::lab::Lab;
+use crate::tests::lab::Lab;
 
 const FILES: [(&str, &str); 3] = [
     ("/", "text/html; charset=utf-8"),

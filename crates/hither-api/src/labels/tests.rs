@@ -4,7 +4,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::read;
-use crate::fake::FakeDoor;
+use crate::tests::fake::FakeDoor;
 
 fn check(headers: &[(&'static str, &str)], wanted: &str) {
     let mut map = HeaderMap::new();

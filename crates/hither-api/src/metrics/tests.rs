@@ -1,7 +1,7 @@
 //! Counters equal the traffic, and the series are bounded.
 
-use crate::fake::{done, end, routed};
-use crate::lab::Lab;
+use crate::tests::fake::{done, end, routed};
+use crate::tests::lab::Lab;
 use hither_engine::work::FinishReason;
 
 #[tokio::test]

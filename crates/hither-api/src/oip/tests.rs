@@ -9,8 +9,8 @@ use hither_types::unit::Micros;
 use proptest::prelude::*;
 
 use crate::door::{Answer, Submission};
-use crate::fake::{done, routed, unlawful};
-use crate::lab::{Came, Lab};
+use crate::tests::fake::{done, routed, unlawful};
+use crate::tests::lab::{Came, Lab};
 
 /// Fraud scores; echo gives back what it gets, of each type.
 fn script(submission: &Submission) -> Result<Vec<Answer>, Refusal> {
@@ -85,12 +85,12 @@ async fn metadata_and_health_are_as_the_protocol_says() {
         (
             "/v2/models/org%2Fnone/ready",
             404,
-            r#"{"error":"nobody in the mesh has a model called org/none [E0401]; help: hither models; help: hither models add FILE --name org/none","code":"E0401","help":["hither models","hither models add FILE --name org/none"]}"#,
+            r#"{"error":"nobody in the mesh has a model called org/none [E0401]; help: hither models ls; help: hither models add FILE --name org/none","code":"E0401","help":["hither models ls","hither models add FILE --name org/none"]}"#,
         ),
         (
             "/v2/models/%20",
             404,
-            r#"{"error":"no model can have this name: expected a model name of at most 120 letters, digits and ._-/:, found \" \" [E0401]; help: hither models","code":"E0401","help":["hither models"]}"#,
+            r#"{"error":"no model can have this name: expected a model name of at most 120 letters, digits and ._-/:, found \" \" [E0401]; help: hither models ls","code":"E0401","help":["hither models ls"]}"#,
         ),
     ] {
         let came = lab.send(&format!("GET {path}"), "").await;
@@ -330,7 +330,7 @@ async fn a_binary_body_that_disagrees_with_its_head_is_a_400() {
 async fn a_refusal_keeps_its_reason_and_gets_its_status() {
     let cases: Vec<(Result<Answer, Refusal>, u16, &str, &str)> = vec![
         (Ok(Answer::Refused(unlawful())), 451, "E0301", "-"),
-        (Ok(Answer::Refused(Refusal::UnlawfulThere(crate::fake::denial()))), 451, "E0302", "-"),
+        (Ok(Answer::Refused(Refusal::UnlawfulThere(crate::tests::fake::denial()))), 451, "E0302", "-"),
         (Err(Refusal::Overloaded { retry_after: Micros(1_200_000) }), 429, "E0501", "2"),
         (Ok(Answer::Refused(Refusal::NoPower { cap: hither_types::unit::Milliwatts(40_000) })), 503, "E0502", "2"),
         (Ok(Answer::Refused(Refusal::NoCapacity { tried: 2 })), 503, "E0503", "2"),
@@ -386,9 +386,12 @@ async fn an_output_that_json_cannot_hold_is_refused_with_the_way_out() {
 
 #[tokio::test]
 async fn an_engine_that_breaks_its_word_is_a_500_never_a_hang() {
-    for answers in
-        [vec![], vec![routed()], vec![routed(), done()], vec![routed(), crate::fake::tokens(0, &[1], "x"), done()]]
-    {
+    for answers in [
+        vec![],
+        vec![routed()],
+        vec![routed(), done()],
+        vec![routed(), crate::tests::fake::tokens(0, &[1], "x"), done()],
+    ] {
         let answers = std::sync::Mutex::new(Some(answers));
         let lab = Lab::new(move |_| Ok(answers.lock().unwrap().take().unwrap()));
         let came = lab.send("POST /v2/models/fraud/infer", with_input(GOOD)).await;

@@ -8,9 +8,9 @@ use hither_types::request::{Priority, RequestKind};
 use hither_types::unit::Micros;
 
 use crate::door::{Answer, Submission};
-use crate::fake::{FakeDoor, done, end, routed, tokens, unlawful};
-use crate::lab::{Came, Lab};
 use crate::routes::Listener;
+use crate::tests::fake::{FakeDoor, done, end, routed, tokens, unlawful};
+use crate::tests::lab::{Came, Lab};
 
 fn speaks(_: &Submission) -> Result<Vec<Answer>, Refusal> {
     Ok(vec![

@@ -3,10 +3,10 @@
 use futures_util::StreamExt;
 
 use crate::admin::{DoneDto, ErrorDto, ExplanationDto, MemberDto, ModelDto, StateDto, TicketDto, ViewDto};
-use crate::fake::{FakeDoor, example};
-use crate::lab::Lab;
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::routes::Listener;
+use crate::tests::fake::{FakeDoor, example};
+use crate::tests::lab::Lab;
 
 fn lab(listener: Listener) -> Lab {
     Lab::behind(FakeDoor::new(|_| unreachable!("nothing here submits")), listener)

@@ -1,8 +1,8 @@
 //! Who may knock, and what is not there.
 
-use crate::fake::FakeDoor;
-use crate::lab::Lab;
 use crate::routes::Listener;
+use crate::tests::fake::FakeDoor;
+use crate::tests::lab::Lab;
 
 fn lab() -> Lab {
     Lab::new(|_| unreachable!("nothing here submits"))

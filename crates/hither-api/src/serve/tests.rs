@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::fake::{FakeDoor, done, end, routed, tokens};
+use crate::tests::fake::{FakeDoor, done, end, routed, tokens};
 
 struct Served {
     door: Arc<FakeDoor>,

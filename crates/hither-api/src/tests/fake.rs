@@ -257,10 +257,9 @@ fn recent(at: u64, id: u128, model: &str, class: DataClass, route: &[&str], stat
     }
 }
 
-/// Three sites, four models, and one request of each kind.
-pub(crate) fn example() -> View {
+fn example_models() -> Vec<Manifest> {
     let tensors = |inputs, outputs| ModelIo::Tensors { inputs, outputs };
-    let models = vec![
+    vec![
         model(
             "fraud",
             0x10,
@@ -283,7 +282,10 @@ pub(crate) fn example() -> View {
         ),
         model("smollm2-135m", 0x30, 101_000_000, ModelFormat::Gguf, ModelIo::Language { context_tokens: 2048 }),
         model("echo", 0x40, 1_000, ModelFormat::Stub, tensors(every_type("in"), every_type("out"))),
-    ];
+    ]
+}
+
+fn example_nodes() -> Vec<NodeView> {
     let node = |id: u8, at: &str, code: &str, presence, rtt: Option<u64>, models, power, cap| NodeView {
         member: member(id, at, code),
         presence,
@@ -293,7 +295,7 @@ pub(crate) fn example() -> View {
         cap: Milliwatts::from_watts(cap),
     };
     let ready = ModelStage::Ready;
-    let nodes = vec![
+    vec![
         node(
             2,
             "paris",
@@ -324,9 +326,12 @@ pub(crate) fn example() -> View {
             12,
             40,
         ),
-    ];
+    ]
+}
+
+fn example_requests() -> Vec<RequestView> {
     let answered = |millis| RequestState::Answered(Micros::from_millis(millis));
-    let recent = vec![
+    vec![
         recent(899_400_000, 9, "smollm2-135m", DataClass::Internal, &["munich"], RequestState::Open),
         recent(898_000_000, 8, "smollm2-135m", DataClass::Personal, &["munich", "paris"], answered(1_412)),
         recent(890_000_000, 7, "smollm2-135m", DataClass::Personal, &[], RequestState::Refused(unlawful())),
@@ -341,13 +346,17 @@ pub(crate) fn example() -> View {
         ),
         recent(640_000_000, 4, "maintenance", DataClass::Internal, &["munich"], answered(31)),
         recent(610_000_000, 3, "smollm2-135m", DataClass::Public, &["jakarta"], RequestState::Cancelled),
-    ];
+    ]
+}
+
+/// Three sites, four models, and one request of each kind.
+pub(crate) fn example() -> View {
     View {
         me: member(2, "paris", "FR"),
         at: Timestamp(900_000_000),
-        nodes,
-        models,
-        recent,
+        nodes: example_nodes(),
+        models: example_models(),
+        recent: example_requests(),
         totals: Totals {
             requests: 184,
             answered: 171,

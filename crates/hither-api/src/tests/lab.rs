@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::door::{Answer, Submission};
-use crate::fake::FakeDoor;
 use crate::routes::{Listener, normalize, router};
+use crate::tests::fake::FakeDoor;
 
 /// A router, and the door behind it.
 pub(crate) struct Lab {
