@@ -53,7 +53,7 @@ function ago(us) {
   return `${Math.floor(us / 3600e6)} h ago`;
 }
 
-const watts = (mw) => `${(mw / 1000).toFixed(mw < 10_000 ? 1 : 0)} W`;
+const watts = (mw) => (mw >= 1e7 ? `${Math.round(mw / 1e5) / 10} kW` : `${(mw / 1000).toFixed(mw < 1e4 ? 1 : 0)} W`);
 const clock = (date) => date.toTimeString().slice(0, 8);
 const energy = (mj) => (mj >= 3.6e6 ? `${(mj / 3.6e6).toFixed(2)} Wh` : `${number(Math.round(mj / 1000))} J`);
 
