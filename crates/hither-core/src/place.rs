@@ -83,6 +83,11 @@ impl Core {
         let (mut survey, mut steps) = (Survey::default(), Vec::new());
         let Some(request) = self.requests.get(&id) else { return (survey, steps) };
         self.survey_here(request, digest, &mut survey, &mut steps);
+        // A free slot here decides, unless the caller wishes for another site: nobody else needs to be judged.
+        let wish = request.envelope.prefer.as_ref().is_some_and(|site| *site != self.me.site);
+        if !wish && survey.here.as_ref().is_some_and(|here| here.free) {
+            return (survey, steps);
+        }
         for peer in self.peers.iter() {
             let Some(model) = peer.holding(digest) else { continue };
             let site = peer.member.site.clone();
