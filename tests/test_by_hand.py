@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import signal
+import time
 
 from mesh import LANGUAGE_MODEL, ROOT, chat, wait_for
 
@@ -77,7 +78,9 @@ def test_an_invite_lets_in_one_node_once(three_sites):
     paris.run("join", ticket)
     again = paris.run("join", ticket, check=False)
     assert again.returncode == 1 and "used already" in again.stderr, again.stderr
-    short = munich.json("invite", "--site", "lille", "--jurisdiction", "FR", "--ttl", "0s")["ticket"]
+    short = munich.json("invite", "--site", "lille", "--jurisdiction", "FR", "--ttl", "1s")["ticket"]
+    over = time.time() + 1.1
+    wait_for("the invite is over", lambda: time.time() > over)
     expired = paris.run("join", short, check=False)
     assert expired.returncode == 1 and "expired" in expired.stderr, expired.stderr
     wrong = paris.run("join", "hither1nonsense", check=False)

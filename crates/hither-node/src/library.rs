@@ -21,6 +21,29 @@ pub(crate) fn find(configured: Option<PathBuf>) -> Option<PathBuf> {
 
 fn newest(dir: &std::path::Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(dir).ok()?;
-    let name = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so"));
-    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(name).max()
+    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_library(path)).max()
+}
+
+/// `libonnxruntime.so`, `libonnxruntime.so.1.32.0`; not the licence that lies beside it.
+fn is_library(path: &std::path::Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let version = name.strip_prefix("libonnxruntime.so");
+    version.is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_library_is_found_and_the_notices_beside_it_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in
+            ["libonnxruntime.so.1.24.0", "libonnxruntime.so.1.32.0", "libonnxruntime.so.1.32.0.LICENSE", "other.so"]
+        {
+            std::fs::write(dir.path().join(name), b"").unwrap();
+        }
+        assert_eq!(newest(dir.path()), Some(dir.path().join("libonnxruntime.so.1.32.0")));
+        assert_eq!(newest(&dir.path().join("absent")), None);
+    }
 }
