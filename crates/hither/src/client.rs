@@ -136,7 +136,7 @@ impl Client {
             }
         }
         .map_err(|error| self.broken(&chain(&error)))?;
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "hither");
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

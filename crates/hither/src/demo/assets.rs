@@ -38,7 +38,9 @@ impl Assets {
         let cache = cache_dir();
         let mut missing = Vec::new();
         let mut take = |candidates: Vec<PathBuf>| {
-            let found = candidates.iter().find(|path| path.is_file()).cloned();
+            // The nodes do not stand where the user does.
+            let found = candidates.iter().find(|path| path.is_file());
+            let found = found.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
             found.unwrap_or_else(|| {
                 missing.extend(candidates.first().map(|path| path.display().to_string()));
                 PathBuf::new()

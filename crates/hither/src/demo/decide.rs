@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::assets::Tabular;
 use super::show::Show;
-use super::site::hither;
 use super::world::World;
 use super::{Figures, ensure, failed, figures};
 use crate::cli::Table;
@@ -41,20 +40,16 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     }
     let after = world.munich.view().await?.totals;
     let left = (after.egress_requests - before.egress_requests) + (after.egress_answers - before.egress_answers);
-    let recorded = egress_records(world).await?;
+    let asked = after.requests - before.requests;
+    let kinds =
+        world.munich.wait_for_ledger("the end of every decision", |kinds| kinds.count("request.end") >= asked).await?;
+    let recorded = kinds.egress();
     ensure(left == 0 && recorded == 0, || format!("{left} payload bytes left munich, {recorded} egress records"))?;
-    show.good("stayed in DE-BY: 0 bytes left by munich's totals, and its ledger has no record of an egress");
+    show.good("stayed in DE-BY: 0 bytes left by munich's totals, and its ledger, which has the end of every decision, has no egress");
     object["bytes_left"] = json!(left);
     object["egress_records"] = json!(recorded);
+    object["ledger_ends"] = json!(kinds.count("request.end"));
     Ok(figures(object))
-}
-
-async fn egress_records(world: &World) -> Result<usize, Trouble> {
-    let ledger = world.munich.ledger();
-    let (shown, _) = hither(&["ledger", "show"], &[&ledger]).await?;
-    let records =
-        shown["records"].as_array().ok_or_else(|| failed(format!("no records in munich's ledger: {shown}")))?;
-    Ok(records.iter().filter(|record| record["kind"].as_str().is_some_and(|kind| kind.starts_with("egress"))).count())
 }
 
 /// Requests ready to be sent, and the truth about each.
@@ -90,7 +85,7 @@ fn request(model: &str, row: &[String]) -> Vec<u8> {
         row.join(",")
     );
     format!(
-        "POST /v2/models/{model}/infer HTTP/1.1\r\nhost: hither\r\ncontent-type: application/json\r\n\
+        "POST /v2/models/{model}/infer HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )

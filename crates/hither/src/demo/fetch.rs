@@ -82,9 +82,9 @@ async fn watch(world: &World, show: &Show, began: Instant) -> Result<Fetched, Tr
         .paris
         .wait_for("the language model as ready at paris", FETCH_MAX, |view| {
             let Some(held) = held(view, "paris", LANGUAGE_MODEL) else { return false };
-            first_seen.get_or_insert_with(Instant::now);
             match held.stage {
                 StageDto::Fetching => {
+                    first_seen.get_or_insert_with(Instant::now);
                     bar.set_position(held.fetched);
                     false
                 }
@@ -102,8 +102,8 @@ async fn watch(world: &World, show: &Show, began: Instant) -> Result<Fetched, Tr
         .await?;
     bar.finish_and_clear();
     let end = stored.unwrap_or_else(Instant::now);
-    // The question itself may be what was seen first: a fetch shorter than the pause between two views counts from it.
-    let start = first_seen.filter(|seen| *seen < end).unwrap_or(began);
+    // A fetch that is over before the first look is counted from the question: too slow rather than too fast.
+    let start = first_seen.unwrap_or(began);
     Ok(Fetched {
         bytes: size,
         seconds: end.duration_since(start).as_secs_f64(),

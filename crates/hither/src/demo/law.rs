@@ -1,12 +1,11 @@
 //! Step 3: what the law forbids does not happen, and it says why.
 
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::show::Show;
-use super::site::hither;
 use super::world::World;
-use super::{Figures, LANGUAGE_MODEL, ensure, failed, figures};
+use super::{Figures, LANGUAGE_MODEL, ensure, figures};
 use crate::output::{Trouble, plain};
 
 /// Plays it.
@@ -33,28 +32,13 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     ensure(!trouble.help.is_empty(), || "the refusal does not say what to type next".to_owned())?;
     let after = world.jakarta.view().await?.totals;
     let left = (after.egress_requests - before.egress_requests) + (after.egress_answers - before.egress_answers);
-    let ledger = ledger(world).await?;
-    ensure(left == 0 && ledger.egress == 0, || format!("{left} bytes left jakarta, {} egress records", ledger.egress))?;
-    ensure(ledger.denied == 1, || format!("jakarta's ledger has {} denials, not 1", ledger.denied))?;
+    let kinds = world.jakarta.wait_for_ledger("the refusal", |kinds| kinds.count("deny") > 0).await?;
+    let (egress, denied) = (kinds.egress(), kinds.count("deny"));
+    ensure(left == 0 && egress == 0, || format!("{left} bytes left jakarta, {egress} egress records"))?;
+    ensure(denied == 1, || format!("jakarta's ledger has {denied} denials, not 1"))?;
     show.good("0 bytes of it left: by jakarta's totals, and by its ledger, which has the refusal and no egress");
     Ok(figures(json!({
         "status": answer.status, "code": problem["code"], "rule": rule, "nearest": problem["nearest"],
-        "bytes_left": left, "egress_records": ledger.egress, "deny_records": ledger.denied,
+        "bytes_left": left, "egress_records": egress, "deny_records": denied,
     })))
-}
-
-struct Counted {
-    egress: usize,
-    denied: usize,
-}
-
-async fn ledger(world: &World) -> Result<Counted, Trouble> {
-    let dir = world.jakarta.ledger();
-    let (shown, _) = hither(&["ledger", "show"], &[&dir]).await?;
-    let records =
-        shown["records"].as_array().ok_or_else(|| failed(format!("no records in jakarta's ledger: {shown}")))?;
-    let count = |wanted: &dyn Fn(&str) -> bool| {
-        records.iter().filter(|record: &&Value| record["kind"].as_str().is_some_and(wanted)).count()
-    };
-    Ok(Counted { egress: count(&|kind| kind.starts_with("egress")), denied: count(&|kind| kind == "deny") })
 }

@@ -15,11 +15,16 @@ use tokio::process::{Child, Command};
 
 use super::failed;
 use crate::client::Client;
-use crate::client::sse::SseEvent;
 use crate::output::{Trouble, plain};
 
 /// A node opens its store, its keys and its sockets in well under a second; a busy machine takes longer.
 const START_MAX: Duration = Duration::from_secs(60);
+
+/// How often something is looked at again: a view changes ten times a second.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A group of records is written within a tenth of a second; a busy machine takes longer.
+const LEDGER_MAX: Duration = Duration::from_secs(20);
 
 /// Lines of a log that are shown when something failed.
 const LOG_LINES: usize = 40;
@@ -172,7 +177,7 @@ impl Site {
         self.operator().get("/hither/v1/view").await
     }
 
-    /// Watches its events until a view is as wanted.
+    /// Looks again until a view is as wanted.
     pub(super) async fn wait_for(
         &self,
         what: &str,
@@ -181,20 +186,15 @@ impl Site {
     ) -> Result<ViewDto, Trouble> {
         let mut last = String::new();
         let watch = async {
-            let mut stream = self.operator().stream(hyper::Method::GET, "/hither/v1/events", &[], None).await?;
-            if stream.status != 200 {
-                return Err(stream.trouble().await);
-            }
-            while let Some(event) = stream.events.next().await? {
-                let SseEvent::Data { text, .. } = event else { continue };
-                let view: ViewDto = serde_json::from_str(&text)
-                    .map_err(|error| failed(format!("{}: an event is not a view: {error}", self.name)))?;
-                last.clone_from(&view.summary);
+            let mut every = tokio::time::interval(LOOK_EVERY);
+            loop {
+                every.tick().await;
+                let view = self.view().await?;
                 if wanted(&view) {
                     return Ok(view);
                 }
+                last = view.summary;
             }
-            Err(failed(format!("{} ended its events", self.name)))
         };
         match tokio::time::timeout(within, watch).await {
             Ok(done) => done,
@@ -205,6 +205,46 @@ impl Site {
                 plain(&last)
             ))),
         }
+    }
+
+    /// Reads its ledger again until it is as wanted: what nobody waits for is written within a moment, not at once.
+    pub(super) async fn wait_for_ledger(&self, what: &str, wanted: impl Fn(&Kinds) -> bool) -> Result<Kinds, Trouble> {
+        let dir = self.dir.join("ledger");
+        let mut last = Kinds::default();
+        let watch = async {
+            let mut every = tokio::time::interval(LOOK_EVERY);
+            loop {
+                every.tick().await;
+                let (report, code) = hither(&["ledger", "verify"], &[&dir]).await?;
+                if code != Some(0) {
+                    return Err(failed(format!("{}'s ledger does not verify: {report}", self.name)));
+                }
+                last = Kinds(report["kinds"].clone());
+                if wanted(&last) {
+                    return Ok(last.clone());
+                }
+            }
+        };
+        match tokio::time::timeout(LEDGER_MAX, watch).await {
+            Ok(done) => done,
+            Err(_) => Err(failed(format!("{}'s ledger does not have {what}; it has {}", self.name, last.0))),
+        }
+    }
+}
+
+/// How many records of each kind a ledger has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kinds(Value);
+
+impl Kinds {
+    /// How many of one kind.
+    pub(super) fn count(&self, kind: &str) -> u64 {
+        self.0[kind].as_u64().unwrap_or(0)
+    }
+
+    /// How many of all kinds that tell of payload that left.
+    pub(super) fn egress(&self) -> u64 {
+        ["egress.intent", "egress.settled", "egress.answer"].iter().map(|kind| self.count(kind)).sum()
     }
 }
 
