@@ -57,7 +57,10 @@ impl Runtime {
     pub fn load(library: &Path) -> Result<Self, OpenError> {
         let refused = |reason: String| OpenError::Library { path: library.to_owned(), reason };
         let builder = ort::init_from(library).map_err(|error| refused(error.to_string()))?;
-        let environment = builder.with_name("hither").build().map_err(|error| refused(error.to_string()))?;
+        // The process that loads the library must also set ORT_DISABLE_TELEMETRY=1, before: this switch comes after the
+        // library's database of its own use is open.
+        let environment =
+            builder.with_name("hither").with_telemetry(false).build().map_err(|error| refused(error.to_string()))?;
         // The name carries the version wherever it is installed: libonnxruntime.so.1.32.0.
         let version = library.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once(".so."));
         let version = version.map_or_else(String::new, |(_, version)| format!(" {version}"));

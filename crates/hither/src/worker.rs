@@ -35,7 +35,7 @@ pub(crate) struct WorkerArgs {
     /// Threads for one step of the engine.
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
-    /// Tokens that all conversations together may have; for language models.
+    /// Tokens of one conversation, prompt and answer together; for language models.
     #[arg(long, value_name = "N", default_value_t = 8192)]
     context_tokens: u32,
     /// Conversations at once; for language models.
@@ -68,6 +68,9 @@ fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
     sandbox::tie_to_parent()?;
     // ggml would otherwise start a debugger when it aborts, and the sandbox would stop that noisily.
     set_variable("GGML_NO_BACKTRACE", "1");
+    // Microsoft's own builds of ONNX Runtime otherwise keep a database of its use under the home directory, and a
+    // thread that sends it away. The sandbox would stop the sending; this stops all of it.
+    set_variable("ORT_DISABLE_TELEMETRY", "1");
     if args.self_test {
         let sandbox = sandbox::close(&args.model)?;
         return Ok(attempts::report(&args.model, &sandbox));
