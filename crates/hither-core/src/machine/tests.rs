@@ -306,3 +306,27 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(storm(11).1, storm(11).1);
     assert_ne!(storm(11).1, storm(12).1);
 }
+
+#[test]
+fn a_cap_that_falls_sends_what_waits_to_a_lawful_peer() {
+    let script = vec![
+        ready(0, FRAUD, 1),
+        submitted(1, 1, FRAUD),
+        submitted(2, 2, FRAUD),
+        heard(3, PARIS, FRAUD, 0),
+        cap(4, 39),
+        recorded(5, 1),
+        recorded(5, 2),
+    ];
+    check(script, "
+        1: route 1/1 munich by local
+        1: run 1/1 fraud
+        4: stop 1/1
+        4: record#1 intent 1/2 to paris by eea, 1000 B
+        4: record#2 intent 2/1 to paris by eea, 1000 B
+        5: route 1/2 paris by eea
+        5: forward 1/2 to paris, 9996 ms left
+        5: route 2/1 paris by eea
+        5: forward 2/1 to paris, 9997 ms left
+    ");
+}

@@ -203,3 +203,41 @@ fn a_member_that_was_not_heard_lately_is_not_asked() {
     ",
     );
 }
+
+#[test]
+fn a_peer_that_speaks_and_keeps_failing_is_given_time() {
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        recorded(2, 1),
+        heard(1200, PARIS, FRAUD, 0),
+        submitted(1201, 2, FRAUD),
+        recorded(1202, 2),
+        heard(2200, PARIS, FRAUD, 0),
+        submitted(2201, 3, FRAUD),
+        heard(5900, PARIS, FRAUD, 0),
+        submitted(5901, 4, FRAUD),
+        submitted(5953, 5, FRAUD),
+    ];
+    check(script, "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        752: abandon 1/1 at paris
+        752: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        752: fail 1 Silent
+        752: record ended 1/0 Refused by nobody after 1
+        1201: record#2 intent 2/1 to paris by eea, 1000 B
+        1202: route 2/1 paris by eea
+        1202: forward 2/1 to paris, 9999 ms left
+        1952: abandon 2/1 at paris
+        1952: record settled 2/1 to paris: 1000 B, 0 B back, Refused
+        1952: fail 2 Silent
+        1952: record ended 2/0 Refused by nobody after 1
+        2201: refuse 3 NoCapacity { tried: 1 }
+        2201: record ended 3/0 Refused by nobody after 0
+        5901: refuse 4 NoCapacity { tried: 1 }
+        5901: record ended 4/0 Refused by nobody after 0
+        5953: record#3 intent 5/1 to paris by eea, 1000 B
+    ");
+}
