@@ -89,7 +89,7 @@ impl Driver {
 
     fn say(&mut self, session: Arc<crate::session::Session>, answer: Answer) {
         if let Err(answer) = session.say(answer) {
-            self.hands.spawn(async move { session.say_wait(answer).await });
+            self.hands.spawn(async move { session.say_wait(*answer).await });
         }
     }
 

@@ -117,10 +117,10 @@ impl Session {
     }
 
     /// Says something that is not a piece. Gives it back if there is no room.
-    pub(crate) fn say(&self, answer: Answer) -> Result<(), Answer> {
+    pub(crate) fn say(&self, answer: Answer) -> Result<(), Box<Answer>> {
         match self.answers.try_send(answer) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(answer)) => Err(answer),
+            Err(mpsc::error::TrySendError::Full(answer)) => Err(Box::new(answer)),
         }
     }
 

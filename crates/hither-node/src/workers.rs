@@ -163,7 +163,7 @@ async fn next_report(read: &mut tokio::net::unix::OwnedReadHalf, frames: &mut Fr
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match frames.next_frame() {
-            Ok(Some(frame)) => match decode_report(&frame) {
+            Ok(Some(frame)) => match decode_report(frame) {
                 Ok(report) => return Some(report),
                 Err(error) => {
                     tracing::error!(%error, "a worker sent what is not a report");

@@ -7,7 +7,7 @@ use hither_engine::work::Tensor;
 use hither_types::model::{Datatype, TensorSpec};
 use ort::environment::Environment;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
 
 use crate::engine::OnnxEngine;
@@ -82,15 +82,13 @@ impl Runtime {
     }
 
     fn session(&self, model: &Path, threads: usize) -> Result<Session, String> {
+        let text = |error: ort::Error<SessionBuilder>| error.to_string();
         let builder = Session::builder(&self.environment).map_err(|error| error.to_string())?;
-        builder
-            .with_optimization_level(GraphOptimizationLevel::All)
-            .and_then(|builder| builder.with_intra_threads(threads.max(1)))
-            // A thread that spins while it waits burns the cores of everything else on an edge machine.
-            .and_then(|builder| builder.with_intra_op_spinning(false))
-            .map_err(|error| error.to_string())?
-            .commit_from_file(model)
-            .map_err(|error| error.to_string())
+        let builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(text)?;
+        let builder = builder.with_intra_threads(threads.max(1)).map_err(text)?;
+        // A thread that spins while it waits burns the cores of everything else on an edge machine.
+        let mut builder = builder.with_intra_op_spinning(false).map_err(text)?;
+        builder.commit_from_file(model).map_err(|error| error.to_string())
     }
 }
 
