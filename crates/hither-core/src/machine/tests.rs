@@ -318,7 +318,9 @@ fn a_cap_that_falls_sends_what_waits_to_a_lawful_peer() {
         recorded(5, 1),
         recorded(5, 2),
     ];
-    check(script, "
+    check(
+        script,
+        "
         1: route 1/1 munich by local
         1: run 1/1 fraud
         4: stop 1/1
@@ -328,5 +330,6 @@ fn a_cap_that_falls_sends_what_waits_to_a_lawful_peer() {
         5: forward 1/2 to paris, 9996 ms left
         5: route 2/1 paris by eea
         5: forward 2/1 to paris, 9997 ms left
-    ");
+    ",
+    );
 }

@@ -219,7 +219,9 @@ fn a_peer_that_speaks_and_keeps_failing_is_given_time() {
         submitted(5901, 4, FRAUD),
         submitted(5953, 5, FRAUD),
     ];
-    check(script, "
+    check(
+        script,
+        "
         1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
@@ -239,5 +241,6 @@ fn a_peer_that_speaks_and_keeps_failing_is_given_time() {
         5901: refuse 4 NoCapacity { tried: 1 }
         5901: record ended 4/0 Refused by nobody after 0
         5953: record#3 intent 5/1 to paris by eea, 1000 B
-    ");
+    ",
+    );
 }

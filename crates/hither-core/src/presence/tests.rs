@@ -89,6 +89,13 @@ fn an_older_presence_is_ignored_and_a_restart_is_newer() {
 fn a_node_that_knows_nobody_asks_for_no_timer() {
     let mut script = vec![ready(10, FRAUD, 1)];
     script.extend([2, 3, 4].map(|n| (20, Event::MemberRemoved(hither_types::id::NodeId([n; 32])))));
-    let play = Play::new(eea()).then(script).check("");
+    script.extend([submitted(30, 1, FRAUD), done(40, own(1, 1))]);
+    let ended = "
+        30: route 1/1 munich by local
+        30: run 1/1 fraud
+        40: finish 1
+        40: record ended 1/0 Answered by munich after 1, 300 mJ
+    ";
+    let play = Play::new(eea()).then(script).check(ended);
     assert_eq!(play.core.deadline(), None);
 }
