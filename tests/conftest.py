@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import pty
+import re
+import subprocess
+import threading
 
 import pytest
 
-from mesh import EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
+from mesh import EEA, HITHER, LANGUAGE_MODEL, ROOT, Node, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +50,51 @@ def sites_present(node):
     return {
         seen["member"]["site"] for seen in node.view()["nodes"] if seen["presence"] in ("here", "present")
     }
+
+
+class Demo:
+    """`hither demo` at a terminal: it plays its steps, then stays up and takes keys."""
+
+    def __init__(self):
+        self.master, slave = pty.openpty()
+        self.seen = ""
+        self.process = subprocess.Popen(
+            [HITHER, "demo", "--models", ROOT / "models"], stdin=slave, stdout=slave, stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while chunk := os.read(self.master, 65536):
+                # Without the colours.
+                self.seen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", chunk.decode(errors="replace"))
+
+    def shows(self, text):
+        assert self.process.poll() is None or text in self.seen, self.seen[-4000:]
+        return text in self.seen
+
+    def press(self, keys):
+        os.write(self.master, keys.encode())
+
+    def url(self, site):
+        """Where a site answers, as printed after the steps."""
+        return re.findall(rf"{site}\s+API and dashboard (http://127\.0\.0\.1:\d+)", self.seen)[-1]
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+        os.close(self.master)
+
+
+@pytest.fixture(scope="session")
+def running_demo():
+    """The demo after its six steps."""
+    with contextlib.closing(Demo()) as demo:
+        wait_for("the demo stays up", lambda: demo.shows("q quit"), 400)
+        yield demo
+        demo.press("q")
+        assert demo.process.wait(60) == 0, demo.seen[-4000:]

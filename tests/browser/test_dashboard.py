@@ -1,6 +1,6 @@
 """The dashboard in a real browser: what a person sees of three sites, and what is left when the node is gone.
 
-Needs /usr/bin/chromium (or CHROMIUM). HITHER_DASHBOARD names a running node with three sites, or three are started.
+Needs /usr/bin/chromium (or CHROMIUM). HITHER_DASHBOARD names a running node with three sites; else it is paris of the running demo.
 """
 
 import base64
@@ -156,7 +156,7 @@ def page():
 
 @pytest.fixture
 def cable(request):
-    url = os.environ.get("HITHER_DASHBOARD") or request.getfixturevalue("three_sites")[1].url
+    url = os.environ.get("HITHER_DASHBOARD") or request.getfixturevalue("running_demo").url("paris")
     with contextlib.closing(Cable(url)) as cable:
         yield cable
 
