@@ -129,7 +129,7 @@ fn compare(context: &Context, found: &Reconciliation) -> Result<(), Trouble> {
     let errors = found.findings.iter().filter(|finding| finding.severity() == Severity::Error).count();
     let notes = found.findings.len() - errors;
     let summary = format!(
-        "{} ledgers, {} transfers on record at both ends: {payload} of requests, {answers} of answers; {notes} notes",
+        "{} ledgers, {} transfers on record at both ends: {payload} of requests, {answers} of answers; explained by the records: {notes}",
         found.ledgers.len(),
         found.pairs.len()
     );

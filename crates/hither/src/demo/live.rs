@@ -129,13 +129,14 @@ impl Live {
     async fn partition(&mut self, site: &Site) -> Result<(), Trouble> {
         let name = site.name();
         let heal = self.apart.contains(name);
-        let done: DoneDto = site.operator().post("/hither/v1/isolate", &json!(IsolateDto { isolated: !heal })).await?;
+        let _done: DoneDto = site.operator().post("/hither/v1/isolate", &json!(IsolateDto { isolated: !heal })).await?;
         if heal {
             self.apart.remove(name);
+            self.say(&format!("{name} reaches its peers again (p cuts it off)"));
         } else {
             self.apart.insert(name);
+            self.say(&format!("{name} is cut off from all peers, and goes on alone (p heals)"));
         }
-        self.say(&format!("{name}: {}", done.message));
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! The three sites of the demo, from nothing to one mesh, and back to nothing.
 
+use std::fs::File;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hither_api::admin::{AddModelDto, HeldDto, InviteDto, ModelDto, PresenceDto, StageDto, TicketDto, ViewDto};
 use hither_types::unit::ByteCount;
+use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use super::assets::{Assets, cache_dir};
@@ -16,6 +18,9 @@ use crate::output::Trouble;
 
 /// Opening a model and testing it takes a second or two; a busy machine takes longer.
 pub(super) const SETTLE_MAX: Duration = Duration::from_secs(90);
+
+/// The file that is locked while a demo runs.
+const LOCK: &str = "in-use";
 
 /// Power as the sites of the demo state it.
 pub(super) const CAP_W: u32 = 60;
@@ -43,29 +48,28 @@ impl World {
     pub(super) fn make(dir: Option<&Path>, assets: Assets) -> Result<Self, Trouble> {
         let dir = match dir {
             Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
-            None => cache_dir().join(format!("demo-{}", std::process::id())),
+            None => {
+                remove_left_behind(&cache_dir());
+                cache_dir().join(format!("demo-{}", std::process::id()))
+            }
         };
         if let Some(parent) = dir.parent() {
             std::fs::create_dir_all(parent)
                 .map_err(|error| failed(format!("cannot make {}: {error}", parent.display())))?;
         }
-        std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| {
-            failed(format!("cannot make {}: {error}", dir.display()))
-                .help("hither demo --dir DIR, with a DIR that does not exist yet")
-        })?;
-        let dir = Removed(dir);
+        let dir = Removed::make(dir)?;
         Ok(Self {
             assets,
-            munich: Site::make(&dir.0, "munich", "DE-BY")?,
-            paris: Site::make(&dir.0, "paris", "FR")?,
-            jakarta: Site::make(&dir.0, "jakarta", "ID")?,
+            munich: Site::make(&dir.dir, "munich", "DE-BY")?,
+            paris: Site::make(&dir.dir, "paris", "FR")?,
+            jakarta: Site::make(&dir.dir, "jakarta", "ID")?,
             dir,
         })
     }
 
     /// Where it all lies.
     pub(super) fn dir(&self) -> &Path {
-        &self.dir.0
+        &self.dir.dir
     }
 
     /// All three.
@@ -166,13 +170,47 @@ impl World {
     }
 }
 
-/// A directory that goes when this goes.
-struct Removed(PathBuf);
+/// A directory that goes when this goes. While it is there, a lock on a file inside says that it is in use.
+struct Removed {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Removed {
+    fn make(dir: PathBuf) -> Result<Self, Trouble> {
+        std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| {
+            failed(format!("cannot make {}: {error}", dir.display()))
+                .help("hither demo --dir DIR, with a DIR that does not exist yet")
+        })?;
+        let path = dir.join(LOCK);
+        let lock = File::create(&path)
+            .and_then(|file| Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).map(|()| file)?))
+            .map_err(|error| failed(format!("cannot lock {}: {error}", path.display())))?;
+        Ok(Self { dir, _lock: lock })
+    }
+}
+
+/// Removes what demos left behind that were killed themselves: their lock is free.
+fn remove_left_behind(cache: &Path) {
+    let Ok(entries) = std::fs::read_dir(cache) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with("demo-") {
+            continue;
+        }
+        // A directory without a lock is being made at this moment.
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            eprintln!("{} is left behind: {error}", entry.path().display());
+        }
+    }
+}
 
 impl Drop for Removed {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("{} is left behind: {error}", self.0.display());
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            eprintln!("{} is left behind: {error}", self.dir.display());
         }
     }
 }
