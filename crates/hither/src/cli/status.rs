@@ -8,6 +8,9 @@ use super::Context;
 use crate::client::Client;
 use crate::output::{Colour, Trouble, plain};
 
+/// A node without a configured cap states one that no single machine reaches.
+const NO_CAP_MW: u64 = 100_000_000;
+
 /// Shows the view.
 pub(super) fn status(context: &Context) -> Result<(), Trouble> {
     let client = Client::of(&context.data_dir()?);
@@ -80,12 +83,13 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
             }
         })
         .collect();
+    let cap =
+        if node.cap_mw < NO_CAP_MW { format!(" of {:.0} W", node.cap_mw as f64 / 1e3) } else { " W, no cap".into() };
     format!(
-        "{presence}  {} {}{rtt}  {:.0} of {:.0} W  {}",
+        "{presence}  {} {}{rtt}  {:.0}{cap}  {}",
         plain(&node.member.site),
         plain(&node.member.jurisdiction),
         node.power_mw as f64 / 1000.0,
-        node.cap_mw as f64 / 1000.0,
         plain(&models.join(" · "))
     )
 }

@@ -100,3 +100,6 @@ expect = "permit"
 given = { class = "personal", origin = "ID", target = "ID" }
 expect = "permit"
 "#;
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,6 @@ pub(super) fn held<'a>(view: &'a ViewDto, site: &str, model: &str) -> Option<&'a
 pub(super) fn stage(view: &ViewDto, site: &str, model: &str) -> Option<StageDto> {
     held(view, site, model).map(|held| held.stage)
 }
+
+#[cfg(test)]
+mod tests;
