@@ -1,13 +1,13 @@
 //! Step 4: the place that speaks dies, or freezes, in mid-sentence; the sentence goes on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::show::Show;
 use super::talk::{Question, Talk};
-use super::world::World;
+use super::world::{SETTLE_MAX, World};
 use super::{Figures, ensure, failed, figures};
 use crate::output::Trouble;
 
@@ -23,6 +23,9 @@ const LOST_AFTER: usize = 30;
 
 /// What the client may wait on top of the new place's reading of prompt and tokens.
 const GAP_MS_MAX: f64 = 1000.0;
+
+/// How often munich is asked whether it answers again.
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Plays it.
 pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trouble> {
@@ -40,14 +43,36 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     world.munich_is_back().await?;
     let back_s = restarted.elapsed().as_secs_f64();
     show.good(&format!("munich is back with its models {back_s:.1} s after its start"));
+    answers_again(world).await?;
 
     let frozen = lose(world, show, &whole, Loss::Frozen).await?;
+    let thawed = Instant::now();
     world.munich.signal(Signal::CONT)?;
     world.munich_is_back().await?;
-    show.good("munich thaws, and is present again");
+    answers_again(world).await?;
+    let thawed_s = thawed.elapsed().as_secs_f64();
+    show.good(&format!("munich thaws; {thawed_s:.1} s later it answers clients of paris again"));
     Ok(figures(json!({
-        "tokens": QUESTION.tokens, "killed": killed, "frozen": frozen, "back_seconds": back_s,
+        "tokens": QUESTION.tokens, "killed": killed, "frozen": frozen, "back_seconds": back_s, "thawed_seconds": thawed_s,
     })))
+}
+
+/// Asks until munich answers a client of paris: a place that just failed is left alone for a moment.
+async fn answers_again(world: &World) -> Result<(), Trouble> {
+    let short = Question { tokens: 1, ..QUESTION };
+    let asking = async {
+        let mut every = tokio::time::interval(ASK_EVERY);
+        loop {
+            every.tick().await;
+            let mut talk = Talk::begin(&world.paris, &short).await?;
+            talk.read_out().await?;
+            if talk.header("x-hither-served-by") == "munich" {
+                return Ok(());
+            }
+        }
+    };
+    let late = || failed(format!("munich is back, and answers no client of paris within {} s", SETTLE_MAX.as_secs()));
+    tokio::time::timeout(SETTLE_MAX, asking).await.map_err(|_| late())?
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
