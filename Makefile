@@ -32,5 +32,5 @@ tidy:
 test: models
 	@scripts/setup test
 	@scripts/venv
-	$(CARGO) test --release --locked --workspace
+	HITHER_NEEDS_MODELS=1 $(CARGO) test --release --locked --workspace
 	@scripts/test-product $(HITHER)

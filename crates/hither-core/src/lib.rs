@@ -5,8 +5,6 @@
 mod catalog;
 mod egress;
 pub mod event;
-#[cfg(test)]
-mod fixture;
 mod hosted;
 pub mod limits;
 mod machine;
@@ -24,6 +22,9 @@ mod supply;
 mod timers;
 mod trace;
 mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use event::{Action, Config, Event, LocalModel, PullPolicy};
 pub use machine::Core;

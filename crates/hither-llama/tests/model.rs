@@ -14,11 +14,12 @@ use hither_types::request::Cost;
 
 fn model() -> Option<PathBuf> {
     let named = std::env::var_os("HITHER_SMOLLM2").map(PathBuf::from);
-    let cached = std::env::var_os("HOME")
-        .map(|home| Path::new(&home).join(".cache/hither/models/SmolLM2-135M-Instruct.Q4_1.gguf"))
-        .filter(|path| path.exists());
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/hither"));
+    let cached = std::env::var_os("HITHER_CACHE").map(PathBuf::from).or(home);
+    let cached = cached.map(|cache| cache.join("models/SmolLM2-135M-Instruct.Q4_1.gguf")).filter(|path| path.exists());
     let found = named.or(cached);
     if found.is_none() {
+        assert!(std::env::var_os("HITHER_NEEDS_MODELS").is_none(), "no SmolLM2: run scripts/fetch-models");
         eprintln!("skipped: no SmolLM2; run scripts/fetch-models, or set HITHER_SMOLLM2");
     }
     found

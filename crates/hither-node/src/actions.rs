@@ -1,16 +1,17 @@
 //! What the mind wants, carried out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hither_api::door::{Answer, Route};
 use hither_core::{Action, Event, LocalModel};
-use hither_types::fact::Fact;
+use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::model::ModelIo;
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
-use hither_types::unit::Micros;
+use hither_types::unit::{ByteCount, Micros};
 
 use crate::driver::Driver;
 use crate::workers::{ReadLoop, Sink, Worker};
@@ -65,7 +66,8 @@ impl Driver {
     }
 
     /// Writes a fact; a ticket that cannot be written is told at once.
-    pub(crate) fn record(&mut self, ticket: Option<Ticket>, fact: Fact) {
+    pub(crate) fn record(&mut self, ticket: Option<Ticket>, mut fact: Fact) {
+        self.count_broken_answer(&mut fact);
         if !self.records.record(ticket, fact)
             && let Some(ticket) = ticket
         {
@@ -73,8 +75,28 @@ impl Driver {
         }
     }
 
+    /// The mind learns the size of an answer from its end. One that broke off has none: what was given to the
+    /// transport, or came from it, is known here.
+    fn count_broken_answer(&self, fact: &mut Fact) {
+        match fact {
+            Fact::AnswerSent { subject, to, bytes, outcome } if *outcome != Outcome::Answered => {
+                let task = Task { origin: to.node, request: subject.request, attempt: subject.attempt };
+                if let Some(ask) = self.asks.get(&task) {
+                    *bytes = ByteCount(ask.sent.load(Ordering::Relaxed));
+                }
+            }
+            Fact::EgressSettled { subject, answer, outcome, .. } if *outcome != Outcome::Answered => {
+                let session = self.sessions.get(&subject.request);
+                if let Some(came) = session.and_then(|session| session.answer_bytes(subject.attempt)) {
+                    *answer = came;
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Forgets a request that has ended; its channel closes once its last word is read.
-    fn end_session(&mut self, request: RequestId) -> Option<Arc<crate::session::Session>> {
+    pub(crate) fn end_session(&mut self, request: RequestId) -> Option<Arc<crate::session::Session>> {
         let session = self.sessions.remove(&request)?;
         session.end();
         self.forwards.retain(|task, forward| {
@@ -147,6 +169,7 @@ impl Driver {
             ModelIo::Language { .. } => self.config.language_slot,
         };
         tracing::info!(model = %digest.short(), engine = %worker.loaded.engine, "a model is ready");
+        self.unwarn(Some(digest));
         let ready = LocalModel { digest, slots: worker.loaded.slots, slot_power };
         self.workers.insert(digest, worker);
         self.hands.spawn(read_loop.run());

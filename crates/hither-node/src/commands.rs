@@ -106,14 +106,14 @@ impl Driver {
     /// A new member without a policy of its own starts from the usual one for its place.
     pub(crate) fn adopt_policy(&mut self, me: &Member) {
         if let Err(error) = crate::home::write_default_policy(&self.config.policy, me.jurisdiction) {
-            self.warnings.push(format!("no policy could be written, so nothing leaves this node: {error}"));
+            self.warn(None, format!("no policy could be written, so nothing leaves this node: {error}"));
         }
         match load_policy(&self.config.policy) {
             Ok(policy) => {
                 self.record(None, Fact::PolicyChanged { policy: policy.digest });
                 self.policy = Arc::new(policy);
             }
-            Err(text) => self.warnings.push(format!("the policy is not put in force: {text}")),
+            Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The loop: it waits for its inbox and for the mind's deadline, never for a hand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
 use hither_api::door::{Answer, Command, CommandDone, CommandError};
@@ -38,12 +39,14 @@ pub(crate) enum Inbound {
     Submit { session: Arc<Session>, envelope: Envelope, deadline: Timestamp },
     /// A worker is up.
     WorkerUp { digest: Digest, worker: Arc<Worker>, read_loop: Box<ReadLoop> },
-    /// A model could not be opened.
-    LoadFailed(Digest),
+    /// A model could not be opened, and why.
+    LoadFailed { digest: Digest, text: String },
     /// A worker ended.
     WorkerLost(Digest),
     /// A model is in the store, with its signed entry.
     Shelved { signed: Signed, manifest: Manifest, from: Option<NodeId> },
+    /// A fetch ended badly, and why.
+    FetchFailed { digest: Digest, text: String },
     /// A fetch ended well.
     Fetched { digest: Digest, from: Option<NodeId> },
     /// Another member answered an introduction, or an issuer let this node in.
@@ -87,7 +90,8 @@ pub(crate) struct Driver {
     pub(crate) echoes: VecDeque<Event>,
     pub(crate) view: watch::Sender<Arc<View>>,
     pub(crate) facade: Arc<RwLock<Facade>>,
-    pub(crate) warnings: Vec<String>,
+    /// What an operator would act on, by the model that it is about; what is about none stays until the next start.
+    pub(crate) warnings: BTreeSet<(Option<Digest>, String)>,
     pub(crate) draining: bool,
 }
 
@@ -152,15 +156,28 @@ impl Driver {
 
     fn take(&mut self, inbound: Inbound) {
         match inbound {
+            Inbound::Event(Event::AskerGone(task)) => {
+                self.feed(Event::AskerGone(task));
+                self.asks.remove(&task);
+            }
+            Inbound::Event(Event::ClientGone(request)) => {
+                self.feed(Event::ClientGone(request));
+                self.end_session(request);
+            }
             Inbound::Event(event) => self.feed(event),
             Inbound::Submit { session, envelope, deadline } => self.submit(session, envelope, deadline),
             Inbound::WorkerUp { digest, worker, read_loop } => {
                 self.load_ended(digest);
                 self.worker_up(digest, worker, *read_loop);
             }
-            Inbound::LoadFailed(digest) => {
+            Inbound::LoadFailed { digest, text } => {
                 self.load_ended(digest);
+                self.warn(Some(digest), text);
                 self.feed(Event::LoadFailed(digest));
+            }
+            Inbound::FetchFailed { digest, text } => {
+                self.warn(Some(digest), text);
+                self.feed(Event::FetchFailed(digest));
             }
             Inbound::WorkerLost(digest) => {
                 self.workers.remove(&digest);
@@ -214,17 +231,32 @@ impl Driver {
             payload: ask.payload,
             resume: ask.resume,
             frames,
-            progress: std::sync::atomic::AtomicU64::new(0),
+            progress: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         });
         self.asks.insert(task, Arc::clone(&session));
         self.hands.spawn(crate::forward::answer_peer(answer, task, session, receiver, self.inbox.clone()));
         self.feed(Event::Asked { task, envelope: ask.envelope, remaining: ask.remaining });
     }
 
+    /// Shows a warning in the picture and writes it to the log. A newer one about a model replaces the older.
+    pub(crate) fn warn(&mut self, model: Option<Digest>, text: String) {
+        tracing::error!("{text}");
+        if model.is_some() {
+            self.unwarn(model);
+        }
+        self.warnings.insert((model, text));
+    }
+
+    /// What was wrong with a model is over.
+    pub(crate) fn unwarn(&mut self, model: Option<Digest>) {
+        self.warnings.retain(|(about, _)| *about != model);
+    }
+
     /// Puts a new picture in the place of the old one.
     pub(crate) fn show(&mut self) {
         let mut view = self.core.view(self.clock.now());
-        view.warnings.extend(self.warnings.iter().cloned());
+        view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
         self.view.send_replace(Arc::new(view));
     }
 

@@ -60,6 +60,7 @@ async fn read_answer(
             }
             Frame::Piece(bytes) => {
                 progress += 1;
+                session.add_answer(task.attempt, bytes.len() as u64);
                 let delivery = match Piece::decode(&bytes) {
                     Ok(piece) => session.deliver_wait(task.attempt, piece).await,
                     Err(_) => Delivery::Gap,
@@ -111,7 +112,12 @@ pub(crate) async fn answer_peer(
                 accepted = true;
                 false
             }
-            Frame::Beat { .. } | Frame::Piece(_) => false,
+            Frame::Beat { .. } => false,
+            Frame::Piece(bytes) => {
+                // Counted before it is sent: the record may say too much of a broken answer, never too little.
+                ask.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                false
+            }
             Frame::Done(_) | Frame::Declined(_) | Frame::Failed(_) => true,
         };
         if answer.send(frame).await.is_err() {

@@ -103,7 +103,7 @@ impl Driver {
             return;
         }
         let Some(manifest) = self.shelf.manifest(digest) else { return };
-        let format = manifest.format;
+        let (format, name) = (manifest.format, manifest.name.clone());
         if !self.shelf.loading.insert(digest) {
             return;
         }
@@ -111,10 +111,7 @@ impl Driver {
         self.hands.spawn(async move {
             let inbound = match open(&config, &swarm, digest, format, inbox.clone()).await {
                 Ok((worker, read_loop)) => Inbound::WorkerUp { digest, worker, read_loop: Box::new(read_loop) },
-                Err(text) => {
-                    tracing::error!(model = %digest.short(), "a model cannot be loaded: {text}");
-                    Inbound::LoadFailed(digest)
-                }
+                Err(text) => Inbound::LoadFailed { digest, text: format!("{name} cannot be loaded: {text}") },
             };
             let _ = inbox.send(inbound).await;
         });
@@ -146,8 +143,7 @@ impl Driver {
             let inbound = match fetched {
                 Ok(_) => Inbound::Fetched { digest, from: providers.first().copied() },
                 Err(error) => {
-                    tracing::error!(model = %manifest.name, "a model cannot be fetched: {error}");
-                    Inbound::Event(Event::FetchFailed(digest))
+                    Inbound::FetchFailed { digest, text: format!("{} cannot be fetched: {error}", manifest.name) }
                 }
             };
             let _ = inbox.send(inbound).await;
@@ -157,6 +153,7 @@ impl Driver {
     /// A fetched model is on this disk, every chunk checked.
     pub(crate) fn fetched(&mut self, digest: Digest, from: Option<NodeId>) {
         self.shelf.here.insert(digest);
+        self.unwarn(Some(digest));
         if let Some(manifest) = self.shelf.manifest(digest).cloned() {
             let (model, size) = (manifest.name, manifest.size);
             self.record(None, Fact::ModelAdmitted { model, digest, size, from });

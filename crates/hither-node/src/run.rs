@@ -180,9 +180,12 @@ async fn assemble(
         echoes: Default::default(),
         view,
         facade: Arc::clone(&facade),
-        warnings: trouble.into_iter().map(|text| format!("audit-damaged: {text}; nothing leaves this node")).collect(),
+        warnings: Default::default(),
         draining: false,
     };
+    if let Some(text) = trouble {
+        driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
+    }
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     driver.record(None, Fact::Started { policy, version });
     let doorman = Doorman { inbox, view: views, facade, clock };

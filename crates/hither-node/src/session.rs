@@ -31,6 +31,8 @@ pub(crate) struct Session {
 
 struct State {
     attempt: Attempt,
+    /// Bytes of the answer that came with this attempt.
+    answer: u64,
     ids: Vec<u32>,
     migrations: u8,
     egress: u64,
@@ -53,7 +55,7 @@ pub(crate) enum Delivery {
 
 impl Session {
     pub(crate) fn new(request: RequestId, payload: Bytes, answers: mpsc::Sender<Answer>) -> Self {
-        let state = State { attempt: Attempt(0), ids: Vec::new(), migrations: 0, egress: 0 };
+        let state = State { attempt: Attempt(0), answer: 0, ids: Vec::new(), migrations: 0, egress: 0 };
         Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
@@ -66,10 +68,25 @@ impl Session {
     pub(crate) fn begin(&self, attempt: Attempt) -> Vec<u32> {
         let mut state = self.state();
         state.attempt = attempt;
+        state.answer = 0;
         if !state.ids.is_empty() {
             state.migrations = state.migrations.saturating_add(1);
         }
         state.ids.clone()
+    }
+
+    /// Counts bytes of an answer that came from elsewhere.
+    pub(crate) fn add_answer(&self, attempt: Attempt, bytes: u64) {
+        let mut state = self.state();
+        if attempt == state.attempt {
+            state.answer += bytes;
+        }
+    }
+
+    /// Bytes of the answer that came with an attempt, if it is still the latest.
+    pub(crate) fn answer_bytes(&self, attempt: Attempt) -> Option<ByteCount> {
+        let state = self.state();
+        (attempt == state.attempt).then_some(ByteCount(state.answer))
     }
 
     /// Counts payload that leaves this node.
@@ -148,6 +165,8 @@ pub(crate) struct AskSession {
     pub(crate) resume: Vec<u32>,
     pub(crate) frames: mpsc::Sender<Frame>,
     pub(crate) progress: AtomicU64,
+    /// Bytes of the answer that were given to the transport.
+    pub(crate) sent: AtomicU64,
 }
 
 /// Requests by key, with what the loop needs of them.

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::config::NodeConfig;
 use crate::driver::Inbound;
-use crate::limits::{BEAT, LOAD_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
+use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
 
 /// Where the pieces of a job go.
@@ -135,6 +135,11 @@ impl Worker {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a job has been here for so long that the engine should have said something.
+    fn has_old_jobs(&self) -> bool {
+        self.jobs().values().any(|job| job.beat.elapsed() >= HANG_TIME)
+    }
+
     /// Starts a job. `false`: the worker does not take it.
     pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
         let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
@@ -197,7 +202,7 @@ pub(crate) struct ReadLoop {
 impl ReadLoop {
     /// Carries pieces to their sinks. At the end every job that was open has failed, and the model is lost.
     pub(crate) async fn run(mut self) {
-        while let Some(report) = next_report(&mut self.read, &mut self.frames).await {
+        while let Some(report) = self.next().await {
             if let Some(event) = self.take(report)
                 && self.inbox.send(Inbound::Event(event)).await.is_err()
             {
@@ -216,6 +221,21 @@ impl ReadLoop {
             let _ = self.inbox.send(Inbound::Event(event)).await;
         }
         let _ = self.inbox.send(Inbound::WorkerLost(self.digest)).await;
+    }
+
+    /// The next report. `None`: the worker ended, or it has work and has said nothing for too long.
+    async fn next(&mut self) -> Option<Report> {
+        loop {
+            // Nothing is lost when the wait is cut off: bytes are fed the moment they are read.
+            match tokio::time::timeout(HANG_TIME, next_report(&mut self.read, &mut self.frames)).await {
+                Ok(report) => return report,
+                Err(_) if self.worker.has_old_jobs() => {
+                    tracing::error!(model = %self.digest.short(), "a worker hangs, and is killed");
+                    return None;
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     fn take(&self, report: Report) -> Option<Event> {

@@ -4,24 +4,32 @@
 //! say so and pass, since a plain checkout has none.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use hither_engine::engine::{Engine, JobFault, JobId, Output};
 use hither_engine::work::{InferWork, Piece, Tensor, Work};
-use hither_onnx::{OnnxEngine, OpenError, open};
+use hither_onnx::{OnnxEngine, OpenError, Runtime};
 use hither_types::model::{Datatype, ModelIo, TensorSpec};
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
 
 fn library() -> Option<PathBuf> {
     let named = std::env::var_os("HITHER_ONNXRUNTIME").map(PathBuf::from);
-    let cached = std::env::var_os("HOME")
-        .map(|home| Path::new(&home).join(".cache/hither/lib/libonnxruntime.so.1.32.0"))
-        .filter(|path| path.exists());
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/hither"));
+    let cached = std::env::var_os("HITHER_CACHE").map(PathBuf::from).or(home);
+    let cached = cached.map(|cache| cache.join("lib/libonnxruntime.so.1.32.0")).filter(|path| path.exists());
     let found = named.or(cached);
     if found.is_none() {
+        assert!(std::env::var_os("HITHER_NEEDS_MODELS").is_none(), "no ONNX Runtime: run scripts/fetch-models");
         eprintln!("skipped: no ONNX Runtime; run scripts/fetch-models, or set HITHER_ONNXRUNTIME");
     }
     found
+}
+
+/// The library, loaded once: a process has one environment of ONNX Runtime.
+fn runtime() -> Option<&'static Runtime> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    RUNTIME.get_or_init(|| Some(Runtime::load(&library()?).unwrap())).as_ref()
 }
 
 fn models() -> PathBuf {
@@ -38,7 +46,7 @@ struct Golden {
 
 impl Golden {
     fn new(name: &str) -> Option<Self> {
-        let engine = open(&library()?, &models().join(format!("{name}.onnx")), 1).unwrap();
+        let engine = runtime()?.open(&models().join(format!("{name}.onnx")), 1).unwrap();
         let text = std::fs::read_to_string(models().join(format!("{name}.golden.json"))).unwrap();
         let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
         let floats = |row: &serde_json::Value| -> Vec<f32> {
@@ -129,8 +137,8 @@ fn an_input_that_does_not_fit_fails_the_job_and_not_the_engine() {
 }
 
 #[test]
-fn what_is_no_model_and_what_is_no_library_are_refused() {
-    let Some(library) = library() else { return };
-    let refused = open(&library, &models().join("README.md"), 1).err().expect("refused");
+fn what_is_no_model_is_refused() {
+    let Some(runtime) = runtime() else { return };
+    let refused = runtime.open(&models().join("README.md"), 1).err().expect("refused");
     assert!(matches!(refused, OpenError::Model(_)), "{refused}");
 }

@@ -123,6 +123,7 @@ fn text_of(pieces: &[Piece]) -> String {
 fn cached(path: &str) -> Option<String> {
     let file = Path::new(&std::env::var_os("HOME")?).join(".cache/hither").join(path);
     if !file.exists() {
+        assert!(std::env::var_os("HITHER_NEEDS_MODELS").is_none(), "{} is not there", file.display());
         eprintln!("skipped: {} is not there; run scripts/fetch-models", file.display());
         return None;
     }

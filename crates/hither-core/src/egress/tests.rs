@@ -5,7 +5,7 @@ use hither_types::refusal::Failure;
 use hither_types::unit::Micros;
 
 use crate::Event;
-use crate::fixture::{
+use crate::tests::{
     FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, nothing, own, ready, recorded,
     submitted, until,
 };

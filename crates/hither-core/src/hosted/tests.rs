@@ -5,7 +5,7 @@ use hither_types::refusal::Failure;
 use hither_types::unit::Micros;
 
 use crate::Event;
-use crate::fixture::{
+use crate::tests::{
     FRAUD, JAKARTA, PARIS, Play, asked, cap, check, done, eea, envelope, failed, law, nothing, of, own, ready,
     recorded, submitted, until,
 };

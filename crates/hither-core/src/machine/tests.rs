@@ -4,11 +4,11 @@ use hither_types::id::RequestId;
 use hither_types::time::Timestamp;
 use hither_types::unit::Milliwatts;
 
-use crate::fixture::{
+use crate::random::Random;
+use crate::tests::{
     FRAUD, LYON, MUNICH, PARIS, Play, asked, beat, cap, check, critical, done, eea, failed, heard, law, low,
     no_fraud_in_germany, of, own, ready, recorded, submitted, until, with,
 };
-use crate::random::Random;
 use crate::{Action, Event};
 use hither_types::refusal::Failure;
 
@@ -218,7 +218,7 @@ fn storm(seed: u64) -> (Vec<String>, u64) {
             0..=4 => {
                 next += 1;
                 open.push(next);
-                with(now, next, [low, critical, crate::fixture::envelope][random.below(3)](FRAUD))
+                with(now, next, [low, critical, crate::tests::envelope][random.below(3)](FRAUD))
             }
             5 => ready(now, FRAUD, 1 + random.below(4) as u16),
             6 => (now, Event::ModelLost(FRAUD)),

@@ -4,7 +4,7 @@ use hither_types::id::RequestId;
 use hither_types::refusal::{Failure, InputFault};
 
 use crate::Event;
-use crate::fixture::{
+use crate::tests::{
     FRAUD, JAKARTA, LYON, PARIS, Play, cap, check, critical, done, envelope, failed, heard, law, low,
     no_fraud_in_germany, nothing, own, prefers, ready, recorded, submitted, until, with,
 };

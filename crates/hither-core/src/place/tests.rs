@@ -3,7 +3,7 @@
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::unit::{Micros, Milliwatts};
 
-use crate::fixture::{FRAUD, LYON, PARIS, check, failed, heard, law, nothing, own, ready, recorded, submitted, until};
+use crate::tests::{FRAUD, LYON, PARIS, check, failed, heard, law, nothing, own, ready, recorded, submitted, until};
 
 fn overloaded() -> Failure {
     Failure::Declined(Refusal::Overloaded { retry_after: Micros::from_millis(300) })

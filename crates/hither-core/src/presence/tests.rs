@@ -6,7 +6,7 @@ use hither_types::time::Timestamp;
 use hither_types::unit::Milliwatts;
 
 use crate::Event;
-use crate::fixture::{FRAUD, PARIS, Play, cap, done, eea, heard, own, ready, submitted, until};
+use crate::tests::{FRAUD, PARIS, Play, cap, done, eea, heard, own, ready, submitted, until};
 
 #[track_caller]
 fn telling(script: Vec<(u64, Event)>, expected: &str) -> Play {

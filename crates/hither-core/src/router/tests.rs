@@ -4,13 +4,13 @@ use hither_types::place::PlaceKind;
 use hither_types::unit::Micros;
 
 use super::{Choice, Gate, Here, Offer, choose};
-use crate::fixture::{LYON, MUNICH, PARIS, eea, envelope, member};
 use crate::random::Random;
+use crate::tests::{LYON, MUNICH, PARIS, eea, envelope, member};
 
 fn lawful(node: hither_types::id::NodeId) -> super::Lawful {
     let (policy, origin) = (eea(), member(MUNICH));
     let gate = Gate { policy: &policy, origin: &origin };
-    gate.infer(&envelope(crate::fixture::FRAUD), &member(node), PlaceKind::Peer).unwrap()
+    gate.infer(&envelope(crate::tests::FRAUD), &member(node), PlaceKind::Peer).unwrap()
 }
 
 fn offer(node: hither_types::id::NodeId, rtt_ms: u64, load: u64) -> Offer {

@@ -7,8 +7,8 @@ use hither_types::unit::{Micros, Milliwatts};
 
 use super::{Hold, Job, Scheduler, Waiting};
 use crate::LocalModel;
-use crate::fixture::{CHAT, FRAUD, own};
 use crate::power::Power;
+use crate::tests::{CHAT, FRAUD, own};
 
 /// 10 W idle; `fraud` takes 10 W a slot, `chat` 50 W.
 fn scheduler(cap_watts: u64) -> Scheduler {

@@ -6,7 +6,7 @@ use hither_types::model::Manifest;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 
-use crate::fixture::{
+use crate::tests::{
     CHAT, FRAUD, JAKARTA, LYON, PARIS, Play, beat, check, eea, heard, manifest, nothing, own, ready, recorded, said,
     submitted, until,
 };
@@ -211,7 +211,7 @@ fn a_removed_model_takes_its_requests_along_to_a_peer() {
 
 #[test]
 fn of_two_publishers_of_one_name_the_smaller_key_counts_whoever_came_first() {
-    let other = Manifest { digest: Digest([5; 32]), publisher: crate::fixture::MUNICH, ..manifest(CHAT) };
+    let other = Manifest { digest: Digest([5; 32]), publisher: crate::tests::MUNICH, ..manifest(CHAT) };
     let play = check(
         vec![(0, Event::Catalogued(other)), heard(1, PARIS, Digest([5; 32]), 0), submitted(2, 1, CHAT)],
         "
