@@ -234,7 +234,7 @@ fn report(show: &Show, name: &str, sentence: &str, measured: &Measured) {
         measured.called - measured.found
     ));
     show.note(&format!(
-        "p50 {:.0} µs, p99 {:.0} µs at the client; engine p50 {:.0} µs; HTTP and the worker hop add {:.0} µs (p50)",
+        "p50 {:.0} µs, p99 {:.0} µs at a client that polls; engine p50 {:.0} µs; HTTP and the worker hop add {:.0} µs (p50)",
         quantile(&measured.took_us, 0.5),
         quantile(&measured.took_us, 0.99),
         quantile(&measured.engine_us, 0.5),
