@@ -72,11 +72,11 @@ class Node:
         """Types a command and reads its JSON."""
         return json.loads(self.run("--json", *args).stdout)
 
-    def up(self):
-        """Starts the process and waits until it answers."""
+    def up(self, prefix=()):
+        """Starts the process, behind a prefix of the command if there is one, and waits until it answers."""
         (self.data / "api.addr").unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [HITHER, "--data", self.data, "up", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0"],
+            [*prefix, HITHER, "--data", self.data, "up", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0"],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
         )
         wait_for(f"{self.name} is up", self.ready)

@@ -47,7 +47,11 @@ impl Talk {
     pub(super) async fn begin(site: &Site, question: &Question<'_>) -> Result<Self, Trouble> {
         let body = json!({
             "model": LANGUAGE_MODEL, "stream": true, "temperature": 0, "seed": 1, "max_tokens": question.tokens,
-            "ignore_eos": true, "messages": [{"role": "user", "content": question.prompt}],
+            "ignore_eos": true, "messages": [
+                // Without one, the model's own template puts a system prompt in, and this small model answers worse.
+                {"role": "system", "content": ""},
+                {"role": "user", "content": question.prompt},
+            ],
         });
         let mut headers = vec![("x-hither-tokens", "1")];
         headers.extend(question.prefer.map(|site| ("x-hither-prefer", site)));
