@@ -67,7 +67,7 @@ impl Driver {
 
     /// Writes a fact; a ticket that cannot be written is told at once.
     pub(crate) fn record(&mut self, ticket: Option<Ticket>, mut fact: Fact) {
-        self.count_broken_answer(&mut fact);
+        self.count(&mut fact);
         if !self.records.record(ticket, fact)
             && let Some(ticket) = ticket
         {
@@ -75,23 +75,46 @@ impl Driver {
         }
     }
 
-    /// The mind learns the size of an answer from its end. One that broke off has none: what was given to the
-    /// transport, or came from it, is known here.
-    fn count_broken_answer(&self, fact: &mut Fact) {
+    /// Puts into a fact what only the hands know: the tokens to go on from leave with the payload, and an answer that
+    /// broke off has no end to tell its size.
+    fn count(&mut self, fact: &mut Fact) {
         match fact {
-            Fact::AnswerSent { subject, to, bytes, outcome } if *outcome != Outcome::Answered => {
-                let task = Task { origin: to.node, request: subject.request, attempt: subject.attempt };
+            Fact::EgressIntent { subject, bytes, .. } => {
+                if let Some(session) = self.sessions.get(&subject.request) {
+                    *bytes = session.fix_outgoing(subject.attempt);
+                }
+            }
+            Fact::EgressSettled { subject, bytes, answer, outcome, .. } => {
+                let Some(session) = self.sessions.get(&subject.request) else { return };
+                if bytes.0 > 0 {
+                    *bytes = session.outgoing(subject.attempt).unwrap_or(*bytes);
+                }
+                if *outcome != Outcome::Answered {
+                    *answer = session.answer_bytes(subject.attempt).unwrap_or(*answer);
+                }
+            }
+            Fact::IngressAccepted { subject, from, bytes, .. } => {
+                let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
                 if let Some(ask) = self.asks.get(&task) {
+                    *bytes = ask.incoming();
+                }
+            }
+            Fact::AnswerSent { subject, to, bytes, outcome } => {
+                let task = Task { origin: to.node, request: subject.request, attempt: subject.attempt };
+                if let Some(ask) = self.asks.get(&task)
+                    && *outcome != Outcome::Answered
+                {
                     *bytes = ByteCount(ask.sent.load(Ordering::Relaxed));
                 }
+                self.egress_answers.0 += bytes.0;
             }
-            Fact::EgressSettled { subject, answer, outcome, .. } if *outcome != Outcome::Answered => {
-                let session = self.sessions.get(&subject.request);
-                if let Some(came) = session.and_then(|session| session.answer_bytes(subject.attempt)) {
-                    *answer = came;
-                }
-            }
-            _ => {}
+            Fact::Started { .. }
+            | Fact::PolicyChanged { .. }
+            | Fact::Joined(_)
+            | Fact::ModelAdmitted { .. }
+            | Fact::Denied { .. }
+            | Fact::IngressRefused { .. }
+            | Fact::Ended { .. } => {}
         }
     }
 
@@ -137,7 +160,9 @@ impl Driver {
         let Some(session) = self.sessions.get(&task.request) else { return };
         let resume = session.begin(task.attempt);
         let payload = session.payload.to_vec();
-        session.add_egress(payload.len() as u64);
+        let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(payload.len() as u64));
+        session.add_egress(leaving.0);
+        self.egress_requests.0 += leaving.0;
         let ask = Ask { request: task.request, attempt: task.attempt, envelope, remaining, resume, payload };
         let hand =
             crate::forward::ask_peer(self.swarm.clone(), peer, task, ask, Arc::clone(session), self.inbox.clone());

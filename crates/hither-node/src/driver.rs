@@ -14,7 +14,7 @@ use hither_types::message::{Ask, HelloReply};
 use hither_types::model::Manifest;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
-use hither_types::unit::Milliwatts;
+use hither_types::unit::{ByteCount, Milliwatts};
 use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -93,6 +93,9 @@ pub(crate) struct Driver {
     /// What an operator would act on, by the model that it is about; what is about none stays until the next start.
     pub(crate) warnings: BTreeSet<(Option<Digest>, String)>,
     pub(crate) draining: bool,
+    /// Bytes that left with requests, and with answers: as the ledger counts them.
+    pub(crate) egress_requests: ByteCount,
+    pub(crate) egress_answers: ByteCount,
 }
 
 /// What the loop listens to.
@@ -257,6 +260,7 @@ impl Driver {
     pub(crate) fn show(&mut self) {
         let mut view = self.core.view(self.clock.now());
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
+        (view.totals.egress_requests, view.totals.egress_answers) = (self.egress_requests, self.egress_answers);
         self.view.send_replace(Arc::new(view));
     }
 

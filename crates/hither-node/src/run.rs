@@ -182,6 +182,8 @@ async fn assemble(
         facade: Arc::clone(&facade),
         warnings: Default::default(),
         draining: false,
+        egress_requests: Default::default(),
+        egress_answers: Default::default(),
     };
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));

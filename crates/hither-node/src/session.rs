@@ -35,7 +35,24 @@ struct State {
     answer: u64,
     ids: Vec<u32>,
     migrations: u8,
+    /// Bytes that leave with each attempt that is sent away: the payload, and the tokens to go on from.
+    outgoing: BTreeMap<Attempt, u64>,
     egress: u64,
+}
+
+/// A token id on its way to a peer, as it is counted.
+const TOKEN_BYTES: u64 = 4;
+
+impl State {
+    /// Begins an attempt, once: pieces of older ones are discarded from now on.
+    fn enter(&mut self, attempt: Attempt) {
+        if attempt != self.attempt {
+            (self.attempt, self.answer) = (attempt, 0);
+            if !self.ids.is_empty() {
+                self.migrations = self.migrations.saturating_add(1);
+            }
+        }
+    }
 }
 
 /// What became of a piece.
@@ -55,7 +72,14 @@ pub(crate) enum Delivery {
 
 impl Session {
     pub(crate) fn new(request: RequestId, payload: Bytes, answers: mpsc::Sender<Answer>) -> Self {
-        let state = State { attempt: Attempt(0), answer: 0, ids: Vec::new(), migrations: 0, egress: 0 };
+        let state = State {
+            attempt: Attempt(0),
+            answer: 0,
+            ids: Vec::new(),
+            migrations: 0,
+            outgoing: BTreeMap::new(),
+            egress: 0,
+        };
         Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
@@ -67,12 +91,22 @@ impl Session {
     /// Begins an attempt. Pieces of older ones are discarded from now on. Gives the token ids to go on from.
     pub(crate) fn begin(&self, attempt: Attempt) -> Vec<u32> {
         let mut state = self.state();
-        state.attempt = attempt;
-        state.answer = 0;
-        if !state.ids.is_empty() {
-            state.migrations = state.migrations.saturating_add(1);
-        }
+        state.enter(attempt);
         state.ids.clone()
+    }
+
+    /// Fixes what leaves with an attempt: from here on nothing is added to the tokens to go on from before it starts.
+    pub(crate) fn fix_outgoing(&self, attempt: Attempt) -> ByteCount {
+        let mut state = self.state();
+        state.enter(attempt);
+        let bytes = self.payload.len() as u64 + TOKEN_BYTES * state.ids.len() as u64;
+        state.outgoing.insert(attempt, bytes);
+        ByteCount(bytes)
+    }
+
+    /// What was fixed for an attempt.
+    pub(crate) fn outgoing(&self, attempt: Attempt) -> Option<ByteCount> {
+        self.state().outgoing.get(&attempt).copied().map(ByteCount)
     }
 
     /// Counts bytes of an answer that came from elsewhere.
@@ -167,6 +201,13 @@ pub(crate) struct AskSession {
     pub(crate) progress: AtomicU64,
     /// Bytes of the answer that were given to the transport.
     pub(crate) sent: AtomicU64,
+}
+
+impl AskSession {
+    /// What came with the request, counted as at the other end.
+    pub(crate) fn incoming(&self) -> ByteCount {
+        ByteCount(self.payload.len() as u64 + TOKEN_BYTES * self.resume.len() as u64)
+    }
 }
 
 /// Requests by key, with what the loop needs of them.

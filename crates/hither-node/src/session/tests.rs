@@ -76,3 +76,17 @@ async fn a_client_that_leaves_after_the_end_is_no_news() {
     drop(receiver);
     assert!(!session.client_gone().await);
 }
+
+#[test]
+fn what_leaves_with_an_attempt_is_the_payload_and_the_tokens_to_go_on_from() {
+    let (answers, _receiver) = mpsc::channel(16);
+    let session = Session::new(RequestId(1), Bytes::from_static(b"0123456789"), answers);
+    session.begin(Attempt(1));
+    session.deliver(Attempt(1), tokens(0, &[10, 11, 12]));
+    assert_eq!(session.fix_outgoing(Attempt(2)), ByteCount(10 + 3 * 4));
+    // What is on the record is what is sent, though the old place still speaks.
+    assert_eq!(session.deliver(Attempt(1), tokens(3, &[13])), Delivery::Old);
+    assert_eq!(session.begin(Attempt(2)), [10, 11, 12]);
+    assert_eq!(session.outgoing(Attempt(2)), Some(ByteCount(22)));
+    assert_eq!(session.summary(Cost::default()).migrations, 1);
+}
