@@ -144,7 +144,7 @@ impl Core {
             survey.coming = true;
             "the model is not ready here yet"
         } else {
-            return self.survey_engine(&request.envelope, request.preempted, (digest, lawful), survey);
+            return self.survey_engine(&request.envelope, request.lost_its_place(), (digest, lawful), survey);
         };
         steps.push(Step::PassedOver { site, why });
     }
@@ -152,13 +152,13 @@ impl Core {
     fn survey_engine(
         &self,
         envelope: &Envelope,
-        preempted: bool,
+        lost_its_place: bool,
         (digest, lawful): (Digest, Lawful),
         survey: &mut Survey,
     ) {
         let free = self.scheduler.hold(digest, envelope.priority).is_none();
-        // What was stopped for want of power may wait for it, however long: its deadline ends that.
-        survey.coming = preempted && !free;
+        // What ran and lost its place may wait for one here, however long: its deadline ends that.
+        survey.coming = lost_its_place && !free;
         survey.here = Some(Here {
             preferred: envelope.prefer.as_ref() == Some(&self.me.site),
             lawful,

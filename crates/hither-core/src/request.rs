@@ -131,6 +131,16 @@ impl Request {
             }
     }
 
+    /// Whether it was running and lost its place, through no fault of its own. Such a request may wait for a slot here
+    /// for as long as it has: it was accepted, and another place's death must not end what this node can answer.
+    pub(crate) fn lost_its_place(&self) -> bool {
+        self.preempted
+            || self.failure.as_ref().is_some_and(|failure| match failure {
+                Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => true,
+                Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) => false,
+            })
+    }
+
     /// Remembers why a place did not answer.
     pub(crate) fn remember(&mut self, failure: Failure) {
         let declined = matches!(failure, Failure::Declined(_));

@@ -1,9 +1,14 @@
 //! The next place after a place said no or failed: never twice the same, never against the law, three at most.
 
+use hither_types::id::RequestId;
 use hither_types::refusal::{Failure, Refusal};
+use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
 
-use crate::tests::{FRAUD, LYON, PARIS, check, failed, heard, law, nothing, own, ready, recorded, submitted, until};
+use crate::event::Event;
+use crate::tests::{
+    FRAUD, LYON, PARIS, check, done, envelope, failed, heard, law, nothing, own, ready, recorded, submitted, until,
+};
 
 fn overloaded() -> Failure {
     Failure::Declined(Refusal::Overloaded { retry_after: Micros::from_millis(300) })
@@ -241,6 +246,40 @@ fn a_peer_that_speaks_and_keeps_failing_is_given_time() {
         5901: refuse 4 NoCapacity { tried: 1 }
         5901: record ended 4/0 Refused by nobody after 0
         5953: record#3 intent 5/1 to paris by eea, 1000 B
+    ",
+    );
+}
+
+#[test]
+fn a_request_whose_place_died_waits_for_a_slot_here_as_long_as_it_has() {
+    let deadline = Timestamp(601 * 1000);
+    let hurried = Event::Submitted { request: RequestId(2), envelope: envelope(FRAUD), deadline };
+    let script = vec![
+        ready(0, FRAUD, 1),
+        submitted(1, 1, FRAUD),
+        heard(1, PARIS, FRAUD, 0),
+        (1, hurried),
+        recorded(2, 1),
+        // The queue here is longer than a new request would be let to wait; paris is dead.
+        failed(3, own(2, 1), Failure::Unreachable),
+        done(400, own(1, 1)),
+        done(500, own(2, 2)),
+    ];
+    check(
+        script,
+        "
+        1: route 1/1 munich by local
+        1: run 1/1 fraud
+        1: record#1 intent 2/1 to paris by eea, 1000 B
+        2: route 2/1 paris by eea
+        2: forward 2/1 to paris, 599 ms left
+        3: record settled 2/1 to paris: 1000 B, 0 B back, Refused
+        400: finish 1
+        400: record ended 1/0 Answered by munich after 1, 11970 mJ
+        400: route 2/2 munich by local
+        400: run 2/2 fraud
+        500: finish 2
+        500: record ended 2/0 Answered by munich after 2, 3000 mJ
     ",
     );
 }
