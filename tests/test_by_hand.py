@@ -39,6 +39,7 @@ def held(node, name, stage="ready"):
 def test_a_model_is_used_at_a_peer_then_fetched_and_used_at_home(three_sites):
     munich, paris, jakarta = three_sites
     munich.run("models", "add", LANGUAGE_MODEL, "--name", "smollm2-135m", "--licence", "Apache-2.0")
+    assert "smollm2-135m" in munich.run("models", "ls").stdout
     wait_for("munich has it", lambda: held(munich, "smollm2-135m"))
     wait_for("paris knows of it", lambda: "smollm2-135m" in paris.get("/v1/models")[1].decode())
 

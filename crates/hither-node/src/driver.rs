@@ -43,8 +43,8 @@ pub(crate) enum Inbound {
     LoadFailed { digest: Digest, text: String },
     /// A worker ended.
     WorkerLost(Digest),
-    /// A model is in the store, with its signed entry.
-    Shelved { signed: Signed, manifest: Manifest, from: Option<NodeId> },
+    /// A model was added on this machine, with its signed entry; somebody waits to hear of it.
+    Added { signed: Signed, manifest: Manifest, reply: CommandReply },
     /// A fetch ended badly, and why.
     FetchFailed { digest: Digest, text: String },
     /// A fetch ended well.
@@ -186,7 +186,12 @@ impl Driver {
                 self.workers.remove(&digest);
                 self.feed(Event::ModelLost(digest));
             }
-            Inbound::Shelved { signed, manifest, from } => self.shelved(signed, manifest, from),
+            Inbound::Added { signed, manifest, reply } => {
+                self.shelved(signed, manifest.clone(), None);
+                self.show();
+                // Whoever asked may have left.
+                let _ = reply.send(Ok(CommandDone::ModelAdded(manifest)));
+            }
             Inbound::Fetched { digest, from } => self.fetched(digest, from),
             Inbound::Welcomed { from, reply, joining } => self.welcomed(from, reply, joining),
             Inbound::Explain { request, reply } => {

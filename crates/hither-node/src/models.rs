@@ -215,15 +215,16 @@ impl Driver {
                     help: String::new(),
                 }),
             });
-            let done = match done {
+            match done {
                 Ok((signed, manifest)) => {
-                    let _ = inbox.send(Inbound::Shelved { signed, manifest: manifest.clone(), from: None }).await;
-                    Ok(manifest)
+                    // A closed inbox means that the node is stopping.
+                    let _ = inbox.send(Inbound::Added { signed, manifest, reply }).await;
                 }
-                Err(error) => Err(error),
-            };
-            // Whoever asked may have left.
-            let _ = reply.send(done.map(CommandDone::ModelAdded));
+                Err(error) => {
+                    // Whoever asked may have left.
+                    let _ = reply.send(Err(error));
+                }
+            }
         });
     }
 }
