@@ -5,7 +5,7 @@ use hither_engine::work::{Piece, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
 use hither_types::model::Manifest;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Envelope, RequestKind};
+use hither_types::request::{Envelope, Quality, RequestKind};
 use hither_types::unit::ByteCount;
 use tokio::sync::mpsc;
 
@@ -61,6 +61,7 @@ impl Serving {
             size: ByteCount(payload.len() as u64),
             priority: asked.priority,
             prefer: asked.prefer,
+            quality: Quality::Exact,
         };
         let submission = Submission { envelope, patience: asked.patience, payload };
         let reception = app.door.submit(submission).map_err(|refusal| Problem::from(&refusal))?;

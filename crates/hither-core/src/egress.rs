@@ -74,15 +74,14 @@ impl Core {
             doubted: false,
         };
         self.timers.set(Timer::Watch(id), watch.due());
-        if let Some(digest) = request.digest {
-            self.peers.sent(node, digest);
-        }
+        let Some(request_digest) = request.digest else { return };
+        self.peers.sent(node, request_digest);
         let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
         request.phase = Phase::Remote(egress, watch);
         self.trace.totals.egress_requests.0 += envelope.size.0;
         self.served_at(id, attempt, site, &lawful);
         let task = Task { origin: self.me.node, request: id, attempt };
-        self.act(Action::Forward { task, peer: node, envelope, remaining });
+        self.act(Action::Forward { task, peer: node, digest: request_digest, envelope, remaining });
     }
 
     /// The egress could not be recorded, so it does not happen. Here or nowhere.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use hither_types::fact::Fact;
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::Member;
-use hither_types::message::Presence;
+use hither_types::message::{Presence, Signal};
 use hither_types::model::Manifest;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
@@ -30,6 +30,12 @@ pub struct Config {
     pub idle: Milliwatts,
     /// Whether models that are asked for here are fetched.
     pub pull: PullPolicy,
+    /// Families of models, each from the largest member to the smallest: what may answer when there is no room.
+    pub ladder: Vec<Vec<ModelName>>,
+    /// How often the node tells all others of itself if nothing changes.
+    pub announce_every: Micros,
+    /// How many requests can be explained afterwards.
+    pub traces: usize,
 }
 
 /// Whether a model that was asked for here is fetched without being told to.
@@ -42,7 +48,7 @@ pub enum PullPolicy {
 }
 
 /// A model whose engine is ready here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LocalModel {
     /// The model.
     pub digest: Digest,
@@ -53,7 +59,7 @@ pub struct LocalModel {
 }
 
 /// What happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub enum Event {
     /// A client asked. The driver made the id and keeps the payload.
     Submitted {
@@ -63,6 +69,9 @@ pub enum Event {
         envelope: Envelope,
         /// When it must have ended.
         deadline: Timestamp,
+        /// What requests that share the beginning of their prompt have in common; made and salted by the driver, and
+        /// never told to anybody.
+        affinity: Option<u64>,
     },
     /// The client of a request that entered here left.
     ClientGone(RequestId),
@@ -70,6 +79,8 @@ pub enum Event {
     Asked {
         /// The request and its origin.
         task: Task,
+        /// The model that it shall run on.
+        digest: Digest,
         /// What travels with it.
         envelope: Envelope,
         /// Time left.
@@ -108,6 +119,13 @@ pub enum Event {
         from: NodeId,
         /// What.
         presence: Presence,
+    },
+    /// A peer sent a word on the way to a place for a request.
+    Told {
+        /// Who.
+        from: NodeId,
+        /// What.
+        signal: Signal,
     },
     /// The round trip to a peer was measured.
     RoundTrip {
@@ -154,7 +172,7 @@ pub enum Event {
 }
 
 /// What shall be done.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Write a fact. With a ticket, answer [`Event::Recorded`] once it is on disk, or [`Event::RecordFailed`].
     Record {
@@ -178,6 +196,8 @@ pub enum Action {
         task: Task,
         /// Where to.
         peer: NodeId,
+        /// The model that it shall run on.
+        digest: Digest,
         /// What travels with it.
         envelope: Envelope,
         /// Time left.
@@ -200,6 +220,8 @@ pub enum Action {
         served_by: NodeId,
         /// The rule that allows it.
         rule: hither_types::id::RuleId,
+        /// The model that answers, if it is a smaller one than was asked for.
+        instead: Option<ModelName>,
     },
     /// End a client's request well.
     Finish {
@@ -247,6 +269,13 @@ pub enum Action {
     },
     /// Tell all members of this node.
     Announce(Presence),
+    /// Send a word to a peer; it may be lost.
+    Tell {
+        /// To whom.
+        peer: NodeId,
+        /// What.
+        signal: Signal,
+    },
     /// Fetch a model from any of these peers; the law allows the copy.
     Fetch {
         /// The model.

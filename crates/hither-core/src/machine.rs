@@ -69,7 +69,7 @@ pub struct Core {
 impl Core {
     /// A node that knows nobody and holds nothing.
     pub fn new(config: Config) -> Self {
-        let Config { me, policy, seed, incarnation, cap, idle, pull } = config;
+        let Config { me, policy, seed, incarnation, cap, idle, pull, ladder: _, announce_every: _, traces: _ } = config;
         Self {
             me,
             policy,
@@ -162,9 +162,11 @@ impl Core {
 
     fn dispatch(&mut self, event: Event) {
         match event {
-            Event::Submitted { request, envelope, deadline } => self.submitted(request, envelope, deadline),
+            Event::Submitted { request, envelope, deadline, affinity: _ } => {
+                self.submitted(request, envelope, deadline)
+            }
             Event::ClientGone(request) => self.client_gone(request),
-            Event::Asked { task, envelope, remaining } => self.asked(task, envelope, remaining),
+            Event::Asked { task, digest: _, envelope, remaining } => self.asked(task, envelope, remaining),
             Event::AskerGone(task) => self.asker_gone(task),
             Event::Recorded(ticket) => match self.tickets.remove(&ticket) {
                 Some(Waiter::Own(request)) => self.egress_recorded(request, ticket),
@@ -181,6 +183,7 @@ impl Core {
             Event::Done { task, cost } => self.hosted_done(task, cost),
             Event::Failed { task, failure } => self.failed(task, failure),
             Event::Presence { from, presence } => self.heard(from, presence),
+            Event::Told { .. } => {}
             Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
             Event::MemberAdded(member) => self.member_added(member),
             Event::MemberRemoved(node) => self.member_removed(node),

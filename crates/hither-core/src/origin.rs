@@ -114,7 +114,7 @@ impl Core {
         }
         self.trace.step(id, Step::Started { site }, self.now);
         let (served_by, rule) = (lawful.node(), lawful.rule().clone());
-        self.act(Action::Route { request: id, attempt, served_by, rule });
+        self.act(Action::Route { request: id, attempt, served_by, rule, instead: None });
     }
 
     /// A request of this node was answered, here or elsewhere.

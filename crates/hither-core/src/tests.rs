@@ -8,11 +8,11 @@ use hither_types::id::{Task, Ticket};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
 use hither_types::member::Member;
-use hither_types::message::{ModelPresence, ModelStage, Presence};
+use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction, Region};
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope, Priority, RequestKind};
+use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::view::Step;
@@ -54,6 +54,9 @@ impl Play {
             cap: Milliwatts::from_watts(100),
             idle: Milliwatts::from_watts(10),
             pull,
+            ladder: Vec::new(),
+            announce_every: Micros::from_millis(500),
+            traces: 1_000,
         });
         let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false };
         for node in [PARIS, LYON, JAKARTA] {
@@ -229,6 +232,7 @@ pub(crate) fn envelope(digest: Digest) -> Envelope {
         size: ByteCount(1000),
         priority: Priority::Normal,
         prefer: None,
+        quality: Quality::Exact,
     }
 }
 
@@ -239,7 +243,7 @@ pub(crate) fn submitted(at: u64, request: u128, digest: Digest) -> (u64, Event) 
 
 pub(crate) fn with(at: u64, request: u128, envelope: Envelope) -> (u64, Event) {
     let deadline = Timestamp((at + 10_000) * 1000);
-    (at, Event::Submitted { request: RequestId(request), envelope, deadline })
+    (at, Event::Submitted { request: RequestId(request), envelope, deadline, affinity: None })
 }
 
 pub(crate) fn prefers(digest: Digest, node: NodeId) -> Envelope {
@@ -265,7 +269,7 @@ pub(crate) fn of(origin: NodeId, request: u128) -> Task {
 }
 
 pub(crate) fn asked(at: u64, task: Task, digest: Digest) -> (u64, Event) {
-    (at, Event::Asked { task, envelope: envelope(digest), remaining: Micros::from_millis(10_000) })
+    (at, Event::Asked { task, digest, envelope: envelope(digest), remaining: Micros::from_millis(10_000) })
 }
 
 /// A model with so many slots of 30 W each is ready here.
@@ -339,7 +343,7 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             format!("forward {} to {}, {} ms left", task_text(task), site(peer), remaining.millis())
         }
         Action::Abandon { task, peer } => format!("abandon {} at {}", task_text(task), site(peer)),
-        Action::Route { request, attempt, served_by, rule } => {
+        Action::Route { request, attempt, served_by, rule, instead: _ } => {
             format!("route {}/{} {} by {rule}", request.0, attempt.0, site(served_by))
         }
         Action::Finish { request, .. } => format!("finish {}", request.0),
@@ -351,12 +355,31 @@ fn line(action: Action, announcements: bool) -> Option<String> {
         Action::FailAsk { task, failure } => format!("fail {} {}", task_text(task), failure_text(&failure)),
         Action::Announce(presence) if announcements => announcement_text(&presence),
         Action::Announce(_) => return None,
+        Action::Tell { peer, signal } => format!("tell {} {}", site(peer), signal_text(&signal)),
         Action::Fetch { manifest, providers } => {
             let providers: Vec<_> = providers.into_iter().map(site).collect();
             format!("fetch {} from {}", manifest.name, providers.join(", "))
         }
         Action::Load(digest) => format!("load {}", name(digest)),
     })
+}
+
+fn signal_text(signal: &Signal) -> String {
+    match signal {
+        Signal::Probe { digest, queued, .. } => format!("probe {} {queued} queued", name(*digest)),
+        Signal::State { digest, load, .. } => format!("state {} {}", name(*digest), load_text(load)),
+        Signal::Offer { request, attempt, .. } => format!("offer {}/{}", request.0, attempt.0),
+        Signal::Accept { request, attempt, load } => format!("accept {}/{} {}", request.0, attempt.0, load_text(load)),
+        Signal::Reject { request, attempt, refusal, .. } => {
+            format!("reject {}/{} {}", request.0, attempt.0, refusal_text(refusal))
+        }
+        Signal::Steal { digest, .. } => format!("steal {}", name(*digest)),
+        Signal::Nothing { digest, .. } => format!("nothing {}", name(*digest)),
+    }
+}
+
+fn load_text(load: &Load) -> String {
+    format!("{}/{}+{}", load.busy, load.slots, load.queued)
 }
 
 fn announcement_text(presence: &Presence) -> String {

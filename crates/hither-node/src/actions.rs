@@ -23,13 +23,15 @@ impl Driver {
             Action::Record { ticket, fact } => self.record(ticket, fact),
             Action::Run { task, digest } => self.run_here(task, digest),
             Action::StopRun(task) => self.workers.values().for_each(|worker| worker.cancel(task)),
-            Action::Forward { task, peer, envelope, remaining } => self.forward(task, peer, envelope, remaining),
+            Action::Forward { task, peer, digest, envelope, remaining } => {
+                self.forward(task, (peer, digest), envelope, remaining);
+            }
             Action::Abandon { task, peer: _ } => {
                 if let Some(forward) = self.forwards.remove(&task) {
                     forward.abort();
                 }
             }
-            Action::Route { request, attempt, served_by, rule } => {
+            Action::Route { request, attempt, served_by, rule, instead: _ } => {
                 if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
                     let session = Arc::clone(session);
                     self.say(session, Answer::Routed(Route { attempt, served_by, rule }));
@@ -60,6 +62,7 @@ impl Driver {
                     self.swarm.send(peer, PeerMessage::Presence(presence.clone()));
                 }
             }
+            Action::Tell { peer, signal } => self.swarm.send(peer, PeerMessage::Signal(signal)),
             Action::Fetch { manifest, providers } => self.fetch(manifest, providers),
             Action::Load(digest) => self.load(digest),
         }
@@ -156,14 +159,14 @@ impl Driver {
         }
     }
 
-    fn forward(&mut self, task: Task, peer: NodeId, envelope: Envelope, remaining: Micros) {
+    fn forward(&mut self, task: Task, (peer, digest): (NodeId, Digest), envelope: Envelope, remaining: Micros) {
         let Some(session) = self.sessions.get(&task.request) else { return };
         let resume = session.begin(task.attempt);
         let payload = session.payload.to_vec();
         let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(payload.len() as u64));
         session.add_egress(leaving.0);
         self.egress_requests.0 += leaving.0;
-        let ask = Ask { request: task.request, attempt: task.attempt, envelope, remaining, resume, payload };
+        let ask = Ask { request: task.request, attempt: task.attempt, digest, envelope, remaining, resume, payload };
         let hand =
             crate::forward::ask_peer(self.swarm.clone(), peer, task, ask, Arc::clone(session), self.inbox.clone());
         let handle = self.hands.spawn(hand);

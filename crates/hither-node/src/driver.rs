@@ -14,7 +14,7 @@ use hither_types::message::{Ask, HelloReply};
 use hither_types::model::Manifest;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
-use hither_types::unit::{ByteCount, Milliwatts};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -211,7 +211,7 @@ impl Driver {
             }
         });
         self.sessions.insert(request, session);
-        self.feed(Event::Submitted { request, envelope, deadline });
+        self.feed(Event::Submitted { request, envelope, deadline, affinity: None });
     }
 
     fn heard(&mut self, event: SwarmEvent) {
@@ -244,7 +244,7 @@ impl Driver {
         });
         self.asks.insert(task, Arc::clone(&session));
         self.hands.spawn(crate::forward::answer_peer(answer, task, session, receiver, self.inbox.clone()));
-        self.feed(Event::Asked { task, envelope: ask.envelope, remaining: ask.remaining });
+        self.feed(Event::Asked { task, digest: ask.digest, envelope: ask.envelope, remaining: ask.remaining });
     }
 
     /// Shows a warning in the picture and writes it to the log. A newer one about a model replaces the older.
@@ -325,6 +325,9 @@ pub(crate) fn core_config(
         cap,
         idle: config.idle,
         pull: config.pull,
+        ladder: Vec::new(),
+        announce_every: Micros::from_millis(500),
+        traces: 1_000,
     }
 }
 

@@ -27,7 +27,7 @@ impl Mesh {
         let bytes = std::fs::read(&mesh.path).unwrap_or_default();
         let records = match hither_wire::decode_message(&bytes) {
             Ok(PeerMessage::Members(records)) => records,
-            Ok(PeerMessage::Presence(_) | PeerMessage::Catalog(_)) => Vec::new(),
+            Ok(PeerMessage::Presence(_) | PeerMessage::Catalog(_) | PeerMessage::Signal(_)) => Vec::new(),
             Err(_) if bytes.is_empty() => Vec::new(),
             Err(error) => {
                 tracing::warn!(path = %mesh.path.display(), %error, "the list of members is damaged; peers tell it anew");
@@ -93,6 +93,7 @@ impl Driver {
     pub(crate) fn peer_said(&mut self, from: NodeId, message: PeerMessage) {
         match message {
             PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence }),
+            PeerMessage::Signal(signal) => self.feed(Event::Told { from, signal }),
             PeerMessage::Members(records) => records.into_iter().for_each(|record| self.learn_member(record)),
             PeerMessage::Catalog(entries) => {
                 for signed in entries {

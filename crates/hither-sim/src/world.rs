@@ -214,6 +214,7 @@ impl World<'_> {
         let text = format!("{event:?}");
         match event {
             Event::Presence { .. }
+            | Event::Told { .. }
             | Event::RoundTrip { .. }
             | Event::Tick
             | Event::Beat { .. }

@@ -6,7 +6,7 @@ use crate::place::{Assurance, Jurisdiction};
 use crate::unit::{ByteCount, Millijoules};
 
 /// The label of a request as it was decided on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// The request.
     pub request: RequestId,
@@ -29,7 +29,7 @@ pub struct Subject {
 }
 
 /// The other end of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Counterpart {
     /// The node.
     pub node: NodeId,
@@ -53,7 +53,7 @@ pub enum Outcome {
 }
 
 /// One thing that happened and stays on the record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// The node started (`config.start`).
     Started {

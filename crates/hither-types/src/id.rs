@@ -117,7 +117,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:literal, $expected:literal, $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// Reads the name, refusing what could be mistaken for something else.
@@ -126,7 +126,7 @@ macro_rules! name {
                 if text.is_empty() || text.len() > $max || !text.chars().all(allowed) {
                     return Err(ParseIdError::new($expected, text));
                 }
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
 
             /// The name as text.

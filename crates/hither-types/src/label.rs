@@ -51,7 +51,7 @@ impl fmt::Display for DataClass {
 }
 
 /// The label of a request: immutable from the door on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Label {
     /// How sensitive the data is.
     pub class: DataClass,

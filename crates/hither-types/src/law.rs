@@ -56,7 +56,7 @@ impl LawAction {
 ///
 /// In a permit a stated constraint holds only if the fact is known and inside it; in a forbid it also holds if the
 /// fact is unknown. `origin` of a permit needs the request's origin and every subject inside; of a forbid, any.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Its id, unique in the policy.
     pub id: RuleId,
@@ -89,7 +89,7 @@ pub struct Rule {
 }
 
 /// A case that the author of a policy wants answered in a certain way; a policy that fails its own is not loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PolicyTest {
     /// What is asked.
     pub action: LawAction,
@@ -112,7 +112,7 @@ pub struct PolicyTest {
 }
 
 /// A whole policy, parsed and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// The author's version.
     pub version: u32,
@@ -167,7 +167,7 @@ pub const FIELDS: [&str; 13] = [
 ];
 
 /// A field of a rule that did not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FailedField {
     /// The name of the field in the policy language.
     pub field: &'static str,
@@ -184,7 +184,7 @@ impl fmt::Display for FailedField {
 }
 
 /// The permit that came closest to allowing something.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NearMiss {
     /// The permit.
     pub rule: RuleId,
@@ -193,7 +193,7 @@ pub struct NearMiss {
 }
 
 /// Why the law says no.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Denial {
     /// A forbid matched.
     Forbidden {
@@ -210,7 +210,7 @@ pub enum Denial {
 }
 
 /// The answer of the law.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Allowed, by this rule.
     Permitted(RuleId),

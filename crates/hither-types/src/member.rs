@@ -7,7 +7,7 @@ use crate::place::{Assurance, Jurisdiction, PlaceFacts};
 use crate::time::WallTime;
 
 /// A member of the mesh, as its certificate states.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Its key.
     pub node: NodeId,
@@ -42,7 +42,7 @@ impl Member {
 }
 
 /// Bytes with the key that signed them. What is inside is decoded by `hither-wire` after the signature was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Signed {
     /// The signed bytes.
     pub bytes: Vec<u8>,
@@ -53,7 +53,7 @@ pub struct Signed {
 }
 
 /// A member's certificate and where it was last reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MemberRecord {
     /// The certificate; inside is a [`Member`].
     pub certificate: Signed,

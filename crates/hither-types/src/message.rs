@@ -22,7 +22,7 @@ pub enum ModelStage {
 }
 
 /// What a node says of one model it holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ModelPresence {
     /// The model.
     pub digest: Digest,
@@ -39,7 +39,7 @@ pub struct ModelPresence {
 }
 
 /// What a node says of itself, twice a second.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Presence {
     /// Grows with each start of the node.
     pub incarnation: u64,
@@ -55,8 +55,95 @@ pub struct Presence {
     pub policy: Digest,
 }
 
+/// How busy a place is with one model, by its own fresh word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Load {
+    /// Requests that it can run at once, power considered; 0 if it has no engine for it.
+    pub slots: u16,
+    /// Requests that run.
+    pub busy: u16,
+    /// Requests that wait there.
+    pub queued: u16,
+    /// Predicted wait of one more.
+    pub wait: Micros,
+    /// Mean service time; zero if unknown.
+    pub service: Micros,
+}
+
+/// Finding a place for a request: labels and counts, never a payload. Each may be lost; nobody waits for one for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// How busy are you with a model? So many of mine wait for a slot.
+    Probe {
+        /// Comes back in the answer.
+        number: u32,
+        /// The model.
+        digest: Digest,
+        /// Requests for it that wait at the sender.
+        queued: u16,
+    },
+    /// The answer to a probe.
+    State {
+        /// That of the probe.
+        number: u32,
+        /// The model.
+        digest: Digest,
+        /// How busy.
+        load: Load,
+    },
+    /// May I send you this? The payload comes only after a yes.
+    Offer {
+        /// The request.
+        request: RequestId,
+        /// Which try.
+        attempt: Attempt,
+        /// The model that it shall run on.
+        digest: Digest,
+        /// What travels with it.
+        envelope: Envelope,
+        /// Time left.
+        remaining: Micros,
+        /// The wait that the sender believes in.
+        promised: Micros,
+    },
+    /// Yes: a slot is kept for it for a moment.
+    Accept {
+        /// The request.
+        request: RequestId,
+        /// Which try.
+        attempt: Attempt,
+        /// How busy.
+        load: Load,
+    },
+    /// No, with the reason.
+    Reject {
+        /// The request.
+        request: RequestId,
+        /// Which try.
+        attempt: Attempt,
+        /// Why.
+        refusal: Refusal,
+        /// How busy.
+        load: Load,
+    },
+    /// I have a free slot for a model: send me one that waits at your place.
+    Steal {
+        /// Comes back in the answer.
+        number: u32,
+        /// The model.
+        digest: Digest,
+    },
+    /// Nothing waits here that you may run.
+    Nothing {
+        /// That of the word that is answered.
+        number: u32,
+        /// The model.
+        digest: Digest,
+    },
+}
+
 /// Small talk between members. Never carries payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PeerMessage {
     /// Who speaks, and what it can do.
     Presence(Presence),
@@ -64,15 +151,19 @@ pub enum PeerMessage {
     Catalog(Vec<Signed>),
     /// Other members and where they are.
     Members(Vec<MemberRecord>),
+    /// A word on the way to a place for a request.
+    Signal(Signal),
 }
 
 /// A request on its way to a peer: the head of a request stream.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Ask {
     /// The request.
     pub request: RequestId,
     /// Which try.
     pub attempt: Attempt,
+    /// The model that it shall run on: that of the envelope's name, or a smaller one of its family.
+    pub digest: Digest,
     /// What the label and the rest say.
     pub envelope: Envelope,
     /// Time left until the deadline.
@@ -98,7 +189,7 @@ impl std::fmt::Debug for Ask {
 }
 
 /// What comes back on a request stream.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Frame {
     /// The request runs or waits there.
     Accepted,
@@ -131,7 +222,7 @@ impl std::fmt::Debug for Frame {
 }
 
 /// What a node says on a connection before it is known as a member.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Hello {
     /// It wants to become a member by an invite.
     Join {
@@ -149,7 +240,7 @@ pub enum Hello {
 }
 
 /// The answer to a [`Hello`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HelloReply {
     /// The joiner is a member now, or the member is known now.
     Welcome {
@@ -174,7 +265,7 @@ impl std::fmt::Debug for Hello {
 }
 
 /// What an invite says: the inside of a ticket.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Invite {
     /// The mesh.
     pub mesh: MeshId,

@@ -115,7 +115,7 @@ impl Datatype {
 }
 
 /// An input or output of a tensor model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TensorSpec {
     /// Its name in the model.
     pub name: String,
@@ -126,7 +126,7 @@ pub struct TensorSpec {
 }
 
 /// What a model does, as its engine found on opening it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ModelIo {
     /// Tensors in, tensors out.
     Tensors {
@@ -143,7 +143,7 @@ pub enum ModelIo {
 }
 
 /// A model's entry in the catalog. Published by a member, signed, told to every other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// What people call it.
     pub name: ModelName,

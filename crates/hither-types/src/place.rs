@@ -73,7 +73,7 @@ impl fmt::Debug for Jurisdiction {
 }
 
 /// A set of jurisdictions, blocs already expanded. Closed downward: `DE` holds `DE-BY`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Region {
     /// How the author wrote it (`["EEA", "CH"]`), for messages.
     pub written: Vec<String>,
@@ -113,7 +113,7 @@ pub enum PlaceKind {
 }
 
 /// The facts about a place that the law asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlaceFacts {
     /// The node, absent for a cloud endpoint.
     pub node: Option<NodeId>,

@@ -9,7 +9,7 @@ use crate::place::Jurisdiction;
 use crate::unit::{Micros, Milliwatts};
 
 /// One place that the law left out, for a person who asks why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeniedPlace {
     /// The place.
     pub node: NodeId,
@@ -20,7 +20,7 @@ pub struct DeniedPlace {
 }
 
 /// Why a request is not served. Every variant becomes an HTTP status and a text in `hither-api`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// Nobody in the mesh has such a model (404).
     UnknownModel(ModelName),
@@ -63,7 +63,7 @@ pub enum Refusal {
 }
 
 /// Why an attempt ended without an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// The request itself is wrong (400): the same everywhere, never retried.
     BadInput(InputFault),
@@ -82,7 +82,7 @@ pub enum Failure {
 }
 
 /// What is wrong with an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum InputFault {
     /// A tensor is missing, extra, or of the wrong type or shape; the text says which and what was expected.
     Tensor(String),

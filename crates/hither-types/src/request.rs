@@ -26,7 +26,7 @@ pub enum Priority {
 }
 
 /// What travels with a request from hop to hop, unchanged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Envelope {
     /// The app that asked.
     pub app: AppName,
@@ -42,10 +42,22 @@ pub struct Envelope {
     pub priority: Priority,
     /// The site that the caller would like best; the law and failures still decide.
     pub prefer: Option<SiteName>,
+    /// Whether a smaller model of the same family will do when there is no room.
+    pub quality: Quality,
+}
+
+/// Whether a smaller model may answer. The answer says which one did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quality {
+    /// The model that was asked for, or none.
+    #[default]
+    Exact,
+    /// When there is no room, a smaller model of its family.
+    Family,
 }
 
 /// What an answer took at the engine that gave it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Cost {
     /// Waiting for the engine.
     pub queued: Micros,

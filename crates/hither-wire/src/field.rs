@@ -10,7 +10,7 @@ use hither_types::label::DataClass;
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, ModelFormat};
 use hither_types::place::{Assurance, Jurisdiction};
-use hither_types::request::{Priority, RequestKind};
+use hither_types::request::{Priority, Quality, RequestKind};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
@@ -273,6 +273,7 @@ codes! {
     AssuranceCode: Assurance, "level of assurance" { Claimed = 0, Vouched = 1, Near = 2, Hardware = 3 }
     KindCode: RequestKind, "kind of request" { Infer = 0, Generate = 1 }
     PriorityCode: Priority, "priority" { Low = 0, Normal = 1, Critical = 2 }
+    QualityCode: Quality, "word on quality" { Exact = 0, Family = 1 }
     StageCode: ModelStage, "stage of a model" { Fetching = 0, Stored = 1, Ready = 2 }
     FormatCode: ModelFormat, "format of a model" { Onnx = 0, Gguf = 1, Stub = 2 }
     DatatypeCode: Datatype, "element type" {

@@ -18,6 +18,7 @@ mod message;
 mod model;
 mod refusal;
 mod request;
+mod signal;
 #[cfg(test)]
 mod tests;
 pub mod ticket;

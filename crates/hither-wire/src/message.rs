@@ -9,6 +9,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::field::{List, StageCode};
 use crate::limits::{MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
 use crate::member::{RecordForm, SignedForm};
+use crate::signal::SignalForm;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum MessageForm<'a> {
@@ -17,6 +18,8 @@ pub(crate) enum MessageForm<'a> {
     Catalog(List<SignedForm<'a>, MAX_CATALOG>),
     #[serde(borrow)]
     Members(List<RecordForm<'a>, MAX_MEMBERS>),
+    #[serde(borrow)]
+    Signal(SignalForm<'a>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -27,6 +30,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Presence(presence) => Self::Presence(presence.try_into()?),
             PeerMessage::Catalog(entries) => Self::Catalog(List::of("entries of the catalog", entries)?),
             PeerMessage::Members(members) => Self::Members(List::of("members", members)?),
+            PeerMessage::Signal(signal) => Self::Signal(signal.try_into()?),
         })
     }
 }
@@ -39,6 +43,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Presence(presence) => Self::Presence(presence.try_into()?),
             MessageForm::Catalog(entries) => Self::Catalog(entries.into_words()?),
             MessageForm::Members(members) => Self::Members(members.into_words()?),
+            MessageForm::Signal(signal) => Self::Signal(signal.try_into()?),
         })
     }
 }

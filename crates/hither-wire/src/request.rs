@@ -1,6 +1,6 @@
 //! A request on its way, and what comes back. The order of the variants is part of the form.
 
-use hither_types::id::{Attempt, RequestId};
+use hither_types::id::{Attempt, Digest, RequestId};
 use hither_types::label::Label;
 use hither_types::message::{Ask, Frame};
 use hither_types::request::{Cost, Envelope};
@@ -8,7 +8,7 @@ use hither_types::unit::{ByteCount, Micros, Millijoules};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::field::{Bytes, ClassCode, KindCode, List, Number, PriorityCode, Text};
+use crate::field::{Bytes, ClassCode, KindCode, List, Number, PriorityCode, QualityCode, Text};
 use crate::limits::{MAX_RESUME, MAX_SUBJECTS, MAX_TAGS};
 use crate::refusal::{FailureForm, RefusalForm};
 
@@ -16,6 +16,7 @@ use crate::refusal::{FailureForm, RefusalForm};
 pub(crate) struct AskForm<'a> {
     request: [u8; 16],
     attempt: u8,
+    digest: [u8; 32],
     #[serde(borrow)]
     envelope: EnvelopeForm<'a>,
     remaining: u64,
@@ -28,10 +29,11 @@ impl<'a> TryFrom<&'a Ask> for AskForm<'a> {
     type Error = EncodeError;
 
     fn try_from(ask: &'a Ask) -> Result<Self, EncodeError> {
-        let Ask { request, attempt, envelope, remaining, resume, payload } = ask;
+        let Ask { request, attempt, digest, envelope, remaining, resume, payload } = ask;
         Ok(Self {
             request: request.0.to_be_bytes(),
             attempt: attempt.0,
+            digest: digest.0,
             envelope: envelope.try_into()?,
             remaining: remaining.0,
             resume: List::of("tokens to go on from", resume)?,
@@ -47,6 +49,7 @@ impl TryFrom<AskForm<'_>> for Ask {
         Ok(Self {
             request: RequestId(u128::from_be_bytes(form.request)),
             attempt: Attempt(form.attempt),
+            digest: Digest(form.digest),
             envelope: form.envelope.try_into()?,
             remaining: Micros(form.remaining),
             resume: form.resume.into_words()?,
@@ -65,13 +68,14 @@ pub(crate) struct EnvelopeForm<'a> {
     size: u64,
     priority: PriorityCode,
     prefer: Option<Text<'a>>,
+    quality: QualityCode,
 }
 
 impl<'a> TryFrom<&'a Envelope> for EnvelopeForm<'a> {
     type Error = EncodeError;
 
     fn try_from(envelope: &'a Envelope) -> Result<Self, EncodeError> {
-        let Envelope { app, model, label, kind, size, priority, prefer } = envelope;
+        let Envelope { app, model, label, kind, size, priority, prefer, quality } = envelope;
         Ok(Self {
             app: app.into(),
             model: model.into(),
@@ -80,6 +84,7 @@ impl<'a> TryFrom<&'a Envelope> for EnvelopeForm<'a> {
             size: size.0,
             priority: priority.into(),
             prefer: prefer.as_ref().map(Text::from),
+            quality: quality.into(),
         })
     }
 }
@@ -96,6 +101,7 @@ impl TryFrom<EnvelopeForm<'_>> for Envelope {
             size: ByteCount(form.size),
             priority: form.priority.try_into()?,
             prefer: form.prefer.map(TryInto::try_into).transpose()?,
+            quality: form.quality.try_into()?,
         })
     }
 }

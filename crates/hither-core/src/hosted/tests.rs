@@ -234,7 +234,7 @@ fn a_ledger_that_cannot_record_accepts_nothing() {
 fn the_deadline_of_a_task_ends_it_here_too() {
     let (_, event) = asked(1, of(PARIS, 7), FRAUD);
     let Event::Asked { task, .. } = event else { panic!("a task") };
-    let event = Event::Asked { task, envelope: envelope(FRAUD), remaining: Micros::from_millis(100) };
+    let event = Event::Asked { task, digest: FRAUD, envelope: envelope(FRAUD), remaining: Micros::from_millis(100) };
     check(
         vec![ready(0, FRAUD, 1), (1, event), recorded(2, 1), until(102)],
         "

@@ -231,7 +231,7 @@ fn a_request_that_comes_too_late_is_not_started() {
     let Event::Submitted { request, envelope, .. } = event else { panic!("a submission") };
     let deadline = hither_types::time::Timestamp(5_000);
     check(
-        vec![ready(0, FRAUD, 1), (5, Event::Submitted { request, envelope, deadline })],
+        vec![ready(0, FRAUD, 1), (5, Event::Submitted { request, envelope, deadline, affinity: None })],
         "
         5: refuse 1 DeadlinePassed
         5: record ended 1/0 Refused by nobody after 0

@@ -253,7 +253,7 @@ fn a_peer_that_speaks_and_keeps_failing_is_given_time() {
 #[test]
 fn a_request_whose_place_died_waits_for_a_slot_here_as_long_as_it_has() {
     let deadline = Timestamp(601 * 1000);
-    let hurried = Event::Submitted { request: RequestId(2), envelope: envelope(FRAUD), deadline };
+    let hurried = Event::Submitted { request: RequestId(2), envelope: envelope(FRAUD), deadline, affinity: None };
     let script = vec![
         ready(0, FRAUD, 1),
         submitted(1, 1, FRAUD),

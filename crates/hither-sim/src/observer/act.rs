@@ -17,7 +17,7 @@ impl Observer {
             Action::Run { task, digest } => self.run(at, node, *task, *digest),
             Action::StopRun(task) => self.stop(node, *task),
             Action::Forward { task, peer, envelope, .. } => self.forward(at, node, *task, *peer, envelope),
-            Action::Route { request, attempt, served_by, rule } => {
+            Action::Route { request, attempt, served_by, rule, instead: _ } => {
                 self.route(at, node, *request, (*attempt, *served_by), rule);
             }
             Action::Finish { request, .. } => self.ends(at, node, *request, Ending::Finished),
@@ -36,7 +36,7 @@ impl Observer {
                     self.breach("I2", at, node, format!("an answer to {task:?}, which nobody asks here"));
                 }
             }
-            Action::Abandon { .. } | Action::Announce(_) => {}
+            Action::Abandon { .. } | Action::Announce(_) | Action::Tell { .. } => {}
         }
     }
 

@@ -12,7 +12,7 @@ use hither_types::member::Member;
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
-use hither_types::request::{Cost, Envelope, Priority, RequestKind};
+use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -86,6 +86,7 @@ fn envelope() -> Envelope {
         size: ByteCount(100),
         priority: Priority::Normal,
         prefer: None,
+        quality: Quality::Exact,
     }
 }
 
@@ -149,11 +150,11 @@ fn record(fact: Fact) -> Action {
 }
 
 fn forward(attempt: u8, to: usize, envelope: Envelope) -> Action {
-    Action::Forward { task: task(attempt), peer: key(to), envelope, remaining: Micros(1000) }
+    Action::Forward { task: task(attempt), peer: key(to), digest: MODEL, envelope, remaining: Micros(1000) }
 }
 
 fn route(to: usize) -> Action {
-    Action::Route { request: REQUEST, attempt: Attempt(1), served_by: key(to), rule: rule() }
+    Action::Route { request: REQUEST, attempt: Attempt(1), served_by: key(to), rule: rule(), instead: None }
 }
 
 fn run(attempt: u8) -> Action {

@@ -9,7 +9,7 @@ use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::Assurance;
 use hither_types::request::RequestKind;
 use hither_types::time::WallTime;
-use hither_types::unit::{ByteCount, Milliwatts};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
 use super::{Happening, World};
 use crate::chance::{Chance, bytes32, of_name};
@@ -159,6 +159,9 @@ impl<'a> World<'a> {
             cap: Milliwatts(node.cap),
             idle: Milliwatts(plan.idle),
             pull: if plan.pull { PullPolicy::OnDemand } else { PullPolicy::Manual },
+            ladder: Vec::new(),
+            announce_every: Micros::from_millis(500),
+            traces: 64,
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
         let (cap, policy) = (node.cap, node.policy.clone());

@@ -2,7 +2,7 @@
 
 use hither_core::Event;
 use hither_types::id::{Attempt, RequestId, Task};
-use hither_types::request::{Envelope, RequestKind};
+use hither_types::request::{Envelope, Quality, RequestKind};
 use hither_types::unit::{ByteCount, Micros};
 
 use super::{Happening, World};
@@ -43,6 +43,7 @@ impl World<'_> {
             size: ByteCount(payload.len() as u64),
             priority: plan.priority,
             prefer: plan.prefer.clone(),
+            quality: Quality::Exact,
         };
         let (deadline, patience) = (plan.deadline, plan.patience);
         let request = self.request_id(node);
@@ -54,7 +55,7 @@ impl World<'_> {
             self.later(patience, node, Input::Leave(request));
         }
         let deadline = self.nodes[node].time(self.now).after(Micros(deadline));
-        self.feed(node, Event::Submitted { request, envelope, deadline });
+        self.feed(node, Event::Submitted { request, envelope, deadline, affinity: None });
     }
 
     /// A UUIDv7 of virtual time.

@@ -3,7 +3,7 @@
 use hither_core::{Action, Event};
 use hither_types::fact::Fact;
 use hither_types::id::{Digest, NodeId, Task, Ticket};
-use hither_types::message::{Ask, Frame, PeerMessage, Presence};
+use hither_types::message::{Ask, Frame, PeerMessage, Presence, Signal};
 use hither_types::model::Manifest;
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
@@ -27,8 +27,8 @@ impl World<'_> {
             Action::StopRun(task) => {
                 self.nodes[node].runs.remove(&task);
             }
-            Action::Forward { task, peer, envelope, remaining } => {
-                self.forward(node, task, (peer, remaining), envelope);
+            Action::Forward { task, peer, digest, envelope, remaining } => {
+                self.forward(node, task, (peer, digest, remaining), envelope);
             }
             Action::Abandon { task, peer: _ } => {
                 self.send(task, End::Target, Parcel::Reset);
@@ -49,6 +49,7 @@ impl World<'_> {
             Action::DeclineAsk { task, refusal } => self.last_answer(node, task, &Frame::Declined(refusal)),
             Action::FailAsk { task, failure } => self.last_answer(node, task, &Frame::Failed(failure)),
             Action::Announce(presence) => self.announce(node, presence),
+            Action::Tell { peer, signal } => self.tell(node, peer, signal),
             Action::Fetch { manifest, providers } => self.fetch(node, &manifest, &providers),
             Action::Load(digest) => {
                 if let Some(model) = self.model(digest) {
@@ -100,7 +101,13 @@ impl World<'_> {
         }
     }
 
-    fn forward(&mut self, node: usize, task: Task, (peer, remaining): (NodeId, Micros), envelope: Envelope) {
+    fn forward(
+        &mut self,
+        node: usize,
+        task: Task,
+        (peer, digest, remaining): (NodeId, Digest, Micros),
+        envelope: Envelope,
+    ) {
         let Some(&target) = self.index.get(&peer) else { return };
         let Some(own) = self.nodes[node].own.get_mut(&task.request) else {
             let what = format!("{task:?} is forwarded, and the driver has no payload for it");
@@ -110,6 +117,7 @@ impl World<'_> {
         let ask = Ask {
             request: task.request,
             attempt: task.attempt,
+            digest,
             envelope,
             remaining,
             resume: own.log.clone(),
@@ -140,6 +148,20 @@ impl World<'_> {
         if self.nodes[node].served.remove(&task).is_some() {
             self.answer(node, task, frame);
             self.streams.close(task, End::Target);
+        }
+    }
+
+    fn tell(&mut self, node: usize, peer: NodeId, signal: Signal) {
+        let Some(&to) = self.index.get(&peer) else { return };
+        let bytes = match codec::message(&PeerMessage::Signal(signal)) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return self.observer.driver_breach(self.now, node, format!("a signal has no bytes: {error}"));
+            }
+        };
+        match self.network.datagram(node, to) {
+            Some(delay) => self.later(delay, to, Input::Message { from: node, bytes }),
+            None => self.observer.counts.add("messages_lost", 1),
         }
     }
 

@@ -49,6 +49,10 @@ impl World<'_> {
     fn hear(&mut self, node: usize, from: usize, bytes: &[u8]) {
         let presence = match codec::read_message(bytes) {
             Ok(PeerMessage::Presence(presence)) => presence,
+            Ok(PeerMessage::Signal(signal)) => {
+                let from = self.nodes[from].member.node;
+                return self.feed(node, Event::Told { from, signal });
+            }
             Ok(other) => return self.observer.driver_breach(self.now, node, format!("{other:?} was not sent")),
             Err(error) => return self.observer.driver_breach(self.now, node, format!("bytes of a presence: {error}")),
         };
@@ -102,7 +106,7 @@ impl World<'_> {
         self.observer.asked(self.now, node, task, &ask.envelope, start_by);
         let served = Served { payload: ask.payload, resume: ask.resume.len() as u32, accepted: false };
         self.nodes[node].served.insert(task, served);
-        self.feed(node, Event::Asked { task, envelope: ask.envelope, remaining: ask.remaining });
+        self.feed(node, Event::Asked { task, digest: ask.digest, envelope: ask.envelope, remaining: ask.remaining });
     }
 
     fn asker_gone(&mut self, node: usize, task: Task) {

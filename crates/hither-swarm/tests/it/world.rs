@@ -8,7 +8,7 @@ use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId};
 use hither_types::label::{DataClass, Label};
 use hither_types::message::{Ask, PeerMessage, Presence};
 use hither_types::place::Jurisdiction;
-use hither_types::request::{Envelope, Priority, RequestKind};
+use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use iroh::endpoint::{Connection, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
@@ -173,6 +173,7 @@ pub(crate) fn ask(request: u128, payload: Vec<u8>) -> Ask {
     Ask {
         request: RequestId(request),
         attempt: Attempt(1),
+        digest: Digest([1; 32]),
         envelope: Envelope {
             app: AppName::parse("test").expect("a name"),
             model: ModelName::parse("fraud").expect("a name"),
@@ -186,6 +187,7 @@ pub(crate) fn ask(request: u128, payload: Vec<u8>) -> Ask {
             size: ByteCount(payload.len() as u64),
             priority: Priority::Normal,
             prefer: None,
+            quality: Quality::Exact,
         },
         remaining: Micros::from_millis(5000),
         resume: vec![1, 2, 3],

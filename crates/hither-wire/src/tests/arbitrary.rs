@@ -8,11 +8,13 @@ use hither_types::id::{
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
-use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, ModelPresence, ModelStage, PeerMessage, Presence};
+use hither_types::message::{
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
+};
 use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
-use hither_types::request::{Cost, Envelope, Priority, RequestKind};
+use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use proptest::collection::vec;
@@ -116,6 +118,45 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         presence().prop_map(PeerMessage::Presence),
         vec(signed(), 0..20).prop_map(PeerMessage::Catalog),
         vec(record(), 0..20).prop_map(PeerMessage::Members),
+        signal().prop_map(PeerMessage::Signal),
+    ]
+}
+
+fn load() -> impl Strategy<Value = Load> {
+    (any::<[u16; 3]>(), micros(), micros()).prop_map(|([slots, busy, queued], wait, service)| Load {
+        slots,
+        busy,
+        queued,
+        wait,
+        service,
+    })
+}
+
+fn signal() -> impl Strategy<Value = Signal> {
+    let number = any::<u32>();
+    let tried = || (any::<u128>().prop_map(RequestId), any::<u8>().prop_map(Attempt));
+    prop_oneof![
+        (number, digest(), any::<u16>()).prop_map(|(number, digest, queued)| Signal::Probe { number, digest, queued }),
+        (number, digest(), load()).prop_map(|(number, digest, load)| Signal::State { number, digest, load }),
+        (tried(), digest(), envelope(), micros(), micros()).prop_map(
+            |((request, attempt), digest, envelope, remaining, promised)| Signal::Offer {
+                request,
+                attempt,
+                digest,
+                envelope,
+                remaining,
+                promised,
+            }
+        ),
+        (tried(), load()).prop_map(|((request, attempt), load)| Signal::Accept { request, attempt, load }),
+        (tried(), refusal(), load()).prop_map(|((request, attempt), refusal, load)| Signal::Reject {
+            request,
+            attempt,
+            refusal,
+            load
+        }),
+        (number, digest()).prop_map(|(number, digest)| Signal::Steal { number, digest }),
+        (number, digest()).prop_map(|(number, digest)| Signal::Nothing { number, digest }),
     ]
 }
 
@@ -130,8 +171,9 @@ fn envelope() -> impl Strategy<Value = Envelope> {
     let app = "[A-Za-z0-9._-]{1,63}".prop_map(|app| AppName::parse(&app).unwrap());
     let kind = select(vec![RequestKind::Infer, RequestKind::Generate]);
     let priority = select(vec![Priority::Low, Priority::Normal, Priority::Critical]);
-    (app, model(), label(), kind, any::<u64>(), priority, option::of(site())).prop_map(
-        |(app, model, label, kind, size, priority, prefer)| Envelope {
+    let quality = select(vec![Quality::Exact, Quality::Family]);
+    (app, model(), label(), kind, any::<u64>(), priority, option::of(site()), quality).prop_map(
+        |(app, model, label, kind, size, priority, prefer, quality)| Envelope {
             app,
             model,
             label,
@@ -139,15 +181,18 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             size: ByteCount(size),
             priority,
             prefer,
+            quality,
         },
     )
 }
 
 pub(crate) fn ask() -> impl Strategy<Value = Ask> {
-    (any::<u128>(), any::<u8>(), envelope(), micros(), vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000)).prop_map(
-        |(request, attempt, envelope, remaining, resume, payload)| Ask {
+    let rest = (vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000));
+    (any::<u128>(), any::<u8>(), digest(), envelope(), micros(), rest).prop_map(
+        |(request, attempt, digest, envelope, remaining, (resume, payload))| Ask {
             request: RequestId(request),
             attempt: Attempt(attempt),
+            digest,
             envelope,
             remaining,
             resume,

@@ -6,11 +6,13 @@ use hither_types::id::{
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
-use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, ModelPresence, ModelStage, PeerMessage, Presence};
+use hither_types::message::{
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
+};
 use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
-use hither_types::request::{Cost, Envelope, Priority, RequestKind};
+use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 
@@ -70,10 +72,34 @@ pub(crate) fn message() -> Vec<PeerMessage> {
         cap: Milliwatts(65_000),
         policy: Digest([0x55; 32]),
     };
-    vec![
+    let mut messages = vec![
         PeerMessage::Presence(presence),
         PeerMessage::Catalog(vec![signed(), signed()]),
         PeerMessage::Members(vec![record()]),
+    ];
+    messages.extend(signals().into_iter().map(PeerMessage::Signal));
+    messages
+}
+
+fn signals() -> Vec<Signal> {
+    let (number, digest) = (7, Digest([0x44; 32]));
+    let (request, attempt) = (RequestId(0x0197_0000_0000_7000_8000_0000_0000_0001), Attempt(2));
+    let load = Load { slots: 4, busy: 3, queued: 300, wait: Micros(1500), service: Micros(70_000) };
+    vec![
+        Signal::Probe { number, digest, queued: 2 },
+        Signal::State { number, digest, load },
+        Signal::Offer {
+            request,
+            attempt,
+            digest,
+            envelope: envelope(RequestKind::Infer, Priority::Critical, DataClass::Special),
+            remaining: Micros(900_000),
+            promised: Micros(1500),
+        },
+        Signal::Accept { request, attempt, load },
+        Signal::Reject { request, attempt, refusal: Refusal::Stopping, load },
+        Signal::Steal { number, digest },
+        Signal::Nothing { number, digest },
     ]
 }
 
@@ -91,6 +117,7 @@ fn envelope(kind: RequestKind, priority: Priority, class: DataClass) -> Envelope
         size: ByteCount(4096),
         priority,
         prefer: Some(site("munich")),
+        quality: Quality::Family,
     }
 }
 
@@ -98,6 +125,7 @@ pub(crate) fn ask() -> Vec<Ask> {
     let resumed = Ask {
         request: RequestId(0x0197_0000_0000_7000_8000_0000_0000_0001),
         attempt: Attempt(2),
+        digest: Digest([0x44; 32]),
         envelope: envelope(RequestKind::Generate, Priority::Critical, DataClass::Special),
         remaining: Micros(30_000_000),
         resume: vec![0, 127, 128, 49_151],
