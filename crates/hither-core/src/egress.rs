@@ -224,10 +224,16 @@ impl Core {
             pending.doubted = true;
             return self.timers.set(Timer::Watch(id), self.now.after(limits::HELD_UP));
         }
+        // A word may get lost; two in a row are a peer that does not speak.
+        let again = std::mem::replace(&mut request.unheard, Some(node)) == Some(node);
         request.rejects = request.rejects.saturating_add(1);
-        request.tried.push(node);
+        if again {
+            request.tried.push(node);
+        }
         self.pool.forget(node);
-        self.peers.struck(node, self.now);
+        if again {
+            self.peers.struck(node, self.now);
+        }
         self.attempt_over(id, Failure::Silent, Leave::Over);
     }
 

@@ -223,6 +223,10 @@ impl Peers {
     /// A probe or an offer goes to a member. One that owes two answers already is left alone for a while.
     pub(crate) fn asking(&mut self, node: NodeId, number: u32, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
+        // Answers to several questions are on their way at a time; one that is overdue is what counts.
+        if peer.is_asked(now) {
+            return;
+        }
         let lost = peer.asked.replace((number, now)).is_some();
         peer.unanswered = if lost { peer.unanswered.saturating_add(1) } else { peer.unanswered };
         if peer.unanswered >= limits::UNANSWERED_MAX {
@@ -235,10 +239,9 @@ impl Peers {
     pub(crate) fn replied(&mut self, node: NodeId, number: u32, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.unanswered = 0;
-        if let Some((asked, at)) = peer.asked
+        if let Some((asked, at)) = peer.asked.take()
             && asked == number
         {
-            peer.asked = None;
             self.measured(node, now.since(at));
         }
     }

@@ -296,8 +296,14 @@ impl Core {
         let room = self.scheduler.queued(digest) < limits::WAITING_FOR_MODEL_MAX as u16;
         let Some(request) = self.requests.get_mut(&id) else { return };
         let attempts_left = request.attempts < limits::ATTEMPTS_MAX;
+        let untried =
+            request.lost_its_place() && survey.circle.ready.iter().any(|(node, _)| !request.tried.contains(node));
         let asked = self.pool.fresh(digest, self.now).next().is_some() || request.held || request.grounded;
         if survey.coming && attempts_left && room && self.wait_here(id, digest, self.now) {
+            return;
+        }
+        // What was accepted once and lost its place waits for another as long as it has: its deadline ends that.
+        if untried && attempts_left && room && self.wait_here(id, digest, Timestamp(u64::MAX)) {
             return;
         }
         // In a small circle everybody was considered already.

@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) attempts: u8,
     /// Offers that were refused since it last waited here.
     pub(crate) rejects: u8,
+    /// The peer that did not answer the last offer.
+    pub(crate) unheard: Option<NodeId>,
     /// It was held for a faster place before, or looked for one in vain: not again.
     pub(crate) held: bool,
     /// It could start here, and waits for a faster place.
@@ -136,6 +138,7 @@ impl Request {
             digest: None,
             attempts: 0,
             rejects: 0,
+            unheard: None,
             held: false,
             holding: false,
             affinity,

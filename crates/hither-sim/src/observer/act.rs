@@ -4,6 +4,7 @@ use hither_core::event::Action;
 use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
 use hither_types::law::Verdict;
+use hither_types::message::Signal;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
 use hither_types::request::Envelope;
@@ -36,6 +37,7 @@ impl Observer {
                     self.breach("I2", at, node, format!("an answer to {task:?}, which nobody asks here"));
                 }
             }
+            Action::Tell { signal: Signal::Reject { .. }, .. } => self.counts.add("declined", 1),
             Action::Abandon { .. } | Action::Announce(_) | Action::Tell { .. } => {}
         }
     }

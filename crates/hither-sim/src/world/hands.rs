@@ -159,10 +159,12 @@ impl World<'_> {
                 return self.observer.driver_breach(self.now, node, format!("a signal has no bytes: {error}"));
             }
         };
-        match self.network.datagram(node, to) {
-            Some(delay) => self.later(delay, to, Input::Message { from: node, bytes }),
-            None => self.observer.counts.add("messages_lost", 1),
+        // A word goes over a stream of its own, as in the product: loss delays it, a cut loses it.
+        if self.network.is_cut(node, to) {
+            return self.observer.counts.add("messages_lost", 1);
         }
+        let delay = self.network.stream(node, to);
+        self.later(delay, to, Input::Message { from: node, bytes });
     }
 
     fn announce(&mut self, node: usize, presence: Presence) {
