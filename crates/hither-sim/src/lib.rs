@@ -9,9 +9,12 @@ use std::path::Path;
 mod chance;
 mod codec;
 mod counts;
+mod hash;
+mod mesh;
 mod network;
 mod node;
 mod observer;
+mod quantile;
 mod queue;
 pub mod report;
 pub mod scenario;
@@ -28,7 +31,7 @@ pub use scenario::{Scenario, SimError};
 /// Runs a scenario from a seed. With `nodes`, the nodes of the scenario are repeated up to so many; what cannot be is
 /// an error of [`Scenario::with_nodes`].
 pub fn run(scenario: &Scenario, seed: u64, nodes: Option<u32>) -> Result<Report, SimError> {
-    let scenario = scenario.with_nodes(nodes)?;
+    let scenario = scenario.with_nodes(nodes)?.laid_out(seed);
     let mut world = world::World::new(&scenario, seed);
     world.run();
     let counts = world.observer.counts.clone();

@@ -120,6 +120,8 @@ pub(crate) struct Node {
     pub(crate) state: State,
     pub(crate) slow: u64,
     pub(crate) hung: u32,
+    /// How many faults keep it from the words on the way to a place.
+    pub(crate) mute: u32,
     /// Which process: what was meant for an earlier one is lost.
     pub(crate) life: u64,
     /// What this machine's clock shows at the start of the world.
@@ -149,6 +151,7 @@ impl Node {
             state: State::Down,
             slow: 1,
             hung: 0,
+            mute: 0,
             life: 0,
             clock: 0,
             thawed: 0,

@@ -40,7 +40,7 @@ pub(crate) fn is_counter(name: &str) -> bool {
 
 /// The kinds of faults.
 pub(crate) const FAULTS: &[&str] =
-    &["kill", "freeze", "slow", "cap", "disk-full", "cut", "loss", "law", "engine-crash", "hang"];
+    &["kill", "freeze", "slow", "cap", "disk-full", "cut", "loss", "law", "engine-crash", "hang", "mute"];
 
 fn is_fault(word: &str) -> bool {
     FAULTS.contains(&word)

@@ -118,6 +118,7 @@ impl<'a> World<'a> {
             let every: Vec<_> = (0..self.nodes.len()).collect();
             for node in if load.nodes.is_empty() { &every } else { &load.nodes } {
                 let at = match load.arrivals {
+                    Arrivals::Share { .. } => break,
                     Arrivals::Once(at) => at,
                     Arrivals::Open { gap, from, .. } => from + self.arrivals[index].waiting(gap),
                 };

@@ -49,6 +49,7 @@ impl World<'_> {
             "loss" => Fault::Loss(self.storms.between(10, 200) as u32),
             "engine-crash" => Fault::EngineCrash(vec![one]),
             "hang" => Fault::Hang(vec![one]),
+            "mute" => Fault::Mute(vec![one]),
             _ => {
                 let (mut from, mut to): (Vec<_>, Vec<_>) = (vec![one], Vec::new());
                 let alone = self.storms.permille(500);
@@ -88,6 +89,7 @@ impl World<'_> {
                 nodes.into_iter().for_each(|node| self.later(0, node, Input::Crash));
             }
             Fault::Hang(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].hung += 1),
+            Fault::Mute(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].mute += 1),
         }
     }
 
@@ -120,6 +122,7 @@ impl World<'_> {
             }
             Fault::EngineCrash(_) => {}
             Fault::Hang(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].hung -= 1),
+            Fault::Mute(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].mute -= 1),
         }
     }
 
