@@ -69,6 +69,3 @@ impl Hasher for Fold {
 
 /// A table that is looked up in and never walked: its order means nothing.
 pub(crate) type Lookup<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Fold>>;
-
-/// A set that is looked up in and never walked.
-pub(crate) type Seen<K> = std::collections::HashSet<K, BuildHasherDefault<Fold>>;

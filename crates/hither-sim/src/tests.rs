@@ -67,6 +67,7 @@ scenarios! {
     a_slow_node_loses_nothing: "slow", 20;
     a_new_law_holds_at_once: "law-change", 20;
     a_storm_breaks_no_promise: "storm", 50;
+    a_mesh_with_hot_spots_answers_all: "mesh", 20;
 }
 
 #[test]
