@@ -91,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) next: u32,
     pub(crate) resumed: u32,
     pub(crate) total: u32,
+    /// Its client said what it takes: the engine advances all the time, and not only with each token.
+    pub(crate) is_timed: bool,
     pub(crate) steps: u64,
     pub(crate) began: u64,
 }

@@ -30,18 +30,6 @@ const SIGMA_CV_1: f64 = 0.832_554_611_157_697_8;
 struct Table(Vec<u64>);
 
 impl Table {
-    /// A table of a function of the tail probability, from 1 down.
-    fn of(value: impl Fn(f64) -> f64) -> Self {
-        let mut places = Vec::new();
-        let mut halved = 1.0;
-        for _ in 0..HALVINGS {
-            places.extend((0..STEPS).map(|step| halved * (1.0 - step as f64 / (2 * STEPS) as f64)));
-            halved /= 2.0;
-        }
-        places.push(halved);
-        Self(places.into_iter().map(|tail| (value(tail) * ONE) as u64).collect())
-    }
-
     /// The value at the tail probability that a random word stands for.
     fn at(&self, word: u64) -> u64 {
         let halvings = u64::from(word.leading_zeros()).min(HALVINGS - 1);
@@ -54,6 +42,22 @@ impl Table {
         let part = ((u128::from(gap) * u128::from(between)) >> 32) as u64;
         if high >= low { low + part } else { low - part }
     }
+}
+
+/// The tail probabilities of the places of a table, from 1 down.
+fn tails() -> Vec<f64> {
+    let mut places = Vec::new();
+    let mut halved = 1.0;
+    for _ in 0..HALVINGS {
+        places.extend((0..STEPS).map(|step| halved * (1.0 - step as f64 / (2 * STEPS) as f64)));
+        halved /= 2.0;
+    }
+    places.push(halved);
+    places
+}
+
+fn in_units(value: f64) -> u64 {
+    (value * ONE) as u64
 }
 
 fn exp(x: f64) -> f64 {
@@ -92,7 +96,7 @@ fn normal_tail(z: f64) -> f64 {
 /// The normal quantile of a tail of at most a half.
 fn normal(tail: f64) -> f64 {
     let (mut low, mut high) = (0.0, 12.0);
-    for _ in 0..60 {
+    for _ in 0..40 {
         let middle = (low + high) / 2.0;
         if normal_tail(middle) > tail { low = middle } else { high = middle }
     }
@@ -102,19 +106,20 @@ fn normal(tail: f64) -> f64 {
 /// The upper and the lower half of a lognormal of mean 1.
 fn halves(sigma: f64) -> [Table; 2] {
     let shift = sigma * sigma / 2.0;
-    [1.0, -1.0].map(|sign| Table::of(|tail| exp(sign * sigma * normal(tail / 2.0) - shift)))
+    [1.0, -1.0].map(|sign| Table(NORMAL.iter().map(|z| in_units(exp(sign * sigma * z - shift))).collect()))
 }
 
+static NORMAL: LazyLock<Vec<f64>> = LazyLock::new(|| tails().into_iter().map(|tail| normal(tail / 2.0)).collect());
 static EXPONENTIAL: LazyLock<Table> = LazyLock::new(|| {
-    Table::of(|tail| {
-        let (mut tail, mut halvings) = (tail, 0.0);
+    let value = |mut tail: f64| {
+        let mut halvings = 0.0;
         while tail < 1.0 {
             tail *= 2.0;
             halvings += 1.0;
         }
-        // The tail is in [1, 2) now.
-        halvings * LN_2 - ln(tail)
-    })
+        in_units(halvings * LN_2 - ln(tail))
+    };
+    Table(tails().into_iter().map(value).collect())
 });
 static SIGMA_1: LazyLock<[Table; 2]> = LazyLock::new(|| halves(1.0));
 static CV_1: LazyLock<[Table; 2]> = LazyLock::new(|| halves(SIGMA_CV_1));

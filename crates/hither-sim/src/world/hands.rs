@@ -90,7 +90,8 @@ impl World<'_> {
             return self.later(0, node, Input::Event(Box::new(event)));
         }
         let (total, micros) = (work.tokens, work.micros);
-        let run = Run { id, model, next: resumed, resumed, total, steps: 0, began: self.now };
+        let is_timed = micros > 0;
+        let run = Run { id, model, next: resumed, resumed, total, is_timed, steps: 0, began: self.now };
         self.nodes[node].runs.insert(task, run);
         // What the trace of arrivals says a request takes, it takes, at the speed of this node.
         let time = match micros {

@@ -210,8 +210,12 @@ impl World<'_> {
 
     /// Life from a task: to the own mind, and to the peer that asked.
     fn beat(&mut self, node: usize, task: Task) {
-        let here = &self.nodes[node];
-        let progress = here.runs.get(&task).map(|run| run.steps);
+        let here = &mut self.nodes[node];
+        let advances = here.hung == 0;
+        let progress = here.runs.get_mut(&task).map(|run| {
+            run.steps += u64::from(run.is_timed && advances);
+            run.steps
+        });
         let accepted = here.served.get(&task).is_some_and(|served| served.accepted);
         if progress.is_none() && !accepted {
             self.nodes[node].beating.remove(&task);
