@@ -226,7 +226,7 @@ pub(crate) fn arrivals(scenario: &Scenario, seed: u64) -> Arrivals {
         .collect();
     let stream = |(load, plan): (usize, &crate::scenario::LoadPlan)| {
         let When::Share { permille, work, service, pulse, from, to } = plan.arrivals else { return None };
-        let gap = (u128::from(work) * 1_000_000 << FINE) / u128::from((mesh.capacity() * permille).max(1));
+        let gap = ((u128::from(work) * 1_000_000) << FINE) / u128::from((mesh.capacity() * permille).max(1));
         let stream = Stream {
             load,
             chance: Chance::new(seed, 0xa000 + load as u64),

@@ -1,10 +1,10 @@
 //! Exponential and lognormal numbers from tables of quantiles.
 //!
-//! `ln` and `exp` of the standard library may differ between platforms, so the tables are made here with nothing but
-//! + − × ÷, which IEEE 754 rounds alike everywhere, and are kept as integers. A table has [`STEPS`] places for each
-//! halving of the tail probability and is linear in between, so that the far tail is as fine as the middle. The normal
-//! tail is the usual series below 1.5 and the continued fraction of Laplace above it (Abramowitz and Stegun 26.2.10 and
-//! 26.2.14), inverted by bisection.
+//! `ln` and `exp` of the standard library may differ between platforms, so the tables are made here with sums, products
+//! and quotients only, which IEEE 754 rounds alike everywhere, and are kept as integers. A table has [`STEPS`] places for
+//! each halving of the tail probability and is linear in between, so that the far tail is as fine as the middle. The
+//! normal tail is the usual series below 1.5 and the continued fraction of Laplace above it (Abramowitz and Stegun 26.2.11
+//! and 26.2.14), inverted by bisection.
 
 use std::sync::LazyLock;
 

@@ -54,9 +54,9 @@ enum Happening {
     /// A node's machine is switched on.
     Boot(usize),
     /// Those who know some nodes are told that they are gone; each with its life when it died.
-    Gone(Box<Vec<(usize, u64)>>),
+    Gone(Box<[(usize, u64)]>),
     /// Those who know some nodes are told that they are back.
-    Back(Box<Vec<usize>>),
+    Back(Box<[usize]>),
 }
 
 /// One run.

@@ -128,13 +128,13 @@ impl World<'_> {
         let Some(circles) = &mut self.circles else { return };
         circles.heirs.fill(None);
         let gone = nodes.iter().map(|node| (*node, self.nodes[*node].life)).collect();
-        self.queue.push(self.now + circles.delay, Happening::Gone(Box::new(gone)));
+        self.queue.push(self.now + circles.delay, Happening::Gone(gone));
     }
 
     /// Some came back: after a while that is known.
     pub(super) fn expect_back(&mut self, nodes: Vec<usize>) {
         if let Some(circles) = &self.circles {
-            self.queue.push(self.now + circles.delay, Happening::Back(Box::new(nodes)));
+            self.queue.push(self.now + circles.delay, Happening::Back(nodes.into_boxed_slice()));
         }
     }
 
