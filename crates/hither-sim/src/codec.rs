@@ -32,16 +32,30 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Result<Frame, String> {
     hither_wire::decode_frame(bytes).map_err(|error| error.to_string())
 }
 
-/// Work in miniature: how many tokens the answer shall have, and filler up to the size of the payload.
-pub(crate) fn payload(tokens: u32, size: u64) -> Vec<u8> {
-    let mut bytes = tokens.to_le_bytes().to_vec();
-    bytes.resize((size as usize).max(4), 0);
+/// Work in miniature: how many tokens the answer shall have, what it takes at the usual speed (0: as the engine pleases),
+/// and filler up to the size of the payload.
+pub(crate) fn payload(work: Work, size: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity((size as usize).max(12));
+    bytes.extend_from_slice(&work.tokens.to_le_bytes());
+    bytes.extend_from_slice(&work.micros.to_le_bytes());
+    bytes.resize((size as usize).max(12), 0);
     bytes
 }
 
-/// How many tokens a payload asks for.
-pub(crate) fn read_payload(payload: &[u8]) -> Option<u32> {
-    payload.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+/// What a payload asks for.
+pub(crate) fn read_payload(payload: &[u8]) -> Option<Work> {
+    let (tokens, rest) = payload.split_first_chunk()?;
+    let micros = rest.first_chunk()?;
+    Some(Work { tokens: u32::from_le_bytes(*tokens), micros: u64::from_le_bytes(*micros) })
+}
+
+/// What a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Tokens of the answer.
+    pub(crate) tokens: u32,
+    /// Time at the usual speed, if the trace of arrivals says it.
+    pub(crate) micros: u64,
 }
 
 /// A part of an answer in miniature: the index of the first token, and the tokens.

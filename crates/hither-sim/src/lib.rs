@@ -9,9 +9,14 @@ use std::path::Path;
 mod chance;
 mod codec;
 mod counts;
+pub mod figures;
+mod hash;
+mod measure;
+mod mesh;
 mod network;
 mod node;
 mod observer;
+mod quantile;
 mod queue;
 pub mod report;
 pub mod scenario;
@@ -22,13 +27,17 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use figures::{Figures, Second};
 pub use report::{Report, Violation};
 pub use scenario::{Scenario, SimError};
+
+/// Lines of the trace are kept from so long before the first violation, in microseconds.
+const BEFORE: u64 = 5_000_000;
 
 /// Runs a scenario from a seed. With `nodes`, the nodes of the scenario are repeated up to so many; what cannot be is
 /// an error of [`Scenario::with_nodes`].
 pub fn run(scenario: &Scenario, seed: u64, nodes: Option<u32>) -> Result<Report, SimError> {
-    let scenario = scenario.with_nodes(nodes)?;
+    let scenario = scenario.with_nodes(nodes)?.laid_out(seed);
     let mut world = world::World::new(&scenario, seed);
     world.run();
     let counts = world.observer.counts.clone();
@@ -37,7 +46,7 @@ pub fn run(scenario: &Scenario, seed: u64, nodes: Option<u32>) -> Result<Report,
     let high = scenario.at_most.iter().filter(|(name, bound)| counts.of(name) > *bound);
     let high = high.map(|(name, bound)| format!("{name} is {}, and must not pass {bound}", counts.of(name)));
     let unmet = low.chain(high).collect();
-    Ok(Report {
+    let mut report = Report {
         scenario: scenario.name.clone(),
         about: scenario.about.clone(),
         seed,
@@ -47,10 +56,25 @@ pub fn run(scenario: &Scenario, seed: u64, nodes: Option<u32>) -> Result<Report,
         lines: world.trace.count(),
         hash: world.trace.hash(),
         violation_count: world.observer.breach_count(),
-        violations: world.violations,
+        violations: std::mem::take(&mut world.violations),
         unmet,
+        figures: world.figures(),
         counts,
-    })
+    };
+    drop(world);
+    explain(&scenario, &mut report);
+    Ok(report)
+}
+
+/// Adds the lines of the trace to violations, by running the same again: whoever has none need not pay for text.
+fn explain(scenario: &Scenario, report: &mut Report) {
+    let Some(first) = report.violations.first() else { return };
+    let mut again = world::World::new(scenario, report.seed);
+    again.trace.keep_from(first.at.saturating_sub(BEFORE));
+    again.run_until(report.violations.len() as u64);
+    for (violation, explained) in report.violations.iter_mut().zip(again.violations) {
+        violation.trace = explained.trace;
+    }
 }
 
 /// Runs the scenario of a file.

@@ -1,6 +1,7 @@
 //! A node in miniature: what its driver keeps beside the mind, what dies with the process, and what the disk keeps.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use hither_core::{Core, Event};
@@ -8,36 +9,39 @@ use hither_types::fact::Fact;
 use hither_types::id::{Attempt, RequestId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::Member;
+use hither_types::message::Presence;
 use hither_types::time::Timestamp;
 
 /// Messages that a stopped process's sockets hold; more small talk is dropped, as a kernel does.
 pub(crate) const BACKLOG_MESSAGES: usize = 1000;
 
-/// What comes to a node.
+/// What comes to a node. What is large or rare lies in a box: most of what is in the queue is small talk.
 #[derive(Debug)]
 pub(crate) enum Input {
     /// Something for the mind as it is.
     Event(Box<Event>),
     /// The deadline of the mind, unless it asked for another since.
     Tick(u64),
-    /// Small talk.
-    Message { from: usize, bytes: Vec<u8> },
+    /// What a node tells all of itself, decoded once for all of them.
+    Presence { from: u32, presence: Rc<Presence> },
+    /// Other small talk.
+    Message { from: u32, bytes: Box<[u8]> },
     /// A part of a request stream.
-    Parcel { task: Task, parcel: Parcel },
+    Parcel(Box<(Task, Parcel)>),
     /// The disk is done with a fact.
-    Synced { ticket: Option<Ticket>, fact: Box<Fact> },
-    /// An engine advances.
-    Step { task: Task, run: u64 },
+    Synced(Box<(Option<Ticket>, Fact)>),
+    /// An engine advances: the task and the number of its run.
+    Step(Box<(Task, u64)>),
     /// A beat is due.
-    Beat(Task),
+    Beat(Box<Task>),
     /// A model was opened.
     Opened(usize),
     /// More of a model came.
-    Chunk { model: usize, fetch: u64 },
-    /// A client asks: the load that it belongs to.
-    Submit(usize),
+    Chunk(Box<(usize, u64)>),
+    /// A client asks: the load that it belongs to, and what it takes if the trace of arrivals says so.
+    Submit { load: u32, work: u64 },
     /// A client leaves.
-    Leave(RequestId),
+    Leave(Box<RequestId>),
     /// The power cap changes.
     Cap(u64),
     /// The law changes.
@@ -87,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) next: u32,
     pub(crate) resumed: u32,
     pub(crate) total: u32,
+    /// Its client said what it takes: the engine advances all the time, and not only with each token.
+    pub(crate) is_timed: bool,
     pub(crate) steps: u64,
     pub(crate) began: u64,
 }
@@ -119,7 +125,13 @@ pub(crate) struct Node {
     pub(crate) cap: u64,
     pub(crate) state: State,
     pub(crate) slow: u64,
+    /// Speed of its engines for work that says what it takes, in a thousandth of the usual.
+    pub(crate) speed: u64,
+    /// Requests that it runs at once, if it was made by a topology.
+    pub(crate) slots: Option<u16>,
     pub(crate) hung: u32,
+    /// How many faults keep it from the words on the way to a place.
+    pub(crate) mute: u32,
     /// Which process: what was meant for an earlier one is lost.
     pub(crate) life: u64,
     /// What this machine's clock shows at the start of the world.
@@ -148,7 +160,10 @@ impl Node {
             cap,
             state: State::Down,
             slow: 1,
+            speed: 1000,
+            slots: None,
             hung: 0,
+            mute: 0,
             life: 0,
             clock: 0,
             thawed: 0,
@@ -194,7 +209,7 @@ impl Node {
 
     /// An input for a stopped process: small talk beyond the bound is lost, streams wait.
     pub(crate) fn pile_up(&mut self, input: Input) -> bool {
-        let small_talk = matches!(input, Input::Message { .. });
+        let small_talk = matches!(input, Input::Message { .. } | Input::Presence { .. });
         if small_talk && self.backlog.len() >= BACKLOG_MESSAGES {
             return false;
         }

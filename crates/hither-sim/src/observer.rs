@@ -2,7 +2,10 @@
 //!
 //! It keeps its own copy of the law, of the caps and of what ought to run, and believes no node. What it finds broken
 //! it names by the invariant: I1 no silent loss, I2 one ending and one sequence, I3 the law, I4 power and slots,
-//! I5 attempts, I6 deadlines, I8 models, I10 the envelope, P2 the record before the payload.
+//! I5 attempts and copies, I6 deadlines, I8 models, I9 incarnations, I10 the envelope, P2 the record before the payload.
+//! I7, the last copy of a model, cannot be broken yet: no mind has a word for dropping a model.
+//!
+//! What has ended and cannot come up again is forgotten, so that a long run needs no more memory than a short one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,9 +21,13 @@ use hither_types::request::{Envelope, RequestKind};
 
 use crate::chance::mix;
 use crate::counts::Counts;
+use crate::hash::Lookup;
+use crate::measure::{Ending, Measure, Sample};
 
 mod act;
+mod end;
 mod law;
+mod signal;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +36,8 @@ mod tests;
 pub(crate) const GRACE: u64 = 1_000_000;
 /// The most attempts of one request.
 const MOST_ATTEMPTS: u8 = 3;
+/// The most attempts of one request that its origin has under way at a time.
+const MOST_COPIES: usize = 2;
 /// Breaches that are kept in full; one broken rule breaks often.
 const KEPT_BREACHES: usize = 20;
 
@@ -46,14 +55,6 @@ pub(crate) struct Breach {
     pub(crate) what: String,
 }
 
-/// How a request ended, as its client saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Finished,
-    Refused,
-    Failed,
-}
-
 /// A request, from the outside.
 #[derive(Debug)]
 struct Watch {
@@ -69,6 +70,8 @@ struct Watch {
     /// The origin died: nobody is left to whom anything could be lost.
     excused: bool,
     attempts: Vec<(Attempt, usize)>,
+    /// Attempts that the origin has under way.
+    flying: Vec<Attempt>,
     last_piece: Option<(u64, Attempt)>,
     resumed: bool,
 }
@@ -81,10 +84,15 @@ struct Watched {
     idle: u64,
     stored: BTreeSet<Digest>,
     ready: BTreeMap<Digest, LocalModel>,
-    running: BTreeMap<Task, Digest>,
+    /// What runs, with its model and since when.
+    running: BTreeMap<Task, (Digest, u64)>,
+    /// Egresses on disk that were not settled.
     intents: BTreeSet<(RequestId, Attempt, NodeId)>,
+    /// Egresses that were settled before their intent was on disk.
     settled: BTreeSet<(RequestId, Attempt, NodeId)>,
     ingress: BTreeSet<Task>,
+    /// Incarnation and sequence of what it last told of itself.
+    told: (u64, u64),
     /// What was asked of this node, with the time by which it must have started.
     asked: BTreeMap<Task, u64>,
     /// It died at least once, or its disk was full: its ledger may end in the middle of a story.
@@ -95,17 +103,22 @@ struct Watched {
 #[derive(Debug)]
 pub(crate) struct Observer {
     members: Vec<Member>,
-    index: BTreeMap<NodeId, usize>,
+    index: Lookup<NodeId, usize>,
     models: BTreeMap<Digest, Manifest>,
     nodes: Vec<Watched>,
     requests: BTreeMap<RequestId, Watch>,
-    sent: BTreeMap<Task, usize>,
     breaches: Vec<Breach>,
     breach_count: u64,
     pub(crate) counts: Counts,
+    pub(crate) measure: Measure,
     gaps: Vec<u64>,
-    latencies: Vec<u64>,
-    refusals: Vec<u64>,
+    /// The longest time until a quick refusal.
+    slowest_refusal: u64,
+    /// Requests that have neither ended nor lost their client or their node.
+    open: u64,
+    attempts: u64,
+    /// Nothing goes wrong in this world.
+    whole: bool,
     /// From then on nothing is wrong with the world any more, and every lawful request ought to be answered.
     calm: u64,
 }
@@ -125,6 +138,7 @@ impl Observer {
             intents: BTreeSet::new(),
             settled: BTreeSet::new(),
             ingress: BTreeSet::new(),
+            told: (0, 0),
             asked: BTreeMap::new(),
             torn: false,
         };
@@ -134,13 +148,15 @@ impl Observer {
             models: models.into_iter().map(|manifest| (manifest.digest, manifest)).collect(),
             nodes: nodes.into_iter().map(watched).collect(),
             requests: BTreeMap::new(),
-            sent: BTreeMap::new(),
             breaches: Vec::new(),
             breach_count: 0,
             counts: Counts::default(),
+            measure: Measure::default(),
             gaps: Vec::new(),
-            latencies: Vec::new(),
-            refusals: Vec::new(),
+            slowest_refusal: 0,
+            open: 0,
+            attempts: 0,
+            whole: false,
             calm: u64::MAX,
         }
     }
@@ -148,6 +164,16 @@ impl Observer {
     /// Says when the last fault is over, and everybody had time to notice.
     pub(crate) fn calm_from(&mut self, at: u64) {
         self.calm = at;
+    }
+
+    /// Says whether the world is whole: then few requests need more than one attempt.
+    pub(crate) fn expect(&mut self, whole: bool) {
+        self.whole = whole;
+    }
+
+    /// Requests that still have to end.
+    pub(crate) fn open(&self) -> u64 {
+        self.open
     }
 
     fn breach(&mut self, invariant: &'static str, at: u64, node: usize, what: String) {
@@ -185,10 +211,13 @@ impl Observer {
             client_left: false,
             excused: false,
             attempts: Vec::new(),
+            flying: Vec::new(),
             last_piece: None,
             resumed: false,
         };
         self.requests.insert(request, watch);
+        self.open += 1;
+        self.measure.enters(at);
     }
 
     /// A client left.
@@ -198,6 +227,7 @@ impl Observer {
             && !watch.client_left
         {
             watch.client_left = true;
+            self.open -= u64::from(!watch.excused);
             self.counts.add("cancelled", 1);
         }
     }
@@ -211,7 +241,11 @@ impl Observer {
             }
             Some(_) => {}
         }
-        if self.sent.get(&task) != Some(&node) {
+        let sent = self
+            .requests
+            .get(&task.request)
+            .is_some_and(|watch| watch.origin != node && watch.attempts.contains(&(task.attempt, node)));
+        if !sent {
             self.breach("I3", at, node, format!("{task:?} arrived where nobody forwarded it"));
         }
         self.nodes[node].asked.insert(task, start_by);
@@ -222,15 +256,23 @@ impl Observer {
         let watched = &mut self.nodes[node];
         match fact {
             Fact::EgressIntent { subject, to, .. } => {
-                watched.intents.insert((subject.request, subject.attempt, to.node));
+                let egress = (subject.request, subject.attempt, to.node);
+                if !watched.settled.remove(&egress) {
+                    watched.intents.insert(egress);
+                }
                 self.counts.add("intents", 1);
             }
             Fact::EgressSettled { subject, to, .. } => {
-                watched.settled.insert((subject.request, subject.attempt, to.node));
+                let egress = (subject.request, subject.attempt, to.node);
+                if !watched.intents.remove(&egress) {
+                    watched.settled.insert(egress);
+                }
             }
             Fact::IngressAccepted { subject, from, .. } => {
                 let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
-                watched.ingress.insert(task);
+                if self.requests.contains_key(&subject.request) {
+                    watched.ingress.insert(task);
+                }
             }
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
@@ -295,20 +337,53 @@ impl Observer {
         }
     }
 
-    /// A node died.
-    pub(crate) fn died(&mut self, node: usize) {
-        let watched = &mut self.nodes[node];
-        watched.torn = true;
-        watched.ready.clear();
-        watched.running.clear();
-        watched.asked.clear();
-        let open = |watch: &&mut Watch| watch.origin == node && watch.ended.is_none() && !watch.excused;
+    /// Nodes died.
+    pub(crate) fn died(&mut self, at: u64, nodes: &[usize]) {
+        let mut dead = vec![false; self.nodes.len()];
+        for node in nodes {
+            dead[*node] = true;
+            let watched = &mut self.nodes[*node];
+            watched.torn = true;
+            watched.ready.clear();
+            std::mem::take(&mut watched.running).into_values().for_each(|(_, since)| self.measure.ran(since, at));
+            watched.asked.clear();
+            watched.ingress.clear();
+            watched.intents.clear();
+            watched.settled.clear();
+        }
+        let open = |watch: &&mut Watch| dead[watch.origin] && watch.ended.is_none() && !watch.excused;
         for watch in self.requests.values_mut().filter(open) {
             watch.excused = true;
+            watch.flying.clear();
             if !watch.client_left {
+                self.open -= 1;
                 self.counts.add("lost_with_origin", 1);
+                self.measure.lost(at);
             }
         }
+    }
+
+    /// What a node was asked is over there, answered or not.
+    pub(crate) fn ask_over(&mut self, node: usize, task: Task) {
+        self.nodes[node].asked.remove(&task);
+        self.nodes[node].ingress.remove(&task);
+    }
+
+    /// An attempt elsewhere is over, as its origin has heard.
+    pub(crate) fn attempt_over(&mut self, task: Task) {
+        if let Some(watch) = self.requests.get_mut(&task.request) {
+            watch.flying.retain(|flying| *flying != task.attempt);
+        }
+    }
+
+    /// Nothing of a request can come up any more.
+    pub(crate) fn forget(&mut self, request: RequestId) {
+        let Some(watch) = self.requests.remove(&request) else { return };
+        let origin = self.members[watch.origin].node;
+        for (attempt, place) in watch.attempts {
+            self.ask_over(place, Task { origin, request, attempt });
+        }
+        self.open -= u64::from(watch.ended.is_none() && !watch.client_left && !watch.excused);
     }
 
     /// A node's disk is full.
@@ -330,8 +405,13 @@ impl Observer {
     }
 
     /// An engine is done with a task, well or not.
-    pub(crate) fn engine_free(&mut self, node: usize, task: Task) {
-        self.nodes[node].running.remove(&task);
+    pub(crate) fn engine_free(&mut self, at: u64, node: usize, task: Task) {
+        if let Some((_, since)) = self.nodes[node].running.remove(&task) {
+            self.measure.ran(since, at);
+        }
+        if self.members[node].node == task.origin {
+            self.attempt_over(task);
+        }
     }
 
     pub(crate) fn cap(&mut self, node: usize, cap: u64) {
@@ -345,50 +425,21 @@ impl Observer {
     /// Power in use by the model of the meter: idle, and each busy slot.
     fn power(&self, node: usize) -> u64 {
         let watched = &self.nodes[node];
-        let busy = watched.running.values().filter_map(|digest| watched.ready.get(digest));
+        let busy = watched.running.values().filter_map(|(digest, _)| watched.ready.get(digest));
         watched.idle + busy.map(|model| model.slot_power.0).sum::<u64>()
     }
 
     /// Judges the power of a node, after all actions of one event were carried out.
     pub(crate) fn settle(&mut self, at: u64, node: usize) {
         let watched = &self.nodes[node];
+        if watched.running.is_empty() {
+            return;
+        }
         let (power, cap) = (self.power(node), watched.cap);
-        if power > cap && !watched.running.is_empty() {
+        if power > cap {
             let what = format!("{power} mW in use under a cap of {cap} mW, {} running", watched.running.len());
             self.breach("I4", at, node, what);
         }
-    }
-
-    /// The end of the run: whatever is still open is lost, and each intent of an unharmed ledger was settled.
-    pub(crate) fn close(&mut self, at: u64) {
-        let open: Vec<_> = self.requests.keys().copied().collect();
-        open.into_iter().for_each(|request| self.overdue(at, request));
-        for node in 0..self.nodes.len() {
-            let watched = &self.nodes[node];
-            if watched.torn {
-                continue;
-            }
-            if let Some((request, attempt, _)) = watched.intents.difference(&watched.settled).next() {
-                let what = format!("the egress of attempt {} of {request} was never settled", attempt.0);
-                self.breach("P2", at, node, what);
-            }
-        }
-    }
-
-    /// Figures that are not sums.
-    pub(crate) fn figures(&mut self) {
-        let percentile = |list: &mut Vec<u64>, share: usize| {
-            list.sort_unstable();
-            list.get((list.len().saturating_sub(1)) * share / 100).map_or(0, |us| us.div_ceil(1000))
-        };
-        let gaps = [percentile(&mut self.gaps, 99), percentile(&mut self.gaps, 100)];
-        let latencies = [percentile(&mut self.latencies, 50), percentile(&mut self.latencies, 99)];
-        let refusal = percentile(&mut self.refusals, 100);
-        self.counts.add("gap_p99_ms", gaps[0]);
-        self.counts.add("gap_max_ms", gaps[1]);
-        self.counts.add("latency_p50_ms", latencies[0]);
-        self.counts.add("latency_p99_ms", latencies[1]);
-        self.counts.add("refusal_max_ms", refusal);
     }
 
     fn is_quick(refusal: &Refusal) -> bool {

@@ -1,12 +1,30 @@
 //! The one ordered queue of what is going to happen. Order: time, then the number of insertion.
+//!
+//! A wheel of short spans: what happens soon lies in the bucket of its span and is sorted when its turn comes; what is
+//! further away than the wheel waits in a heap. A push costs the same however much is waiting.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+#[cfg(test)]
+mod tests;
+
+/// The span of a bucket, as a power of two of microseconds.
+const SPAN_BITS: u32 = 8;
+/// The buckets of the wheel: 16 s, so that only deadlines lie beyond it.
+const BUCKETS: u64 = 1 << 16;
+
 /// Things with the time at which they happen.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
-    heap: BinaryHeap<Reverse<Entry<T>>>,
+    /// The bucket whose turn it is, last first.
+    current: Vec<Entry<T>>,
+    /// Its number.
+    turn: u64,
+    wheel: Vec<Vec<Entry<T>>>,
+    /// How many are on the wheel.
+    soon: usize,
+    far: BinaryHeap<Reverse<Entry<T>>>,
     inserted: u64,
 }
 
@@ -39,17 +57,46 @@ impl<T> Ord for Entry<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), inserted: 0 }
+        let wheel = std::iter::repeat_with(Vec::new).take(BUCKETS as usize).collect();
+        Self { current: Vec::new(), turn: 0, wheel, soon: 0, far: BinaryHeap::new(), inserted: 0 }
     }
 
     /// Something will happen at this time.
     pub(crate) fn push(&mut self, at: u64, what: T) {
         self.inserted += 1;
-        self.heap.push(Reverse(Entry { at, number: self.inserted, what }));
+        let entry = Entry { at, number: self.inserted, what };
+        let bucket = at >> SPAN_BITS;
+        if bucket <= self.turn {
+            let place = self.current.partition_point(|later| later.at > at);
+            self.current.insert(place, entry);
+        } else if bucket < self.turn + BUCKETS {
+            self.wheel[(bucket % BUCKETS) as usize].push(entry);
+            self.soon += 1;
+        } else {
+            self.far.push(Reverse(entry));
+        }
     }
 
     /// The next thing, with its time.
     pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
-        self.heap.pop().map(|Reverse(entry)| (entry.at, entry.what))
+        while self.current.is_empty() {
+            self.turn = match (self.soon, self.far.peek()) {
+                (0, None) => return None,
+                (0, Some(Reverse(first))) => first.at >> SPAN_BITS,
+                _ => self.turn + 1,
+            };
+            while let Some(Reverse(first)) = self.far.peek()
+                && first.at >> SPAN_BITS < self.turn + BUCKETS
+                && let Some(Reverse(entry)) = self.far.pop()
+            {
+                self.wheel[((entry.at >> SPAN_BITS) % BUCKETS) as usize].push(entry);
+                self.soon += 1;
+            }
+            // The empty one goes where the next one came from, so that its memory is used again.
+            std::mem::swap(&mut self.current, &mut self.wheel[(self.turn % BUCKETS) as usize]);
+            self.soon -= self.current.len();
+            self.current.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        self.current.pop().map(|entry| (entry.at, entry.what))
     }
 }

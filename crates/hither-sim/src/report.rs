@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::counts::Counts;
+use crate::figures::Figures;
 use crate::scenario::counter_texts;
 use crate::trace::clock;
 
@@ -49,6 +50,8 @@ pub struct Report {
     pub violation_count: u64,
     /// Bounds of the scenario that the run did not keep.
     pub unmet: Vec<String>,
+    /// What was measured.
+    pub figures: Figures,
     pub(crate) counts: Counts,
 }
 

@@ -10,7 +10,12 @@ use hither_types::law::Policy;
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Priority, RequestKind};
 
+use crate::mesh::Mesh;
+
+mod fault;
 mod form;
+mod lay;
+mod load;
 mod names;
 
 #[cfg(test)]
@@ -58,6 +63,16 @@ pub enum SimError {
         /// What was asked.
         asked: u32,
     },
+    /// More or fewer nodes are asked for than a topology can make.
+    #[error("the scenario makes its nodes, so ask for {least} to {most} with --nodes, not {asked}")]
+    Made {
+        /// The least.
+        least: usize,
+        /// The bound.
+        most: usize,
+        /// What was asked.
+        asked: u32,
+    },
 }
 
 /// A scenario, checked.
@@ -79,6 +94,8 @@ pub struct Scenario {
     pub network: NetworkPlan,
     /// Links that are otherwise.
     pub links: Vec<LinkPlan>,
+    /// How nodes are made from the seed, instead of named.
+    pub topology: Option<TopologyPlan>,
     /// How long a fact takes to be durable, in microseconds.
     pub sync: u64,
     /// Streams of requests.
@@ -91,6 +108,45 @@ pub struct Scenario {
     pub sometimes: Vec<(String, u64)>,
     /// Counters that must not pass this.
     pub at_most: Vec<(String, u64)>,
+    /// The mesh of a topology, once it was laid out.
+    pub(crate) mesh: Option<Arc<Mesh>>,
+}
+
+/// A mesh that is made from the seed.
+#[derive(Debug, Clone)]
+pub struct TopologyPlan {
+    /// How many nodes.
+    pub nodes: usize,
+    /// Nodes of a site.
+    pub per_site: usize,
+    /// Requests that a node runs at once.
+    pub slots: u16,
+    /// Speeds in a thousandth of the usual, each with its share in per cent.
+    pub speeds: Vec<(u32, u32)>,
+    /// Round trip in a site, in microseconds.
+    pub site_rtt: u64,
+    /// Round trip between two sites that are next to each other, in microseconds.
+    pub rtt_min: u64,
+    /// Round trip between opposite corners, in microseconds.
+    pub rtt_max: u64,
+    /// Where sites stand, in blocks.
+    pub jurisdictions: Vec<Jurisdiction>,
+    /// Whether some nodes are asked much more than others (lognormal, sigma 1).
+    pub demand_sigma: bool,
+    /// How many of its nearest members a node is introduced to.
+    pub near: usize,
+    /// How many members further away know a node, and it them.
+    pub far: usize,
+    /// How often a node tells of itself, in microseconds.
+    pub gossip: u64,
+    /// How long after a node died or came back the members that know it are told, in microseconds.
+    pub membership: u64,
+    /// The power cap of a node in milliwatts.
+    pub cap: u64,
+    /// The power of a node without inference in milliwatts.
+    pub idle: u64,
+    /// The policy of all.
+    pub policy: usize,
 }
 
 /// A model and how its engine behaves.
@@ -192,6 +248,8 @@ pub struct LoadPlan {
     pub patience: Option<u64>,
     /// When they come.
     pub arrivals: Arrivals,
+    /// Figures are of requests from then on, in microseconds.
+    pub measure_from: u64,
 }
 
 /// When requests come.
@@ -208,6 +266,41 @@ pub enum Arrivals {
         /// Last.
         to: u64,
     },
+    /// At all nodes of a topology together, a share of what they can do. Times in microseconds.
+    Share {
+        /// Of the capacity at the start, in a thousandth.
+        permille: u64,
+        /// Mean work of a request at the usual speed.
+        work: u64,
+        /// How the work varies.
+        service: Service,
+        /// A time with more of them.
+        pulse: Option<Pulse>,
+        /// First.
+        from: u64,
+        /// Last.
+        to: u64,
+    },
+}
+
+/// How the work of requests varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Not at all.
+    Fixed,
+    /// Lognormal, with a deviation as large as the mean.
+    Lognormal,
+}
+
+/// A flash crowd. Times in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// First.
+    pub from: u64,
+    /// Last.
+    pub to: u64,
+    /// How many times as many come.
+    pub times: u64,
 }
 
 /// What goes wrong, and for how long.
@@ -217,8 +310,27 @@ pub struct FaultPlan {
     pub at: u64,
     /// How long; `None` is until the end. In microseconds.
     pub lasts: Option<u64>,
-    /// What.
+    /// What. Its nodes are those picked, once the scenario was laid out.
     pub fault: Fault,
+    /// Which nodes.
+    pub pick: Pick,
+    /// Of a cut: nodes on the other side; all others if `None`.
+    pub against: Option<Vec<usize>>,
+}
+
+/// Which nodes something happens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// These.
+    Nodes(Vec<usize>),
+    /// So many of a thousand, drawn by the seed.
+    Share(u32),
+    /// So many of a thousand sites, drawn by the seed, at least one.
+    Sites(u32),
+    /// One site.
+    Site(SiteName),
+    /// All that stand there.
+    Jurisdiction(Jurisdiction),
 }
 
 /// One thing that goes wrong at some nodes.
@@ -251,6 +363,8 @@ pub enum Fault {
     EngineCrash(Vec<usize>),
     /// Engines stop advancing, while their node goes on as if they did.
     Hang(Vec<usize>),
+    /// They neither say nor hear words on the way to a place for a request, as nodes of an older version.
+    Mute(Vec<usize>),
 }
 
 impl Fault {
@@ -267,6 +381,7 @@ impl Fault {
             Self::Law(..) => "law",
             Self::EngineCrash(_) => "engine-crash",
             Self::Hang(_) => "hang",
+            Self::Mute(_) => "mute",
         }
     }
 }
@@ -291,8 +406,11 @@ pub fn counter_texts() -> &'static [(&'static str, &'static str)] {
     names::COUNTERS
 }
 
-/// The most nodes of one run; presence goes to all members, so the messages grow with the square.
+/// The most nodes of one run that are named; presence goes to all members, so the messages grow with the square.
 pub const MOST_NODES: usize = 200;
+
+/// The most nodes of a topology: the memory of one machine.
+pub const MOST_MADE: usize = 20_000;
 
 impl Scenario {
     /// Reads a scenario from its text.
@@ -307,10 +425,18 @@ impl Scenario {
         Self::parse(&text)
     }
 
-    /// The same with more nodes: those named are repeated in order, under new names.
+    /// The same with more nodes: those named are repeated in order, under new names; a topology makes so many.
     pub fn with_nodes(&self, nodes: Option<u32>) -> Result<Self, SimError> {
         let mut scenario = self.clone();
         let Some(asked) = nodes else { return Ok(scenario) };
+        if let Some(plan) = &mut scenario.topology {
+            let least = plan.per_site;
+            if !(least..=MOST_MADE).contains(&(asked as usize)) {
+                return Err(SimError::Made { least, most: MOST_MADE, asked });
+            }
+            plan.nodes = asked as usize;
+            return Ok(scenario);
+        }
         let (wanted, named) = (asked as usize, self.nodes.len());
         if !(named..=MOST_NODES).contains(&wanted) {
             return Err(SimError::Nodes { named, most: MOST_NODES, asked });

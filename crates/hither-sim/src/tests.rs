@@ -67,6 +67,16 @@ scenarios! {
     a_slow_node_loses_nothing: "slow", 20;
     a_new_law_holds_at_once: "law-change", 20;
     a_storm_breaks_no_promise: "storm", 50;
+    a_mesh_with_hot_spots_answers_all: "mesh", 20;
+    three_nodes_in_ten_may_die_at_once: "mesh-kill", 20;
+    whole_sites_may_go_dark_and_come_back: "mesh-site-loss", 20;
+    a_whole_country_may_be_lost: "mesh-land-loss", 20;
+    nodes_that_hear_nobody_lose_nothing: "mesh-one-way", 20;
+    slow_and_frozen_nodes_lose_nothing: "mesh-slow", 20;
+    a_flash_crowd_is_refused_in_time: "mesh-crowd", 20;
+    restarts_in_waves_lose_nothing_else: "mesh-restarts", 20;
+    power_that_is_halved_in_half_the_mesh_loses_nothing: "mesh-power", 20;
+    nodes_of_an_older_version_are_served_and_serve: "mesh-versions", 20;
 }
 
 #[test]

@@ -1,53 +1,57 @@
-//! What happened, as a hash of everything and the last lines in full.
+//! What happened, as a hash of everything and, when asked for, the last lines in full.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+use crate::hash::Fold;
 
 /// How many lines a violation shows.
 const KEPT_LINES: usize = 30;
 
-/// The record of a run. Two runs are the same run if and only if their hashes are equal.
+/// The record of a run. Two runs are the same run if and only if their hashes are equal. Lines do not count in: a run
+/// without them has the same hash as one with them.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    hash: u64,
+    hash: Fold,
     lines: VecDeque<String>,
     count: u64,
+    /// From then on lines are kept.
+    lines_from: u64,
 }
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, lines: VecDeque::with_capacity(KEPT_LINES), count: 0 }
+        Self { hash: Fold::default(), lines: VecDeque::new(), count: 0, lines_from: u64::MAX }
     }
 
-    /// Counts a line in without keeping its text: for what comes often and says little.
-    pub(crate) fn absorb(&mut self, at: u64, node: usize, words: &[u64]) {
+    /// Keeps lines from a time on.
+    pub(crate) fn keep_from(&mut self, at: u64) {
+        self.lines_from = at;
+    }
+
+    /// Whether lines are kept now.
+    pub(crate) fn keeps(&self, at: u64) -> bool {
+        at >= self.lines_from
+    }
+
+    /// Counts something in.
+    pub(crate) fn fold(&mut self, at: u64, node: usize, what: &impl Hash) {
         self.count += 1;
-        self.word(at);
-        self.word(node as u64);
-        words.iter().for_each(|word| self.word(*word));
+        self.hash.write_u64(at);
+        self.hash.write_u64(node as u64);
+        what.hash(&mut self.hash);
     }
 
-    /// Counts a line in and keeps it.
-    pub(crate) fn line(&mut self, at: u64, node: usize, name: &str, text: &str) {
-        self.absorb(at, node, &[]);
-        for byte in text.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+    /// Keeps a line for people.
+    pub(crate) fn line(&mut self, at: u64, name: &str, text: &str) {
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back(format!("{} {name}: {text}", clock(at)));
     }
 
-    /// Counts a line in that is too frequent to be kept for people.
-    pub(crate) fn quiet(&mut self, at: u64, node: usize, text: &str) {
-        self.absorb(at, node, &[]);
-        for byte in text.bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
     pub(crate) fn hash(&self) -> u64 {
-        crate::chance::mix(self.hash)
+        self.hash.finish()
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -57,10 +61,6 @@ impl Trace {
     /// The last lines, oldest first, without what is the same in all of them.
     pub(crate) fn tail(&self) -> Vec<String> {
         self.lines.iter().map(|line| brief(line)).collect()
-    }
-
-    fn word(&mut self, word: u64) {
-        self.hash = (self.hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use circle::Circles;
 use hither_core::{Action, Event};
 use hither_types::id::{Digest, NodeId, RequestId};
+use hither_types::message::Signal;
 use hither_types::model::Manifest;
 
 use crate::chance::Chance;
+use crate::figures::{Figures, Memory};
+use crate::hash::Lookup;
+use crate::mesh::{Arrival, Arrivals};
 use crate::network::Network;
 use crate::node::{Input, Node, State};
 use crate::observer::Observer;
@@ -17,21 +22,27 @@ use crate::streams::{Delivery, End, Streams};
 use crate::trace::Trace;
 
 mod build;
+mod circle;
 mod client;
 mod fault;
 mod hands;
 mod input;
+mod note;
 
 /// The mind may ask for its deadline so often at one instant before the run is stopped: it would never end.
 const MOST_TICKS_AT_ONCE: u32 = 10_000;
+/// A made mesh is watched for so long after its last request has ended, in microseconds: what was done is written down.
+const QUIET: u64 = 1_000_000;
 
 /// What is in the queue.
 #[derive(Debug)]
 enum Happening {
     /// Something comes to a process of a node.
-    Input { node: usize, life: u64, input: Input },
+    Input { node: u32, life: u32, input: Input },
     /// A client of an open loop asks, and the next one is drawn.
-    Arrival { load: usize, node: usize },
+    Arrival { load: u32, node: u32 },
+    /// The next request of the trace of arrivals enters.
+    Enters,
     /// A planned fault.
     Fault(usize),
     /// A fault ends.
@@ -39,9 +50,13 @@ enum Happening {
     /// The storm draws its next fault.
     Gust,
     /// A request must have ended by now.
-    Overdue { node: usize, request: RequestId },
+    Overdue(Box<(usize, RequestId)>),
     /// A node's machine is switched on.
     Boot(usize),
+    /// Those who know some nodes are told that they are gone; each with its life when it died.
+    Gone(Box<[(usize, u64)]>),
+    /// Those who know some nodes are told that they are back.
+    Back(Box<[usize]>),
 }
 
 /// One run.
@@ -51,7 +66,7 @@ pub(crate) struct World<'a> {
     now: u64,
     queue: Queue<Happening>,
     nodes: Vec<Node>,
-    index: BTreeMap<NodeId, usize>,
+    index: Lookup<NodeId, usize>,
     manifests: Vec<Manifest>,
     by_digest: BTreeMap<Digest, usize>,
     network: Network,
@@ -59,15 +74,21 @@ pub(crate) struct World<'a> {
     pub(crate) observer: Observer,
     pub(crate) trace: Trace,
     pub(crate) violations: Vec<Violation>,
-    arrivals: Vec<Chance>,
+    loops: Vec<Chance>,
+    trace_of_arrivals: Arrivals,
+    /// The request that enters next.
+    entering: Option<(usize, Arrival)>,
+    circles: Option<Circles>,
     engines: Chance,
     storms: Chance,
     /// Every fault of the run, planned and drawn.
     faults: Vec<Fault>,
     gusts: Vec<String>,
     counter: u64,
+    /// Actions of one event; kept for its memory.
+    actions: Vec<Action>,
     pub(crate) events: u64,
-    ticks: (u64, u32),
+    ticks: ((u64, usize), u32),
     stopped: bool,
     /// What a test does to the actions of a mind, to see that the observer notices.
     pub(crate) tamper: fn(&mut Vec<Action>),
@@ -76,19 +97,39 @@ pub(crate) struct World<'a> {
 impl World<'_> {
     /// Runs to the end of the scenario, and then until every request must have ended.
     pub(crate) fn run(&mut self) {
+        self.run_until(u64::MAX);
+        self.observer.close(self.now);
+        self.observer.figures(self.now);
+        self.collect();
+    }
+
+    /// Runs until so many violations were found in full, or to the end.
+    pub(crate) fn run_until(&mut self, violations: u64) {
         let longest = self.scenario.loads.iter().map(|load| load.deadline).max().unwrap_or(0);
-        let end = self.scenario.duration + longest + 3_000_000;
+        let mut end = self.scenario.duration + longest + 3_000_000;
         while let Some((at, what)) = self.queue.pop() {
-            if at > end || self.stopped {
+            if at > end || self.stopped || self.violations.len() as u64 >= violations {
                 break;
             }
             self.now = at;
             self.happen(what);
             self.collect();
+            // With thousands of nodes that tell of themselves, waiting for deadlines that concern nobody is most of the run.
+            if self.circles.is_some() && at > self.scenario.duration && self.observer.open() == 0 {
+                end = end.min(at + QUIET);
+            }
         }
-        self.observer.close(self.now);
-        self.observer.figures();
-        self.collect();
+    }
+
+    /// What was measured.
+    pub(crate) fn figures(&self) -> Figures {
+        let slots = |node: &Node| match node.slots {
+            Some(slots) => u64::from(slots),
+            None => node.disk.stored.iter().map(|model| u64::from(self.scenario.models[*model].slots)).sum(),
+        };
+        let mut figures = self.observer.measure.figures(self.nodes.iter().map(slots).sum(), self.events);
+        figures.memory = Memory::of_process(self.nodes.len());
+        figures
     }
 
     /// When the run ended.
@@ -99,7 +140,8 @@ impl World<'_> {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Input { node, life, input } => {
-                if self.nodes[node].life != life {
+                let node = node as usize;
+                if self.nodes[node].life != u64::from(life) {
                     return;
                 }
                 match self.nodes[node].state {
@@ -112,12 +154,15 @@ impl World<'_> {
                     State::Down => {}
                 }
             }
-            Happening::Arrival { load, node } => self.arrive(load, node),
+            Happening::Arrival { load, node } => self.arrive(load as usize, node as usize),
+            Happening::Enters => self.enter(),
             Happening::Fault(fault) => self.begin(fault),
             Happening::Undo(fault) => self.undo(fault),
             Happening::Gust => self.gust(),
-            Happening::Overdue { node, request } => self.overdue(node, request),
+            Happening::Overdue(due) => self.overdue(due.0, due.1),
             Happening::Boot(node) => self.boot(node),
+            Happening::Gone(nodes) => self.tell_of_the_gone(&nodes),
+            Happening::Back(nodes) => self.tell_of_the_returned(&nodes),
         }
     }
 
@@ -135,21 +180,16 @@ impl World<'_> {
         }
     }
 
-    /// Lines with the names of nodes in the place of their keys.
-    fn named(&self, lines: Vec<String>) -> Vec<String> {
-        let name = |line: String, node: &Node| line.replace(&format!("{:?}", node.member.node), &node.name);
-        lines.into_iter().map(|line| self.nodes.iter().fold(line, name)).collect()
-    }
-
     /// Puts something into the queue for the process that a node runs now.
     fn later(&mut self, delay: u64, node: usize, input: Input) {
-        let life = self.nodes[node].life;
-        self.queue.push(self.now + delay, Happening::Input { node, life, input });
+        let life = self.nodes[node].life as u32;
+        self.queue.push(self.now + delay, Happening::Input { node: node as u32, life, input });
     }
 
     fn deliver(&mut self, delivery: Delivery) {
         let Delivery { at, node, life, task, parcel } = delivery;
-        self.queue.push(at, Happening::Input { node, life, input: Input::Parcel { task, parcel } });
+        let input = Input::Parcel(Box::new((task, parcel)));
+        self.queue.push(at, Happening::Input { node: node as u32, life: life as u32, input });
     }
 
     /// Sends to one end of a stream.
@@ -161,32 +201,42 @@ impl World<'_> {
 
     /// Gives an event to a mind, and carries out what it answers.
     fn feed(&mut self, node: usize, event: Event) {
-        self.events += 1;
-        self.note_event(node, &event);
         let time = self.nodes[node].time(self.now);
+        if self.nodes[node].core.is_none() {
+            return;
+        }
+        self.events += 1;
+        self.trace.fold(self.now, node, &event);
+        if self.trace.keeps(self.now) {
+            self.note_event(node, &event);
+        }
         let Some(core) = self.nodes[node].core.as_mut() else { return };
-        let mut actions: Vec<Action> = core.handle(event, time).collect();
+        let stolen_from = matches!(event, Event::Told { signal: Signal::Steal { .. }, .. });
+        let mut actions = std::mem::take(&mut self.actions);
+        actions.extend(core.handle(event, time));
         (self.tamper)(&mut actions);
-        for action in actions {
-            self.note_action(node, &action);
+        if stolen_from {
+            self.observer.asked_to_give(self.now, &actions);
+        }
+        for action in actions.drain(..) {
+            self.trace.fold(self.now, node, &action);
+            if self.trace.keeps(self.now) {
+                self.note_action(node, &action);
+            }
             self.observer.action(self.now, node, &action);
             self.carry_out(node, action);
         }
+        self.actions = actions;
         self.observer.settle(self.now, node);
         self.wind(node);
     }
 
-    /// Sets the alarm that the mind asks for.
+    /// Sets the alarm that the mind asks for. An alarm that is set too early is left: it rings, and is set anew.
     fn wind(&mut self, node: usize) {
         let place = &mut self.nodes[node];
-        let deadline = place.core.as_ref().and_then(hither_core::Core::deadline);
-        let Some(deadline) = deadline else {
-            place.tick = None;
-            place.tick_number += 1;
-            return;
-        };
+        let Some(deadline) = place.core.as_ref().and_then(hither_core::Core::deadline) else { return };
         let at = place.world(deadline).max(self.now);
-        if place.tick == Some(at) {
+        if place.tick.is_some_and(|set| set <= at) {
             return;
         }
         place.tick = Some(at);
@@ -201,7 +251,12 @@ impl World<'_> {
             return;
         }
         self.nodes[node].tick = None;
-        self.ticks = if self.ticks.0 == self.now { (self.now, self.ticks.1 + 1) } else { (self.now, 0) };
+        let deadline = self.nodes[node].core.as_ref().and_then(hither_core::Core::deadline);
+        if deadline.is_none_or(|deadline| self.nodes[node].world(deadline) > self.now) {
+            return self.wind(node);
+        }
+        self.ticks =
+            if self.ticks.0 == (self.now, node) { (self.ticks.0, self.ticks.1 + 1) } else { ((self.now, node), 0) };
         if self.ticks.1 > MOST_TICKS_AT_ONCE {
             self.observer.driver_breach(self.now, node, "the mind asks for the same deadline for ever".to_owned());
             self.stopped = true;
@@ -210,55 +265,13 @@ impl World<'_> {
         self.feed(node, Event::Tick);
     }
 
-    fn note_event(&mut self, node: usize, event: &Event) {
-        let text = format!("{event:?}");
-        match event {
-            Event::Presence { .. }
-            | Event::Told { .. }
-            | Event::RoundTrip { .. }
-            | Event::Tick
-            | Event::Beat { .. }
-            | Event::FetchProgress { .. }
-            | Event::MemberAdded(_)
-            | Event::Catalogued(_) => self.trace.quiet(self.now, node, &text),
-            Event::Submitted { .. }
-            | Event::ClientGone(_)
-            | Event::Asked { .. }
-            | Event::AskerGone(_)
-            | Event::Recorded(_)
-            | Event::RecordFailed(_)
-            | Event::Done { .. }
-            | Event::Failed { .. }
-            | Event::MemberRemoved(_)
-            | Event::ModelStored(_)
-            | Event::ModelRemoved(_)
-            | Event::FetchFailed(_)
-            | Event::PullWanted(_)
-            | Event::ModelReady(_)
-            | Event::ModelLost(_)
-            | Event::LoadFailed(_)
-            | Event::CapChanged(_)
-            | Event::PolicyChanged(_)
-            | Event::Draining => self.trace.line(self.now, node, &self.nodes[node].name, &format!("> {text}")),
-        }
-    }
-
-    fn note_action(&mut self, node: usize, action: &Action) {
-        let text = format!("{action:?}");
-        if matches!(action, Action::Announce(_)) {
-            self.trace.quiet(self.now, node, &text);
-        } else {
-            self.trace.line(self.now, node, &self.nodes[node].name, &format!("  < {text}"));
-        }
-    }
-
     /// A number that no other has.
     fn number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
 
-    /// A duration of an engine: a fifth more or less, and slower on a slow node.
+    /// A duration of an engine: what the client said, at the speed of the node; or a fifth more or less, and slower on a slow node.
     fn engine_time(&mut self, node: usize, plan: u64) -> u64 {
         let time = self.engines.between(plan - plan / 5, plan + plan / 5);
         time * self.nodes[node].slow

@@ -4,19 +4,18 @@ use hither_core::event::Action;
 use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
 use hither_types::law::Verdict;
-use hither_types::message::Signal;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
 use hither_types::request::Envelope;
 
-use super::{Ending, MOST_ATTEMPTS, Observer};
+use super::{Ending, MOST_ATTEMPTS, MOST_COPIES, Observer, Sample};
 
 impl Observer {
     /// A node acts.
     pub(crate) fn action(&mut self, at: u64, node: usize, action: &Action) {
         match action {
             Action::Run { task, digest } => self.run(at, node, *task, *digest),
-            Action::StopRun(task) => self.stop(node, *task),
+            Action::StopRun(task) => self.stop(at, node, *task),
             Action::Forward { task, peer, envelope, .. } => self.forward(at, node, *task, *peer, envelope),
             Action::Route { request, attempt, served_by, rule, instead: _ } => {
                 self.route(at, node, *request, (*attempt, *served_by), rule);
@@ -37,8 +36,9 @@ impl Observer {
                     self.breach("I2", at, node, format!("an answer to {task:?}, which nobody asks here"));
                 }
             }
-            Action::Tell { signal: Signal::Reject { .. }, .. } => self.counts.add("declined", 1),
-            Action::Abandon { .. } | Action::Announce(_) | Action::Tell { .. } => {}
+            Action::Abandon { task, .. } => self.attempt_over(*task),
+            Action::Announce(presence) => self.announces(at, node, presence),
+            Action::Tell { peer, signal } => self.tells(at, node, *peer, signal),
         }
     }
 
@@ -94,20 +94,21 @@ impl Observer {
         let Some(model) = watched.ready.get(&digest).copied() else {
             return self.breach("I8", at, node, format!("{task:?} runs on a model that no engine here has ready"));
         };
-        if watched.running.insert(task, digest).is_some() {
+        if watched.running.insert(task, (digest, at)).is_some() {
             self.breach("I2", at, node, format!("{task:?} runs twice here"));
         }
-        let busy = self.nodes[node].running.values().filter(|running| **running == digest).count();
+        let busy = self.nodes[node].running.values().filter(|(running, _)| *running == digest).count();
         if busy > usize::from(model.slots) {
             self.breach("I4", at, node, format!("{busy} of {} slots are busy", model.slots));
         }
     }
 
-    fn stop(&mut self, node: usize, task: Task) {
+    fn stop(&mut self, at: u64, node: usize, task: Task) {
         let over = self.power(node) > self.nodes[node].cap;
-        if self.nodes[node].running.remove(&task).is_some() && over {
-            self.counts.add("preempted", 1);
+        if self.nodes[node].running.contains_key(&task) {
+            self.counts.add("preempted", u64::from(over));
         }
+        self.engine_free(at, node, task);
     }
 
     fn forward(&mut self, at: u64, node: usize, task: Task, peer: NodeId, envelope: &Envelope) {
@@ -139,7 +140,6 @@ impl Observer {
             self.breach("P2", at, node, format!("{task:?} leaves, and its egress is not on disk"));
         }
         self.attempt(at, node, task, target);
-        self.sent.insert(task, target);
     }
 
     /// A new attempt begins at a place.
@@ -158,6 +158,12 @@ impl Observer {
         }
         watch.attempts.push((task.attempt, place));
         let count = watch.attempts.len();
+        self.attempts += 1;
+        self.measure.began(!watch.flying.is_empty());
+        watch.flying.push(task.attempt);
+        if watch.flying.len() > MOST_COPIES {
+            broken.push(format!("{} is under way at {} places", task.request, watch.flying.len()));
+        }
         if task.attempt.0 == 0 || task.attempt.0 > MOST_ATTEMPTS || count > usize::from(MOST_ATTEMPTS) {
             broken.push(format!("attempt {} of {}, the {count}th", task.attempt.0, task.request));
         }
@@ -221,7 +227,7 @@ impl Observer {
         if let Some(watch) = self.requests.get(&request)
             && Self::is_quick(refusal)
         {
-            self.refusals.push(at - watch.submitted);
+            self.slowest_refusal = self.slowest_refusal.max(at - watch.submitted);
         }
         self.ends(at, node, request, Ending::Refused);
     }
@@ -242,15 +248,19 @@ impl Observer {
         }
         let first = watch.ended.replace(ending).is_none() && !watch.client_left;
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
-        let (latency, calm) = (at - watch.submitted, watch.submitted >= self.calm);
+        let calm = watch.submitted >= self.calm;
         if first {
+            self.open -= u64::from(!watch.excused);
+            let place = watch.attempts.last().map_or(watch.origin, |(_, place)| *place);
+            let place = watch.routed.map_or(place, |(_, place)| place);
+            let priority = watch.envelope.priority;
+            self.measure.ended(at, Sample { submitted: watch.submitted, place, priority, ending });
             match ending {
                 Ending::Finished => {
                     self.counts.add("answered", 1);
                     self.counts.add("answered_in_calm", u64::from(calm));
                     self.counts.add("migrated", u64::from(tries > 1));
                     self.counts.add("resumed", u64::from(stream && resumed));
-                    self.latencies.push(latency);
                 }
                 Ending::Failed => {
                     self.counts.add("failed", 1);

@@ -234,7 +234,7 @@ fn check(story: Vec<(&'static str, Step)>, expected: &str) {
             Step::Arrives(node, envelope) => observer.asked(now, node, task(1), &envelope, 1000),
             Step::Leaves(node) => observer.answer_leaves(now, node, task(1)),
             Step::Piece(first, ids) => observer.piece(now, REQUEST, Attempt(1), first, &ids),
-            Step::Free(node) => observer.engine_free(node, task(1)),
+            Step::Free(node) => observer.engine_free(now, node, task(1)),
             Step::Cap(node, cap) => observer.cap(node, cap),
             Step::Law(node, text) => observer.law(node, Arc::new(hither_law::parse(text).unwrap())),
             Step::Time(time) => now = time,

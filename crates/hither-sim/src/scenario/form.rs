@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hither_types::id::{AppName, ModelName, Operator, ParseIdError, Purpose, SiteName, Tag};
-use hither_types::label::{DataClass, Label};
+use hither_types::id::{ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
-use hither_types::request::{Priority, RequestKind};
+use hither_types::request::RequestKind;
 use serde::Deserialize;
 
+use super::fault::{FaultForm, fault};
+use super::lay::{TopologyForm, topology};
+use super::load::{LoadForm, load};
 use super::names::{COUNTERS, FAULTS, is_counter};
-use super::{
-    Arrivals, Fault, FaultPlan, LinkPlan, LoadPlan, MOST_NODES, ModelPlan, NetworkPlan, NodePlan, Scenario, SimError,
-    StormPlan,
-};
+use super::{LinkPlan, MOST_NODES, ModelPlan, NetworkPlan, NodePlan, Scenario, SimError, StormPlan};
 
-const MS: u64 = 1000;
+pub(super) const MS: u64 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +29,9 @@ struct File {
     network: NetworkForm,
     #[serde(default)]
     model: Vec<ModelForm>,
+    #[serde(default)]
     node: Vec<NodeForm>,
+    topology: Option<TopologyForm>,
     #[serde(default)]
     link: Vec<LinkForm>,
     #[serde(default)]
@@ -45,6 +46,10 @@ struct File {
 
 fn two() -> u64 {
     2
+}
+
+pub(super) fn one() -> u32 {
+    1
 }
 
 #[derive(Deserialize)]
@@ -124,84 +129,6 @@ struct LinkForm {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LoadForm {
-    /// Where it enters; all nodes if absent.
-    #[serde(default)]
-    nodes: Vec<String>,
-    #[serde(default = "app")]
-    app: String,
-    model: String,
-    #[serde(default = "class")]
-    class: String,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    subjects: Vec<String>,
-    purpose: Option<String>,
-    #[serde(default = "one")]
-    tokens: u32,
-    #[serde(default = "size")]
-    size: u64,
-    deadline_ms: u64,
-    #[serde(default)]
-    priority: PriorityForm,
-    prefer: Option<String>,
-    patience_ms: Option<u64>,
-    /// One request at this time …
-    at_ms: Option<u64>,
-    /// … or so many per second at each node, in tenths.
-    per_10s: Option<u64>,
-    from_ms: Option<u64>,
-    to_ms: Option<u64>,
-}
-
-fn app() -> String {
-    "app".to_owned()
-}
-
-fn class() -> String {
-    "internal".to_owned()
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn size() -> u64 {
-    400
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
-enum PriorityForm {
-    Low,
-    #[default]
-    Normal,
-    Critical,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultForm {
-    at_ms: u64,
-    for_ms: Option<u64>,
-    kind: String,
-    /// Where; all nodes if absent.
-    #[serde(default)]
-    nodes: Vec<String>,
-    /// The other side of a cut; all other nodes if absent.
-    #[serde(default)]
-    from: Vec<String>,
-    #[serde(default)]
-    one_way: bool,
-    factor: Option<u64>,
-    cap_w: Option<u64>,
-    permille: Option<u32>,
-    policy: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct StormForm {
     gap_ms: u64,
     kinds: Vec<String>,
@@ -210,15 +137,15 @@ struct StormForm {
     quiet_ms: u64,
 }
 
-fn wrong(place: impl Into<String>, reason: impl Into<String>) -> SimError {
+pub(super) fn wrong(place: impl Into<String>, reason: impl Into<String>) -> SimError {
     SimError::Value { place: place.into(), reason: reason.into() }
 }
 
-fn id<T>(place: &str, parsed: Result<T, ParseIdError>) -> Result<T, SimError> {
+pub(super) fn id<T>(place: &str, parsed: Result<T, ParseIdError>) -> Result<T, SimError> {
     parsed.map_err(|error| wrong(place, error.to_string()))
 }
 
-fn places(place: &str, texts: &[String]) -> Result<Vec<Jurisdiction>, SimError> {
+pub(super) fn places(place: &str, texts: &[String]) -> Result<Vec<Jurisdiction>, SimError> {
     let mut list: Vec<_> =
         texts.iter().map(|text| id(place, Jurisdiction::parse(text))).collect::<Result<_, SimError>>()?;
     list.sort();
@@ -227,13 +154,15 @@ fn places(place: &str, texts: &[String]) -> Result<Vec<Jurisdiction>, SimError> 
 }
 
 /// Names that the rest of the file refers to.
-struct Known {
-    nodes: Vec<String>,
-    models: Vec<String>,
-    policies: Vec<String>,
+pub(super) struct Known {
+    pub(super) nodes: Vec<String>,
+    pub(super) models: Vec<String>,
+    pub(super) policies: Vec<String>,
+    /// Whether nodes are made, and have no names that a file could know.
+    pub(super) made: bool,
 }
 
-fn index(place: &str, kind: &str, known: &[String], name: &str) -> Result<usize, SimError> {
+pub(super) fn index(place: &str, kind: &str, known: &[String], name: &str) -> Result<usize, SimError> {
     known
         .iter()
         .position(|known| known == name)
@@ -241,7 +170,7 @@ fn index(place: &str, kind: &str, known: &[String], name: &str) -> Result<usize,
 }
 
 impl Known {
-    fn nodes(&self, place: &str, names: &[String]) -> Result<Vec<usize>, SimError> {
+    pub(super) fn nodes(&self, place: &str, names: &[String]) -> Result<Vec<usize>, SimError> {
         names.iter().map(|name| index(place, "node", &self.nodes, name)).collect()
     }
 }
@@ -253,8 +182,12 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
         nodes: file.node.iter().map(|node| node.name.clone()).collect(),
         models: file.model.iter().map(|model| model.name.clone()).collect(),
         policies: file.policies.keys().cloned().collect(),
+        made: file.topology.is_some(),
     };
-    if known.nodes.is_empty() || known.nodes.len() > MOST_NODES {
+    if known.made && !(file.node.is_empty() && file.link.is_empty()) {
+        return Err(wrong("topology", "a scenario either names its nodes and links or has a topology"));
+    }
+    if !known.made && (known.nodes.is_empty() || known.nodes.len() > MOST_NODES) {
         return Err(wrong("node", format!("a run has 1 to {MOST_NODES} nodes, not {}", known.nodes.len())));
     }
     if file.sometimes.is_empty() {
@@ -267,11 +200,16 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
             .map_err(|error| SimError::Policy { name: name.clone(), reason: error.to_string() })?;
         policies.push((name, Arc::new(policy)));
     }
-    Ok(Scenario {
+    let topology = file.topology.map(|form| topology(form, &known)).transpose()?;
+    let mut models: Vec<ModelPlan> = file.model.iter().map(model).collect::<Result<_, _>>()?;
+    if let Some(plan) = &topology {
+        models.iter_mut().for_each(|model| model.slots = plan.slots);
+    }
+    let mut scenario = Scenario {
         name: file.name,
         about: file.about,
         duration,
-        models: file.model.iter().map(model).collect::<Result<_, _>>()?,
+        models,
         nodes: file.node.iter().map(|form| node(form, &known)).collect::<Result<_, _>>()?,
         policies,
         network: NetworkPlan {
@@ -287,7 +225,11 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
         storm: file.storm.map(storm).transpose()?,
         sometimes: bounds("sometimes", file.sometimes)?,
         at_most: bounds("at_most", file.at_most)?,
-    })
+        topology,
+        mesh: None,
+    };
+    scenario.settle(0);
+    Ok(scenario)
 }
 
 fn model(form: &ModelForm) -> Result<ModelPlan, SimError> {
@@ -332,73 +274,6 @@ fn node(form: &NodeForm, known: &Known) -> Result<NodePlan, SimError> {
 fn link(form: &LinkForm, known: &Known) -> Result<LinkPlan, SimError> {
     let ends = known.nodes("link", &form.between)?;
     Ok(LinkPlan { a: ends[0], b: ends[1], delay: form.delay_ms * MS, jitter: form.jitter_ms * MS })
-}
-
-fn load(form: LoadForm, known: &Known, duration: u64) -> Result<LoadPlan, SimError> {
-    let place = format!("load of {:?}", form.model);
-    let mut tags: Vec<Tag> =
-        form.tags.iter().map(|tag| id(&place, Tag::parse(tag))).collect::<Result<_, SimError>>()?;
-    tags.sort();
-    let arrivals = match (form.at_ms, form.per_10s) {
-        (Some(at), None) => Arrivals::Once(at * MS),
-        (None, Some(rate)) if rate > 0 => Arrivals::Open {
-            gap: 10_000_000 / rate,
-            from: form.from_ms.unwrap_or(0) * MS,
-            to: form.to_ms.map_or(duration, |to| to * MS),
-        },
-        _ => return Err(wrong(place, "state either at_ms or per_10s (more than 0)")),
-    };
-    Ok(LoadPlan {
-        nodes: known.nodes(&place, &form.nodes)?,
-        app: id(&place, AppName::parse(&form.app))?,
-        model: id(&place, ModelName::parse(&form.model))?,
-        known: known.models.iter().position(|name| *name == form.model),
-        label: Label {
-            class: id(&place, DataClass::parse(&form.class))?,
-            tags,
-            subjects: places(&place, &form.subjects)?,
-            purpose: form.purpose.map(|text| id(&place, Purpose::parse(&text))).transpose()?,
-        },
-        tokens: form.tokens.max(1),
-        size: form.size,
-        deadline: form.deadline_ms * MS,
-        priority: match form.priority {
-            PriorityForm::Low => Priority::Low,
-            PriorityForm::Normal => Priority::Normal,
-            PriorityForm::Critical => Priority::Critical,
-        },
-        prefer: form.prefer.map(|text| id(&place, SiteName::parse(&text))).transpose()?,
-        patience: form.patience_ms.map(|ms| ms * MS),
-        arrivals,
-    })
-}
-
-fn fault(form: &FaultForm, known: &Known) -> Result<FaultPlan, SimError> {
-    let place = format!("fault {:?} at {} ms", form.kind, form.at_ms);
-    let need = |what: &str| wrong(place.clone(), format!("this kind of fault needs {what}"));
-    let all = || (0..known.nodes.len()).collect();
-    let nodes = if form.nodes.is_empty() { all() } else { known.nodes(&place, &form.nodes)? };
-    let fault = match form.kind.as_str() {
-        "kill" => Fault::Kill(nodes),
-        "freeze" => Fault::Freeze(nodes),
-        "slow" => Fault::Slow(nodes, form.factor.ok_or_else(|| need("factor"))?.max(1)),
-        "cap" => Fault::Cap(nodes, form.cap_w.ok_or_else(|| need("cap_w"))? * 1000),
-        "disk-full" => Fault::DiskFull(nodes),
-        "cut" => {
-            let others = (0..known.nodes.len()).filter(|node| !nodes.contains(node)).collect();
-            let to = if form.from.is_empty() { others } else { known.nodes(&place, &form.from)? };
-            Fault::Cut { from: nodes, to, both: !form.one_way }
-        }
-        "loss" => Fault::Loss(form.permille.ok_or_else(|| need("permille"))?.min(900)),
-        "law" => {
-            let name = form.policy.as_ref().ok_or_else(|| need("policy"))?;
-            Fault::Law(nodes, index(&place, "policy", &known.policies, name)?)
-        }
-        "engine-crash" => Fault::EngineCrash(nodes),
-        "hang" => Fault::Hang(nodes),
-        _ => return Err(wrong(place, format!("there is no such kind; there are {}", FAULTS.join(", ")))),
-    };
-    Ok(FaultPlan { at: form.at_ms * MS, lasts: form.for_ms.map(|ms| ms * MS), fault })
 }
 
 fn storm(form: StormForm) -> Result<StormPlan, SimError> {

@@ -22,6 +22,11 @@ pub(crate) const COUNTERS: &[(&str, &str)] = &[
     ("stale_frames", "frames of an older attempt, discarded"),
     ("record_failed", "facts that could not be written"),
     ("intents", "egress intents on disk"),
+    ("signals", "words between nodes on the way to a place"),
+    ("offers", "requests offered to a peer"),
+    ("offers_rejected", "offers that the peer rejected"),
+    ("steals", "waiting requests given to a peer with a free slot"),
+    ("hedges", "attempts that began beside another"),
     ("messages_lost", "small talk that got lost"),
     ("answered_in_calm", "requests answered of those that came 5 s or more after the last fault was over"),
     ("refused_in_calm", "… refused, not by law"),
@@ -40,7 +45,7 @@ pub(crate) fn is_counter(name: &str) -> bool {
 
 /// The kinds of faults.
 pub(crate) const FAULTS: &[&str] =
-    &["kill", "freeze", "slow", "cap", "disk-full", "cut", "loss", "law", "engine-crash", "hang"];
+    &["kill", "freeze", "slow", "cap", "disk-full", "cut", "loss", "law", "engine-crash", "hang", "mute"];
 
 fn is_fault(word: &str) -> bool {
     FAULTS.contains(&word)

@@ -73,7 +73,7 @@ fn an_unknown_fault_is_named_with_those_that_there_are() {
         "kind = \"cap\"",
         "kind = \"fire\"",
         "in fault \"fire\" at 100 ms: there is no such kind; there are kill, freeze, slow, cap, disk-full, cut, loss, \
-         law, engine-crash, hang",
+         law, engine-crash, hang, mute",
     );
 }
 

@@ -11,6 +11,7 @@ use hither_types::request::RequestKind;
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
+use super::circle::Circles;
 use super::{Happening, World};
 use crate::chance::{Chance, bytes32, of_name};
 use crate::network::Network;
@@ -65,7 +66,10 @@ impl<'a> World<'a> {
         let publisher = members[0].node;
         let manifests: Vec<_> = scenario.models.iter().map(|plan| manifest(plan, publisher)).collect();
         let plan = scenario.network;
-        let mut network = Network::new(members.len(), plan.delay, plan.jitter, plan.loss_permille, seed);
+        let mut network = match &scenario.mesh {
+            Some(mesh) => Network::of_map(mesh.clone(), plan.loss_permille, seed),
+            None => Network::new(members.len(), plan.delay, plan.jitter, plan.loss_permille, seed),
+        };
         for link in &scenario.links {
             network.set(link.a, link.b, link.delay, link.jitter);
         }
@@ -77,7 +81,11 @@ impl<'a> World<'a> {
         for (index, (plan, member)) in scenario.nodes.iter().zip(members).enumerate() {
             plan.holds.iter().for_each(|model| observer.stored(index, manifests[*model].digest));
             let stored = plan.holds.iter().copied().collect();
-            nodes.push(Node::new(plan.name.clone(), member, policy(plan), plan.cap, stored));
+            let mut node = Node::new(plan.name.clone(), member, policy(plan), plan.cap, stored);
+            if let Some(spot) = scenario.mesh.as_ref().map(|mesh| mesh.spots[index]) {
+                (node.speed, node.slots) = (u64::from(spot.speed), Some(spot.slots));
+            }
+            nodes.push(node);
         }
         let mut world = Self {
             scenario,
@@ -93,14 +101,22 @@ impl<'a> World<'a> {
             observer,
             trace: Trace::new(),
             violations: Vec::new(),
-            arrivals: (0..scenario.loads.len() as u64).map(|load| Chance::new(seed, 0xa000 + load)).collect(),
+            loops: (0..scenario.loads.len() as u64).map(|load| Chance::new(seed, 0xa000 + load)).collect(),
+            trace_of_arrivals: crate::mesh::arrivals(scenario, seed),
+            entering: None,
+            circles: scenario
+                .topology
+                .as_ref()
+                .zip(scenario.mesh.clone())
+                .map(|(plan, mesh)| Circles::new(plan, mesh, seed)),
             engines: Chance::new(seed, 0xe0),
             storms: Chance::new(seed, 0x5f),
             faults: scenario.faults.iter().map(|plan| plan.fault.clone()).collect(),
             gusts: Vec::new(),
             counter: 0,
             events: 0,
-            ticks: (0, 0),
+            actions: Vec::new(),
+            ticks: ((0, 0), 0),
             stopped: false,
             tamper: |_| {},
         };
@@ -118,12 +134,15 @@ impl<'a> World<'a> {
             let every: Vec<_> = (0..self.nodes.len()).collect();
             for node in if load.nodes.is_empty() { &every } else { &load.nodes } {
                 let at = match load.arrivals {
+                    // The trace of arrivals has them.
+                    Arrivals::Share { .. } => break,
                     Arrivals::Once(at) => at,
-                    Arrivals::Open { gap, from, .. } => from + self.arrivals[index].waiting(gap),
+                    Arrivals::Open { gap, from, .. } => from + self.loops[index].waiting(gap),
                 };
-                self.queue.push(at, Happening::Arrival { load: index, node: *node });
+                self.queue.push(at, Happening::Arrival { load: index as u32, node: *node as u32 });
             }
         }
+        self.await_next();
         for (index, plan) in self.scenario.faults.iter().enumerate() {
             self.queue.push(plan.at, Happening::Fault(index));
             if let Some(lasts) = plan.lasts {
@@ -134,6 +153,10 @@ impl<'a> World<'a> {
         let planned = self.scenario.faults.iter().map(lasting).max().unwrap_or(0);
         let drawn = self.scenario.storm.as_ref().map_or(0, |storm| self.scenario.duration.saturating_sub(storm.quiet));
         self.observer.calm_from(planned.max(drawn).max(WARM_UP) + SETTLE);
+        let whole = self.scenario.faults.is_empty() && self.scenario.storm.is_none();
+        self.observer.expect(whole && self.scenario.network.loss_permille == 0);
+        let from = self.scenario.loads.iter().map(|load| load.measure_from).max().unwrap_or(0);
+        self.observer.measure.set_window(from, self.scenario.duration);
         self.brew();
     }
 
@@ -160,7 +183,7 @@ impl<'a> World<'a> {
             idle: Milliwatts(plan.idle),
             pull: if plan.pull { PullPolicy::OnDemand } else { PullPolicy::Manual },
             ladder: Vec::new(),
-            announce_every: Micros::from_millis(500),
+            announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
             traces: 64,
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
@@ -168,18 +191,26 @@ impl<'a> World<'a> {
         self.observer.cap(index, cap);
         self.observer.law(index, policy);
         self.hang_up(index, life);
-        let others: Vec<_> = self.nodes.iter().map(|node| node.member.clone()).collect();
-        for (other, member) in others.into_iter().enumerate() {
-            if other != index {
-                self.feed(index, Event::MemberAdded(member));
-            }
-        }
+        self.introduce(index);
         for manifest in self.manifests.clone() {
             self.feed(index, Event::Catalogued(manifest));
         }
         for model in stored {
             let digest = self.manifests[model].digest;
             self.feed(index, Event::ModelStored(digest));
+        }
+    }
+
+    /// A new process is told who belongs.
+    fn introduce(&mut self, index: usize) {
+        if self.circles.is_some() {
+            return self.introduce_circle(index);
+        }
+        let others: Vec<_> = self.nodes.iter().map(|node| node.member.clone()).collect();
+        for (other, member) in others.into_iter().enumerate() {
+            if other != index {
+                self.feed(index, Event::MemberAdded(member));
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use hither_types::request::{Envelope, Quality, RequestKind};
 use hither_types::unit::{ByteCount, Micros};
 
 use super::{Happening, World};
-use crate::codec;
+use crate::codec::{self, Work};
 use crate::node::{Input, Own, State};
 use crate::observer::{GRACE, Terms};
 use crate::scenario::Arrivals;
@@ -15,22 +15,40 @@ impl World<'_> {
     /// A client of a load comes to a node; a machine that is off has no clients.
     pub(super) fn arrive(&mut self, load: usize, node: usize) {
         if self.nodes[node].state != State::Down {
-            self.later(0, node, Input::Submit(load));
+            self.later(0, node, Input::Submit { load: load as u32, work: 0 });
         }
         if let Arrivals::Open { gap, to, .. } = self.scenario.loads[load].arrivals {
-            let next = self.now + self.arrivals[load].waiting(gap).max(1);
+            let next = self.now + self.loops[load].waiting(gap).max(1);
             if next < to {
-                self.queue.push(next, Happening::Arrival { load, node });
+                self.queue.push(next, Happening::Arrival { load: load as u32, node: node as u32 });
             }
         }
     }
 
+    /// The next request of the trace of arrivals enters. Users of a dead node go to the nearest that lives.
+    pub(super) fn enter(&mut self) {
+        if let Some((load, arrival)) = self.entering.take()
+            && let Some(node) = self.door(arrival.node as usize)
+        {
+            self.later(0, node, Input::Submit { load: load as u32, work: arrival.work });
+        }
+        self.await_next();
+    }
+
+    /// Puts the next request of the trace of arrivals into the queue.
+    pub(super) fn await_next(&mut self) {
+        self.entering = self.trace_of_arrivals.next_of();
+        if let Some((_, arrival)) = &self.entering {
+            self.queue.push(arrival.at, Happening::Enters);
+        }
+    }
+
     /// The driver's door: an id, a payload that is kept, and an event without it.
-    pub(super) fn submit(&mut self, node: usize, load: usize) {
+    pub(super) fn submit(&mut self, node: usize, load: usize, micros: u64) {
         let plan = &self.scenario.loads[load];
         let kind = plan.known.map_or(RequestKind::Generate, |model| self.scenario.models[model].kind);
         let tokens = if kind == RequestKind::Infer { 1 } else { plan.tokens };
-        let payload = codec::payload(tokens, plan.size);
+        let payload = codec::payload(Work { tokens, micros }, plan.size);
         let mut label = plan.label.clone();
         if label.subjects.is_empty() {
             label.subjects.push(self.nodes[node].member.jurisdiction);
@@ -50,9 +68,9 @@ impl World<'_> {
         self.nodes[node].own.insert(request, Own { payload, log: Vec::new(), attempt: Attempt(0) });
         let terms = Terms { deadline: self.now + deadline, tokens };
         self.observer.submitted(self.now, node, request, &envelope, terms);
-        self.queue.push(self.now + deadline + GRACE, Happening::Overdue { node, request });
+        self.queue.push(self.now + deadline + GRACE, Happening::Overdue(Box::new((node, request))));
         if let Some(patience) = patience {
-            self.later(patience, node, Input::Leave(request));
+            self.later(patience, node, Input::Leave(Box::new(request)));
         }
         let deadline = self.nodes[node].time(self.now).after(Micros(deadline));
         self.feed(node, Event::Submitted { request, envelope, deadline, affinity: None });
@@ -78,11 +96,15 @@ impl World<'_> {
     pub(super) fn overdue(&mut self, node: usize, request: RequestId) {
         let place = &self.nodes[node];
         let excused = place.state == State::Frozen || (place.thawed > 0 && self.now < place.thawed + GRACE);
-        if excused {
-            self.queue.push(self.now + GRACE, Happening::Overdue { node, request });
-        } else {
+        if !excused {
             self.observer.overdue(self.now, request);
+            let nodes = &self.nodes;
+            if self.streams.forget(request, |node, life| nodes[node].state != State::Down && nodes[node].life == life) {
+                return self.observer.forget(request);
+            }
         }
+        // Nothing may be forgotten that could still arrive somewhere.
+        self.queue.push(self.now + GRACE, Happening::Overdue(Box::new((node, request))));
     }
 
     /// Tokens from the place that serves an own request: in order to the client, once.
@@ -104,8 +126,7 @@ impl World<'_> {
             return;
         }
         own.log.extend_from_slice(fresh);
-        let words: Vec<_> = fresh.iter().map(|id| u64::from(*id)).collect();
-        self.trace.absorb(self.now, node, &words);
+        self.trace.fold(self.now, node, &fresh);
         self.observer.piece(self.now, task.request, task.attempt, have, fresh);
     }
 }

@@ -49,6 +49,7 @@ impl World<'_> {
             "loss" => Fault::Loss(self.storms.between(10, 200) as u32),
             "engine-crash" => Fault::EngineCrash(vec![one]),
             "hang" => Fault::Hang(vec![one]),
+            "mute" => Fault::Mute(vec![one]),
             _ => {
                 let (mut from, mut to): (Vec<_>, Vec<_>) = (vec![one], Vec::new());
                 let alone = self.storms.permille(500);
@@ -65,9 +66,9 @@ impl World<'_> {
     pub(super) fn begin(&mut self, number: usize) {
         let fault = self.faults[number].clone();
         self.observer.counts.add(&format!("fault_{}", fault.word()), 1);
-        self.trace.line(self.now, usize::MAX, "world", &format!("! {fault:?}"));
+        self.note_world(&format!("! {fault:?}"));
         match fault {
-            Fault::Kill(nodes) => nodes.into_iter().for_each(|node| self.kill(node)),
+            Fault::Kill(nodes) => self.kill(&nodes),
             Fault::Freeze(nodes) => {
                 for node in nodes.into_iter().filter(|node| self.nodes[*node].state == State::Up).collect::<Vec<_>>() {
                     self.nodes[node].state = State::Frozen;
@@ -81,22 +82,31 @@ impl World<'_> {
                     self.observer.disk_full(node);
                 }
             }
-            Fault::Cut { from, to, both } => self.pairs(&from, &to, both, crate::network::Network::cut),
+            Fault::Cut { from, to, both } => {
+                self.network.cut(&from, &to);
+                if both {
+                    self.network.cut(&to, &from);
+                }
+            }
             Fault::Loss(permille) => self.network.set_loss(permille.max(self.network.loss())),
             Fault::Law(nodes, policy) => nodes.into_iter().for_each(|node| self.set_law(node, policy)),
             Fault::EngineCrash(nodes) => {
                 nodes.into_iter().for_each(|node| self.later(0, node, Input::Crash));
             }
             Fault::Hang(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].hung += 1),
+            Fault::Mute(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].mute += 1),
         }
     }
 
     /// A fault ends.
     pub(super) fn undo(&mut self, number: usize) {
         let fault = self.faults[number].clone();
-        self.trace.line(self.now, usize::MAX, "world", &format!("! over: {fault:?}"));
+        self.note_world(&format!("! over: {fault:?}"));
         match fault {
-            Fault::Kill(nodes) => nodes.into_iter().for_each(|node| self.boot(node)),
+            Fault::Kill(nodes) => {
+                nodes.iter().for_each(|node| self.boot(*node));
+                self.expect_back(nodes);
+            }
             Fault::Freeze(nodes) => nodes.into_iter().for_each(|node| self.thaw(node)),
             Fault::Slow(nodes, _) => nodes.into_iter().for_each(|node| self.nodes[node].slow = 1),
             Fault::Cap(nodes, _) => {
@@ -107,7 +117,10 @@ impl World<'_> {
             }
             Fault::DiskFull(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].disk.full -= 1),
             Fault::Cut { from, to, both } => {
-                self.pairs(&from, &to, both, crate::network::Network::mend);
+                self.network.mend(&from, &to);
+                if both {
+                    self.network.mend(&to, &from);
+                }
                 let free = self.streams.release(self.now, &mut self.network);
                 free.into_iter().for_each(|delivery| self.deliver(delivery));
             }
@@ -120,14 +133,15 @@ impl World<'_> {
             }
             Fault::EngineCrash(_) => {}
             Fault::Hang(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].hung -= 1),
+            Fault::Mute(nodes) => nodes.into_iter().for_each(|node| self.nodes[node].mute -= 1),
         }
     }
 
-    fn kill(&mut self, node: usize) {
-        if self.nodes[node].state != State::Down {
-            self.nodes[node].forget();
-            self.observer.died(node);
-        }
+    fn kill(&mut self, nodes: &[usize]) {
+        let alive: Vec<usize> = nodes.iter().copied().filter(|node| self.nodes[*node].state != State::Down).collect();
+        alive.iter().for_each(|node| self.nodes[*node].forget());
+        self.observer.died(self.now, &alive);
+        self.expect_gone(&alive);
     }
 
     fn thaw(&mut self, node: usize) {
@@ -153,21 +167,6 @@ impl World<'_> {
         self.nodes[node].policy = policy.clone();
         if self.nodes[node].state != State::Down {
             self.later(0, node, Input::Law(policy));
-        }
-    }
-
-    fn pairs(
-        &mut self,
-        from: &[usize],
-        to: &[usize],
-        both: bool,
-        change: fn(&mut crate::network::Network, usize, usize),
-    ) {
-        for (a, b) in from.iter().flat_map(|a| to.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b) {
-            change(&mut self.network, a, b);
-            if both {
-                change(&mut self.network, b, a);
-            }
         }
     }
 }

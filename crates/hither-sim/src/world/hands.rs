@@ -1,5 +1,7 @@
 //! The hands of a node: each action of its mind carried out.
 
+use std::rc::Rc;
+
 use hither_core::{Action, Event};
 use hither_types::fact::Fact;
 use hither_types::id::{Digest, NodeId, Task, Ticket};
@@ -63,7 +65,7 @@ impl World<'_> {
     fn record(&mut self, node: usize, ticket: Option<Ticket>, fact: Fact) {
         let time = self.scenario.sync * self.nodes[node].slow;
         let time = self.engines.between(time / 2, time * 2);
-        self.later(time, node, Input::Synced { ticket, fact: Box::new(fact) });
+        self.later(time, node, Input::Synced(Box::new((ticket, fact))));
     }
 
     /// A task starts on the engine, after the tokens that its client has.
@@ -78,26 +80,32 @@ impl World<'_> {
             false => here.served.get(&task).map(|served| (codec::read_payload(&served.payload), served.resume)),
         };
         let model = self.by_digest.get(&digest).copied();
-        let (Some((Some(total), resumed)), Some(model)) = (known, model) else {
+        let (Some((Some(work), resumed)), Some(model)) = (known, model) else {
             let what = format!("{task:?} runs, and the driver has no payload for it");
             return self.observer.driver_breach(self.now, node, what);
         };
         if !self.nodes[node].loaded.contains(&model) {
-            self.observer.engine_free(node, task);
+            self.observer.engine_free(self.now, node, task);
             let event = Event::Failed { task, failure: Failure::EngineLost };
             return self.later(0, node, Input::Event(Box::new(event)));
         }
-        let run = Run { id, model, next: resumed, resumed, total, steps: 0, began: self.now };
+        let (total, micros) = (work.tokens, work.micros);
+        let is_timed = micros > 0;
+        let run = Run { id, model, next: resumed, resumed, total, is_timed, steps: 0, began: self.now };
         self.nodes[node].runs.insert(task, run);
-        let time = self.engine_time(node, self.scenario.models[model].prefill);
-        self.later(time, node, Input::Step { task, run: id });
+        // What the trace of arrivals says a request takes, it takes, at the speed of this node.
+        let time = match micros {
+            0 => self.engine_time(node, self.scenario.models[model].prefill),
+            micros => micros * 1000 * self.nodes[node].slow / self.nodes[node].speed,
+        };
+        self.later(time, node, Input::Step(Box::new((task, id))));
         self.beat_on(node, task);
     }
 
     /// Beats begin, unless they go on already.
     fn beat_on(&mut self, node: usize, task: Task) {
         if self.nodes[node].beating.insert(task) {
-            self.later(BEAT, node, Input::Beat(task));
+            self.later(BEAT, node, Input::Beat(Box::new(task)));
         }
     }
 
@@ -148,13 +156,17 @@ impl World<'_> {
         if self.nodes[node].served.remove(&task).is_some() {
             self.answer(node, task, frame);
             self.streams.close(task, End::Target);
+            self.observer.ask_over(node, task);
         }
     }
 
     fn tell(&mut self, node: usize, peer: NodeId, signal: Signal) {
         let Some(&to) = self.index.get(&peer) else { return };
+        if self.nodes[node].mute > 0 {
+            return;
+        }
         let bytes = match codec::message(&PeerMessage::Signal(signal)) {
-            Ok(bytes) => bytes,
+            Ok(bytes) => bytes.into_boxed_slice(),
             Err(error) => {
                 return self.observer.driver_breach(self.now, node, format!("a signal has no bytes: {error}"));
             }
@@ -164,21 +176,28 @@ impl World<'_> {
             return self.observer.counts.add("messages_lost", 1);
         }
         let delay = self.network.stream(node, to);
-        self.later(delay, to, Input::Message { from: node, bytes });
+        self.later(delay, to, Input::Message { from: node as u32, bytes });
     }
 
+    /// What a node tells all of itself passes through the codec once, and not once for each that hears it.
     fn announce(&mut self, node: usize, presence: Presence) {
-        let bytes = match codec::message(&PeerMessage::Presence(presence)) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                return self.observer.driver_breach(self.now, node, format!("a presence has no bytes: {error}"));
-            }
+        let bytes = codec::message(&PeerMessage::Presence(presence));
+        let presence = match bytes.and_then(|bytes| codec::read_message(&bytes)) {
+            Ok(PeerMessage::Presence(presence)) => Rc::new(presence),
+            other => return self.observer.driver_breach(self.now, node, format!("bytes of a presence: {other:?}")),
         };
-        for to in (0..self.nodes.len()).filter(|to| *to != node) {
-            match self.network.datagram(node, to) {
-                Some(delay) => self.later(delay, to, Input::Message { from: node, bytes: bytes.clone() }),
-                None => self.observer.counts.add("messages_lost", 1),
-            }
+        let circles = self.circles.take();
+        match &circles {
+            Some(circles) => circles.of(node).iter().for_each(|to| self.announce_to(node, *to as usize, &presence)),
+            None => (0..self.nodes.len()).filter(|to| *to != node).for_each(|to| self.announce_to(node, to, &presence)),
+        }
+        self.circles = circles;
+    }
+
+    fn announce_to(&mut self, node: usize, to: usize, presence: &Rc<Presence>) {
+        match self.network.datagram(node, to) {
+            Some(delay) => self.later(delay, to, Input::Presence { from: node as u32, presence: presence.clone() }),
+            None => self.observer.counts.add("messages_lost", 1),
         }
     }
 
@@ -187,6 +206,6 @@ impl World<'_> {
         let providers = providers.iter().filter_map(|provider| self.index.get(provider).copied()).collect();
         let id = self.number();
         self.nodes[node].fetches.insert(model, Fetch { id, providers, bytes: 0, stalled: 0 });
-        self.later(CHUNK, node, Input::Chunk { model, fetch: id });
+        self.later(CHUNK, node, Input::Chunk(Box::new((model, id))));
     }
 }

@@ -1,9 +1,11 @@
 //! What comes to a node, turned into events for its mind: sockets, disk, engine, fetches.
 
+use std::rc::Rc;
+
 use hither_core::{Event, LocalModel};
 use hither_types::fact::Fact;
 use hither_types::id::{Task, Ticket};
-use hither_types::message::{Frame, PeerMessage};
+use hither_types::message::{Frame, PeerMessage, Presence};
 use hither_types::refusal::Failure;
 use hither_types::request::Cost;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -25,15 +27,16 @@ impl World<'_> {
         match input {
             Input::Event(event) => self.feed(node, *event),
             Input::Tick(number) => self.ring(node, number),
-            Input::Message { from, bytes } => self.hear(node, from, &bytes),
-            Input::Parcel { task, parcel } => self.unpack(node, task, parcel),
-            Input::Synced { ticket, fact } => self.synced(node, ticket, &fact),
-            Input::Step { task, run } => self.step(node, task, run),
-            Input::Beat(task) => self.beat(node, task),
+            Input::Presence { from, presence } => self.hear_of(node, from as usize, presence),
+            Input::Message { from, bytes } => self.hear(node, from as usize, &bytes),
+            Input::Parcel(sent) => self.unpack(node, sent.0, sent.1),
+            Input::Synced(synced) => self.synced(node, synced.0, &synced.1),
+            Input::Step(step) => self.step(node, step.0, step.1),
+            Input::Beat(task) => self.beat(node, *task),
             Input::Opened(model) => self.opened(node, model),
-            Input::Chunk { model, fetch } => self.chunk(node, model, fetch),
-            Input::Submit(load) => self.submit(node, load),
-            Input::Leave(request) => self.leave(node, request),
+            Input::Chunk(chunk) => self.chunk(node, chunk.0, chunk.1),
+            Input::Submit { load, work } => self.submit(node, load as usize, work),
+            Input::Leave(request) => self.leave(node, *request),
             Input::Cap(cap) => {
                 self.observer.cap(node, cap);
                 self.feed(node, Event::CapChanged(Milliwatts(cap)));
@@ -47,23 +50,28 @@ impl World<'_> {
     }
 
     fn hear(&mut self, node: usize, from: usize, bytes: &[u8]) {
-        let presence = match codec::read_message(bytes) {
-            Ok(PeerMessage::Presence(presence)) => presence,
+        match codec::read_message(bytes) {
+            Ok(PeerMessage::Signal(_)) if self.nodes[node].mute > 0 => {}
             Ok(PeerMessage::Signal(signal)) => {
                 let from = self.nodes[from].member.node;
-                return self.feed(node, Event::Told { from, signal });
+                self.feed(node, Event::Told { from, signal });
             }
-            Ok(other) => return self.observer.driver_breach(self.now, node, format!("{other:?} was not sent")),
-            Err(error) => return self.observer.driver_breach(self.now, node, format!("bytes of a presence: {error}")),
-        };
-        let id = self.nodes[from].member.node;
-        let measured = self.nodes[node].measured.get(&from).copied();
-        if measured.is_none_or(|at| self.now - at > MEASURE) {
-            self.nodes[node].measured.insert(from, self.now);
-            let rtt = Micros(self.network.round_trip(node, from));
-            self.feed(node, Event::RoundTrip { peer: id, rtt });
+            Ok(other) => self.observer.driver_breach(self.now, node, format!("{other:?} was not sent")),
+            Err(error) => self.observer.driver_breach(self.now, node, format!("bytes of a signal: {error}")),
         }
-        self.feed(node, Event::Presence { from: id, presence });
+    }
+
+    fn hear_of(&mut self, node: usize, from: usize, presence: Rc<Presence>) {
+        let id = self.nodes[from].member.node;
+        if self.circles.is_none() {
+            let measured = self.nodes[node].measured.get(&from).copied();
+            if measured.is_none_or(|at| self.now - at > MEASURE) {
+                self.nodes[node].measured.insert(from, self.now);
+                let rtt = Micros(self.network.round_trip(node, from));
+                self.feed(node, Event::RoundTrip { peer: id, rtt });
+            }
+        }
+        self.feed(node, Event::Presence { from: id, presence: Rc::unwrap_or_clone(presence) });
     }
 
     fn unpack(&mut self, node: usize, task: Task, parcel: Parcel) {
@@ -78,7 +86,10 @@ impl World<'_> {
             Parcel::Reset => {
                 self.streams.close(task, end);
                 match end {
-                    End::Origin => self.feed(node, Event::Failed { task, failure: Failure::Unreachable }),
+                    End::Origin => {
+                        self.observer.attempt_over(task);
+                        self.feed(node, Event::Failed { task, failure: Failure::Unreachable });
+                    }
                     End::Target => self.asker_gone(node, task),
                 }
             }
@@ -112,6 +123,7 @@ impl World<'_> {
     fn asker_gone(&mut self, node: usize, task: Task) {
         if self.nodes[node].served.remove(&task).is_some() {
             self.feed(node, Event::AskerGone(task));
+            self.observer.ask_over(node, task);
         }
     }
 
@@ -125,14 +137,17 @@ impl World<'_> {
                 None => self.observer.driver_breach(self.now, node, "bytes of a piece".to_owned()),
             },
             Frame::Done(cost) => {
+                self.observer.attempt_over(task);
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Done { task, cost });
             }
             Frame::Declined(refusal) => {
+                self.observer.attempt_over(task);
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Failed { task, failure: Failure::Declined(refusal) });
             }
             Frame::Failed(failure) => {
+                self.observer.attempt_over(task);
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Failed { task, failure });
             }
@@ -159,7 +174,7 @@ impl World<'_> {
         let hung = self.nodes[node].hung > 0;
         let Some(run) = self.nodes[node].runs.get_mut(&task).filter(|run| run.id == id) else { return };
         if hung {
-            return self.later(CHUNK, node, Input::Step { task, run: id });
+            return self.later(CHUNK, node, Input::Step(Box::new((task, id))));
         }
         let (model, fresh) = (run.model, run.next < run.total);
         let next = run.next;
@@ -177,10 +192,10 @@ impl World<'_> {
         }
         if !over {
             let time = self.engine_time(node, self.scenario.models[model].token);
-            return self.later(time, node, Input::Step { task, run: id });
+            return self.later(time, node, Input::Step(Box::new((task, id))));
         }
         self.nodes[node].runs.remove(&task);
-        self.observer.engine_free(node, task);
+        self.observer.engine_free(self.now, node, task);
         let busy = Micros(self.now - began);
         let cost = Cost {
             prefill: busy,
@@ -195,14 +210,18 @@ impl World<'_> {
 
     /// Life from a task: to the own mind, and to the peer that asked.
     fn beat(&mut self, node: usize, task: Task) {
-        let here = &self.nodes[node];
-        let progress = here.runs.get(&task).map(|run| run.steps);
+        let here = &mut self.nodes[node];
+        let advances = here.hung == 0;
+        let progress = here.runs.get_mut(&task).map(|run| {
+            run.steps += u64::from(run.is_timed && advances);
+            run.steps
+        });
         let accepted = here.served.get(&task).is_some_and(|served| served.accepted);
         if progress.is_none() && !accepted {
             self.nodes[node].beating.remove(&task);
             return;
         }
-        self.later(BEAT, node, Input::Beat(task));
+        self.later(BEAT, node, Input::Beat(Box::new(task)));
         let acked = self.streams.of(task).map(|stream| stream.acked);
         if accepted && acked.is_none_or(|acked| self.now - acked > IDLE) {
             self.send(task, End::Origin, Parcel::Reset);
@@ -220,7 +239,8 @@ impl World<'_> {
     fn opened(&mut self, node: usize, model: usize) {
         let plan = &self.scenario.models[model];
         let digest = self.manifests[model].digest;
-        let local = LocalModel { digest, slots: plan.slots, slot_power: Milliwatts(plan.slot_power) };
+        let slots = self.nodes[node].slots.unwrap_or(plan.slots);
+        let local = LocalModel { digest, slots, slot_power: Milliwatts(plan.slot_power) };
         self.nodes[node].loaded.insert(model);
         self.observer.ready(node, local);
         self.feed(node, Event::ModelReady(local));
@@ -231,7 +251,7 @@ impl World<'_> {
         let loaded = std::mem::take(&mut self.nodes[node].loaded);
         let runs = std::mem::take(&mut self.nodes[node].runs);
         for task in runs.into_keys() {
-            self.observer.engine_free(node, task);
+            self.observer.engine_free(self.now, node, task);
             self.feed(node, Event::Failed { task, failure: Failure::EngineLost });
         }
         for model in loaded {
@@ -277,7 +297,7 @@ impl World<'_> {
             self.observer.counts.add("pulled", 1);
             return self.feed(node, Event::ModelStored(digest));
         }
-        self.later(CHUNK, node, Input::Chunk { model, fetch: id });
+        self.later(CHUNK, node, Input::Chunk(Box::new((model, id))));
         if gives {
             self.feed(node, Event::FetchProgress { digest, bytes: ByteCount(bytes) });
         }

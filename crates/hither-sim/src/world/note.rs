@@ -1,0 +1,71 @@
+//! Lines of the trace, for people.
+
+use hither_core::{Action, Event};
+
+use super::World;
+
+impl World<'_> {
+    pub(super) fn note_event(&mut self, node: usize, event: &Event) {
+        let often = match event {
+            Event::Presence { .. }
+            | Event::Told { .. }
+            | Event::RoundTrip { .. }
+            | Event::Tick
+            | Event::Beat { .. }
+            | Event::FetchProgress { .. }
+            | Event::MemberAdded(_)
+            | Event::Catalogued(_) => true,
+            Event::Submitted { .. }
+            | Event::ClientGone(_)
+            | Event::Asked { .. }
+            | Event::AskerGone(_)
+            | Event::Recorded(_)
+            | Event::RecordFailed(_)
+            | Event::Done { .. }
+            | Event::Failed { .. }
+            | Event::MemberRemoved(_)
+            | Event::ModelStored(_)
+            | Event::ModelRemoved(_)
+            | Event::FetchFailed(_)
+            | Event::PullWanted(_)
+            | Event::ModelReady(_)
+            | Event::ModelLost(_)
+            | Event::LoadFailed(_)
+            | Event::CapChanged(_)
+            | Event::PolicyChanged(_)
+            | Event::Draining => false,
+        };
+        if !often {
+            self.trace.line(self.now, &self.nodes[node].name, &format!("> {event:?}"));
+        }
+    }
+
+    pub(super) fn note_action(&mut self, node: usize, action: &Action) {
+        if !matches!(action, Action::Announce(_)) {
+            self.trace.line(self.now, &self.nodes[node].name, &format!("  < {action:?}"));
+        }
+    }
+
+    /// Something happens to the world itself.
+    pub(super) fn note_world(&mut self, text: &str) {
+        let folded = crate::chance::of_name(text);
+        self.trace.fold(self.now, usize::MAX, &folded);
+        if self.trace.keeps(self.now) {
+            self.trace.line(self.now, "world", text);
+        }
+    }
+
+    /// Lines with the names of nodes in the place of their keys.
+    pub(super) fn named(&self, mut lines: Vec<String>) -> Vec<String> {
+        if lines.iter().any(|line| line.contains("NodeId(")) {
+            for node in &self.nodes {
+                let key = format!("{:?}", node.member.node);
+                lines
+                    .iter_mut()
+                    .filter(|line| line.contains(&key))
+                    .for_each(|line| *line = line.replace(&key, &node.name));
+            }
+        }
+        lines
+    }
+}
