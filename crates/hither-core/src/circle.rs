@@ -88,7 +88,9 @@ impl Core {
             self.circles.clear();
         }
         let fresh = |at: Timestamp| now.since(at) <= limits::CIRCLE_FOR;
-        if let Some((_, circle, _)) = self.circles.known.iter().find(|(kind, _, at)| kind.is_of(envelope, digest) && fresh(*at)) {
+        if let Some((_, circle, _)) =
+            self.circles.known.iter().find(|(kind, _, at)| kind.is_of(envelope, digest) && fresh(*at))
+        {
             return Arc::clone(circle);
         }
         let circle = Arc::new(self.draw_circle(envelope, digest));

@@ -21,7 +21,8 @@ mod tests;
 impl Core {
     /// Offers a request to a peer, and writes the egress down at the same time: nothing leaves before both are done.
     pub(crate) fn offer(&mut self, id: RequestId, offer: Offer) {
-        let (promised, rtt, digest) = (offer.wait, offer.rtt, self.requests.get(&id).and_then(|request| request.digest));
+        let (promised, rtt, digest) =
+            (offer.wait, offer.rtt, self.requests.get(&id).and_then(|request| request.digest));
         let (Some(digest), Some((attempt, peer))) = (digest, self.choose_peer(id, offer)) else { return };
         let Some(request) = self.requests.get_mut(&id) else { return };
         self.numbers = self.numbers.wrapping_add(1);
@@ -86,7 +87,14 @@ impl Core {
     }
 
     /// A peer said no to an offer: nothing left, and no try was spent.
-    pub(crate) fn offer_rejected(&mut self, from: NodeId, id: RequestId, attempt: Attempt, refusal: Refusal, load: Load) {
+    pub(crate) fn offer_rejected(
+        &mut self,
+        from: NodeId,
+        id: RequestId,
+        attempt: Attempt,
+        refusal: Refusal,
+        load: Load,
+    ) {
         let Some((digest, number)) = self.offered_to(from, id, attempt) else { return };
         self.peers.replied(from, number, self.now);
         self.pool.add(digest, from, load, self.now);
@@ -149,6 +157,7 @@ impl Core {
         };
         self.timers.set(Timer::Watch(id), watch.due());
         request.attempts += 1;
+        request.paid = false;
         request.rejects = 0;
         request.tried.push(node);
         let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use hither_types::fact::{Counterpart, Fact, Outcome};
 use hither_types::id::{Digest, Task};
 use hither_types::law::Denial;
-use hither_types::place::PlaceKind;
 use hither_types::message::Signal;
+use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope, Quality};
 use hither_types::time::Timestamp;
@@ -327,8 +327,7 @@ impl Core {
 
     /// The engine that a task waits for or runs on is gone.
     pub(crate) fn hosted_engine_gone(&mut self, digest: Digest) {
-        let tasks =
-            self.hosted.iter().filter(|(_, hosted)| hosted.digest == digest && !hosted.phase.is_recording());
+        let tasks = self.hosted.iter().filter(|(_, hosted)| hosted.digest == digest && !hosted.phase.is_recording());
         let tasks: Vec<Task> = tasks.map(|(task, _)| *task).collect();
         for task in tasks {
             self.hosted_failed(task, Failure::EngineLost);
@@ -407,7 +406,10 @@ impl Core {
 
     /// Tasks of peers that wait for their acceptance to be written and have no slot kept, by model.
     pub(crate) fn coming_for_peers(&self, digest: Digest) -> u16 {
-        let coming = self.hosted.values().filter(|hosted| hosted.digest == digest && hosted.phase == Phase::Recording { slot: false });
+        let coming = self
+            .hosted
+            .values()
+            .filter(|hosted| hosted.digest == digest && hosted.phase == Phase::Recording { slot: false });
         u16::try_from(coming.count()).unwrap_or(u16::MAX)
     }
 }

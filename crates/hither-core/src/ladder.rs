@@ -35,7 +35,9 @@ impl Core {
     /// Takes the next smaller model for a request that finds no room; `false` if there is none, or the caller wants none.
     pub(crate) fn step_down(&mut self, id: RequestId, digest: Digest) -> bool {
         let Some(request) = self.requests.get(&id) else { return false };
-        if request.envelope.quality != Quality::Family || (request.attempts > 0 && request.envelope.kind == RequestKind::Generate) {
+        if request.envelope.quality != Quality::Family
+            || (request.attempts > 0 && request.envelope.kind == RequestKind::Generate)
+        {
             return false;
         }
         let now = self.model_name(digest, &request.envelope);

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod affinity;
+mod budget;
 mod catalog;
 mod circle;
 mod egress;

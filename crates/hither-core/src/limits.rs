@@ -257,3 +257,12 @@ pub const GOSSIP_DRAWS: usize = 4;
 /// A request of the lowest priority takes a smaller model rather than to wait for more than this share of its time left,
 /// in per cent.
 pub const LADDER_SHARE_PERCENT: u64 = 15;
+
+/// Second tries of one model in a hundred first ones, after a refusal or a failure of the engine.
+pub const RETRY_PERCENT: u32 = 10;
+
+/// Tokens of a budget before anything was asked: a node that is asked little may try again too.
+pub const BUDGET_AT_FIRST: u32 = 3;
+
+/// The most tokens that a budget saves up.
+pub const BUDGET_MAX: u32 = 10;

@@ -15,6 +15,7 @@ use hither_types::unit::{Micros, Milliwatts};
 use hither_types::view::Explanation;
 
 use crate::affinity::Affinities;
+use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::circle::Circles;
 use crate::event::{Action, Config, Event, PullPolicy};
@@ -66,6 +67,7 @@ pub struct Core {
     /// Offers of peers that were accepted, each with whether a slot is kept for it.
     pub(crate) kept: BTreeMap<Task, Kept>,
     pub(crate) luck: Luck,
+    pub(crate) retries: Budget,
     pub(crate) affinities: Affinities,
     pub(crate) ladder: Ladder,
     /// Numbers words that are answered.
@@ -105,6 +107,7 @@ impl Core {
             begged: BTreeMap::new(),
             kept: BTreeMap::new(),
             luck: Luck::default(),
+            retries: Budget::new(limits::RETRY_PERCENT),
             affinities: Affinities::default(),
             ladder: Ladder::new(ladder),
             numbers: 0,

@@ -18,7 +18,8 @@ impl Drain {
         if let Some(last) = self.last.replace(now) {
             let sample = now.since(last).0;
             let before = self.gap.0;
-            self.gap = Micros(if before == 0 { sample } else { (before.saturating_mul(15).saturating_add(sample)) / 16 });
+            self.gap =
+                Micros(if before == 0 { sample } else { (before.saturating_mul(15).saturating_add(sample)) / 16 });
         }
         if empty {
             self.last = None;

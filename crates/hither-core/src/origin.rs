@@ -23,13 +23,7 @@ use crate::timers::Timer;
 mod tests;
 
 impl Core {
-    pub(crate) fn submitted(
-        &mut self,
-        id: RequestId,
-        envelope: Envelope,
-        deadline: Timestamp,
-        affinity: Option<u64>,
-    ) {
+    pub(crate) fn submitted(&mut self, id: RequestId, envelope: Envelope, deadline: Timestamp, affinity: Option<u64>) {
         if self.requests.contains_key(&id) {
             return;
         }
@@ -101,6 +95,7 @@ impl Core {
             return self.deadline_passed(id);
         }
         request.attempts += 1;
+        request.paid = false;
         let attempt = Attempt(request.attempts);
         request.phase = Phase::Here(attempt);
         request.preempted = false;

@@ -52,8 +52,15 @@ impl Core {
         let Some(digest) = request.digest.or_else(|| self.catalog.resolve(&model)) else {
             return self.refuse(id, Refusal::UnknownModel(model));
         };
-        request.digest = Some(digest);
-        let attempts_left = request.attempts < limits::ATTEMPTS_MAX;
+        if request.digest.replace(digest).is_none() {
+            self.retries.earn(digest);
+        }
+        // A first try, one that lost its place, and one whose retry is paid for.
+        let again = request.attempts > 0 && !request.lost_its_place() && !request.paid;
+        if again {
+            request.paid = self.retries.spend(digest);
+        }
+        let attempts_left = request.attempts < limits::ATTEMPTS_MAX && (!again || request.paid);
         let remaining = self.now.until(request.deadline);
         let Some(survey) = self.survey(id, digest) else { return };
         let choice = match attempts_left {
@@ -173,9 +180,7 @@ impl Core {
         let drawn: Vec<NodeId> = match everybody {
             true => circle.ready.iter().map(|(node, _)| *node).collect(),
             false if spoke => words,
-            false => (0..limits::GOSSIP_DRAWS)
-                .map(|_| circle.ready[self.random.below(circle.ready.len())].0)
-                .collect(),
+            false => (0..limits::GOSSIP_DRAWS).map(|_| circle.ready[self.random.below(circle.ready.len())].0).collect(),
         };
         let engine = survey.here.is_some();
         for node in drawn {
@@ -219,17 +224,8 @@ impl Core {
         let preferred = request.envelope.prefer.as_ref() == Some(&peer.member.site);
         let known = request.affinity.and_then(|affinity| self.affinities.place(affinity));
         let saved = if known == Some(node) { self.affinities.saved(digest) } else { Micros(0) };
-        let base = Offer {
-            lawful,
-            preferred,
-            rtt,
-            service,
-            free: false,
-            wait: Micros(0),
-            age: None,
-            crowd: Micros(0),
-            saved,
-        };
+        let base =
+            Offer { lawful, preferred, rtt, service, free: false, wait: Micros(0), age: None, crowd: Micros(0), saved };
         if let Some(word) = self.pool.of(digest, node, self.now) {
             let free = word.free() > 0;
             let wait = if free { Micros(0) } else { Micros(word.load.wait.0.max(1)) };
@@ -369,7 +365,9 @@ impl Core {
                 (_, Some(wait)) => overloaded(Micros(wait.0.saturating_sub(patience(remaining).0))),
             };
         }
-        if let Some(shortest) = survey.offers.iter().filter(|offer| offer.wait < limits::RETRY_AFTER_MAX).map(Offer::predicted).min() {
+        if let Some(shortest) =
+            survey.offers.iter().filter(|offer| offer.wait < limits::RETRY_AFTER_MAX).map(Offer::predicted).min()
+        {
             return overloaded(shortest);
         }
         if let Some(until) = survey.declined_until {

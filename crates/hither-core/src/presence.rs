@@ -101,7 +101,10 @@ impl Core {
         // A large mesh has probes for slots that come and go.
         let few = self.peers.len() < limits::TELL_SLOTS_BELOW;
         Told {
-            models: models.iter().map(|m| (m.digest, m.stage, if few { m.busy < m.slots } else { m.slots > 0 })).collect(),
+            models: models
+                .iter()
+                .map(|m| (m.digest, m.stage, if few { m.busy < m.slots } else { m.slots > 0 }))
+                .collect(),
             cap: self.scheduler.power().cap(),
         }
     }

@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) attempts: u8,
     /// Offers that were refused since it last waited here.
     pub(crate) rejects: u8,
+    /// The next try is paid for out of the budget.
+    pub(crate) paid: bool,
     /// The peer that did not answer the last offer.
     pub(crate) unheard: Option<NodeId>,
     /// It was held for a faster place before, or looked for one in vain: not again.
@@ -138,6 +140,7 @@ impl Request {
             digest: None,
             attempts: 0,
             rejects: 0,
+            paid: false,
             unheard: None,
             held: false,
             holding: false,
@@ -171,10 +174,11 @@ impl Request {
     /// for as long as it has: it was accepted, and another place's death must not end what this node can answer.
     pub(crate) fn lost_its_place(&self) -> bool {
         self.preempted
-            || self.attempts > 0 && self.failure.as_ref().is_some_and(|failure| match failure {
-                Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => true,
-                Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) => false,
-            })
+            || self.attempts > 0
+                && self.failure.as_ref().is_some_and(|failure| match failure {
+                    Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => true,
+                    Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) => false,
+                })
     }
 
     /// Remembers why a place did not answer.

@@ -96,7 +96,8 @@ impl Core {
         for _ in 0..limits::PROBE_DRAWS.min(circle.ready.len()) {
             let (node, _) = &circle.ready[self.random.below(circle.ready.len())];
             let Some(peer) = self.peers.get(*node) else { continue };
-            if peer.is_asked(self.now) || peer.is_cooling(self.now) || self.pool.heard_just_now(digest, *node, self.now) {
+            if peer.is_asked(self.now) || peer.is_cooling(self.now) || self.pool.heard_just_now(digest, *node, self.now)
+            {
                 continue;
             }
             let service = peer.service(digest).unwrap_or(limits::SERVICE_GUESS).0;

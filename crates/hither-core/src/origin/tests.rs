@@ -157,22 +157,12 @@ fn a_critical_request_overtakes_those_that_wait() {
 
 #[test]
 fn a_tenth_of_many_slots_is_kept_for_critical_requests() {
-    let mut script = vec![cap(0, 1000), ready(0, FRAUD, 4)];
-    script.extend((1..=4).map(|request| submitted(1, request, FRAUD)));
-    script.push(with(2, 5, critical(FRAUD)));
-    check(
-        script,
-        "
-        1: route 1/1 munich by local
-        1: run 1/1 fraud
-        1: route 2/1 munich by local
-        1: run 2/1 fraud
-        1: route 3/1 munich by local
-        1: run 3/1 fraud
-        2: route 5/1 munich by local
-        2: run 5/1 fraud
-    ",
-    );
+    let mut script = vec![cap(0, 1000), ready(0, FRAUD, 10)];
+    script.extend((1..=10).map(|request| submitted(1, request, FRAUD)));
+    script.push(with(2, 11, critical(FRAUD)));
+    let normal: String =
+        (1..=9).map(|request| format!("1: route {request}/1 munich by local\n1: run {request}/1 fraud\n")).collect();
+    check(script, &format!("{normal}2: route 11/1 munich by local\n2: run 11/1 fraud"));
 }
 
 #[test]

@@ -155,8 +155,12 @@ fn signal() -> impl Strategy<Value = Signal> {
             refusal,
             load
         }),
-        (number, any::<u32>(), digest(), load())
-            .prop_map(|(number, answers, digest, load)| Signal::Steal { number, answers, digest, load }),
+        (number, any::<u32>(), digest(), load()).prop_map(|(number, answers, digest, load)| Signal::Steal {
+            number,
+            answers,
+            digest,
+            load
+        }),
         (number, digest()).prop_map(|(number, digest)| Signal::Nothing { number, digest }),
     ]
 }
