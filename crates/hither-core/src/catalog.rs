@@ -104,6 +104,8 @@ pub(crate) struct Catalog {
     /// node comes to the same model without asking, in whatever order it heard of them.
     names: BTreeMap<ModelName, BTreeMap<NodeId, Digest>>,
     local: BTreeMap<Digest, Local>,
+    /// Grows whenever something may have changed at this node.
+    version: u64,
 }
 
 impl Catalog {
@@ -147,8 +149,14 @@ impl Catalog {
         self.local.get(&digest).map_or(Stage::Absent, |local| local.stage)
     }
 
+    /// Grows whenever something may have changed at this node.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// A model at this node, to change it.
     pub(crate) fn local_mut(&mut self, digest: Digest) -> &mut Local {
+        self.version += 1;
         self.local.entry(digest).or_default()
     }
 
@@ -159,6 +167,7 @@ impl Catalog {
 
     /// A model's file is gone.
     pub(crate) fn forget(&mut self, digest: Digest) {
+        self.version += 1;
         self.local.remove(&digest);
     }
 }

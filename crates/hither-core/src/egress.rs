@@ -1,15 +1,17 @@
-//! An attempt elsewhere: on the record first, then sent, then watched by two clocks.
+//! An attempt elsewhere: offered without its payload and put on the record at the same time, then sent, then watched by
+//! two clocks.
 
 use hither_types::fact::{Fact, Outcome};
-use hither_types::id::{Attempt, RequestId, Task, Ticket};
-use hither_types::refusal::Failure;
+use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
+use hither_types::message::{Load, Signal};
+use hither_types::refusal::{Failure, Refusal};
 use hither_types::unit::Micros;
 use hither_types::view::Step;
 
 use crate::event::Action;
 use crate::limits;
 use crate::machine::{Core, Waiter, counterpart};
-use crate::request::{Egress, Leave, Phase, Watch};
+use crate::request::{Egress, Leave, Pending, Phase, Watch, is_want_of_room};
 use crate::router::Offer;
 use crate::timers::Timer;
 
@@ -17,80 +19,155 @@ use crate::timers::Timer;
 mod tests;
 
 impl Core {
-    /// Chooses a peer: nothing leaves before the egress is on the record.
-    pub(crate) fn choose_peer(&mut self, id: RequestId, offer: Offer) {
+    /// Offers a request to a peer, and writes the egress down at the same time: nothing leaves before both are done.
+    pub(crate) fn offer(&mut self, id: RequestId, offer: Offer) {
+        let (promised, rtt, digest) = (offer.wait, offer.rtt, self.requests.get(&id).and_then(|request| request.digest));
+        let (Some(digest), Some((attempt, peer))) = (digest, self.choose_peer(id, offer)) else { return };
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        self.numbers = self.numbers.wrapping_add(1);
+        let until = self.now.after(limits::OFFER_FOR).after(rtt);
+        let (number, envelope) = (self.numbers, request.envelope.clone());
+        if let Phase::Offering(_, pending) = &mut request.phase {
+            (pending.accepted, pending.number, pending.until) = (false, number, until);
+        }
+        let remaining = self.now.until(request.deadline);
+        self.timers.set(Timer::Watch(id), until);
+        self.peers.asking(peer, number, self.now);
+        let signal = Signal::Offer { request: id, attempt, digest, envelope, remaining, promised };
+        self.act(Action::Tell { peer, signal });
+    }
+
+    /// Sends a request to a peer that asked for it: no offer is needed.
+    pub(crate) fn send_unasked(&mut self, id: RequestId, offer: Offer) {
+        self.choose_peer(id, offer);
+    }
+
+    fn choose_peer(&mut self, id: RequestId, offer: Offer) -> Option<(Attempt, NodeId)> {
         let predicted = offer.predicted();
         let lawful = offer.lawful;
-        let Some(to) = self.peers.get(lawful.node()).map(|peer| counterpart(&peer.member)) else { return };
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        request.attempts += 1;
-        request.tried.push(lawful.node());
-        let attempt = Attempt(request.attempts);
+        let node = lawful.node();
+        let to = self.peers.get(node).map(|peer| counterpart(&peer.member))?;
+        let request = self.requests.get(&id)?;
+        let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
         self.trace.step(id, Step::Chosen { site: to.site.clone(), predicted }, self.now);
         let subject = self.subject(id, attempt, &envelope);
         let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
-        let ticket = self.note_first(Waiter::Own(id), fact);
-        if let Some(request) = self.requests.get_mut(&id) {
-            request.phase = Phase::Recording(Egress { attempt, lawful, to }, ticket);
-        }
+        let ticket = Some(self.note_first(Waiter::Own(id), fact));
+        self.peers.sent(node, digest);
+        self.pool.used(digest, node);
+        let request = self.requests.get_mut(&id)?;
+        let pending = Pending { ticket, accepted: true, number: 0, until: self.now, doubted: false };
+        request.phase = Phase::Offering(Egress { attempt, lawful, to }, pending);
+        Some((attempt, node))
     }
 
-    /// The egress is on the record. The law, the deadline and the peer are looked at once more, then it leaves.
+    /// The egress is on the record.
     pub(crate) fn egress_recorded(&mut self, id: RequestId, ticket: Ticket) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Phase::Offering(_, pending) = &mut request.phase else { return };
+        debug_assert_eq!(pending.ticket, Some(ticket), "a request waits for one ticket");
+        pending.ticket = None;
+        let bytes = request.envelope.size;
+        self.trace.step(id, Step::Recorded { bytes }, self.now);
+        self.leave_if_ready(id);
+    }
+
+    /// A peer said yes to an offer.
+    pub(crate) fn offer_accepted(&mut self, from: NodeId, id: RequestId, attempt: Attempt, load: Load) {
+        let Some((digest, number)) = self.offered_to(from, id, attempt) else { return };
+        self.peers.replied(from, number, self.now);
+        self.pool.add(digest, from, load, self.now);
+        self.timers.clear(Timer::Watch(id));
+        if let Some(Phase::Offering(_, pending)) = self.requests.get_mut(&id).map(|request| &mut request.phase) {
+            pending.accepted = true;
+        }
+        self.leave_if_ready(id);
+    }
+
+    /// A peer said no to an offer: nothing left, and no try was spent.
+    pub(crate) fn offer_rejected(&mut self, from: NodeId, id: RequestId, attempt: Attempt, refusal: Refusal, load: Load) {
+        let Some((digest, number)) = self.offered_to(from, id, attempt) else { return };
+        self.peers.replied(from, number, self.now);
+        self.pool.add(digest, from, load, self.now);
+        self.trace.totals.rejected += 1;
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        request.rejects = request.rejects.saturating_add(1);
+        if is_want_of_room(&refusal) {
+            self.peers.declined(from, digest, self.now);
+        } else {
+            request.tried.push(from);
+        }
+        self.attempt_over(id, Failure::Declined(refusal), Leave::Over);
+    }
+
+    /// The model and the number of an offer that a peer answers, if it still waits for that.
+    fn offered_to(&self, from: NodeId, id: RequestId, attempt: Attempt) -> Option<(Digest, u32)> {
+        let request = self.requests.get(&id)?;
+        let Phase::Offering(egress, pending) = &request.phase else { return None };
+        let waits = egress.attempt == attempt && egress.lawful.node() == from && !pending.accepted;
+        waits.then_some((request.digest?, pending.number))
+    }
+
+    /// Once the egress is on the record and the peer said yes, the law, the deadline and the peer are looked at once
+    /// more, and the request leaves.
+    fn leave_if_ready(&mut self, id: RequestId) {
         let Some(request) = self.requests.get(&id) else { return };
-        let Phase::Recording(egress, waited_for) = &request.phase else { return };
-        debug_assert_eq!(*waited_for, ticket, "a request waits for one ticket");
+        let Phase::Offering(egress, Pending { ticket: None, accepted: true, .. }) = &request.phase else { return };
         let (egress, envelope) = (egress.clone(), request.envelope.clone());
-        self.trace.step(id, Step::Recorded { bytes: envelope.size }, self.now);
+        let Some(digest) = request.digest else { return };
         if self.now >= request.deadline {
             return self.deadline_passed(id);
         }
         let node = egress.lawful.node();
-        let Some(peer) = self.peers.get(node).filter(|peer| peer.is_present(self.now)) else {
+        let Some(peer) = self.peers.get(node).filter(|peer| self.peers.is_present(peer, self.now)) else {
             return self.attempt_over(id, Failure::Unreachable, Leave::Over);
         };
-        match self.gate(&envelope, &peer.member) {
-            Ok(lawful) => self.forward(id, Egress { lawful, ..egress }),
+        match self.gate(&envelope, digest, &peer.member) {
+            Ok(lawful) => self.forward(id, digest, Egress { lawful, ..egress }),
             Err(denial) => self.stop_unlawful(id, denial),
         }
     }
 
-    fn forward(&mut self, id: RequestId, egress: Egress) {
+    fn forward(&mut self, id: RequestId, digest: Digest, egress: Egress) {
         let node = egress.lawful.node();
-        let rtt = self.peers.get(node).and_then(|peer| peer.rtt()).unwrap_or(Micros(0));
+        let Some(peer) = self.peers.get(node) else { return };
+        let rtt = peer.rtt().unwrap_or(Micros(0));
+        let services = peer.service(digest).unwrap_or(Micros(0)).0.saturating_mul(limits::STUCK_SERVICES);
         let Some(request) = self.requests.get_mut(&id) else { return };
         let envelope = request.envelope.clone();
         let remaining = self.now.until(request.deadline);
-        let service = request.digest.and_then(|digest| Some(self.peers.get(node)?.model(digest)?.service));
-        let services = service.unwrap_or(Micros(0)).0.saturating_mul(limits::STUCK_SERVICES);
         let patience = Micros(services.max(limits::STUCK_MIN.0));
         let watch = Watch {
             silent_at: self.now.after(limits::SILENCE).after(rtt),
             stuck_at: self.now.after(patience).after(rtt),
             patience,
+            sent: self.now,
             progress: 0,
             beaten: false,
             doubted: false,
         };
         self.timers.set(Timer::Watch(id), watch.due());
-        let Some(request_digest) = request.digest else { return };
-        self.peers.sent(node, request_digest);
+        request.attempts += 1;
+        request.rejects = 0;
+        request.tried.push(node);
         let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
+        debug_assert_eq!(attempt.0, request.attempts, "an attempt has its own number");
         request.phase = Phase::Remote(egress, watch);
         self.trace.totals.egress_requests.0 += envelope.size.0;
         self.served_at(id, attempt, site, &lawful);
         let task = Task { origin: self.me.node, request: id, attempt };
-        self.act(Action::Forward { task, peer: node, digest: request_digest, envelope, remaining });
+        self.act(Action::Forward { task, peer: node, digest, envelope, remaining });
     }
 
     /// The egress could not be recorded, so it does not happen. Here or nowhere.
     pub(crate) fn egress_not_recorded(&mut self, id: RequestId, ticket: Ticket) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let Phase::Recording(egress, waited_for) = &request.phase else { return };
-        debug_assert_eq!(*waited_for, ticket, "a request waits for one ticket");
+        let Phase::Offering(egress, pending) = &request.phase else { return };
+        debug_assert_eq!(pending.ticket, Some(ticket), "a request waits for one ticket");
         let site = egress.to.site.clone();
         request.phase = Phase::Placing;
+        self.timers.clear(Timer::Watch(id));
         request.grounded = true;
         self.trace.step(id, Step::PassedOver { site, why: "the ledger could not record the egress" }, self.now);
         self.place(id);
@@ -121,6 +198,9 @@ impl Core {
 
     /// A clock of an attempt elsewhere ran out.
     pub(crate) fn watch_due(&mut self, id: RequestId) {
+        if let Some(Phase::Offering(..)) = self.requests.get(&id).map(|request| &request.phase) {
+            return self.offer_unanswered(id);
+        }
         let Some(Phase::Remote(egress, watch)) = self.requests.get(&id).map(|request| &request.phase) else { return };
         if !watch.doubted && self.now.since(watch.due()) >= limits::HELD_UP {
             return self.doubt_myself(id);
@@ -133,6 +213,28 @@ impl Core {
             self.peers.stuck(node, self.now);
             self.attempt_over(id, Failure::Stuck, Leave::Stop(Outcome::Refused));
         }
+    }
+
+    /// An offer was not answered. Nothing left, so nothing is lost; the peer is left alone for a while.
+    fn offer_unanswered(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Phase::Offering(egress, pending) = &mut request.phase else { return };
+        let node = egress.lawful.node();
+        if !pending.doubted && self.now.since(pending.until) >= limits::HELD_UP {
+            pending.doubted = true;
+            return self.timers.set(Timer::Watch(id), self.now.after(limits::HELD_UP));
+        }
+        // A word may get lost; two in a row are a peer that does not speak.
+        let again = std::mem::replace(&mut request.unheard, Some(node)) == Some(node);
+        request.rejects = request.rejects.saturating_add(1);
+        if again {
+            request.tried.push(node);
+        }
+        self.pool.forget(node);
+        if again {
+            self.peers.struck(node, self.now);
+        }
+        self.attempt_over(id, Failure::Silent, Leave::Over);
     }
 
     /// This node was held up, so silence says nothing yet: the clocks that ran out go on for one beat.

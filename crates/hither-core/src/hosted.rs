@@ -6,8 +6,9 @@ use hither_types::fact::{Counterpart, Fact, Outcome};
 use hither_types::id::{Digest, Task};
 use hither_types::law::Denial;
 use hither_types::place::PlaceKind;
+use hither_types::message::Signal;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope};
+use hither_types::request::{Cost, Envelope, Quality};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::{RequestState, Step};
@@ -37,12 +38,20 @@ pub(crate) struct Hosted {
 /// What it waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Its acceptance to be on the record.
-    Recording,
+    /// Its acceptance to be on the record; with whether a slot is kept for it.
+    Recording { slot: bool },
     /// A slot.
     Queued,
     /// The engine.
     Running,
+}
+
+/// An offer of a peer that was accepted and has not come yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    digest: Digest,
+    /// A slot is kept for it; otherwise it was promised a place in the queue.
+    slot: bool,
 }
 
 /// Tasks of peers that ended a moment ago: a late copy of one is not run again.
@@ -69,81 +78,174 @@ impl Ended {
     }
 }
 
+impl Phase {
+    fn is_recording(self) -> bool {
+        matches!(self, Self::Recording { .. })
+    }
+}
+
 impl Core {
-    pub(crate) fn asked(&mut self, task: Task, envelope: Envelope, remaining: Micros) {
+    /// A peer asks whether it may send a request. A yes keeps a slot for a moment, or the place in the queue that the
+    /// peer believes in.
+    pub(crate) fn offered(
+        &mut self,
+        task: Task,
+        digest: Digest,
+        envelope: &Envelope,
+        remaining: Micros,
+        promised: Micros,
+    ) {
+        if self.kept.contains_key(&task) || self.hosted.contains_key(&task) || self.ended.contains(task) {
+            return;
+        }
+        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else { return };
+        let Task { origin: peer, request, attempt } = task;
+        let answer = match self.gate_for(task, digest, envelope) {
+            Ok(_) => self.room_for(digest, envelope, remaining, Some(promised)),
+            Err(denial) => {
+                let subject = self.subject(request, attempt, envelope);
+                self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
+                Err(Refusal::UnlawfulThere(denial))
+            }
+        };
+        let signal = match answer {
+            Ok(slot) => {
+                if slot {
+                    self.scheduler.keep(digest);
+                }
+                self.kept.insert(task, Kept { digest, slot });
+                self.timers.set(Timer::Kept(task), self.now.after(limits::KEPT_FOR));
+                Signal::Accept { request, attempt, load: self.load(digest) }
+            }
+            Err(refusal) => Signal::Reject { request, attempt, refusal, load: self.load(digest) },
+        };
+        self.act(Action::Tell { peer, signal });
+    }
+
+    /// What was accepted did not come in time.
+    pub(crate) fn kept_over(&mut self, task: Task) {
+        self.timers.clear(Timer::Kept(task));
+        if let Some(Kept { digest, slot: true }) = self.kept.remove(&task) {
+            self.scheduler.unkeep(digest);
+        }
+    }
+
+    pub(crate) fn asked(&mut self, task: Task, digest: Digest, envelope: Envelope, remaining: Micros) {
         if self.hosted.contains_key(&task) || self.ended.contains(task) {
             return;
         }
-        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else {
-            return self.act(Action::DeclineAsk { task, refusal: Refusal::NotAMember });
+        let kept = self.kept.get(&task).copied().filter(|kept| kept.digest == digest);
+        let stolen = kept.is_none() && self.claim_begged(task, digest);
+        let decline = |core: &mut Self, refusal| {
+            core.kept_over(task);
+            if stolen {
+                core.scheduler.unkeep(digest);
+            }
+            core.act(Action::DeclineAsk { task, refusal });
         };
-        let rule = match self.gate_for(task, &envelope) {
+        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else {
+            return decline(self, Refusal::NotAMember);
+        };
+        let rule = match self.gate_for(task, digest, &envelope) {
             Ok(lawful) => lawful.rule().clone(),
             Err(denial) => {
                 let subject = self.subject(task.request, task.attempt, &envelope);
                 self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
-                return self.act(Action::DeclineAsk { task, refusal: Refusal::UnlawfulThere(denial) });
+                return decline(self, Refusal::UnlawfulThere(denial));
             }
         };
-        let digest = match self.room_for(&envelope, remaining) {
-            Ok(digest) => digest,
-            Err(refusal) => return self.act(Action::DeclineAsk { task, refusal }),
+        let slot = match (kept, stolen) {
+            (Some(kept), _) => kept.slot,
+            (None, true) => true,
+            (None, false) => match self.room_for(digest, &envelope, remaining, None) {
+                Ok(slot) => {
+                    if slot {
+                        self.scheduler.keep(digest);
+                    }
+                    slot
+                }
+                Err(refusal) => return decline(self, refusal),
+            },
         };
+        // Whatever was kept is the task's now.
+        self.kept.remove(&task);
+        self.timers.clear(Timer::Kept(task));
         let (deadline, arrived) = (self.now.after(remaining), self.now);
         self.timers.set(Timer::Hosted(task), deadline);
         self.trace.open(task.request, &envelope, false, self.now);
         let subject = self.subject(task.request, task.attempt, &envelope);
         let bytes = envelope.size;
         self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, bytes });
-        self.hosted.insert(task, Hosted { envelope, digest, from, deadline, arrived, phase: Phase::Recording });
+        let phase = Phase::Recording { slot };
+        self.hosted.insert(task, Hosted { envelope, digest, from, deadline, arrived, phase });
+        if remaining == Micros(0) || self.draining || !self.scheduler.is_ready(digest) {
+            // It was promised a slot when things were otherwise.
+            let refusal = if self.draining { Refusal::Stopping } else { Refusal::NoCapacity { tried: 0 } };
+            let late = remaining == Micros(0);
+            self.decline_running(task, if late { Refusal::DeadlinePassed } else { refusal });
+        }
     }
 
     /// The law of this node about a task of a peer.
-    fn gate_for(&self, task: Task, envelope: &Envelope) -> Result<Lawful, Denial> {
+    fn gate_for(&self, task: Task, digest: Digest, envelope: &Envelope) -> Result<Lawful, Denial> {
         let Some(origin) = self.peers.get(task.origin) else { return Err(Denial::NotPermitted { nearest: None }) };
         let gate = Gate { policy: &self.policy, origin: &origin.member };
-        gate.infer(envelope, &self.me, PlaceKind::Peer)
+        gate.infer_on(envelope, &self.model_name(digest, envelope), &self.me, PlaceKind::Peer)
     }
 
-    /// The model that a task would run on, if it would not wait too long for it.
-    fn room_for(&self, envelope: &Envelope, remaining: Micros) -> Result<Digest, Refusal> {
+    /// Whether a task would have a slot at once, if it would not wait too long for one. A place in the queue is given if
+    /// the wait is about what the peer was promised.
+    fn room_for(
+        &self,
+        digest: Digest,
+        envelope: &Envelope,
+        remaining: Micros,
+        promised: Option<Micros>,
+    ) -> Result<bool, Refusal> {
         if self.draining {
             return Err(Refusal::Stopping);
         }
         if remaining == Micros(0) {
             return Err(Refusal::DeadlinePassed);
         }
-        let model = &envelope.model;
-        let digest = self.catalog.resolve(model).ok_or_else(|| Refusal::UnknownModel(model.clone()))?;
+        let (asked, name) = (&envelope.model, self.model_name(digest, envelope));
+        let stands_in = envelope.quality == Quality::Family && self.ladder.stands_in(&name, asked);
+        if self.catalog.manifest(digest).is_none() || name != *asked && !stands_in {
+            return Err(Refusal::UnknownModel(asked.clone()));
+        }
         if self.catalog.stage(digest) == Stage::Quarantined {
-            return Err(Refusal::ModelBroken(model.clone()));
+            return Err(Refusal::ModelBroken(asked.clone()));
         }
         let power = Refusal::NoPower { cap: self.scheduler.power().cap() };
         let hold = self.scheduler.hold(digest, envelope.priority);
         if hold == Some(Hold::Engine) {
             return Err(Refusal::NoCapacity { tried: 0 });
         }
-        let Some(wait) = self.scheduler.wait(digest, envelope.priority) else { return Err(power) };
-        // Tasks whose acceptance is being written have no slot yet, and will want one.
-        let coming = self.hosted.values().filter(|hosted| hosted.digest == digest && hosted.phase == Phase::Recording);
-        let coming = coming.count() as u64;
-        let free = match hold {
-            None => u64::from(self.scheduler.slots(digest).saturating_sub(self.scheduler.busy(digest))),
-            Some(Hold::Engine | Hold::Slots | Hold::Power) => 0,
-        };
-        let ahead = if free == 0 { coming } else { (coming + 1).saturating_sub(free) };
+        let Some(wait) = self.scheduler.wait(digest, envelope.priority, self.now) else { return Err(power) };
+        if hold.is_none() && self.hosted.len() < limits::HOSTED_MAX {
+            return Ok(true);
+        }
+        // Tasks whose acceptance is being written have no place in the queue yet, and will want one.
+        let coming = u64::from(self.coming_for_peers(digest));
         let service = self.scheduler.service_or_guess(digest).0;
-        let more = service.saturating_mul(ahead) / u64::from(self.scheduler.slots(digest).max(1));
+        let more = service.saturating_mul(coming) / u64::from(self.scheduler.slots(digest).max(1));
         let wait = Micros(wait.0.saturating_add(more));
-        if wait > patience(remaining).min(limits::QUEUE_FOR_PEER) || self.hosted.len() >= limits::HOSTED_MAX {
+        let slack = |promised: Micros| {
+            let share = promised.0.saturating_mul(limits::PROMISE_SLACK_PERCENT) / 100;
+            Micros(promised.0.saturating_add(limits::PROMISE_SLACK.0.max(share)))
+        };
+        let most = patience(remaining).min(limits::QUEUE_FOR_PEER);
+        let most = promised.map_or(most, |promised| slack(promised).min(most));
+        if wait > most || self.hosted.len() >= limits::HOSTED_MAX {
             let retry_after = wait.clamp(limits::RETRY_AFTER_MIN, limits::RETRY_AFTER_MAX);
             return Err(if hold == Some(Hold::Power) { power } else { Refusal::Overloaded { retry_after } });
         }
-        Ok(digest)
+        Ok(false)
     }
 
     /// The acceptance is on the record: the task is accepted, and runs or waits.
     pub(crate) fn ingress_recorded(&mut self, task: Task) {
+        self.give_up_slot(task);
         let Some(hosted) = self.hosted.get_mut(&task) else { return };
         hosted.phase = Phase::Queued;
         if let Err(denial) = self.judge_hosted(task) {
@@ -153,14 +255,30 @@ impl Core {
         if self.now >= hosted.deadline {
             return self.hosted_too_late(task);
         }
-        let digest = hosted.digest;
-        let waiting = Waiting { job: Job::Peer(task), digest, priority: hosted.envelope.priority };
-        match self.scheduler.is_ready(digest) {
-            false => self.decline_running(task, Refusal::NoCapacity { tried: 0 }),
-            true if !self.scheduler.enqueue(waiting) => {
-                self.decline_running(task, Refusal::Overloaded { retry_after: limits::DECLINED_FOR });
-            }
+        let (digest, priority) = (hosted.digest, hosted.envelope.priority);
+        let waiting = Waiting { job: Job::Peer(task), digest, priority, not_before: self.now };
+        if !self.scheduler.is_ready(digest) {
+            return self.decline_running(task, Refusal::NoCapacity { tried: 0 });
+        }
+        // The slot that was kept for it is its own, whoever waits.
+        if self.scheduler.hold(digest, priority).is_none() {
+            self.act(Action::Accept(task));
+            return self.start_hosted(task);
+        }
+        match self.scheduler.enqueue(waiting) {
+            false => self.decline_running(task, Refusal::Overloaded { retry_after: limits::DECLINED_FOR }),
             true => self.act(Action::Accept(task)),
+        }
+    }
+
+    /// A slot that was kept for a task is free again, or the task takes it now.
+    fn give_up_slot(&mut self, task: Task) {
+        let Some(hosted) = self.hosted.get_mut(&task) else { return };
+        if let Phase::Recording { slot } = &mut hosted.phase
+            && std::mem::replace(slot, false)
+        {
+            let digest = hosted.digest;
+            self.scheduler.unkeep(digest);
         }
     }
 
@@ -178,7 +296,8 @@ impl Core {
         }
         hosted.phase = Phase::Running;
         let digest = hosted.digest;
-        let waiting = Waiting { job: Job::Peer(task), digest, priority: hosted.envelope.priority };
+        let priority = hosted.envelope.priority;
+        let waiting = Waiting { job: Job::Peer(task), digest, priority, not_before: self.now };
         self.scheduler.start(task, waiting, self.now);
         self.trace.step(task.request, Step::ServedFor { node: task.origin }, self.now);
         self.act(Action::Run { task, digest });
@@ -209,7 +328,7 @@ impl Core {
     /// The engine that a task waits for or runs on is gone.
     pub(crate) fn hosted_engine_gone(&mut self, digest: Digest) {
         let tasks =
-            self.hosted.iter().filter(|(_, hosted)| hosted.digest == digest && hosted.phase != Phase::Recording);
+            self.hosted.iter().filter(|(_, hosted)| hosted.digest == digest && !hosted.phase.is_recording());
         let tasks: Vec<Task> = tasks.map(|(task, _)| *task).collect();
         for task in tasks {
             self.hosted_failed(task, Failure::EngineLost);
@@ -240,7 +359,7 @@ impl Core {
     /// The law changed: a task of a peer that it does not allow any more stops.
     pub(crate) fn judge_hosted_anew(&mut self, task: Task) {
         // One whose acceptance is being written is judged again before it is accepted.
-        let accepted = self.hosted.get(&task).is_some_and(|hosted| hosted.phase != Phase::Recording);
+        let accepted = self.hosted.get(&task).is_some_and(|hosted| !hosted.phase.is_recording());
         if accepted && let Err(denial) = self.judge_hosted(task) {
             self.decline_running(task, Refusal::UnlawfulThere(denial));
         }
@@ -248,7 +367,7 @@ impl Core {
 
     fn judge_hosted(&self, task: Task) -> Result<Lawful, Denial> {
         let hosted = self.hosted.get(&task).ok_or(Denial::NotPermitted { nearest: None })?;
-        self.gate_for(task, &hosted.envelope)
+        self.gate_for(task, hosted.digest, &hosted.envelope)
     }
 
     /// Stops a task whose acceptance is on the record, with a "no" that sends the peer elsewhere.
@@ -270,6 +389,7 @@ impl Core {
 
     /// Takes a task out of everything; what it took is counted.
     fn part(&mut self, task: Task) -> Option<Hosted> {
+        self.give_up_slot(task);
         let hosted = self.hosted.remove(&task)?;
         self.timers.clear(Timer::Hosted(task));
         self.ended.add(task, self.now);
@@ -285,9 +405,9 @@ impl Core {
         self.note(Fact::AnswerSent { subject, to: hosted.from.clone(), bytes, outcome });
     }
 
-    /// Tasks of peers that wait for their acceptance to be written, by model.
+    /// Tasks of peers that wait for their acceptance to be written and have no slot kept, by model.
     pub(crate) fn coming_for_peers(&self, digest: Digest) -> u16 {
-        let coming = self.hosted.values().filter(|hosted| hosted.digest == digest && hosted.phase == Phase::Recording);
+        let coming = self.hosted.values().filter(|hosted| hosted.digest == digest && hosted.phase == Phase::Recording { slot: false });
         u16::try_from(coming.count()).unwrap_or(u16::MAX)
     }
 }

@@ -2,22 +2,30 @@
 
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod catalog;
+mod circle;
 mod egress;
 pub mod event;
 mod hosted;
+mod ladder;
 pub mod limits;
+mod luck;
 mod machine;
+mod mean;
 mod origin;
 mod peers;
 mod place;
 pub mod policy;
+mod pool;
 mod power;
 mod presence;
 mod random;
 mod request;
 mod router;
 mod scheduler;
+mod seek;
+mod steal;
 mod supply;
 mod timers;
 mod trace;

@@ -51,14 +51,8 @@ pub const COOL_MAX: Micros = Micros::from_millis(30_000);
 /// Presences heard since a failure that forgive it; the first may have been on its way when the peer fell silent.
 pub const FORGIVING_PRESENCES: u64 = 2;
 
-/// How often a node tells of itself.
-pub const ANNOUNCE_EVERY: Micros = Micros::from_millis(500);
-
 /// Important changes are told at once, and not more often than this.
 pub const ANNOUNCE_GAP: Micros = Micros::from_millis(20);
-
-/// A member is present if it was heard within five announcements.
-pub const PRESENT_FOR: Micros = Micros::from_millis(2_500);
 
 /// Members that a node knows: one group of the size that a flat mesh was measured with, four times over.
 pub const MEMBERS_MAX: usize = 1_024;
@@ -109,9 +103,6 @@ pub const RETRY_AFTER_MAX: Micros = Micros::from_millis(60_000);
 /// Places listed in a refusal by law, as its type says.
 pub const DENIED_MAX: usize = 8;
 
-/// Requests that can be explained.
-pub const TRACES_MAX: usize = 1_000;
-
 /// Steps kept of one request; three attempts over eight places fit.
 pub const STEPS_MAX: usize = 64;
 
@@ -123,3 +114,143 @@ pub const ENDED_MAX: usize = 4_096;
 
 /// … and for how long.
 pub const ENDED_FOR: Micros = Micros::from_millis(60_000);
+
+/// Lawful members that a request is placed among: with 64 of them a free slot is nearly always known (Erlang C), and with
+/// 128 it is no better.
+pub const CIRCLE_MAX: usize = 64;
+
+/// A circle is drawn anew after this long at the latest: distances change.
+pub const CIRCLE_FOR: Micros = Micros::from_millis(5_000);
+
+/// Kinds of requests whose circles are kept; one more is drawn when it is needed.
+pub const CIRCLES_MAX: usize = 32;
+
+/// Members of a circle that an explanation names.
+pub const STEPS_OF_CIRCLE: usize = 16;
+
+/// Fresh words kept of one model, as Prequal does.
+pub const POOL_MAX: usize = 16;
+
+/// Models with fresh words.
+pub const POOLS_MAX: usize = 64;
+
+/// A word counts for this long.
+pub const WORD_FOR: Micros = Micros::from_millis(1_000);
+
+/// … and for so many requests.
+pub const WORD_USES: u8 = 3;
+
+/// A word loses worth with age: so much of cost for each second.
+pub const WORD_AGE_COST: Micros = Micros::from_millis(20);
+
+/// What a member tells of itself is believed for this long when nothing fresher is known.
+pub const GOSSIP_FOR: Micros = Micros::from_millis(1_500);
+
+/// Peers probed for one request that finds no free place at once.
+pub const PROBES: usize = 2;
+
+/// Members that are drawn for each probe; the most promising of them is asked.
+pub const PROBE_DRAWS: usize = 3;
+
+/// While requests wait here, peers are probed this often.
+pub const SEEK_EVERY: Micros = Micros::from_millis(50);
+
+/// A request that may start here waits for a much faster place for at most this share of what it would gain, in per cent.
+pub const HOLD_SHARE_PERCENT: u64 = 10;
+
+/// … and never longer than this.
+pub const HOLD_MAX: Micros = Micros::from_millis(60);
+
+/// A place elsewhere has to be better than a free slot here by this share of the service time here, in per cent.
+pub const BIAS_PERCENT: u64 = 30;
+
+/// An offer that is not answered within this and a round trip is taken for a no.
+pub const OFFER_FOR: Micros = Micros::from_millis(150);
+
+/// Offers that may be refused in a row before a request waits here for its turn.
+pub const REJECTS_MAX: u8 = 2;
+
+/// A slot is kept for an accepted offer for this long: a round trip across the world, and a slow disk.
+pub const KEPT_FOR: Micros = Micros::from_millis(1_000);
+
+/// An offer is accepted if the wait is at most this longer than promised …
+pub const PROMISE_SLACK: Micros = Micros::from_millis(50);
+
+/// … or by this share of it, in per cent.
+pub const PROMISE_SLACK_PERCENT: u64 = 25;
+
+/// Peers remembered that have work waiting.
+pub const HUNGRY_MAX: usize = 16;
+
+/// … and for how long.
+pub const HUNGRY_FOR: Micros = Micros::from_millis(1_000);
+
+/// Tries to steal for one free slot before it stays free.
+pub const STEALS_MAX: u8 = 3;
+
+/// A peer that had nothing to steal is left alone for this long; each further time doubles it.
+pub const STEAL_BACKOFF_MIN: Micros = Micros::from_millis(20);
+
+/// … up to this.
+pub const STEAL_BACKOFF_MAX: Micros = Micros::from_millis(500);
+
+/// Probes or offers without an answer that count as silence.
+pub const UNANSWERED_MAX: u8 = 3;
+
+/// What a peer takes is believed as seen from so many answers on.
+pub const LEARNED_FROM: u32 = 4;
+
+/// Samples that a mean remembers.
+pub const MEAN_OVER: u32 = 32;
+
+/// A member is present if it was heard within five announcements.
+pub const PRESENT_FOR_ANNOUNCEMENTS: u64 = 5;
+
+/// From so many members on, a slot that gets free or busy is not told to all: there are probes for that.
+pub const TELL_SLOTS_BELOW: usize = 17;
+
+/// Of the places of a circle, one in so many is quicker than what counts as quick.
+pub const QUICK_SHARE: usize = 4;
+
+/// A peer that spoke so lately is not probed again.
+pub const PROBE_AGAIN: Micros = Micros::from_millis(50);
+
+/// Requests at the head of the queue that are looked at when a peer has room.
+pub const HAND_OVER_LOOKS: usize = 16;
+
+/// A slot is kept for stolen work for this long and a round trip: the victim writes its ledger first.
+pub const BEGGED_FOR: Micros = Micros::from_millis(300);
+
+/// How often it pays to look for a faster place, in a thousand, before anything is known.
+pub const LUCK_AT_FIRST: u32 = 500;
+
+/// Below this it is tried only now and then …
+pub const LUCK_LOW: u32 = 60;
+
+/// … once in so many times.
+pub const LUCK_RETRY: usize = 16;
+
+/// Where requests whose prompts begin alike went last; more conversations than a node serves at once.
+pub const AFFINITIES_MAX: usize = 1_024;
+
+/// Work that takes less than this here is never worth a look at other places.
+pub const LONG: Micros = Micros::from_millis(50);
+
+/// What must be true of every open request is asserted after each event while there are at most so many.
+pub const CHECKED_MAX: usize = 64;
+
+/// Shorter waits for a faster place are not worth the bother.
+pub const HOLD_MIN: Micros = Micros::from_millis(2);
+
+/// A request that finds no place by hearsay looks around for this long and a round trip before it is refused.
+pub const LOOK_AROUND: Micros = Micros::from_millis(30);
+
+/// Members that are looked at when none spoke lately.
+pub const GOSSIP_DRAWS: usize = 4;
+
+/// A request of the lowest priority takes a smaller model rather than to wait for more than this share of its time left,
+/// in per cent.
+pub const LADDER_SHARE_PERCENT: u64 = 15;
+
+/// Requests that begin to wait within this time are one look around.
+pub const SEEK_FIRST: Micros = Micros(200);

@@ -11,20 +11,26 @@ use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
-use hither_types::unit::Milliwatts;
+use hither_types::unit::{Micros, Milliwatts};
 use hither_types::view::Explanation;
 
+use crate::affinity::Affinities;
 use crate::catalog::Catalog;
+use crate::circle::Circles;
 use crate::event::{Action, Config, Event, PullPolicy};
-use crate::hosted::{Ended, Hosted};
+use crate::hosted::{Ended, Hosted, Kept};
+use crate::ladder::Ladder;
 use crate::limits;
+use crate::luck::Luck;
 use crate::peers::Peers;
+use crate::pool::Pool;
 use crate::power::Power;
 use crate::presence::Herald;
 use crate::random::Random;
 use crate::request::Request;
-use crate::router::Gate;
+use crate::router::{Gate, Lawful};
 use crate::scheduler::{Job, Scheduler};
+use crate::steal::{Begged, Hungry};
 use crate::timers::{Timer, Timers};
 use crate::trace::Trace;
 
@@ -50,7 +56,20 @@ pub struct Core {
     pub(crate) draining: bool,
     pub(crate) now: Timestamp,
     pub(crate) random: Random,
+    pub(crate) announce_every: Micros,
     pub(crate) peers: Peers,
+    pub(crate) circles: Circles,
+    pub(crate) pool: Pool,
+    pub(crate) hungry: Hungry,
+    /// Slots that are kept for what peers may send, by the number of the word that asked for it.
+    pub(crate) begged: BTreeMap<u32, Begged>,
+    /// Offers of peers that were accepted, each with whether a slot is kept for it.
+    pub(crate) kept: BTreeMap<Task, Kept>,
+    pub(crate) luck: Luck,
+    pub(crate) affinities: Affinities,
+    pub(crate) ladder: Ladder,
+    /// Numbers words that are answered.
+    pub(crate) numbers: u32,
     pub(crate) catalog: Catalog,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
@@ -69,7 +88,7 @@ pub struct Core {
 impl Core {
     /// A node that knows nobody and holds nothing.
     pub fn new(config: Config) -> Self {
-        let Config { me, policy, seed, incarnation, cap, idle, pull, ladder: _, announce_every: _, traces: _ } = config;
+        let Config { me, policy, seed, incarnation, cap, idle, pull, ladder, announce_every, traces } = config;
         Self {
             me,
             policy,
@@ -78,11 +97,21 @@ impl Core {
             draining: false,
             now: Timestamp(0),
             random: Random::new(seed),
-            peers: Peers::default(),
+            announce_every,
+            peers: Peers::new(announce_every),
+            circles: Circles::default(),
+            pool: Pool::default(),
+            hungry: Hungry::default(),
+            begged: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            luck: Luck::default(),
+            affinities: Affinities::default(),
+            ladder: Ladder::new(ladder),
+            numbers: 0,
             catalog: Catalog::default(),
             scheduler: Scheduler::new(Power::new(cap, idle)),
             timers: Timers::default(),
-            trace: Trace::default(),
+            trace: Trace::new(traces),
             herald: Herald::default(),
             requests: BTreeMap::new(),
             hosted: BTreeMap::new(),
@@ -152,7 +181,7 @@ impl Core {
 
     /// Requests and tasks that wait here for a slot, a model or power.
     pub fn queued(&self) -> usize {
-        self.scheduler.waiting().count()
+        self.scheduler.waiting_in_all()
     }
 
     /// This node's own identity.
@@ -162,11 +191,11 @@ impl Core {
 
     fn dispatch(&mut self, event: Event) {
         match event {
-            Event::Submitted { request, envelope, deadline, affinity: _ } => {
-                self.submitted(request, envelope, deadline)
+            Event::Submitted { request, envelope, deadline, affinity } => {
+                self.submitted(request, envelope, deadline, affinity)
             }
             Event::ClientGone(request) => self.client_gone(request),
-            Event::Asked { task, digest: _, envelope, remaining } => self.asked(task, envelope, remaining),
+            Event::Asked { task, digest, envelope, remaining } => self.asked(task, digest, envelope, remaining),
             Event::AskerGone(task) => self.asker_gone(task),
             Event::Recorded(ticket) => match self.tickets.remove(&ticket) {
                 Some(Waiter::Own(request)) => self.egress_recorded(request, ticket),
@@ -183,7 +212,7 @@ impl Core {
             Event::Done { task, cost } => self.hosted_done(task, cost),
             Event::Failed { task, failure } => self.failed(task, failure),
             Event::Presence { from, presence } => self.heard(from, presence),
-            Event::Told { .. } => {}
+            Event::Told { from, signal } => self.told(from, signal),
             Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
             Event::MemberAdded(member) => self.member_added(member),
             Event::MemberRemoved(node) => self.member_removed(node),
@@ -197,7 +226,7 @@ impl Core {
             Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
             Event::CapChanged(cap) => self.cap_changed(cap),
             Event::PolicyChanged(policy) => self.policy_changed(policy),
-            Event::Draining => self.draining = true,
+            Event::Draining => (self.draining, self.herald.due) = (true, true),
             Event::Tick => self.tick(),
         }
     }
@@ -211,6 +240,10 @@ impl Core {
                 Timer::Reload(digest) => self.reload(digest),
                 Timer::Refetch(digest) => self.fetch(digest),
                 Timer::Trust(digest) => self.scheduler.trust(digest, true),
+                Timer::Hold(request) => self.hold_over(request),
+                Timer::Seek(digest) => self.seek(digest),
+                Timer::Kept(task) => self.kept_over(task),
+                Timer::Begged(number) => self.begged_over(number),
                 Timer::Announce => self.announce(),
             }
         }
@@ -233,12 +266,27 @@ impl Core {
 
     /// Starts what waits, as far as slots and power go.
     fn start_waiting(&mut self) {
-        while let Some(waiting) = self.scheduler.next_start() {
-            match waiting.job {
-                Job::Own(request) => self.start_own(request),
-                Job::Peer(task) => self.start_hosted(task),
+        loop {
+            while let Some(waiting) = self.scheduler.next_start(self.now) {
+                match waiting.job {
+                    Job::Own(request) => self.start_own(request),
+                    Job::Peer(task) => {
+                        self.scheduler.drained(waiting.digest, self.now);
+                        self.start_hosted(task);
+                    }
+                }
+            }
+            // Critical work does not wait for the watts of a chat.
+            if self.scheduler.starved_critical().is_none() {
+                break;
+            }
+            match self.scheduler.makes_way() {
+                Some((_, Job::Own(request))) => self.preempt_own(request),
+                Some((task, Job::Peer(_))) => self.preempt_hosted(task),
+                None => break,
             }
         }
+        self.beg();
     }
 
     /// The cap changed: what exceeds it stops at once, the least important and youngest first; what waits looks for
@@ -261,6 +309,7 @@ impl Core {
     /// The law changed: what it does not allow any more stops now, wherever it is.
     fn policy_changed(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
+        self.circles.clear();
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.judge_anew(request);
@@ -306,7 +355,8 @@ impl Core {
     /// What must be true after every event.
     fn check(&self) {
         debug_assert!(
-            self.requests.iter().all(|(id, request)| request.is_consistent(*id, &self.timers)),
+            self.requests.len() > limits::CHECKED_MAX
+                || self.requests.iter().all(|(id, request)| request.is_consistent(*id, &self.timers)),
             "every open request has a deadline, and waits for something"
         );
         debug_assert!(self.scheduler.excess().is_none(), "what runs keeps within the cap");
@@ -361,10 +411,15 @@ impl Core {
     pub(crate) fn gate(
         &self,
         envelope: &Envelope,
+        digest: Digest,
         target: &Member,
-    ) -> Result<crate::router::Lawful, hither_types::law::Denial> {
+    ) -> Result<Lawful, hither_types::law::Denial> {
         let kind = if target.node == self.me.node { PlaceKind::Home } else { PlaceKind::Peer };
-        Gate { policy: &self.policy, origin: &self.me }.infer(envelope, target, kind)
+        let gate = Gate { policy: &self.policy, origin: &self.me };
+        match self.catalog.manifest(digest).filter(|manifest| manifest.name != envelope.model) {
+            None => gate.infer(envelope, target, kind),
+            Some(smaller) => gate.infer_on(envelope, &smaller.name, target, kind),
+        }
     }
 }
 

@@ -23,7 +23,13 @@ use crate::timers::Timer;
 mod tests;
 
 impl Core {
-    pub(crate) fn submitted(&mut self, id: RequestId, envelope: Envelope, deadline: Timestamp) {
+    pub(crate) fn submitted(
+        &mut self,
+        id: RequestId,
+        envelope: Envelope,
+        deadline: Timestamp,
+        affinity: Option<u64>,
+    ) {
         if self.requests.contains_key(&id) {
             return;
         }
@@ -31,7 +37,7 @@ impl Core {
         self.trace.totals.requests += 1;
         self.trace.open(id, &envelope, true, self.now);
         self.trace.step(id, Step::Arrived, self.now);
-        self.requests.insert(id, Request::new(envelope, deadline, self.now));
+        self.requests.insert(id, Request::new(envelope, deadline, affinity, self.now));
         self.timers.set(Timer::Deadline(id), deadline);
         if self.draining {
             self.end(id, Ending::Refused(Refusal::Stopping));
@@ -61,12 +67,13 @@ impl Core {
     }
 
     /// Puts a request into the queue of this node; `false` if that is full.
-    pub(crate) fn wait_here(&mut self, id: RequestId, digest: Digest) -> bool {
+    pub(crate) fn wait_here(&mut self, id: RequestId, digest: Digest, not_before: Timestamp) -> bool {
         let Some(request) = self.requests.get_mut(&id) else { return false };
-        let waiting = Waiting { job: Job::Own(id), digest, priority: request.envelope.priority };
+        let waiting = Waiting { job: Job::Own(id), digest, priority: request.envelope.priority, not_before };
         let room = self.scheduler.enqueue(waiting);
         if room {
             request.phase = Phase::Queued;
+            self.hungry_for(digest);
             self.trace.step(id, Step::Queued, self.now);
         }
         room
@@ -76,8 +83,11 @@ impl Core {
     pub(crate) fn start_own(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.phase = Phase::Placing;
+        request.holding = false;
+        self.timers.clear(Timer::Hold(id));
         let Some(digest) = request.digest else { return self.place(id) };
-        let verdict = self.requests.get(&id).map(|request| self.gate(&request.envelope, &self.me));
+        self.scheduler.drained(digest, self.now);
+        let verdict = self.requests.get(&id).map(|request| self.gate(&request.envelope, digest, &self.me));
         match verdict {
             Some(Ok(lawful)) => self.run_here(id, digest, lawful),
             Some(Err(_)) | None => self.place(id),
@@ -95,7 +105,8 @@ impl Core {
         request.phase = Phase::Here(attempt);
         request.preempted = false;
         let task = Task { origin: self.me.node, request: id, attempt };
-        let waiting = Waiting { job: Job::Own(id), digest, priority: request.envelope.priority };
+        let priority = request.envelope.priority;
+        let waiting = Waiting { job: Job::Own(id), digest, priority, not_before: self.now };
         self.scheduler.start(task, waiting, self.now);
         let site = self.me.site.clone();
         let predicted = self.scheduler.service_or_guess(digest);
@@ -114,7 +125,8 @@ impl Core {
         }
         self.trace.step(id, Step::Started { site }, self.now);
         let (served_by, rule) = (lawful.node(), lawful.rule().clone());
-        self.act(Action::Route { request: id, attempt, served_by, rule, instead: None });
+        let instead = self.requests.get(&id).and_then(|request| request.instead.clone());
+        self.act(Action::Route { request: id, attempt, served_by, rule, instead });
     }
 
     /// A request of this node was answered, here or elsewhere.
@@ -122,16 +134,28 @@ impl Core {
         let id = task.request;
         let Some(request) = self.requests.get(&id) else { return };
         let digest = request.digest;
-        let by = match &request.phase {
-            Phase::Here(attempt) if *attempt == task.attempt => self.me.node,
-            Phase::Remote(egress, _) if egress.attempt == task.attempt => egress.lawful.node(),
+        let affinity = request.affinity;
+        let (by, took) = match &request.phase {
+            Phase::Here(attempt) if *attempt == task.attempt => (self.me.node, None),
+            Phase::Remote(egress, watch) if egress.attempt == task.attempt => {
+                (egress.lawful.node(), Some(self.now.since(watch.sent)))
+            }
             _ => return,
         };
-        if by == self.me.node {
-            digest.inspect(|digest| self.scheduler.observe(*digest, cost));
-        } else {
-            self.peers.answered(by);
-            digest.inspect(|digest| self.served_elsewhere(id, *digest));
+        let Some(digest) = digest else { return };
+        match took {
+            None => self.scheduler.observe(digest, cost),
+            Some(took) => {
+                // What it waited there it would not wait at another time.
+                let rtt = self.peers.get(by).and_then(|peer| peer.rtt()).unwrap_or(Micros(0));
+                let took = Micros(took.0.saturating_sub(rtt.0).saturating_sub(cost.queued.0));
+                self.peers.learned(by, digest, took);
+                self.peers.answered(by);
+                self.served_elsewhere(id, digest);
+            }
+        }
+        if let Some(affinity) = affinity {
+            self.affinities.learn(affinity, digest, by, cost.prefill);
         }
         self.leave(id, Leave::Answered(cost.answer));
         self.end(id, Ending::Answered { by, cost });
@@ -183,10 +207,11 @@ impl Core {
             Phase::Here(_) => Some(&self.me),
             Phase::Remote(egress, _) => self.peers.get(egress.lawful.node()).map(|peer| &peer.member),
             // Asked again before it leaves.
-            Phase::Placing | Phase::Recording(..) => return,
+            Phase::Placing | Phase::Offering(..) => return,
             Phase::Queued => return self.look_again(id),
         };
-        match target.map(|target| self.gate(&request.envelope, target)) {
+        let Some(digest) = request.digest else { return };
+        match target.map(|target| self.gate(&request.envelope, digest, target)) {
             Some(Ok(_)) => {}
             Some(Err(denial)) => self.stop_unlawful(id, denial),
             None => self.attempt_over(id, Failure::Unreachable, Leave::Stop(Outcome::Refused)),
@@ -197,7 +222,7 @@ impl Core {
     pub(crate) fn leave_removed(&mut self, id: RequestId, node: NodeId) {
         let Some(request) = self.requests.get(&id) else { return };
         let there = match &request.phase {
-            Phase::Remote(egress, _) | Phase::Recording(egress, _) => egress.lawful.node() == node,
+            Phase::Remote(egress, _) | Phase::Offering(egress, _) => egress.lawful.node() == node,
             Phase::Placing | Phase::Queued | Phase::Here(_) => false,
         };
         if there {
@@ -223,7 +248,7 @@ impl Core {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.remember(failure.clone());
         let site = match &request.phase {
-            Phase::Recording(egress, _) | Phase::Remote(egress, _) => egress.to.site.clone(),
+            Phase::Offering(egress, _) | Phase::Remote(egress, _) => egress.to.site.clone(),
             Phase::Placing | Phase::Queued | Phase::Here(_) => self.me.site.clone(),
         };
         self.leave(id, leave);
@@ -240,16 +265,21 @@ impl Core {
     }
 
     /// Leaves the place where a request is, settling what left.
-    fn leave(&mut self, id: RequestId, leave: Leave) {
+    pub(crate) fn leave(&mut self, id: RequestId, leave: Leave) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let origin = self.me.node;
         match std::mem::replace(&mut request.phase, Phase::Placing) {
             Phase::Placing => {}
             Phase::Queued => {
+                request.holding = false;
+                self.timers.clear(Timer::Hold(id));
                 self.scheduler.dequeue(Job::Own(id));
             }
-            Phase::Recording(egress, ticket) => {
-                self.tickets.remove(&ticket);
+            Phase::Offering(egress, pending) => {
+                self.timers.clear(Timer::Watch(id));
+                if let Some(ticket) = pending.ticket {
+                    self.tickets.remove(&ticket);
+                }
                 self.settle(id, egress, ByteCount(0), &leave);
             }
             Phase::Remote(egress, _) => {

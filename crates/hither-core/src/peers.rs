@@ -11,6 +11,8 @@ use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
 
 use crate::limits;
+use crate::mean::Mean;
+use crate::random::Random;
 
 /// One other member.
 #[derive(Debug)]
@@ -24,6 +26,13 @@ pub(crate) struct Peer {
     forgiven_from: Option<u64>,
     declined: BTreeMap<Digest, Timestamp>,
     sent: BTreeMap<Digest, u64>,
+    /// Until when it is not asked for work, and how long that was.
+    spared: (Timestamp, Micros),
+    /// What an answer took there as this node saw it, the way aside.
+    learned: BTreeMap<Digest, Mean>,
+    /// A probe or an offer that it has not answered yet.
+    asked: Option<(u32, Timestamp)>,
+    unanswered: u8,
 }
 
 impl Peer {
@@ -38,6 +47,10 @@ impl Peer {
             forgiven_from: None,
             declined: BTreeMap::new(),
             sent: BTreeMap::new(),
+            spared: (Timestamp(0), Micros(0)),
+            learned: BTreeMap::new(),
+            asked: None,
+            unanswered: 0,
         }
     }
 
@@ -64,11 +77,6 @@ impl Peer {
         self.heard
     }
 
-    /// Whether it was heard lately.
-    pub(crate) fn is_present(&self, now: Timestamp) -> bool {
-        self.heard.is_some_and(|heard| now.since(heard) <= limits::PRESENT_FOR)
-    }
-
     /// The smoothed round trip.
     pub(crate) fn rtt(&self) -> Option<Micros> {
         self.rtt
@@ -84,6 +92,23 @@ impl Peer {
         self.declined.get(&digest).copied().filter(|until| now < *until)
     }
 
+    /// What a request takes there: as this node saw it, if it saw enough, else as the peer says itself.
+    pub(crate) fn service(&self, digest: Digest) -> Option<Micros> {
+        let learned = self.learned.get(&digest).filter(|mean| mean.samples() >= limits::LEARNED_FROM);
+        let told = || self.model(digest).map(|model| model.service).filter(|service| *service > Micros(0));
+        learned.map(Mean::value).or_else(told)
+    }
+
+    /// Whether it is not asked for work at the moment: it had none.
+    pub(crate) fn is_spared(&self, now: Timestamp) -> bool {
+        now < self.spared.0
+    }
+
+    /// Whether it owes an answer, and not for so long that it will not come.
+    pub(crate) fn is_asked(&self, now: Timestamp) -> bool {
+        self.asked.is_some_and(|(_, at)| now.since(at) <= limits::SILENCE)
+    }
+
     /// Requests sent there for a model since it last spoke: it has not counted them yet.
     pub(crate) fn sent(&self, digest: Digest) -> u64 {
         self.sent.get(&digest).copied().unwrap_or(0)
@@ -91,14 +116,40 @@ impl Peer {
 }
 
 /// All other members.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
     peers: BTreeMap<NodeId, Peer>,
+    /// Grows whenever a circle drawn before may be wrong: who belongs, what they hold, who is left alone.
+    version: u64,
+    /// A member counts as present for so long after it was heard.
+    present_for: Micros,
 }
 
 impl Peers {
+    /// Nobody, yet.
+    pub(crate) fn new(announce_every: Micros) -> Self {
+        let present_for = Micros(announce_every.0.saturating_mul(limits::PRESENT_FOR_ANNOUNCEMENTS));
+        Self { peers: BTreeMap::new(), version: 0, present_for }
+    }
+
+    /// Grows whenever a circle drawn before may be wrong.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether a member was heard lately.
+    pub(crate) fn is_present(&self, peer: &Peer, now: Timestamp) -> bool {
+        peer.heard.is_some_and(|heard| now.since(heard) <= self.present_for)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
     /// Somebody belongs, or its certificate changed; `false` if there is no room for it.
     pub(crate) fn add(&mut self, member: Member) -> bool {
+        self.version += 1;
         if let Some(peer) = self.peers.get_mut(&member.node) {
             peer.member = member;
             return true;
@@ -112,6 +163,7 @@ impl Peers {
 
     /// Somebody does not belong any more.
     pub(crate) fn remove(&mut self, node: NodeId) -> bool {
+        self.version += 1;
         self.peers.remove(&node).is_some()
     }
 
@@ -148,6 +200,10 @@ impl Peers {
             peer.forgiven_from = None;
             peer.cool_until = Timestamp(0);
         }
+        let holds = |presence: &Presence| -> Vec<_> { presence.models.iter().map(|m| (m.digest, m.stage)).collect() };
+        if peer.presence.as_ref().is_none_or(|known| holds(known) != holds(&presence)) {
+            self.version += 1;
+        }
         peer.sent.clear();
         peer.presence = Some(presence);
         peer.heard = Some(now);
@@ -161,6 +217,41 @@ impl Peers {
                 Some(mean) => Micros((mean.0.saturating_mul(7).saturating_add(rtt.0)) / 8),
                 None => rtt,
             });
+        }
+    }
+
+    /// A probe or an offer goes to a member. One that owes two answers already is left alone for a while.
+    pub(crate) fn asking(&mut self, node: NodeId, number: u32, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        // Answers to several questions are on their way at a time; one that is overdue is what counts.
+        if peer.is_asked(now) {
+            return;
+        }
+        let lost = peer.asked.replace((number, now)).is_some();
+        peer.unanswered = if lost { peer.unanswered.saturating_add(1) } else { peer.unanswered };
+        if peer.unanswered >= limits::UNANSWERED_MAX {
+            peer.unanswered = 0;
+            self.struck(node, now);
+        }
+    }
+
+    /// A member answered a probe or an offer: the way there and back is measured.
+    pub(crate) fn replied(&mut self, node: NodeId, number: u32, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.unanswered = 0;
+        if let Some((asked, at)) = peer.asked.take()
+            && asked == number
+        {
+            self.measured(node, now.since(at));
+        }
+    }
+
+    /// A member answered a request: what that took, the way aside.
+    pub(crate) fn learned(&mut self, node: NodeId, digest: Digest, took: Micros) {
+        if let Some(peer) = self.peers.get_mut(&node)
+            && (peer.learned.len() < limits::PRESENCE_MODELS_MAX || peer.learned.contains_key(&digest))
+        {
+            peer.learned.entry(digest).or_default().add(took);
         }
     }
 
@@ -191,6 +282,7 @@ impl Peers {
         let span = limits::COOL_MIN.0.saturating_mul(1 << peer.strikes.min(8)).min(limits::COOL_MAX.0);
         peer.strikes = peer.strikes.saturating_add(1);
         peer.cool_until = now.after(Micros(span));
+        self.version += 1;
         let known = peer.presence.as_ref().map_or(0, |presence| presence.sequence);
         peer.forgiven_from = (peer.strikes == 1).then_some(known.saturating_add(limits::FORGIVING_PRESENCES));
     }
@@ -200,6 +292,28 @@ impl Peers {
         self.struck(node, now);
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.forgiven_from = None;
+        }
+    }
+
+    /// A member had no work to give: it is spared, longer each time, and not by all at the same moment.
+    pub(crate) fn spare(&mut self, node: NodeId, now: Timestamp, random: &mut Random) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let span = peer.spared.1.0.saturating_mul(2).clamp(limits::STEAL_BACKOFF_MIN.0, limits::STEAL_BACKOFF_MAX.0);
+        let jitter = random.below(span as usize / 2 + 1) as u64;
+        peer.spared = (now.after(Micros(span - span / 4 + jitter)), Micros(span));
+    }
+
+    /// A member had work to give.
+    pub(crate) fn forgive(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.spared = (Timestamp(0), Micros(0));
+        }
+    }
+
+    /// A member has room for a model: that it declined before does not count any more.
+    pub(crate) fn welcomes(&mut self, node: NodeId, digest: Digest) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.declined.remove(&digest);
         }
     }
 

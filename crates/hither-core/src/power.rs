@@ -41,11 +41,6 @@ impl Power {
         self.cap.0.saturating_sub(self.now().0).checked_div(slot.0)
     }
 
-    /// Whether one more slot fits.
-    pub(crate) fn fits(&self, slot: Milliwatts) -> bool {
-        self.room(slot).is_none_or(|room| room > 0)
-    }
-
     /// A slot got busy.
     pub(crate) fn take(&mut self, slot: Milliwatts) {
         self.busy.0 = self.busy.0.saturating_add(slot.0);

@@ -21,6 +21,8 @@ pub(crate) struct Herald {
     sequence: u64,
     last: Option<Timestamp>,
     told: Told,
+    /// Versions of what is told, when it was last compared.
+    seen: (u64, u64),
 }
 
 /// What is worth telling at once if it changes: models, whether they have a free slot, and the cap.
@@ -37,6 +39,9 @@ impl Core {
             return;
         }
         let Some(peer) = self.peers.get(from) else { return };
+        if self.scheduler.waiting_in_all() == 0 {
+            return;
+        }
         let mut hopeful: Vec<Digest> = self.scheduler.waiting().map(|waiting| waiting.digest).collect();
         hopeful.sort_unstable();
         hopeful.dedup();
@@ -54,7 +59,11 @@ impl Core {
         if self.peers.is_empty() {
             return;
         }
-        self.herald.due |= self.herald.told != self.telling();
+        let seen = (self.scheduler.version(), self.catalog.version());
+        if self.herald.seen != seen {
+            self.herald.seen = seen;
+            self.herald.due |= self.herald.told != self.telling();
+        }
         if !self.herald.due {
             return;
         }
@@ -75,7 +84,7 @@ impl Core {
         self.herald.sequence += 1;
         self.herald.last = Some(self.now);
         self.herald.told = self.telling();
-        self.timers.set(Timer::Announce, self.now.after(limits::ANNOUNCE_EVERY));
+        self.timers.set(Timer::Announce, self.now.after(self.announce_every));
         let presence = Presence {
             incarnation: self.incarnation,
             sequence: self.herald.sequence,
@@ -89,8 +98,10 @@ impl Core {
 
     fn telling(&self) -> Told {
         let models = self.model_presences();
+        // A large mesh has probes for slots that come and go.
+        let few = self.peers.len() < limits::TELL_SLOTS_BELOW;
         Told {
-            models: models.iter().map(|model| (model.digest, model.stage, model.busy < model.slots)).collect(),
+            models: models.iter().map(|m| (m.digest, m.stage, if few { m.busy < m.slots } else { m.slots > 0 })).collect(),
             cap: self.scheduler.power().cap(),
         }
     }
@@ -104,7 +115,7 @@ impl Core {
                 stage,
                 // A node that stops wants no more work.
                 slots: if self.draining { 0 } else { self.scheduler.slots(digest) },
-                busy: self.scheduler.busy(digest),
+                busy: self.scheduler.busy(digest) + self.scheduler.kept(digest),
                 queued: self.scheduler.queued(digest).saturating_add(self.coming_for_peers(digest)),
                 service: self.scheduler.service(digest),
             })

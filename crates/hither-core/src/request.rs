@@ -1,7 +1,7 @@
 //! What is kept of a request that entered here, while it is open.
 
 use hither_types::fact::{Counterpart, Outcome};
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, SiteName, Ticket};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, SiteName, Ticket};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -18,7 +18,20 @@ pub(crate) struct Request {
     pub(crate) arrived: Timestamp,
     /// The model that the name meant at first: a stream goes on with the same weights only.
     pub(crate) digest: Option<Digest>,
+    /// Places where it ran, or was sent to.
     pub(crate) attempts: u8,
+    /// Offers that were refused since it last waited here.
+    pub(crate) rejects: u8,
+    /// The peer that did not answer the last offer.
+    pub(crate) unheard: Option<NodeId>,
+    /// It was held for a faster place before, or looked for one in vain: not again.
+    pub(crate) held: bool,
+    /// It could start here, and waits for a faster place.
+    pub(crate) holding: bool,
+    /// What it shares with requests whose prompt begins alike.
+    pub(crate) affinity: Option<u64>,
+    /// The smaller model that stands in for the one that was asked for.
+    pub(crate) instead: Option<ModelName>,
     /// Peers that were tried: one try per place.
     pub(crate) tried: Vec<NodeId>,
     /// Times that the engine of this node was lost under it.
@@ -45,8 +58,8 @@ pub(crate) enum Phase {
     Placing,
     /// A slot, the model or power, here.
     Queued,
-    /// Its egress to be on the record.
-    Recording(Egress, Ticket),
+    /// Its egress to be on the record, and the peer to say yes.
+    Offering(Egress, Pending),
     /// A peer.
     Remote(Egress, Watch),
     /// The engine of this node.
@@ -61,6 +74,21 @@ pub(crate) struct Egress {
     pub(crate) to: Counterpart,
 }
 
+/// What an attempt elsewhere waits for before it leaves.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The record of its egress, if that is not on disk yet.
+    pub(crate) ticket: Option<Ticket>,
+    /// The peer said yes, or asked for it.
+    pub(crate) accepted: bool,
+    /// Of the offer.
+    pub(crate) number: u32,
+    /// When silence is taken for a no.
+    pub(crate) until: Timestamp,
+    /// This node was held up, and gave the peer more time.
+    pub(crate) doubted: bool,
+}
+
 /// The two clocks of an attempt elsewhere: no frame at all, and frames without progress.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -68,6 +96,7 @@ pub(crate) struct Watch {
     pub(crate) stuck_at: Timestamp,
     /// How long beats may come without progress.
     pub(crate) patience: Micros,
+    pub(crate) sent: Timestamp,
     pub(crate) progress: u64,
     pub(crate) beaten: bool,
     /// This node doubted itself since the last frame.
@@ -101,13 +130,19 @@ pub(crate) enum Ending {
 
 impl Request {
     /// A request that has no place yet.
-    pub(crate) fn new(envelope: Envelope, deadline: Timestamp, now: Timestamp) -> Self {
+    pub(crate) fn new(envelope: Envelope, deadline: Timestamp, affinity: Option<u64>, now: Timestamp) -> Self {
         Self {
             envelope,
             deadline,
             arrived: now,
             digest: None,
             attempts: 0,
+            rejects: 0,
+            unheard: None,
+            held: false,
+            holding: false,
+            affinity,
+            instead: None,
             tried: Vec::new(),
             losses_here: 0,
             preempted: false,
@@ -126,7 +161,8 @@ impl Request {
         timers.is_set(Timer::Deadline(id))
             && match self.phase {
                 Phase::Placing => false,
-                Phase::Queued | Phase::Recording(..) | Phase::Here(_) => !watched,
+                Phase::Offering(_, ref pending) => watched != pending.accepted,
+                Phase::Queued | Phase::Here(_) => !watched,
                 Phase::Remote(..) => watched,
             }
     }
@@ -135,7 +171,7 @@ impl Request {
     /// for as long as it has: it was accepted, and another place's death must not end what this node can answer.
     pub(crate) fn lost_its_place(&self) -> bool {
         self.preempted
-            || self.failure.as_ref().is_some_and(|failure| match failure {
+            || self.attempts > 0 && self.failure.as_ref().is_some_and(|failure| match failure {
                 Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => true,
                 Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) => false,
             })

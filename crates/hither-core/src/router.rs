@@ -9,6 +9,7 @@ use hither_types::place::PlaceKind;
 use hither_types::request::Envelope;
 use hither_types::unit::Micros;
 
+use crate::circle::Circle;
 use crate::limits;
 use crate::policy;
 use crate::random::Random;
@@ -24,6 +25,11 @@ pub(crate) struct Lawful {
 }
 
 impl Lawful {
+    /// A place of a circle: the gate let it through when the circle was drawn, and is asked again before anything leaves.
+    pub(crate) fn of_circle(circle: &Circle, node: NodeId) -> Option<Self> {
+        circle.rule(node).map(|rule| Self { node, rule: rule.clone() })
+    }
+
     /// The place.
     pub(crate) fn node(&self) -> NodeId {
         self.node
@@ -42,9 +48,20 @@ pub(crate) struct Gate<'a> {
 }
 
 impl Gate<'_> {
-    /// Whether a request may be processed at a place.
+    /// Whether a request may be processed at a place, on the model that it asks for.
     pub(crate) fn infer(&self, envelope: &Envelope, target: &Member, kind: PlaceKind) -> Result<Lawful, Denial> {
-        self.ask(LawAction::Infer, &envelope.app, &envelope.model, &envelope.label, target, kind)
+        self.infer_on(envelope, &envelope.model, target, kind)
+    }
+
+    /// Whether a request may be processed at a place, on a model that stands in for the one that it asks for.
+    pub(crate) fn infer_on(
+        &self,
+        envelope: &Envelope,
+        model: &ModelName,
+        target: &Member,
+        kind: PlaceKind,
+    ) -> Result<Lawful, Denial> {
+        self.ask(LawAction::Infer, &envelope.app, model, &envelope.label, target, kind)
     }
 
     /// Whether a model may be copied from the origin to a place. Weights are public data of the receiver's own.
@@ -84,37 +101,42 @@ impl Gate<'_> {
     }
 }
 
-/// A lawful peer that could serve a request, by what it last said and what was sent there since.
+/// A lawful peer that could serve a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) lawful: Lawful,
     pub(crate) preferred: bool,
     pub(crate) rtt: Micros,
+    /// What a request takes there.
     pub(crate) service: Micros,
-    pub(crate) slots: u64,
-    /// Running, waiting, and sent there since it last spoke.
-    pub(crate) load: u64,
+    /// Whether a slot is free there.
+    pub(crate) free: bool,
+    /// Predicted time before a slot is free there.
+    pub(crate) wait: Micros,
+    /// How old the word is on which that stands; `None` if it is what the peer tells everybody.
+    pub(crate) age: Option<Micros>,
+    /// What it costs that others hear the same and come too.
+    pub(crate) crowd: Micros,
+    /// What is saved because the beginning of the prompt was read there before.
+    pub(crate) saved: Micros,
 }
 
 impl Offer {
-    fn is_free(&self) -> bool {
-        self.load < self.slots
+    /// Whether the peer said so itself, a moment ago, to this node.
+    fn is_fresh(&self) -> bool {
+        self.age.is_some()
     }
 
-    /// Predicted time before a slot is free there.
-    fn wait(&self) -> Micros {
-        let ahead = (self.load + 1).saturating_sub(self.slots);
-        Micros(self.service.0.saturating_mul(ahead) / self.slots.max(1))
-    }
-
-    /// What ranks it: the way there, and its load.
-    fn cost(&self) -> u64 {
-        self.rtt.0.saturating_add(self.service.0.saturating_mul(self.load) / self.slots.max(1))
+    /// What ranks it: the way, the wait, the work, and how much of that is only believed.
+    pub(crate) fn cost(&self) -> Micros {
+        let age = self.age.map_or(0, |age| age.0.saturating_mul(limits::WORD_AGE_COST.0) / 1_000_000);
+        let sum = self.predicted().0.saturating_add(age).saturating_add(self.crowd.0);
+        Micros(sum.saturating_sub(self.saved.0))
     }
 
     /// Predicted time until the answer.
     pub(crate) fn predicted(&self) -> Micros {
-        Micros(self.rtt.0.saturating_add(self.wait().0).saturating_add(self.service.0))
+        Micros(self.rtt.0.saturating_add(self.wait.0).saturating_add(self.service.0))
     }
 }
 
@@ -126,6 +148,10 @@ pub(crate) struct Here {
     pub(crate) free: bool,
     /// Predicted wait; `None` if nothing can start as things are.
     pub(crate) wait: Option<Micros>,
+    /// What a request takes here.
+    pub(crate) service: Micros,
+    /// For how long it is worth looking for a much faster place while a slot is free here.
+    pub(crate) hold: Option<Micros>,
 }
 
 /// Where a request goes.
@@ -133,10 +159,12 @@ pub(crate) struct Here {
 pub(crate) enum Choice {
     /// It starts here.
     Here(Lawful),
-    /// It goes to a peer.
+    /// It is offered to a peer.
     Peer(Offer),
-    /// It waits here.
+    /// It waits here for a slot, here or elsewhere.
     Queue(Lawful),
+    /// It could start here, and waits a moment for a much faster place.
+    Hold(Micros),
     /// Every lawful place is full, or there is none.
     Nowhere,
 }
@@ -146,33 +174,47 @@ pub(crate) fn patience(remaining: Micros) -> Micros {
     Micros(remaining.0.saturating_mul(limits::QUEUE_SHARE_PERCENT) / 100)
 }
 
-/// Chooses among lawful places: the caller's wish, then a free slot here without a packet, then the better of two peers
-/// by chance against the queue here. What peers said is a hint: never the minimum over all of it.
+/// Chooses among lawful places: the caller's wish; then here, without a packet, unless a peer that said so itself is
+/// free and faster; then the best of those peers, or the better of two by what everybody is told, against the queue
+/// here. What everybody is told is a hint: never the minimum over all of it.
 pub(crate) fn choose(here: Option<Here>, offers: &[Offer], remaining: Micros, random: &mut Random) -> Choice {
-    if let Some(here) = here.as_ref().filter(|here| here.preferred && here.free) {
+    let free_here = here.as_ref().filter(|here| here.free);
+    if let Some(here) = free_here.filter(|here| here.preferred) {
         return Choice::Here(here.lawful.clone());
     }
-    let wished: Vec<&Offer> = offers.iter().filter(|offer| offer.preferred && offer.is_free()).collect();
+    let wished: Vec<&Offer> = offers.iter().filter(|offer| offer.preferred && offer.free).collect();
     if let Some(offer) = better_of_two(&wished, random) {
         return Choice::Peer(offer.clone());
     }
-    if let Some(here) = here.as_ref().filter(|here| here.free) {
-        return Choice::Here(here.lawful.clone());
+    let fresh = offers.iter().filter(|offer| offer.free && offer.is_fresh()).min_by_key(|offer| offer.cost());
+    if let Some(here) = free_here {
+        let bias = here.service.0.saturating_mul(limits::BIAS_PERCENT) / 100;
+        return match fresh.filter(|offer| offer.cost().0.saturating_add(bias) < here.service.0) {
+            Some(offer) => Choice::Peer(offer.clone()),
+            None => here.hold.map_or_else(|| Choice::Here(here.lawful.clone()), Choice::Hold),
+        };
     }
-    let free: Vec<&Offer> = offers.iter().filter(|offer| offer.is_free()).collect();
-    let full: Vec<&Offer> = offers.iter().filter(|offer| offer.slots > 0).collect();
+    let told: Vec<&Offer> = offers.iter().filter(|offer| offer.free && !offer.is_fresh()).collect();
+    let best = fresh.or_else(|| better_of_two(&told, random));
     let patience = patience(remaining);
-    let best = better_of_two(if free.is_empty() { &full } else { &free }, random)
-        .filter(|offer| offer.wait() <= patience.min(limits::QUEUE_FOR_PEER));
     let queue = here.as_ref().and_then(|here| here.wait.filter(|wait| *wait <= patience).map(|wait| (here, wait)));
     match (queue, best) {
-        (Some((here, wait)), Some(offer)) if wait.0 <= offer.rtt.0.saturating_add(offer.wait().0) => {
+        (Some((here, wait)), Some(offer)) if wait.0.saturating_add(here.service.0) <= offer.cost().0 => {
             Choice::Queue(here.lawful.clone())
         }
         (_, Some(offer)) => Choice::Peer(offer.clone()),
         (Some((here, _)), None) => Choice::Queue(here.lawful.clone()),
-        (None, None) => Choice::Nowhere,
+        (None, None) => least_full(offers, patience, random),
     }
+}
+
+/// Nobody is free, and this node is no place to wait: the peer where the wait is shortest, if it is short.
+fn least_full(offers: &[Offer], patience: Micros, random: &mut Random) -> Choice {
+    let short = |offer: &&Offer| offer.wait <= patience.min(limits::QUEUE_FOR_PEER);
+    let fresh = offers.iter().filter(|offer| offer.is_fresh()).filter(short).min_by_key(|offer| offer.cost());
+    let told: Vec<&Offer> = offers.iter().filter(|offer| !offer.is_fresh()).collect();
+    let best = fresh.or_else(|| better_of_two(&told, random).filter(short));
+    best.map_or(Choice::Nowhere, |offer| Choice::Peer(offer.clone()))
 }
 
 fn better_of_two<'a>(offers: &[&'a Offer], random: &mut Random) -> Option<&'a Offer> {

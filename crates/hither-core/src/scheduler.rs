@@ -10,6 +10,7 @@ use hither_types::unit::{Micros, Millijoules, Milliwatts};
 
 use crate::event::LocalModel;
 use crate::limits;
+use crate::mean::{Drain, Mean};
 use crate::power::Power;
 
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub(crate) struct Waiting {
     pub(crate) job: Job,
     pub(crate) digest: Digest,
     pub(crate) priority: Priority,
+    /// Until then it does not start here: a better place may be found meanwhile.
+    pub(crate) not_before: Timestamp,
 }
 
 /// Work that runs.
@@ -48,7 +51,11 @@ struct Engine {
     ready: Option<LocalModel>,
     distrusted: bool,
     busy: u16,
-    service: Micros,
+    /// Slots that are promised to work on its way here.
+    kept: u16,
+    service: Mean,
+    queue: BTreeMap<(Reverse<Priority>, u64), Waiting>,
+    drain: Drain,
 }
 
 /// Why work cannot start at once.
@@ -68,14 +75,28 @@ pub(crate) struct Scheduler {
     power: Power,
     engines: BTreeMap<Digest, Engine>,
     running: BTreeMap<Task, Running>,
-    queue: BTreeMap<(Reverse<Priority>, u64), Waiting>,
+    waiting: BTreeMap<Job, (Digest, Reverse<Priority>, u64)>,
     order: u64,
+    /// Grows whenever something changes that others may be told.
+    version: u64,
 }
 
 impl Scheduler {
     /// No engine, nothing running.
     pub(crate) fn new(power: Power) -> Self {
-        Self { power, engines: BTreeMap::new(), running: BTreeMap::new(), queue: BTreeMap::new(), order: 0 }
+        Self {
+            power,
+            engines: BTreeMap::new(),
+            running: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            order: 0,
+            version: 0,
+        }
+    }
+
+    /// Grows whenever something changes that others may be told.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// The power meter.
@@ -85,11 +106,13 @@ impl Scheduler {
 
     /// Sets the cap; [`Self::excess`] says what has to stop.
     pub(crate) fn set_cap(&mut self, cap: Milliwatts) {
+        self.version += 1;
         self.power.set_cap(cap);
     }
 
     /// An engine is ready, or ready anew.
     pub(crate) fn ready(&mut self, model: LocalModel) {
+        self.version += 1;
         let engine = self.engines.entry(model.digest).or_default();
         engine.ready = Some(model);
         engine.distrusted = false;
@@ -100,6 +123,7 @@ impl Scheduler {
         if let Some(engine) = self.engines.get_mut(&digest) {
             engine.ready = None;
         }
+        self.version += 1;
         self.running.iter().filter(|(_, running)| running.digest == digest).map(|(task, _)| *task).collect()
     }
 
@@ -108,6 +132,7 @@ impl Scheduler {
         if let Some(engine) = self.engines.get_mut(&digest) {
             engine.distrusted = !trusted;
         }
+        self.version += 1;
     }
 
     /// Whether an engine is ready and trusted.
@@ -115,14 +140,30 @@ impl Scheduler {
         self.engines.get(&digest).is_some_and(|engine| engine.ready.is_some() && !engine.distrusted)
     }
 
-    /// What keeps work from starting at once; `None` if nothing does.
+    /// What keeps work from starting at once; `None` if nothing does. Slots that are kept count as busy.
     pub(crate) fn hold(&self, digest: Digest, priority: Priority) -> Option<Hold> {
         let Some(engine) = self.engines.get(&digest) else { return Some(Hold::Engine) };
         let Some(model) = engine.ready.filter(|_| !engine.distrusted) else { return Some(Hold::Engine) };
-        if engine.busy >= open_slots(model.slots, priority) {
+        if engine.busy + engine.kept >= open_slots(model.slots, priority) {
             return Some(Hold::Slots);
         }
-        (!self.power.fits(model.slot_power)).then_some(Hold::Power)
+        let room = self.power.room(model.slot_power);
+        room.is_some_and(|room| room <= u64::from(engine.kept)).then_some(Hold::Power)
+    }
+
+    /// Keeps a free slot for work on its way here. The caller has asked [`Self::hold`].
+    pub(crate) fn keep(&mut self, digest: Digest) {
+        self.version += 1;
+        self.engines.entry(digest).or_default().kept += 1;
+    }
+
+    /// The work has come, or does not come.
+    pub(crate) fn unkeep(&mut self, digest: Digest) {
+        self.version += 1;
+        if let Some(engine) = self.engines.get_mut(&digest) {
+            debug_assert!(engine.kept > 0, "a slot is given up that was kept");
+            engine.kept = engine.kept.saturating_sub(1);
+        }
     }
 
     /// Starts a task. The caller has asked [`Self::hold`].
@@ -133,7 +174,8 @@ impl Scheduler {
         engine.busy += 1;
         self.power.take(slot_power);
         self.order += 1;
-        let Waiting { job, digest, priority } = waiting;
+        self.version += 1;
+        let Waiting { job, digest, priority, .. } = waiting;
         let running = Running { job, digest, priority, since: now, order: self.order, slot_power };
         let earlier = self.running.insert(task, running);
         debug_assert!(earlier.is_none(), "a task runs once");
@@ -146,78 +188,136 @@ impl Scheduler {
         if let Some(engine) = self.engines.get_mut(&running.digest) {
             engine.busy -= 1;
         }
+        self.version += 1;
         Some((running, running.slot_power.over(now.since(running.since))))
     }
 
-    /// Learns from what an answer took: a moving mean over about eight of them.
+    /// Learns from what an answer took.
     pub(crate) fn observe(&mut self, digest: Digest, cost: Cost) {
         let Some(engine) = self.engines.get_mut(&digest) else { return };
-        let sample = cost.prefill.0.saturating_add(cost.decode.0).max(1);
-        let before = engine.service.0;
-        engine.service.0 = if before == 0 { sample } else { (before.saturating_mul(7).saturating_add(sample)) / 8 };
+        engine.service.add(Micros(cost.prefill.0.saturating_add(cost.decode.0)));
     }
 
     /// The mean service time; zero if unknown.
     pub(crate) fn service(&self, digest: Digest) -> Micros {
-        self.engines.get(&digest).map_or(Micros(0), |engine| engine.service)
+        self.engines.get(&digest).map_or(Micros(0), |engine| engine.service.value())
     }
 
     /// Puts work into the queue; `false` if it is full.
     pub(crate) fn enqueue(&mut self, waiting: Waiting) -> bool {
-        if self.queue.len() >= limits::QUEUE_MAX {
+        if self.waiting.len() >= limits::QUEUE_MAX {
             return false;
         }
         self.order += 1;
-        self.queue.insert((Reverse(waiting.priority), self.order), waiting);
+        self.version += 1;
+        let key = (Reverse(waiting.priority), self.order);
+        let earlier = self.waiting.insert(waiting.job, (waiting.digest, key.0, key.1));
+        debug_assert!(earlier.is_none(), "work waits once");
+        self.engines.entry(waiting.digest).or_default().queue.insert(key, waiting);
         true
     }
 
     /// Takes work out of the queue before it started.
     pub(crate) fn dequeue(&mut self, job: Job) -> bool {
-        let key = self.queue.iter().find(|(_, waiting)| waiting.job == job).map(|(key, _)| *key);
-        key.is_some_and(|key| self.queue.remove(&key).is_some())
+        let Some((digest, priority, order)) = self.waiting.remove(&job) else { return false };
+        self.version += 1;
+        self.engines.get_mut(&digest).is_some_and(|engine| engine.queue.remove(&(priority, order)).is_some())
+    }
+
+    /// Work left the queue for a place: learns how fast the queue drains.
+    pub(crate) fn drained(&mut self, digest: Digest, now: Timestamp) {
+        if let Some(engine) = self.engines.get_mut(&digest) {
+            engine.drain.left(now, engine.queue.is_empty());
+        }
     }
 
     /// Takes the next work that can start: by priority, then in order of arrival. What is held by power alone keeps
     /// lower priorities from taking the watts that it waits for.
-    pub(crate) fn next_start(&mut self) -> Option<Waiting> {
+    pub(crate) fn next_start(&mut self, now: Timestamp) -> Option<Waiting> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let firsts = self.engines.iter().filter_map(|(digest, engine)| {
+            let (key, waiting) = engine.queue.iter().find(|(_, waiting)| waiting.not_before <= now)?;
+            Some((*key, *waiting, self.hold(*digest, waiting.priority)))
+        });
+        let mut firsts: Vec<_> = firsts.collect();
+        firsts.sort_unstable_by_key(|(key, ..)| *key);
         let mut saved_for = None;
-        let mut found = None;
-        for (key, waiting) in &self.queue {
+        for (_, waiting, hold) in firsts {
             if saved_for.is_some_and(|priority| waiting.priority < priority) {
-                break;
+                return None;
             }
-            match self.hold(waiting.digest, waiting.priority) {
+            match hold {
                 None => {
-                    found = Some(*key);
-                    break;
+                    self.dequeue(waiting.job);
+                    return Some(waiting);
                 }
                 Some(Hold::Power) => saved_for = saved_for.or(Some(waiting.priority)),
                 Some(Hold::Engine | Hold::Slots) => {}
             }
         }
-        self.queue.remove(&found?)
+        None
+    }
+
+    /// The first critical work that nothing but power keeps from starting.
+    pub(crate) fn starved_critical(&self) -> Option<Waiting> {
+        let first = |engine: &Engine| engine.queue.first_key_value().map(|(_, waiting)| *waiting);
+        let critical = self.engines.values().filter_map(first).filter(|first| first.priority == Priority::Critical);
+        critical.into_iter().find(|first| self.hold(first.digest, first.priority) == Some(Hold::Power))
+    }
+
+    /// What has to stop for critical work to have its watts: of the lowest priority, the youngest.
+    pub(crate) fn makes_way(&self) -> Option<(Task, Job)> {
+        let below = |running: &&Running| running.priority < Priority::Critical && running.slot_power > Milliwatts(0);
+        let costly = self.running.iter().filter(|(_, running)| below(running));
+        let (task, running) = costly.min_by_key(|(_, running)| (running.priority, Reverse(running.order)))?;
+        Some((*task, running.job))
     }
 
     /// The work that waits for a model, in order.
-    pub(crate) fn waiting_for(&self, digest: Digest) -> Vec<Job> {
-        self.queue.values().filter(|waiting| waiting.digest == digest).map(|waiting| waiting.job).collect()
+    pub(crate) fn waiting_for(&self, digest: Digest) -> impl Iterator<Item = &Waiting> {
+        self.engines.get(&digest).into_iter().flat_map(|engine| engine.queue.values())
     }
 
-    /// All work that waits, in order.
+    /// All work that waits, by model, in order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.queue.values()
+        self.engines.values().flat_map(|engine| engine.queue.values())
+    }
+
+    /// How long the first in the queue of a model still waits; `None` if nothing can start as things are.
+    pub(crate) fn head_wait(&self, digest: Digest, now: Timestamp) -> Option<Micros> {
+        let engine = self.engines.get(&digest)?;
+        let here = Micros(self.service_or_guess(digest).0.checked_div(u64::from(self.slots(digest)))?);
+        Some(engine.drain.gap(now).map_or(here, |gap| gap.min(here)))
+    }
+
+    /// How much work waits.
+    pub(crate) fn waiting_in_all(&self) -> usize {
+        self.waiting.len()
     }
 
     /// How long new work would wait; `None` if nothing can ever start as things are.
-    pub(crate) fn wait(&self, digest: Digest, priority: Priority) -> Option<Micros> {
+    pub(crate) fn wait(&self, digest: Digest, priority: Priority, now: Timestamp) -> Option<Micros> {
+        let Some(engine) = self.engines.get(&digest) else { return None };
         if self.hold(digest, priority).is_none() {
             return Some(Micros(0));
         }
-        let slots = u64::from(self.slots(digest));
-        let ahead = self.queue.values().filter(|w| w.digest == digest && w.priority >= priority).count() as u64;
+        let ahead = match priority {
+            Priority::Low => engine.queue.len(),
+            Priority::Normal | Priority::Critical => {
+                engine.queue.keys().take_while(|(Reverse(before), _)| *before >= priority).count()
+            }
+        };
+        let ahead = ahead as u64 + 1;
         let service = self.service_or_guess(digest).0;
-        service.saturating_mul(ahead + 1).checked_div(slots).map(Micros)
+        let here = service.saturating_mul(ahead).checked_div(u64::from(self.slots(digest))).map(Micros);
+        // Peers may take what waits faster than the own slots do.
+        let drained = engine.drain.gap(now).map(|gap| Micros(gap.0.saturating_mul(ahead)));
+        match (here, drained) {
+            (Some(here), Some(drained)) => Some(here.min(drained)),
+            (here, _) => here,
+        }
     }
 
     /// The mean service time, or a guess.
@@ -247,9 +347,26 @@ impl Scheduler {
         self.running.len()
     }
 
+    /// How many slots of a model work of a priority could take at once.
+    pub(crate) fn free(&self, digest: Digest, priority: Priority) -> u16 {
+        if self.hold(digest, priority).is_some() {
+            return 0;
+        }
+        let Some(engine) = self.engines.get(&digest) else { return 0 };
+        let Some(model) = engine.ready else { return 0 };
+        let taken = engine.busy + engine.kept;
+        let room = self.power.room(model.slot_power).map_or(u64::from(u16::MAX), |room| room - u64::from(engine.kept));
+        open_slots(model.slots, priority).saturating_sub(taken).min(u16::try_from(room).unwrap_or(u16::MAX))
+    }
+
+    /// Slots of a model that are promised to work on its way here.
+    pub(crate) fn kept(&self, digest: Digest) -> u16 {
+        self.engines.get(&digest).map_or(0, |engine| engine.kept)
+    }
+
     /// How many wait for a model.
     pub(crate) fn queued(&self, digest: Digest) -> u16 {
-        let count = self.queue.values().filter(|waiting| waiting.digest == digest).count();
+        let count = self.engines.get(&digest).map_or(0, |engine| engine.queue.len());
         u16::try_from(count).unwrap_or(u16::MAX)
     }
 

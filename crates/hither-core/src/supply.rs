@@ -193,7 +193,7 @@ impl Core {
         let Some(manifest) = self.catalog.manifest(digest) else { return (Vec::new(), 0) };
         let (mut found, mut forbidden) = (Vec::new(), 0);
         for peer in self.peers.iter() {
-            if !peer.is_present(self.now) || peer.holding(digest).is_none() {
+            if !self.peers.is_present(peer, self.now) || peer.holding(digest).is_none() {
                 continue;
             }
             match (Gate { policy: &self.policy, origin: &peer.member }).replicate(&manifest.name, &self.me) {

@@ -32,6 +32,7 @@ pub(crate) struct Play {
     script: Vec<(u64, Event)>,
     announcements: bool,
     held_up: bool,
+    signals: bool,
 }
 
 /// Plays events at their milliseconds and compares every action, announcements aside, with the text.
@@ -58,7 +59,7 @@ impl Play {
             announce_every: Micros::from_millis(500),
             traces: 1_000,
         });
-        let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false };
+        let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false, signals: false };
         for node in [PARIS, LYON, JAKARTA] {
             play.step(0, Event::MemberAdded(member(node)));
         }
@@ -75,6 +76,12 @@ impl Play {
 
     pub(crate) fn telling(mut self) -> Self {
         self.announcements = true;
+        self
+    }
+
+    /// The words by which places are found are shown, and only the script answers them.
+    pub(crate) fn with_signals(mut self) -> Self {
+        self.signals = true;
         self
     }
 
@@ -104,10 +111,27 @@ impl Play {
         self.step_at(Timestamp(at * 1000), event)
     }
 
+    /// Peers say yes to offers at once, unless the script speaks for them.
     fn step_at(&mut self, at: Timestamp, event: Event) -> Vec<String> {
-        let announcements = self.announcements;
-        let lines = self.core.handle(event, at).filter_map(|action| line(action, announcements));
-        lines.map(|line| format!("{}: {line}", at.0 / 1000)).collect()
+        let (announcements, signals) = (self.announcements, self.signals);
+        let actions: Vec<Action> = self.core.handle(event, at).collect();
+        let mut lines = Vec::new();
+        for action in actions {
+            let offer = match &action {
+                Action::Tell { peer, signal: Signal::Offer { request, attempt, .. } } if !signals => {
+                    let load = Load { slots: 0, busy: 0, queued: 0, wait: Micros(0), service: Micros(0) };
+                    Some((*peer, Signal::Accept { request: *request, attempt: *attempt, load }))
+                }
+                _ => None,
+            };
+            if signals || !matches!(action, Action::Tell { .. }) {
+                lines.extend(line(action, announcements).map(|line| format!("{}: {line}", at.0 / 1000)));
+            }
+            if let Some((from, signal)) = offer {
+                lines.extend(self.step_at(at, Event::Told { from, signal }));
+            }
+        }
+        lines
     }
 
     pub(crate) fn steps(&self, request: u128) -> String {
@@ -400,6 +424,8 @@ fn step_text(step: &Step) -> String {
         Step::Refused(refusal) => format!("refused, {}", refusal_text(refusal)),
         Step::FetchBegun { from } => format!("fetch from {from}"),
         Step::Answered { site } => format!("answered by {site}"),
+        Step::SteppedDown { model } => format!("steps down to {model}"),
+        Step::Hedged { site } => format!("hedged at {site}"),
         Step::Arrived | Step::Queued | Step::Recorded { .. } | Step::Cancelled => format!("{step:?}"),
     }
 }

@@ -20,6 +20,14 @@ pub(crate) enum Timer {
     Refetch(Digest),
     /// A model whose engine was lost under one task is trusted again.
     Trust(Digest),
+    /// A request that is held for a faster place may start here now.
+    Hold(RequestId),
+    /// Requests wait for a model: it is time to ask around.
+    Seek(Digest),
+    /// A slot that was kept for an accepted offer is not kept any longer.
+    Kept(Task),
+    /// A slot that was kept for stolen work is not kept any longer.
+    Begged(u32),
     /// It is time to tell of oneself.
     Announce,
 }

@@ -19,20 +19,26 @@ struct Entry {
 }
 
 /// The memory of requests; bounded, the oldest goes first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trace {
+    most: usize,
     entries: BTreeMap<RequestId, Entry>,
     order: VecDeque<RequestId>,
     pub(crate) totals: Totals,
 }
 
 impl Trace {
+    /// A memory of so many requests.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, entries: BTreeMap::new(), order: VecDeque::new(), totals: Totals::default() }
+    }
+
     /// A request came; `entered_here` tells those of this node's clients from those of peers.
     pub(crate) fn open(&mut self, request: RequestId, envelope: &Envelope, entered_here: bool, now: Timestamp) {
-        if self.entries.contains_key(&request) {
+        if self.most == 0 || self.entries.contains_key(&request) {
             return;
         }
-        if self.order.len() >= limits::TRACES_MAX
+        if self.order.len() >= self.most
             && let Some(oldest) = self.order.pop_front()
         {
             self.entries.remove(&oldest);

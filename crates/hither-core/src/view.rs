@@ -13,7 +13,7 @@ impl Core {
     /// The whole picture at one moment. Members that were not heard lately stay in it, with the time since.
     pub fn view(&self, now: Timestamp) -> View {
         let mut nodes = vec![self.view_here()];
-        nodes.extend(self.peers.iter().map(|peer| view_peer(peer, now)));
+        nodes.extend(self.peers.iter().map(|peer| view_peer(peer, self.peers.is_present(peer, now), now)));
         View {
             me: self.me.clone(),
             at: now,
@@ -72,9 +72,9 @@ impl Core {
     }
 }
 
-fn view_peer(peer: &Peer, now: Timestamp) -> NodeView {
+fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
     let presence = match peer.heard() {
-        Some(_) if peer.is_present(now) => PresenceView::Present,
+        Some(_) if present => PresenceView::Present,
         heard => PresenceView::Gone(heard.map(|heard| now.since(heard))),
     };
     let said = peer.presence();

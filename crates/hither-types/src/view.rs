@@ -131,6 +131,14 @@ pub struct Totals {
     pub egress_answers: ByteCount,
     /// Energy used by inference.
     pub energy: Millijoules,
+    /// Requests that waited here and were taken by a peer with a free slot.
+    pub stolen: u64,
+    /// Offers to peers that were refused.
+    pub rejected: u64,
+    /// Requests that a smaller model of the family took.
+    pub stepped_down: u64,
+    /// Second copies of requests that were late at their place.
+    pub hedged: u64,
 }
 
 /// Why a request went where it went.
@@ -214,5 +222,15 @@ pub enum Step {
     ServedFor {
         /// The origin.
         node: NodeId,
+    },
+    /// There was no room: a smaller model of the family takes it.
+    SteppedDown {
+        /// Which one.
+        model: ModelName,
+    },
+    /// It is late there: a second copy goes elsewhere, and the first answer counts.
+    Hedged {
+        /// Where the second copy goes.
+        site: SiteName,
     },
 }

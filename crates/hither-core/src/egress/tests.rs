@@ -55,7 +55,7 @@ fn the_law_is_asked_again_before_the_first_byte() {
         3: record settled 1/1 to paris: 0 B, 0 B back, Refused
         3: record denied 1/0, rule -, 1 considered
         3: refuse 1 Unlawful(paris)
-        3: record ended 1/0 Refused by nobody after 1
+        3: record ended 1/0 Refused by nobody after 0
     ",
     );
 }
@@ -75,7 +75,7 @@ fn a_peer_that_left_before_the_first_byte_gets_nothing() {
         1: record#1 intent 1/1 to paris by eea, 1000 B
         2: record settled 1/1 to paris: 0 B, 0 B back, Refused
         2: fail 1 Unreachable
-        2: record ended 1/0 Refused by nobody after 1
+        2: record ended 1/0 Refused by nobody after 0
         4: refuse 2 NoCapacity { tried: 0 }
         4: record ended 2/0 Refused by nobody after 0
     ",
@@ -90,7 +90,7 @@ fn a_deadline_before_the_first_byte_sends_nothing() {
         1: record#1 intent 1/1 to paris by eea, 1000 B
         10001: record settled 1/1 to paris: 0 B, 0 B back, Refused
         10001: refuse 1 DeadlinePassed
-        10001: record ended 1/0 Refused by nobody after 1
+        10001: record ended 1/0 Refused by nobody after 0
     ",
     );
 }
@@ -113,8 +113,8 @@ fn a_ledger_that_cannot_record_keeps_the_request_here() {
         2: record#1 intent 2/1 to paris by eea, 1000 B
         201: finish 1
         201: record ended 1/0 Answered by munich after 1, 6000 mJ
-        201: route 2/2 munich by local
-        201: run 2/2 fraud
+        201: route 2/1 munich by local
+        201: run 2/1 fraud
     ",
     );
 }
@@ -126,7 +126,7 @@ fn a_ledger_that_cannot_record_refuses_what_cannot_stay() {
         "
         1: record#1 intent 1/1 to paris by eea, 1000 B
         3: refuse 1 LedgerUnavailable
-        3: record ended 1/0 Refused by nobody after 1
+        3: record ended 1/0 Refused by nobody after 0
     ",
     );
 }
@@ -180,10 +180,10 @@ fn a_far_peer_is_given_its_round_trip_before_the_first_beat() {
         1: record#1 intent 1/1 to paris by eea, 1000 B
         2: route 1/1 paris by eea
         2: forward 1/1 to paris, 9999 ms left
-        952: abandon 1/1 at paris
-        952: record settled 1/1 to paris: 1000 B, 0 B back, Refused
-        952: fail 1 Silent
-        952: record ended 1/0 Refused by nobody after 1
+        927: abandon 1/1 at paris
+        927: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        927: fail 1 Silent
+        927: record ended 1/0 Refused by nobody after 1
     ",
     );
 }
@@ -230,7 +230,7 @@ fn a_client_that_leaves_is_settled_as_cancelled() {
         4: record settled 1/1 to paris: 1000 B, 0 B back, Cancelled
         4: record ended 1/0 Cancelled by nobody after 1
         5: record settled 2/1 to paris: 0 B, 0 B back, Cancelled
-        5: record ended 2/0 Cancelled by nobody after 1
+        5: record ended 2/0 Cancelled by nobody after 0
     ",
     );
 }
@@ -302,7 +302,7 @@ fn a_peer_that_fell_silent_while_the_record_was_written_gets_nothing() {
         1: record#1 intent 1/1 to paris by eea, 1000 B
         2600: record settled 1/1 to paris: 0 B, 0 B back, Refused
         2600: fail 1 Unreachable
-        2600: record ended 1/0 Refused by nobody after 1
+        2600: record ended 1/0 Refused by nobody after 0
     ",
     );
 }

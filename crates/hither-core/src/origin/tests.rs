@@ -437,8 +437,8 @@ fn the_explanation_tells_the_whole_story() {
         play.steps(1),
         "1: Arrived; 1: paris permitted by eea; 1: jakarta denied; 1: paris chosen, 200 ms; \
          2: Recorded { bytes: ByteCount(1000) }; 2: started at paris; 752: paris failed, Silent; \
-         752: paris permitted by eea; 752: paris passed over, it was tried before; 752: lyon permitted by eea; \
-         752: jakarta denied; 752: lyon chosen, 200 ms; 761: Recorded { bytes: ByteCount(1000) }; \
+         752: paris permitted by eea; 752: lyon permitted by eea; 752: jakarta denied; \
+         752: paris passed over, it was tried before; 752: lyon chosen, 200 ms; 761: Recorded { bytes: ByteCount(1000) }; \
          761: started at lyon; 900: answered by lyon"
     );
     let totals = play.core.view(hither_types::time::Timestamp(0)).totals;

@@ -84,7 +84,7 @@ fn a_retry_never_goes_where_a_changed_law_forbids() {
         4: record settled 1/1 to paris: 0 B, 0 B back, Refused
         4: record denied 1/0, rule -, 2 considered
         4: refuse 1 Unlawful(paris, lyon)
-        4: record ended 1/0 Refused by nobody after 1
+        4: record ended 1/0 Refused by nobody after 0
     ",
     );
 }

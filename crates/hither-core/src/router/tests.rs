@@ -15,12 +15,15 @@ fn lawful(node: hither_types::id::NodeId) -> super::Lawful {
 
 fn offer(node: hither_types::id::NodeId, rtt_ms: u64, load: u64) -> Offer {
     let (rtt, service) = (Micros::from_millis(rtt_ms), Micros::from_millis(100));
-    Offer { lawful: lawful(node), preferred: false, rtt, service, slots: 4, load }
+    let (free, crowd) = (load < 4, Micros::from_millis(25 * load.min(4)));
+    let wait = Micros::from_millis(25 * (load + 1).saturating_sub(4));
+    let lawful = lawful(node);
+    Offer { lawful, preferred: false, rtt, service, free, wait, age: None, crowd, saved: Micros(0) }
 }
 
 fn here(wait_ms: u64) -> Option<Here> {
-    let wait = Micros::from_millis(wait_ms);
-    Some(Here { lawful: lawful(MUNICH), preferred: false, free: wait_ms == 0, wait: Some(wait) })
+    let (wait, service) = (Micros::from_millis(wait_ms), Micros::from_millis(100));
+    Some(Here { lawful: lawful(MUNICH), preferred: false, free: wait_ms == 0, wait: Some(wait), service, hold: None })
 }
 
 fn check(here: Option<Here>, offers: &[Offer], expected: &str) {
@@ -29,6 +32,7 @@ fn check(here: Option<Here>, offers: &[Offer], expected: &str) {
         Choice::Here(_) => "here".to_owned(),
         Choice::Peer(offer) => member(offer.lawful.node()).site.to_string(),
         Choice::Queue(_) => "queue".to_owned(),
+        Choice::Hold(span) => format!("hold {} ms", span.millis()),
         Choice::Nowhere => "nowhere".to_owned(),
     };
     assert_eq!(chosen, expected);

@@ -19,7 +19,7 @@ fn scheduler(cap_watts: u64) -> Scheduler {
 }
 
 fn work(task: Task, digest: hither_types::id::Digest, priority: Priority) -> Waiting {
-    Waiting { job: Job::Own(task.request), digest, priority }
+    Waiting { job: Job::Own(task.request), digest, priority, not_before: Timestamp(0) }
 }
 
 fn start(scheduler: &mut Scheduler, request: u128, digest: hither_types::id::Digest, priority: Priority) {
@@ -45,9 +45,9 @@ fn a_lower_priority_does_not_take_the_watts_that_a_higher_one_waits_for() {
     start(&mut scheduler, 1, CHAT, Priority::Normal);
     scheduler.enqueue(work(own(2, 1), CHAT, Priority::Critical));
     scheduler.enqueue(work(own(3, 1), FRAUD, Priority::Normal));
-    assert_eq!(scheduler.next_start(), None);
+    assert_eq!(scheduler.next_start(Timestamp(0)), None);
     scheduler.end(own(1, 1), Timestamp(1));
-    assert_eq!(scheduler.next_start().map(|next| next.job), Some(Job::Own(own(2, 1).request)));
+    assert_eq!(scheduler.next_start(Timestamp(0)).map(|next| next.job), Some(Job::Own(own(2, 1).request)));
 }
 
 #[test]
@@ -57,14 +57,14 @@ fn another_model_overtakes_one_whose_slots_are_full() {
     start(&mut scheduler, 2, CHAT, Priority::Normal);
     scheduler.enqueue(work(own(3, 1), CHAT, Priority::Normal));
     scheduler.enqueue(work(own(4, 1), FRAUD, Priority::Normal));
-    assert_eq!(scheduler.next_start().map(|next| next.job), Some(Job::Own(own(4, 1).request)));
+    assert_eq!(scheduler.next_start(Timestamp(0)).map(|next| next.job), Some(Job::Own(own(4, 1).request)));
 }
 
 #[test]
 fn a_cap_of_nothing_is_a_wait_without_end() {
     let mut scheduler = scheduler(100);
     scheduler.set_cap(Milliwatts(0));
-    assert_eq!(scheduler.wait(FRAUD, Priority::Normal), None);
+    assert_eq!(scheduler.wait(FRAUD, Priority::Normal, Timestamp(0)), None);
     assert_eq!(scheduler.slots(FRAUD), 0);
 }
 
@@ -75,10 +75,10 @@ fn the_wait_follows_what_answers_took() {
         start(&mut scheduler, request, FRAUD, Priority::Normal);
     }
     scheduler.observe(FRAUD, Cost { prefill: Micros(100), decode: Micros(500), ..Cost::default() });
-    assert_eq!(scheduler.wait(FRAUD, Priority::Normal), Some(Micros(200)));
+    assert_eq!(scheduler.wait(FRAUD, Priority::Normal, Timestamp(0)), Some(Micros(200)));
     scheduler.enqueue(work(own(4, 1), FRAUD, Priority::Normal));
-    assert_eq!(scheduler.wait(FRAUD, Priority::Normal), Some(Micros(400)));
-    assert_eq!(scheduler.wait(FRAUD, Priority::Critical), Some(Micros(200)));
+    assert_eq!(scheduler.wait(FRAUD, Priority::Normal, Timestamp(0)), Some(Micros(400)));
+    assert_eq!(scheduler.wait(FRAUD, Priority::Critical, Timestamp(0)), Some(Micros(200)));
 }
 
 #[test]

@@ -171,10 +171,12 @@ impl World<'_> {
                 return self.observer.driver_breach(self.now, node, format!("a signal has no bytes: {error}"));
             }
         };
-        match self.network.datagram(node, to) {
-            Some(delay) => self.later(delay, to, Input::Message { from: node as u32, bytes }),
-            None => self.observer.counts.add("messages_lost", 1),
+        // A word goes over a stream of its own, as in the product: loss delays it, a cut loses it.
+        if self.network.is_cut(node, to) {
+            return self.observer.counts.add("messages_lost", 1);
         }
+        let delay = self.network.stream(node, to);
+        self.later(delay, to, Input::Message { from: node as u32, bytes });
     }
 
     /// What a node tells all of itself passes through the codec once, and not once for each that hears it.

@@ -1,0 +1,144 @@
+//! The circle of a request: the nearest lawful members that hold its model. Asked of the law once for all requests of one
+//! kind, and anew when the law, the members or what they hold changes. Before anything leaves, the law is asked again.
+
+use std::sync::Arc;
+
+use hither_types::id::{AppName, Digest, ModelName, NodeId, RuleId};
+use hither_types::label::Label;
+use hither_types::message::ModelStage;
+use hither_types::refusal::DeniedPlace;
+use hither_types::request::Envelope;
+use hither_types::time::Timestamp;
+use hither_types::unit::Micros;
+use hither_types::view::Step;
+
+use crate::limits;
+use crate::machine::{Core, forbid_of};
+
+/// What the law's answer hangs on: two requests of one kind are lawful at the same places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kind {
+    app: AppName,
+    model: ModelName,
+    label: Label,
+    digest: Digest,
+}
+
+impl Kind {
+    fn is_of(&self, envelope: &Envelope, digest: Digest) -> bool {
+        let Envelope { app, model, label, .. } = envelope;
+        self.digest == digest && self.model == *model && self.app == *app && self.label == *label
+    }
+}
+
+/// The members that could serve requests of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct Circle {
+    /// Lawful members that have the model ready, nearest first.
+    pub(crate) ready: Vec<(NodeId, RuleId)>,
+    /// How many lawful members hold the model, ready or not.
+    pub(crate) lawful: u8,
+    /// How many members hold it, lawful or not.
+    pub(crate) considered: u8,
+    /// Members that the law forbids, the first few.
+    pub(crate) denied: Vec<DeniedPlace>,
+    /// What a request takes at the quicker places, and how far the nearest is.
+    pub(crate) quick: Option<(Micros, Micros)>,
+    /// The first rule that forbade one.
+    pub(crate) forbid: Option<RuleId>,
+    /// What the explanation of a request says of all that.
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Circle {
+    /// The permit under which a member may be asked.
+    pub(crate) fn rule(&self, node: NodeId) -> Option<&RuleId> {
+        self.ready.iter().find(|(there, _)| *there == node).map(|(_, rule)| rule)
+    }
+}
+
+/// The circles in use.
+#[derive(Debug, Default)]
+pub(crate) struct Circles {
+    known: Vec<(Kind, Arc<Circle>, Timestamp)>,
+    /// What they were made from.
+    version: u64,
+}
+
+impl Circles {
+    /// The circle of a request, if one was drawn and still counts.
+    pub(crate) fn of(&self, envelope: &Envelope, digest: Digest, version: u64) -> Option<Arc<Circle>> {
+        let known = self.known.iter().filter(|_| self.version == version);
+        let mut of_kind = known.filter(|(kind, ..)| kind.is_of(envelope, digest));
+        of_kind.next().map(|(_, circle, _)| Arc::clone(circle))
+    }
+
+    /// The law changed.
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+    }
+}
+
+impl Core {
+    /// The circle of a request.
+    pub(crate) fn circle(&mut self, envelope: &Envelope, digest: Digest) -> Arc<Circle> {
+        let now = self.now;
+        if self.circles.version != self.peers.version() {
+            self.circles.version = self.peers.version();
+            self.circles.clear();
+        }
+        let fresh = |at: Timestamp| now.since(at) <= limits::CIRCLE_FOR;
+        if let Some((_, circle, _)) = self.circles.known.iter().find(|(kind, _, at)| kind.is_of(envelope, digest) && fresh(*at)) {
+            return Arc::clone(circle);
+        }
+        let circle = Arc::new(self.draw_circle(envelope, digest));
+        self.circles.known.retain(|(kind, ..)| !kind.is_of(envelope, digest));
+        if self.circles.known.len() >= limits::CIRCLES_MAX {
+            self.circles.known.remove(0);
+        }
+        let Envelope { app, model, label, .. } = envelope;
+        let kind = Kind { app: app.clone(), model: model.clone(), label: label.clone(), digest };
+        self.circles.known.push((kind, Arc::clone(&circle), now));
+        circle
+    }
+
+    fn draw_circle(&self, envelope: &Envelope, digest: Digest) -> Circle {
+        let mut circle = Circle::default();
+        let mut ready = Vec::new();
+        for peer in self.peers.iter() {
+            let Some(model) = peer.holding(digest) else { continue };
+            let site = peer.member.site.clone();
+            circle.considered = circle.considered.saturating_add(1);
+            let step = match self.gate(envelope, digest, &peer.member) {
+                Ok(lawful) => {
+                    circle.lawful = circle.lawful.saturating_add(1);
+                    if model.stage == ModelStage::Ready {
+                        let far = peer.rtt().unwrap_or(Micros(0));
+                        ready.push((peer.is_cooling(self.now), far, lawful.node(), lawful.rule().clone()));
+                    }
+                    Step::Permitted { site, rule: lawful.rule().clone() }
+                }
+                Err(denial) => {
+                    circle.forbid = circle.forbid.take().or_else(|| forbid_of(&denial));
+                    let (node, jurisdiction) = (peer.member.node, peer.member.jurisdiction);
+                    if circle.denied.len() < limits::DENIED_MAX {
+                        circle.denied.push(DeniedPlace { node, jurisdiction, denial: denial.clone() });
+                    }
+                    Step::Denied { site, denial }
+                }
+            };
+            if circle.steps.len() < limits::STEPS_OF_CIRCLE {
+                circle.steps.push(step);
+            }
+        }
+        ready.sort_unstable_by_key(|(cooling, far, node, _)| (*cooling, *far, *node));
+        ready.truncate(limits::CIRCLE_MAX);
+        let mut services: Vec<Micros> =
+            ready.iter().filter_map(|(.., node, _)| self.peers.get(*node)?.service(digest)).collect();
+        services.sort_unstable();
+        let quick = services.get(services.len() / limits::QUICK_SHARE).copied();
+        circle.quick = quick.zip(ready.first().map(|(_, far, ..)| *far));
+        circle.ready = ready.into_iter().map(|(.., node, rule)| (node, rule)).collect();
+        circle
+    }
+}

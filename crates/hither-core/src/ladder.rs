@@ -1,0 +1,62 @@
+//! The quality ladder: when there is no room, a smaller model of the same family answers, if the caller allows it. Lower
+//! priorities step down first, and the answer says which model gave it.
+
+use hither_types::id::{Digest, ModelName, RequestId};
+use hither_types::request::{Envelope, Priority, Quality, RequestKind};
+use hither_types::unit::Micros;
+use hither_types::view::Step;
+
+use crate::limits;
+use crate::machine::Core;
+
+/// Families of models, each from the largest member to the smallest.
+#[derive(Debug, Default)]
+pub(crate) struct Ladder(Vec<Vec<ModelName>>);
+
+impl Ladder {
+    /// The families that the operator named.
+    pub(crate) fn new(families: Vec<Vec<ModelName>>) -> Self {
+        Self(families)
+    }
+
+    /// The members of a family below a model, the largest first.
+    fn below<'a>(&'a self, model: &'a ModelName) -> impl Iterator<Item = &'a ModelName> {
+        let family = self.0.iter().find(|family| family.contains(model)).into_iter().flatten();
+        family.skip_while(move |member| *member != model).skip(1)
+    }
+
+    /// Whether a model may stand in for another.
+    pub(crate) fn stands_in(&self, model: &ModelName, asked: &ModelName) -> bool {
+        self.below(asked).any(|member| member == model)
+    }
+}
+
+impl Core {
+    /// Takes the next smaller model for a request that finds no room; `false` if there is none, or the caller wants none.
+    pub(crate) fn step_down(&mut self, id: RequestId, digest: Digest) -> bool {
+        let Some(request) = self.requests.get(&id) else { return false };
+        if request.envelope.quality != Quality::Family || (request.attempts > 0 && request.envelope.kind == RequestKind::Generate) {
+            return false;
+        }
+        let now = self.model_name(digest, &request.envelope);
+        let below = self.ladder.below(&now).find_map(|name| Some((name.clone(), self.catalog.resolve(name)?)));
+        let Some((name, smaller)) = below else { return false };
+        let Some(request) = self.requests.get_mut(&id) else { return false };
+        (request.digest, request.instead) = (Some(smaller), Some(name.clone()));
+        (request.held, request.rejects) = (false, 0);
+        self.trace.step(id, Step::SteppedDown { model: name }, self.now);
+        self.trace.totals.stepped_down += 1;
+        true
+    }
+
+    /// Whether a wait is long enough for a request of the lowest priority to step down rather than to wait.
+    pub(crate) fn steps_early(&self, envelope: &Envelope, wait: Micros, remaining: Micros) -> bool {
+        let long = wait.0 > remaining.0.saturating_mul(limits::LADDER_SHARE_PERCENT) / 100;
+        long && envelope.priority == Priority::Low && envelope.quality == Quality::Family
+    }
+
+    /// The name of the model that a request would run on.
+    pub(crate) fn model_name(&self, digest: Digest, envelope: &Envelope) -> ModelName {
+        self.catalog.manifest(digest).map_or_else(|| envelope.model.clone(), |manifest| manifest.name.clone())
+    }
+}
