@@ -132,7 +132,7 @@ impl Core {
             }
         }
         ready.sort_unstable_by_key(|(cooling, far, node, _)| (*cooling, *far, *node));
-        ready.truncate(limits::CIRCLE_MAX);
+        thin_out(&mut ready);
         let mut services: Vec<Micros> =
             ready.iter().filter_map(|(.., node, _)| self.peers.get(*node)?.service(digest)).collect();
         services.sort_unstable();
@@ -141,4 +141,17 @@ impl Core {
         circle.ready = ready.into_iter().map(|(.., node, rule)| (node, rule)).collect();
         circle
     }
+}
+
+/// Of a long list, nearest first, keeps the nearest and a few of all the others: what is too much for a neighbourhood
+/// flows off to far ones.
+fn thin_out<T>(list: &mut Vec<T>) {
+    let far = list.len().saturating_sub(limits::CIRCLE_NEAR);
+    if far <= limits::CIRCLE_MAX - limits::CIRCLE_NEAR {
+        return;
+    }
+    let kept = limits::CIRCLE_MAX - limits::CIRCLE_NEAR;
+    let others = list.split_off(limits::CIRCLE_NEAR);
+    let is_kept = |index: usize| (index * kept) / far != ((index + 1) * kept) / far;
+    list.extend(others.into_iter().enumerate().filter(|(index, _)| is_kept(*index)).map(|(_, other)| other));
 }

@@ -91,8 +91,8 @@ pub const PROVIDERS_MAX: usize = 8;
 /// What a service takes if nobody has measured it yet. Only ratios of it decide anything.
 pub const SERVICE_GUESS: Micros = Micros::from_millis(200);
 
-/// From this many slots on, a tenth of them is kept for critical requests; fewer cannot spare one.
-pub const RESERVE_FROM: u16 = 4;
+/// From this many slots on, a tenth of them is kept for critical requests; one of four would be a quarter of the work.
+pub const RESERVE_FROM: u16 = 10;
 
 /// The shortest time that a refused client is told to wait: less is a retry storm.
 pub const RETRY_AFTER_MIN: Micros = Micros::from_millis(100);
@@ -118,6 +118,9 @@ pub const ENDED_FOR: Micros = Micros::from_millis(60_000);
 /// Lawful members that a request is placed among: with 64 of them a free slot is nearly always known (Erlang C), and with
 /// 128 it is no better.
 pub const CIRCLE_MAX: usize = 64;
+
+/// … of which so many are the nearest; the rest are spread over all that are further away.
+pub const CIRCLE_NEAR: usize = 48;
 
 /// A circle is drawn anew after this long at the latest: distances change.
 pub const CIRCLE_FOR: Micros = Micros::from_millis(5_000);
@@ -215,8 +218,11 @@ pub const QUICK_SHARE: usize = 4;
 /// A peer that spoke so lately is not probed again.
 pub const PROBE_AGAIN: Micros = Micros::from_millis(50);
 
+/// A peer that had no room, and knows that work waits here, is not probed again for this long.
+pub const NOTE_FOR: Micros = Micros::from_millis(500);
+
 /// Requests at the head of the queue that are looked at when a peer has room.
-pub const HAND_OVER_LOOKS: usize = 16;
+pub const HAND_OVER_LOOKS: usize = 64;
 
 /// A slot is kept for stolen work for this long and a round trip: the victim writes its ledger first.
 pub const BEGGED_FOR: Micros = Micros::from_millis(300);
@@ -251,6 +257,3 @@ pub const GOSSIP_DRAWS: usize = 4;
 /// A request of the lowest priority takes a smaller model rather than to wait for more than this share of its time left,
 /// in per cent.
 pub const LADDER_SHARE_PERCENT: u64 = 15;
-
-/// Requests that begin to wait within this time are one look around.
-pub const SEEK_FIRST: Micros = Micros(200);

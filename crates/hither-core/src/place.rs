@@ -68,9 +68,14 @@ impl Core {
                 }
                 self.offer(id, offer);
             }
-            Choice::Hold(span) => self.hold_here(id, digest, span),
+            Choice::Hold(span) => {
+                self.hold_here(id, digest, span);
+                self.probe(&survey.circle, digest, limits::PROBES);
+            }
             Choice::Queue(_) if self.too_long_a_wait(&survey, id, digest, remaining) => self.place(id),
-            Choice::Queue(_) if self.wait_here(id, digest, self.now) => {}
+            Choice::Queue(_) if self.wait_here(id, digest, self.now) => {
+                self.probe(&survey.circle, digest, limits::PROBES);
+            }
             Choice::Queue(_) | Choice::Nowhere => self.stranded(id, digest, survey),
         }
     }

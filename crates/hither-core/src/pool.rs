@@ -61,9 +61,13 @@ impl Pool {
         self.fresh(digest, now).find(|word| word.node == node)
     }
 
-    /// Whether a peer spoke of a model so lately that it need not be asked again.
+    /// Whether a peer spoke of a model so lately that it need not be asked again. One that was full has our note, and
+    /// calls when a slot gets free.
     pub(crate) fn heard_just_now(&self, digest: Digest, node: NodeId, now: Timestamp) -> bool {
-        self.of(digest, node, now).is_some_and(|word| now.since(word.at) <= limits::PROBE_AGAIN)
+        self.of(digest, node, now).is_some_and(|word| {
+            let for_now = if word.free() > 0 { limits::PROBE_AGAIN } else { limits::NOTE_FOR };
+            now.since(word.at) <= for_now
+        })
     }
 
     /// Something was sent to a peer: one slot less is free there.

@@ -36,7 +36,11 @@ impl Core {
             Signal::Reject { request, attempt, refusal, load } => {
                 self.offer_rejected(from, request, attempt, refusal, load);
             }
-            Signal::Steal { number, digest } => self.begged_for(from, number, digest),
+            Signal::Steal { number, answers, digest, load } => {
+                self.peers.replied(from, answers, self.now);
+                self.pool.add(digest, from, load, self.now);
+                self.begged_for(from, number, digest);
+            }
             Signal::Nothing { number, digest } => self.nothing_to_steal(from, number, digest),
         }
     }
@@ -64,6 +68,10 @@ impl Core {
 
     fn probed(&mut self, from: NodeId, number: u32, digest: Digest, queued: u16) {
         if queued > 0 {
+            // A free slot takes what waits there at once; otherwise the next one that gets free will.
+            if self.has_room_to_steal(digest) {
+                return self.beg_from(from, number, digest);
+            }
             self.hungry.add(digest, from, queued, self.now);
         }
         let signal = Signal::State { number, digest, load: self.load(digest) };
@@ -114,11 +122,10 @@ impl Core {
         self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_EVERY));
     }
 
-    /// A request begins to wait here for a model: peers are asked, unless they are asked already.
+    /// A request begins to wait here for a model: peers will be asked again if it still waits after a while.
     pub(crate) fn hungry_for(&mut self, digest: Digest) {
         if !self.timers.is_set(Timer::Seek(digest)) {
-            // Not within the same event: others may follow, and one look is for all of them.
-            self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_FIRST));
+            self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_EVERY));
         }
     }
 
@@ -135,20 +142,19 @@ impl Core {
             return;
         };
         for _ in 0..free {
-            let found = self.own_waiting(digest).find_map(|id| self.better_there(id, digest, to).map(|offer| (id, offer)));
-            let Some((id, offer)) = found else { return };
+            let Some((id, offer)) = self.first_better(digest, to) else { return };
             self.take_out(id, digest);
             self.offer(id, offer);
         }
     }
 
-    /// The first requests that wait here for a model.
-    pub(crate) fn own_waiting(&self, digest: Digest) -> impl Iterator<Item = RequestId> {
-        let own = self.scheduler.waiting_for(digest).filter_map(|waiting| match waiting.job {
-            Job::Own(id) => Some(id),
+    /// The first request in the queue of a model that is better off at a peer: the further back, the longer the wait here.
+    pub(crate) fn first_better(&self, digest: Digest, to: NodeId) -> Option<(RequestId, Offer)> {
+        let waiting = self.scheduler.waiting_for(digest).take(limits::HAND_OVER_LOOKS).zip(1..);
+        waiting.into_iter().find_map(|(waiting, position)| match waiting.job {
+            Job::Own(id) => self.better_there(id, digest, to, position).map(|offer| (id, offer)),
             Job::Peer(_) => None,
-        });
-        own.take(limits::HAND_OVER_LOOKS)
+        })
     }
 
     /// A request leaves the queue of this node for a peer.
@@ -162,7 +168,7 @@ impl Core {
     }
 
     /// The offer to a peer that has a free slot, if a request that waits here is better off there.
-    pub(crate) fn better_there(&self, id: RequestId, digest: Digest, to: NodeId) -> Option<Offer> {
+    fn better_there(&self, id: RequestId, digest: Digest, to: NodeId, position: u64) -> Option<Offer> {
         let request = self.requests.get(&id)?;
         if !matches!(request.phase, Phase::Queued) || request.attempts >= limits::ATTEMPTS_MAX {
             return None;
@@ -174,12 +180,12 @@ impl Core {
         let circle = self.circles.of(&request.envelope, digest, self.peers.version())?;
         let lawful = Lawful::of_circle(&circle, to)?;
         let offer = self.offer_of(request, peer, digest, lawful);
-        let here = self.head_cost(digest, request.holding);
+        let here = self.cost_here(digest, request.holding, position);
         here.is_none_or(|here| offer.cost() < here).then_some(offer)
     }
 
-    /// What the first in the queue of this node has before it: the wait for a slot, and the work.
-    fn head_cost(&self, digest: Digest, holding: bool) -> Option<Micros> {
+    /// What a request in the queue of this node has before it: the wait for a slot, and the work.
+    fn cost_here(&self, digest: Digest, holding: bool, position: u64) -> Option<Micros> {
         if !self.scheduler.is_ready(digest) {
             return None;
         }
@@ -188,6 +194,6 @@ impl Core {
             return Some(Micros(service - service.saturating_mul(limits::BIAS_PERCENT) / 100));
         }
         let wait = self.scheduler.head_wait(digest, self.now)?.0;
-        Some(Micros(service.saturating_add(wait)))
+        Some(Micros(service.saturating_add(wait.saturating_mul(position))))
     }
 }

@@ -41,16 +41,30 @@ impl Hungry {
         notes.push(Note { node, queued, at: now });
     }
 
-    /// Takes the one with the most work waiting.
+    /// Takes one from the peer with the most work waiting.
     fn take(&mut self, digest: Digest, now: Timestamp) -> Option<NodeId> {
         let notes = self.notes.get_mut(&digest)?;
         notes.retain(|note| now.since(note.at) <= limits::HUNGRY_FOR);
         let most = notes.iter().enumerate().max_by_key(|(index, note)| (note.queued, std::cmp::Reverse(*index)))?.0;
-        let node = notes.remove(most).node;
+        let node = notes[most].node;
+        notes[most].queued -= 1;
+        if notes[most].queued == 0 {
+            notes.remove(most);
+        }
         if notes.is_empty() {
             self.notes.remove(&digest);
         }
         Some(node)
+    }
+
+    /// A peer has nothing more.
+    fn forget(&mut self, digest: Digest, node: NodeId) {
+        if let Some(notes) = self.notes.get_mut(&digest) {
+            notes.retain(|note| note.node != node);
+            if notes.is_empty() {
+                self.notes.remove(&digest);
+            }
+        }
     }
 
     /// The models for which somebody is hungry.
@@ -77,28 +91,39 @@ impl Core {
             return;
         }
         for digest in self.hungry.models() {
-            while self.scheduler.queued(digest) == 0 && self.scheduler.free(digest, Priority::Normal) > 0 {
+            while self.has_room_to_steal(digest) {
                 let Some(victim) = self.hungry.take(digest, self.now) else { break };
-                let Some(peer) = self.peers.get(victim) else { continue };
-                if peer.is_spared(self.now) {
-                    continue;
+                let spared = self.peers.get(victim).is_none_or(|peer| peer.is_spared(self.now));
+                if !spared {
+                    self.beg_from(victim, 0, digest);
                 }
-                let patience = Micros(peer.rtt().unwrap_or(Micros(0)).0.saturating_add(limits::BEGGED_FOR.0));
-                self.numbers = self.numbers.wrapping_add(1);
-                let number = self.numbers;
-                self.scheduler.keep(digest);
-                self.begged.insert(number, Begged { digest, victim });
-                self.timers.set(Timer::Begged(number), self.now.after(patience));
-                self.act(Action::Tell { peer: victim, signal: Signal::Steal { number, digest } });
             }
         }
+    }
+
+    /// Whether a slot is free and nothing waits for it here.
+    pub(crate) fn has_room_to_steal(&self, digest: Digest) -> bool {
+        let free = self.scheduler.queued(digest) == 0 && self.scheduler.free(digest, Priority::Normal) > 0;
+        free && !self.draining
+    }
+
+    /// Asks a peer for work that waits there, and keeps a slot for it.
+    pub(crate) fn beg_from(&mut self, victim: NodeId, answers: u32, digest: Digest) {
+        let far = self.peers.get(victim).and_then(|peer| peer.rtt()).unwrap_or(Micros(0));
+        let until = self.now.after(limits::BEGGED_FOR).after(far);
+        self.numbers = self.numbers.wrapping_add(1).max(1);
+        let number = self.numbers;
+        self.scheduler.keep(digest);
+        self.begged.insert(number, Begged { digest, victim });
+        self.timers.set(Timer::Begged(number), until);
+        let signal = Signal::Steal { number, answers, digest, load: self.load(digest) };
+        self.act(Action::Tell { peer: victim, signal });
     }
 
     /// A peer has a free slot: the oldest request that waits here and may run there is sent, or nothing.
     pub(crate) fn begged_for(&mut self, from: NodeId, number: u32, digest: Digest) {
         self.peers.welcomes(from, digest);
-        let found = self.own_waiting(digest).find_map(|id| self.better_there(id, digest, from).map(|offer| (id, offer)));
-        let Some((id, offer)) = found else {
+        let Some((id, offer)) = self.first_better(digest, from) else {
             return self.act(Action::Tell { peer: from, signal: Signal::Nothing { number, digest } });
         };
         self.trace.totals.stolen += 1;
@@ -110,6 +135,7 @@ impl Core {
     pub(crate) fn nothing_to_steal(&mut self, from: NodeId, number: u32, digest: Digest) {
         if self.begged.get(&number).is_some_and(|begged| begged.victim == from && begged.digest == digest) {
             self.peers.spare(from, self.now, &mut self.random);
+            self.hungry.forget(digest, from);
             self.begged_over(number);
         }
     }

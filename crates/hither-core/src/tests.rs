@@ -397,7 +397,7 @@ fn signal_text(signal: &Signal) -> String {
         Signal::Reject { request, attempt, refusal, .. } => {
             format!("reject {}/{} {}", request.0, attempt.0, refusal_text(refusal))
         }
-        Signal::Steal { digest, .. } => format!("steal {}", name(*digest)),
+        Signal::Steal { digest, load, .. } => format!("steal {} {}", name(*digest), load_text(load)),
         Signal::Nothing { digest, .. } => format!("nothing {}", name(*digest)),
     }
 }

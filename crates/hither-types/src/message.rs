@@ -130,8 +130,12 @@ pub enum Signal {
     Steal {
         /// Comes back in the answer.
         number: u32,
+        /// The number of the probe that this answers; 0 if none.
+        answers: u32,
         /// The model.
         digest: Digest,
+        /// How busy, the slot that is kept for it included.
+        load: Load,
     },
     /// Nothing waits here that you may run.
     Nothing {

@@ -44,7 +44,9 @@ pub(crate) enum SignalForm<'a> {
     },
     Steal {
         number: u32,
+        answers: u32,
         digest: [u8; 32],
+        load: LoadForm,
     },
     Nothing {
         number: u32,
@@ -103,7 +105,9 @@ impl<'a> TryFrom<&'a Signal> for SignalForm<'a> {
                 refusal: refusal.try_into()?,
                 load: load.into(),
             },
-            Signal::Steal { number, digest } => Self::Steal { number: *number, digest: digest.0 },
+            Signal::Steal { number, answers, digest, load } => {
+                Self::Steal { number: *number, answers: *answers, digest: digest.0, load: load.into() }
+            }
             Signal::Nothing { number, digest } => Self::Nothing { number: *number, digest: digest.0 },
         })
     }
@@ -136,7 +140,9 @@ impl TryFrom<SignalForm<'_>> for Signal {
                 refusal: refusal.try_into()?,
                 load: load.into(),
             },
-            SignalForm::Steal { number, digest } => Self::Steal { number, digest: Digest(digest) },
+            SignalForm::Steal { number, answers, digest, load } => {
+                Self::Steal { number, answers, digest: Digest(digest), load: load.into() }
+            }
             SignalForm::Nothing { number, digest } => Self::Nothing { number, digest: Digest(digest) },
         })
     }

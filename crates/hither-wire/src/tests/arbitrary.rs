@@ -155,7 +155,8 @@ fn signal() -> impl Strategy<Value = Signal> {
             refusal,
             load
         }),
-        (number, digest()).prop_map(|(number, digest)| Signal::Steal { number, digest }),
+        (number, any::<u32>(), digest(), load())
+            .prop_map(|(number, answers, digest, load)| Signal::Steal { number, answers, digest, load }),
         (number, digest()).prop_map(|(number, digest)| Signal::Nothing { number, digest }),
     ]
 }

@@ -98,7 +98,7 @@ fn signals() -> Vec<Signal> {
         },
         Signal::Accept { request, attempt, load },
         Signal::Reject { request, attempt, refusal: Refusal::Stopping, load },
-        Signal::Steal { number, digest },
+        Signal::Steal { number, answers: 9, digest, load },
         Signal::Nothing { number, digest },
     ]
 }
