@@ -14,6 +14,11 @@ const SPAN_BITS: u32 = 8;
 /// The buckets of the wheel: 16 s, so that only deadlines lie beyond it.
 const BUCKETS: u64 = 1 << 16;
 
+/// Emptied buckets that are kept.
+const MOST_SPARE: usize = 256;
+/// The largest that is kept, in things.
+const LARGEST_SPARE: usize = 4096;
+
 /// Things with the time at which they happen.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
@@ -22,6 +27,8 @@ pub(crate) struct Queue<T> {
     /// Its number.
     turn: u64,
     wheel: Vec<Vec<Entry<T>>>,
+    /// Memory of emptied buckets, to be used again; left where it was, each bucket would keep room for its worst burst.
+    spare: Vec<Vec<Entry<T>>>,
     /// How many are on the wheel.
     soon: usize,
     far: BinaryHeap<Reverse<Entry<T>>>,
@@ -58,7 +65,7 @@ impl<T> Ord for Entry<T> {
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
         let wheel = std::iter::repeat_with(Vec::new).take(BUCKETS as usize).collect();
-        Self { current: Vec::new(), turn: 0, wheel, soon: 0, far: BinaryHeap::new(), inserted: 0 }
+        Self { current: Vec::new(), turn: 0, wheel, spare: Vec::new(), soon: 0, far: BinaryHeap::new(), inserted: 0 }
     }
 
     /// Something will happen at this time.
@@ -70,11 +77,21 @@ impl<T> Queue<T> {
             let place = self.current.partition_point(|later| later.at > at);
             self.current.insert(place, entry);
         } else if bucket < self.turn + BUCKETS {
-            self.wheel[(bucket % BUCKETS) as usize].push(entry);
-            self.soon += 1;
+            self.put(entry);
         } else {
             self.far.push(Reverse(entry));
         }
+    }
+
+    fn put(&mut self, entry: Entry<T>) {
+        let bucket = &mut self.wheel[((entry.at >> SPAN_BITS) % BUCKETS) as usize];
+        if bucket.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            *bucket = spare;
+        }
+        bucket.push(entry);
+        self.soon += 1;
     }
 
     /// The next thing, with its time.
@@ -89,11 +106,13 @@ impl<T> Queue<T> {
                 && first.at >> SPAN_BITS < self.turn + BUCKETS
                 && let Some(Reverse(entry)) = self.far.pop()
             {
-                self.wheel[((entry.at >> SPAN_BITS) % BUCKETS) as usize].push(entry);
-                self.soon += 1;
+                self.put(entry);
             }
-            // The empty one goes where the next one came from, so that its memory is used again.
-            std::mem::swap(&mut self.current, &mut self.wheel[(self.turn % BUCKETS) as usize]);
+            let next = std::mem::take(&mut self.wheel[(self.turn % BUCKETS) as usize]);
+            let emptied = std::mem::replace(&mut self.current, next);
+            if (1..=LARGEST_SPARE).contains(&emptied.capacity()) && self.spare.len() < MOST_SPARE {
+                self.spare.push(emptied);
+            }
             self.soon -= self.current.len();
             self.current.sort_unstable_by(|one, other| other.cmp(one));
         }

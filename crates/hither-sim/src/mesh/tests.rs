@@ -49,7 +49,7 @@ fn the_load_is_the_share_of_the_capacity_that_was_asked_for() {
 
 #[test]
 fn a_pulse_brings_so_many_times_as_many() {
-    let scenario = laid("service_ms = 200", "service_ms = 200\npulse = { from_ms = 3000, to_ms = 5000, times = 10 }");
+    let scenario = laid("service_ms = 400", "service_ms = 400\npulse = { from_ms = 3000, to_ms = 5000, times = 10 }");
     let of = |from, to| arrivals(&scenario, 3).filter(|arrival| (from..to).contains(&arrival.at)).count();
     let (before, within) = (of(1_000_000, 3_000_000), of(3_000_000, 5_000_000));
     assert!((9..11).contains(&(within / before)), "{before}, then {within}");

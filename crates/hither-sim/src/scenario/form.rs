@@ -228,7 +228,9 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
         topology,
         mesh: None,
     };
-    scenario.settle(0);
+    if scenario.topology.is_none() {
+        scenario.settle(0);
+    }
     Ok(scenario)
 }
 
