@@ -9,6 +9,9 @@ use hither_types::view::Step;
 use crate::limits;
 use crate::machine::Core;
 
+#[cfg(test)]
+mod tests;
+
 /// Families of models, each from the largest member to the smallest.
 #[derive(Debug, Default)]
 pub(crate) struct Ladder(Vec<Vec<ModelName>>);
@@ -40,9 +43,16 @@ impl Core {
         {
             return false;
         }
-        let now = self.model_name(digest, &request.envelope);
-        let below = self.ladder.below(&now).find_map(|name| Some((name.clone(), self.catalog.resolve(name)?)));
-        let Some((name, smaller)) = below else { return false };
+        let envelope = request.envelope.clone();
+        let now = self.model_name(digest, &envelope);
+        let below: Vec<(ModelName, Digest)> =
+            self.ladder.below(&now).filter_map(|name| Some((name.clone(), self.catalog.resolve(name)?))).collect();
+        // A smaller model that the law allows nowhere is no way down.
+        let found = below.into_iter().find(|(_, smaller)| {
+            let here = self.scheduler.is_ready(*smaller) && self.gate(&envelope, *smaller, &self.me).is_ok();
+            here || !self.circle(&envelope, *smaller).ready.is_empty()
+        });
+        let Some((name, smaller)) = found else { return false };
         let Some(request) = self.requests.get_mut(&id) else { return false };
         (request.digest, request.instead) = (Some(smaller), Some(name.clone()));
         (request.held, request.rejects) = (false, 0);

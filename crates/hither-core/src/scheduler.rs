@@ -262,6 +262,9 @@ impl Scheduler {
 
     /// The first critical work that nothing but power keeps from starting.
     pub(crate) fn starved_critical(&self) -> Option<Waiting> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         let first = |engine: &Engine| engine.queue.first_key_value().map(|(_, waiting)| *waiting);
         let critical = self.engines.values().filter_map(first).filter(|first| first.priority == Priority::Critical);
         critical.into_iter().find(|first| self.hold(first.digest, first.priority) == Some(Hold::Power))
@@ -372,9 +375,12 @@ impl Scheduler {
 
     /// A task that has to stop so that the cap holds: of the lowest priority, the youngest.
     pub(crate) fn excess(&self) -> Option<(Task, Job)> {
+        if !self.power.is_exceeded() {
+            return None;
+        }
         let costly = self.running.iter().filter(|(_, running)| running.slot_power > Milliwatts(0));
         let (task, running) = costly.min_by_key(|(_, running)| (running.priority, Reverse(running.order)))?;
-        self.power.is_exceeded().then_some((*task, running.job))
+        Some((*task, running.job))
     }
 
     /// The tasks that run.

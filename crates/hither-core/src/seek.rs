@@ -15,6 +15,9 @@ use crate::router::{Lawful, Offer};
 use crate::scheduler::Job;
 use crate::timers::Timer;
 
+#[cfg(test)]
+mod tests;
+
 impl Core {
     /// A word of a peer.
     pub(crate) fn told(&mut self, from: NodeId, signal: Signal) {

@@ -14,6 +14,9 @@ use crate::limits;
 use crate::machine::Core;
 use crate::timers::Timer;
 
+#[cfg(test)]
+mod tests;
+
 /// Peers that had work waiting when they last asked around, by model.
 #[derive(Debug, Default)]
 pub(crate) struct Hungry {

@@ -149,8 +149,11 @@ impl Core {
             PullPolicy::OnDemand => self.catalog.stage(digest) == Stage::Absent && !self.draining,
             PullPolicy::Manual => false,
         };
+        if !wanted {
+            return;
+        }
         let (lawful, _) = self.providers(digest);
-        if !wanted || lawful.is_empty() {
+        if lawful.is_empty() {
             return;
         }
         self.catalog.local_mut(digest).stage = Stage::Wanted;

@@ -47,6 +47,14 @@ impl Play {
     }
 
     pub(crate) fn with(policy: Policy, pull: PullPolicy) -> Self {
+        Self::of(policy, pull, Vec::new())
+    }
+
+    pub(crate) fn with_ladder(policy: Policy, ladder: Vec<Vec<ModelName>>) -> Self {
+        Self::of(policy, PullPolicy::Manual, ladder)
+    }
+
+    fn of(policy: Policy, pull: PullPolicy, ladder: Vec<Vec<ModelName>>) -> Self {
         let core = Core::new(Config {
             me: member(MUNICH),
             policy: Arc::new(policy),
@@ -55,7 +63,7 @@ impl Play {
             cap: Milliwatts::from_watts(100),
             idle: Milliwatts::from_watts(10),
             pull,
-            ladder: Vec::new(),
+            ladder,
             announce_every: Micros::from_millis(500),
             traces: 1_000,
         });
@@ -230,7 +238,7 @@ fn site(node: NodeId) -> &'static str {
     }
 }
 
-fn name(digest: Digest) -> ModelName {
+pub(crate) fn name(digest: Digest) -> ModelName {
     ModelName::parse(if digest == FRAUD { "fraud" } else { "chat" }).unwrap()
 }
 
@@ -341,6 +349,24 @@ pub(crate) fn cap(at: u64, watts: u64) -> (u64, Event) {
     (at, Event::CapChanged(Milliwatts::from_watts(watts)))
 }
 
+/// A word of a peer.
+pub(crate) fn told(at: u64, from: NodeId, signal: Signal) -> (u64, Event) {
+    (at, Event::Told { from, signal })
+}
+
+/// So many of so many slots are busy.
+pub(crate) fn load(busy: u16, slots: u16) -> Load {
+    let wait = if busy < slots { 0 } else { 100_000 };
+    Load { slots, busy, queued: 0, wait: Micros(wait), service: Micros::from_millis(200) }
+}
+
+/// A peer offers to send its request 50.
+pub(crate) fn offered(at: u64, from: NodeId, digest: Digest, promised_ms: u64) -> (u64, Event) {
+    let (request, attempt) = (RequestId(50), Attempt(1));
+    let (remaining, promised) = (Micros::from_millis(10_000), Micros::from_millis(promised_ms));
+    told(at, from, Signal::Offer { request, attempt, digest, envelope: envelope(digest), remaining, promised })
+}
+
 pub(crate) fn law(at: u64, policy: Policy) -> (u64, Event) {
     (at, Event::PolicyChanged(Arc::new(policy)))
 }
@@ -367,8 +393,9 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             format!("forward {} to {}, {} ms left", task_text(task), site(peer), remaining.millis())
         }
         Action::Abandon { task, peer } => format!("abandon {} at {}", task_text(task), site(peer)),
-        Action::Route { request, attempt, served_by, rule, instead: _ } => {
-            format!("route {}/{} {} by {rule}", request.0, attempt.0, site(served_by))
+        Action::Route { request, attempt, served_by, rule, instead } => {
+            let instead = instead.map_or(String::new(), |model| format!(", {model} instead"));
+            format!("route {}/{} {} by {rule}{instead}", request.0, attempt.0, site(served_by))
         }
         Action::Finish { request, .. } => format!("finish {}", request.0),
         Action::Refuse { request, refusal } => format!("refuse {} {}", request.0, refusal_text(&refusal)),

@@ -1,0 +1,77 @@
+//! A smaller model of the family, when there is no room and the caller allows it.
+
+use hither_types::request::{Envelope, Priority, Quality};
+
+use crate::tests::{CHAT, FRAUD, Play, cap, eea, envelope, name, no_fraud_in_germany, ready, submitted, until, with};
+
+/// `chat` is the large one, `fraud` its smaller sibling.
+fn family(priority: Priority) -> Envelope {
+    Envelope { quality: Quality::Family, priority, ..envelope(CHAT) }
+}
+
+fn play(policy: hither_types::law::Policy) -> Play {
+    Play::with_ladder(policy, vec![vec![name(CHAT), name(FRAUD)]])
+}
+
+#[test]
+fn without_room_a_smaller_model_answers_and_says_so() {
+    let mut script = vec![cap(0, 1000), ready(0, CHAT, 1), ready(0, FRAUD, 1)];
+    script.extend((1..=11).map(|request| submitted(1, request, CHAT)));
+    script.push(with(2, 12, family(Priority::Normal)));
+    script.push(until(3));
+    let play = play(eea()).then(script).check(
+        "
+        1: route 1/1 munich by local
+        1: run 1/1 chat
+        2: route 12/1 munich by local, fraud instead
+        2: run 12/1 fraud
+    ",
+    );
+    assert!(play.steps(12).contains("steps down to fraud"), "{}", play.steps(12));
+}
+
+#[test]
+fn who_wants_the_model_itself_gets_it_or_nothing() {
+    let mut script = vec![cap(0, 1000), ready(0, CHAT, 1), ready(0, FRAUD, 1)];
+    script.extend((1..=12).map(|request| submitted(1, request, CHAT)));
+    play(eea()).then(script).check(
+        "
+        1: route 1/1 munich by local
+        1: run 1/1 chat
+        1: refuse 12 Overloaded(200 ms)
+        1: record ended 12/0 Refused by nobody after 0
+    ",
+    );
+}
+
+#[test]
+fn the_lowest_priority_steps_down_first() {
+    // Eight wait: 1.8 s is more than 15 % of ten seconds, and less than 20 %.
+    let mut script = vec![cap(0, 1000), ready(0, CHAT, 1), ready(0, FRAUD, 1)];
+    script.extend((1..=9).map(|request| submitted(1, request, CHAT)));
+    script.push(with(2, 12, family(Priority::Normal)));
+    script.push(with(2, 13, family(Priority::Low)));
+    play(eea()).then(script).check(
+        "
+        1: route 1/1 munich by local
+        1: run 1/1 chat
+        2: route 13/1 munich by local, fraud instead
+        2: run 13/1 fraud
+    ",
+    );
+}
+
+#[test]
+fn a_smaller_model_that_the_law_forbids_is_no_way_down() {
+    let mut script = vec![cap(0, 1000), ready(0, CHAT, 1), ready(0, FRAUD, 1)];
+    script.extend((1..=11).map(|request| submitted(1, request, CHAT)));
+    script.push(with(2, 12, family(Priority::Normal)));
+    play(no_fraud_in_germany()).then(script).check(
+        "
+        1: route 1/1 munich by local
+        1: run 1/1 chat
+        2: refuse 12 Overloaded(200 ms)
+        2: record ended 12/0 Refused by nobody after 0
+    ",
+    );
+}
