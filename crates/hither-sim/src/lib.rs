@@ -22,6 +22,8 @@ mod node;
 mod observer;
 mod queue;
 pub mod report;
+#[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
+mod rivals;
 pub mod scenario;
 mod streams;
 mod trace;
