@@ -20,6 +20,8 @@ mod mesh;
 mod network;
 mod node;
 mod observer;
+#[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
+mod plot;
 mod queue;
 pub mod report;
 #[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
