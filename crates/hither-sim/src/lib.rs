@@ -9,10 +9,14 @@ use std::path::Path;
 #[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
 mod bound;
 mod chance;
+#[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
+mod charts;
 mod codec;
 mod counts;
 #[cfg(test)]
 mod draws;
+#[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
+mod html;
 #[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
 mod latency;
 #[expect(dead_code, reason = "a stand-in")]
