@@ -28,7 +28,7 @@ mod observer;
 mod plot;
 mod queue;
 pub mod report;
-#[cfg_attr(not(test), expect(dead_code, reason = "reports do not call it yet"))]
+#[expect(dead_code, reason = "reports do not call it yet")]
 mod rivals;
 pub mod scenario;
 mod streams;

@@ -93,13 +93,22 @@ enum Reach {
 impl<'a> Field<'a> {
     /// Each node with itself and its nearest neighbours, so many together, and the delays of the mesh.
     pub(crate) fn of(mesh: &'a Mesh, candidates: usize) -> Self {
+        let nearest = |of| mesh.nearest(of, candidates.saturating_sub(1));
+        Self::with(&mesh.spots, nearest, |of, other| mesh.one_way(of, other))
+    }
+
+    /// Each node with itself and those that are named as its nearest, and what a way takes.
+    pub(crate) fn with(
+        spots: &'a [Spot],
+        nearest: impl Fn(usize) -> Vec<u32>,
+        one_way: impl Fn(usize, usize) -> u64,
+    ) -> Self {
         let near = |of: usize| {
-            let others = mesh.nearest(of, candidates).into_iter().filter(|other| *other as usize != of);
-            let far = |other: u32| u32::try_from(mesh.one_way(of, other as usize)).unwrap_or(u32::MAX);
-            let others = others.take(candidates.saturating_sub(1)).map(|other| (other, far(other)));
-            std::iter::once((of as u32, 0)).chain(others).collect()
+            let far = |other: u32| (other, u32::try_from(one_way(of, other as usize)).unwrap_or(u32::MAX));
+            let others = nearest(of).into_iter().filter(|other| *other as usize != of);
+            std::iter::once((of as u32, 0)).chain(others.map(far)).collect()
         };
-        Self { spots: &mesh.spots, reach: Reach::Near((0..mesh.spots.len()).map(near).collect()) }
+        Self { spots, reach: Reach::Near((0..spots.len()).map(near).collect()) }
     }
 
     /// Every node with all others and no delay: where theory lives.

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use super::{PageData, Table, Verdict, page};
 use crate::bound::Bound;
 use crate::charts::{Line, distribution, over_time, tail};
-use crate::draws::{even, exponential, gap_nanos, poisson};
+use crate::draws::{arrivals, exponential, field, gap_nanos, poisson, square};
 use crate::latency::{Latencies, Outcome, Window};
-use crate::mesh::{Arrival, Mesh, Spot};
+use crate::mesh::{Arrival, Spot};
 use crate::plot::{Axis, Chart, Mark, Scale, Series, Style, Unit};
 use crate::rivals::overload::{self, Manner};
-use crate::rivals::{self, CANDIDATES, Field, Policy, Setting};
+use crate::rivals::{self, CANDIDATES, Policy, Setting};
 
 fn sample() -> PageData {
     PageData {
@@ -68,27 +68,13 @@ fn an_empty_page_is_a_page() {
 
 const MEAN: u64 = 500_000;
 
-fn mesh() -> Mesh {
-    let mut spots = even(300, 4);
-    for (index, spot) in spots.iter_mut().enumerate() {
-        let (x, y) = (spot.site * 7919 % 30_000, spot.site * 104_729 % 30_000);
-        *spot = Spot { x, y, speed: [500, 1000, 1000, 2000][index % 4], ..*spot };
-    }
-    Mesh { spots }
-}
-
-fn arrivals(mesh: &Mesh, load: u64) -> Vec<Arrival> {
-    let able: u64 = mesh.spots.iter().map(|spot| u64::from(spot.slots) * u64::from(spot.speed)).sum();
-    poisson(1, 300, gap_nanos(MEAN, able / 1000, load), 150_000, |chance| exponential(chance, MEAN)).collect()
-}
-
-fn outcomes(mesh: &Mesh, load: u64) -> Vec<(String, Outcome)> {
-    let arrivals = arrivals(mesh, load);
+fn outcomes(spots: &[Spot], load: u64) -> Vec<(String, Outcome)> {
+    let arrivals = arrivals(spots, 1, load, 150_000);
     let window = Window { from: arrivals[15_000].at, to: u64::MAX };
-    let field = Field::of(mesh, CANDIDATES);
+    let field = field(spots, CANDIDATES);
     let setting = Setting { window, ..Setting::new(1) };
     let of = |policy: Policy| (policy.name(), rivals::run(policy, &field, &setting, arrivals.iter().copied()));
-    let bound = Bound::new(&mesh.spots, window).run(arrivals.iter().copied());
+    let bound = Bound::new(spots, window).run(arrivals.iter().copied());
     let others = [Policy::Prequal, Policy::TwoByGossip, Policy::LeastByGossip, Policy::Central { round_trip: 60_000 }];
     std::iter::once(("central queue, no network (bound)".to_owned(), bound)).chain(others.map(of)).collect()
 }
@@ -113,9 +99,9 @@ fn distributions(outcomes: &[(String, Outcome)]) -> [String; 2] {
     [distribution("How long requests take", note, &lines), tail("The slow end", note, &lines)]
 }
 
-fn ratios(mesh: &Mesh) -> String {
+fn ratios(spots: &[Spot]) -> String {
     let loads = [500, 600, 700, 800, 850, 900, 950];
-    let all: Vec<_> = loads.iter().map(|load| outcomes(mesh, *load)).collect();
+    let all: Vec<_> = loads.iter().map(|load| outcomes(spots, *load)).collect();
     let p99 = |run: &[(String, Outcome)], which: usize| run[which].1.latencies.permille(990) as f64;
     let series = (1..all[0].len()).map(|which| Series {
         name: all[0][which].0.clone(),
@@ -189,9 +175,9 @@ fn pulse() -> [String; 2] {
 #[ignore = "makes samples to look at"]
 fn samples() {
     let folder = PathBuf::from(std::env::var_os("HITHER_SAMPLES").unwrap());
-    let mesh = mesh();
-    let outcomes = outcomes(&mesh, 850);
-    let charts = [distributions(&outcomes).to_vec(), vec![ratios(&mesh)], pulse().to_vec()].concat();
+    let spots = square(300, false);
+    let outcomes = outcomes(&spots, 850);
+    let charts = [distributions(&outcomes).to_vec(), vec![ratios(&spots)], pulse().to_vec()].concat();
     for (index, chart) in charts.iter().enumerate() {
         std::fs::write(folder.join(format!("chart{index}.svg")), chart).unwrap();
     }

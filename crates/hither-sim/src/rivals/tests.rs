@@ -1,12 +1,11 @@
 //! The rivals against what is known of them.
 
 use super::overload::{Course, Manner};
-use super::{Field, Policy, Setting, overload, run};
+use super::{CANDIDATES, Field, Policy, Setting, overload, run};
 use crate::bound::Bound;
-use crate::chance::Chance;
-use crate::draws::{assert_near, even, exponential, gap_nanos, poisson};
+use crate::draws::{arrivals, assert_near, even, exponential, field, gap_nanos, one_way, poisson, square};
 use crate::latency::{Outcome, Window};
-use crate::mesh::{Arrival, Mesh, Spot};
+use crate::mesh::{Arrival, Spot};
 
 const MEAN: u64 = 500_000;
 
@@ -58,34 +57,15 @@ fn the_least_loaded_by_fresh_information_is_nearly_the_bound() {
     assert!(least < two && least < 1.5, "least {least:.2}, two {two:.2}");
 }
 
-/// Sites of ten nodes in a square of 30 ms, speeds ½, 1, 1, 2, demand even.
-fn mesh(nodes: u32, is_even: bool) -> Mesh {
-    let mut chance = Chance::new(99, 1);
-    let sites: Vec<_> = (0..nodes.div_ceil(10)).map(|_| (chance.below(30_000), chance.below(30_000))).collect();
-    let mut spots = even(nodes, 4);
-    for (index, spot) in spots.iter_mut().enumerate() {
-        let (x, y) = sites[spot.site as usize];
-        let speed = if is_even { 1000 } else { [500, 1000, 1000, 2000][index % 4] };
-        *spot = Spot { x: x as u32, y: y as u32, speed, ..*spot };
-    }
-    Mesh { spots }
-}
-
-fn arrivals(mesh: &Mesh, seed: u64, load: u64, count: usize) -> Vec<Arrival> {
-    let able: u64 = mesh.spots.iter().map(|spot| u64::from(spot.slots) * u64::from(spot.speed)).sum();
-    let gap = gap_nanos(MEAN, able / 1000, load);
-    poisson(seed, mesh.spots.len() as u32, gap, count, |chance| exponential(chance, MEAN)).collect()
-}
-
 fn seconds(outcome: &Outcome) -> f64 {
     outcome.latencies.permille(990) as f64 / 1e6
 }
 
 #[test]
 fn the_least_loaded_by_old_gossip_is_where_the_herd_goes() {
-    let mesh = mesh(300, false);
-    let arrivals = arrivals(&mesh, 5, 850, 300_000);
-    let field = Field::of(&mesh, super::CANDIDATES);
+    let spots = square(300, false);
+    let arrivals = arrivals(&spots, 5, 850, 300_000);
+    let field = field(&spots, CANDIDATES);
     let of = |policy, setting: Setting| seconds(&run(policy, &field, &setting, arrivals.iter().copied()));
     let [least, two] = [Policy::LeastByGossip, Policy::TwoByGossip].map(|policy| of(policy, Setting::new(7)));
     assert!(least > 3.0 * two, "least {least}, two {two}");
@@ -95,10 +75,10 @@ fn the_least_loaded_by_old_gossip_is_where_the_herd_goes() {
 
 #[test]
 fn the_herd_is_worse_than_chance() {
-    let mesh = mesh(300, true);
-    let arrivals = arrivals(&mesh, 5, 800, 200_000);
+    let spots = square(300, true);
+    let arrivals = arrivals(&spots, 5, 800, 200_000);
     // With the nearest only, those in the middle are neighbours of so many that chance alone drowns them.
-    let field = Field::instant(&mesh.spots);
+    let field = Field::instant(&spots);
     let of = |policy, period| {
         run(policy, &field, &Setting { period, ..Setting::new(7) }, arrivals.iter().copied()).latencies.mean()
     };
@@ -109,9 +89,9 @@ fn the_herd_is_worse_than_chance() {
 
 #[test]
 fn the_older_the_gossip_the_worse_the_choice_and_probes_do_not_care() {
-    let mesh = mesh(200, false);
-    let arrivals = arrivals(&mesh, 6, 850, 150_000);
-    let field = Field::of(&mesh, super::CANDIDATES);
+    let spots = square(200, false);
+    let arrivals = arrivals(&spots, 6, 850, 150_000);
+    let field = field(&spots, CANDIDATES);
     let of = |policy, period| {
         seconds(&run(policy, &field, &Setting { period, ..Setting::new(7) }, arrivals.iter().copied()))
     };
@@ -124,13 +104,13 @@ fn the_older_the_gossip_the_worse_the_choice_and_probes_do_not_care() {
 
 #[test]
 fn no_policy_beats_the_bound_where_all_speeds_are_equal() {
-    for seed in 1..=6 {
-        let mesh = mesh(100, true);
-        let load = 300 + 110 * seed;
-        let arrivals = arrivals(&mesh, seed, load, 40_000);
-        let bound = Bound::new(&mesh.spots, Window::ALL).run(arrivals.iter().copied());
-        let near = Field::of(&mesh, super::CANDIDATES);
-        let instant = Field::instant(&mesh.spots);
+    for seed in 1..=4 {
+        let spots = square(100, true);
+        let load = 250 + 170 * seed;
+        let arrivals = arrivals(&spots, seed, load, 30_000);
+        let bound = Bound::new(&spots, Window::ALL).run(arrivals.iter().copied());
+        let near = field(&spots, CANDIDATES);
+        let instant = Field::instant(&spots);
         for policy in ALL {
             for (field, period) in [(&near, 1_000_000), (&near, 0), (&instant, 0), (&instant, 1_000_000)] {
                 let setting = Setting { period, ..Setting::new(seed) };
@@ -155,9 +135,9 @@ const ALL: [Policy; 7] = [
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_does_not() {
-    let mesh = mesh(50, false);
-    let arrivals = arrivals(&mesh, 1, 800, 5000);
-    let field = Field::of(&mesh, 16);
+    let spots = square(50, false);
+    let arrivals = arrivals(&spots, 1, 800, 5000);
+    let field = field(&spots, 16);
     let with = |policy, seed| run(policy, &field, &Setting::new(seed), arrivals.iter().copied());
     for policy in ALL {
         assert_eq!(with(policy, 1), with(policy, 1), "{policy:?}");
@@ -168,9 +148,9 @@ fn the_same_seed_gives_the_same_run_and_another_does_not() {
 
 #[test]
 fn messages_are_those_that_leave_a_node() {
-    let mesh = mesh(100, false);
-    let arrivals = arrivals(&mesh, 1, 700, 20_000);
-    let field = Field::of(&mesh, super::CANDIDATES);
+    let spots = square(100, false);
+    let arrivals = arrivals(&spots, 1, 700, 20_000);
+    let field = field(&spots, CANDIDATES);
     let of = |policy| run(policy, &field, &Setting::new(1), arrivals.iter().copied());
     let per_request = |policy| of(policy).figures().messages_per_request;
     assert_eq!(of(Policy::Local).messages, 0);
@@ -185,10 +165,9 @@ fn messages_are_those_that_leave_a_node() {
 #[test]
 fn one_far_node_costs_its_way_there_and_back() {
     let spots = vec![Spot { x: 0, ..even(1, 1)[0] }, Spot { x: 9_500, site: 1, ..even(1, 1)[0] }];
-    let mesh = Mesh { spots };
-    let way = mesh.one_way(0, 1);
-    let field = Field::of(&mesh, 2);
-    let arrival = Arrival { at: 5, node: 0, work: 1000, ..arrivals(&mesh, 1, 500, 1)[0] };
+    let way = one_way(&spots, 0, 1);
+    let field = field(&spots, 2);
+    let arrival = Arrival { at: 5, node: 0, work: 1000, ..arrivals(&spots, 1, 500, 1)[0] };
     let took = |seed| run(Policy::Random, &field, &Setting::new(seed), std::iter::once(arrival)).latencies.mean();
     let seen: std::collections::BTreeSet<u64> = (0..20).map(took).collect();
     assert_eq!(seen, [1000, 1000 + 2 * way].into());
@@ -236,12 +215,12 @@ fn admission_by_the_mean_wastes_what_it_admits_and_a_cap_does_not() {
 #[test]
 #[ignore = "measures, and proves nothing"]
 fn table() {
-    let mesh = mesh(1000, false);
-    let field = Field::of(&mesh, super::CANDIDATES);
+    let spots = square(1000, false);
+    let field = field(&spots, CANDIDATES);
     for load in [500, 700, 850, 920] {
-        let arrivals = arrivals(&mesh, 1, load, 1_000_000);
+        let arrivals = arrivals(&spots, 1, load, 1_000_000);
         let window = Window { from: arrivals[100_000].at, to: arrivals[950_000].at };
-        let bound = Bound::new(&mesh.spots, window).run(arrivals.iter().copied()).figures();
+        let bound = Bound::new(&spots, window).run(arrivals.iter().copied()).figures();
         println!("{load} {:<28} {bound:?}", "bound");
         for policy in ALL {
             let start = std::time::Instant::now();
