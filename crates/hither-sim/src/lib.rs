@@ -6,19 +6,28 @@
 
 use std::path::Path;
 
+mod bound;
 mod chance;
+mod charts;
 mod codec;
+pub mod compare;
 mod counts;
+#[cfg(test)]
+mod draws;
 pub mod figures;
 mod hash;
+mod html;
+mod latency;
 mod measure;
 mod mesh;
 mod network;
 mod node;
 mod observer;
+mod plot;
 mod quantile;
 mod queue;
 pub mod report;
+mod rivals;
 pub mod scenario;
 mod streams;
 mod trace;
