@@ -325,7 +325,7 @@ pub(crate) fn core_config(
         cap,
         idle: config.idle,
         pull: config.pull,
-        ladder: Vec::new(),
+        ladder: config.ladder.clone(),
         announce_every: Micros::from_millis(500),
         traces: 1_000,
     }
