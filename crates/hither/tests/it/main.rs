@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+mod bench;
 mod ledger;
 mod node;
 mod policy;
