@@ -61,6 +61,8 @@ pub struct Route {
     pub served_by: Member,
     /// The rule that allows it.
     pub rule: RuleId,
+    /// The model that answers, if it is a smaller one of the family than was asked for.
+    pub instead: Option<ModelName>,
 }
 
 /// What is known at the end.

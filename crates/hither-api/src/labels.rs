@@ -1,9 +1,10 @@
-//! What the headers of a request say: its label, and how much and how long it matters. A label can only be tightened.
+//! What the headers of a request say: its label, how much and how long it matters, and what may answer. A label can only
+//! be tightened.
 
 use hither_types::id::{ParseIdError, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::Jurisdiction;
-use hither_types::request::Priority;
+use hither_types::request::{Priority, Quality};
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
 
@@ -23,6 +24,8 @@ pub(crate) struct Asked {
     pub(crate) priority: Priority,
     /// The site that the caller would like best.
     pub(crate) prefer: Option<SiteName>,
+    /// Whether a smaller model of the family may answer.
+    pub(crate) quality: Quality,
     /// How long the client waits.
     pub(crate) patience: Micros,
 }
@@ -56,6 +59,7 @@ pub(crate) fn read(headers: &HeaderMap, door: &dyn Door) -> Result<Asked, Proble
         },
         priority: one(headers, "x-hither-priority", priority)?.unwrap_or_default(),
         prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
+        quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
         patience: Micros::from_millis(millis.unwrap_or(PATIENCE_MS)),
     })
 }
@@ -66,6 +70,14 @@ fn priority(text: &str) -> Result<Priority, ParseIdError> {
         "normal" => Ok(Priority::Normal),
         "critical" => Ok(Priority::Critical),
         _ => Err(ParseIdError::new("low, normal or critical", text)),
+    }
+}
+
+fn quality(text: &str) -> Result<Quality, ParseIdError> {
+    match text {
+        "exact" => Ok(Quality::Exact),
+        "family" => Ok(Quality::Family),
+        _ => Err(ParseIdError::new("exact or family", text)),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use hither_types::request::Quality;
 use hither_types::view::{PresenceView, View};
 use hyper::{Method, StatusCode};
 
@@ -16,6 +17,7 @@ use crate::door::Door;
 use crate::limits::METRIC_MODELS;
 use crate::respond;
 use crate::routes::App;
+use crate::serving::Serving;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,15 @@ struct Inferences {
     success: u64,
     failure: u64,
     duration: Duration,
+    stepped_down: u64,
+}
+
+impl Tables {
+    /// The row of a model; those past the bound share one.
+    fn model(&mut self, name: &str) -> &mut Inferences {
+        let room = self.models.len() < METRIC_MODELS || self.models.contains_key(name);
+        self.models.entry(if room { name.to_owned() } else { "other".to_owned() }).or_default()
+    }
 }
 
 type Known = Vec<(Weak<dyn Door>, Weak<Metrics>)>;
@@ -82,13 +93,23 @@ impl Metrics {
     /// Counts a call of a model that the catalog has.
     pub(crate) fn inferred(&self, model: &str, status: u16, took: Duration) {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = tables.models.len() < METRIC_MODELS || tables.models.contains_key(model);
-        let row = tables.models.entry(if room { model.to_owned() } else { "other".to_owned() }).or_default();
+        let row = tables.model(model);
         if status < 400 {
             row.success += 1;
             row.duration += took;
         } else {
             row.failure += 1;
+        }
+    }
+
+    /// Counts an answer by a smaller model, once its head is known.
+    pub(crate) fn answered(&self, serving: &Serving) {
+        match serving.quality() {
+            Quality::Exact => {}
+            Quality::Family => {
+                let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                tables.model(serving.asked().name.as_str()).stepped_down += 1;
+            }
         }
     }
 
@@ -128,6 +149,11 @@ impl Metrics {
             for (model, row) in &tables.models {
                 writeln!(out, "{name}{{model=\"{model}\",version=\"1\"}} {}", value(row))?;
             }
+        }
+        let (name, help) = ("hither_stepped_down_total", "Answers by a smaller model than the one that was asked for.");
+        head(out, name, "counter", help)?;
+        for (model, row) in &tables.models {
+            writeln!(out, "{name}{{model=\"{model}\"}} {}", row.stepped_down)?;
         }
         Ok(())
     }

@@ -210,7 +210,8 @@ async fn answer(app: &App, model: &Manifest, request: Request) -> Result<Respons
     drop(work);
     let (tensors, summary) = whole(&mut serving).await?;
     let tensors = in_order(tensors, &wanted);
-    let rendered = render::response(model.name.as_str(), VERSION, id.as_deref(), &tensors, &binary)
+    let answered = serving.model().name.as_str();
+    let rendered = render::response(answered, VERSION, id.as_deref(), &tensors, &binary)
         .map_err(|problem| serving.name(problem))?;
     let mut response = match rendered.json_length {
         None => respond::text("application/json", rendered.bytes),
@@ -220,7 +221,8 @@ async fn answer(app: &App, model: &Manifest, request: Request) -> Result<Respons
             response
         }
     };
-    respond::set_route(response.headers_mut(), serving.request, serving.model, serving.route.as_ref());
+    respond::set_route(response.headers_mut(), &serving);
+    app.metrics.answered(&serving);
     respond::set_summary(response.headers_mut(), &summary);
     Ok(response)
 }

@@ -127,20 +127,22 @@ async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<Stri
         return Err(Problem::new(Code::WrongKind, text).help(format!("POST /v2/models/{model}/infer")).param("model"));
     }
     let mut serving = Serving::begin(app, &found, asked, &Work::Generate(work))?;
-    let head = Head { kind, id: completion_id(kind, serving.request), created: now(), model };
+    let head = Head { kind, id: completion_id(kind, serving.request), created: now() };
     if stream {
         let first = serving.next().await?;
         let mut response = respond::text("text/event-stream", "");
         let headers = response.headers_mut();
-        respond::set_route(headers, serving.request, serving.model, serving.route.as_ref());
+        respond::set_route(headers, &serving);
+        app.metrics.answered(&serving);
         headers.insert("cache-control", hyper::header::HeaderValue::from_static("no-cache"));
         headers.insert("x-accel-buffering", hyper::header::HeaderValue::from_static("no"));
         *response.body_mut() = stream::body(serving, first, head, stream::Wishes { include_usage, with_ids });
         return Ok(response);
     }
     let whole = whole(&mut serving).await?;
-    let mut response = json(&head.whole(&whole, with_ids));
-    respond::set_route(response.headers_mut(), serving.request, serving.model, serving.route.as_ref());
+    let mut response = json(&head.whole(&whole, serving.model().name.as_str(), with_ids));
+    respond::set_route(response.headers_mut(), &serving);
+    app.metrics.answered(&serving);
     respond::set_summary(response.headers_mut(), &whole.summary);
     Ok(response)
 }
@@ -150,7 +152,6 @@ struct Head {
     kind: Kind,
     id: String,
     created: u64,
-    model: String,
 }
 
 fn completion_id(kind: Kind, request: RequestId) -> String {
@@ -259,7 +260,7 @@ struct TokenIds<'a> {
 }
 
 impl Head {
-    fn whole<'a>(&'a self, whole: &'a Whole, with_ids: bool) -> WholeForm<'a> {
+    fn whole<'a>(&'a self, whole: &'a Whole, model: &'a str, with_ids: bool) -> WholeForm<'a> {
         let text = whole.text.as_str();
         let (object, message, text) = match self.kind {
             Kind::Chat => {
@@ -271,7 +272,7 @@ impl Head {
             id: &self.id,
             object,
             created: self.created,
-            model: &self.model,
+            model,
             choices: [WholeChoice { index: 0, message, text, logprobs: (), finish_reason: finish(whole.reason) }],
             usage: Usage::new(&whole.summary, whole.ids.len()),
             hither: with_ids.then_some(TokenIds { first: 0, ids: &whole.ids }),

@@ -2,14 +2,15 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use hither_types::id::{Digest, RequestId};
+use hither_types::request::Quality;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use crate::admin::ErrorDto;
-use crate::door::{Route, Summary};
+use crate::door::Summary;
 use crate::errors::{Nearest, Problem};
+use crate::serving::Serving;
 
 /// Whose form an error takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,15 +158,28 @@ pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
     response
 }
 
-/// Says where an answer came from, as far as it is known when it begins.
-pub(crate) fn set_route(headers: &mut HeaderMap, request: RequestId, model: Digest, route: Option<&Route>) {
-    set(headers, "x-hither-request", &request.to_string());
-    set(headers, "x-hither-model", &model.to_string());
-    let Some(route) = route else { return };
+/// Says where an answer came from and which model gave it, as far as it is known when it begins.
+pub(crate) fn set_route(headers: &mut HeaderMap, serving: &Serving) {
+    set(headers, "x-hither-request", &serving.request.to_string());
+    let model = serving.model();
+    set(headers, "x-hither-model", model.name.as_str());
+    if let Some(digest) = model.digest {
+        set(headers, "x-hither-digest", &digest.to_string());
+    }
+    set(headers, "x-hither-quality", quality(serving.quality()));
+    let Some(route) = &serving.route else { return };
     set(headers, "x-hither-served-by", route.served_by.site.as_str());
     set(headers, "x-hither-jurisdiction", &route.served_by.jurisdiction.to_string());
     set(headers, "x-hither-rule", route.rule.as_str());
     set(headers, "x-hither-attempts", &route.attempt.0.to_string());
+}
+
+/// The word for a quality, on requests and on answers.
+pub(crate) fn quality(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Exact => "exact",
+        Quality::Family => "family",
+    }
 }
 
 /// Says what is known only at the end.

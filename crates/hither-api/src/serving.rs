@@ -1,5 +1,7 @@
 //! A request between the protocols and the door: handed in once, then followed to its end.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hither_engine::work::{Piece, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
@@ -7,7 +9,8 @@ use hither_types::model::Manifest;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Envelope, Quality, RequestKind};
 use hither_types::unit::ByteCount;
-use tokio::sync::mpsc;
+use hither_types::view::View;
+use tokio::sync::{mpsc, watch};
 
 use crate::door::{Answer, Route, Submission, Summary};
 use crate::errors::{Code, Problem};
@@ -18,11 +21,23 @@ use crate::routes::App;
 pub(crate) struct Serving {
     /// Its id.
     pub(crate) request: RequestId,
-    /// The digest of the model.
-    pub(crate) model: Digest,
     /// Who serves it, once a place does.
     pub(crate) route: Option<Route>,
+    /// The model that was asked for.
+    asked: Model,
+    /// The smaller one of its family that answers instead, if one does.
+    smaller: Option<Model>,
+    view: watch::Receiver<Arc<View>>,
     answers: mpsc::Receiver<Answer>,
+}
+
+/// A model as an answer names it.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// What people call it.
+    pub(crate) name: ModelName,
+    /// Its weights; unknown if the catalog lost it since.
+    pub(crate) digest: Option<Digest>,
 }
 
 /// What comes next.
@@ -61,18 +76,48 @@ impl Serving {
             size: ByteCount(payload.len() as u64),
             priority: asked.priority,
             prefer: asked.prefer,
-            quality: Quality::Exact,
+            quality: asked.quality,
         };
         let submission = Submission { envelope, patience: asked.patience, payload };
         let reception = app.door.submit(submission).map_err(|refusal| Problem::from(&refusal))?;
-        Ok(Self { request: reception.request, model: model.digest, route: None, answers: reception.answers })
+        Ok(Self {
+            request: reception.request,
+            route: None,
+            asked: Model { name: model.name.clone(), digest: Some(model.digest) },
+            smaller: None,
+            view: app.door.view(),
+            answers: reception.answers,
+        })
+    }
+
+    /// The model that was asked for.
+    pub(crate) fn asked(&self) -> &Model {
+        &self.asked
+    }
+
+    /// The model that answers.
+    pub(crate) fn model(&self) -> &Model {
+        self.smaller.as_ref().unwrap_or(&self.asked)
+    }
+
+    /// Whether the model that answers is the one that was asked for.
+    pub(crate) fn quality(&self) -> Quality {
+        if self.smaller.is_some() { Quality::Family } else { Quality::Exact }
+    }
+
+    fn routed(&mut self, mut route: Route) {
+        self.smaller = route.instead.take().map(|name| {
+            let digest = self.view.borrow().models.iter().find(|model| model.name == name).map(|model| model.digest);
+            Model { name, digest }
+        });
+        self.route = Some(route);
     }
 
     /// Waits for the next part of the answer.
     pub(crate) async fn next(&mut self) -> Result<Next, Problem> {
         loop {
             match self.answers.recv().await {
-                Some(Answer::Routed(route)) => self.route = Some(route),
+                Some(Answer::Routed(route)) => self.routed(route),
                 Some(Answer::Piece(piece)) => return Ok(Next::Piece(piece)),
                 Some(Answer::Done(summary)) => return Ok(Next::Done(summary)),
                 Some(Answer::Refused(refusal)) => return Err(self.name(Problem::from(&refusal))),

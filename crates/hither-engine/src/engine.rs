@@ -1,5 +1,7 @@
 //! The port that every engine implements.
 
+use std::time::Duration;
+
 use hither_types::model::ModelIo;
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
@@ -55,4 +57,9 @@ pub trait Engine {
 
     /// Advances: at most one call into the library. Returns whether there is more to do.
     fn step(&mut self, out: &mut dyn FnMut(JobId, Output)) -> bool;
+
+    /// How long a step would find nothing to do unless a command comes first. Zero for an engine that computes.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use hither_types::refusal::InputFault;
 use hither_types::unit::ByteCount;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
@@ -60,6 +61,9 @@ impl Worker {
         let mut chunk = vec![0; READ_CHUNK];
         let mut is_busy = false;
         loop {
+            if is_busy {
+                self.rest();
+            }
             let flags = if is_busy { RecvFlags::DONTWAIT } else { RecvFlags::empty() };
             match recv(&self.socket, &mut chunk[..], flags) {
                 Ok((0, _)) => return Ok(()),
@@ -86,6 +90,17 @@ impl Worker {
                 self.out.clear();
             }
         }
+    }
+
+    /// Waits while the engine has nothing to do, or until a command comes.
+    fn rest(&self) {
+        let rest = self.engine.rest();
+        if rest.is_zero() {
+            return;
+        }
+        let mut readable = [PollFd::new(&self.socket, PollFlags::IN)];
+        // A wait that was cut short or could not begin costs a step that does nothing.
+        let _ = poll(&mut readable, Timespec::try_from(rest).ok().as_ref());
     }
 
     /// Carries out the commands that have arrived whole.

@@ -33,6 +33,12 @@ const MAX_WAIT: Duration = Duration::from_millis(1);
 /// Reading a prompt shows progress this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
+/// A sleep shows progress this often: as often as a node tells of it, and many of them cost next to nothing.
+const SLEEP_PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// The longest sleep that a request may ask for: an hour.
+const SLEEP_MAX_US: f32 = 3.6e9;
+
 /// What kind of model the stub plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StubKind {
@@ -40,12 +46,15 @@ pub enum StubKind {
     Generate,
     /// One input `x` of FP32 and shape `[any, any]`, which comes back as output `x`.
     Infer,
+    /// The same, and the first number of `x` is how long the call takes, in microseconds: for benchmarks of a mesh, where
+    /// each request brings its own service time and no processor is used. Single floats are exact up to 16 seconds.
+    Sleep,
 }
 
 /// The values of a stub model's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StubModel {
-    /// `kind=generate|infer`.
+    /// `kind=generate|infer|sleep`.
     pub kind: StubKind,
     /// `slots=`: jobs at once.
     pub slots: u16,
@@ -59,6 +68,8 @@ pub struct StubModel {
     pub prefill: Duration,
     /// `token_us=`: microseconds per token.
     pub token: Duration,
+    /// `percent=`: of the time that a request asks for, how much a sleep takes: a smaller model takes less.
+    pub percent: u32,
     /// `crash_at=`: aborts the process instead of producing this token, or of answering this call, from 0.
     pub crash_at: Option<u32>,
     /// `hang_at=`: never returns from the step that should produce this token, or answer this call, from 0.
@@ -76,7 +87,7 @@ pub enum OpenError {
     Header,
     /// A value is unknown or wrong.
     #[error(
-        "`{0}` is none of kind, slots, context, length, load_us, prefill_us, token_us, crash_at and hang_at with its value"
+        "`{0}` is none of kind, slots, context, length, load_us, prefill_us, token_us, percent, crash_at and hang_at with its value"
     )]
     Value(String),
 }
@@ -96,6 +107,7 @@ impl StubModel {
             load: Duration::ZERO,
             prefill: Duration::ZERO,
             token: Duration::from_millis(2),
+            percent: 100,
             crash_at: None,
             hang_at: None,
         };
@@ -111,12 +123,14 @@ impl StubModel {
         match name {
             "kind" if value == "generate" => self.kind = StubKind::Generate,
             "kind" if value == "infer" => self.kind = StubKind::Infer,
+            "kind" if value == "sleep" => self.kind = StubKind::Sleep,
             "slots" => self.slots = value.parse().ok().filter(|slots| *slots > 0)?,
             "context" => self.context = value.parse().ok()?,
             "length" => self.length = value.parse().ok()?,
             "load_us" => self.load = micros()?,
             "prefill_us" => self.prefill = micros()?,
             "token_us" => self.token = micros()?,
+            "percent" => self.percent = value.parse().ok()?,
             "crash_at" => self.crash_at = Some(value.parse().ok()?),
             "hang_at" => self.hang_at = Some(value.parse().ok()?),
             _ => return None,
@@ -149,6 +163,8 @@ struct Running {
     due: Instant,
     /// When the prompt is read.
     ready: Instant,
+    /// How often it shows progress until then.
+    every: Duration,
 }
 
 enum RunningKind {
@@ -197,7 +213,9 @@ impl StubEngine {
     pub fn loaded(&self) -> Loaded {
         let io = match self.model.kind {
             StubKind::Generate => ModelIo::Language { context_tokens: self.model.context },
-            StubKind::Infer => ModelIo::Tensors { inputs: vec![echo_spec()], outputs: vec![echo_spec()] },
+            StubKind::Infer | StubKind::Sleep => {
+                ModelIo::Tensors { inputs: vec![echo_spec()], outputs: vec![echo_spec()] }
+            }
         };
         Loaded { io, slots: self.model.slots, engine: "stub".to_owned() }
     }
@@ -205,7 +223,7 @@ impl StubEngine {
     fn start(&self, waiting: Waiting) -> Result<Running, (JobId, InputFault)> {
         let Waiting { job, work, resume, since } = waiting;
         let kind = match (self.model.kind, work) {
-            (StubKind::Infer, Work::Infer(work)) => {
+            (StubKind::Infer | StubKind::Sleep, Work::Infer(work)) => {
                 validate(&work, &[echo_spec()], &[echo_spec()]).map_err(|fault| (job, fault))?;
                 RunningKind::Infer(work)
             }
@@ -213,7 +231,7 @@ impl StubEngine {
                 let stream = Stream::new(&work, &resume, &self.model).map_err(|fault| (job, fault))?;
                 RunningKind::Generate(Box::new(stream))
             }
-            (StubKind::Infer, Work::Generate(_)) => {
+            (StubKind::Infer | StubKind::Sleep, Work::Generate(_)) => {
                 return Err((job, InputFault::Other("the model takes tensors, and a text came".to_owned())));
             }
             (StubKind::Generate, Work::Infer(_)) => {
@@ -221,9 +239,16 @@ impl StubEngine {
             }
         };
         let now = Instant::now();
-        let ready = now + self.model.prefill;
-        let due = ready.min(now + PROGRESS_EVERY);
-        Ok(Running { job, kind, since: now, queued: now - since, due, ready })
+        let (takes, every) = match (self.model.kind, &kind) {
+            (StubKind::Sleep, RunningKind::Infer(work)) => {
+                let asked = asked_for(work).map_err(|fault| (job, fault))?;
+                (asked * self.model.percent / 100, SLEEP_PROGRESS_EVERY)
+            }
+            _ => (self.model.prefill, PROGRESS_EVERY),
+        };
+        let ready = now + takes;
+        let due = ready.min(now + every);
+        Ok(Running { job, kind, since: now, queued: now - since, due, ready, every })
     }
 
     fn misbehave(&self, index: u32) {
@@ -267,6 +292,14 @@ impl Engine for StubEngine {
         self.running = running;
         !self.running.is_empty() || !self.waiting.is_empty()
     }
+
+    fn rest(&self) -> Duration {
+        if !self.waiting.is_empty() && self.running.len() < usize::from(self.model.slots) {
+            return Duration::ZERO;
+        }
+        let next = self.running.iter().map(|running| running.due).min();
+        next.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()))
+    }
 }
 
 impl StubEngine {
@@ -274,7 +307,7 @@ impl StubEngine {
     fn advance(&mut self, running: &mut Running, now: Instant, out: &mut dyn FnMut(JobId, Output)) -> bool {
         let job = running.job;
         if running.due < running.ready {
-            running.due = running.ready.min(running.due + PROGRESS_EVERY);
+            running.due = running.ready.min(running.due + running.every);
             out(job, Output::Progress);
             return true;
         }
@@ -358,6 +391,16 @@ impl Stream {
         let end = self.end().map(|(reason, text)| Piece::End { reason, text });
         (Piece::Tokens { first, ids: vec![id], text }, end)
     }
+}
+
+/// How long a request asks a sleep to take.
+fn asked_for(work: &InferWork) -> Result<Duration, InputFault> {
+    let first = work.inputs.first().and_then(|tensor| tensor.data.first_chunk());
+    let micros = first.map(|bytes| f32::from_le_bytes(*bytes)).filter(|micros| (0.0..=SLEEP_MAX_US).contains(micros));
+    let micros = micros.ok_or_else(|| {
+        InputFault::Tensor(format!("the first number of x is the time to take, 0 to {SLEEP_MAX_US} microseconds"))
+    })?;
+    Ok(Duration::from_micros(micros as u64))
 }
 
 fn echo_spec() -> TensorSpec {

@@ -31,10 +31,10 @@ impl Driver {
                     forward.abort();
                 }
             }
-            Action::Route { request, attempt, served_by, rule, instead: _ } => {
+            Action::Route { request, attempt, served_by, rule, instead } => {
                 if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
                     let session = Arc::clone(session);
-                    self.say(session, Answer::Routed(Route { attempt, served_by, rule }));
+                    self.say(session, Answer::Routed(Route { attempt, served_by, rule, instead }));
                 }
             }
             Action::Finish { request, cost } => {

@@ -4,8 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use hither_core::PullPolicy;
+use hither_types::id::ModelName;
 use hither_types::unit::Milliwatts;
 use serde::Deserialize;
+
+pub mod ladder;
+
+use ladder::{LadderError, LadderSection};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,15 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line, column and what was expected.
         text: String,
+    },
+    /// The families of models are not what they should be.
+    #[error("the ladder of {path} cannot be used")]
+    Ladder {
+        /// The file.
+        path: PathBuf,
+        /// Which family, and why.
+        #[source]
+        source: LadderError,
     },
     /// No data directory was given and none can be guessed.
     #[error("no data directory: give --data DIR, or set HITHER_DATA or HOME")]
@@ -71,6 +85,8 @@ pub struct NodeConfig {
     pub context_tokens: u32,
     /// Jobs at once per worker.
     pub slots: u16,
+    /// Families of models, each from the largest to the smallest: what may answer when there is no room.
+    pub ladder: Vec<Vec<ModelName>>,
     /// The ONNX Runtime library, if the file names it.
     pub library: Option<PathBuf>,
     /// Whether `isolate` is allowed.
@@ -88,6 +104,7 @@ struct File {
     mesh: MeshSection,
     power: PowerSection,
     models: ModelsSection,
+    ladder: LadderSection,
     drill: DrillSection,
     law: LawSection,
 }
@@ -167,11 +184,10 @@ impl NodeConfig {
         };
         let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
         let usual = data_dir.join("hither.toml");
-        let file = match file {
-            Some(path) => read(path)?,
-            None if usual.exists() => read(&usual)?,
-            None => File::default(),
-        };
+        let path = file.unwrap_or(&usual);
+        let file = if file.is_some() || usual.exists() { read(path)? } else { File::default() };
+        let ladder =
+            ladder::families(file.ladder).map_err(|source| ConfigError::Ladder { path: path.to_owned(), source })?;
         let inside = |path: PathBuf| data_dir.join(path);
         Ok(Self {
             api_listen: overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -188,6 +204,7 @@ impl NodeConfig {
             threads: file.models.threads.max(1),
             context_tokens: file.models.context_tokens.max(64),
             slots: file.models.slots.max(1),
+            ladder,
             library: file.models.library,
             drill: file.drill.allow,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),

@@ -12,6 +12,7 @@ use hither_types::unit::Micros;
 use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::affinity::Salt;
 use crate::driver::Inbound;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
@@ -37,15 +38,18 @@ pub(crate) struct Doorman {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) facade: Arc<RwLock<Facade>>,
     pub(crate) clock: Clock,
+    pub(crate) salt: Salt,
 }
 
 impl Door for Doorman {
     fn submit(&self, submission: Submission) -> Result<Reception, Refusal> {
         let request = RequestId(uuid::Uuid::now_v7().as_u128());
         let deadline = self.clock.now().after(submission.patience);
+        // Here and not in the loop: reading a long prompt takes time.
+        let affinity = self.salt.affinity(&submission.envelope, &submission.payload);
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
         let session = Arc::new(Session::new(request, submission.payload, answers));
-        let inbound = Inbound::Submit { session, envelope: submission.envelope, deadline };
+        let inbound = Inbound::Submit { session, envelope: submission.envelope, deadline, affinity };
         self.inbox.try_send(inbound).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { retry_after: Micros::from_millis(1000) },
             mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,

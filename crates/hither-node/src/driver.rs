@@ -36,7 +36,7 @@ pub(crate) enum Inbound {
     /// Something for the mind.
     Event(Event),
     /// A request of a client.
-    Submit { session: Arc<Session>, envelope: Envelope, deadline: Timestamp },
+    Submit { session: Arc<Session>, envelope: Envelope, deadline: Timestamp, affinity: Option<u64> },
     /// A worker is up.
     WorkerUp { digest: Digest, worker: Arc<Worker>, read_loop: Box<ReadLoop> },
     /// A model could not be opened, and why.
@@ -168,7 +168,11 @@ impl Driver {
                 self.end_session(request);
             }
             Inbound::Event(event) => self.feed(event),
-            Inbound::Submit { session, envelope, deadline } => self.submit(session, envelope, deadline),
+            Inbound::Submit { session, envelope, deadline, affinity } => {
+                let request = session.request;
+                self.open_session(session);
+                self.feed(Event::Submitted { request, envelope, deadline, affinity });
+            }
             Inbound::WorkerUp { digest, worker, read_loop } => {
                 self.load_ended(digest);
                 self.worker_up(digest, worker, *read_loop);
@@ -202,7 +206,8 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, session: Arc<Session>, envelope: Envelope, deadline: Timestamp) {
+    /// Keeps a request of a client, and notices when the client leaves.
+    fn open_session(&mut self, session: Arc<Session>) {
         let request = session.request;
         let (watched, inbox) = (Arc::clone(&session), self.inbox.clone());
         self.hands.spawn(async move {
@@ -211,7 +216,6 @@ impl Driver {
             }
         });
         self.sessions.insert(request, session);
-        self.feed(Event::Submitted { request, envelope, deadline, affinity: None });
     }
 
     fn heard(&mut self, event: SwarmEvent) {
@@ -325,7 +329,7 @@ pub(crate) fn core_config(
         cap,
         idle: config.idle,
         pull: config.pull,
-        ladder: Vec::new(),
+        ladder: config.ladder.clone(),
         announce_every: Micros::from_millis(500),
         traces: 1_000,
     }

@@ -1,6 +1,7 @@
 //! The driver that lives in the world: it feeds events to the mind and carries out its actions. It decides nothing.
 
 mod actions;
+mod affinity;
 mod commands;
 pub mod config;
 mod doorman;

@@ -29,6 +29,9 @@ pub(crate) const BEAT: Duration = Duration::from_millis(250);
 /// Pieces count as signs of life; the mind need not hear of more of them than this.
 pub(crate) const BEAT_FROM_PIECES: Duration = Duration::from_millis(100);
 
+/// Bytes of a prompt that count as its beginning: a system prompt of some hundred tokens, and cheap to hash.
+pub(crate) const BEGINNING_MAX: usize = 2048;
+
 /// The picture is replaced at most this often.
 pub(crate) const VIEW_EVERY: Duration = Duration::from_millis(100);
 

@@ -69,6 +69,11 @@ impl Shelf {
         true
     }
 
+    /// Whether an entry is here already, as it stands: its signature was checked then.
+    pub(crate) fn knows(&self, signed: &Signed) -> bool {
+        self.entries.values().any(|(known, _)| known == signed)
+    }
+
     pub(crate) fn signed(&self) -> Vec<Signed> {
         self.entries.values().map(|(signed, _)| signed.clone()).collect()
     }

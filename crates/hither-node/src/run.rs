@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::affinity::Salt;
 use crate::commands::load_policy;
 use crate::config::NodeConfig;
 use crate::doorman::{Clock, Doorman, Facade};
@@ -190,7 +191,7 @@ async fn assemble(
     }
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     driver.record(None, Fact::Started { policy, version });
-    let doorman = Doorman { inbox, view: views, facade, clock };
+    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new() };
     Ok((driver, Ears { inbox: inbound, swarm: swarm_events, stop }, doorman, stopping))
 }
 

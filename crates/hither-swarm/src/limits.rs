@@ -24,6 +24,11 @@ pub(crate) const STREAMS: u32 = 1024;
 pub(crate) const EVENTS: usize = 1024;
 /// Messages that wait for one peer; the oldest is dropped, and presence replaces older presence.
 pub(crate) const OUTBOX: usize = 64;
+/// Signals that wait for one peer; the oldest is dropped. A few hundred are said in a second, and after a second nobody
+/// waits for one any more.
+pub(crate) const SIGNALS: usize = 256;
+/// How much a stream of signals goes before the other small talk of its connection.
+pub(crate) const SIGNALS_FIRST: i32 = 1;
 /// A peer that was dialled must show within this time that it wants to talk.
 pub(crate) const LINK_PROOF: Duration = Duration::from_secs(3);
 /// How often a round trip is reported.

@@ -2,12 +2,16 @@
 //!
 //! Either end dials; two links between the same two nodes do no harm. A link is up once the other end has said which
 //! start of its program it is: the end of a handshake alone does not prove that the other lets us in.
+//!
+//! Signals have a queue and a stream of their own: a burst of them pushes nothing else out, and a catalog of a megabyte
+//! does not hold them up. They are worth something for a moment only, so without a link they are lost at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use hither_types::id::NodeId;
-use hither_types::message::PeerMessage;
+use hither_types::message::{PeerMessage, Signal};
 use hither_types::unit::Micros;
 use hither_wire::limits::MAX_MESSAGE;
 use iroh::endpoint::{Connection, SendStream};
@@ -21,9 +25,13 @@ use crate::links::{self, Code, Kind};
 use crate::members::Standing;
 use crate::swarm::{Shared, SwarmEvent};
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Debug, Default)]
 struct State {
     outbox: VecDeque<PeerMessage>,
+    signals: VecDeque<Signal>,
     links: u32,
     epoch: Option<u64>,
     round_trip_at: Option<Instant>,
@@ -36,6 +44,8 @@ pub(crate) struct Peer {
     state: Mutex<State>,
     /// There is something in the outbox.
     ready: Notify,
+    /// There is a signal.
+    signalled: Notify,
     /// The keeper of the link should look again.
     wake: Notify,
 }
@@ -46,6 +56,10 @@ impl Peer {
     }
 
     fn push(&self, message: PeerMessage) {
+        let message = match message {
+            PeerMessage::Signal(signal) => return self.push_signal(signal),
+            PeerMessage::Presence(_) | PeerMessage::Catalog(_) | PeerMessage::Members(_) => message,
+        };
         let mut state = self.lock();
         if matches!(message, PeerMessage::Presence(_)) {
             state.outbox.retain(|waiting| !matches!(waiting, PeerMessage::Presence(_)));
@@ -56,6 +70,19 @@ impl Peer {
         state.outbox.push_back(message);
         drop(state);
         self.ready.notify_one();
+    }
+
+    fn push_signal(&self, signal: Signal) {
+        let mut state = self.lock();
+        if state.links == 0 {
+            return;
+        }
+        if state.signals.len() >= limits::SIGNALS {
+            state.signals.pop_front();
+        }
+        state.signals.push_back(signal);
+        drop(state);
+        self.signalled.notify_one();
     }
 
     fn put_back(&self, message: PeerMessage) {
@@ -164,7 +191,9 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     up(shared, node, &peer, epoch).await;
     let (code, reason) = tokio::select! {
         end = read(shared, node, reader) => end,
+        end = read_signals(shared, node, &connection) => end,
         end = write(&peer, sender) => end,
+        end = write_signals(&peer, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
     };
     dial::close(&connection, code, reason);
@@ -214,6 +243,7 @@ async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer) {
     let mut state = peer.lock();
     state.links -= 1;
     if state.links == 0 {
+        state.signals.clear();
         if let Ok(place) = place {
             place.send(SwarmEvent::LinkDown(node));
         }
@@ -247,6 +277,43 @@ async fn read(shared: &Arc<Shared>, node: NodeId, mut reader: FrameReader) -> (C
     }
 }
 
+/// Reads the stream of signals, if the other end ever opens it.
+async fn read_signals(shared: &Arc<Shared>, node: NodeId, connection: &Connection) -> (Code, &'static str) {
+    match connection.accept_uni().await {
+        Ok(stream) => read(shared, node, FrameReader::new(stream, MAX_MESSAGE)).await,
+        Err(_) => (Code::Done, "the link broke"),
+    }
+}
+
+async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static str) {
+    const BROKEN: (Code, &str) = (Code::Done, "the link broke");
+    let Ok(mut sender) = connection.open_uni().await else { return BROKEN };
+    // It fails only if the stream has ended already, which the next write finds out.
+    let _ = sender.set_priority(limits::SIGNALS_FIRST);
+    loop {
+        let next = peer.lock().signals.pop_front();
+        let Some(signal) = next else {
+            peer.signalled.notified().await;
+            continue;
+        };
+        if let Some(frame) = framed(&PeerMessage::Signal(signal))
+            && framing::write(&mut sender, frame).await.is_err()
+        {
+            return BROKEN;
+        }
+    }
+}
+
+/// A message as it goes out; `None`, with a word in the log, if it cannot be said.
+fn framed(message: &PeerMessage) -> Option<Bytes> {
+    let encoded = hither_wire::encode_message(message);
+    let frame = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_MESSAGE));
+    if frame.is_none() {
+        tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped");
+    }
+    frame
+}
+
 async fn write(peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
     loop {
         let next = peer.lock().outbox.pop_front();
@@ -254,11 +321,7 @@ async fn write(peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
             peer.ready.notified().await;
             continue;
         };
-        let encoded = hither_wire::encode_message(&message);
-        let Some(frame) = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_MESSAGE)) else {
-            tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped");
-            continue;
-        };
+        let Some(frame) = framed(&message) else { continue };
         if framing::write(&mut sender, frame).await.is_err() {
             peer.put_back(message);
             return (Code::Done, "the link broke");

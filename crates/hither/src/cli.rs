@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use hither_node::config::default_data_dir;
 
+use crate::bench;
 use crate::demo;
 use crate::output::{Exit, Screen, Trouble};
 use crate::worker;
@@ -73,6 +74,9 @@ enum Command {
     Sim(sim::SimArgs),
     /// Three sites on this machine, with real models, and a failover to watch.
     Demo(demo::DemoArgs),
+    /// Measure real nodes on this machine.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Run one engine for a node.
     #[command(hide = true)]
     Worker(worker::WorkerArgs),
@@ -146,6 +150,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ledger(command) => ledger::ledger(&context, command),
         Command::Sim(args) => sim::sim(&context, &args),
         Command::Demo(args) => demo::demo(context.screen, args),
+        Command::Bench(command) => bench::bench(context.screen, command),
         Command::Worker(args) => return worker::run(args),
     };
     match done {

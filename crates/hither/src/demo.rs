@@ -22,9 +22,9 @@ mod live;
 mod policies;
 mod power;
 mod show;
-mod site;
+pub(crate) mod site;
 mod talk;
-mod world;
+pub(crate) mod world;
 
 use show::Show;
 use world::World;
@@ -101,7 +101,8 @@ impl Played {
     }
 }
 
-async fn stopped() -> Result<(), Trouble> {
+/// Resolves when somebody wants this program to end.
+pub(crate) async fn stopped() -> Result<(), Trouble> {
     let trouble = |error| Trouble::new("E0111", format!("cannot listen for signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
@@ -109,7 +110,7 @@ async fn stopped() -> Result<(), Trouble> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    Err(Trouble::new("E0909", "the demo was stopped by a signal; its processes and files are gone"))
+    Err(Trouble::new("E0909", "stopped by a signal; the processes and files of it are gone"))
 }
 
 async fn story(args: &DemoArgs, show: &Show, played: &mut Played, attended: bool) -> Result<(), Trouble> {
@@ -173,6 +174,6 @@ fn ensure(holds: bool, claim: impl FnOnce() -> String) -> Result<(), Trouble> {
 }
 
 /// A wait that took too long, or a child that is not there.
-fn failed(message: impl Into<String>) -> Trouble {
+pub(crate) fn failed(message: impl Into<String>) -> Trouble {
     Trouble::new("E0903", message).exit(Exit::Failed)
 }

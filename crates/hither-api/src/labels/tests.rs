@@ -1,5 +1,6 @@
 //! Headers into labels.
 
+use hither_types::request::Quality;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -36,6 +37,22 @@ fn lists_are_sorted_joined_and_without_doubles() {
         "internal [\"child\", \"phi\"] [DE-BY, ID] Normal None Micros(120000000)",
     );
     check(&[("x-hither-subjects", " , ")], "internal [] [FR] Normal None Micros(120000000)");
+}
+
+#[test]
+fn the_model_that_was_asked_for_answers_unless_its_family_may() {
+    for (headers, wanted) in [
+        (&[][..], Quality::Exact),
+        (&[("x-hither-quality", "exact")], Quality::Exact),
+        (&[("x-hither-quality", " family ")], Quality::Family),
+    ] {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let asked = read(&map, &FakeDoor::new(|_| unreachable!())).map(|asked| asked.quality);
+        assert_eq!(asked, Ok(wanted), "{headers:?}");
+    }
 }
 
 #[test]
@@ -81,6 +98,7 @@ fn what_cannot_be_read_is_refused_not_ignored() {
             "3600001",
             "E0304 header x-hither-timeout-ms: expected milliseconds, a whole number from 1 to 3600000, found \"3600001\"",
         ),
+        ("x-hither-quality", "", "E0304 header x-hither-quality: expected exact or family, found \"\""),
         ("x-hither-tags", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", "E0304 header x-hither-tags: at most 16 items"),
     ] {
         check(&[(name, value)], wanted);

@@ -1,8 +1,19 @@
 //! Counters equal the traffic, and the series are bounded.
 
-use crate::tests::fake::{done, end, routed};
+use crate::tests::fake::{done, end, routed, stepped_down};
 use crate::tests::lab::Lab;
 use hither_engine::work::FinishReason;
+
+#[tokio::test]
+async fn answers_by_a_smaller_model_are_counted_by_the_model_that_was_asked_for() {
+    let lab = Lab::new(|_| Ok(vec![stepped_down("echo"), end(FinishReason::Stop, "x"), done()]));
+    for stream in ["", ",\"stream\":true"] {
+        let chat = format!(r#"{{"model":"smollm2-135m","messages":[{{"role":"user","content":"hi"}}]{stream}}}"#);
+        assert_eq!(lab.send("POST /v1/chat/completions", chat).await.status, 200);
+    }
+    let text = lab.send("GET /metrics", "").await.text();
+    assert!(text.contains("\nhither_stepped_down_total{model=\"smollm2-135m\"} 2\n"), "{text}");
+}
 
 #[tokio::test]
 async fn counters_equal_the_traffic() {
@@ -30,6 +41,7 @@ async fn counters_equal_the_traffic() {
         r#"hither_http_response_head_seconds_count{route="/v2/health/live"} 3"#,
         r#"nv_inference_request_success{model="smollm2-135m",version="1"} 1"#,
         r#"nv_inference_request_failure{model="fraud",version="1"} 1"#,
+        r#"hither_stepped_down_total{model="smollm2-135m"} 0"#,
         "hither_requests_total 184",
         "hither_requests_refused_by_law_total 6",
         "hither_egress_request_bytes_total 48213",

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use hither_engine::work::{InferWork, Piece, Tensor, Work};
 use hither_types::model::Datatype;
 use hither_types::refusal::{Failure, InputFault, Refusal};
+use hither_types::request::Quality;
 use hither_types::unit::Micros;
 use proptest::prelude::*;
 
 use crate::door::{Answer, Submission};
-use crate::tests::fake::{done, routed, unlawful};
+use crate::tests::fake::{done, routed, stepped_down, unlawful};
 use crate::tests::lab::{Came, Lab};
 
 /// Fraud scores; echo gives back what it gets, of each type.
@@ -128,13 +129,48 @@ async fn an_answer_says_where_it_came_from() {
         ("x-hither-served-by", "munich"),
         ("x-hither-jurisdiction", "DE-BY"),
         ("x-hither-rule", "eea-personal"),
-        ("x-hither-model", "1010101010101010101010101010101010101010101010101010101010101010"),
+        ("x-hither-model", "fraud"),
+        ("x-hither-digest", "1010101010101010101010101010101010101010101010101010101010101010"),
+        ("x-hither-quality", "exact"),
         ("x-hither-attempts", "1"),
         ("x-hither-migrations", "0"),
         ("x-hither-egress-bytes", "1832"),
         ("server-timing", "queue;dur=1.250, prefill;dur=20.000, decode;dur=300.001"),
     ] {
         assert_eq!(came.header(header), value, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn the_quality_that_will_do_reaches_the_door_and_the_model_that_answered_is_named() {
+    let lab = Lab::new(|submission| {
+        let mut answers = script(submission)?;
+        answers[0] = stepped_down("maintenance");
+        Ok(answers)
+    });
+    let body = format!(r#"{{"inputs":[{GOOD}]}}"#);
+    let came = lab.send("POST /v2/models/fraud/infer\nx-hither-quality: family", body.clone()).await;
+    assert_eq!((came.status, came.json()["model_name"].as_str()), (200, Some("maintenance")), "{}", came.text());
+    assert_eq!((came.header("x-hither-model"), came.header("x-hither-quality")), ("maintenance", "family"));
+    assert_eq!(came.header("x-hither-digest"), "20".repeat(32));
+    lab.send("POST /v2/models/fraud/infer\nx-hither-quality: exact", body.clone()).await;
+    lab.send("POST /v2/models/fraud/infer", body.clone()).await;
+    let qualities: Vec<_> =
+        lab.door.submissions.lock().unwrap().iter().map(|submission| submission.envelope.quality).collect();
+    assert_eq!(qualities, [Quality::Family, Quality::Exact, Quality::Exact]);
+    let wrong = lab.send("POST /v2/models/fraud/infer\nx-hither-quality: any", body).await;
+    let error = wrong.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!(wrong.status, 400);
+    assert!(error.starts_with("header x-hither-quality: expected exact or family, found \"any\" [E0304]"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_for_overload_says_when_to_come_back_in_whole_seconds() {
+    for (micros, seconds) in [(0, "1"), (1, "1"), (1_000_000, "1"), (1_000_001, "2"), (59_000_001, "60")] {
+        let lab = Lab::new(move |_| Err(Refusal::Overloaded { retry_after: Micros(micros) }));
+        let came = lab.send("POST /v2/models/fraud/infer", format!(r#"{{"inputs":[{GOOD}]}}"#)).await;
+        assert_eq!((came.status, came.header("retry-after")), (429, seconds), "{micros} µs");
+        assert_eq!(came.json()["code"], "E0501");
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Head, Kind, TokenIds, Usage, finish, tensors_came};
 use crate::door::Summary;
 use crate::errors::{Code, Problem};
-use crate::respond::{Form, write};
+use crate::respond::{Form, quality, write};
 use crate::serving::{Next, Serving};
 
 /// What the client wants beside the text.
@@ -94,7 +94,9 @@ struct Tail<'a> {
     served_by: Option<&'a str>,
     jurisdiction: Option<String>,
     rule: Option<&'a str>,
-    model: String,
+    model: &'a str,
+    digest: Option<String>,
+    quality: &'static str,
     attempts: u8,
     migrations: u8,
     egress_bytes: u64,
@@ -159,7 +161,8 @@ impl Teller {
             Kind::Chat => "chat.completion.chunk",
             Kind::Text => "text_completion",
         };
-        let Head { id, created, model, .. } = &self.head;
+        let Head { id, created, .. } = &self.head;
+        let model = self.serving.model().name.as_str();
         let chunk = Chunk { id, object, created: *created, model, choices, usage, hither };
         format!("data: {}\n\n", write(&chunk))
     }
@@ -171,12 +174,15 @@ impl Teller {
             said.push_str(&self.chunk(&[], Some(Some(usage)), None));
         }
         let route = self.serving.route.as_ref();
+        let model = self.serving.model();
         let tail = Tail {
             request: self.serving.request.to_string(),
             served_by: route.map(|route| route.served_by.site.as_str()),
             jurisdiction: route.map(|route| route.served_by.jurisdiction.to_string()),
             rule: route.map(|route| route.rule.as_str()),
-            model: self.serving.model.to_string(),
+            model: model.name.as_str(),
+            digest: model.digest.map(|digest| digest.to_string()),
+            quality: quality(self.serving.quality()),
             attempts: summary.attempts,
             migrations: summary.migrations,
             egress_bytes: summary.egress.0,

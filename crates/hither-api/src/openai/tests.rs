@@ -4,12 +4,12 @@ use futures_util::StreamExt;
 use hither_engine::work::{FinishReason, Prompt, Work};
 use hither_types::label::DataClass;
 use hither_types::refusal::{Failure, InputFault, Refusal};
-use hither_types::request::{Priority, RequestKind};
+use hither_types::request::{Priority, Quality, RequestKind};
 use hither_types::unit::Micros;
 
 use crate::door::{Answer, Submission};
 use crate::routes::Listener;
-use crate::tests::fake::{FakeDoor, done, end, routed, tokens, unlawful};
+use crate::tests::fake::{FakeDoor, done, end, routed, stepped_down, tokens, unlawful};
 use crate::tests::lab::{Came, Lab};
 
 fn speaks(_: &Submission) -> Result<Vec<Answer>, Refusal> {
@@ -88,7 +88,7 @@ async fn a_stream_is_framed_as_clients_read_it() {
         chunk(&choice(r#""content":"!""#, "null"), "null"),
         chunk(&choice("", "\"stop\""), "null"),
         chunk("", r#"{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}"#),
-        ": hither {\"request\":\"01900000-0000-7000-8000-000000000000\",\"served_by\":\"munich\",\"jurisdiction\":\"DE-BY\",\"rule\":\"eea-personal\",\"model\":\"3030303030303030303030303030303030303030303030303030303030303030\",\"attempts\":1,\"migrations\":0,\"egress_bytes\":1832,\"queue_us\":1250,\"prefill_us\":20000,\"decode_us\":300001,\"prompt_tokens\":9,\"output_tokens\":3,\"energy_mj\":2500}\n\n".to_owned(),
+        ": hither {\"request\":\"01900000-0000-7000-8000-000000000000\",\"served_by\":\"munich\",\"jurisdiction\":\"DE-BY\",\"rule\":\"eea-personal\",\"model\":\"smollm2-135m\",\"digest\":\"3030303030303030303030303030303030303030303030303030303030303030\",\"quality\":\"exact\",\"attempts\":1,\"migrations\":0,\"egress_bytes\":1832,\"queue_us\":1250,\"prefill_us\":20000,\"decode_us\":300001,\"prompt_tokens\":9,\"output_tokens\":3,\"energy_mj\":2500}\n\n".to_owned(),
         "data: [DONE]\n\n".to_owned(),
     ];
     assert_eq!(timeless(&came.text()), wanted.concat());
@@ -97,6 +97,42 @@ async fn a_stream_is_framed_as_clients_read_it() {
         (200, "text/event-stream", "no-cache")
     );
     assert_eq!((came.header("x-accel-buffering"), came.header("x-hither-served-by")), ("no", "munich"));
+}
+
+#[tokio::test]
+async fn a_smaller_model_that_answers_is_named_in_headers_and_body() {
+    let lab = Lab::new(|submission| {
+        let mut answers = speaks(submission)?;
+        answers[0] = stepped_down("echo");
+        Ok(answers)
+    });
+    let head = "POST /v1/chat/completions\nx-hither-quality: family";
+    let whole = lab.send(head, format!("{{{HI}}}")).await;
+    assert_eq!((whole.status, whole.json()["model"].as_str()), (200, Some("echo")));
+    let streamed = lab.send(head, format!("{{{HI},\"stream\":true}}")).await;
+    let text = streamed.text();
+    assert!(text.contains(r#","model":"echo","choices""#) && !text.contains("smollm2"), "{text}");
+    assert!(text.contains(&format!(r#""model":"echo","digest":"{}","quality":"family""#, "40".repeat(32))), "{text}");
+    for came in [whole, streamed] {
+        assert_eq!((came.header("x-hither-model"), came.header("x-hither-quality")), ("echo", "family"));
+        assert_eq!(came.header("x-hither-digest"), "40".repeat(32));
+    }
+    let submissions = lab.door.submissions.lock().unwrap();
+    assert!(submissions.iter().all(|submission| submission.envelope.quality == Quality::Family));
+    assert!(submissions.iter().all(|submission| submission.envelope.model.as_str() == "smollm2-135m"));
+}
+
+#[tokio::test]
+async fn a_model_that_was_asked_for_is_named_as_exact_and_a_word_that_is_neither_is_refused() {
+    let came = chat("").await;
+    assert_eq!((came.header("x-hither-model"), came.header("x-hither-quality")), ("smollm2-135m", "exact"));
+    let came = Lab::new(speaks).send("POST /v1/chat/completions\nx-hither-quality: Family", format!("{{{HI}}}")).await;
+    let error = &came.json()["error"];
+    assert_eq!(
+        (came.status, error["param"].as_str(), error["code"].as_str()),
+        (400, Some("x-hither-quality"), Some("E0304"))
+    );
+    assert_eq!(error["message"], "header x-hither-quality: expected exact or family, found \"Family\"");
 }
 
 #[tokio::test]
@@ -285,7 +321,10 @@ async fn before_the_first_token_a_refusal_is_a_status_even_of_a_stream() {
             (error["type"].as_str(), error["nearest"][1]["rule"].as_str()),
             (Some("permission_error"), Some("eea-personal"))
         );
-        let lab = Lab::new(|_| Err(Refusal::Overloaded { retry_after: Micros(3_000_000) }));
+        let lab = Lab::new(|_| Ok(vec![Answer::Refused(Refusal::Overloaded { retry_after: Micros(1) })]));
+        let came = lab.send("POST /v1/chat/completions", format!("{{{HI}{stream}}}")).await;
+        assert_eq!((came.status, came.header("retry-after")), (429, "1"));
+        let lab = Lab::new(|_| Err(Refusal::Overloaded { retry_after: Micros(2_000_001) }));
         let came = lab.send("POST /v1/chat/completions", format!("{{{HI}{stream}}}")).await;
         let error = &came.json()["error"];
         assert_eq!(

@@ -145,7 +145,17 @@ impl Door for FakeDoor {
 
 /// Munich serves it.
 pub(crate) fn routed() -> Answer {
-    Answer::Routed(Route { attempt: Attempt(1), served_by: member(1, "munich", "DE-BY"), rule: rule("eea-personal") })
+    routed_to(None)
+}
+
+/// Munich serves it, by another model of the family.
+pub(crate) fn stepped_down(model: &str) -> Answer {
+    routed_to(Some(name(model)))
+}
+
+fn routed_to(instead: Option<ModelName>) -> Answer {
+    let served_by = member(1, "munich", "DE-BY");
+    Answer::Routed(Route { attempt: Attempt(1), served_by, rule: rule("eea-personal"), instead })
 }
 
 /// A part of a stream.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{OpenError, StubEngine, StubKind, StubModel, text_of, token};
+use crate::engine::JobFault;
 use crate::engine::{Engine, JobId, Output};
-use crate::work::{FinishReason, GenerateWork, Piece, Prompt, Work};
+use crate::work::{FinishReason, GenerateWork, InferWork, Piece, Prompt, Tensor, Work};
+use hither_types::model::Datatype;
 
 fn work(prompt: &str, max_tokens: Option<u32>, stop: &[String]) -> Work {
     Work::Generate(GenerateWork {
@@ -71,6 +73,49 @@ fn reading_a_prompt_shows_progress() {
     let mut progress = 0;
     while engine.step(&mut |_, output| progress += u32::from(output == Output::Progress)) {}
     assert_eq!(progress, 2);
+}
+
+fn sleep(micros: f32) -> Work {
+    let data = micros.to_le_bytes().to_vec();
+    let x = Tensor { name: "x".into(), datatype: Datatype::Fp32, shape: vec![1, 1], data };
+    Work::Infer(InferWork { inputs: vec![x], outputs: Vec::new() })
+}
+
+/// The time at the engine of each job, in milliseconds, in the order of their ends.
+fn slept(model: &str, works: &[f32]) -> Vec<(u64, u64)> {
+    let mut engine = StubEngine::new(StubModel::parse(&format!("hither-stub 1\nkind=sleep {model}")).unwrap());
+    for (job, micros) in (1..).zip(works) {
+        engine.admit(JobId(job), sleep(*micros), Vec::new());
+    }
+    let mut ends = Vec::new();
+    while engine.step(&mut |job, output| match output {
+        Output::Done(cost) => ends.push((job.0, cost.prefill.0 / 1_000)),
+        Output::Progress | Output::Piece(Piece::Outputs(_)) => {}
+        other => panic!("{other:?}"),
+    }) {
+        std::thread::park_timeout(engine.rest());
+    }
+    ends
+}
+
+#[test]
+fn each_request_to_a_sleep_brings_its_own_time() {
+    let ends = slept("slots=2", &[60_000.0, 10_000.0, 20_000.0]);
+    assert_eq!(ends.iter().map(|(job, _)| *job).collect::<Vec<_>>(), [2, 3, 1]);
+    assert!(ends.iter().zip([10, 20, 60]).all(|((_, took), asked)| *took >= asked), "{ends:?}");
+    let ends = slept("slots=2 percent=30", &[60_000.0]);
+    assert!((18..60).contains(&ends[0].1), "{ends:?}");
+}
+
+#[test]
+fn a_sleep_without_a_time_is_refused() {
+    for micros in [f32::NAN, -1.0, f32::INFINITY, 4.0e9] {
+        let mut engine = StubEngine::new(StubModel::parse("hither-stub 1\nkind=sleep").unwrap());
+        engine.admit(JobId(1), sleep(micros), Vec::new());
+        let mut faults = Vec::new();
+        engine.step(&mut |_, output| faults.push(output));
+        assert!(matches!(&faults[..], [Output::Failed(JobFault::Input(_))]), "{micros}: {faults:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use hither_swarm::{AskError, DialError, Isolation, SwarmEvent};
-use hither_types::message::{Frame, PeerMessage};
+use hither_types::id::Digest;
+use hither_types::member::Signed;
+use hither_types::message::{Frame, PeerMessage, Signal};
 
 use crate::world::{Node, ask, pair, presence, soon};
 
@@ -33,6 +35,39 @@ async fn messages_go_both_ways_and_round_trips_are_measured() {
         .await;
     assert!(rtt.0 > 0 && rtt.millis() < 1000.0, "{rtt:?}");
     assert!(a.swarm.known(b.id()).contains(&b.swarm.addresses()[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_overtake_large_messages_and_neither_is_lost() {
+    const CATALOGS: usize = 20;
+    const SIGNALS: u32 = 200;
+    let (a, mut b) = pair(1, 2).await;
+    // Nearly a megabyte each.
+    let entry = Signed { bytes: vec![7; 60_000], signer: a.id(), signature: [0; 64] };
+    for _ in 0..CATALOGS {
+        a.swarm.send(b.id(), PeerMessage::Catalog(vec![entry.clone(); 15]));
+    }
+    for number in 0..SIGNALS {
+        a.swarm.send(b.id(), PeerMessage::Signal(Signal::Steal { number, digest: Digest([1; 32]) }));
+    }
+    let (mut catalogs, mut signals) = (0, Vec::new());
+    let before = b
+        .until("everything", |event| {
+            match event {
+                SwarmEvent::Message { message: PeerMessage::Catalog(_), .. } => catalogs += 1,
+                SwarmEvent::Message { message: PeerMessage::Signal(Signal::Steal { number, .. }), .. } => {
+                    signals.push((number, catalogs));
+                }
+                _ => {}
+            }
+            (catalogs == CATALOGS && signals.len() == SIGNALS as usize)
+                .then(|| signals.iter().map(|(_, catalogs)| *catalogs).max())
+        })
+        .await;
+    // Both ends may have dialled, and two links keep no order between them.
+    signals.sort_unstable();
+    assert!(signals.iter().map(|(number, _)| *number).eq(0..SIGNALS), "each once: {signals:?}");
+    assert!(before < Some(CATALOGS), "the last signal came after {before:?} of {CATALOGS} catalogs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,7 @@ pub(super) fn config_trouble(error: &ConfigError) -> Trouble {
     let trouble = Trouble::new("E0103", chain(error)).exit(Exit::Usage);
     match error {
         ConfigError::Unreadable { .. } => trouble.help("hither up --config FILE").exit(Exit::Failed),
+        ConfigError::Ladder { .. } => trouble.help("[ladder] chat = [\"the-largest-model\", \"a-smaller-one\"]"),
         ConfigError::NoDataDir => trouble.help("hither up --data DIR"),
         _ => trouble.help("unknown keys are errors; every key may be left out"),
     }

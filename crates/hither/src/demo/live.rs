@@ -53,9 +53,9 @@ pub(super) async fn stay(world: &mut World, show: &Show) -> Result<(), Trouble> 
 /// What has been done to the sites, and the keys.
 struct Live {
     keys: Keys,
-    frozen: BTreeSet<&'static str>,
-    cut: BTreeSet<&'static str>,
-    apart: BTreeSet<&'static str>,
+    frozen: BTreeSet<String>,
+    cut: BTreeSet<String>,
+    apart: BTreeSet<String>,
 }
 
 impl Live {
@@ -79,19 +79,19 @@ impl Live {
                 return Ok(());
             }
         };
-        let name = site.name();
+        let name = site.name().to_owned();
         match key {
             'k' => {
                 site.kill().await?;
-                self.frozen.remove(name);
+                self.frozen.remove(&name);
                 self.say(&format!("{name} is killed (r restarts it)"));
             }
             'f' => {
                 site.signal(Signal::STOP)?;
-                self.frozen.insert(name);
+                self.frozen.insert(name.clone());
                 self.say(&format!("{name} is frozen (r thaws it)"));
             }
-            'r' if self.frozen.remove(name) => {
+            'r' if self.frozen.remove(&name) => {
                 site.signal(Signal::CONT)?;
                 self.say(&format!("{name} is thawed"));
             }
@@ -100,8 +100,8 @@ impl Live {
                     site.kill().await?;
                 }
                 site.start().await?;
-                self.cut.remove(name);
-                self.apart.remove(name);
+                self.cut.remove(&name);
+                self.apart.remove(&name);
                 self.say(&format!("{name} is up again"));
             }
             'c' => self.power(site).await?,
@@ -113,28 +113,28 @@ impl Live {
     }
 
     async fn power(&mut self, site: &Site) -> Result<(), Trouble> {
-        let name = site.name();
-        let restore = self.cut.contains(name);
+        let name = site.name().to_owned();
+        let restore = self.cut.contains(&name);
         let watts = if restore { CAP_W } else { IDLE_W };
         set_cap(site, watts).await?;
         if restore {
-            self.cut.remove(name);
+            self.cut.remove(&name);
         } else {
-            self.cut.insert(name);
+            self.cut.insert(name.clone());
         }
         self.say(&format!("{name} has {watts} W now (c again {})", if restore { "cuts" } else { "restores" }));
         Ok(())
     }
 
     async fn partition(&mut self, site: &Site) -> Result<(), Trouble> {
-        let name = site.name();
-        let heal = self.apart.contains(name);
+        let name = site.name().to_owned();
+        let heal = self.apart.contains(&name);
         let _done: DoneDto = site.operator().post("/hither/v1/isolate", &json!(IsolateDto { isolated: !heal })).await?;
         if heal {
-            self.apart.remove(name);
+            self.apart.remove(&name);
             self.say(&format!("{name} reaches its peers again (p cuts it off)"));
         } else {
-            self.apart.insert(name);
+            self.apart.insert(name.clone());
             self.say(&format!("{name} is cut off from all peers, and goes on alone (p heals)"));
         }
         Ok(())

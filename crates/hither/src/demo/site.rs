@@ -1,4 +1,4 @@
-//! One site of the demo: a process of this program with a data directory of its own.
+//! One site of a demo or a benchmark: a process of this program with a data directory of its own.
 
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
@@ -33,8 +33,8 @@ const LOG_LINES: usize = 40;
 const LOG_BYTES: usize = 64 << 10;
 
 /// A site and its process.
-pub(super) struct Site {
-    name: &'static str,
+pub(crate) struct Site {
+    name: String,
     jurisdiction: &'static str,
     dir: PathBuf,
     child: Option<Child>,
@@ -44,43 +44,43 @@ pub(super) struct Site {
 
 impl Site {
     /// Makes the data directory.
-    pub(super) fn make(root: &Path, name: &'static str, jurisdiction: &'static str) -> Result<Self, Trouble> {
+    pub(crate) fn make(root: &Path, name: &str, jurisdiction: &'static str) -> Result<Self, Trouble> {
         let dir = root.join(name);
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&dir)
             .map_err(|error| failed(format!("cannot make {}: {error}", dir.display())))?;
-        Ok(Self { name, jurisdiction, dir, child: None, api: None, mesh: None })
+        Ok(Self { name: name.to_owned(), jurisdiction, dir, child: None, api: None, mesh: None })
     }
 
     /// Its name.
-    pub(super) fn name(&self) -> &'static str {
-        self.name
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where it pretends to stand.
-    pub(super) fn jurisdiction(&self) -> &'static str {
+    pub(crate) fn jurisdiction(&self) -> &'static str {
         self.jurisdiction
     }
 
     /// Its data directory.
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Where its ledger lies.
-    pub(super) fn ledger(&self) -> PathBuf {
+    pub(crate) fn ledger(&self) -> PathBuf {
         self.dir.join("ledger")
     }
 
     /// Writes a file into the data directory.
-    pub(super) fn write(&self, file: &str, text: &str) -> Result<(), Trouble> {
+    pub(crate) fn write(&self, file: &str, text: &str) -> Result<(), Trouble> {
         let path = self.dir.join(file);
         std::fs::write(&path, text).map_err(|error| failed(format!("cannot write {}: {error}", path.display())))
     }
 
     /// Starts the process and waits until it says that it is up. A second start takes the addresses of the first.
-    pub(super) async fn start(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn start(&mut self) -> Result<(), Trouble> {
         let mut command = Command::new(program()?);
         command.args(["up", "--json", "--data"]).arg(&self.dir);
         command.args(["--tied-to", &std::process::id().to_string()]);
@@ -126,7 +126,7 @@ impl Site {
     }
 
     /// The last lines of its log.
-    pub(super) fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let bytes = std::fs::read(self.dir.join("node.log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_BYTES)..]).into_owned();
         let lines: Vec<&str> = text.lines().collect();
@@ -134,7 +134,7 @@ impl Site {
     }
 
     /// Sends a signal to the process.
-    pub(super) fn signal(&self, signal: Signal) -> Result<(), Trouble> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Trouble> {
         let pid = self
             .child
             .as_ref()
@@ -144,8 +144,13 @@ impl Site {
         kill_process(pid, signal).map_err(|error| failed(format!("cannot signal {}: {error}", self.name)))
     }
 
+    /// The process, if it runs.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.as_ref().and_then(Child::id)
+    }
+
     /// Kills the process, as a power cut would, and waits until it is gone.
-    pub(super) async fn kill(&mut self) -> Result<(), Trouble> {
+    pub(crate) async fn kill(&mut self) -> Result<(), Trouble> {
         let Some(mut child) = self.child.take() else {
             return Err(failed(format!("{} does not run", self.name)));
         };
@@ -153,32 +158,32 @@ impl Site {
     }
 
     /// Whether a process is there, frozen or not.
-    pub(super) fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.child.is_some()
     }
 
     /// Where applications reach it.
-    pub(super) fn api(&self) -> Result<SocketAddr, Trouble> {
+    pub(crate) fn api(&self) -> Result<SocketAddr, Trouble> {
         self.api.ok_or_else(|| failed(format!("{} is not up", self.name)))
     }
 
     /// As an application: over TCP.
-    pub(super) fn app(&self) -> Result<Client, Trouble> {
+    pub(crate) fn app(&self) -> Result<Client, Trouble> {
         self.api().map(Client::at)
     }
 
     /// As an operator: over the Unix socket.
-    pub(super) fn operator(&self) -> Client {
+    pub(crate) fn operator(&self) -> Client {
         Client::of(&self.dir)
     }
 
     /// What it shows now.
-    pub(super) async fn view(&self) -> Result<ViewDto, Trouble> {
+    pub(crate) async fn view(&self) -> Result<ViewDto, Trouble> {
         self.operator().get("/hither/v1/view").await
     }
 
     /// Looks again until a view is as wanted.
-    pub(super) async fn wait_for(
+    pub(crate) async fn wait_for(
         &self,
         what: &str,
         within: Duration,
@@ -208,7 +213,7 @@ impl Site {
     }
 
     /// Reads its ledger again until it is as wanted: what nobody waits for is written within a moment, not at once.
-    pub(super) async fn wait_for_ledger(&self, what: &str, wanted: impl Fn(&Kinds) -> bool) -> Result<Kinds, Trouble> {
+    pub(crate) async fn wait_for_ledger(&self, what: &str, wanted: impl Fn(&Kinds) -> bool) -> Result<Kinds, Trouble> {
         let dir = self.dir.join("ledger");
         let mut last = Kinds::default();
         let watch = async {
@@ -234,16 +239,16 @@ impl Site {
 
 /// How many records of each kind a ledger has.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kinds(Value);
+pub(crate) struct Kinds(Value);
 
 impl Kinds {
     /// How many of one kind.
-    pub(super) fn count(&self, kind: &str) -> u64 {
+    pub(crate) fn count(&self, kind: &str) -> u64 {
         self.0[kind].as_u64().unwrap_or(0)
     }
 
     /// How many of all kinds that tell of payload that left.
-    pub(super) fn egress(&self) -> u64 {
+    pub(crate) fn egress(&self) -> u64 {
         ["egress.intent", "egress.settled", "egress.answer"].iter().map(|kind| self.count(kind)).sum()
     }
 }
@@ -263,12 +268,12 @@ impl Drop for Site {
 }
 
 /// This program itself.
-pub(super) fn program() -> Result<PathBuf, Trouble> {
+pub(crate) fn program() -> Result<PathBuf, Trouble> {
     std::env::current_exe().map_err(|error| failed(format!("cannot find this program's own file: {error}")))
 }
 
 /// Runs one command of this program to its end; gives its JSON object and whether it ended well.
-pub(super) async fn hither(args: &[&str], paths: &[&Path]) -> Result<(Value, Option<i32>), Trouble> {
+pub(crate) async fn hither(args: &[&str], paths: &[&Path]) -> Result<(Value, Option<i32>), Trouble> {
     let output = Command::new(program()?)
         .arg("--json")
         .args(args)

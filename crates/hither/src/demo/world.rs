@@ -48,15 +48,8 @@ impl World {
     pub(super) fn make(dir: Option<&Path>, assets: Assets) -> Result<Self, Trouble> {
         let dir = match dir {
             Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
-            None => {
-                remove_left_behind(&cache_dir());
-                cache_dir().join(format!("demo-{}", std::process::id()))
-            }
+            None => new_dir("demo"),
         };
-        if let Some(parent) = dir.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| failed(format!("cannot make {}: {error}", parent.display())))?;
-        }
         let dir = Removed::make(dir)?;
         Ok(Self {
             assets,
@@ -171,16 +164,22 @@ impl World {
 }
 
 /// A directory that goes when this goes. While it is there, a lock on a file inside says that it is in use.
-struct Removed {
-    dir: PathBuf,
+pub(crate) struct Removed {
+    /// The directory.
+    pub(crate) dir: PathBuf,
     _lock: File,
 }
 
 impl Removed {
-    fn make(dir: PathBuf) -> Result<Self, Trouble> {
+    /// Makes it, with all above it.
+    pub(crate) fn make(dir: PathBuf) -> Result<Self, Trouble> {
+        if let Some(parent) = dir.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| failed(format!("cannot make {}: {error}", parent.display())))?;
+        }
         std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| {
             failed(format!("cannot make {}: {error}", dir.display()))
-                .help("hither demo --dir DIR, with a DIR that does not exist yet")
+                .help("--dir DIR, with a DIR that does not exist yet")
         })?;
         let path = dir.join(LOCK);
         let lock = File::create(&path)
@@ -190,11 +189,18 @@ impl Removed {
     }
 }
 
-/// Removes what demos left behind that were killed themselves: their lock is free.
-fn remove_left_behind(cache: &Path) {
+/// A place in the cache for a demo or a benchmark. What others of its kind left behind, which were killed themselves, is
+/// removed first.
+pub(crate) fn new_dir(kind: &str) -> PathBuf {
+    remove_left_behind(&cache_dir(), &format!("{kind}-"));
+    cache_dir().join(format!("{kind}-{}", std::process::id()))
+}
+
+/// Removes what was left behind by a program whose lock is free.
+fn remove_left_behind(cache: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(cache) else { return };
     for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with("demo-") {
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
             continue;
         }
         // A directory without a lock is being made at this moment.

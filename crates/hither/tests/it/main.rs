@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+mod bench;
+mod leaving;
 mod ledger;
 mod node;
 mod policy;

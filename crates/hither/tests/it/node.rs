@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::{ends, object, text};
 
 /// A node under test; killed if a test leaves it.
-struct Node {
+pub(super) struct Node {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Node {
     /// Starts it and reads the line that says where it is.
-    fn up(dir: &Path) -> (Self, Value) {
+    pub(super) fn up(dir: &Path) -> (Self, Value) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hither"))
             .args(["up", "--json", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0", "--data", text(dir)])
             .args(["--tied-to", &std::process::id().to_string()])

@@ -19,6 +19,9 @@ fn a_wrong_command_line_ends_with_two_and_says_what_would_be_right() {
         &["policy", "check"],
         &["ledger", "reconcile", "only-one"],
         &["sim"],
+        &["bench"],
+        &["bench", "mesh"],
+        &["bench", "mesh", "--trace", "x", "--nodes", "65"],
     ] {
         let (stdout, stderr) = ends(args, 2);
         assert_eq!(stdout, "", "{args:?}");
@@ -36,9 +39,10 @@ fn a_country_that_does_not_exist_is_a_usage_error_with_a_suggestion() {
 fn help_and_version_are_answers_and_not_errors() {
     let (help, stderr) = ends(&["--help"], 0);
     assert_eq!(stderr, "");
-    for command in
-        ["up", "init", "invite", "join", "status", "models", "run", "explain", "policy", "ledger", "sim", "demo"]
-    {
+    for command in [
+        "up", "init", "invite", "join", "status", "models", "run", "explain", "policy", "ledger", "sim", "demo",
+        "bench",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");
         let (text, _) = ends(&[command, "--help"], 0);
         assert!(text.contains(&format!("Usage: hither {command}")), "{text}");

@@ -10,7 +10,7 @@ fn a_directory_in_use_stays_and_one_left_behind_goes() {
     // What a killed demo leaves: its files, and a lock that nobody holds.
     std::fs::create_dir_all(cache.path().join("demo-2/munich")).unwrap();
     std::fs::write(cache.path().join("demo-2").join(super::LOCK), "").unwrap();
-    remove_left_behind(cache.path());
+    remove_left_behind(cache.path(), "demo-");
     let there = |name: &str| cache.path().join(name).exists();
     assert_eq!((there("demo-1"), there("demo-2"), there("models")), (true, false, true));
     drop(used);

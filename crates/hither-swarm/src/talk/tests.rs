@@ -1,0 +1,66 @@
+//! What waits for a peer, and what gives way to what.
+
+use hither_types::id::Digest;
+use hither_types::message::Presence;
+use hither_types::unit::Milliwatts;
+
+use super::*;
+
+fn presence(sequence: u64) -> PeerMessage {
+    PeerMessage::Presence(Presence {
+        incarnation: 1,
+        sequence,
+        models: Vec::new(),
+        power: Milliwatts(0),
+        cap: Milliwatts(0),
+        policy: Digest([0; 32]),
+    })
+}
+
+fn signal(number: u32) -> Signal {
+    Signal::Steal { number, digest: Digest([1; 32]) }
+}
+
+fn linked() -> Peer {
+    let peer = Peer::default();
+    peer.lock().links = 1;
+    peer
+}
+
+#[test]
+fn a_burst_of_signals_pushes_nothing_else_out_and_keeps_its_newest() {
+    let peer = linked();
+    for message in [PeerMessage::Members(Vec::new()), PeerMessage::Catalog(Vec::new()), presence(1)] {
+        peer.push(message);
+    }
+    for number in 0..5_000 {
+        peer.push(PeerMessage::Signal(signal(number)));
+    }
+    peer.push(presence(2));
+    let state = peer.lock();
+    let waiting = [PeerMessage::Members(Vec::new()), PeerMessage::Catalog(Vec::new()), presence(2)];
+    assert!(state.outbox.iter().eq(&waiting), "{:?}", state.outbox);
+    assert_eq!(state.signals.len(), limits::SIGNALS);
+    let newest = 5_000 - limits::SIGNALS as u32..5_000;
+    assert!(state.signals.iter().cloned().eq(newest.map(signal)));
+}
+
+#[test]
+fn small_talk_pushes_no_signal_out() {
+    let peer = linked();
+    peer.push(PeerMessage::Signal(signal(7)));
+    for _ in 0..1_000 {
+        peer.push(PeerMessage::Catalog(Vec::new()));
+    }
+    let state = peer.lock();
+    assert_eq!((state.outbox.len(), state.signals.len()), (limits::OUTBOX, 1));
+}
+
+#[test]
+fn a_signal_to_nobody_is_lost_at_once() {
+    let peer = Peer::default();
+    peer.push(PeerMessage::Signal(signal(7)));
+    peer.push(presence(1));
+    let state = peer.lock();
+    assert_eq!((state.outbox.len(), state.signals.len()), (1, 0));
+}
