@@ -158,11 +158,12 @@ pub const PROBE_DRAWS: usize = 3;
 /// While requests wait here, peers are probed this often.
 pub const SEEK_EVERY: Micros = Micros::from_millis(50);
 
-/// A request that may start here waits for a much faster place for at most this share of what it would gain, in per cent.
-pub const HOLD_SHARE_PERCENT: u64 = 10;
+/// A request that may start here waits for a much faster place for at most this share of what it would gain, in per cent,
+/// times the share that the gain is of the time it takes here.
+pub const HOLD_SHARE_PERCENT: u64 = 30;
 
 /// … and never longer than this.
-pub const HOLD_MAX: Micros = Micros::from_millis(60);
+pub const HOLD_MAX: Micros = Micros::from_millis(250);
 
 /// A place elsewhere has to be better than a free slot here by this share of the service time here, in per cent.
 pub const BIAS_PERCENT: u64 = 30;

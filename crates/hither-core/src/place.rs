@@ -407,7 +407,9 @@ impl Core {
 fn worth_holding(circle: &Circle, service: Micros) -> Option<Micros> {
     let (quick, far) = circle.quick?;
     let gain = service.0.saturating_sub(quick.0).saturating_sub(far.0);
-    let span = (gain.saturating_mul(limits::HOLD_SHARE_PERCENT) / 100).min(limits::HOLD_MAX.0);
+    // The more of the time it takes here could be saved, the longer it is worth a look.
+    let share = gain.saturating_mul(limits::HOLD_SHARE_PERCENT) / service.0.max(1);
+    let span = (gain.saturating_mul(share) / 100).min(limits::HOLD_MAX.0);
     let bias = service.0.saturating_mul(limits::BIAS_PERCENT) / 100;
     if gain < bias {
         return None;
