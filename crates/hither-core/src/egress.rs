@@ -78,7 +78,7 @@ impl Core {
     pub(crate) fn offer_accepted(&mut self, from: NodeId, id: RequestId, attempt: Attempt, load: Load) {
         let Some((digest, number)) = self.offered_to(from, id, attempt) else { return };
         self.peers.replied(from, number, self.now);
-        self.pool.add(digest, from, load, self.now);
+        self.heard_load(from, digest, load);
         self.timers.clear(Timer::Watch(id));
         if let Some(Phase::Offering(_, pending)) = self.requests.get_mut(&id).map(|request| &mut request.phase) {
             pending.accepted = true;
@@ -97,7 +97,7 @@ impl Core {
     ) {
         let Some((digest, number)) = self.offered_to(from, id, attempt) else { return };
         self.peers.replied(from, number, self.now);
-        self.pool.add(digest, from, load, self.now);
+        self.heard_load(from, digest, load);
         self.trace.totals.rejected += 1;
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.rejects = request.rejects.saturating_add(1);

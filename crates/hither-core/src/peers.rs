@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     spared: (Timestamp, Micros),
     /// What an answer took there as this node saw it, the way aside.
     learned: BTreeMap<Digest, Mean>,
+    /// What it said last, to this node alone, of what a request takes there.
+    said: BTreeMap<Digest, Micros>,
     /// A probe or an offer that it has not answered yet.
     asked: Option<(u32, Timestamp)>,
     unanswered: u8,
@@ -49,6 +51,7 @@ impl Peer {
             sent: BTreeMap::new(),
             spared: (Timestamp(0), Micros(0)),
             learned: BTreeMap::new(),
+            said: BTreeMap::new(),
             asked: None,
             unanswered: 0,
         }
@@ -95,8 +98,9 @@ impl Peer {
     /// What a request takes there: as this node saw it, if it saw enough, else as the peer says itself.
     pub(crate) fn service(&self, digest: Digest) -> Option<Micros> {
         let learned = self.learned.get(&digest).filter(|mean| mean.samples() >= limits::LEARNED_FROM);
+        let said = || self.said.get(&digest).copied();
         let told = || self.model(digest).map(|model| model.service).filter(|service| *service > Micros(0));
-        learned.map(Mean::value).or_else(told)
+        learned.map(Mean::value).or_else(said).or_else(told)
     }
 
     /// Whether it is not asked for work at the moment: it had none.
@@ -243,6 +247,16 @@ impl Peers {
             && asked == number
         {
             self.measured(node, now.since(at));
+        }
+    }
+
+    /// A member said what a request takes there.
+    pub(crate) fn says(&mut self, node: NodeId, digest: Digest, service: Micros) {
+        if let Some(peer) = self.peers.get_mut(&node)
+            && service > Micros(0)
+            && (peer.said.len() < limits::PRESENCE_MODELS_MAX || peer.said.contains_key(&digest))
+        {
+            peer.said.insert(digest, service);
         }
     }
 

@@ -41,7 +41,7 @@ impl Core {
             }
             Signal::Steal { number, answers, digest, load } => {
                 self.peers.replied(from, answers, self.now);
-                self.pool.add(digest, from, load, self.now);
+                self.heard_load(from, digest, load);
                 self.begged_for(from, number, digest);
             }
             Signal::Nothing { number, digest } => self.nothing_to_steal(from, number, digest),
@@ -64,6 +64,7 @@ impl Core {
     /// A peer said how busy it is.
     pub(crate) fn heard_load(&mut self, from: NodeId, digest: Digest, load: Load) {
         self.pool.add(digest, from, load, self.now);
+        self.peers.says(from, digest, load.service);
         if load.busy < load.slots {
             self.peers.welcomes(from, digest);
         }
