@@ -86,10 +86,9 @@ struct Watched {
     ready: BTreeMap<Digest, LocalModel>,
     /// What runs, with its model and since when.
     running: BTreeMap<Task, (Digest, u64)>,
-    /// Egresses on disk that were not settled.
-    intents: BTreeSet<(RequestId, Attempt, NodeId)>,
-    /// Egresses that were settled before their intent was on disk.
-    settled: BTreeSet<(RequestId, Attempt, NodeId)>,
+    /// Intents on disk less settlements on disk, where they differ. An egress may be intended again under the same attempt,
+    /// and a settlement may be written before the intent.
+    egresses: BTreeMap<(RequestId, Attempt, NodeId), i32>,
     ingress: BTreeSet<Task>,
     /// Incarnation and sequence of what it last told of itself.
     told: (u64, u64),
@@ -97,6 +96,17 @@ struct Watched {
     asked: BTreeMap<Task, u64>,
     /// It died at least once, or its disk was full: its ledger may end in the middle of a story.
     torn: bool,
+}
+
+impl Watched {
+    /// An intent or a settlement is on disk.
+    fn egress(&mut self, egress: (RequestId, Attempt, NodeId), count: i32) {
+        let open = self.egresses.entry(egress).or_default();
+        *open += count;
+        if *open == 0 {
+            self.egresses.remove(&egress);
+        }
+    }
 }
 
 /// The observer.
@@ -135,8 +145,7 @@ impl Observer {
             stored: BTreeSet::new(),
             ready: BTreeMap::new(),
             running: BTreeMap::new(),
-            intents: BTreeSet::new(),
-            settled: BTreeSet::new(),
+            egresses: BTreeMap::new(),
             ingress: BTreeSet::new(),
             told: (0, 0),
             asked: BTreeMap::new(),
@@ -256,17 +265,11 @@ impl Observer {
         let watched = &mut self.nodes[node];
         match fact {
             Fact::EgressIntent { subject, to, .. } => {
-                let egress = (subject.request, subject.attempt, to.node);
-                if !watched.settled.remove(&egress) {
-                    watched.intents.insert(egress);
-                }
+                watched.egress((subject.request, subject.attempt, to.node), 1);
                 self.counts.add("intents", 1);
             }
             Fact::EgressSettled { subject, to, .. } => {
-                let egress = (subject.request, subject.attempt, to.node);
-                if !watched.intents.remove(&egress) {
-                    watched.settled.insert(egress);
-                }
+                watched.egress((subject.request, subject.attempt, to.node), -1);
             }
             Fact::IngressAccepted { subject, from, .. } => {
                 let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
@@ -348,8 +351,7 @@ impl Observer {
             std::mem::take(&mut watched.running).into_values().for_each(|(_, since)| self.measure.ran(since, at));
             watched.asked.clear();
             watched.ingress.clear();
-            watched.intents.clear();
-            watched.settled.clear();
+            watched.egresses.clear();
         }
         let open = |watch: &&mut Watch| dead[watch.origin] && watch.ended.is_none() && !watch.excused;
         for watch in self.requests.values_mut().filter(open) {

@@ -136,7 +136,8 @@ impl Observer {
         if let Verdict::Denied(denial) = self.verdict(&policy, envelope, node, target) {
             self.breach("I3", at, node, format!("{task:?} leaves for an unlawful place: {denial:?}"));
         }
-        if !self.nodes[node].intents.contains(&(task.request, task.attempt, peer)) {
+        let egress = (task.request, task.attempt, peer);
+        if self.nodes[node].egresses.get(&egress).is_none_or(|open| *open <= 0) {
             self.breach("P2", at, node, format!("{task:?} leaves, and its egress is not on disk"));
         }
         self.attempt(at, node, task, target);

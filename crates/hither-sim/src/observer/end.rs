@@ -6,7 +6,8 @@ use super::Observer;
 const MOST_ATTEMPTS_PERCENT: u64 = 115;
 
 impl Observer {
-    /// The end of the run: few attempts were needed, whatever is still open is lost, and each intent of an unharmed ledger was settled.
+    /// The end of the run: few attempts were needed, whatever is still open is lost, and each intent of an unharmed ledger
+    /// was settled.
     pub(crate) fn close(&mut self, at: u64) {
         let open: Vec<_> = self.requests.keys().copied().collect();
         open.into_iter().for_each(|request| self.overdue(at, request));
@@ -20,7 +21,9 @@ impl Observer {
             if watched.torn {
                 continue;
             }
-            if let Some((request, attempt, _)) = watched.intents.first() {
+            if let Some((request, attempt, _)) =
+                watched.egresses.iter().find(|(_, open)| **open > 0).map(|(egress, _)| egress)
+            {
                 let what = format!("the egress of attempt {} of {request} was never settled", attempt.0);
                 self.breach("P2", at, node, what);
             }
