@@ -123,7 +123,7 @@ pub const CIRCLE_MAX: usize = 64;
 pub const CIRCLE_NEAR: usize = 48;
 
 /// A circle is drawn anew after this long at the latest: distances change.
-pub const CIRCLE_FOR: Micros = Micros::from_millis(5_000);
+pub const CIRCLE_FOR: Micros = Micros::from_millis(30_000);
 
 /// Kinds of requests whose circles are kept; one more is drawn when it is needed.
 pub const CIRCLES_MAX: usize = 32;

@@ -28,6 +28,8 @@ const BOOT_SPREAD: u64 = 50_000;
 const WARM_UP: u64 = 3_000_000;
 /// After the last fault everybody has this long to notice that it is over.
 const SETTLE: u64 = 5_000_000;
+/// Requests that a node of a generated mesh can explain: nobody asks it, and there are thousands of nodes.
+const TRACES_OF_MANY: usize = 4;
 
 fn member(plan: &NodePlan) -> Member {
     Member {
@@ -184,7 +186,7 @@ impl<'a> World<'a> {
             pull: if plan.pull { PullPolicy::OnDemand } else { PullPolicy::Manual },
             ladder: Vec::new(),
             announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
-            traces: 64,
+            traces: if self.circles.is_some() { TRACES_OF_MANY } else { 64 },
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
         let (cap, policy) = (node.cap, node.policy.clone());
