@@ -125,6 +125,9 @@ pub const CIRCLE_NEAR: usize = 48;
 /// A circle is drawn anew after this long at the latest: distances change.
 pub const CIRCLE_FOR: Micros = Micros::from_millis(30_000);
 
+/// … or after this, if nobody had said how quick it is.
+pub const CIRCLE_FOR_NOW: Micros = Micros::from_millis(1_000);
+
 /// Kinds of requests whose circles are kept; one more is drawn when it is needed.
 pub const CIRCLES_MAX: usize = 32;
 

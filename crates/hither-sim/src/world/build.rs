@@ -79,6 +79,7 @@ impl<'a> World<'a> {
         let seen = scenario.nodes.iter().zip(&members);
         let seen = seen.map(|(plan, member)| (member.clone(), policy(plan), plan.cap, plan.idle)).collect();
         let mut observer = Observer::new(seen, manifests.clone());
+        observer.ladder.clone_from(&scenario.ladder);
         let mut nodes = Vec::new();
         for (index, (plan, member)) in scenario.nodes.iter().zip(members).enumerate() {
             plan.holds.iter().for_each(|model| observer.stored(index, manifests[*model].digest));
@@ -184,7 +185,7 @@ impl<'a> World<'a> {
             cap: Milliwatts(node.cap),
             idle: Milliwatts(plan.idle),
             pull: if plan.pull { PullPolicy::OnDemand } else { PullPolicy::Manual },
-            ladder: Vec::new(),
+            ladder: self.scenario.ladder.clone(),
             announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
             traces: if self.circles.is_some() { TRACES_OF_MANY } else { 64 },
         }));
