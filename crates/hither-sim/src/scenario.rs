@@ -86,6 +86,8 @@ pub struct Scenario {
     pub duration: u64,
     /// The models.
     pub models: Vec<ModelPlan>,
+    /// Parts of the run that are looked at for themselves, each from and to, in microseconds.
+    pub slices: Vec<(u64, u64)>,
     /// Families of models, each from the largest member to the smallest.
     pub ladder: Vec<Vec<ModelName>>,
     /// The nodes.

@@ -22,6 +22,9 @@ struct File {
     name: String,
     about: String,
     duration_s: u64,
+    /// Parts of the run that are looked at for themselves, each from and to.
+    #[serde(default)]
+    slices_ms: Vec<(u64, u64)>,
     /// Families of models, each from the largest member to the smallest.
     #[serde(default)]
     ladder: Vec<Vec<String>>,
@@ -237,6 +240,7 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
             rate: file.network.rate_mbyte_s.max(1) * 1_000_000,
         },
         links: file.link.iter().map(|form| link(form, &known)).collect::<Result<_, _>>()?,
+        slices: file.slices_ms.iter().map(|(from, to)| (from * MS, to * MS)).collect(),
         ladder,
         sync: file.sync_ms * MS,
         loads: file.load.into_iter().map(|form| load(form, &known, duration)).collect::<Result<_, _>>()?,

@@ -160,6 +160,7 @@ impl<'a> World<'a> {
         self.observer.expect(whole && self.scenario.network.loss_permille == 0);
         let from = self.scenario.loads.iter().map(|load| load.measure_from).max().unwrap_or(0);
         self.observer.measure.set_window(from, self.scenario.duration);
+        self.observer.measure.set_slices(self.scenario.slices.clone());
         self.brew();
     }
 
