@@ -127,7 +127,7 @@ impl Play {
         for action in actions {
             let offer = match &action {
                 Action::Tell { peer, signal: Signal::Offer { request, attempt, .. } } if !signals => {
-                    let load = Load { slots: 0, busy: 0, queued: 0, wait: Micros(0), service: Micros(0) };
+                    let load = Load { slots: 0, busy: 0, queued: 0, wait: Micros(0), urgent: Micros(0), service: Micros(0) };
                     Some((*peer, Signal::Accept { request: *request, attempt: *attempt, load }))
                 }
                 _ => None,
@@ -357,7 +357,7 @@ pub(crate) fn told(at: u64, from: NodeId, signal: Signal) -> (u64, Event) {
 /// So many of so many slots are busy.
 pub(crate) fn load(busy: u16, slots: u16) -> Load {
     let wait = if busy < slots { 0 } else { 100_000 };
-    Load { slots, busy, queued: 0, wait: Micros(wait), service: Micros::from_millis(200) }
+    Load { slots, busy, queued: 0, wait: Micros(wait), urgent: Micros(wait), service: Micros::from_millis(200) }
 }
 
 /// A peer offers to send its request 50.

@@ -123,13 +123,8 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    (any::<[u16; 3]>(), micros(), micros()).prop_map(|([slots, busy, queued], wait, service)| Load {
-        slots,
-        busy,
-        queued,
-        wait,
-        service,
-    })
+    (any::<[u16; 3]>(), micros(), micros(), micros())
+        .prop_map(|([slots, busy, queued], wait, urgent, service)| Load { slots, busy, queued, wait, urgent, service })
 }
 
 fn signal() -> impl Strategy<Value = Signal> {
