@@ -260,10 +260,10 @@ pub const GOSSIP_DRAWS: usize = 4;
 
 /// A request of the lowest priority takes a smaller model rather than to wait for more than this share of its time left,
 /// in per cent …
-pub const LADDER_LOW_PERCENT: u64 = 10;
+pub const LADDER_LOW_PERCENT: u64 = 5;
 
 /// … and a normal one for more than this. Below the cap of the queue, so that there is room for what stepped down.
-pub const LADDER_NORMAL_PERCENT: u64 = 15;
+pub const LADDER_NORMAL_PERCENT: u64 = 10;
 
 /// Second tries of one model in a hundred first ones, after a refusal or a failure of the engine.
 pub const RETRY_PERCENT: u32 = 10;

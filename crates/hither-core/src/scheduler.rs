@@ -298,14 +298,15 @@ impl Scheduler {
     }
 
     /// How long work would wait for watts that other models use now; `None` if nobody has any to give back.
-    fn wait_for_watts(&self, digest: Digest) -> Option<Micros> {
+    fn wait_for_watts(&self, digest: Digest, priority: Priority) -> Option<Micros> {
         let engine = self.engines.get(&digest)?;
         engine.ready.filter(|model| !engine.distrusted && model.slot_power > Milliwatts(0))?;
         let busy: Vec<&Running> = self.running.values().filter(|running| running.slot_power > Milliwatts(0)).collect();
         let services: u64 = busy.iter().map(|running| self.service_or_guess(running.digest).0).sum();
         let running = busy.len() as u64;
         let mean = services.checked_div(running)?;
-        let ahead = self.waiting.len() as u64 + 1;
+        let before = self.waiting.values().filter(|(_, Reverse(waiting), _)| *waiting >= priority).count();
+        let ahead = before as u64 + 1;
         Some(Micros(mean.saturating_mul(ahead) / running))
     }
 
@@ -324,8 +325,10 @@ impl Scheduler {
     /// How long new work would wait; `None` if nothing can ever start as things are.
     pub(crate) fn wait(&self, digest: Digest, priority: Priority, now: Timestamp) -> Option<Micros> {
         let Some(engine) = self.engines.get(&digest) else { return None };
-        if self.hold(digest, priority).is_none() {
-            return Some(Micros(0));
+        match self.hold(digest, priority) {
+            None => return Some(Micros(0)),
+            Some(Hold::Power) => return self.wait_for_watts(digest, priority),
+            Some(Hold::Slots | Hold::Engine) => {}
         }
         let ahead = match priority {
             Priority::Low => engine.queue.len(),
@@ -335,8 +338,7 @@ impl Scheduler {
         };
         let ahead = ahead as u64 + 1;
         let service = self.service_or_guess(digest).0;
-        let slots = u64::from(self.slots(digest));
-        let here = service.saturating_mul(ahead).checked_div(slots).map(Micros).or_else(|| self.wait_for_watts(digest));
+        let here = service.saturating_mul(ahead).checked_div(u64::from(self.slots(digest))).map(Micros);
         // Peers may take what waits faster than the own slots do.
         let drained = engine.drain.gap(now).map(|gap| Micros(gap.0.saturating_mul(ahead)));
         match (here, drained) {

@@ -111,6 +111,8 @@ pub(crate) struct Fetch {
 pub(crate) struct Disk {
     pub(crate) stored: BTreeSet<usize>,
     pub(crate) facts: u64,
+    /// When the last write is on disk.
+    pub(crate) synced: u64,
     pub(crate) incarnation: u64,
     /// How many faults hold it full.
     pub(crate) full: u32,

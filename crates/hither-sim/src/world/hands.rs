@@ -65,7 +65,10 @@ impl World<'_> {
     fn record(&mut self, node: usize, ticket: Option<Ticket>, fact: Fact) {
         let time = self.scenario.sync * self.nodes[node].slow;
         let time = self.engines.between(time / 2, time * 2);
-        self.later(time, node, Input::Synced(Box::new((ticket, fact))));
+        // A ledger is one file: what was written first is on disk first.
+        let at = (self.now + time).max(self.nodes[node].disk.synced);
+        self.nodes[node].disk.synced = at;
+        self.later(at - self.now, node, Input::Synced(Box::new((ticket, fact))));
     }
 
     /// A task starts on the engine, after the tokens that its client has.
