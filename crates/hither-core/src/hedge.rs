@@ -83,9 +83,9 @@ impl Default for Hedging {
     }
 }
 
-/// How long the last requests took at peers, by model. The last 64 as they were, and not a frugal estimate (Ma,
+/// How long the last requests took at peers, by model. The last of them as they were, and not a frugal estimate (Ma,
 /// Muthukrishnan & Sandler 2013): that needs a step that fits models of a millisecond and of a minute, and forgets a
-/// slow hour slowly; 64 numbers need neither, and are sorted only when something is sent.
+/// slow hour slowly; a list needs neither, and is sorted only when something is sent.
 #[derive(Debug, Default)]
 struct Times(BTreeMap<Digest, VecDeque<Micros>>);
 
@@ -122,8 +122,10 @@ impl Core {
         if !self.may_hedge(id) {
             return;
         }
-        if let Some(late) = self.hedging.times.late(digest) {
-            self.timers.set(Timer::Hedge(id), self.now.after(late.max(limits::HEDGE_MIN)));
+        if let Some(usual) = self.hedging.times.late(digest) {
+            let slack = usual.0.saturating_mul(limits::HEDGE_SLACK_PERCENT) / 100;
+            let late = Micros(usual.0.saturating_add(slack)).max(limits::HEDGE_MIN);
+            self.timers.set(Timer::Hedge(id), self.now.after(late));
         }
     }
 
