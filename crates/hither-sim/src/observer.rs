@@ -328,8 +328,10 @@ impl Observer {
         }
         if watch.beaten.contains(&attempt) {
             broken.push(format!("a piece of attempt {} of {request}, and another had begun to answer", attempt.0));
+        } else {
+            let routed = |rival: &Attempt| watch.routed.iter().any(|(routed, _)| routed == rival);
+            watch.beaten.extend(watch.flying.iter().filter(|flying| **flying != attempt && routed(flying)));
         }
-        watch.beaten.extend(watch.flying.iter().filter(|flying| **flying != attempt));
         if first != watch.delivered {
             broken.push(format!("{request} goes on at token {first}, and the client has {}", watch.delivered));
         }

@@ -247,6 +247,7 @@ impl Observer {
         if ending == Ending::Finished && watch.delivered != watch.tokens {
             broken.push(format!("{request} is finished with {} of {} tokens", watch.delivered, watch.tokens));
         }
+        let left = watch.beaten.iter().find(|beaten| watch.flying.contains(beaten)).copied();
         let first = watch.ended.replace(ending).is_none() && !watch.client_left;
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
         let calm = watch.submitted >= self.calm;
@@ -273,6 +274,9 @@ impl Observer {
         }
         for what in broken {
             self.breach("I2", at, node, what);
+        }
+        if let Some(left) = left {
+            self.breach("I5", at, node, format!("{request} ends, and its attempt {} goes on for nobody", left.0));
         }
     }
 
