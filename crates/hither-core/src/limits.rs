@@ -273,3 +273,26 @@ pub const BUDGET_AT_FIRST: u32 = 3;
 
 /// The most tokens that a budget saves up.
 pub const BUDGET_MAX: u32 = 10;
+
+/// Second copies of late requests of one model in a hundred that were sent to a peer.
+pub const HEDGE_PERCENT: u32 = 5;
+
+/// Times of answers from peers that say what is late. Of 64, four slow ones are the 95th percentile, and the copies that
+/// come later for that make it slower still.
+pub const HEDGE_SAMPLES: usize = 128;
+
+/// … and fewer than these say nothing: the 95th percentile of them would be the slowest.
+pub const HEDGE_SAMPLES_MIN: usize = 20;
+
+/// A request is late when it takes longer than the 95th percentile by this share of it, in per cent. One in twenty passes
+/// the percentile on any day and is about to be answered: second copies of those would use up what the budget has.
+pub const HEDGE_SLACK_PERCENT: u64 = 10;
+
+/// Nothing counts as late before this: a second copy costs a record on the disk of each side.
+pub const HEDGE_MIN: Micros = Micros::from_millis(50);
+
+/// When nobody is known to be free for a second copy, it is looked for once more after this.
+pub const HEDGE_AGAIN: Micros = Micros::from_millis(100);
+
+/// Looks for a place for a second copy of one request.
+pub const HEDGE_LOOKS: u8 = 2;

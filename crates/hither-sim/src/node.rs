@@ -72,7 +72,23 @@ pub(crate) struct Own {
     pub(crate) payload: Vec<u8>,
     /// The token ids that the client has.
     pub(crate) log: Vec<u32>,
-    pub(crate) attempt: Attempt,
+    /// Attempts under way: a second copy runs beside the first until one of them has delivered something.
+    pub(crate) live: Vec<Attempt>,
+}
+
+impl Own {
+    /// An attempt begins. Once the client has something, there is no other beside it.
+    pub(crate) fn begin(&mut self, attempt: Attempt) {
+        if !self.log.is_empty() {
+            self.live.clear();
+        }
+        self.live.push(attempt);
+    }
+
+    /// An attempt was given up.
+    pub(crate) fn give_up(&mut self, attempt: Attempt) {
+        self.live.retain(|live| *live != attempt);
+    }
 }
 
 /// A request of a peer.

@@ -83,9 +83,10 @@ fn chance_spreads_what_would_herd() {
     let nodes = (10..20).map(|n| hither_types::id::NodeId([n; 32]));
     let offers: Vec<Offer> = nodes.map(|node| offer(node, 10, 0)).collect();
     let mut random = Random::new(1);
-    let taken = (0..100).map(|_| match choose(None, &offers, Micros::from_millis(10_000), Priority::Normal, &mut random) {
-        Choice::Peer(offer) => offer.lawful.node(),
-        other => panic!("a peer is free, and {other:?} was chosen"),
-    });
+    let taken =
+        (0..100).map(|_| match choose(None, &offers, Micros::from_millis(10_000), Priority::Normal, &mut random) {
+            Choice::Peer(offer) => offer.lawful.node(),
+            other => panic!("a peer is free, and {other:?} was chosen"),
+        });
     assert_eq!(taken.collect::<std::collections::BTreeSet<_>>().len(), 10);
 }

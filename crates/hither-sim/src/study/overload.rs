@@ -32,7 +32,11 @@ fn run(job: &Job) -> Report {
         let text =
             load(rho, &format!("deadline_ms = 3000\nquality = \"{quality}\"\npriority = \"{priority}\"\n{window}"));
         // A decision that must not wait is a short one: no lognormal tail that is longer than its deadline by itself.
-        if priority == "critical" { text.replace("service_ms = 500", "service_ms = 100\nservice = \"fixed\"") } else { text }
+        if priority == "critical" {
+            text.replace("service_ms = 500", "service_ms = 100\nservice = \"fixed\"")
+        } else {
+            text
+        }
     };
     let always = "from_ms = 1000\nmeasure_from_ms = 10000";
     let pulse = format!("from_ms = {}\nto_ms = {}", PULSE.0, PULSE.1);
@@ -89,7 +93,10 @@ pub(super) fn overload(scale: Scale) -> Study {
                 job.seed.to_string(),
                 format!("{:.3}", goodput(report, *capacity)),
                 format!("{:.1} %", 100.0 * slice.answered as f64 / slice.offered().max(1) as f64),
-                format!("{:.1} %", 100.0 * report.count("stepped_down") as f64 / report.count("answered").max(1) as f64),
+                format!(
+                    "{:.1} %",
+                    100.0 * report.count("stepped_down") as f64 / report.count("answered").max(1) as f64
+                ),
                 format!("{} of {}", slice.critical, slice.critical + slice.critical_lost),
                 recovered.map_or("not within 15 s".to_owned(), |half| format!("{} s", half as f64 / 2.0)),
                 format!("{} ms", slice.p99 / 1000),
@@ -97,7 +104,16 @@ pub(super) fn overload(scale: Scale) -> Study {
         }
         page.heading(if ladder { "With the ladder" } else { "Without the ladder" });
         page.table(
-            &["pulse", "seed", "goodput ÷ capacity", "answered", "by the smaller model", "critical in time", "recovery", "p99"],
+            &[
+                "pulse",
+                "seed",
+                "goodput ÷ capacity",
+                "answered",
+                "by the smaller model",
+                "critical in time",
+                "recovery",
+                "p99",
+            ],
             &rows,
         );
     }

@@ -81,7 +81,18 @@ pub(super) fn routing(scale: Scale) -> Study {
         }
         page.heading(&format!("{nodes} nodes"));
         page.table(
-            &["ρ", "seed", "requests", "mean ms", "÷ bound", "p99 ms", "÷ bound", "words a request", "bound mean", "bound p99"],
+            &[
+                "ρ",
+                "seed",
+                "requests",
+                "mean ms",
+                "÷ bound",
+                "p99 ms",
+                "÷ bound",
+                "words a request",
+                "bound mean",
+                "bound p99",
+            ],
             &rows,
         );
     }
@@ -104,7 +115,9 @@ pub(super) fn routing(scale: Scale) -> Study {
             .iter()
             .map(|(job, result)| {
                 let all = std::iter::once(&result.hither).chain(&result.rivals);
-                std::iter::once(format!("{}", job.rho)).chain(all.map(|row| format!("{:.2}", of(result, row)))).collect()
+                std::iter::once(format!("{}", job.rho))
+                    .chain(all.map(|row| format!("{:.2}", of(result, row))))
+                    .collect()
             })
             .collect()
     };
@@ -123,9 +136,13 @@ pub(super) fn routing(scale: Scale) -> Study {
         style,
     };
     let mut all = vec![series(None, "Hither", Style::Line)];
-    all.extend(names.iter().enumerate().filter(|(_, name)| *name != "local only" && *name != "random").map(
-        |(index, name)| series(Some(index), name, Style::Line),
-    ));
+    all.extend(
+        names
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| *name != "local only" && *name != "random")
+            .map(|(index, name)| series(Some(index), name, Style::Line)),
+    );
     all.push(Series {
         name: "one queue that knows all".to_owned(),
         points: rhos.iter().map(|rho| (*rho, 1.0)).collect(),
@@ -151,7 +168,13 @@ pub(super) fn gossip(scale: Scale) -> Study {
     };
     let mut jobs = Vec::new();
     for gossip_ms in ages {
-        jobs.extend(seeds.iter().map(|seed| Job { nodes, rho: 0.85, seed: *seed, gossip_ms: *gossip_ms, rivals: false }));
+        jobs.extend(seeds.iter().map(|seed| Job {
+            nodes,
+            rho: 0.85,
+            seed: *seed,
+            gossip_ms: *gossip_ms,
+            rivals: false,
+        }));
     }
     let results = beside(&jobs, run);
     let mut page = Page::new("gossip", "What the age of gossip does", SETUP);

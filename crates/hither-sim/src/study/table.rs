@@ -28,9 +28,8 @@ pub(super) struct Page {
 impl Page {
     /// A page with its title and what it shows.
     pub(super) fn new(name: &'static str, title: &str, about: &str) -> Self {
-        let markdown = format!(
-            "# {title}\n\nWritten by `cargo xtask figures {name}`; do not edit by hand.\n\n{about}\n"
-        );
+        let markdown =
+            format!("# {title}\n\nWritten by `cargo xtask figures {name}`; do not edit by hand.\n\n{about}\n");
         Self { study: Study { name, markdown, charts: Vec::new(), violations: 0, first: None, requests: 0 } }
     }
 

@@ -123,8 +123,14 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    (any::<[u16; 3]>(), micros(), micros(), micros())
-        .prop_map(|([slots, busy, queued], wait, urgent, service)| Load { slots, busy, queued, wait, urgent, service })
+    (any::<[u16; 3]>(), micros(), micros(), micros()).prop_map(|([slots, busy, queued], wait, urgent, service)| Load {
+        slots,
+        busy,
+        queued,
+        wait,
+        urgent,
+        service,
+    })
 }
 
 fn signal() -> impl Strategy<Value = Signal> {
