@@ -62,9 +62,10 @@ impl Core {
         }
         let attempts_left = request.attempts < limits::ATTEMPTS_MAX && (!again || request.paid);
         let remaining = self.now.until(request.deadline);
+        let priority = request.envelope.priority;
         let Some(survey) = self.survey(id, digest) else { return };
         let choice = match attempts_left {
-            true => choose(survey.here.clone(), &survey.offers, remaining, &mut self.random),
+            true => choose(survey.here.clone(), &survey.offers, remaining, priority, &mut self.random),
             false => Choice::Nowhere,
         };
         match choice {
@@ -228,7 +229,9 @@ impl Core {
             Offer { lawful, preferred, rtt, service, free: false, wait: Micros(0), age: None, crowd: Micros(0), saved };
         if let Some(word) = self.pool.of(digest, node, self.now) {
             let free = word.free() > 0;
-            let wait = if free { Micros(0) } else { Micros(word.load.wait.0.max(1)) };
+            let urgent = request.envelope.priority == Priority::Critical;
+            let wait = if urgent { word.load.urgent } else { word.load.wait };
+            let wait = if free { Micros(0) } else { Micros(wait.0.max(1)) };
             return Offer { free, wait, age: Some(self.now.since(word.at)), ..base };
         }
         let (slots, load) = peer.model(digest).map_or((0, 0), |model| {
@@ -261,7 +264,7 @@ impl Core {
         }
     }
 
-    /// Whether a request of the lowest priority took a smaller model, for the wait would be long.
+    /// Whether a request took a smaller model, for the wait would be long.
     fn too_long_a_wait(&mut self, survey: &Survey, id: RequestId, digest: Digest, remaining: Micros) -> bool {
         let Some(wait) = survey.here.as_ref().and_then(|here| here.wait) else { return false };
         let early = self.requests.get(&id).is_some_and(|request| self.steps_early(&request.envelope, wait, remaining));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use hither_core::event::LocalModel;
 use hither_types::fact::Fact;
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task};
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::model::Manifest;
@@ -64,7 +64,8 @@ struct Watch {
     deadline: u64,
     tokens: u32,
     delivered: u32,
-    routed: Option<(Attempt, usize)>,
+    /// What the client was told: who serves each attempt.
+    routed: Vec<(Attempt, usize)>,
     ended: Option<Ending>,
     client_left: bool,
     /// The origin died: nobody is left to whom anything could be lost.
@@ -72,8 +73,24 @@ struct Watch {
     attempts: Vec<(Attempt, usize)>,
     /// Attempts that the origin has under way.
     flying: Vec<Attempt>,
+    /// Attempts that were under way when another began to answer: they have lost.
+    beaten: Vec<Attempt>,
     last_piece: Option<(u64, Attempt)>,
     resumed: bool,
+}
+
+impl Watch {
+    /// The place whose tokens the client got last.
+    fn answerer(&self) -> Option<usize> {
+        let (_, attempt) = self.last_piece?;
+        self.routed.iter().find(|(routed, _)| *routed == attempt).map(|(_, place)| *place)
+    }
+
+    /// Whether each attempt at a place has lost against another.
+    fn is_beaten(&self, place: usize) -> bool {
+        let mut there = self.attempts.iter().filter(|(_, at)| *at == place).peekable();
+        there.peek().is_some() && there.all(|(attempt, _)| self.beaten.contains(attempt))
+    }
 }
 
 /// A node, from the outside.
@@ -115,6 +132,8 @@ pub(crate) struct Observer {
     members: Vec<Member>,
     index: Lookup<NodeId, usize>,
     models: BTreeMap<Digest, Manifest>,
+    /// Families of models, each from the largest member to the smallest.
+    pub(crate) ladder: Vec<Vec<ModelName>>,
     nodes: Vec<Watched>,
     requests: BTreeMap<RequestId, Watch>,
     breaches: Vec<Breach>,
@@ -154,6 +173,7 @@ impl Observer {
         Self {
             members,
             index,
+            ladder: Vec::new(),
             models: models.into_iter().map(|manifest| (manifest.digest, manifest)).collect(),
             nodes: nodes.into_iter().map(watched).collect(),
             requests: BTreeMap::new(),
@@ -215,12 +235,13 @@ impl Observer {
             deadline: terms.deadline,
             tokens: terms.tokens,
             delivered: 0,
-            routed: None,
+            routed: Vec::new(),
             ended: None,
             client_left: false,
             excused: false,
             attempts: Vec::new(),
             flying: Vec::new(),
+            beaten: Vec::new(),
             last_piece: None,
             resumed: false,
         };
@@ -306,8 +327,16 @@ impl Observer {
         if watch.ended.is_some() {
             broken.push(format!("a piece of {request} after its end"));
         }
-        if watch.routed.is_none_or(|(routed, _)| routed != attempt) {
+        let latest = watch.routed.last().is_some_and(|(routed, _)| *routed == attempt);
+        let beside = watch.flying.contains(&attempt) && watch.routed.iter().any(|(routed, _)| *routed == attempt);
+        if !latest && !beside {
             broken.push(format!("a piece of attempt {} of {request} before its route was told", attempt.0));
+        }
+        if watch.beaten.contains(&attempt) {
+            broken.push(format!("a piece of attempt {} of {request}, and another had begun to answer", attempt.0));
+        } else {
+            let routed = |rival: &Attempt| watch.routed.iter().any(|(routed, _)| routed == rival);
+            watch.beaten.extend(watch.flying.iter().filter(|flying| **flying != attempt && routed(flying)));
         }
         if first != watch.delivered {
             broken.push(format!("{request} goes on at token {first}, and the client has {}", watch.delivered));

@@ -2,11 +2,11 @@
 
 use hither_core::event::Action;
 use hither_types::fact::Fact;
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task};
 use hither_types::law::Verdict;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Quality};
 
 use super::{Ending, MOST_ATTEMPTS, MOST_COPIES, Observer, Sample};
 
@@ -74,7 +74,15 @@ impl Observer {
             Some(by) if at > by => self.breach("I6", at, node, format!("{task:?} starts {} us too late", at - by)),
             Some(_) => {}
         }
-        if self.models.get(&digest).is_none_or(|manifest| manifest.name != envelope.model) {
+        let model = self.models.get(&digest).map(|manifest| manifest.name.clone());
+        if let Some(model) = model.as_ref().filter(|model| **model != envelope.model) {
+            self.counts.add("stepped_down", 1);
+            let smaller = Envelope { model: model.clone(), ..envelope.clone() };
+            if let Verdict::Denied(denial) = self.verdict(&self.nodes[node].policy.clone(), &smaller, origin, node) {
+                self.breach("I3", at, node, format!("{task:?} runs on {model} against the law: {denial:?}"));
+            }
+        }
+        if model.is_none_or(|model| !self.may_answer(&model, &envelope)) {
             self.breach("I8", at, node, format!("{task:?} runs on a model that it did not ask for"));
         }
         let policy = self.nodes[node].policy.clone();
@@ -86,6 +94,15 @@ impl Observer {
             self.attempt(at, node, task, node);
         }
         self.occupy(at, node, task, digest);
+    }
+
+    /// Whether a model may answer a request: it is the one, or a smaller one of its family and the caller allows that.
+    fn may_answer(&self, model: &ModelName, envelope: &Envelope) -> bool {
+        let place = |family: &[ModelName], name: &ModelName| family.iter().position(|member| member == name);
+        let below = |family: &Vec<ModelName>| {
+            place(family, model).zip(place(family, &envelope.model)).is_some_and(|(this, asked)| this > asked)
+        };
+        *model == envelope.model || envelope.quality == Quality::Family && self.ladder.iter().any(below)
     }
 
     /// A slot is taken.
@@ -154,7 +171,7 @@ impl Observer {
         if watch.attempts.iter().any(|(before, _)| *before >= task.attempt) {
             broken.push(format!("attempt {} of {} is not newer than those before", task.attempt.0, task.request));
         }
-        if watch.routed.is_some_and(|(routed, to)| routed == task.attempt && to != place) {
+        if watch.routed.iter().any(|(routed, to)| *routed == task.attempt && *to != place) {
             broken.push(format!("attempt {} of {} is not where its client was told", task.attempt.0, task.request));
         }
         watch.attempts.push((task.attempt, place));
@@ -185,7 +202,8 @@ impl Observer {
         let Some(watch) = self.requests.get_mut(&request) else {
             return self.breach("I2", at, node, format!("a route of {request}, which no client asked for"));
         };
-        watch.routed = Some((attempt, target));
+        watch.routed.retain(|(routed, _)| *routed != attempt);
+        watch.routed.push((attempt, target));
         let ended = watch.ended.is_some();
         let elsewhere = watch.attempts.iter().any(|(known, place)| *known == attempt && *place != target);
         let (envelope, origin) = (watch.envelope.clone(), watch.origin);
@@ -247,13 +265,15 @@ impl Observer {
         if ending == Ending::Finished && watch.delivered != watch.tokens {
             broken.push(format!("{request} is finished with {} of {} tokens", watch.delivered, watch.tokens));
         }
+        let left = watch.beaten.iter().find(|beaten| watch.flying.contains(beaten)).copied();
         let first = watch.ended.replace(ending).is_none() && !watch.client_left;
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
         let calm = watch.submitted >= self.calm;
         if first {
             self.open -= u64::from(!watch.excused);
             let place = watch.attempts.last().map_or(watch.origin, |(_, place)| *place);
-            let place = watch.routed.map_or(place, |(_, place)| place);
+            let place = watch.routed.last().map_or(place, |(_, place)| *place);
+            let place = watch.answerer().unwrap_or(place);
             let priority = watch.envelope.priority;
             self.measure.ended(at, Sample { submitted: watch.submitted, place, priority, ending });
             match ending {
@@ -273,10 +293,20 @@ impl Observer {
         for what in broken {
             self.breach("I2", at, node, what);
         }
+        if let Some(left) = left {
+            self.breach("I5", at, node, format!("{request} ends, and its attempt {} goes on for nobody", left.0));
+        }
     }
 
     /// A fact about an egress must be true before it is worth anything.
     fn record(&mut self, at: u64, node: usize, fact: &Fact) {
+        if let Fact::Ended { subject, served_by: Some(by), .. } = fact {
+            let (watch, by) = (self.requests.get(&subject.request), self.index.get(by).copied());
+            if watch.zip(by).is_some_and(|(watch, by)| watch.is_beaten(by)) {
+                let what = format!("{} is on the record as answered by who did not answer it", subject.request);
+                self.breach("I2", at, node, what);
+            }
+        }
         let Fact::EgressIntent { subject, to, rule, bytes } = fact else { return };
         let Some(watch) = self.requests.get(&subject.request) else {
             return self.breach(
