@@ -33,12 +33,12 @@ pub(super) struct Flight {
     pub(super) event: Event,
 }
 
-/// Where a request is, as far as its core has said.
+/// A copy of a request at a place, as far as its core has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
-    Nowhere,
-    Home { attempt: Attempt, model: u8 },
-    Away { attempt: Attempt, model: u8, peer: u8 },
+pub(super) struct At {
+    pub(super) attempt: Attempt,
+    pub(super) model: u8,
+    pub(super) place: u8,
 }
 
 /// An egress that was written down.
@@ -49,6 +49,8 @@ pub(super) struct Intent {
     pub(super) peer: u8,
     /// The permit that it names, as a bit.
     pub(super) rule: u32,
+    /// Another copy was under way when it was written.
+    pub(super) is_second: bool,
     pub(super) is_on_disk: bool,
 }
 
@@ -58,7 +60,8 @@ pub(super) struct Own {
     pub(super) id: RequestId,
     pub(super) envelope: Envelope,
     pub(super) about: About,
-    pub(super) at: At,
+    /// Where it is: at most two places, the second for want of an answer from the first.
+    pub(super) at: Vec<At>,
     pub(super) intent: Option<Intent>,
     pub(super) offered: Option<(Attempt, u8)>,
     /// A peer's law said no, or the law or a certificate changed.
@@ -67,7 +70,7 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn new(id: RequestId, envelope: Envelope, about: About) -> Self {
-        Self { id, envelope, about, at: At::Nowhere, intent: None, offered: None, denied_there: false }
+        Self { id, envelope, about, at: Vec::new(), intent: None, offered: None, denied_there: false }
     }
 }
 
@@ -242,6 +245,7 @@ impl<'a> Bench<'a> {
             | Decision::Offer
             | Decision::Forward
             | Decision::Steal
+            | Decision::Second
             | Decision::Welcome
             | Decision::Accept => true,
         };
@@ -266,7 +270,7 @@ impl<'a> Bench<'a> {
             Action::Run { task, digest } => self.run(core, task, digest),
             Action::StopRun(task) | Action::Abandon { task, .. } if task.origin == me => {
                 if let Some(own) = self.own_of(core, task.request) {
-                    self.known[core].own[own].at = At::Nowhere;
+                    self.known[core].own[own].at.retain(|at| at.attempt != task.attempt);
                 }
                 if let Action::Abandon { task, peer } = action {
                     self.fly(peer, About { kind: 0, model: 0 }, || Event::AskerGone(task));

@@ -3,9 +3,10 @@
 use hither_core::Event;
 use hither_types::fact::{Counterpart, Fact, Subject};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket};
+use hither_types::label::DataClass;
 use hither_types::message::Signal;
 use hither_types::refusal::Refusal;
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Quality, RequestKind};
 
 use super::bench::{About, At, Before, Bench, Flight, Guest, Intent, Own, index_of, runs_on};
 use super::draw::MODELS;
@@ -38,7 +39,8 @@ impl Bench<'_> {
         let (peer, bit) = (index_of(to.node), self.permit(rule));
         let law = self.policies[self.known[core].policy].digest;
         let own = &mut self.known[core].own[index];
-        own.intent = Some(Intent { ticket, attempt: subject.attempt, peer, rule: bit, is_on_disk: false });
+        let (attempt, is_second) = (subject.attempt, !own.at.is_empty());
+        own.intent = Some(Intent { ticket, attempt, peer, rule: bit, is_second, is_on_disk: false });
         own.offered = None;
         let about = own.about;
         if !is_true(subject, &own.envelope, law) {
@@ -75,9 +77,13 @@ impl Bench<'_> {
                 return self.breach(core, Breach::Paper, || format!("{task:?} runs, and did not enter here"));
             };
             let about = About { model: runs_on(digest, own.about.model), ..own.about };
-            own.at = At::Home { attempt: task.attempt, model: about.model };
+            own.at.push(At { attempt: task.attempt, model: about.model, place: me });
+            let second = own.forbids_second();
             self.report.retries += u64::from(task.attempt.0 > 1);
             self.decide(core, Decision::RunAtHome, about, task, me);
+            if second {
+                self.breach(core, Breach::Paper, || format!("{task:?} is a copy of what must not be copied"));
+            }
         } else {
             let Some(guest) = self.guest_of(core, task).map(|guest| &self.known[core].guests[guest]) else {
                 return self.breach(core, Breach::Paper, || format!("{task:?} runs, and was not let in"));
@@ -99,9 +105,10 @@ impl Bench<'_> {
         let (same, intent) = (own.envelope == *envelope, own.intent.take());
         let about = About { model: runs_on(digest, own.about.model), ..own.about };
         let offered = own.offered.take() == Some((task.attempt, peer));
-        own.at = At::Away { attempt: task.attempt, model: about.model, peer };
-        if !same {
-            self.breach(core, Breach::Paper, || format!("the envelope of {task:?} changed before it left"));
+        own.at.push(At { attempt: task.attempt, model: about.model, place: peer });
+        let second = own.forbids_second();
+        if !same || second {
+            self.breach(core, Breach::Paper, || format!("{task:?} changed before it left, or is one copy too many"));
         }
         let is_written = |intent: Intent| intent.is_on_disk && (intent.attempt, intent.peer) == (task.attempt, peer);
         if !intent.is_some_and(is_written) {
@@ -110,7 +117,11 @@ impl Bench<'_> {
             });
         }
         self.report.retries += u64::from(task.attempt.0 > 1);
-        let decision = if offered { Decision::Forward } else { Decision::Steal };
+        let decision = match intent {
+            _ if offered => Decision::Forward,
+            Some(Intent { is_second: true, .. }) => Decision::Second,
+            Some(_) | None => Decision::Steal,
+        };
         self.decide(core, decision, about, task, peer);
     }
 
@@ -120,7 +131,7 @@ impl Bench<'_> {
         let Some(own) = self.own_mut(core, id) else {
             return self.breach(core, Breach::Paper, || format!("a route of {id}, which did not enter here"));
         };
-        let (about, is_exact) = (own.about, own.envelope.quality == hither_types::request::Quality::Exact);
+        let (about, is_exact) = (own.about, own.envelope.quality == Quality::Exact);
         let bit = self.permit(rule);
         let models = if is_exact { about.model..about.model + 1 } else { 0..MODELS.len() as u8 };
         let place = index_of(at);
@@ -244,14 +255,10 @@ impl Bench<'_> {
     /// What runs or is under way after the law changed has to be lawful by the new one.
     pub(super) fn look_around(&mut self, core: usize) {
         let me = core as u8;
-        for index in 0..self.known[core].own.len() {
-            let Own { id, about, at, .. } = &self.known[core].own[index];
-            let (id, about) = (*id, *about);
-            let (model, place) = match *at {
-                At::Nowhere => continue,
-                At::Home { model, .. } => (model, me),
-                At::Away { model, peer, .. } => (model, peer),
-            };
+        let own = self.known[core].own.iter();
+        let copies = own.flat_map(|own| own.at.iter().map(|at| (own.id, own.about, *at)));
+        let copies: Vec<(RequestId, About, At)> = copies.collect();
+        for (id, about, At { model, place, .. }) in copies {
             if self.lawful(core, About { model, ..about }, me, place) == 0 {
                 self.breach(core, Breach::Lingering, || {
                     format!("{id} goes on at member {place}, which is not lawful any more")
@@ -269,6 +276,14 @@ impl Bench<'_> {
     fn own_mut(&mut self, core: usize, id: RequestId) -> Option<&mut Own> {
         let index = self.own_of(core, id)?;
         Some(&mut self.known[core].own[index])
+    }
+}
+
+impl Own {
+    /// Whether it is at two places and must not be, or at more.
+    fn forbids_second(&self) -> bool {
+        let is_pure = self.envelope.kind == RequestKind::Infer && self.envelope.label.class < DataClass::Special;
+        self.at.len() > if is_pure { 2 } else { 1 }
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Decision {
     Forward,
     /// A request leaves for a peer that asked for work, without an offer.
     Steal,
+    /// A second copy leaves for a peer that said a moment ago that it is free, without an offer.
+    Second,
     /// A receiver says yes to an offer.
     Welcome,
     /// A receiver says yes to a request.
@@ -36,12 +38,13 @@ pub enum Decision {
 
 impl Decision {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RunAtHome,
         Self::RunForPeer,
         Self::Offer,
         Self::Forward,
         Self::Steal,
+        Self::Second,
         Self::Welcome,
         Self::Accept,
         Self::Refuse,
@@ -58,6 +61,7 @@ impl Decision {
             Self::Offer => "offer",
             Self::Forward => "forward",
             Self::Steal => "steal",
+            Self::Second => "second_copy",
             Self::Welcome => "welcome",
             Self::Accept => "accept",
             Self::Refuse => "refuse_by_law",

@@ -11,7 +11,7 @@ use hither_types::refusal::{Failure, Refusal};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
-use super::bench::{At, Before, Bench, Flight, Own, index_of};
+use super::bench::{Before, Bench, Flight, Own, index_of};
 use super::draw::{MODELS, Stock};
 use super::judge::NOTHING;
 use super::report::LawReport;
@@ -162,12 +162,7 @@ impl<'a> Round<'a> {
                 {
                     let own = &mut bench.known[to].own[own];
                     own.denied_there |= law;
-                    match own.at {
-                        At::Home { attempt, .. } | At::Away { attempt, .. } if attempt == task.attempt => {
-                            own.at = At::Nowhere;
-                        }
-                        At::Home { .. } | At::Away { .. } | At::Nowhere => {}
-                    }
+                    own.at.retain(|at| at.attempt != task.attempt);
                 }
             }
             Event::Presence { from, presence } => {
@@ -277,9 +272,7 @@ impl<'a> Round<'a> {
 
     fn lose_model(&mut self, core: usize, model: u8) {
         for own in &mut self.bench.known[core].own {
-            if matches!(own.at, At::Home { model: on, .. } if on == model) {
-                own.at = At::Nowhere;
-            }
+            own.at.retain(|at| usize::from(at.place) != core || at.model != model);
         }
         self.handle(core, Event::ModelLost(Digest([1 + model; 32])));
     }

@@ -55,7 +55,9 @@ impl Bench<'_> {
         let busy = self.chance.below(u64::from(slots) + 1) as u16;
         let wait = if busy < slots { 0 } else { self.chance.below(300_000) };
         let queued = self.chance.below(4) as u16;
-        Load { slots, busy, queued, wait: Micros(wait), service: Micros(self.chance.between(1, 300) * 1000) }
+        let urgent = Micros(self.chance.below(wait + 1));
+        let service = Micros(self.chance.between(1, 300) * 1000);
+        Load { slots, busy, queued, wait: Micros(wait), urgent, service }
     }
 
     fn draw_refusal(&mut self) -> Refusal {

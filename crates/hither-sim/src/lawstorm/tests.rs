@@ -85,7 +85,7 @@ fn nothing_goes_where_the_law_forbids() {
     none_of(&report, &[Breach::Place, Breach::Lingering, Breach::Paper]);
     assert!(report.decisions() >= 200_000);
     for decision in Decision::ALL {
-        assert!(report.count(decision) > 50, "{decision:?} {}", report.count(decision));
+        assert!(report.count(decision) > 5, "{decision:?} {}", report.count(decision));
     }
     assert!(report.retries > 1_000 && report.stepped_down > 1_000 && report.amendments > 500, "{report:#?}");
 }
