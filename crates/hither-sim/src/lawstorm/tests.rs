@@ -91,7 +91,6 @@ fn nothing_goes_where_the_law_forbids() {
 }
 
 #[test]
-#[ignore = "the core does not look again when a certificate changes, and mistakes a smaller model's law for the asked one's"]
 fn nothing_goes_where_the_law_forbids_when_certificates_change() {
     none_of(&storm(1, 1_000_000), &Breach::ALL);
 }
