@@ -58,9 +58,10 @@ impl Core {
         // A first try, one that lost its place, and one whose retry is paid for.
         let again = request.attempts > 0 && !request.lost_its_place() && !request.paid;
         if again {
-            request.paid = self.retries.spend(digest);
+            request.paid = self.retries.spend(digest) || mutant!(RetriesUnpaid);
         }
-        let attempts_left = request.attempts < limits::ATTEMPTS_MAX && (!again || request.paid);
+        let attempts_left =
+            (request.attempts < limits::ATTEMPTS_MAX || mutant!(AttemptsUnbounded)) && (!again || request.paid);
         let remaining = self.now.until(request.deadline);
         let Some(survey) = self.survey(id, digest) else { return };
         let choice = match attempts_left {
@@ -272,7 +273,7 @@ impl Core {
     fn hold_here(&mut self, id: RequestId, digest: Digest, span: Micros) {
         let until = self.now.after(span);
         let Some(request) = self.requests.get_mut(&id) else { return };
-        (request.held, request.holding) = (true, true);
+        (request.held, request.holding) = (!mutant!(HeldAgain), true);
         if !self.wait_here(id, digest, until) {
             return self.place(id);
         }

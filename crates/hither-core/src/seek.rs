@@ -86,6 +86,7 @@ impl Core {
     /// nobody is asked by all.
     pub(crate) fn probe(&mut self, circle: &Circle, digest: Digest, count: usize) {
         let queued = self.scheduler.queued(digest);
+        let count = if mutant!(NeverProbes) { 0 } else { count };
         for _ in 0..count {
             let Some(node) = self.draw(circle, digest) else { return };
             self.numbers = self.numbers.wrapping_add(1);
@@ -124,7 +125,9 @@ impl Core {
             return;
         }
         self.probe(&circle, digest, limits::PROBES);
-        self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_EVERY));
+        if !mutant!(SeekTimerLost) {
+            self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_EVERY));
+        }
     }
 
     /// A request begins to wait here for a model: peers will be asked again if it still waits after a while.
@@ -146,6 +149,7 @@ impl Core {
         let Some(free) = self.pool.fresh(digest, self.now).find(|word| word.node == to).map(|word| word.free()) else {
             return;
         };
+        let free = if mutant!(NeverHandsOver) { 0 } else { free };
         for _ in 0..free {
             let Some((id, offer)) = self.first_better(digest, to) else { return };
             self.take_out(id, digest);
