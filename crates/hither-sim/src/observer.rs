@@ -27,6 +27,7 @@ use crate::measure::{Ending, Measure, Sample};
 mod act;
 mod end;
 mod law;
+mod rest;
 mod signal;
 
 #[cfg(test)]
@@ -74,6 +75,8 @@ struct Watch {
     flying: Vec<Attempt>,
     last_piece: Option<(u64, Attempt)>,
     resumed: bool,
+    /// The last offer of it, and how long it was thought to wait there.
+    promised: Option<(Attempt, u64)>,
 }
 
 /// A node, from the outside.
@@ -92,10 +95,18 @@ struct Watched {
     ingress: BTreeSet<Task>,
     /// Incarnation and sequence of what it last told of itself.
     told: (u64, u64),
-    /// What was asked of this node, with the time by which it must have started.
-    asked: BTreeMap<Task, u64>,
+    /// What was asked of this node.
+    asked: BTreeMap<Task, Asked>,
     /// It died at least once, or its disk was full: its ledger may end in the middle of a story.
     torn: bool,
+}
+
+/// What a peer asked of a node.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: u64,
+    /// When it must have started.
+    start_by: u64,
 }
 
 impl Watched {
@@ -126,6 +137,10 @@ pub(crate) struct Observer {
     slowest_refusal: u64,
     /// Requests that have neither ended nor lost their client or their node.
     open: u64,
+    /// When requests were last open.
+    last_open: u64,
+    /// Requests that ended, or lost their client, within the event.
+    over: Vec<RequestId>,
     attempts: u64,
     /// Nothing goes wrong in this world.
     whole: bool,
@@ -164,6 +179,8 @@ impl Observer {
             gaps: Vec::new(),
             slowest_refusal: 0,
             open: 0,
+            last_open: 0,
+            over: Vec::new(),
             attempts: 0,
             whole: false,
             calm: u64::MAX,
@@ -223,6 +240,7 @@ impl Observer {
             flying: Vec::new(),
             last_piece: None,
             resumed: false,
+            promised: None,
         };
         self.requests.insert(request, watch);
         self.open += 1;
@@ -236,6 +254,7 @@ impl Observer {
             && !watch.client_left
         {
             watch.client_left = true;
+            self.over.push(request);
             self.open -= u64::from(!watch.excused);
             self.counts.add("cancelled", 1);
         }
@@ -257,7 +276,7 @@ impl Observer {
         if !sent {
             self.breach("I3", at, node, format!("{task:?} arrived where nobody forwarded it"));
         }
-        self.nodes[node].asked.insert(task, start_by);
+        self.nodes[node].asked.insert(task, Asked { at, start_by });
     }
 
     /// A fact is on a node's disk.
@@ -365,8 +384,15 @@ impl Observer {
         }
     }
 
-    /// What a node was asked is over there, answered or not.
-    pub(crate) fn ask_over(&mut self, node: usize, task: Task) {
+    /// What a node was asked is over there, answered or not: then nothing of it runs there any more.
+    pub(crate) fn answer_over(&mut self, at: u64, node: usize, task: Task) {
+        self.ask_over(node, task);
+        if self.nodes[node].running.contains_key(&task) {
+            self.breach("I5", at, node, format!("{task:?} runs on, and nobody waits for it"));
+        }
+    }
+
+    fn ask_over(&mut self, node: usize, task: Task) {
         self.nodes[node].asked.remove(&task);
         self.nodes[node].ingress.remove(&task);
     }
@@ -422,26 +448,6 @@ impl Observer {
 
     pub(crate) fn law(&mut self, node: usize, policy: Arc<Policy>) {
         self.nodes[node].policy = policy;
-    }
-
-    /// Power in use by the model of the meter: idle, and each busy slot.
-    fn power(&self, node: usize) -> u64 {
-        let watched = &self.nodes[node];
-        let busy = watched.running.values().filter_map(|(digest, _)| watched.ready.get(digest));
-        watched.idle + busy.map(|model| model.slot_power.0).sum::<u64>()
-    }
-
-    /// Judges the power of a node, after all actions of one event were carried out.
-    pub(crate) fn settle(&mut self, at: u64, node: usize) {
-        let watched = &self.nodes[node];
-        if watched.running.is_empty() {
-            return;
-        }
-        let (power, cap) = (self.power(node), watched.cap);
-        if power > cap {
-            let what = format!("{power} mW in use under a cap of {cap} mW, {} running", watched.running.len());
-            self.breach("I4", at, node, what);
-        }
     }
 
     fn is_quick(refusal: &Refusal) -> bool {

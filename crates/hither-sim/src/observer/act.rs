@@ -6,9 +6,12 @@ use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
 use hither_types::law::Verdict;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Priority};
 
 use super::{Ending, MOST_ATTEMPTS, MOST_COPIES, Observer, Sample};
+
+/// What was promised may take so much longer: the record, and the word that an engine is free, in microseconds.
+const LATE: u64 = 150_000;
 
 impl Observer {
     /// A node acts.
@@ -32,6 +35,9 @@ impl Observer {
             Action::Record { fact, .. } => self.record(at, node, fact),
             Action::DeclineAsk { .. } => self.counts.add("declined", 1),
             Action::Accept(task) | Action::FinishAsk { task, .. } | Action::FailAsk { task, .. } => {
+                if matches!(action, Action::Accept(_)) {
+                    self.needs_ingress(at, node, *task, "is accepted");
+                }
                 if !self.nodes[node].asked.contains_key(task) {
                     self.breach("I2", at, node, format!("an answer to {task:?}, which nobody asks here"));
                 }
@@ -67,7 +73,7 @@ impl Observer {
         let envelope = watch.envelope.clone();
         let start_by = match origin == node {
             true => Some(watch.deadline),
-            false => self.nodes[node].asked.get(&task).copied(),
+            false => self.nodes[node].asked.get(&task).map(|asked| asked.start_by),
         };
         match start_by {
             None => self.breach("I3", at, node, format!("{task:?} runs, and nobody asked for it here")),
@@ -84,8 +90,27 @@ impl Observer {
         if origin == node {
             self.counts.add("ran_at_home", 1);
             self.attempt(at, node, task, node);
+        } else {
+            self.needs_ingress(at, node, task, "runs");
+            self.keeps_promise(at, node, task);
         }
         self.occupy(at, node, task, digest);
+    }
+
+    /// Whatever a node does about a task of a peer, its ingress is on disk first.
+    fn needs_ingress(&mut self, at: u64, node: usize, task: Task, does: &str) {
+        let watched = &self.nodes[node];
+        if watched.asked.contains_key(&task) && !watched.ingress.contains(&task) {
+            self.breach("P2", at, node, format!("{task:?} {does}, and its ingress is not on disk"));
+        }
+    }
+
+    /// A task of a peer starts: as soon as its origin was promised, or it is counted.
+    fn keeps_promise(&mut self, at: u64, node: usize, task: Task) {
+        let promised = self.requests.get(&task.request).and_then(|watch| watch.promised);
+        let Some((_, wait)) = promised.filter(|(attempt, _)| *attempt == task.attempt) else { return };
+        let waited = self.nodes[node].asked.get(&task).map_or(0, |asked| at - asked.at);
+        self.counts.add("promises_late", u64::from(waited > wait + wait / 4 + LATE));
     }
 
     /// A slot is taken.
@@ -210,6 +235,7 @@ impl Observer {
             if !by_law && !broken && watch.submitted >= self.calm {
                 self.counts.add("refused_in_calm", 1);
             }
+            self.counts.add("too_late", u64::from(matches!(refusal, Refusal::DeadlinePassed)));
             self.counts.add(if by_law { "refused_by_law" } else { "refused_otherwise" }, 1);
         }
         if let (Refusal::Unlawful { denied, .. }, Some(watch)) = (refusal, self.requests.get(&request)) {
@@ -251,6 +277,7 @@ impl Observer {
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
         let calm = watch.submitted >= self.calm;
         if first {
+            self.over.push(request);
             self.open -= u64::from(!watch.excused);
             let place = watch.attempts.last().map_or(watch.origin, |(_, place)| *place);
             let place = watch.routed.map_or(place, |(_, place)| place);
@@ -269,6 +296,8 @@ impl Observer {
                 }
                 Ending::Refused => {}
             }
+            let critical = priority == Priority::Critical && ending != Ending::Finished;
+            self.counts.add("critical_unanswered", u64::from(critical));
         }
         for what in broken {
             self.breach("I2", at, node, what);

@@ -44,6 +44,7 @@ impl World<'_> {
             Input::Law(policy) => {
                 self.observer.law(node, policy.clone());
                 self.feed(node, Event::PolicyChanged(policy));
+                self.observer.law_holds(self.now, node);
             }
             Input::Crash => self.crash_engine(node),
         }
@@ -123,7 +124,7 @@ impl World<'_> {
     fn asker_gone(&mut self, node: usize, task: Task) {
         if self.nodes[node].served.remove(&task).is_some() {
             self.feed(node, Event::AskerGone(task));
-            self.observer.ask_over(node, task);
+            self.observer.answer_over(self.now, node, task);
         }
     }
 
