@@ -1,15 +1,27 @@
-//! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong.
+//! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
+//! writes what the documentation shows.
 
+mod figures;
 mod tidy;
 
+const USAGE: &str = "usage: cargo xtask tidy
+       cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]";
+
 fn main() -> std::process::ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("tidy") => report(tidy::all()),
-        _ => {
-            eprintln!("usage: cargo xtask tidy");
-            std::process::ExitCode::from(2)
-        }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first() {
+        Some((chore, [])) if chore == "tidy" => report(tidy::all()),
+        Some((chore, rest)) if chore == "figures" => match figures::figures(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        _ => usage("no such chore"),
     }
+}
+
+fn usage(error: &str) -> std::process::ExitCode {
+    eprintln!("{error}\n{USAGE}");
+    std::process::ExitCode::from(2)
 }
 
 fn report(faults: Vec<String>) -> std::process::ExitCode {

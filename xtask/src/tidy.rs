@@ -46,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "hither-types",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["hither-sim"]),
 ];
 
 /// Outside crates that only some of ours may name: each shuts something in.

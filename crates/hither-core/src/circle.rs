@@ -88,11 +88,13 @@ impl Core {
             self.circles.version = self.peers.version();
             self.circles.clear();
         }
-        let fresh = |at: Timestamp| now.since(at) <= limits::CIRCLE_FOR;
-        if let Some((_, circle, _)) =
-            self.circles.known.iter().find(|(kind, _, at)| kind.is_of(envelope, digest) && fresh(*at))
-        {
-            return Arc::clone(circle);
+        let known = self.circles.known.iter().find(|(kind, ..)| kind.is_of(envelope, digest));
+        if let Some((_, circle, at)) = known {
+            // One that was drawn before anybody said how quick it is does not last.
+            let life = if circle.quick.is_some() { limits::CIRCLE_FOR } else { limits::CIRCLE_FOR_NOW };
+            if now.since(*at) <= life {
+                return Arc::clone(circle);
+            }
         }
         let circle = Arc::new(self.draw_circle(envelope, digest));
         self.circles.known.retain(|(kind, ..)| !kind.is_of(envelope, digest));

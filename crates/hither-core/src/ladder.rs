@@ -61,10 +61,14 @@ impl Core {
         true
     }
 
-    /// Whether a wait is long enough for a request of the lowest priority to step down rather than to wait.
+    /// Whether a wait is long enough for a request to step down rather than to wait: lower priorities are the first.
     pub(crate) fn steps_early(&self, envelope: &Envelope, wait: Micros, remaining: Micros) -> bool {
-        let long = wait.0 > remaining.0.saturating_mul(limits::LADDER_SHARE_PERCENT) / 100;
-        long && envelope.priority == Priority::Low && envelope.quality == Quality::Family
+        let share = match envelope.priority {
+            Priority::Low => limits::LADDER_LOW_PERCENT,
+            Priority::Normal => limits::LADDER_NORMAL_PERCENT,
+            Priority::Critical => return false,
+        };
+        envelope.quality == Quality::Family && wait.0 > remaining.0.saturating_mul(share) / 100
     }
 
     /// The name of the model that a request would run on.

@@ -123,7 +123,10 @@ pub const CIRCLE_MAX: usize = 64;
 pub const CIRCLE_NEAR: usize = 48;
 
 /// A circle is drawn anew after this long at the latest: distances change.
-pub const CIRCLE_FOR: Micros = Micros::from_millis(5_000);
+pub const CIRCLE_FOR: Micros = Micros::from_millis(30_000);
+
+/// … or after this, if nobody had said how quick it is.
+pub const CIRCLE_FOR_NOW: Micros = Micros::from_millis(1_000);
 
 /// Kinds of requests whose circles are kept; one more is drawn when it is needed.
 pub const CIRCLES_MAX: usize = 32;
@@ -256,8 +259,11 @@ pub const LOOK_AROUND: Micros = Micros::from_millis(30);
 pub const GOSSIP_DRAWS: usize = 4;
 
 /// A request of the lowest priority takes a smaller model rather than to wait for more than this share of its time left,
-/// in per cent.
-pub const LADDER_SHARE_PERCENT: u64 = 15;
+/// in per cent …
+pub const LADDER_LOW_PERCENT: u64 = 10;
+
+/// … and a normal one for more than this. Below the cap of the queue, so that there is room for what stepped down.
+pub const LADDER_NORMAL_PERCENT: u64 = 15;
 
 /// Second tries of one model in a hundred first ones, after a refusal or a failure of the engine.
 pub const RETRY_PERCENT: u32 = 10;

@@ -204,8 +204,9 @@ impl Peers {
             peer.forgiven_from = None;
             peer.cool_until = Timestamp(0);
         }
-        let holds = |presence: &Presence| -> Vec<_> { presence.models.iter().map(|m| (m.digest, m.stage)).collect() };
-        if peer.presence.as_ref().is_none_or(|known| holds(known) != holds(&presence)) {
+        let holds = |m: &ModelPresence| (m.digest, m.stage);
+        let same = |known: &Presence| known.models.iter().map(holds).eq(presence.models.iter().map(holds));
+        if peer.presence.as_ref().is_none_or(|known| !same(known)) {
             self.version += 1;
         }
         peer.sent.clear();

@@ -262,7 +262,7 @@ impl Core {
         }
     }
 
-    /// Whether a request of the lowest priority took a smaller model, for the wait would be long.
+    /// Whether a request took a smaller model, for the wait would be long.
     fn too_long_a_wait(&mut self, survey: &Survey, id: RequestId, digest: Digest, remaining: Micros) -> bool {
         let Some(wait) = survey.here.as_ref().and_then(|here| here.wait) else { return false };
         let early = self.requests.get(&id).is_some_and(|request| self.steps_early(&request.envelope, wait, remaining));

@@ -291,6 +291,18 @@ impl Scheduler {
         self.engines.values().flat_map(|engine| engine.queue.values())
     }
 
+    /// How long work would wait for watts that other models use now; `None` if nobody has any to give back.
+    fn wait_for_watts(&self, digest: Digest) -> Option<Micros> {
+        let engine = self.engines.get(&digest)?;
+        engine.ready.filter(|model| !engine.distrusted && model.slot_power > Milliwatts(0))?;
+        let busy: Vec<&Running> = self.running.values().filter(|running| running.slot_power > Milliwatts(0)).collect();
+        let services: u64 = busy.iter().map(|running| self.service_or_guess(running.digest).0).sum();
+        let running = busy.len() as u64;
+        let mean = services.checked_div(running)?;
+        let ahead = self.waiting.len() as u64 + 1;
+        Some(Micros(mean.saturating_mul(ahead) / running))
+    }
+
     /// How long the first in the queue of a model still waits; `None` if nothing can start as things are.
     pub(crate) fn head_wait(&self, digest: Digest, now: Timestamp) -> Option<Micros> {
         let engine = self.engines.get(&digest)?;
@@ -317,7 +329,8 @@ impl Scheduler {
         };
         let ahead = ahead as u64 + 1;
         let service = self.service_or_guess(digest).0;
-        let here = service.saturating_mul(ahead).checked_div(u64::from(self.slots(digest))).map(Micros);
+        let slots = u64::from(self.slots(digest));
+        let here = service.saturating_mul(ahead).checked_div(slots).map(Micros).or_else(|| self.wait_for_watts(digest));
         // Peers may take what waits faster than the own slots do.
         let drained = engine.drain.gap(now).map(|gap| Micros(gap.0.saturating_mul(ahead)));
         match (here, drained) {

@@ -53,6 +53,8 @@ pub struct Figures {
     pub events: u64,
     /// The window by seconds, and what came to its end later.
     pub series: Vec<Second>,
+    /// Parts of the run that the scenario asks for, by when requests entered.
+    pub slices: Vec<Slice>,
     /// Memory of the process for each node; no part of what makes two runs the same.
     pub memory: Memory,
 }
@@ -72,6 +74,36 @@ pub struct Second {
     pub p50: u64,
     /// 99th percentile of it.
     pub p99: u64,
+}
+
+/// What became of the requests that entered in a part of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// The part begins, in microseconds.
+    pub from: u64,
+    /// It ends.
+    pub to: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Requests refused, also for their deadline.
+    pub refused: u64,
+    /// Requests that failed everywhere.
+    pub failed: u64,
+    /// Critical requests that were answered.
+    pub critical: u64,
+    /// Critical requests that were not.
+    pub critical_lost: u64,
+    /// Median latency of those answered, in microseconds.
+    pub p50: u64,
+    /// 99th percentile of it.
+    pub p99: u64,
+}
+
+impl Slice {
+    /// Requests that entered and whose origin lived to see their end.
+    pub fn offered(&self) -> u64 {
+        self.answered + self.refused + self.failed
+    }
 }
 
 /// Bytes for each node, as the operating system counts them. It differs from run to run, and equals any other.

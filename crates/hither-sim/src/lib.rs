@@ -30,13 +30,14 @@ pub mod report;
 mod rivals;
 pub mod scenario;
 mod streams;
+pub mod study;
 mod trace;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
-pub use figures::{Figures, Second};
+pub use figures::{Figures, Second, Slice};
 pub use report::{Report, Violation};
 pub use scenario::{Scenario, SimError};
 

@@ -3,7 +3,7 @@
 use hither_types::request::Priority;
 
 use crate::counts::Counts;
-use crate::figures::{Figures, Second};
+use crate::figures::{Figures, Second, Slice};
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +54,7 @@ pub(crate) struct Measure {
     from: u64,
     to: u64,
     log: Vec<Line>,
+    slices: Vec<(u64, u64)>,
     /// Time of busy slots within the window.
     busy: u64,
     requests: u64,
@@ -73,6 +74,11 @@ impl Measure {
     /// Says which requests are measured: those that enter from then on, and work until then.
     pub(crate) fn set_window(&mut self, from: u64, to: u64) {
         (self.from, self.to) = (from, to);
+    }
+
+    /// Says which parts of the run are looked at for themselves.
+    pub(crate) fn set_slices(&mut self, slices: Vec<(u64, u64)>) {
+        self.slices = slices;
     }
 
     fn within(&self, at: u64) -> u64 {
@@ -192,8 +198,34 @@ impl Measure {
             offers_rejected: self.rejects,
             events,
             series: self.series(),
+            slices: self.slices.iter().map(|(from, to)| self.slice(*from, *to)).collect(),
             memory: crate::figures::Memory::default(),
         }
+    }
+
+    fn slice(&self, from: u64, to: u64) -> Slice {
+        let mut slice = Slice { from, to, ..Slice::default() };
+        let mut latencies = Vec::new();
+        let entered = |line: &&Line| {
+            let at = (u64::from(line.end) * 1000).saturating_sub(u64::from(line.latency));
+            (from..to).contains(&at)
+        };
+        for line in self.log.iter().filter(entered) {
+            let critical = line.priority == Priority::Critical;
+            match line.ending {
+                Ending::Finished => {
+                    slice.answered += 1;
+                    slice.critical += u64::from(critical);
+                    latencies.push(line.latency);
+                }
+                Ending::Refused => slice.refused += 1,
+                Ending::Failed => slice.failed += 1,
+            }
+            slice.critical_lost += u64::from(critical && line.ending != Ending::Finished);
+        }
+        latencies.sort_unstable();
+        (slice.p50, slice.p99) = (of_thousand(&latencies, 500), of_thousand(&latencies, 990));
+        slice
     }
 
     fn series(&self) -> Vec<Second> {

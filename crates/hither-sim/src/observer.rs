@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use hither_core::event::LocalModel;
 use hither_types::fact::Fact;
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task};
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::model::Manifest;
@@ -126,6 +126,8 @@ pub(crate) struct Observer {
     members: Vec<Member>,
     index: Lookup<NodeId, usize>,
     models: BTreeMap<Digest, Manifest>,
+    /// Families of models, each from the largest member to the smallest.
+    pub(crate) ladder: Vec<Vec<ModelName>>,
     nodes: Vec<Watched>,
     requests: BTreeMap<RequestId, Watch>,
     breaches: Vec<Breach>,
@@ -169,6 +171,7 @@ impl Observer {
         Self {
             members,
             index,
+            ladder: Vec::new(),
             models: models.into_iter().map(|manifest| (manifest.digest, manifest)).collect(),
             nodes: nodes.into_iter().map(watched).collect(),
             requests: BTreeMap::new(),

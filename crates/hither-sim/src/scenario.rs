@@ -8,7 +8,7 @@ use hither_types::id::{AppName, ModelName, Operator, SiteName};
 use hither_types::label::Label;
 use hither_types::law::Policy;
 use hither_types::place::Jurisdiction;
-use hither_types::request::{Priority, RequestKind};
+use hither_types::request::{Priority, Quality, RequestKind};
 
 use crate::mesh::Mesh;
 
@@ -86,6 +86,10 @@ pub struct Scenario {
     pub duration: u64,
     /// The models.
     pub models: Vec<ModelPlan>,
+    /// Parts of the run that are looked at for themselves, each from and to, in microseconds.
+    pub slices: Vec<(u64, u64)>,
+    /// Families of models, each from the largest member to the smallest.
+    pub ladder: Vec<Vec<ModelName>>,
     /// The nodes.
     pub nodes: Vec<NodePlan>,
     /// The policies, by name.
@@ -168,6 +172,8 @@ pub struct ModelPlan {
     pub prefill: u64,
     /// Time of each token, in microseconds.
     pub token: u64,
+    /// What it takes of work that the trace of arrivals sets, in a thousandth.
+    pub cost: u64,
 }
 
 /// A node.
@@ -242,6 +248,8 @@ pub struct LoadPlan {
     pub deadline: u64,
     /// How much it matters.
     pub priority: Priority,
+    /// Whether a smaller model of the family will do.
+    pub quality: Quality,
     /// The site that the caller would like best.
     pub prefer: Option<SiteName>,
     /// The client leaves after this, in microseconds.

@@ -46,9 +46,9 @@ fn who_wants_the_model_itself_gets_it_or_nothing() {
 
 #[test]
 fn the_lowest_priority_steps_down_first() {
-    // Eight wait: 1.8 s is more than 15 % of ten seconds, and less than 20 %.
+    // Six wait: 1.4 s is more than 10 % of ten seconds, and less than 15 %.
     let mut script = vec![cap(0, 1000), ready(0, CHAT, 1), ready(0, FRAUD, 1)];
-    script.extend((1..=9).map(|request| submitted(1, request, CHAT)));
+    script.extend((1..=7).map(|request| submitted(1, request, CHAT)));
     script.push(with(2, 12, family(Priority::Normal)));
     script.push(with(2, 13, family(Priority::Low)));
     play(eea()).then(script).check(

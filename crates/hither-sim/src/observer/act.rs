@@ -2,11 +2,11 @@
 
 use hither_core::event::Action;
 use hither_types::fact::Fact;
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task};
 use hither_types::law::Verdict;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
-use hither_types::request::{Envelope, Priority};
+use hither_types::request::{Envelope, Priority, Quality};
 
 use super::{Ending, MOST_ATTEMPTS, MOST_COPIES, Observer, Sample};
 
@@ -80,7 +80,15 @@ impl Observer {
             Some(by) if at > by => self.breach("I6", at, node, format!("{task:?} starts {} us too late", at - by)),
             Some(_) => {}
         }
-        if self.models.get(&digest).is_none_or(|manifest| manifest.name != envelope.model) {
+        let model = self.models.get(&digest).map(|manifest| manifest.name.clone());
+        if let Some(model) = model.as_ref().filter(|model| **model != envelope.model) {
+            self.counts.add("stepped_down", 1);
+            let smaller = Envelope { model: model.clone(), ..envelope.clone() };
+            if let Verdict::Denied(denial) = self.verdict(&self.nodes[node].policy.clone(), &smaller, origin, node) {
+                self.breach("I3", at, node, format!("{task:?} runs on {model} against the law: {denial:?}"));
+            }
+        }
+        if model.is_none_or(|model| !self.may_answer(&model, &envelope)) {
             self.breach("I8", at, node, format!("{task:?} runs on a model that it did not ask for"));
         }
         let policy = self.nodes[node].policy.clone();
@@ -111,6 +119,15 @@ impl Observer {
         let Some((_, wait)) = promised.filter(|(attempt, _)| *attempt == task.attempt) else { return };
         let waited = self.nodes[node].asked.get(&task).map_or(0, |asked| at - asked.at);
         self.counts.add("promises_late", u64::from(waited > wait + wait / 4 + LATE));
+    }
+
+    /// Whether a model may answer a request: it is the one, or a smaller one of its family and the caller allows that.
+    fn may_answer(&self, model: &ModelName, envelope: &Envelope) -> bool {
+        let place = |family: &[ModelName], name: &ModelName| family.iter().position(|member| member == name);
+        let below = |family: &Vec<ModelName>| {
+            place(family, model).zip(place(family, &envelope.model)).is_some_and(|(this, asked)| this > asked)
+        };
+        *model == envelope.model || envelope.quality == Quality::Family && self.ladder.iter().any(below)
     }
 
     /// A slot is taken.

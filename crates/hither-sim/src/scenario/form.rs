@@ -22,6 +22,12 @@ struct File {
     name: String,
     about: String,
     duration_s: u64,
+    /// Parts of the run that are looked at for themselves, each from and to.
+    #[serde(default)]
+    slices_ms: Vec<(u64, u64)>,
+    /// Families of models, each from the largest member to the smallest.
+    #[serde(default)]
+    ladder: Vec<Vec<String>>,
     #[serde(default = "two")]
     sync_ms: u64,
     policies: BTreeMap<String, String>,
@@ -82,6 +88,13 @@ struct ModelForm {
     prefill_ms: u64,
     #[serde(default)]
     token_ms: u64,
+    /// What it takes of work that the trace of arrivals sets, in a thousandth.
+    #[serde(default = "whole")]
+    cost_permille: u64,
+}
+
+fn whole() -> u64 {
+    1000
 }
 
 #[derive(Deserialize)]
@@ -205,6 +218,14 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
     if let Some(plan) = &topology {
         models.iter_mut().for_each(|model| model.slots = plan.slots);
     }
+    let ladder = file.ladder.iter().map(|family| {
+        let names = family.iter().map(|name| {
+            index("ladder", "model", &known.models, name)?;
+            id("ladder", ModelName::parse(name))
+        });
+        names.collect::<Result<Vec<_>, SimError>>()
+    });
+    let ladder = ladder.collect::<Result<Vec<_>, _>>()?;
     let mut scenario = Scenario {
         name: file.name,
         about: file.about,
@@ -219,6 +240,8 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
             rate: file.network.rate_mbyte_s.max(1) * 1_000_000,
         },
         links: file.link.iter().map(|form| link(form, &known)).collect::<Result<_, _>>()?,
+        slices: file.slices_ms.iter().map(|(from, to)| (from * MS, to * MS)).collect(),
+        ladder,
         sync: file.sync_ms * MS,
         loads: file.load.into_iter().map(|form| load(form, &known, duration)).collect::<Result<_, _>>()?,
         faults: file.fault.iter().map(|form| fault(form, &known)).collect::<Result<_, _>>()?,
@@ -251,6 +274,7 @@ fn model(form: &ModelForm) -> Result<ModelPlan, SimError> {
         load: form.load_ms * MS,
         prefill: form.prefill_ms * MS,
         token: form.token_ms * MS,
+        cost: form.cost_permille,
     })
 }
 

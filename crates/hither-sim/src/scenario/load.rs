@@ -2,7 +2,7 @@
 
 use hither_types::id::{AppName, ModelName, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
-use hither_types::request::Priority;
+use hither_types::request::{Priority, Quality};
 use serde::Deserialize;
 
 use super::form::{Known, MS, id, places, wrong};
@@ -31,6 +31,8 @@ pub(super) struct LoadForm {
     deadline_ms: u64,
     #[serde(default)]
     priority: PriorityForm,
+    #[serde(default)]
+    quality: QualityForm,
     prefer: Option<String>,
     patience_ms: Option<u64>,
     /// One request at this time …
@@ -87,6 +89,14 @@ enum PriorityForm {
     Critical,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum QualityForm {
+    #[default]
+    Exact,
+    Family,
+}
+
 /// Checks one.
 pub(super) fn load(form: LoadForm, known: &Known, duration: u64) -> Result<LoadPlan, SimError> {
     let place = format!("load of {:?}", form.model);
@@ -112,6 +122,10 @@ pub(super) fn load(form: LoadForm, known: &Known, duration: u64) -> Result<LoadP
             PriorityForm::Low => Priority::Low,
             PriorityForm::Normal => Priority::Normal,
             PriorityForm::Critical => Priority::Critical,
+        },
+        quality: match form.quality {
+            QualityForm::Exact => Quality::Exact,
+            QualityForm::Family => Quality::Family,
         },
         prefer: form.prefer.map(|text| id(&place, SiteName::parse(&text))).transpose()?,
         patience: form.patience_ms.map(|ms| ms * MS),

@@ -28,6 +28,7 @@ pub(crate) const COUNTERS: &[(&str, &str)] = &[
     ("signals", "words between nodes on the way to a place"),
     ("offers", "requests offered to a peer"),
     ("offers_rejected", "offers that the peer rejected"),
+    ("stepped_down", "attempts on a smaller model of the family"),
     ("steals", "waiting requests given to a peer with a free slot"),
     ("hedges", "attempts that began beside another"),
     ("messages_lost", "small talk that got lost"),

@@ -28,6 +28,8 @@ const BOOT_SPREAD: u64 = 50_000;
 const WARM_UP: u64 = 3_000_000;
 /// After the last fault everybody has this long to notice that it is over.
 const SETTLE: u64 = 5_000_000;
+/// Requests that a node of a generated mesh can explain: nobody asks it, and there are thousands of nodes.
+const TRACES_OF_MANY: usize = 4;
 
 fn member(plan: &NodePlan) -> Member {
     Member {
@@ -77,6 +79,7 @@ impl<'a> World<'a> {
         let seen = scenario.nodes.iter().zip(&members);
         let seen = seen.map(|(plan, member)| (member.clone(), policy(plan), plan.cap, plan.idle)).collect();
         let mut observer = Observer::new(seen, manifests.clone());
+        observer.ladder.clone_from(&scenario.ladder);
         let mut nodes = Vec::new();
         for (index, (plan, member)) in scenario.nodes.iter().zip(members).enumerate() {
             plan.holds.iter().for_each(|model| observer.stored(index, manifests[*model].digest));
@@ -157,6 +160,7 @@ impl<'a> World<'a> {
         self.observer.expect(whole && self.scenario.network.loss_permille == 0);
         let from = self.scenario.loads.iter().map(|load| load.measure_from).max().unwrap_or(0);
         self.observer.measure.set_window(from, self.scenario.duration);
+        self.observer.measure.set_slices(self.scenario.slices.clone());
         self.brew();
     }
 
@@ -182,9 +186,9 @@ impl<'a> World<'a> {
             cap: Milliwatts(node.cap),
             idle: Milliwatts(plan.idle),
             pull: if plan.pull { PullPolicy::OnDemand } else { PullPolicy::Manual },
-            ladder: Vec::new(),
+            ladder: self.scenario.ladder.clone(),
             announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
-            traces: 64,
+            traces: if self.circles.is_some() { TRACES_OF_MANY } else { 64 },
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
         let (cap, policy) = (node.cap, node.policy.clone());

@@ -2,7 +2,7 @@
 
 use hither_core::Event;
 use hither_types::id::{Attempt, RequestId, Task};
-use hither_types::request::{Envelope, Quality, RequestKind};
+use hither_types::request::{Envelope, RequestKind};
 use hither_types::unit::{ByteCount, Micros};
 
 use super::{Happening, World};
@@ -61,7 +61,7 @@ impl World<'_> {
             size: ByteCount(payload.len() as u64),
             priority: plan.priority,
             prefer: plan.prefer.clone(),
-            quality: Quality::Exact,
+            quality: plan.quality,
         };
         let (deadline, patience) = (plan.deadline, plan.patience);
         let request = self.request_id(node);

@@ -96,7 +96,10 @@ impl World<'_> {
         // What the trace of arrivals says a request takes, it takes, at the speed of this node.
         let time = match micros {
             0 => self.engine_time(node, self.scenario.models[model].prefill),
-            micros => micros * 1000 * self.nodes[node].slow / self.nodes[node].speed,
+            micros => {
+                let cost = self.scenario.models[model].cost;
+                micros * cost * self.nodes[node].slow / self.nodes[node].speed
+            }
         };
         self.later(time, node, Input::Step(Box::new((task, id))));
         self.beat_on(node, task);
