@@ -37,7 +37,11 @@ pub(crate) fn figures(words: &[String]) -> Result<Vec<String>, String> {
         let seconds = began.elapsed().as_secs_f64();
         println!("{name}: {} requests, {} violations, {seconds:.0} s", found.requests, found.violations);
         if found.violations > 0 {
-            faults.push(format!("{name}: {} violations", found.violations));
+            faults.push(format!(
+                "{name}: {} violations; the first: {}",
+                found.violations,
+                found.first.unwrap_or_default()
+            ));
         }
     }
     Ok(faults)

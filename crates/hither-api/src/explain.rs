@@ -51,6 +51,8 @@ pub(crate) fn kind(step: &Step) -> &'static str {
         Step::Refused(_) => "refused",
         Step::Cancelled => "cancelled",
         Step::ServedFor { .. } => "served_for",
+        Step::SteppedDown { .. } => "stepped_down",
+        Step::Hedged { .. } => "hedged",
     }
 }
 
@@ -64,12 +66,14 @@ pub(crate) fn site(step: &Step) -> Option<&SiteName> {
         | Step::Started { site }
         | Step::AttemptFailed { site, .. }
         | Step::FetchBegun { from: site }
+        | Step::Hedged { site }
         | Step::Answered { site } => Some(site),
         Step::Arrived
         | Step::Queued
         | Step::Recorded { .. }
         | Step::Refused(_)
         | Step::Cancelled
+        | Step::SteppedDown { .. }
         | Step::ServedFor { .. } => None,
     }
 }
@@ -100,6 +104,8 @@ pub(crate) fn text(step: &Step) -> String {
         Step::Refused(refusal) => format!("refused: {}", Problem::from(refusal).message),
         Step::Cancelled => "the client left".to_owned(),
         Step::ServedFor { node } => format!("served for node {}", node.short()),
+        Step::SteppedDown { model } => format!("no room: {model}, a smaller model of the family, takes it"),
+        Step::Hedged { site } => format!("late there: a second copy goes to {site}, and the first answer counts"),
     }
 }
 

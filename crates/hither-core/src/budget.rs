@@ -32,6 +32,11 @@ impl Budget {
         *bucket = (*bucket + self.share).min(limits::BUDGET_MAX * 1000);
     }
 
+    /// Whether there is a token.
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.buckets.get(&digest).is_some_and(|bucket| *bucket >= 1000)
+    }
+
     /// Takes a token, if there is one.
     pub(crate) fn spend(&mut self, digest: Digest) -> bool {
         match self.buckets.get_mut(&digest) {

@@ -12,6 +12,7 @@ use hither_types::view::Step;
 use crate::event::Action;
 use crate::limits;
 use crate::machine::{Core, Waiter, counterpart};
+use crate::peers::Peer;
 use crate::request::{Egress, Leave, Pending, Phase, Watch, is_want_of_room};
 use crate::router::Offer;
 use crate::timers::Timer;
@@ -46,27 +47,32 @@ impl Core {
     }
 
     fn choose_peer(&mut self, id: RequestId, offer: Offer) -> Option<(Attempt, NodeId)> {
-        let predicted = offer.predicted();
+        let (node, predicted) = (offer.lawful.node(), offer.predicted());
+        let site = self.peers.get(node)?.member.site.clone();
+        self.trace.step(id, Step::Chosen { site, predicted }, self.now);
+        let (egress, ticket) = self.write_intent(id, offer, Waiter::Own(id))?;
+        let attempt = egress.attempt;
+        let pending = Pending { ticket: Some(ticket), accepted: true, number: 0, until: self.now, doubted: false };
+        self.requests.get_mut(&id)?.phase = Phase::Offering(egress, pending);
+        Some((attempt, node))
+    }
+
+    /// Writes an egress down, and counts it against the peer.
+    pub(crate) fn write_intent(&mut self, id: RequestId, offer: Offer, waiter: Waiter) -> Option<(Egress, Ticket)> {
         let lawful = offer.lawful;
         let node = lawful.node();
         let to = self.peers.get(node).map(|peer| counterpart(&peer.member))?;
         let request = self.requests.get(&id)?;
         let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
-        self.trace.step(id, Step::Chosen { site: to.site.clone(), predicted }, self.now);
         let subject = self.subject(id, attempt, &envelope);
         let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
-        let ticket = Some(self.note_first(Waiter::Own(id), fact));
+        let ticket = self.note_first(waiter, fact);
         if !mutant!(OwnUsesForgotten) {
             self.peers.sent(node, digest);
-        }
-        if !mutant!(OwnUsesForgotten) {
             self.pool.used(digest, node);
         }
-        let request = self.requests.get_mut(&id)?;
-        let pending = Pending { ticket, accepted: true, number: 0, until: self.now, doubted: false };
-        request.phase = Phase::Offering(Egress { attempt, lawful, to }, pending);
-        Some((attempt, node))
+        Some((Egress { attempt, lawful, to }, ticket))
     }
 
     /// The egress is on the record.
@@ -146,15 +152,44 @@ impl Core {
 
     fn forward(&mut self, id: RequestId, digest: Digest, egress: Egress) {
         let node = egress.lawful.node();
-        let Some(peer) = self.peers.get(node) else { return };
-        let rtt = peer.rtt().unwrap_or(Micros(0));
-        let services = peer.service(digest).unwrap_or(Micros(0)).0.saturating_mul(limits::STUCK_SERVICES);
+        let watch = self.watch_from_now(node, digest);
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let envelope = request.envelope.clone();
-        let remaining = self.now.until(request.deadline);
-        let patience = Micros(services.max(limits::STUCK_MIN.0));
+        self.timers.set(Timer::Watch(id), watch.due());
+        if request.tried.is_empty() {
+            self.hedging.budget.earn(digest);
+        }
+        request.attempts += 1;
+        request.paid = false;
+        request.rejects = 0;
+        if !mutant!(TriedForgotten) {
+            request.tried.push(node);
+        }
+        let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
+        debug_assert_eq!(attempt.0, request.attempts, "an attempt has its own number");
+        request.phase = Phase::Remote(egress, watch);
+        self.served_at(id, attempt, site, &lawful);
+        self.send(id, attempt, node, digest);
+        self.expect_answer(id, digest);
+    }
+
+    /// Sends a request to a peer. Its egress is on the record.
+    pub(crate) fn send(&mut self, id: RequestId, attempt: Attempt, peer: NodeId, digest: Digest) {
+        let Some(request) = self.requests.get(&id) else { return };
+        let (envelope, remaining) = (request.envelope.clone(), self.now.until(request.deadline));
+        self.trace.totals.egress_requests.0 += envelope.size.0;
+        let envelope = Envelope { size: ByteCount(envelope.size.0 | u64::from(mutant!(EnvelopeChanged))), ..envelope };
+        let task = Task { origin: self.me.node, request: id, attempt };
+        self.act(Action::Forward { task, peer, digest, envelope, remaining });
+    }
+
+    /// The clocks of an attempt at a peer, wound up now.
+    pub(crate) fn watch_from_now(&self, node: NodeId, digest: Digest) -> Watch {
+        let peer = self.peers.get(node);
+        let rtt = peer.and_then(Peer::rtt).unwrap_or(Micros(0));
+        let service = peer.and_then(|peer| peer.service(digest)).unwrap_or(Micros(0));
+        let patience = Micros(service.0.saturating_mul(limits::STUCK_SERVICES).max(limits::STUCK_MIN.0));
         let slack = Micros(if mutant!(SilenceTenfold) { limits::SILENCE.0 * 9 } else { 0 });
-        let watch = Watch {
+        Watch {
             silent_at: self.now.after(limits::SILENCE).after(rtt).after(slack),
             stuck_at: self.now.after(patience).after(rtt),
             patience,
@@ -162,22 +197,7 @@ impl Core {
             progress: 0,
             beaten: false,
             doubted: false,
-        };
-        self.timers.set(Timer::Watch(id), watch.due());
-        request.attempts += 1;
-        request.paid = false;
-        request.rejects = 0;
-        if !mutant!(TriedForgotten) {
-            request.tried.push(node);
         }
-        let envelope = Envelope { size: ByteCount(envelope.size.0 | u64::from(mutant!(EnvelopeChanged))), ..envelope };
-        let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
-        debug_assert_eq!(attempt.0, request.attempts, "an attempt has its own number");
-        request.phase = Phase::Remote(egress, watch);
-        self.trace.totals.egress_requests.0 += envelope.size.0;
-        self.served_at(id, attempt, site, &lawful);
-        let task = Task { origin: self.me.node, request: id, attempt };
-        self.act(Action::Forward { task, peer: node, digest, envelope, remaining });
     }
 
     /// The egress could not be recorded, so it does not happen. Here or nowhere.

@@ -19,6 +19,7 @@ mod catalog;
 mod circle;
 mod egress;
 pub mod event;
+mod hedge;
 mod hosted;
 mod ladder;
 pub mod limits;

@@ -260,10 +260,10 @@ pub const GOSSIP_DRAWS: usize = 4;
 
 /// A request of the lowest priority takes a smaller model rather than to wait for more than this share of its time left,
 /// in per cent …
-pub const LADDER_LOW_PERCENT: u64 = 10;
+pub const LADDER_LOW_PERCENT: u64 = 5;
 
 /// … and a normal one for more than this. Below the cap of the queue, so that there is room for what stepped down.
-pub const LADDER_NORMAL_PERCENT: u64 = 15;
+pub const LADDER_NORMAL_PERCENT: u64 = 10;
 
 /// Second tries of one model in a hundred first ones, after a refusal or a failure of the engine.
 pub const RETRY_PERCENT: u32 = 10;
@@ -273,3 +273,26 @@ pub const BUDGET_AT_FIRST: u32 = 3;
 
 /// The most tokens that a budget saves up.
 pub const BUDGET_MAX: u32 = 10;
+
+/// Second copies of late requests of one model in a hundred that were sent to a peer.
+pub const HEDGE_PERCENT: u32 = 5;
+
+/// Times of answers from peers that say what is late. Of 64, four slow ones are the 95th percentile, and the copies that
+/// come later for that make it slower still.
+pub const HEDGE_SAMPLES: usize = 128;
+
+/// … and fewer than these say nothing: the 95th percentile of them would be the slowest.
+pub const HEDGE_SAMPLES_MIN: usize = 20;
+
+/// A request is late when it takes longer than the 95th percentile by this share of it, in per cent. One in twenty passes
+/// the percentile on any day and is about to be answered: second copies of those would use up what the budget has.
+pub const HEDGE_SLACK_PERCENT: u64 = 10;
+
+/// Nothing counts as late before this: a second copy costs a record on the disk of each side.
+pub const HEDGE_MIN: Micros = Micros::from_millis(50);
+
+/// When nobody is known to be free for a second copy, it is looked for once more after this.
+pub const HEDGE_AGAIN: Micros = Micros::from_millis(100);
+
+/// Looks for a place for a second copy of one request.
+pub const HEDGE_LOOKS: u8 = 2;

@@ -19,6 +19,7 @@ use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::circle::Circles;
 use crate::event::{Action, Config, Event, PullPolicy};
+use crate::hedge::Hedging;
 use crate::hosted::{Ended, Hosted, Kept};
 use crate::ladder::Ladder;
 use crate::limits;
@@ -43,6 +44,8 @@ mod tests;
 pub(crate) enum Waiter {
     /// A request that entered here, before it leaves.
     Own(RequestId),
+    /// A second copy of such a request, before it leaves.
+    Hedge(RequestId),
     /// A task of a peer, before it is accepted.
     Peer(Task),
 }
@@ -68,6 +71,7 @@ pub struct Core {
     pub(crate) kept: BTreeMap<Task, Kept>,
     pub(crate) luck: Luck,
     pub(crate) retries: Budget,
+    pub(crate) hedging: Hedging,
     pub(crate) affinities: Affinities,
     pub(crate) ladder: Ladder,
     /// Numbers words that are answered.
@@ -108,6 +112,7 @@ impl Core {
             kept: BTreeMap::new(),
             luck: Luck::default(),
             retries: Budget::new(limits::RETRY_PERCENT),
+            hedging: Hedging::default(),
             affinities: Affinities::default(),
             ladder: Ladder::new(ladder),
             numbers: 0,
@@ -202,12 +207,14 @@ impl Core {
             Event::AskerGone(task) => self.asker_gone(task),
             Event::Recorded(ticket) => match self.tickets.remove(&ticket) {
                 Some(Waiter::Own(request)) => self.egress_recorded(request, ticket),
+                Some(Waiter::Hedge(request)) => self.hedge_recorded(request, ticket),
                 Some(Waiter::Peer(task)) => self.ingress_recorded(task),
                 None => {}
             },
             Event::RecordFailed(ticket) => match self.tickets.remove(&ticket) {
                 Some(Waiter::Own(request)) if mutant!(EgressFailureIgnored) => self.egress_recorded(request, ticket),
                 Some(Waiter::Own(request)) => self.egress_not_recorded(request, ticket),
+                Some(Waiter::Hedge(request)) => self.hedge_not_recorded(request),
                 Some(Waiter::Peer(task)) if mutant!(IngressFailureIgnored) => self.ingress_recorded(task),
                 Some(Waiter::Peer(task)) => self.ingress_not_recorded(task),
                 None => {}
@@ -231,7 +238,10 @@ impl Core {
             Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
             Event::CapChanged(cap) => self.cap_changed(cap),
             Event::PolicyChanged(policy) => self.policy_changed(policy),
-            Event::Draining => (self.draining, self.herald.due) = (true, true),
+            Event::Draining => {
+                (self.draining, self.herald.due) = (true, true);
+                self.drop_hedges();
+            }
             Event::Tick => self.tick(),
         }
     }
@@ -241,6 +251,7 @@ impl Core {
             match timer {
                 Timer::Deadline(request) => self.deadline_passed(request),
                 Timer::Watch(request) => self.watch_due(request),
+                Timer::Hedge(request) => self.hedge_due(request),
                 Timer::Hosted(task) => self.hosted_too_late(task),
                 Timer::Reload(digest) => self.reload(digest),
                 Timer::Refetch(digest) => self.fetch(digest),

@@ -96,6 +96,10 @@ mutants! {
     AcceptedBeforeRecorded: "P2", "a task of a peer is accepted and runs before its ingress is on the record";
     IngressFailureIgnored: "P2", "a task of a peer is accepted although its ingress could not be recorded";
     ClientGoneUnheard: "I5", "what a client left goes on to its end";
+    LoserRunsOn: "I5", "the copy that did not answer first is not told to stop";
+    HedgesSpecial: "I5", "a second copy is made of data that must not be doubled";
+    HedgeBeforeRecorded: "P2", "a second copy leaves before its egress is on the record";
+    HedgesUnpaid: "live", "second copies cost no budget";
     NeverProbes: "live", "nobody is asked whether a slot is free";
     NeverHandsOver: "live", "a peer that says that it has room gets nothing of what waits";
     NeverGivesAway: "live", "a peer that asks for waiting work is told that there is none";

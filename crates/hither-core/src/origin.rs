@@ -117,14 +117,23 @@ impl Core {
         self.act(Action::Run { task, digest });
     }
 
-    /// Tells the client who serves it, and counts a request that goes on elsewhere.
+    /// Tells the client who serves it, and counts it if that is elsewhere than before.
     pub(crate) fn served_at(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
-        if let Some(request) = self.requests.get_mut(&id) {
-            let elsewhere = request.last_site.replace(site.clone()).is_some_and(|last| last != site);
-            if elsewhere && !std::mem::replace(&mut request.moved, true) {
-                self.trace.totals.migrated += 1;
-            }
+        self.moved_to(id, &site);
+        self.tell_route(id, attempt, site, lawful);
+    }
+
+    /// Counts a request that goes on elsewhere, once.
+    pub(crate) fn moved_to(&mut self, id: RequestId, site: &SiteName) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let elsewhere = request.last_site.replace(site.clone()).is_some_and(|last| last != *site);
+        if elsewhere && !std::mem::replace(&mut request.moved, true) {
+            self.trace.totals.migrated += 1;
         }
+    }
+
+    /// Tells the client who may answer it.
+    pub(crate) fn tell_route(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
         self.trace.step(id, Step::Started { site }, self.now);
         if mutant!(SecondRouteUntold) && attempt.0 > 1 {
             return;
@@ -137,6 +146,7 @@ impl Core {
     /// A request of this node was answered, here or elsewhere.
     pub(crate) fn answered(&mut self, task: Task, cost: Cost) {
         let id = task.request;
+        let hedged = self.hedge_answered(task);
         let Some(request) = self.requests.get(&id) else { return };
         let digest = request.digest;
         let affinity = request.affinity;
@@ -151,6 +161,9 @@ impl Core {
         match took {
             None => self.scheduler.observe(digest, cost),
             Some(took) => {
+                if !hedged {
+                    self.took(digest, took);
+                }
                 // What it waited there it would not wait at another time.
                 let rtt = self.peers.get(by).and_then(|peer| peer.rtt()).unwrap_or(Micros(0));
                 let took = Micros(took.0.saturating_sub(rtt.0).saturating_sub(cost.queued.0));
@@ -169,34 +182,49 @@ impl Core {
     /// An attempt of a request of this node failed, here or elsewhere.
     pub(crate) fn own_failed(&mut self, task: Task, failure: Failure) {
         let id = task.request;
+        if self.hedge_failed(task, &failure) {
+            return;
+        }
+        let Some(request) = self.requests.get(&id) else { return };
+        let node = match &request.phase {
+            Phase::Here(attempt) if *attempt == task.attempt => None,
+            Phase::Remote(egress, _) if egress.attempt == task.attempt => Some(egress.lawful.node()),
+            _ => return,
+        };
+        self.blame(id, node, &failure);
+        self.attempt_over(id, failure, Leave::Over);
+    }
+
+    /// Remembers of a place that failed under a request, a peer or this node, what the next choice should know.
+    pub(crate) fn blame(&mut self, id: RequestId, node: Option<NodeId>, failure: &Failure) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        match &request.phase {
-            Phase::Here(attempt) if *attempt == task.attempt => match &failure {
-                Failure::EngineLost => request.losses_here += 1,
+        let Some(node) = node else {
+            match failure {
                 // The same engine would do the same again, or has just said that it has no room.
                 Failure::Engine(_) | Failure::Declined(_) | Failure::BadInput(_) => {
                     request.losses_here = limits::LOSSES_HERE_MAX;
                 }
-                Failure::Unreachable | Failure::Silent | Failure::Stuck => request.losses_here += 1,
-            },
-            Phase::Remote(egress, _) if egress.attempt == task.attempt => {
-                let node = egress.lawful.node();
-                match &failure {
-                    Failure::Unreachable | Failure::Silent => self.peers.struck(node, self.now),
-                    Failure::Stuck => self.peers.stuck(node, self.now),
-                    Failure::Declined(refusal) if is_want_of_room(refusal) => {
-                        request.digest.inspect(|digest| self.peers.declined(node, *digest, self.now));
-                    }
-                    Failure::Declined(_) | Failure::BadInput(_) | Failure::EngineLost | Failure::Engine(_) => {}
+                Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => {
+                    request.losses_here += 1;
                 }
             }
-            _ => return,
+            return;
+        };
+        match failure {
+            Failure::Unreachable | Failure::Silent => self.peers.struck(node, self.now),
+            Failure::Stuck => self.peers.stuck(node, self.now),
+            Failure::Declined(refusal) if is_want_of_room(refusal) => {
+                request.digest.inspect(|digest| self.peers.declined(node, *digest, self.now));
+            }
+            Failure::Declined(_) | Failure::BadInput(_) | Failure::EngineLost | Failure::Engine(_) => {}
         }
-        self.attempt_over(id, failure, Leave::Over);
     }
 
     /// Stops a request that runs here for want of power; it goes on elsewhere, or here when power is back.
     pub(crate) fn preempt_own(&mut self, id: RequestId) {
+        if self.preempt_hedge(id) {
+            return;
+        }
         if let Some(request) = self.requests.get_mut(&id) {
             request.preempted = true;
         }
@@ -210,6 +238,7 @@ impl Core {
         if mutant!(OwnNotJudgedAnew) {
             return;
         }
+        self.judge_hedge_anew(id);
         let Some(request) = self.requests.get(&id) else { return };
         let target = match &request.phase {
             Phase::Here(_) => Some(&self.me),
@@ -228,6 +257,7 @@ impl Core {
 
     /// Leaves a place that does not belong any more.
     pub(crate) fn leave_removed(&mut self, id: RequestId, node: NodeId) {
+        self.leave_removed_hedge(id, node);
         let Some(request) = self.requests.get(&id) else { return };
         let there = match &request.phase {
             Phase::Remote(egress, _) | Phase::Offering(egress, _) => egress.lawful.node() == node,
@@ -251,7 +281,7 @@ impl Core {
         self.attempt_over(id, failure, Leave::Stop(Outcome::Refused));
     }
 
-    /// An attempt ended without an answer: the next lawful place, unless the request itself is wrong.
+    /// An attempt ended without an answer: its second copy, or the next lawful place, unless the request itself is wrong.
     pub(crate) fn attempt_over(&mut self, id: RequestId, failure: Failure, leave: Leave) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.remember(failure.clone());
@@ -268,30 +298,48 @@ impl Core {
             | Failure::Engine(_)
             | Failure::Unreachable
             | Failure::Silent
-            | Failure::Stuck => self.place(id),
+            | Failure::Stuck => {
+                if !self.go_on_with_hedge(id) {
+                    self.place(id);
+                }
+            }
         }
     }
 
     /// Leaves the place where a request is, settling what left.
     pub(crate) fn leave(&mut self, id: RequestId, leave: Leave) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let origin = self.me.node;
-        match std::mem::replace(&mut request.phase, Phase::Placing) {
-            Phase::Placing => {}
+        let phase = std::mem::replace(&mut request.phase, Phase::Placing);
+        match &phase {
+            Phase::Placing | Phase::Here(_) => {}
             Phase::Queued => {
                 request.holding = false;
                 self.timers.clear(Timer::Hold(id));
+            }
+            Phase::Offering(..) | Phase::Remote(..) => {
+                self.timers.clear(Timer::Watch(id));
+                self.timers.clear(Timer::Hedge(id));
+            }
+        }
+        self.part_from(id, phase, &leave);
+    }
+
+    /// Takes leave of one copy of a request.
+    pub(crate) fn part_from(&mut self, id: RequestId, phase: Phase, leave: &Leave) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
+        let origin = self.me.node;
+        match phase {
+            Phase::Placing => {}
+            Phase::Queued => {
                 self.scheduler.dequeue(Job::Own(id));
             }
             Phase::Offering(egress, pending) => {
-                self.timers.clear(Timer::Watch(id));
                 if let Some(ticket) = pending.ticket {
                     self.tickets.remove(&ticket);
                 }
-                self.settle(id, egress, ByteCount(0), &leave);
+                self.settle(id, egress, ByteCount(0), leave);
             }
             Phase::Remote(egress, _) => {
-                self.timers.clear(Timer::Watch(id));
                 let bytes = request.envelope.size;
                 if let Leave::Stop(_) = leave
                     && !mutant!(NeverAbandons)
@@ -299,7 +347,7 @@ impl Core {
                     let task = Task { origin, request: id, attempt: egress.attempt };
                     self.act(Action::Abandon { task, peer: egress.lawful.node() });
                 }
-                self.settle(id, egress, bytes, &leave);
+                self.settle(id, egress, bytes, leave);
             }
             Phase::Here(attempt) => {
                 let task = Task { origin, request: id, attempt };
@@ -338,6 +386,9 @@ impl Core {
             Ending::Gone => Outcome::Cancelled,
         };
         self.leave(id, Leave::Stop(outcome));
+        // The copy that did not answer is not wanted any more.
+        let loser = if outcome == Outcome::Answered { Outcome::Cancelled } else { outcome };
+        self.drop_hedge(id, None, if mutant!(LoserRunsOn) { Leave::Over } else { Leave::Stop(loser) });
         let Some(request) = self.requests.remove(&id) else { return };
         if mutant!(EndsTwice) && request.attempts > 1 {
             self.act(Action::Fail { request: id, failure: Failure::Silent });

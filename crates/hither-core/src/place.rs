@@ -63,9 +63,10 @@ impl Core {
         let attempts_left =
             (request.attempts < limits::ATTEMPTS_MAX || mutant!(AttemptsUnbounded)) && (!again || request.paid);
         let remaining = self.now.until(request.deadline);
+        let priority = request.envelope.priority;
         let Some(survey) = self.survey(id, digest) else { return };
         let choice = match attempts_left {
-            true => choose(survey.here.clone(), &survey.offers, remaining, &mut self.random),
+            true => choose(survey.here.clone(), &survey.offers, remaining, priority, &mut self.random),
             false => Choice::Nowhere,
         };
         match choice {
@@ -229,7 +230,9 @@ impl Core {
             Offer { lawful, preferred, rtt, service, free: false, wait: Micros(0), age: None, crowd: Micros(0), saved };
         if let Some(word) = self.pool.of(digest, node, self.now) {
             let free = word.free() > 0;
-            let wait = if free { Micros(0) } else { Micros(word.load.wait.0.max(1)) };
+            let urgent = request.envelope.priority == Priority::Critical;
+            let wait = if urgent { word.load.urgent } else { word.load.wait };
+            let wait = if free { Micros(0) } else { Micros(wait.0.max(1)) };
             return Offer { free, wait, age: Some(self.now.since(word.at)), ..base };
         }
         let (slots, load) = peer.model(digest).map_or((0, 0), |model| {

@@ -8,12 +8,14 @@ pub(crate) struct Power {
     cap: Milliwatts,
     idle: Milliwatts,
     busy: Milliwatts,
+    /// Promised to work on its way here.
+    kept: Milliwatts,
 }
 
 impl Power {
     /// A meter of a machine that is idle.
     pub(crate) fn new(cap: Milliwatts, idle: Milliwatts) -> Self {
-        Self { cap, idle, busy: Milliwatts(0) }
+        Self { cap, idle, busy: Milliwatts(0), kept: Milliwatts(0) }
     }
 
     /// The cap in force.
@@ -38,7 +40,18 @@ impl Power {
 
     /// How many more slots of this power fit; `None` if a slot takes none, and any number fits.
     pub(crate) fn room(&self, slot: Milliwatts) -> Option<u64> {
-        self.cap.0.saturating_sub(self.now().0).checked_div(slot.0)
+        self.cap.0.saturating_sub(self.now().0).saturating_sub(self.kept.0).checked_div(slot.0)
+    }
+
+    /// A slot is kept for work on its way here.
+    pub(crate) fn keep(&mut self, slot: Milliwatts) {
+        self.kept.0 = self.kept.0.saturating_add(slot.0);
+    }
+
+    /// … or is not any longer.
+    pub(crate) fn unkeep(&mut self, slot: Milliwatts) {
+        debug_assert!(self.kept >= slot, "what is given up was kept");
+        self.kept.0 = self.kept.0.saturating_sub(slot.0);
     }
 
     /// A slot got busy.

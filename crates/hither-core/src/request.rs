@@ -7,6 +7,8 @@ use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Millijoules};
 
+use crate::hedge::Hedge;
+use crate::limits;
 use crate::router::Lawful;
 use crate::timers::{Timer, Timers};
 
@@ -45,6 +47,10 @@ pub(crate) struct Request {
     /// What to say if nothing is left; a failure counts more than a "no".
     pub(crate) failure: Option<Failure>,
     pub(crate) phase: Phase,
+    /// The second copy, beside one at a peer.
+    pub(crate) hedge: Option<Hedge>,
+    /// How often a place for a second copy may still be looked for; none once there was one.
+    pub(crate) hedge_looks: u8,
     /// Where it ran last.
     pub(crate) last_site: Option<SiteName>,
     /// Counted as one that went on elsewhere.
@@ -152,6 +158,8 @@ impl Request {
             grounded: false,
             failure: None,
             phase: Phase::Placing,
+            hedge: None,
+            hedge_looks: limits::HEDGE_LOOKS,
             last_site: None,
             moved: false,
             energy: Millijoules(0),
@@ -161,7 +169,9 @@ impl Request {
     /// Whether its timers fit its phase.
     pub(crate) fn is_consistent(&self, id: RequestId, timers: &Timers) -> bool {
         let watched = timers.is_set(Timer::Watch(id));
+        let beside = self.hedge.is_some() || timers.is_set(Timer::Hedge(id));
         timers.is_set(Timer::Deadline(id))
+            && (!beside || matches!(self.phase, Phase::Remote(..)))
             && match self.phase {
                 Phase::Placing => false,
                 Phase::Offering(_, ref pending) => watched != pending.accepted,

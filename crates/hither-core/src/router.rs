@@ -6,7 +6,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, LawAction, Policy, Question, Verdict};
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Priority};
 use hither_types::unit::Micros;
 
 use crate::circle::Circle;
@@ -180,7 +180,13 @@ pub(crate) fn patience(remaining: Micros) -> Micros {
 /// Chooses among lawful places: the caller's wish; then here, without a packet, unless a peer that said so itself is
 /// free and faster; then the best of those peers, or the better of two by what everybody is told, against the queue
 /// here. What everybody is told is a hint: never the minimum over all of it.
-pub(crate) fn choose(here: Option<Here>, offers: &[Offer], remaining: Micros, random: &mut Random) -> Choice {
+pub(crate) fn choose(
+    here: Option<Here>,
+    offers: &[Offer],
+    remaining: Micros,
+    priority: Priority,
+    random: &mut Random,
+) -> Choice {
     let free_here = here.as_ref().filter(|here| here.free);
     if let Some(here) = free_here.filter(|here| here.preferred) {
         return Choice::Here(here.lawful.clone());
@@ -199,6 +205,9 @@ pub(crate) fn choose(here: Option<Here>, offers: &[Offer], remaining: Micros, ra
     }
     let told: Vec<&Offer> = offers.iter().filter(|offer| offer.free && !offer.is_fresh()).collect();
     let best = fresh.or_else(|| better_of_two(&told, random));
+    // Critical work goes before all other work wherever it is: it need not wait here for a slot that is free elsewhere.
+    let urgent = offers.iter().filter(|offer| priority == Priority::Critical && offer.is_fresh());
+    let best = best.or_else(|| urgent.min_by_key(|offer| offer.cost()));
     let patience = patience(remaining);
     let queue = here.as_ref().and_then(|here| here.wait.filter(|wait| *wait <= patience).map(|wait| (here, wait)));
     match (queue, best) {

@@ -53,6 +53,8 @@ struct Engine {
     busy: u16,
     /// Slots that are promised to work on its way here.
     kept: u16,
+    /// The power of those.
+    kept_power: Milliwatts,
     service: Mean,
     queue: BTreeMap<(Reverse<Priority>, u64), Waiting>,
     drain: Drain,
@@ -149,22 +151,35 @@ impl Scheduler {
         if engine.busy + engine.kept >= open_slots(model.slots, priority) + u16::from(mutant!(OneSlotTooMany)) {
             return Some(Hold::Slots);
         }
-        let room = self.power.room(model.slot_power);
-        room.is_some_and(|room| room <= u64::from(engine.kept)).then_some(Hold::Power)
+        (self.power.room(model.slot_power) == Some(0)).then_some(Hold::Power)
     }
 
     /// Keeps a free slot for work on its way here. The caller has asked [`Self::hold`].
     pub(crate) fn keep(&mut self, digest: Digest) {
         self.version += 1;
-        self.engines.entry(digest).or_default().kept += u16::from(!mutant!(KeptNotCounted));
+        if mutant!(KeptNotCounted) {
+            return;
+        }
+        let engine = self.engines.entry(digest).or_default();
+        let slot_power = engine.ready.map_or(Milliwatts(0), |model| model.slot_power);
+        engine.kept += 1;
+        engine.kept_power.0 += slot_power.0;
+        self.power.keep(slot_power);
     }
 
     /// The work has come, or does not come.
     pub(crate) fn unkeep(&mut self, digest: Digest) {
         self.version += 1;
+        if mutant!(KeptNotCounted) {
+            return;
+        }
         if let Some(engine) = self.engines.get_mut(&digest) {
             debug_assert!(engine.kept > 0, "a slot is given up that was kept");
+            // A model that was made ready anew may take another power since: each gives back its part.
+            let slot_power = Milliwatts(engine.kept_power.0 / u64::from(engine.kept.max(1)));
             engine.kept = engine.kept.saturating_sub(1);
+            engine.kept_power.0 -= slot_power.0;
+            self.power.unkeep(slot_power);
         }
     }
 
@@ -292,14 +307,15 @@ impl Scheduler {
     }
 
     /// How long work would wait for watts that other models use now; `None` if nobody has any to give back.
-    fn wait_for_watts(&self, digest: Digest) -> Option<Micros> {
+    fn wait_for_watts(&self, digest: Digest, priority: Priority) -> Option<Micros> {
         let engine = self.engines.get(&digest)?;
         engine.ready.filter(|model| !engine.distrusted && model.slot_power > Milliwatts(0))?;
         let busy: Vec<&Running> = self.running.values().filter(|running| running.slot_power > Milliwatts(0)).collect();
         let services: u64 = busy.iter().map(|running| self.service_or_guess(running.digest).0).sum();
         let running = busy.len() as u64;
         let mean = services.checked_div(running)?;
-        let ahead = self.waiting.len() as u64 + 1;
+        let before = self.waiting.values().filter(|(_, Reverse(waiting), _)| *waiting >= priority).count();
+        let ahead = before as u64 + 1;
         Some(Micros(mean.saturating_mul(ahead) / running))
     }
 
@@ -318,8 +334,10 @@ impl Scheduler {
     /// How long new work would wait; `None` if nothing can ever start as things are.
     pub(crate) fn wait(&self, digest: Digest, priority: Priority, now: Timestamp) -> Option<Micros> {
         let Some(engine) = self.engines.get(&digest) else { return None };
-        if self.hold(digest, priority).is_none() {
-            return Some(Micros(0));
+        match self.hold(digest, priority) {
+            None => return Some(Micros(0)),
+            Some(Hold::Power) => return self.wait_for_watts(digest, priority),
+            Some(Hold::Slots | Hold::Engine) => {}
         }
         let ahead = match priority {
             Priority::Low => engine.queue.len(),
@@ -329,8 +347,7 @@ impl Scheduler {
         };
         let ahead = ahead as u64 + 1;
         let service = self.service_or_guess(digest).0;
-        let slots = u64::from(self.slots(digest));
-        let here = service.saturating_mul(ahead).checked_div(slots).map(Micros).or_else(|| self.wait_for_watts(digest));
+        let here = service.saturating_mul(ahead).checked_div(u64::from(self.slots(digest))).map(Micros);
         // Peers may take what waits faster than the own slots do.
         let drained = engine.drain.gap(now).map(|gap| Micros(gap.0.saturating_mul(ahead)));
         match (here, drained) {
@@ -353,7 +370,7 @@ impl Scheduler {
         let Some(model) = engine.ready.filter(|_| !engine.distrusted) else { return 0 };
         let room = self.power.room(model.slot_power).unwrap_or(u64::from(u16::MAX));
         let room = u16::try_from(room).unwrap_or(u16::MAX);
-        model.slots.min(engine.busy.saturating_add(room))
+        model.slots.min(engine.busy.saturating_add(engine.kept).saturating_add(room))
     }
 
     /// How many tasks of a model run.
@@ -374,7 +391,7 @@ impl Scheduler {
         let Some(engine) = self.engines.get(&digest) else { return 0 };
         let Some(model) = engine.ready else { return 0 };
         let taken = engine.busy + engine.kept;
-        let room = self.power.room(model.slot_power).map_or(u64::from(u16::MAX), |room| room - u64::from(engine.kept));
+        let room = self.power.room(model.slot_power).unwrap_or(u64::from(u16::MAX));
         open_slots(model.slots, priority).saturating_sub(taken).min(u16::try_from(room).unwrap_or(u16::MAX))
     }
 

@@ -57,6 +57,7 @@ impl Core {
             busy: slots.saturating_sub(free),
             queued: self.scheduler.queued(digest),
             wait: self.scheduler.wait(digest, Priority::Normal, self.now).unwrap_or(limits::RETRY_AFTER_MAX),
+            urgent: self.scheduler.wait(digest, Priority::Critical, self.now).unwrap_or(limits::RETRY_AFTER_MAX),
             service: self.scheduler.service(digest),
         }
     }

@@ -99,8 +99,22 @@ impl Play {
         self
     }
 
+    /// Plays what only sets the stage.
+    pub(crate) fn quietly(mut self) -> Self {
+        self.play();
+        self
+    }
+
     #[track_caller]
     pub(crate) fn check(mut self, expected: &str) -> Self {
+        let said = self.play();
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        assert!(said == expected, "said:\n{}\n\nexpected:\n{}\n", said.join("\n"), expected.join("\n"));
+        self
+    }
+
+    fn play(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         for (at, event) in std::mem::take(&mut self.script) {
             while let Some(due) = self.core.deadline().filter(|due| !self.held_up && due.0 <= at * 1000) {
@@ -109,10 +123,7 @@ impl Play {
             }
             said.extend(self.step(at, event));
         }
-        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let said: Vec<&str> = said.iter().map(String::as_str).collect();
-        assert!(said == expected, "said:\n{}\n\nexpected:\n{}\n", said.join("\n"), expected.join("\n"));
-        self
+        said
     }
 
     fn step(&mut self, at: u64, event: Event) -> Vec<String> {
@@ -127,7 +138,8 @@ impl Play {
         for action in actions {
             let offer = match &action {
                 Action::Tell { peer, signal: Signal::Offer { request, attempt, .. } } if !signals => {
-                    let load = Load { slots: 0, busy: 0, queued: 0, wait: Micros(0), service: Micros(0) };
+                    let load =
+                        Load { slots: 0, busy: 0, queued: 0, wait: Micros(0), urgent: Micros(0), service: Micros(0) };
                     Some((*peer, Signal::Accept { request: *request, attempt: *attempt, load }))
                 }
                 _ => None,
@@ -357,7 +369,7 @@ pub(crate) fn told(at: u64, from: NodeId, signal: Signal) -> (u64, Event) {
 /// So many of so many slots are busy.
 pub(crate) fn load(busy: u16, slots: u16) -> Load {
     let wait = if busy < slots { 0 } else { 100_000 };
-    Load { slots, busy, queued: 0, wait: Micros(wait), service: Micros::from_millis(200) }
+    Load { slots, busy, queued: 0, wait: Micros(wait), urgent: Micros(wait), service: Micros::from_millis(200) }
 }
 
 /// A peer offers to send its request 50.

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Deadline(RequestId),
     /// The place that serves the request may have gone silent or be stuck.
     Watch(RequestId),
+    /// The request is late at its peer: a second copy may go elsewhere.
+    Hedge(RequestId),
     /// The task of a peer must have ended.
     Hosted(Task),
     /// A model may be loaded again.

@@ -22,7 +22,10 @@ impl Driver {
         match action {
             Action::Record { ticket, fact } => self.record(ticket, fact),
             Action::Run { task, digest } => self.run_here(task, digest),
-            Action::StopRun(task) => self.workers.values().for_each(|worker| worker.cancel(task)),
+            Action::StopRun(task) => {
+                self.workers.values().for_each(|worker| worker.cancel(task));
+                self.give_up(task);
+            }
             Action::Forward { task, peer, digest, envelope, remaining } => {
                 self.forward(task, (peer, digest), envelope, remaining);
             }
@@ -30,11 +33,14 @@ impl Driver {
                 if let Some(forward) = self.forwards.remove(&task) {
                     forward.abort();
                 }
+                self.give_up(task);
             }
             Action::Route { request, attempt, served_by, rule, instead } => {
                 if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
                     let session = Arc::clone(session);
-                    self.say(session, Answer::Routed(Route { attempt, served_by, rule, instead }));
+                    if let Some(answer) = session.route(Route { attempt, served_by, rule, instead }) {
+                        self.say(session, answer);
+                    }
                 }
             }
             Action::Finish { request, cost } => {
@@ -118,6 +124,15 @@ impl Driver {
             | Fact::Denied { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. } => {}
+        }
+    }
+
+    /// Pieces of an attempt at a request of this node are not wanted any more.
+    pub(crate) fn give_up(&self, task: Task) {
+        if task.origin == self.home.me.node
+            && let Some(session) = self.sessions.get(&task.request)
+        {
+            session.give_up(task.attempt);
         }
     }
 

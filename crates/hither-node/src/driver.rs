@@ -149,6 +149,9 @@ impl Driver {
     pub(crate) fn feed(&mut self, event: Event) {
         self.echoes.push_back(event);
         while let Some(event) = self.echoes.pop_front() {
+            if let Event::Failed { task, .. } = &event {
+                self.give_up(*task);
+            }
             let now = self.clock.now();
             let actions: Vec<_> = self.core.handle(event, now).collect();
             for action in actions {

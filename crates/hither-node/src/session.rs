@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use hither_api::door::{Answer, Summary};
+use hither_api::door::{Answer, Route, Summary};
 use hither_engine::work::Piece;
 use hither_types::id::{Attempt, RequestId};
 use hither_types::message::Frame;
@@ -30,9 +30,17 @@ pub(crate) struct Session {
 }
 
 struct State {
-    attempt: Attempt,
-    /// Bytes of the answer that came with this attempt.
-    answer: u64,
+    /// Attempts whose pieces are taken: the last, and one beside it until either delivers.
+    live: Vec<Attempt>,
+    /// The last attempt that began.
+    last: Attempt,
+    /// Whose pieces the client has.
+    delivered: Option<Attempt>,
+    /// Where each attempt is served, and which of them the client was told last.
+    routes: BTreeMap<Attempt, Route>,
+    told: Option<Attempt>,
+    /// Bytes of answers that came from elsewhere.
+    answers: BTreeMap<Attempt, u64>,
     ids: Vec<u32>,
     migrations: u8,
     /// Bytes that leave with each attempt that is sent away: the payload, and the tokens to go on from.
@@ -44,13 +52,19 @@ struct State {
 const TOKEN_BYTES: u64 = 4;
 
 impl State {
-    /// Begins an attempt, once: pieces of older ones are discarded from now on.
+    /// Begins an attempt, once. If the client has something already, pieces of older ones are discarded from now on;
+    /// until then an older one that was not given up goes on beside it.
     fn enter(&mut self, attempt: Attempt) {
-        if attempt != self.attempt {
-            (self.attempt, self.answer) = (attempt, 0);
-            if !self.ids.is_empty() {
-                self.migrations = self.migrations.saturating_add(1);
-            }
+        if self.live.contains(&attempt) {
+            return;
+        }
+        if self.delivered.is_some() {
+            self.live.clear();
+        }
+        self.live.push(attempt);
+        self.last = self.last.max(attempt);
+        if !self.ids.is_empty() {
+            self.migrations = self.migrations.saturating_add(1);
         }
     }
 }
@@ -60,7 +74,7 @@ impl State {
 pub(crate) enum Delivery {
     /// The client will read it.
     Delivered,
-    /// It belongs to an attempt that was given up.
+    /// It belongs to an attempt that was given up, or another was quicker.
     Old,
     /// The client left.
     ClientGone,
@@ -73,8 +87,12 @@ pub(crate) enum Delivery {
 impl Session {
     pub(crate) fn new(request: RequestId, payload: Bytes, answers: mpsc::Sender<Answer>) -> Self {
         let state = State {
-            attempt: Attempt(0),
-            answer: 0,
+            live: Vec::new(),
+            last: Attempt(0),
+            delivered: None,
+            routes: BTreeMap::new(),
+            told: None,
+            answers: BTreeMap::new(),
             ids: Vec::new(),
             migrations: 0,
             outgoing: BTreeMap::new(),
@@ -88,7 +106,7 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins an attempt. Pieces of older ones are discarded from now on. Gives the token ids to go on from.
+    /// Begins an attempt, beside an older one only while the client has nothing. Gives the token ids to go on from.
     pub(crate) fn begin(&self, attempt: Attempt) -> Vec<u32> {
         let mut state = self.state();
         state.enter(attempt);
@@ -111,16 +129,30 @@ impl Session {
 
     /// Counts bytes of an answer that came from elsewhere.
     pub(crate) fn add_answer(&self, attempt: Attempt, bytes: u64) {
-        let mut state = self.state();
-        if attempt == state.attempt {
-            state.answer += bytes;
-        }
+        *self.state().answers.entry(attempt).or_default() += bytes;
     }
 
-    /// Bytes of the answer that came with an attempt, if it is still the latest.
+    /// Bytes of the answer that came with an attempt, if any did.
     pub(crate) fn answer_bytes(&self, attempt: Attempt) -> Option<ByteCount> {
-        let state = self.state();
-        (attempt == state.attempt).then_some(ByteCount(state.answer))
+        self.state().answers.get(&attempt).copied().map(ByteCount)
+    }
+
+    /// Gives an attempt up: its pieces are discarded from now on.
+    pub(crate) fn give_up(&self, attempt: Attempt) {
+        self.state().live.retain(|live| *live != attempt);
+    }
+
+    /// Remembers where an attempt is served. What the client has to be told of it now: a second copy is told of when it
+    /// delivers, and not before.
+    pub(crate) fn route(&self, route: Route) -> Option<Answer> {
+        let mut state = self.state();
+        let attempt = route.attempt;
+        state.routes.insert(attempt, route.clone());
+        let beside = state.delivered.is_none() && state.live.iter().any(|live| *live != attempt);
+        (!beside).then(|| {
+            state.told = Some(attempt);
+            Answer::Routed(route)
+        })
     }
 
     /// Counts payload that leaves this node.
@@ -145,18 +177,35 @@ impl Session {
         }
     }
 
-    /// Checks, logs and sends as one step, so that what is logged is what the client gets, in this order.
+    /// Checks, logs and sends as one step, so that what is logged is what the client gets, in this order. The first piece
+    /// decides whose answer it is.
     fn place(&self, attempt: Attempt, piece: Piece, permit: mpsc::Permit<'_, Answer>) -> Delivery {
         let mut state = self.state();
-        if attempt != state.attempt {
+        if !state.live.contains(&attempt) {
             return Delivery::Old;
         }
-        if let Piece::Tokens { first, ids, .. } = &piece {
-            if *first as usize != state.ids.len() || state.ids.len() + ids.len() > TOKENS_MAX {
-                return Delivery::Gap;
+        let fresh: &[u32] = match &piece {
+            Piece::Tokens { first, ids, .. } => {
+                if *first as usize != state.ids.len() || state.ids.len() + ids.len() > TOKENS_MAX {
+                    return Delivery::Gap;
+                }
+                ids
             }
-            state.ids.extend_from_slice(ids);
+            // The end of that answer got lost: the client has the whole of it already.
+            Piece::Outputs(_) if state.delivered.is_some_and(|by| by != attempt) => return Delivery::Delivered,
+            Piece::Outputs(_) | Piece::End { .. } => &[],
+        };
+        if state.told != Some(attempt)
+            && let Some(route) = state.routes.get(&attempt).cloned()
+        {
+            if self.answers.try_send(Answer::Routed(route)).is_err() {
+                return Delivery::Full;
+            }
+            state.told = Some(attempt);
         }
+        state.live.retain(|live| *live == attempt);
+        state.delivered = Some(attempt);
+        state.ids.extend_from_slice(fresh);
         permit.send(Answer::Piece(piece));
         Delivery::Delivered
     }
@@ -164,7 +213,7 @@ impl Session {
     /// What is known at the end.
     pub(crate) fn summary(&self, cost: Cost) -> Summary {
         let state = self.state();
-        Summary { cost, attempts: state.attempt.0, migrations: state.migrations, egress: ByteCount(state.egress) }
+        Summary { cost, attempts: state.last.0, migrations: state.migrations, egress: ByteCount(state.egress) }
     }
 
     /// Says something that is not a piece. Gives it back if there is no room.

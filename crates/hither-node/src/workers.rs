@@ -255,7 +255,8 @@ impl ReadLoop {
                 let job = jobs.get_mut(&id)?;
                 let beat = job.advance();
                 let failure = match job.deliver(bytes) {
-                    Delivery::Delivered | Delivery::Old | Delivery::ClientGone => return beat,
+                    Delivery::Delivered | Delivery::ClientGone => return beat,
+                    Delivery::Old => Failure::Engine("another copy answered first".into()),
                     Delivery::Full => Failure::Engine("the client reads too slowly".into()),
                     Delivery::Gap => Failure::Engine("the engine skipped or repeated a token".into()),
                 };

@@ -72,7 +72,23 @@ pub(crate) struct Own {
     pub(crate) payload: Vec<u8>,
     /// The token ids that the client has.
     pub(crate) log: Vec<u32>,
-    pub(crate) attempt: Attempt,
+    /// Attempts under way: a second copy runs beside the first until one of them has delivered something.
+    pub(crate) live: Vec<Attempt>,
+}
+
+impl Own {
+    /// An attempt begins. Once the client has something, there is no other beside it.
+    pub(crate) fn begin(&mut self, attempt: Attempt) {
+        if !self.log.is_empty() {
+            self.live.clear();
+        }
+        self.live.push(attempt);
+    }
+
+    /// An attempt was given up.
+    pub(crate) fn give_up(&mut self, attempt: Attempt) {
+        self.live.retain(|live| *live != attempt);
+    }
 }
 
 /// A request of a peer.
@@ -111,6 +127,8 @@ pub(crate) struct Fetch {
 pub(crate) struct Disk {
     pub(crate) stored: BTreeSet<usize>,
     pub(crate) facts: u64,
+    /// When the last write is on disk.
+    pub(crate) synced: u64,
     pub(crate) incarnation: u64,
     /// How many faults hold it full.
     pub(crate) full: u32,

@@ -65,7 +65,8 @@ struct Watch {
     deadline: u64,
     tokens: u32,
     delivered: u32,
-    routed: Option<(Attempt, usize)>,
+    /// What the client was told: who serves each attempt.
+    routed: Vec<(Attempt, usize)>,
     ended: Option<Ending>,
     client_left: bool,
     /// The origin died: nobody is left to whom anything could be lost.
@@ -73,10 +74,26 @@ struct Watch {
     attempts: Vec<(Attempt, usize)>,
     /// Attempts that the origin has under way.
     flying: Vec<Attempt>,
+    /// Attempts that were under way when another began to answer: they have lost.
+    beaten: Vec<Attempt>,
     last_piece: Option<(u64, Attempt)>,
     resumed: bool,
     /// The last offer of it, and how long it was thought to wait there.
     promised: Option<(Attempt, u64)>,
+}
+
+impl Watch {
+    /// The place whose tokens the client got last.
+    fn answerer(&self) -> Option<usize> {
+        let (_, attempt) = self.last_piece?;
+        self.routed.iter().find(|(routed, _)| *routed == attempt).map(|(_, place)| *place)
+    }
+
+    /// Whether each attempt at a place has lost against another.
+    fn is_beaten(&self, place: usize) -> bool {
+        let mut there = self.attempts.iter().filter(|(_, at)| *at == place).peekable();
+        there.peek().is_some() && there.all(|(attempt, _)| self.beaten.contains(attempt))
+    }
 }
 
 /// A node, from the outside.
@@ -235,12 +252,13 @@ impl Observer {
             deadline: terms.deadline,
             tokens: terms.tokens,
             delivered: 0,
-            routed: None,
+            routed: Vec::new(),
             ended: None,
             client_left: false,
             excused: false,
             attempts: Vec::new(),
             flying: Vec::new(),
+            beaten: Vec::new(),
             last_piece: None,
             resumed: false,
             promised: None,
@@ -328,8 +346,16 @@ impl Observer {
         if watch.ended.is_some() {
             broken.push(format!("a piece of {request} after its end"));
         }
-        if watch.routed.is_none_or(|(routed, _)| routed != attempt) {
+        let latest = watch.routed.last().is_some_and(|(routed, _)| *routed == attempt);
+        let beside = watch.flying.contains(&attempt) && watch.routed.iter().any(|(routed, _)| *routed == attempt);
+        if !latest && !beside {
             broken.push(format!("a piece of attempt {} of {request} before its route was told", attempt.0));
+        }
+        if watch.beaten.contains(&attempt) {
+            broken.push(format!("a piece of attempt {} of {request}, and another had begun to answer", attempt.0));
+        } else {
+            let routed = |rival: &Attempt| watch.routed.iter().any(|(routed, _)| routed == rival);
+            watch.beaten.extend(watch.flying.iter().filter(|flying| **flying != attempt && routed(flying)));
         }
         if first != watch.delivered {
             broken.push(format!("{request} goes on at token {first}, and the client has {}", watch.delivered));

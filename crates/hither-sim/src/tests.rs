@@ -66,6 +66,8 @@ scenarios! {
     a_bad_network_is_not_a_dead_peer: "lossy", 20;
     a_slow_node_loses_nothing: "slow", 20;
     a_new_law_holds_at_once: "law-change", 20;
+    a_late_request_gets_a_second_copy_and_one_answer: "hedge", 20;
+    too_much_becomes_a_smaller_model: "mesh-ladder", 20;
     a_storm_breaks_no_promise: "storm", 50;
     a_mesh_with_hot_spots_answers_all: "mesh", 20;
     three_nodes_in_ten_may_die_at_once: "mesh-kill", 20;
@@ -162,6 +164,12 @@ fn a_mind_that_relabels_is_caught() {
 fn a_mind_that_keeps_the_route_to_itself_is_caught() {
     let secretive = |actions: &mut Vec<Action>| actions.retain(|action| !matches!(action, Action::Route { .. }));
     assert_eq!(tampered("local", secretive), ["I2"]);
+}
+
+#[test]
+fn a_mind_that_forgets_the_copy_that_did_not_answer_is_caught() {
+    let forgetful = |actions: &mut Vec<Action>| actions.retain(|action| !matches!(action, Action::Abandon { .. }));
+    assert_eq!(tampered("hedge", forgetful), ["I5"]);
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub struct Load {
     pub queued: u16,
     /// Predicted wait of one more.
     pub wait: Micros,
+    /// … if it is critical, and goes before all that is not.
+    pub urgent: Micros,
     /// Mean service time; zero if unknown.
     pub service: Micros,
 }

@@ -60,20 +60,21 @@ pub(crate) struct LoadForm {
     busy: u16,
     queued: u16,
     wait: u64,
+    urgent: u64,
     service: u64,
 }
 
 impl From<&Load> for LoadForm {
     fn from(load: &Load) -> Self {
-        let Load { slots, busy, queued, wait, service } = load;
-        Self { slots: *slots, busy: *busy, queued: *queued, wait: wait.0, service: service.0 }
+        let Load { slots, busy, queued, wait, urgent, service } = load;
+        Self { slots: *slots, busy: *busy, queued: *queued, wait: wait.0, urgent: urgent.0, service: service.0 }
     }
 }
 
 impl From<LoadForm> for Load {
     fn from(form: LoadForm) -> Self {
-        let LoadForm { slots, busy, queued, wait, service } = form;
-        Self { slots, busy, queued, wait: Micros(wait), service: Micros(service) }
+        let LoadForm { slots, busy, queued, wait, urgent, service } = form;
+        Self { slots, busy, queued, wait: Micros(wait), urgent: Micros(urgent), service: Micros(service) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The choice among lawful places.
 
 use hither_types::place::PlaceKind;
+use hither_types::request::Priority;
 use hither_types::unit::Micros;
 
 use super::{Choice, Gate, Here, Offer, choose};
@@ -27,7 +28,7 @@ fn here(wait_ms: u64) -> Option<Here> {
 }
 
 fn check(here: Option<Here>, offers: &[Offer], expected: &str) {
-    let chosen = choose(here, offers, Micros::from_millis(10_000), &mut Random::new(1));
+    let chosen = choose(here, offers, Micros::from_millis(10_000), Priority::Normal, &mut Random::new(1));
     let chosen = match chosen {
         Choice::Here(_) => "here".to_owned(),
         Choice::Peer(offer) => member(offer.lawful.node()).site.to_string(),
@@ -82,9 +83,10 @@ fn chance_spreads_what_would_herd() {
     let nodes = (10..20).map(|n| hither_types::id::NodeId([n; 32]));
     let offers: Vec<Offer> = nodes.map(|node| offer(node, 10, 0)).collect();
     let mut random = Random::new(1);
-    let taken = (0..100).map(|_| match choose(None, &offers, Micros::from_millis(10_000), &mut random) {
-        Choice::Peer(offer) => offer.lawful.node(),
-        other => panic!("a peer is free, and {other:?} was chosen"),
-    });
+    let taken =
+        (0..100).map(|_| match choose(None, &offers, Micros::from_millis(10_000), Priority::Normal, &mut random) {
+            Choice::Peer(offer) => offer.lawful.node(),
+            other => panic!("a peer is free, and {other:?} was chosen"),
+        });
     assert_eq!(taken.collect::<std::collections::BTreeSet<_>>().len(), 10);
 }

@@ -2,7 +2,10 @@
 
 use hither_api::door::Answer;
 use hither_engine::work::Piece;
-use hither_types::id::{Attempt, RequestId};
+use hither_types::id::{Attempt, MeshId, NodeId, Operator, RequestId, RuleId, SiteName};
+use hither_types::member::Member;
+use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::time::WallTime;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -89,4 +92,74 @@ fn what_leaves_with_an_attempt_is_the_payload_and_the_tokens_to_go_on_from() {
     assert_eq!(session.begin(Attempt(2)), [10, 11, 12]);
     assert_eq!(session.outgoing(Attempt(2)), Some(ByteCount(22)));
     assert_eq!(session.summary(Cost::default()).migrations, 1);
+}
+
+fn route(attempt: u8, site: &str) -> Route {
+    let served_by = Member {
+        node: NodeId([attempt; 32]),
+        mesh: MeshId([0; 32]),
+        site: SiteName::parse(site).unwrap(),
+        jurisdiction: Jurisdiction::parse("FR").unwrap(),
+        control: None,
+        operator: Operator::parse("acme").unwrap(),
+        assurance: Assurance::Vouched,
+        expires: WallTime(0),
+    };
+    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap() }
+}
+
+/// A request with a first copy at paris and a second at lyon; the client is told what a driver would tell it.
+fn hedged() -> (Session, mpsc::Receiver<Answer>) {
+    let (session, receiver) = session(16);
+    for (attempt, site) in [(1, "paris"), (2, "lyon")] {
+        session.fix_outgoing(Attempt(attempt));
+        if let Some(answer) = session.route(route(attempt, site)) {
+            session.say(answer).unwrap();
+        }
+        session.begin(Attempt(attempt));
+    }
+    (session, receiver)
+}
+
+/// What the client saw: whom it believes to serve it, and how many answers it has.
+fn seen(receiver: &mut mpsc::Receiver<Answer>) -> (String, usize) {
+    let (mut site, mut answers) = (String::new(), 0);
+    while let Ok(answer) = receiver.try_recv() {
+        match answer {
+            Answer::Routed(route) => site = route.served_by.site.to_string(),
+            Answer::Piece(Piece::Outputs(_)) => answers += 1,
+            _ => {}
+        }
+    }
+    (site, answers)
+}
+
+#[test]
+fn of_two_copies_the_first_that_delivers_is_the_only_one_and_the_one_that_is_told() {
+    for (first, second, site) in [(1, 2, "paris"), (2, 1, "lyon")] {
+        let (session, mut receiver) = hedged();
+        assert_eq!(session.deliver(Attempt(first), Piece::Outputs(Vec::new())), Delivery::Delivered);
+        assert_eq!(session.deliver(Attempt(second), Piece::Outputs(Vec::new())), Delivery::Old);
+        assert_eq!(seen(&mut receiver), (site.to_owned(), 1));
+        assert_eq!((session.summary(Cost::default()).attempts, session.summary(Cost::default()).migrations), (2, 0));
+    }
+}
+
+#[test]
+fn a_copy_that_was_given_up_delivers_nothing_and_the_other_does() {
+    let (session, mut receiver) = hedged();
+    session.give_up(Attempt(1));
+    assert_eq!(session.deliver(Attempt(1), Piece::Outputs(Vec::new())), Delivery::Old);
+    assert_eq!(session.deliver(Attempt(2), Piece::Outputs(Vec::new())), Delivery::Delivered);
+    assert_eq!(seen(&mut receiver), ("lyon".to_owned(), 1));
+}
+
+#[test]
+fn an_answer_whose_end_got_lost_is_not_given_again() {
+    let (session, mut receiver) = hedged();
+    session.deliver(Attempt(1), Piece::Outputs(Vec::new()));
+    session.give_up(Attempt(1));
+    session.begin(Attempt(3));
+    assert_eq!(session.deliver(Attempt(3), Piece::Outputs(Vec::new())), Delivery::Delivered);
+    assert_eq!(seen(&mut receiver).1, 1);
 }

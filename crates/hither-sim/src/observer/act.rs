@@ -3,10 +3,11 @@
 use hither_core::event::Action;
 use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task};
+use hither_types::label::DataClass;
 use hither_types::law::Verdict;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
-use hither_types::request::{Envelope, Priority, Quality};
+use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 
 use super::{Ending, MOST_ATTEMPTS, MOST_COPIES, Observer, Sample};
 
@@ -196,13 +197,17 @@ impl Observer {
         if watch.attempts.iter().any(|(before, _)| *before >= task.attempt) {
             broken.push(format!("attempt {} of {} is not newer than those before", task.attempt.0, task.request));
         }
-        if watch.routed.is_some_and(|(routed, to)| routed == task.attempt && to != place) {
+        if watch.routed.iter().any(|(routed, to)| *routed == task.attempt && *to != place) {
             broken.push(format!("attempt {} of {} is not where its client was told", task.attempt.0, task.request));
         }
         watch.attempts.push((task.attempt, place));
         let count = watch.attempts.len();
         self.attempts += 1;
         self.measure.began(!watch.flying.is_empty());
+        let copied = watch.envelope.label.class < DataClass::Special && watch.envelope.kind == RequestKind::Infer;
+        if !watch.flying.is_empty() && !copied {
+            broken.push(format!("{} has two copies, and must not be copied", task.request));
+        }
         watch.flying.push(task.attempt);
         if watch.flying.len() > MOST_COPIES {
             broken.push(format!("{} is under way at {} places", task.request, watch.flying.len()));
@@ -227,7 +232,8 @@ impl Observer {
         let Some(watch) = self.requests.get_mut(&request) else {
             return self.breach("I2", at, node, format!("a route of {request}, which no client asked for"));
         };
-        watch.routed = Some((attempt, target));
+        watch.routed.retain(|(routed, _)| *routed != attempt);
+        watch.routed.push((attempt, target));
         let ended = watch.ended.is_some();
         let elsewhere = watch.attempts.iter().any(|(known, place)| *known == attempt && *place != target);
         let (envelope, origin) = (watch.envelope.clone(), watch.origin);
@@ -290,6 +296,7 @@ impl Observer {
         if ending == Ending::Finished && watch.delivered != watch.tokens {
             broken.push(format!("{request} is finished with {} of {} tokens", watch.delivered, watch.tokens));
         }
+        let left = watch.beaten.iter().find(|beaten| watch.flying.contains(beaten)).copied();
         let first = watch.ended.replace(ending).is_none() && !watch.client_left;
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
         let calm = watch.submitted >= self.calm;
@@ -297,7 +304,8 @@ impl Observer {
             self.over.push(request);
             self.open -= u64::from(!watch.excused);
             let place = watch.attempts.last().map_or(watch.origin, |(_, place)| *place);
-            let place = watch.routed.map_or(place, |(_, place)| place);
+            let place = watch.routed.last().map_or(place, |(_, place)| *place);
+            let place = watch.answerer().unwrap_or(place);
             let priority = watch.envelope.priority;
             self.measure.ended(at, Sample { submitted: watch.submitted, place, priority, ending });
             match ending {
@@ -319,10 +327,20 @@ impl Observer {
         for what in broken {
             self.breach("I2", at, node, what);
         }
+        if let Some(left) = left {
+            self.breach("I5", at, node, format!("{request} ends, and its attempt {} goes on for nobody", left.0));
+        }
     }
 
     /// A fact about an egress must be true before it is worth anything.
     fn record(&mut self, at: u64, node: usize, fact: &Fact) {
+        if let Fact::Ended { subject, served_by: Some(by), .. } = fact {
+            let (watch, by) = (self.requests.get(&subject.request), self.index.get(by).copied());
+            if watch.zip(by).is_some_and(|(watch, by)| watch.is_beaten(by)) {
+                let what = format!("{} is on the record as answered by who did not answer it", subject.request);
+                self.breach("I2", at, node, what);
+            }
+        }
         let Fact::EgressIntent { subject, to, rule, bytes } = fact else { return };
         let Some(watch) = self.requests.get(&subject.request) else {
             return self.breach(

@@ -139,6 +139,8 @@ enum Step {
     Arrives(usize, Envelope),
     Leaves(usize),
     Piece(u32, Vec<u32>),
+    PieceOf(u8, u32, Vec<u32>),
+    Ready(usize),
     Free(usize),
     Cap(usize, u64),
     Law(usize, &'static str),
@@ -234,6 +236,10 @@ fn check(story: Vec<(&'static str, Step)>, expected: &str) {
             Step::Arrives(node, envelope) => observer.asked(now, node, task(1), &envelope, 1000),
             Step::Leaves(node) => observer.answer_leaves(now, node, task(1)),
             Step::Piece(first, ids) => observer.piece(now, REQUEST, Attempt(1), first, &ids),
+            Step::PieceOf(attempt, first, ids) => observer.piece(now, REQUEST, Attempt(attempt), first, &ids),
+            Step::Ready(node) => {
+                observer.ready(node, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000) });
+            }
             Step::Free(node) => observer.engine_free(now, node, task(1)),
             Step::Cap(node, cap) => observer.cap(node, cap),
             Step::Law(node, text) => observer.law(node, Arc::new(hither_law::parse(text).unwrap())),
@@ -385,4 +391,68 @@ fn a_refusal_for_want_of_a_lawful_place_is_found() {
     };
     check(instead("finish", Step::Act(PARIS, refuse(BOSTON))), "");
     check(instead("finish", Step::Act(PARIS, refuse(MUNICH))), "I3");
+}
+
+/// The request also runs at home, beside munich, which answers first.
+fn hedged() -> Vec<(&'static str, Step)> {
+    let mut story = honest();
+    let beside =
+        Action::Route { request: REQUEST, attempt: Attempt(2), served_by: key(PARIS), rule: home(), instead: None };
+    let index = at(&story, "leaves");
+    story.insert(index, ("run beside", Step::Act(PARIS, run(2))));
+    story.insert(index, ("route beside", Step::Act(PARIS, beside)));
+    let index = at(&story, "finish");
+    story.insert(index, ("stop", Step::Act(PARIS, Action::StopRun(task(2)))));
+    story
+}
+
+fn home() -> RuleId {
+    RuleId::parse("local").unwrap()
+}
+
+/// Tells a story in which something is inserted after a step, or a step is left out.
+fn check_hedged(change: impl Fn(&mut Vec<(&'static str, Step)>), expected: &str) {
+    let mut story = hedged();
+    change(&mut story);
+    let index = at(&story, "intent");
+    // Home has an engine, too.
+    story.insert(index, ("ready", Step::Ready(PARIS)));
+    check(story, expected);
+}
+
+#[test]
+fn two_copies_of_which_one_answers_break_nothing() {
+    check_hedged(|_| {}, "");
+}
+
+#[test]
+fn tokens_of_a_copy_that_was_beaten_are_found() {
+    let late = |story: &mut Vec<(&'static str, Step)>| {
+        let index = at(story, "last token");
+        story[index].1 = Step::PieceOf(2, 2, vec![token(REQUEST, 2)]);
+    };
+    check_hedged(late, "I2");
+}
+
+#[test]
+fn a_copy_that_goes_on_for_nobody_is_found() {
+    check_hedged(|story| drop(story.remove(at(story, "stop"))), "I5");
+}
+
+#[test]
+fn an_answer_that_the_record_gives_to_another_is_found() {
+    let ended = |by| Fact::Ended {
+        subject: subject(),
+        served_by: Some(key(by)),
+        outcome: Outcome::Answered,
+        attempts: 2,
+        energy: Default::default(),
+    };
+    for (by, expected) in [(MUNICH, ""), (PARIS, "I2")] {
+        let record = Action::Record { ticket: None, fact: ended(by) };
+        check_hedged(
+            |story| story.insert(at(story, "finish") + 1, ("ended", Step::Act(PARIS, record.clone()))),
+            expected,
+        );
+    }
 }

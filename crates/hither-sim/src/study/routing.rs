@@ -23,7 +23,7 @@ struct Job {
 
 fn run(job: &Job) -> Comparison {
     // Gossip of every age has been round at least once before anything is measured.
-    let (from, to) = (20_000, 40_000);
+    let (from, to) = if job.nodes < 10_000 { (20_000, 40_000) } else { (15_000, 30_000) };
     let rest = load(job.rho, &format!("deadline_ms = 60000\nfrom_ms = 1000\nmeasure_from_ms = {from}"));
     let setup = Setup { gossip_ms: job.gossip_ms, ..Setup::new(job.nodes, to / 1000, rest) };
     compare(&setup.scenario(), job.seed, None, job.rivals).expect("a study's scenario has a topology")

@@ -13,6 +13,8 @@ pub struct Study {
     pub charts: Vec<(String, String)>,
     /// Violations of invariants in all its runs.
     pub violations: u64,
+    /// The first of them, with what led to it.
+    pub first: Option<String>,
     /// Requests of all its runs.
     pub requests: u64,
 }
@@ -28,7 +30,7 @@ impl Page {
     pub(super) fn new(name: &'static str, title: &str, about: &str) -> Self {
         let markdown =
             format!("# {title}\n\nWritten by `cargo xtask figures {name}`; do not edit by hand.\n\n{about}\n");
-        Self { study: Study { name, markdown, charts: Vec::new(), violations: 0, requests: 0 } }
+        Self { study: Study { name, markdown, charts: Vec::new(), violations: 0, first: None, requests: 0 } }
     }
 
     /// A paragraph.
@@ -60,6 +62,10 @@ impl Page {
     /// Counts what a run did.
     pub(super) fn count(&mut self, report: &crate::report::Report) {
         self.study.violations += report.violation_count;
+        if let Some(first) = report.violations.first() {
+            let text = || format!("{} by {}: {}\n{}", first.invariant, first.node, first.what, first.trace.join("\n"));
+            self.study.first.get_or_insert_with(text);
+        }
         self.study.requests += report.count("requests");
     }
 

@@ -1,15 +1,17 @@
 //! Clients: open loops, single requests, impatience.
 
 use hither_core::Event;
-use hither_types::id::{Attempt, RequestId, Task};
+use hither_types::id::{RequestId, Task};
+use hither_types::refusal::Failure;
 use hither_types::request::{Envelope, RequestKind};
 use hither_types::unit::{ByteCount, Micros};
 
 use super::{Happening, World};
 use crate::codec::{self, Work};
-use crate::node::{Input, Own, State};
+use crate::node::{Input, Own, Parcel, State};
 use crate::observer::{GRACE, Terms};
 use crate::scenario::Arrivals;
+use crate::streams::End;
 
 impl World<'_> {
     /// A client of a load comes to a node; a machine that is off has no clients.
@@ -65,7 +67,7 @@ impl World<'_> {
         };
         let (deadline, patience) = (plan.deadline, plan.patience);
         let request = self.request_id(node);
-        self.nodes[node].own.insert(request, Own { payload, log: Vec::new(), attempt: Attempt(0) });
+        self.nodes[node].own.insert(request, Own { payload, log: Vec::new(), live: Vec::new() });
         let terms = Terms { deadline: self.now + deadline, tokens };
         self.observer.submitted(self.now, node, request, &envelope, terms);
         self.queue.push(self.now + deadline + GRACE, Happening::Overdue(Box::new((node, request))));
@@ -107,26 +109,41 @@ impl World<'_> {
         self.queue.push(self.now + GRACE, Happening::Overdue(Box::new((node, request))));
     }
 
-    /// Tokens from the place that serves an own request: in order to the client, once.
-    pub(super) fn pass_on(&mut self, node: usize, task: Task, first: u32, ids: &[u32]) {
+    /// Tokens from a place that serves an own request: in order to the client, once. The first attempt that has any is
+    /// the only one from then on; `false` if this is another.
+    pub(super) fn pass_on(&mut self, node: usize, task: Task, first: u32, ids: &[u32]) -> bool {
         let Some(own) = self.nodes[node].own.get_mut(&task.request) else {
-            return self.observer.counts.add("stale_frames", 1);
+            self.observer.counts.add("stale_frames", 1);
+            return true;
         };
-        if own.attempt != task.attempt {
-            return self.observer.counts.add("stale_frames", 1);
+        if !own.live.contains(&task.attempt) {
+            self.observer.counts.add("stale_frames", 1);
+            return false;
         }
         let have = own.log.len() as u32;
         if first > have {
             let what = format!("{task:?} goes on at token {first}, and the log has {have}");
-            return self.observer.driver_breach(self.now, node, what);
+            self.observer.driver_breach(self.now, node, what);
+            return true;
         }
+        own.live = vec![task.attempt];
         // What the client has already (an answer whose end got lost) is not given again.
         let fresh = ids.get((have - first) as usize..).unwrap_or(&[]);
         if fresh.is_empty() {
-            return;
+            return true;
         }
         own.log.extend_from_slice(fresh);
         self.trace.fold(self.now, node, &fresh);
         self.observer.piece(self.now, task.request, task.attempt, have, fresh);
+        true
+    }
+
+    /// What an attempt gives is not wanted any more: another delivered first. The mind hears that it is over.
+    pub(super) fn lose(&mut self, node: usize, task: Task) {
+        self.send(task, End::Target, Parcel::Reset);
+        self.streams.close(task, End::Origin);
+        self.observer.attempt_over(task);
+        let failure = Failure::Engine("another copy answered first".to_owned());
+        self.feed(node, Event::Failed { task, failure });
     }
 }

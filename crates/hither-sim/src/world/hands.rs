@@ -28,6 +28,7 @@ impl World<'_> {
             Action::Run { task, digest } => self.start(node, task, digest),
             Action::StopRun(task) => {
                 self.nodes[node].runs.remove(&task);
+                self.give_up(node, task);
             }
             Action::Forward { task, peer, digest, envelope, remaining } => {
                 self.forward(node, task, (peer, digest, remaining), envelope);
@@ -35,6 +36,7 @@ impl World<'_> {
             Action::Abandon { task, peer: _ } => {
                 self.send(task, End::Target, Parcel::Reset);
                 self.streams.close(task, End::Origin);
+                self.give_up(node, task);
             }
             Action::Route { .. } => {}
             Action::Finish { request, .. } | Action::Refuse { request, .. } | Action::Fail { request, .. } => {
@@ -62,10 +64,22 @@ impl World<'_> {
         }
     }
 
+    fn give_up(&mut self, node: usize, task: Task) {
+        let here = &mut self.nodes[node];
+        if task.origin == here.member.node
+            && let Some(own) = here.own.get_mut(&task.request)
+        {
+            own.give_up(task.attempt);
+        }
+    }
+
     fn record(&mut self, node: usize, ticket: Option<Ticket>, fact: Fact) {
         let time = self.scenario.sync * self.nodes[node].slow;
         let time = self.engines.between(time / 2, time * 2);
-        self.later(time, node, Input::Synced(Box::new((ticket, fact))));
+        // A ledger is one file: what was written first is on disk first.
+        let at = (self.now + time).max(self.nodes[node].disk.synced);
+        self.nodes[node].disk.synced = at;
+        self.later(at - self.now, node, Input::Synced(Box::new((ticket, fact))));
     }
 
     /// A task starts on the engine, after the tokens that its client has.
@@ -74,7 +88,7 @@ impl World<'_> {
         let here = &mut self.nodes[node];
         let known = match task.origin == here.member.node {
             true => here.own.get_mut(&task.request).map(|own| {
-                own.attempt = task.attempt;
+                own.begin(task.attempt);
                 (codec::read_payload(&own.payload), own.log.len() as u32)
             }),
             false => here.served.get(&task).map(|served| (codec::read_payload(&served.payload), served.resume)),
@@ -124,7 +138,7 @@ impl World<'_> {
             let what = format!("{task:?} is forwarded, and the driver has no payload for it");
             return self.observer.driver_breach(self.now, node, what);
         };
-        own.attempt = task.attempt;
+        own.begin(task.attempt);
         let ask = Ask {
             request: task.request,
             attempt: task.attempt,

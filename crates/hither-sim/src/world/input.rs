@@ -134,7 +134,11 @@ impl World<'_> {
             Frame::Accepted => self.feed(node, Event::Beat { task, progress: 0 }),
             Frame::Beat { progress } => self.feed(node, Event::Beat { task, progress }),
             Frame::Piece(bytes) => match codec::read_piece(&bytes) {
-                Some((first, ids)) => self.pass_on(node, task, first, &ids),
+                Some((first, ids)) => {
+                    if !self.pass_on(node, task, first, &ids) {
+                        self.lose(node, task);
+                    }
+                }
                 None => self.observer.driver_breach(self.now, node, "bytes of a piece".to_owned()),
             },
             Frame::Done(cost) => {
@@ -186,7 +190,11 @@ impl World<'_> {
         if fresh {
             let ids = [token(task.request, next)];
             if self.nodes[node].member.node == task.origin {
-                self.pass_on(node, task, next, &ids);
+                if !self.pass_on(node, task, next, &ids) {
+                    self.nodes[node].runs.remove(&task);
+                    self.observer.engine_free(self.now, node, task);
+                    return self.lose(node, task);
+                }
             } else if self.nodes[node].served.contains_key(&task) {
                 self.answer(node, task, &Frame::Piece(codec::piece(next, &ids)));
             }

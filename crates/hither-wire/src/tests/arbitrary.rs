@@ -123,11 +123,12 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
 }
 
 fn load() -> impl Strategy<Value = Load> {
-    (any::<[u16; 3]>(), micros(), micros()).prop_map(|([slots, busy, queued], wait, service)| Load {
+    (any::<[u16; 3]>(), micros(), micros(), micros()).prop_map(|([slots, busy, queued], wait, urgent, service)| Load {
         slots,
         busy,
         queued,
         wait,
+        urgent,
         service,
     })
 }

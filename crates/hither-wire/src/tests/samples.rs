@@ -84,7 +84,8 @@ pub(crate) fn message() -> Vec<PeerMessage> {
 fn signals() -> Vec<Signal> {
     let (number, digest) = (7, Digest([0x44; 32]));
     let (request, attempt) = (RequestId(0x0197_0000_0000_7000_8000_0000_0000_0001), Attempt(2));
-    let load = Load { slots: 4, busy: 3, queued: 300, wait: Micros(1500), service: Micros(70_000) };
+    let load =
+        Load { slots: 4, busy: 3, queued: 300, wait: Micros(1500), urgent: Micros(700), service: Micros(70_000) };
     vec![
         Signal::Probe { number, digest, queued: 2 },
         Signal::State { number, digest, load },
