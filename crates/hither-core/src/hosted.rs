@@ -241,8 +241,8 @@ impl Core {
             Micros(promised.0.saturating_add(limits::PROMISE_SLACK.0.max(share)))
         };
         let most = patience(remaining).min(limits::QUEUE_FOR_PEER);
-        let most = if mutant!(PeersQueueForEver) { Micros(u64::MAX) } else { most };
         let most = promised.map_or(most, |promised| slack(promised).min(most));
+        let most = if mutant!(PromiseIgnored) { Micros(u64::MAX) } else { most };
         if wait > most || self.hosted.len() >= limits::HOSTED_MAX {
             let retry_after = wait.clamp(limits::RETRY_AFTER_MIN, limits::RETRY_AFTER_MAX);
             return Err(if hold == Some(Hold::Power) { power } else { Refusal::Overloaded { retry_after } });

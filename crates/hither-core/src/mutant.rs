@@ -101,7 +101,6 @@ mutants! {
     HedgeBeforeRecorded: "P2", "a second copy leaves before its egress is on the record";
     HedgesUnpaid: "live", "second copies cost no budget";
     NeverProbes: "live", "nobody is asked whether a slot is free";
-    NeverHandsOver: "live", "a peer that says that it has room gets nothing of what waits";
     NeverGivesAway: "live", "a peer that asks for waiting work is told that there is none";
     SeekTimerLost: "live", "while requests wait, nobody is asked again";
     DeclinedForEver: "live", "a peer that once had no room is never asked again";
@@ -111,10 +110,9 @@ mutants! {
     BeatsIgnored: "live", "beats do not count as life";
     RetriesUnpaid: "live", "second tries cost no budget";
     EndlessPatience: "live", "a request may wait in the queue for all the time that it has";
-    PeersQueueForEver: "live", "a peer's request may wait here for any time";
+    PromiseIgnored: "live", "a peer's request is accepted however much longer it will wait than was thought";
     CriticalWaitsItsTurn: "live", "critical requests stand in line with all others";
     CriticalWaitsForWatts: "live", "nothing is stopped for critical work that lacks the power";
-    HeldAgain: "live", "a request is held for a faster place again and again";
     OwnUsesForgotten: "live", "what was sent to a peer is not counted against what it said";
     BestOfAll: "live", "everybody goes to the best place by what all were told, instead of the better of two";
     NeverReloads: "live", "a model whose engine was lost is not opened again";

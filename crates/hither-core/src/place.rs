@@ -276,7 +276,7 @@ impl Core {
     fn hold_here(&mut self, id: RequestId, digest: Digest, span: Micros) {
         let until = self.now.after(span);
         let Some(request) = self.requests.get_mut(&id) else { return };
-        (request.held, request.holding) = (!mutant!(HeldAgain), true);
+        (request.held, request.holding) = (true, true);
         if !self.wait_here(id, digest, until) {
             return self.place(id);
         }

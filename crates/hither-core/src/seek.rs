@@ -150,7 +150,6 @@ impl Core {
         let Some(free) = self.pool.fresh(digest, self.now).find(|word| word.node == to).map(|word| word.free()) else {
             return;
         };
-        let free = if mutant!(NeverHandsOver) { 0 } else { free };
         for _ in 0..free {
             let Some((id, offer)) = self.first_better(digest, to) else { return };
             self.take_out(id, digest);

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hither_core::event::LocalModel;
-use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task};
 use hither_types::law::Policy;
 use hither_types::member::Member;
@@ -25,10 +24,14 @@ use crate::hash::Lookup;
 use crate::measure::{Ending, Measure, Sample};
 
 mod act;
+mod budget;
 mod end;
 mod law;
+mod peer;
 mod rest;
 mod signal;
+
+use budget::Tokens;
 
 #[cfg(test)]
 mod tests;
@@ -80,6 +83,8 @@ struct Watch {
     resumed: bool,
     /// The last offer of it, and how long it was thought to wait there.
     promised: Option<(Attempt, u64)>,
+    /// Attempts at peers that ended with a "no", as its origin has heard.
+    noes: usize,
 }
 
 impl Watch {
@@ -114,6 +119,8 @@ struct Watched {
     told: (u64, u64),
     /// What was asked of this node.
     asked: BTreeMap<Task, Asked>,
+    copies: Tokens,
+    tries: Tokens,
     /// It died at least once, or its disk was full: its ledger may end in the middle of a story.
     torn: bool,
 }
@@ -172,6 +179,7 @@ impl Observer {
     pub(crate) fn new(nodes: Vec<(Member, Arc<Policy>, u64, u64)>, models: Vec<Manifest>) -> Self {
         let index = nodes.iter().enumerate().map(|(index, (member, ..))| (member.node, index)).collect();
         let members = nodes.iter().map(|(member, ..)| member.clone()).collect();
+        let tokens = Tokens::new(models.len());
         let watched = |(_, policy, cap, idle)| Watched {
             policy,
             cap,
@@ -183,6 +191,8 @@ impl Observer {
             ingress: BTreeSet::new(),
             told: (0, 0),
             asked: BTreeMap::new(),
+            copies: tokens,
+            tries: tokens,
             torn: false,
         };
         Self {
@@ -262,10 +272,12 @@ impl Observer {
             last_piece: None,
             resumed: false,
             promised: None,
+            noes: 0,
         };
         self.requests.insert(request, watch);
         self.open += 1;
         self.measure.enters(at);
+        self.earn_try(node);
     }
 
     /// A client left.
@@ -278,61 +290,6 @@ impl Observer {
             self.over.push(request);
             self.open -= u64::from(!watch.excused);
             self.counts.add("cancelled", 1);
-        }
-    }
-
-    /// A request of a peer reached a node.
-    pub(crate) fn asked(&mut self, at: u64, node: usize, task: Task, envelope: &Envelope, start_by: u64) {
-        match self.requests.get(&task.request) {
-            None => self.breach("I10", at, node, format!("{} was asked for, and no client ever did", task.request)),
-            Some(watch) if watch.envelope != *envelope => {
-                self.breach("I10", at, node, format!("the envelope of {} changed on its way", task.request));
-            }
-            Some(_) => {}
-        }
-        let sent = self
-            .requests
-            .get(&task.request)
-            .is_some_and(|watch| watch.origin != node && watch.attempts.contains(&(task.attempt, node)));
-        if !sent {
-            self.breach("I3", at, node, format!("{task:?} arrived where nobody forwarded it"));
-        }
-        self.nodes[node].asked.insert(task, Asked { at, start_by });
-    }
-
-    /// A fact is on a node's disk.
-    pub(crate) fn durable(&mut self, node: usize, fact: &Fact) {
-        let watched = &mut self.nodes[node];
-        match fact {
-            Fact::EgressIntent { subject, to, .. } => {
-                watched.egress((subject.request, subject.attempt, to.node), 1);
-                self.counts.add("intents", 1);
-            }
-            Fact::EgressSettled { subject, to, .. } => {
-                watched.egress((subject.request, subject.attempt, to.node), -1);
-            }
-            Fact::IngressAccepted { subject, from, .. } => {
-                let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
-                if self.requests.contains_key(&subject.request) {
-                    watched.ingress.insert(task);
-                }
-            }
-            Fact::Started { .. }
-            | Fact::PolicyChanged { .. }
-            | Fact::Joined(_)
-            | Fact::ModelAdmitted { .. }
-            | Fact::Denied { .. }
-            | Fact::AnswerSent { .. }
-            | Fact::IngressRefused { .. }
-            | Fact::Ended { .. } => {}
-        }
-    }
-
-    /// A part of an answer, or its end, leaves a node for the origin.
-    pub(crate) fn answer_leaves(&mut self, at: u64, node: usize, task: Task) {
-        if !self.nodes[node].ingress.contains(&task) {
-            let what = format!("an answer of {} leaves, and its ingress is not on disk", task.request);
-            self.breach("P2", at, node, what);
         }
     }
 
@@ -393,6 +350,7 @@ impl Observer {
         let mut dead = vec![false; self.nodes.len()];
         for node in nodes {
             dead[*node] = true;
+            self.fill_budgets(*node);
             let watched = &mut self.nodes[*node];
             watched.torn = true;
             watched.ready.clear();
@@ -430,6 +388,13 @@ impl Observer {
     pub(crate) fn attempt_over(&mut self, task: Task) {
         if let Some(watch) = self.requests.get_mut(&task.request) {
             watch.flying.retain(|flying| *flying != task.attempt);
+        }
+    }
+
+    /// A peer said "no" to an attempt, as its origin has heard.
+    pub(crate) fn said_no(&mut self, task: Task) {
+        if let Some(watch) = self.requests.get_mut(&task.request) {
+            watch.noes += 1;
         }
     }
 

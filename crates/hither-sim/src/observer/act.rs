@@ -187,9 +187,11 @@ impl Observer {
     }
 
     /// A new attempt begins at a place.
-    fn attempt(&mut self, at: u64, node: usize, task: Task, place: usize) {
+    pub(super) fn attempt(&mut self, at: u64, node: usize, task: Task, place: usize) {
         let Some(watch) = self.requests.get_mut(&task.request) else { return };
-        let mut broken = Vec::new();
+        let unpaid = self.nodes[node].pay(place, watch);
+        let mut broken: Vec<String> =
+            unpaid.iter().map(|what| format!("{what} of {} is beyond the budget", task.request)).collect();
         // At home an engine may be lost or stopped, and tried again: nothing leaves by that.
         if place != watch.origin && watch.attempts.iter().any(|(_, before)| *before == place) {
             broken.push(format!("{} tries node {place} twice", task.request));

@@ -148,11 +148,15 @@ impl World<'_> {
             }
             Frame::Declined(refusal) => {
                 self.observer.attempt_over(task);
+                self.observer.said_no(task);
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Failed { task, failure: Failure::Declined(refusal) });
             }
             Frame::Failed(failure) => {
                 self.observer.attempt_over(task);
+                if matches!(failure, Failure::Declined(_) | Failure::Engine(_)) {
+                    self.observer.said_no(task);
+                }
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Failed { task, failure });
             }
