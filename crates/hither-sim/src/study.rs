@@ -24,12 +24,13 @@ pub enum Scale {
 }
 
 /// The names of the studies.
-pub const STUDIES: [&str; 4] = ["routing", "gossip", "loss", "overload"];
+pub const STUDIES: [&str; 5] = ["routing", "routing-large", "gossip", "loss", "overload"];
 
 /// Runs a study by name; `None` if there is none of that name.
 pub fn study(name: &str, scale: Scale) -> Option<Study> {
     match name {
         "routing" => Some(routing::routing(scale)),
+        "routing-large" => Some(routing::large(scale)),
         "gossip" => Some(routing::gossip(scale)),
         "loss" => Some(loss::loss(scale)),
         "overload" => Some(overload::overload(scale)),

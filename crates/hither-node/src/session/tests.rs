@@ -105,7 +105,7 @@ fn route(attempt: u8, site: &str) -> Route {
         assurance: Assurance::Vouched,
         expires: WallTime(0),
     };
-    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap() }
+    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap(), instead: None }
 }
 
 /// A request with a first copy at paris and a second at lyon; the client is told what a driver would tell it.

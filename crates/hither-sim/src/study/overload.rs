@@ -48,7 +48,7 @@ fn run(job: &Job) -> Report {
         stream(more / 50.0, "critical", &pulse),
     ]
     .concat();
-    let mut slices = vec![(PULSE.0 + 2000, PULSE.1)];
+    let mut slices = vec![(PULSE.0 + 2000, PULSE.1), (10_000, PULSE.0)];
     slices.extend((0..40).map(|half| (PULSE.1 + half * 500, PULSE.1 + (half + 1) * 500)));
     let setup = Setup { slices, gossip_ms: 2000, ..Setup::new(job.nodes, 70, rest) };
     crate::run(&setup.scenario(), job.seed, None).expect("a study's scenario runs")
@@ -86,8 +86,8 @@ pub(super) fn overload(scale: Scale) -> Study {
     for ladder in [false, true] {
         let mut rows = Vec::new();
         for (job, (report, capacity)) in jobs.iter().zip(&reports).filter(|(job, _)| job.ladder == ladder) {
-            let slice = report.figures.slices[0];
-            let recovered = recovery(&report.figures.slices[1..]);
+            let (slice, before) = (report.figures.slices[0], report.figures.slices[1]);
+            let recovered = recovery(&report.figures.slices[2..]);
             rows.push(vec![
                 format!("{} ×", job.times),
                 job.seed.to_string(),
@@ -98,6 +98,7 @@ pub(super) fn overload(scale: Scale) -> Study {
                     100.0 * report.count("stepped_down") as f64 / report.count("answered").max(1) as f64
                 ),
                 format!("{} of {}", slice.critical, slice.critical + slice.critical_lost),
+                format!("{:.1} %", 100.0 * before.answered as f64 / before.offered().max(1) as f64),
                 recovered.map_or("not within 15 s".to_owned(), |half| format!("{} s", half as f64 / 2.0)),
                 format!("{} ms", slice.p99 / 1000),
             ]);
@@ -111,6 +112,7 @@ pub(super) fn overload(scale: Scale) -> Study {
                 "answered",
                 "by the smaller model",
                 "critical in time",
+                "answered before the pulse",
                 "recovery",
                 "p99",
             ],

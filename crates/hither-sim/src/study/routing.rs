@@ -23,7 +23,7 @@ struct Job {
 
 fn run(job: &Job) -> Comparison {
     // Gossip of every age has been round at least once before anything is measured.
-    let (from, to) = if job.nodes < 10_000 { (20_000, 40_000) } else { (15_000, 30_000) };
+    let (from, to) = if job.nodes < 10_000 { (20_000, 40_000) } else { (10_000, 18_000) };
     let rest = load(job.rho, &format!("deadline_ms = 60000\nfrom_ms = 1000\nmeasure_from_ms = {from}"));
     let setup = Setup { gossip_ms: job.gossip_ms, ..Setup::new(job.nodes, to / 1000, rest) };
     compare(&setup.scenario(), job.seed, None, job.rivals).expect("a study's scenario has a topology")
@@ -45,31 +45,39 @@ fn cells(comparison: &Comparison, row: &Row) -> Vec<String> {
 
 /// By load, beside the rivals.
 pub(super) fn routing(scale: Scale) -> Study {
-    let rhos = [0.5, 0.6, 0.7, 0.8, 0.85, 0.92];
-    let (sizes, seeds): (&[u32], &[u64]) = match scale {
-        Scale::Full => (&[1000, 10_000], &[1, 2, 3]),
-        Scale::Quick => (&[100], &[1]),
-    };
+    match scale {
+        Scale::Full => by_load("routing", &[0.5, 0.6, 0.7, 0.8, 0.85, 0.92], &[1000], &[1, 2, 3]),
+        Scale::Quick => by_load("routing", &[0.7, 0.85], &[100], &[1]),
+    }
+}
+
+/// By load, with ten thousand nodes.
+pub(super) fn large(scale: Scale) -> Study {
+    match scale {
+        Scale::Full => by_load("routing-large", &[0.7, 0.85, 0.92], &[10_000], &[1]),
+        Scale::Quick => by_load("routing-large", &[0.85], &[300], &[1]),
+    }
+}
+
+fn by_load(name: &'static str, rhos: &[f64], sizes: &[u32], seeds: &[u64]) -> Study {
     let mut jobs = Vec::new();
     for nodes in sizes {
-        // One seed of ten thousand nodes has as many requests as ten of a thousand.
-        let seeds = if *nodes >= 10_000 { &seeds[..1] } else { seeds };
         for rho in rhos {
             jobs.extend(seeds.iter().map(|seed| {
                 let rivals = *seed == seeds[0] && *nodes < 10_000;
-                Job { nodes: *nodes, rho, seed: *seed, gossip_ms: 10_000, rivals }
+                Job { nodes: *nodes, rho: *rho, seed: *seed, gossip_ms: 10_000, rivals }
             }));
         }
     }
     // The longest first, so that they do not run alone at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse((job.nodes, (job.rho * 100.0) as u64)));
     let results = beside(&jobs, run);
-    let mut page = Page::new("routing", "Distance to the bound", SETUP);
+    let mut page = Page::new(name, "Distance to the bound", SETUP);
     results.iter().for_each(|result| page.count(&result.report));
     for nodes in sizes {
         let mut rows = Vec::new();
         for rho in rhos {
-            let of = jobs.iter().zip(&results).filter(|(job, _)| job.nodes == *nodes && job.rho == rho);
+            let of = jobs.iter().zip(&results).filter(|(job, _)| job.nodes == *nodes && job.rho == *rho);
             let mut of: Vec<_> = of.collect();
             of.sort_by_key(|(job, _)| job.seed);
             for (job, result) in of {
@@ -100,6 +108,14 @@ pub(super) fn routing(scale: Scale) -> Study {
         jobs.iter().zip(&results).filter(|(job, result)| job.rivals && !result.rivals.is_empty()).collect();
     let mut beside_rivals = beside_rivals;
     beside_rivals.sort_by_key(|(job, _)| (job.rho * 100.0) as u64);
+    if !beside_rivals.is_empty() {
+        rivals(&mut page, &beside_rivals, sizes[0]);
+    }
+    page.done("as in the tables", hash_of(results.iter().map(|result| &result.report)))
+}
+
+/// The same arrivals through what rivals do.
+fn rivals(page: &mut Page, beside_rivals: &[(&Job, &Comparison)], nodes: u32) {
     page.heading("Beside what others do");
     page.text(
         "The same arrivals through the policies that rivals use, in a model that favours them: everybody sees gossip at \
@@ -145,19 +161,18 @@ pub(super) fn routing(scale: Scale) -> Study {
     );
     all.push(Series {
         name: "one queue that knows all".to_owned(),
-        points: rhos.iter().map(|rho| (*rho, 1.0)).collect(),
+        points: beside_rivals.iter().map(|(job, _)| (job.rho, 1.0)).collect(),
         style: Style::Bound,
     });
     let chart = Chart {
         title: "Slowest hundredth of requests, against one queue that knows everything".to_owned(),
-        note: format!("{} nodes, seed 1, the same arrivals; 1 is the bound", sizes[0]),
+        note: format!("{} nodes, seed 1, the same arrivals; 1 is the bound", nodes),
         x: axis("load ρ", AxisScale::Linear, Unit::Number),
         y: axis("p99 ÷ bound", AxisScale::Log, Unit::Times),
         series: all,
         marks: Vec::new(),
     };
     page.chart("p99", "p99 latency as a multiple of the bound, by load", chart.svg());
-    page.done("as in the tables", hash_of(results.iter().map(|result| &result.report)))
 }
 
 /// By the age of gossip.
