@@ -328,10 +328,10 @@ impl Peers {
 
     /// A member has room for a model: that it declined before does not count any more.
     pub(crate) fn welcomes(&mut self, node: NodeId, digest: Digest) {
-        if let Some(peer) = self.peers.get_mut(&node) {
-            if !mutant!(DeclinedForEver) {
-                peer.declined.remove(&digest);
-            }
+        if let Some(peer) = self.peers.get_mut(&node)
+            && !mutant!(DeclinedForEver)
+        {
+            peer.declined.remove(&digest);
         }
     }
 

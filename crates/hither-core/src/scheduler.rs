@@ -122,10 +122,10 @@ impl Scheduler {
 
     /// An engine is gone. What the caller has not been told about still counts as running.
     pub(crate) fn lost(&mut self, digest: Digest) -> Vec<Task> {
-        if let Some(engine) = self.engines.get_mut(&digest) {
-            if !mutant!(LostEngineTrusted) {
-                engine.ready = None;
-            }
+        if let Some(engine) = self.engines.get_mut(&digest)
+            && !mutant!(LostEngineTrusted)
+        {
+            engine.ready = None;
         }
         self.version += 1;
         self.running.iter().filter(|(_, running)| running.digest == digest).map(|(task, _)| *task).collect()
