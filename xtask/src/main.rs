@@ -1,11 +1,13 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
-//! writes what the documentation shows.
+//! writes what the documentation shows; `cargo xtask mutants-core` plants bugs in the mind and looks who finds them.
 
 mod figures;
+mod mutants;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask tidy
-       cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]";
+       cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
+       cargo xtask mutants-core [BUG …]";
 
 fn main() -> std::process::ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +17,7 @@ fn main() -> std::process::ExitCode {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },
+        Some((chore, rest)) if chore == "mutants-core" => report(mutants::mutants(rest)),
         _ => usage("no such chore"),
     }
 }

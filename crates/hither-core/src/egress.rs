@@ -5,7 +5,8 @@ use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Load, Signal};
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::unit::Micros;
+use hither_types::request::Envelope;
+use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::Step;
 
 use crate::event::Action;
@@ -31,6 +32,7 @@ impl Core {
         let (number, envelope) = (self.numbers, request.envelope.clone());
         if let Phase::Offering(_, pending) = &mut request.phase {
             (pending.accepted, pending.number, pending.until) = (false, number, until);
+            pending.ticket = pending.ticket.filter(|_| !mutant!(ForwardBeforeRecorded));
         }
         let remaining = self.now.until(request.deadline);
         self.timers.set(Timer::Watch(id), until);
@@ -66,8 +68,10 @@ impl Core {
         let subject = self.subject(id, attempt, &envelope);
         let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
         let ticket = self.note_first(waiter, fact);
-        self.peers.sent(node, digest);
-        self.pool.used(digest, node);
+        if !mutant!(OwnUsesForgotten) {
+            self.peers.sent(node, digest);
+            self.pool.used(digest, node);
+        }
         Some((Egress { attempt, lawful, to }, ticket))
     }
 
@@ -132,7 +136,7 @@ impl Core {
         let Phase::Offering(egress, Pending { ticket: None, accepted: true, .. }) = &request.phase else { return };
         let (egress, envelope) = (egress.clone(), request.envelope.clone());
         let Some(digest) = request.digest else { return };
-        if self.now >= request.deadline {
+        if self.now >= request.deadline && !mutant!(LateLeaves) {
             return self.deadline_passed(id);
         }
         let node = egress.lawful.node();
@@ -141,6 +145,7 @@ impl Core {
         };
         match self.gate(&envelope, digest, &peer.member) {
             Ok(lawful) => self.forward(id, digest, Egress { lawful, ..egress }),
+            Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.forward(id, digest, egress),
             Err(denial) => self.stop_unlawful(id, denial),
         }
     }
@@ -156,7 +161,9 @@ impl Core {
         request.attempts += 1;
         request.paid = false;
         request.rejects = 0;
-        request.tried.push(node);
+        if !mutant!(TriedForgotten) {
+            request.tried.push(node);
+        }
         let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
         debug_assert_eq!(attempt.0, request.attempts, "an attempt has its own number");
         request.phase = Phase::Remote(egress, watch);
@@ -170,6 +177,7 @@ impl Core {
         let Some(request) = self.requests.get(&id) else { return };
         let (envelope, remaining) = (request.envelope.clone(), self.now.until(request.deadline));
         self.trace.totals.egress_requests.0 += envelope.size.0;
+        let envelope = Envelope { size: ByteCount(envelope.size.0 | u64::from(mutant!(EnvelopeChanged))), ..envelope };
         let task = Task { origin: self.me.node, request: id, attempt };
         self.act(Action::Forward { task, peer, digest, envelope, remaining });
     }
@@ -180,8 +188,9 @@ impl Core {
         let rtt = peer.and_then(Peer::rtt).unwrap_or(Micros(0));
         let service = peer.and_then(|peer| peer.service(digest)).unwrap_or(Micros(0));
         let patience = Micros(service.0.saturating_mul(limits::STUCK_SERVICES).max(limits::STUCK_MIN.0));
+        let slack = Micros(if mutant!(SilenceTenfold) { limits::SILENCE.0 * 9 } else { 0 });
         Watch {
-            silent_at: self.now.after(limits::SILENCE).after(rtt),
+            silent_at: self.now.after(limits::SILENCE).after(rtt).after(slack),
             stuck_at: self.now.after(patience).after(rtt),
             patience,
             sent: self.now,
@@ -214,7 +223,13 @@ impl Core {
         if egress.attempt != task.attempt {
             return;
         }
+        if mutant!(BeatsIgnored) {
+            return;
+        }
         watch.silent_at = self.now.after(limits::SILENCE);
+        if mutant!(SilenceTenfold) {
+            watch.silent_at = self.now.after(Micros(limits::SILENCE.0 * 10));
+        }
         watch.doubted = false;
         if progress > watch.progress {
             watch.progress = progress;
@@ -233,6 +248,9 @@ impl Core {
             return self.offer_unanswered(id);
         }
         let Some(Phase::Remote(egress, watch)) = self.requests.get(&id).map(|request| &request.phase) else { return };
+        if mutant!(SilenceNoticedByNobody) {
+            return self.timers.set(Timer::Watch(id), self.now.after(limits::SILENCE));
+        }
         if !watch.doubted && self.now.since(watch.due()) >= limits::HELD_UP {
             return self.doubt_myself(id);
         }

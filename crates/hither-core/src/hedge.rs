@@ -143,13 +143,14 @@ impl Core {
         };
         let remote = matches!(request.phase, Phase::Remote(..));
         let tries_left = request.hedge_looks > 0 && request.attempts < limits::ATTEMPTS_MAX;
-        pure && remote && tries_left && request.envelope.label.class < DataClass::Special && !self.draining
+        let bland = request.envelope.label.class < DataClass::Special || mutant!(HedgesSpecial);
+        pure && remote && tries_left && bland && !self.draining
     }
 
     /// A request is late: a second copy goes to a place that is free now, if there is one and the budget allows it.
     pub(crate) fn hedge_due(&mut self, id: RequestId) {
         let Some(digest) = self.requests.get(&id).and_then(|request| request.digest) else { return };
-        if !self.may_hedge(id) || !self.hedging.budget.has(digest) {
+        if !self.may_hedge(id) || !(self.hedging.budget.has(digest) || mutant!(HedgesUnpaid)) {
             return;
         }
         match self.second_place(id, digest) {
@@ -198,7 +199,7 @@ impl Core {
 
     /// Writes the egress of a second copy down. No offer is needed: the word of the peer is fresh, and it may still say no.
     fn hedge_at(&mut self, id: RequestId, digest: Digest, offer: Offer) {
-        if !self.hedging.budget.spend(digest) {
+        if !self.hedging.budget.spend(digest) && !mutant!(HedgesUnpaid) {
             return;
         }
         let Some((egress, ticket)) = self.write_intent(id, offer, Waiter::Hedge(id)) else { return };
@@ -207,11 +208,14 @@ impl Core {
             request.hedge_looks = 0;
             request.hedge = Some(Hedge::Recording(egress, ticket));
         }
+        if mutant!(HedgeBeforeRecorded) {
+            self.hedge_recorded(id, ticket);
+        }
     }
 
     /// Starts a second copy on the engine of this node, where a slot is free.
     fn hedge_here(&mut self, id: RequestId, digest: Digest, lawful: Lawful) {
-        if !self.hedging.budget.spend(digest) {
+        if !self.hedging.budget.spend(digest) && !mutant!(HedgesUnpaid) {
             return;
         }
         let site = self.me.site.clone();
@@ -245,6 +249,7 @@ impl Core {
         };
         match verdict {
             Ok(lawful) => self.send_second(id, digest, Egress { lawful, ..egress }),
+            Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.send_second(id, digest, egress),
             Err(denial) => {
                 let failure = Failure::Declined(Refusal::UnlawfulThere(denial));
                 self.drop_hedge(id, Some(failure), Leave::Over);

@@ -114,7 +114,9 @@ impl Core {
                     self.scheduler.keep(digest);
                 }
                 self.kept.insert(task, Kept { digest, slot });
-                self.timers.set(Timer::Kept(task), self.now.after(limits::KEPT_FOR));
+                if !mutant!(KeptForEver) {
+                    self.timers.set(Timer::Kept(task), self.now.after(limits::KEPT_FOR));
+                }
                 Signal::Accept { request, attempt, load: self.load(digest) }
             }
             Err(refusal) => Signal::Reject { request, attempt, refusal, load: self.load(digest) },
@@ -178,6 +180,9 @@ impl Core {
         self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, bytes });
         let phase = Phase::Recording { slot };
         self.hosted.insert(task, Hosted { envelope, digest, from, deadline, arrived, phase });
+        if mutant!(AcceptedBeforeRecorded) {
+            self.ingress_recorded(task);
+        }
         if remaining == Micros(0) || self.draining || !self.scheduler.is_ready(digest) {
             // It was promised a slot when things were otherwise.
             let refusal = if self.draining { Refusal::Stopping } else { Refusal::NoCapacity { tried: 0 } };
@@ -189,7 +194,8 @@ impl Core {
     /// The law of this node about a task of a peer.
     fn gate_for(&self, task: Task, digest: Digest, envelope: &Envelope) -> Result<Lawful, Denial> {
         let Some(origin) = self.peers.get(task.origin) else { return Err(Denial::NotPermitted { nearest: None }) };
-        let gate = Gate { policy: &self.policy, origin: &origin.member };
+        let origin = if mutant!(ReceiverJudgesItself) { &self.me } else { &origin.member };
+        let gate = Gate { policy: &self.policy, origin };
         gate.infer_on(envelope, &self.model_name(digest, envelope), &self.me, PlaceKind::Peer)
     }
 
@@ -236,6 +242,7 @@ impl Core {
         };
         let most = patience(remaining).min(limits::QUEUE_FOR_PEER);
         let most = promised.map_or(most, |promised| slack(promised).min(most));
+        let most = if mutant!(PromiseIgnored) { Micros(u64::MAX) } else { most };
         if wait > most || self.hosted.len() >= limits::HOSTED_MAX {
             let retry_after = wait.clamp(limits::RETRY_AFTER_MIN, limits::RETRY_AFTER_MAX);
             return Err(if hold == Some(Hold::Power) { power } else { Refusal::Overloaded { retry_after } });
@@ -245,10 +252,15 @@ impl Core {
 
     /// The acceptance is on the record: the task is accepted, and runs or waits.
     pub(crate) fn ingress_recorded(&mut self, task: Task) {
+        if mutant!(AcceptedBeforeRecorded) && self.hosted.get(&task).is_none_or(|hosted| !hosted.phase.is_recording()) {
+            return;
+        }
         self.give_up_slot(task);
         let Some(hosted) = self.hosted.get_mut(&task) else { return };
         hosted.phase = Phase::Queued;
-        if let Err(denial) = self.judge_hosted(task) {
+        if let Err(denial) = self.judge_hosted(task)
+            && !mutant!(LawNotAskedBeforeAccepting)
+        {
             return self.decline_running(task, Refusal::UnlawfulThere(denial));
         }
         let Some(hosted) = self.hosted.get(&task) else { return };
@@ -291,7 +303,7 @@ impl Core {
     /// Starts a task that waited, where a slot is free.
     pub(crate) fn start_hosted(&mut self, task: Task) {
         let Some(hosted) = self.hosted.get_mut(&task) else { return };
-        if self.now >= hosted.deadline {
+        if self.now >= hosted.deadline && !mutant!(LateStarts) {
             return self.hosted_too_late(task);
         }
         hosted.phase = Phase::Running;
@@ -339,7 +351,7 @@ impl Core {
         if let Some(hosted) = self.part(task) {
             self.trace.state(task.request, RequestState::Cancelled);
             self.trace.step(task.request, Step::Cancelled, self.now);
-            if running {
+            if running && !mutant!(CancelledRunsOn) {
                 self.act(Action::StopRun(task));
             }
             self.note_answer(task, &hosted, ByteCount(0), Outcome::Cancelled);
@@ -358,7 +370,8 @@ impl Core {
     /// The law changed: a task of a peer that it does not allow any more stops.
     pub(crate) fn judge_hosted_anew(&mut self, task: Task) {
         // One whose acceptance is being written is judged again before it is accepted.
-        let accepted = self.hosted.get(&task).is_some_and(|hosted| !hosted.phase.is_recording());
+        let accepted =
+            !mutant!(HostedNotJudgedAnew) && self.hosted.get(&task).is_some_and(|hosted| !hosted.phase.is_recording());
         if accepted && let Err(denial) = self.judge_hosted(task) {
             self.decline_running(task, Refusal::UnlawfulThere(denial));
         }
@@ -388,7 +401,9 @@ impl Core {
 
     /// Takes a task out of everything; what it took is counted.
     fn part(&mut self, task: Task) -> Option<Hosted> {
-        self.give_up_slot(task);
+        if !mutant!(KeptLeaks) {
+            self.give_up_slot(task);
+        }
         let hosted = self.hosted.remove(&task)?;
         self.timers.clear(Timer::Hosted(task));
         self.ended.add(task, self.now);

@@ -2,6 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "mutants")]
+#[macro_use]
+pub mod mutant;
+/// Whether a bug is planted: without the feature `mutants`, none is.
+#[cfg(not(feature = "mutants"))]
+macro_rules! mutant {
+    ($name:ident) => {
+        false
+    };
+}
+
 mod affinity;
 mod budget;
 mod catalog;

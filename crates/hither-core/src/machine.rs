@@ -212,8 +212,10 @@ impl Core {
                 None => {}
             },
             Event::RecordFailed(ticket) => match self.tickets.remove(&ticket) {
+                Some(Waiter::Own(request)) if mutant!(EgressFailureIgnored) => self.egress_recorded(request, ticket),
                 Some(Waiter::Own(request)) => self.egress_not_recorded(request, ticket),
                 Some(Waiter::Hedge(request)) => self.hedge_not_recorded(request),
+                Some(Waiter::Peer(task)) if mutant!(IngressFailureIgnored) => self.ingress_recorded(task),
                 Some(Waiter::Peer(task)) => self.ingress_not_recorded(task),
                 None => {}
             },
@@ -291,7 +293,7 @@ impl Core {
                 }
             }
             // Critical work does not wait for the watts of a chat.
-            if self.scheduler.starved_critical().is_none() {
+            if self.scheduler.starved_critical().is_none() || mutant!(CriticalWaitsForWatts) {
                 break;
             }
             match self.scheduler.makes_way() {
@@ -323,7 +325,9 @@ impl Core {
     /// The law changed: what it does not allow any more stops now, wherever it is.
     fn policy_changed(&mut self, policy: Arc<Policy>) {
         self.policy = policy;
-        self.circles.clear();
+        if !mutant!(OldCirclesKept) {
+            self.circles.clear();
+        }
         self.judge_all_anew();
         self.herald.due = true;
     }
@@ -441,6 +445,7 @@ impl Core {
         let gate = Gate { policy: &self.policy, origin: &self.me };
         match self.catalog.manifest(digest).filter(|manifest| manifest.name != envelope.model) {
             None => gate.infer(envelope, target, kind),
+            Some(_) if mutant!(StandInUnjudged) => gate.infer(envelope, target, kind),
             Some(smaller) => gate.infer_on(envelope, &smaller.name, target, kind),
         }
     }

@@ -32,7 +32,9 @@ impl Core {
         self.trace.open(id, &envelope, true, self.now);
         self.trace.step(id, Step::Arrived, self.now);
         self.requests.insert(id, Request::new(envelope, deadline, affinity, self.now));
-        self.timers.set(Timer::Deadline(id), deadline);
+        if !mutant!(DeadlineNotWatched) {
+            self.timers.set(Timer::Deadline(id), deadline);
+        }
         if self.draining {
             self.end(id, Ending::Refused(Refusal::Stopping));
         } else if full {
@@ -43,6 +45,9 @@ impl Core {
     }
 
     pub(crate) fn client_gone(&mut self, id: RequestId) {
+        if mutant!(ClientGoneUnheard) {
+            return;
+        }
         self.end(id, Ending::Gone);
     }
 
@@ -67,7 +72,9 @@ impl Core {
         let room = self.scheduler.enqueue(waiting);
         if room {
             request.phase = Phase::Queued;
-            self.hungry_for(digest);
+            if !mutant!(SeekTimerLost) {
+                self.hungry_for(digest);
+            }
             self.trace.step(id, Step::Queued, self.now);
         }
         room
@@ -91,7 +98,7 @@ impl Core {
     /// Starts a request on the engine of this node, where a slot is free.
     pub(crate) fn run_here(&mut self, id: RequestId, digest: Digest, lawful: Lawful) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        if self.now >= request.deadline {
+        if self.now >= request.deadline && !mutant!(LateStarts) {
             return self.deadline_passed(id);
         }
         request.attempts += 1;
@@ -128,6 +135,9 @@ impl Core {
     /// Tells the client who may answer it.
     pub(crate) fn tell_route(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
         self.trace.step(id, Step::Started { site }, self.now);
+        if mutant!(SecondRouteUntold) && attempt.0 > 1 {
+            return;
+        }
         let (served_by, rule) = (lawful.node(), lawful.rule().clone());
         let instead = self.requests.get(&id).and_then(|request| request.instead.clone());
         self.act(Action::Route { request: id, attempt, served_by, rule, instead });
@@ -225,6 +235,9 @@ impl Core {
 
     /// The law is asked again about a request, wherever it is.
     pub(crate) fn judge_anew(&mut self, id: RequestId) {
+        if mutant!(OwnNotJudgedAnew) {
+            return;
+        }
         self.judge_hedge_anew(id);
         let Some(request) = self.requests.get(&id) else { return };
         let target = match &request.phase {
@@ -328,7 +341,9 @@ impl Core {
             }
             Phase::Remote(egress, _) => {
                 let bytes = request.envelope.size;
-                if let Leave::Stop(_) = leave {
+                if let Leave::Stop(_) = leave
+                    && !mutant!(NeverAbandons)
+                {
                     let task = Task { origin, request: id, attempt: egress.attempt };
                     self.act(Action::Abandon { task, peer: egress.lawful.node() });
                 }
@@ -340,7 +355,9 @@ impl Core {
                     request.energy.0 += energy.0;
                     self.trace.totals.energy.0 += energy.0;
                 }
-                if let Leave::Stop(_) = leave {
+                if let Leave::Stop(_) = leave
+                    && !mutant!(OwnRunNotStopped)
+                {
                     self.act(Action::StopRun(task));
                 }
             }
@@ -349,6 +366,9 @@ impl Core {
 
     fn settle(&mut self, id: RequestId, egress: Egress, bytes: ByteCount, leave: &Leave) {
         let Some(request) = self.requests.get(&id) else { return };
+        if mutant!(OnlyAnswersSettled) && !matches!(leave, Leave::Answered(_)) {
+            return;
+        }
         let (answer, outcome) = match leave {
             Leave::Answered(answer) => (*answer, Outcome::Answered),
             Leave::Over => (ByteCount(0), Outcome::Refused),
@@ -368,8 +388,11 @@ impl Core {
         self.leave(id, Leave::Stop(outcome));
         // The copy that did not answer is not wanted any more.
         let loser = if outcome == Outcome::Answered { Outcome::Cancelled } else { outcome };
-        self.drop_hedge(id, None, Leave::Stop(loser));
+        self.drop_hedge(id, None, if mutant!(LoserRunsOn) { Leave::Over } else { Leave::Stop(loser) });
         let Some(request) = self.requests.remove(&id) else { return };
+        if mutant!(EndsTwice) && request.attempts > 1 {
+            self.act(Action::Fail { request: id, failure: Failure::Silent });
+        }
         self.timers.clear(Timer::Deadline(id));
         let served_by = match &ending {
             Ending::Answered { by, .. } => Some(*by),

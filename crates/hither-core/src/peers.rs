@@ -200,7 +200,7 @@ impl Peers {
             peer.forgiven_from = None;
             peer.strikes = 0;
             peer.cool_until = Timestamp(0);
-        } else if peer.forgiven_from.is_some_and(|from| presence.sequence >= from) {
+        } else if peer.forgiven_from.is_some_and(|from| presence.sequence >= from && !mutant!(SilentForEver)) {
             peer.forgiven_from = None;
             peer.cool_until = Timestamp(0);
         }
@@ -295,6 +295,7 @@ impl Peers {
             return;
         }
         let span = limits::COOL_MIN.0.saturating_mul(1 << peer.strikes.min(8)).min(limits::COOL_MAX.0);
+        let span = if mutant!(SilentForEver) { u64::MAX / 2 } else { span };
         peer.strikes = peer.strikes.saturating_add(1);
         peer.cool_until = now.after(Micros(span));
         self.version += 1;
@@ -327,7 +328,9 @@ impl Peers {
 
     /// A member has room for a model: that it declined before does not count any more.
     pub(crate) fn welcomes(&mut self, node: NodeId, digest: Digest) {
-        if let Some(peer) = self.peers.get_mut(&node) {
+        if let Some(peer) = self.peers.get_mut(&node)
+            && !mutant!(DeclinedForEver)
+        {
             peer.declined.remove(&digest);
         }
     }
@@ -336,7 +339,10 @@ impl Peers {
     pub(crate) fn declined(&mut self, node: NodeId, digest: Digest, now: Timestamp) {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.declined.retain(|_, until| now < *until);
-            peer.declined.insert(digest, now.after(limits::DECLINED_FOR));
+            peer.declined.insert(
+                digest,
+                if mutant!(DeclinedForEver) { Timestamp(u64::MAX) } else { now.after(limits::DECLINED_FOR) },
+            );
         }
     }
 }

@@ -58,9 +58,10 @@ impl Core {
         // A first try, one that lost its place, and one whose retry is paid for.
         let again = request.attempts > 0 && !request.lost_its_place() && !request.paid;
         if again {
-            request.paid = self.retries.spend(digest);
+            request.paid = self.retries.spend(digest) || mutant!(RetriesUnpaid);
         }
-        let attempts_left = request.attempts < limits::ATTEMPTS_MAX && (!again || request.paid);
+        let attempts_left =
+            (request.attempts < limits::ATTEMPTS_MAX || mutant!(AttemptsUnbounded)) && (!again || request.paid);
         let remaining = self.now.until(request.deadline);
         let priority = request.envelope.priority;
         let Some(survey) = self.survey(id, digest) else { return };

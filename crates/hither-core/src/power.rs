@@ -56,7 +56,7 @@ impl Power {
 
     /// A slot got busy.
     pub(crate) fn take(&mut self, slot: Milliwatts) {
-        self.busy.0 = self.busy.0.saturating_add(slot.0);
+        self.busy.0 = self.busy.0.saturating_add(if mutant!(PowerHalved) { slot.0 / 2 } else { slot.0 });
     }
 
     /// A slot got free.

@@ -81,12 +81,12 @@ impl Core {
             return;
         }
         self.herald.due = false;
-        self.herald.sequence += 1;
+        self.herald.sequence += u64::from(!mutant!(SequenceStands));
         self.herald.last = Some(self.now);
         self.herald.told = self.telling();
         self.timers.set(Timer::Announce, self.now.after(self.announce_every));
         let presence = Presence {
-            incarnation: self.incarnation,
+            incarnation: if mutant!(IncarnationForgotten) { 1 } else { self.incarnation },
             sequence: self.herald.sequence,
             models: self.model_presences(),
             power: self.scheduler.power().now(),

@@ -96,6 +96,9 @@ impl Gate<'_> {
         );
         match verdict {
             Verdict::Permitted(rule) => Ok(Lawful { node: target.node, rule }),
+            Verdict::Denied(_) if mutant!(LawSkipped) => {
+                Ok(Lawful { node: target.node, rule: RuleId::parse("none").expect("four letters are an id") })
+            }
             Verdict::Denied(denial) => Err(denial),
         }
     }
@@ -171,7 +174,7 @@ pub(crate) enum Choice {
 
 /// The longest wait that a queue may impose on a request.
 pub(crate) fn patience(remaining: Micros) -> Micros {
-    Micros(remaining.0.saturating_mul(limits::QUEUE_SHARE_PERCENT) / 100)
+    Micros(remaining.0.saturating_mul(if mutant!(EndlessPatience) { 100 } else { limits::QUEUE_SHARE_PERCENT }) / 100)
 }
 
 /// Chooses among lawful places: the caller's wish; then here, without a packet, unless a peer that said so itself is
@@ -231,6 +234,9 @@ fn better_of_two<'a>(offers: &[&'a Offer], random: &mut Random) -> Option<&'a Of
         [] => None,
         [only] => Some(only),
         several => {
+            if mutant!(BestOfAll) {
+                return several.iter().copied().min_by_key(|offer| (offer.cost(), offer.lawful.node()));
+            }
             let (first, second) = random.pair(several.len());
             let (first, second) = (several[first], several[second]);
             Some(if second.cost() < first.cost() { second } else { first })

@@ -122,7 +122,9 @@ impl Scheduler {
 
     /// An engine is gone. What the caller has not been told about still counts as running.
     pub(crate) fn lost(&mut self, digest: Digest) -> Vec<Task> {
-        if let Some(engine) = self.engines.get_mut(&digest) {
+        if let Some(engine) = self.engines.get_mut(&digest)
+            && !mutant!(LostEngineTrusted)
+        {
             engine.ready = None;
         }
         self.version += 1;
@@ -146,7 +148,7 @@ impl Scheduler {
     pub(crate) fn hold(&self, digest: Digest, priority: Priority) -> Option<Hold> {
         let Some(engine) = self.engines.get(&digest) else { return Some(Hold::Engine) };
         let Some(model) = engine.ready.filter(|_| !engine.distrusted) else { return Some(Hold::Engine) };
-        if engine.busy + engine.kept >= open_slots(model.slots, priority) {
+        if engine.busy + engine.kept >= open_slots(model.slots, priority) + u16::from(mutant!(OneSlotTooMany)) {
             return Some(Hold::Slots);
         }
         (self.power.room(model.slot_power) == Some(0)).then_some(Hold::Power)
@@ -155,6 +157,9 @@ impl Scheduler {
     /// Keeps a free slot for work on its way here. The caller has asked [`Self::hold`].
     pub(crate) fn keep(&mut self, digest: Digest) {
         self.version += 1;
+        if mutant!(KeptNotCounted) {
+            return;
+        }
         let engine = self.engines.entry(digest).or_default();
         let slot_power = engine.ready.map_or(Milliwatts(0), |model| model.slot_power);
         engine.kept += 1;
@@ -165,6 +170,9 @@ impl Scheduler {
     /// The work has come, or does not come.
     pub(crate) fn unkeep(&mut self, digest: Digest) {
         self.version += 1;
+        if mutant!(KeptNotCounted) {
+            return;
+        }
         if let Some(engine) = self.engines.get_mut(&digest) {
             debug_assert!(engine.kept > 0, "a slot is given up that was kept");
             // A model that was made ready anew may take another power since: each gives back its part.
@@ -195,7 +203,7 @@ impl Scheduler {
         let running = self.running.remove(&task)?;
         self.power.give(running.slot_power);
         if let Some(engine) = self.engines.get_mut(&running.digest) {
-            engine.busy -= 1;
+            engine.busy -= u16::from(!mutant!(BusyLeaks) || running.priority != Priority::Normal);
         }
         self.version += 1;
         Some((running, running.slot_power.over(now.since(running.since))))
@@ -219,7 +227,8 @@ impl Scheduler {
         }
         self.order += 1;
         self.version += 1;
-        let key = (Reverse(waiting.priority), self.order);
+        let key =
+            (Reverse(if mutant!(CriticalWaitsItsTurn) { Priority::Normal } else { waiting.priority }), self.order);
         let earlier = self.waiting.insert(waiting.job, (waiting.digest, key.0, key.1));
         debug_assert!(earlier.is_none(), "work waits once");
         self.engines.entry(waiting.digest).or_default().queue.insert(key, waiting);
@@ -399,7 +408,7 @@ impl Scheduler {
 
     /// A task that has to stop so that the cap holds: of the lowest priority, the youngest.
     pub(crate) fn excess(&self) -> Option<(Task, Job)> {
-        if !self.power.is_exceeded() {
+        if !self.power.is_exceeded() || mutant!(CapChangesNothing) {
             return None;
         }
         let costly = self.running.iter().filter(|(_, running)| running.slot_power > Milliwatts(0));

@@ -87,6 +87,7 @@ impl Core {
     /// nobody is asked by all.
     pub(crate) fn probe(&mut self, circle: &Circle, digest: Digest, count: usize) {
         let queued = self.scheduler.queued(digest);
+        let count = if mutant!(NeverProbes) { 0 } else { count };
         for _ in 0..count {
             let Some(node) = self.draw(circle, digest) else { return };
             self.numbers = self.numbers.wrapping_add(1);
@@ -125,7 +126,9 @@ impl Core {
             return;
         }
         self.probe(&circle, digest, limits::PROBES);
-        self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_EVERY));
+        if !mutant!(SeekTimerLost) {
+            self.timers.set(Timer::Seek(digest), self.now.after(limits::SEEK_EVERY));
+        }
     }
 
     /// A request begins to wait here for a model: peers will be asked again if it still waits after a while.

@@ -118,13 +118,18 @@ impl Core {
         let number = self.numbers;
         self.scheduler.keep(digest);
         self.begged.insert(number, Begged { digest, victim });
-        self.timers.set(Timer::Begged(number), until);
+        if !mutant!(BeggedForEver) {
+            self.timers.set(Timer::Begged(number), until);
+        }
         let signal = Signal::Steal { number, answers, digest, load: self.load(digest) };
         self.act(Action::Tell { peer: victim, signal });
     }
 
     /// A peer has a free slot: the oldest request that waits here and may run there is sent, or nothing.
     pub(crate) fn begged_for(&mut self, from: NodeId, number: u32, digest: Digest) {
+        if mutant!(NeverGivesAway) {
+            return self.act(Action::Tell { peer: from, signal: Signal::Nothing { number, digest } });
+        }
         self.peers.welcomes(from, digest);
         let Some((id, offer)) = self.first_better(digest, from) else {
             return self.act(Action::Tell { peer: from, signal: Signal::Nothing { number, digest } });

@@ -72,7 +72,9 @@ impl Core {
         let now = self.now;
         let (stage, again) = self.catalog.local_mut(digest).lose(now);
         self.catalog.local_mut(digest).stage = stage;
-        self.timers.set(Timer::Reload(digest), again);
+        if !mutant!(NeverReloads) {
+            self.timers.set(Timer::Reload(digest), again);
+        }
         self.engine_gone(digest);
     }
 
@@ -177,6 +179,9 @@ impl Core {
         };
         if !providers.is_empty() {
             self.catalog.local_mut(digest).stage = Stage::Fetching;
+            if mutant!(LoadsBeforeStored) {
+                self.act(Action::Load(digest));
+            }
             return self.act(Action::Fetch { manifest, providers });
         }
         if forbidden > 0 {
@@ -201,6 +206,7 @@ impl Core {
             }
             match (Gate { policy: &self.policy, origin: &peer.member }).replicate(&manifest.name, &self.me) {
                 Ok(_) => found.push((peer.rtt().unwrap_or(Micros(u64::MAX)), peer.member.node)),
+                Err(_) if mutant!(CopiesUnlawfully) => found.push((Micros(0), peer.member.node)),
                 Err(_) => forbidden += 1,
             }
         }

@@ -144,6 +144,11 @@ impl Measure {
         of_thousand(&self.latencies(|_| true), permille)
     }
 
+    /// … of critical requests.
+    pub(crate) fn critical(&self, permille: usize) -> u64 {
+        of_thousand(&self.latencies(|line| line.priority == Priority::Critical), permille)
+    }
+
     /// Adds what scenarios may state bounds for.
     pub(crate) fn count_into(&self, counts: &mut Counts) {
         let sums = [

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hither_core::event::LocalModel;
-use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task};
 use hither_types::law::Policy;
 use hither_types::member::Member;
@@ -25,9 +24,14 @@ use crate::hash::Lookup;
 use crate::measure::{Ending, Measure, Sample};
 
 mod act;
+mod budget;
 mod end;
 mod law;
+mod peer;
+mod rest;
 mod signal;
+
+use budget::Tokens;
 
 #[cfg(test)]
 mod tests;
@@ -77,6 +81,10 @@ struct Watch {
     beaten: Vec<Attempt>,
     last_piece: Option<(u64, Attempt)>,
     resumed: bool,
+    /// The last offer of it, and how long it was thought to wait there.
+    promised: Option<(Attempt, u64)>,
+    /// Attempts at peers that ended with a "no", as its origin has heard.
+    noes: usize,
 }
 
 impl Watch {
@@ -109,10 +117,20 @@ struct Watched {
     ingress: BTreeSet<Task>,
     /// Incarnation and sequence of what it last told of itself.
     told: (u64, u64),
-    /// What was asked of this node, with the time by which it must have started.
-    asked: BTreeMap<Task, u64>,
+    /// What was asked of this node.
+    asked: BTreeMap<Task, Asked>,
+    copies: Tokens,
+    tries: Tokens,
     /// It died at least once, or its disk was full: its ledger may end in the middle of a story.
     torn: bool,
+}
+
+/// What a peer asked of a node.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: u64,
+    /// When it must have started.
+    start_by: u64,
 }
 
 impl Watched {
@@ -145,6 +163,10 @@ pub(crate) struct Observer {
     slowest_refusal: u64,
     /// Requests that have neither ended nor lost their client or their node.
     open: u64,
+    /// When requests were last open.
+    last_open: u64,
+    /// Requests that ended, or lost their client, within the event.
+    over: Vec<RequestId>,
     attempts: u64,
     /// Nothing goes wrong in this world.
     whole: bool,
@@ -157,6 +179,7 @@ impl Observer {
     pub(crate) fn new(nodes: Vec<(Member, Arc<Policy>, u64, u64)>, models: Vec<Manifest>) -> Self {
         let index = nodes.iter().enumerate().map(|(index, (member, ..))| (member.node, index)).collect();
         let members = nodes.iter().map(|(member, ..)| member.clone()).collect();
+        let tokens = Tokens::new(models.len());
         let watched = |(_, policy, cap, idle)| Watched {
             policy,
             cap,
@@ -168,6 +191,8 @@ impl Observer {
             ingress: BTreeSet::new(),
             told: (0, 0),
             asked: BTreeMap::new(),
+            copies: tokens,
+            tries: tokens,
             torn: false,
         };
         Self {
@@ -184,6 +209,8 @@ impl Observer {
             gaps: Vec::new(),
             slowest_refusal: 0,
             open: 0,
+            last_open: 0,
+            over: Vec::new(),
             attempts: 0,
             whole: false,
             calm: u64::MAX,
@@ -244,10 +271,13 @@ impl Observer {
             beaten: Vec::new(),
             last_piece: None,
             resumed: false,
+            promised: None,
+            noes: 0,
         };
         self.requests.insert(request, watch);
         self.open += 1;
         self.measure.enters(at);
+        self.earn_try(node);
     }
 
     /// A client left.
@@ -257,63 +287,9 @@ impl Observer {
             && !watch.client_left
         {
             watch.client_left = true;
+            self.over.push(request);
             self.open -= u64::from(!watch.excused);
             self.counts.add("cancelled", 1);
-        }
-    }
-
-    /// A request of a peer reached a node.
-    pub(crate) fn asked(&mut self, at: u64, node: usize, task: Task, envelope: &Envelope, start_by: u64) {
-        match self.requests.get(&task.request) {
-            None => self.breach("I10", at, node, format!("{} was asked for, and no client ever did", task.request)),
-            Some(watch) if watch.envelope != *envelope => {
-                self.breach("I10", at, node, format!("the envelope of {} changed on its way", task.request));
-            }
-            Some(_) => {}
-        }
-        let sent = self
-            .requests
-            .get(&task.request)
-            .is_some_and(|watch| watch.origin != node && watch.attempts.contains(&(task.attempt, node)));
-        if !sent {
-            self.breach("I3", at, node, format!("{task:?} arrived where nobody forwarded it"));
-        }
-        self.nodes[node].asked.insert(task, start_by);
-    }
-
-    /// A fact is on a node's disk.
-    pub(crate) fn durable(&mut self, node: usize, fact: &Fact) {
-        let watched = &mut self.nodes[node];
-        match fact {
-            Fact::EgressIntent { subject, to, .. } => {
-                watched.egress((subject.request, subject.attempt, to.node), 1);
-                self.counts.add("intents", 1);
-            }
-            Fact::EgressSettled { subject, to, .. } => {
-                watched.egress((subject.request, subject.attempt, to.node), -1);
-            }
-            Fact::IngressAccepted { subject, from, .. } => {
-                let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
-                if self.requests.contains_key(&subject.request) {
-                    watched.ingress.insert(task);
-                }
-            }
-            Fact::Started { .. }
-            | Fact::PolicyChanged { .. }
-            | Fact::Joined(_)
-            | Fact::ModelAdmitted { .. }
-            | Fact::Denied { .. }
-            | Fact::AnswerSent { .. }
-            | Fact::IngressRefused { .. }
-            | Fact::Ended { .. } => {}
-        }
-    }
-
-    /// A part of an answer, or its end, leaves a node for the origin.
-    pub(crate) fn answer_leaves(&mut self, at: u64, node: usize, task: Task) {
-        if !self.nodes[node].ingress.contains(&task) {
-            let what = format!("an answer of {} leaves, and its ingress is not on disk", task.request);
-            self.breach("P2", at, node, what);
         }
     }
 
@@ -374,6 +350,7 @@ impl Observer {
         let mut dead = vec![false; self.nodes.len()];
         for node in nodes {
             dead[*node] = true;
+            self.fill_budgets(*node);
             let watched = &mut self.nodes[*node];
             watched.torn = true;
             watched.ready.clear();
@@ -394,8 +371,15 @@ impl Observer {
         }
     }
 
-    /// What a node was asked is over there, answered or not.
-    pub(crate) fn ask_over(&mut self, node: usize, task: Task) {
+    /// What a node was asked is over there, answered or not: then nothing of it runs there any more.
+    pub(crate) fn answer_over(&mut self, at: u64, node: usize, task: Task) {
+        self.ask_over(node, task);
+        if self.nodes[node].running.contains_key(&task) {
+            self.breach("I5", at, node, format!("{task:?} runs on, and nobody waits for it"));
+        }
+    }
+
+    fn ask_over(&mut self, node: usize, task: Task) {
         self.nodes[node].asked.remove(&task);
         self.nodes[node].ingress.remove(&task);
     }
@@ -404,6 +388,13 @@ impl Observer {
     pub(crate) fn attempt_over(&mut self, task: Task) {
         if let Some(watch) = self.requests.get_mut(&task.request) {
             watch.flying.retain(|flying| *flying != task.attempt);
+        }
+    }
+
+    /// A peer said "no" to an attempt, as its origin has heard.
+    pub(crate) fn said_no(&mut self, task: Task) {
+        if let Some(watch) = self.requests.get_mut(&task.request) {
+            watch.noes += 1;
         }
     }
 
@@ -451,26 +442,6 @@ impl Observer {
 
     pub(crate) fn law(&mut self, node: usize, policy: Arc<Policy>) {
         self.nodes[node].policy = policy;
-    }
-
-    /// Power in use by the model of the meter: idle, and each busy slot.
-    fn power(&self, node: usize) -> u64 {
-        let watched = &self.nodes[node];
-        let busy = watched.running.values().filter_map(|(digest, _)| watched.ready.get(digest));
-        watched.idle + busy.map(|model| model.slot_power.0).sum::<u64>()
-    }
-
-    /// Judges the power of a node, after all actions of one event were carried out.
-    pub(crate) fn settle(&mut self, at: u64, node: usize) {
-        let watched = &self.nodes[node];
-        if watched.running.is_empty() {
-            return;
-        }
-        let (power, cap) = (self.power(node), watched.cap);
-        if power > cap {
-            let what = format!("{power} mW in use under a cap of {cap} mW, {} running", watched.running.len());
-            self.breach("I4", at, node, what);
-        }
     }
 
     fn is_quick(refusal: &Refusal) -> bool {

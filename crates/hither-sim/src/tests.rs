@@ -68,6 +68,14 @@ scenarios! {
     a_new_law_holds_at_once: "law-change", 20;
     a_late_request_gets_a_second_copy_and_one_answer: "hedge", 20;
     too_much_becomes_a_smaller_model: "mesh-ladder", 20;
+    a_smaller_model_answers_whom_it_may: "ladder", 20;
+    a_law_that_changes_under_way_is_asked_at_each_step: "law-flaps", 20;
+    a_node_that_stood_still_starts_nothing_too_late: "thaw", 20;
+    what_waits_finds_the_slots_that_are_free_elsewhere: "hot-spot", 20;
+    critical_work_comes_first: "triage", 20;
+    second_tries_and_copies_stay_within_their_budgets: "budgets", 20;
+    those_who_hear_the_same_do_not_go_to_the_same_place: "herd", 20;
+    what_waits_is_not_forgotten: "burst", 20;
     a_storm_breaks_no_promise: "storm", 50;
     a_mesh_with_hot_spots_answers_all: "mesh", 20;
     three_nodes_in_ten_may_die_at_once: "mesh-kill", 20;

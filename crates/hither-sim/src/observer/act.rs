@@ -3,12 +3,16 @@
 use hither_core::event::Action;
 use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task};
+use hither_types::label::DataClass;
 use hither_types::law::Verdict;
 use hither_types::model::Manifest;
 use hither_types::refusal::Refusal;
-use hither_types::request::{Envelope, Quality};
+use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 
 use super::{Ending, MOST_ATTEMPTS, MOST_COPIES, Observer, Sample};
+
+/// What was promised may take so much longer: the record, and the word that an engine is free, in microseconds.
+const LATE: u64 = 150_000;
 
 impl Observer {
     /// A node acts.
@@ -32,6 +36,9 @@ impl Observer {
             Action::Record { fact, .. } => self.record(at, node, fact),
             Action::DeclineAsk { .. } => self.counts.add("declined", 1),
             Action::Accept(task) | Action::FinishAsk { task, .. } | Action::FailAsk { task, .. } => {
+                if matches!(action, Action::Accept(_)) {
+                    self.needs_ingress(at, node, *task, "is accepted");
+                }
                 if !self.nodes[node].asked.contains_key(task) {
                     self.breach("I2", at, node, format!("an answer to {task:?}, which nobody asks here"));
                 }
@@ -67,7 +74,7 @@ impl Observer {
         let envelope = watch.envelope.clone();
         let start_by = match origin == node {
             true => Some(watch.deadline),
-            false => self.nodes[node].asked.get(&task).copied(),
+            false => self.nodes[node].asked.get(&task).map(|asked| asked.start_by),
         };
         match start_by {
             None => self.breach("I3", at, node, format!("{task:?} runs, and nobody asked for it here")),
@@ -92,8 +99,27 @@ impl Observer {
         if origin == node {
             self.counts.add("ran_at_home", 1);
             self.attempt(at, node, task, node);
+        } else {
+            self.needs_ingress(at, node, task, "runs");
+            self.keeps_promise(at, node, task);
         }
         self.occupy(at, node, task, digest);
+    }
+
+    /// Whatever a node does about a task of a peer, its ingress is on disk first.
+    fn needs_ingress(&mut self, at: u64, node: usize, task: Task, does: &str) {
+        let watched = &self.nodes[node];
+        if watched.asked.contains_key(&task) && !watched.ingress.contains(&task) {
+            self.breach("P2", at, node, format!("{task:?} {does}, and its ingress is not on disk"));
+        }
+    }
+
+    /// A task of a peer starts: as soon as its origin was promised, or it is counted.
+    fn keeps_promise(&mut self, at: u64, node: usize, task: Task) {
+        let promised = self.requests.get(&task.request).and_then(|watch| watch.promised);
+        let Some((_, wait)) = promised.filter(|(attempt, _)| *attempt == task.attempt) else { return };
+        let waited = self.nodes[node].asked.get(&task).map_or(0, |asked| at - asked.at);
+        self.counts.add("promises_late", u64::from(waited > wait + wait / 4 + LATE));
     }
 
     /// Whether a model may answer a request: it is the one, or a smaller one of its family and the caller allows that.
@@ -161,9 +187,11 @@ impl Observer {
     }
 
     /// A new attempt begins at a place.
-    fn attempt(&mut self, at: u64, node: usize, task: Task, place: usize) {
+    pub(super) fn attempt(&mut self, at: u64, node: usize, task: Task, place: usize) {
         let Some(watch) = self.requests.get_mut(&task.request) else { return };
-        let mut broken = Vec::new();
+        let unpaid = self.nodes[node].pay(place, watch);
+        let mut broken: Vec<String> =
+            unpaid.iter().map(|what| format!("{what} of {} is beyond the budget", task.request)).collect();
         // At home an engine may be lost or stopped, and tried again: nothing leaves by that.
         if place != watch.origin && watch.attempts.iter().any(|(_, before)| *before == place) {
             broken.push(format!("{} tries node {place} twice", task.request));
@@ -178,6 +206,10 @@ impl Observer {
         let count = watch.attempts.len();
         self.attempts += 1;
         self.measure.began(!watch.flying.is_empty());
+        let copied = watch.envelope.label.class < DataClass::Special && watch.envelope.kind == RequestKind::Infer;
+        if !watch.flying.is_empty() && !copied {
+            broken.push(format!("{} has two copies, and must not be copied", task.request));
+        }
         watch.flying.push(task.attempt);
         if watch.flying.len() > MOST_COPIES {
             broken.push(format!("{} is under way at {} places", task.request, watch.flying.len()));
@@ -228,6 +260,7 @@ impl Observer {
             if !by_law && !broken && watch.submitted >= self.calm {
                 self.counts.add("refused_in_calm", 1);
             }
+            self.counts.add("too_late", u64::from(matches!(refusal, Refusal::DeadlinePassed)));
             self.counts.add(if by_law { "refused_by_law" } else { "refused_otherwise" }, 1);
         }
         if let (Refusal::Unlawful { denied, .. }, Some(watch)) = (refusal, self.requests.get(&request)) {
@@ -270,6 +303,7 @@ impl Observer {
         let (stream, resumed, tries) = (Self::is_stream(watch), watch.resumed, watch.attempts.len());
         let calm = watch.submitted >= self.calm;
         if first {
+            self.over.push(request);
             self.open -= u64::from(!watch.excused);
             let place = watch.attempts.last().map_or(watch.origin, |(_, place)| *place);
             let place = watch.routed.last().map_or(place, |(_, place)| *place);
@@ -289,6 +323,8 @@ impl Observer {
                 }
                 Ending::Refused => {}
             }
+            let critical = priority == Priority::Critical && ending != Ending::Finished;
+            self.counts.add("critical_unanswered", u64::from(critical));
         }
         for what in broken {
             self.breach("I2", at, node, what);

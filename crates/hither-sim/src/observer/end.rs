@@ -40,8 +40,10 @@ impl Observer {
         let gap = |share: usize| self.gaps.get(self.gaps.len().saturating_sub(1) * share / 100).copied().unwrap_or(0);
         let gaps = [gap(99), gap(100)];
         let latencies = [self.measure.latency(500), self.measure.latency(990)];
-        let named = ["gap_p99_ms", "gap_max_ms", "latency_p50_ms", "latency_p99_ms", "refusal_max_ms"];
-        let values = [gaps[0], gaps[1], latencies[0], latencies[1], self.slowest_refusal];
+        let critical = self.measure.critical(990);
+        let named =
+            ["gap_p99_ms", "gap_max_ms", "latency_p50_ms", "latency_p99_ms", "critical_p99_ms", "refusal_max_ms"];
+        let values = [gaps[0], gaps[1], latencies[0], latencies[1], critical, self.slowest_refusal];
         for (name, value) in named.iter().zip(values) {
             self.counts.add(name, value.div_ceil(1000));
         }

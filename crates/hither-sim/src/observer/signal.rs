@@ -14,6 +14,7 @@ impl Observer {
         self.measure.announced(at);
         let told = (presence.incarnation, presence.sequence);
         let before = std::mem::replace(&mut self.nodes[node].told, told);
+        self.at_rest(at, node, presence);
         if told <= before {
             self.breach("I9", at, node, format!("it tells of itself as {told:?}, after {before:?}"));
         }
@@ -28,13 +29,14 @@ impl Observer {
             Signal::Probe { .. } | Signal::State { .. } | Signal::Accept { .. } | Signal::Nothing { .. } => Word::Other,
         };
         self.measure.said(at, word);
-        let Signal::Offer { request, envelope, .. } = signal else { return };
+        let Signal::Offer { request, attempt, envelope, promised, .. } = signal else { return };
         let Some(&target) = self.index.get(&peer) else {
             return self.breach("I3", at, node, format!("{request} is offered to who is not a member"));
         };
-        let Some(watch) = self.requests.get(request) else {
+        let Some(watch) = self.requests.get_mut(request) else {
             return self.breach("I2", at, node, format!("{request} is offered, and no client asked"));
         };
+        watch.promised = Some((*attempt, promised.0));
         let (same, origin, over) = (watch.envelope == *envelope, watch.origin, watch.deadline < at);
         if !same {
             self.breach("I10", at, node, format!("the envelope of {request} changed before it was offered"));

@@ -9,6 +9,7 @@ use hither_types::id::{
 };
 use hither_types::label::{DataClass, Label};
 use hither_types::member::Member;
+use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
@@ -82,7 +83,7 @@ fn envelope() -> Envelope {
             subjects: vec![Jurisdiction::parse("FR").unwrap()],
             purpose: None,
         },
-        kind: RequestKind::Generate,
+        kind: RequestKind::Infer,
         size: ByteCount(100),
         priority: Priority::Normal,
         prefer: None,
@@ -144,6 +145,9 @@ enum Step {
     Free(usize),
     Cap(usize, u64),
     Law(usize, &'static str),
+    LawHolds(usize),
+    Over,
+    AskOver(usize),
     Time(u64),
 }
 
@@ -184,6 +188,8 @@ fn honest() -> Vec<(&'static str, Step)> {
         ("last token", Step::Piece(2, vec![token(2)])),
         ("free", Step::Free(MUNICH)),
         ("finish ask", Step::Act(MUNICH, Action::FinishAsk { task: task(1), cost: Cost::default() })),
+        ("ask over", Step::AskOver(MUNICH)),
+        ("over", Step::Over),
         ("finish", Step::Act(PARIS, finish())),
         ("settled durable", Step::Durable(PARIS, settled())),
     ]
@@ -243,6 +249,9 @@ fn check(story: Vec<(&'static str, Step)>, expected: &str) {
             Step::Free(node) => observer.engine_free(now, node, task(1)),
             Step::Cap(node, cap) => observer.cap(node, cap),
             Step::Law(node, text) => observer.law(node, Arc::new(hither_law::parse(text).unwrap())),
+            Step::LawHolds(node) => observer.law_holds(now, node),
+            Step::Over => observer.attempt_over(task(1)),
+            Step::AskOver(node) => observer.answer_over(now, node, task(1)),
             Step::Time(time) => now = time,
         }
     }
@@ -333,7 +342,7 @@ fn more_tasks_than_slots_are_found() {
 
 #[test]
 fn a_fourth_attempt_and_a_place_tried_twice_are_found() {
-    check(instead("forward", Step::Act(PARIS, forward(4, MUNICH, envelope()))), "P2 I5 I3");
+    check(instead("forward", Step::Act(PARIS, forward(4, MUNICH, envelope()))), "P2 I5 I3 I5");
     check(after("forward", Step::Act(PARIS, forward(1, MUNICH, envelope()))), "I5");
 }
 
@@ -372,6 +381,55 @@ fn an_answer_before_its_ingress_is_on_disk_is_found() {
 }
 
 #[test]
+fn an_acceptance_and_a_start_before_the_ingress_is_on_disk_are_found() {
+    for early in ["accept", "run"] {
+        let mut story = honest();
+        let step = story.remove(at(&story, early));
+        let index = at(&story, "accepted durable");
+        story.insert(index, step);
+        check(story, "P2");
+    }
+}
+
+#[test]
+fn what_goes_on_against_a_new_law_is_found() {
+    for (node, place) in [(PARIS, "run"), (MUNICH, "run")] {
+        let mut story = after(place, Step::LawHolds(node));
+        let index = at(&story, "inserted");
+        story.insert(index, ("law", Step::Law(node, CLOSED)));
+        check(story, "I3");
+    }
+}
+
+#[test]
+fn work_for_nobody_is_found() {
+    check(without("over"), "I5");
+    check(without("free"), "I5");
+}
+
+fn tells(busy: u16, queued: u16) -> Step {
+    let model = ModelPresence { digest: MODEL, stage: ModelStage::Ready, slots: 1, busy, queued, service: Micros(1) };
+    let (power, cap) = (Milliwatts(0), Milliwatts(0));
+    let (incarnation, sequence, policy) = (1, 1, Digest([0; 32]));
+    let presence = Presence { incarnation, sequence, models: vec![model], power, cap, policy };
+    Step::Act(MUNICH, Action::Announce(presence))
+}
+
+#[test]
+fn a_slot_that_is_kept_for_nobody_is_found() {
+    for (step, time, expected) in [
+        (tells(1, 0), 2_500_000, ""),
+        (tells(1, 0), 2_600_000, "I4"),
+        (tells(0, 1), 2_600_000, "I1"),
+        (tells(0, 0), 2_600_000, ""),
+    ] {
+        let mut story = honest();
+        story.extend([("later", Step::Time(time)), ("tells", step)]);
+        check(story, expected);
+    }
+}
+
+#[test]
 fn an_egress_that_is_never_settled_is_found() {
     check(without("settled durable"), "P2");
 }
@@ -404,6 +462,40 @@ fn hedged() -> Vec<(&'static str, Step)> {
     let index = at(&story, "finish");
     story.insert(index, ("stop", Step::Act(PARIS, Action::StopRun(task(2)))));
     story
+}
+
+#[test]
+fn a_second_copy_of_what_must_not_be_copied_is_found() {
+    let special = |observer: &mut Observer| {
+        if let Some(watch) = observer.requests.get_mut(&REQUEST) {
+            watch.envelope.kind = RequestKind::Generate;
+        }
+    };
+    let mut observer = observer();
+    special(&mut observer);
+    observer.attempt(10, PARIS, task(1), MUNICH);
+    observer.attempt(10, PARIS, task(2), PARIS);
+    assert_eq!(observer.breaches().iter().map(|breach| breach.invariant).collect::<Vec<_>>(), ["I5"]);
+}
+
+#[test]
+fn more_second_tries_and_copies_than_the_budget_are_found() {
+    for (says_no, allowed) in [(true, 5), (false, 5)] {
+        let mut observer = observer();
+        for index in 0..=allowed {
+            let request = RequestId(100 + index);
+            let task = |attempt| Task { origin: key(PARIS), request, attempt: Attempt(attempt) };
+            observer.submitted(1, PARIS, request, &envelope(), Terms { deadline: 1000, tokens: 3 });
+            observer.attempt(10, PARIS, task(1), MUNICH);
+            if says_no {
+                observer.attempt_over(task(1));
+                observer.said_no(task(1));
+            }
+            observer.attempt(10, PARIS, task(2), BOSTON);
+            let found = observer.breaches().len();
+            assert_eq!(found, usize::from(index == allowed), "{says_no} {index}");
+        }
+    }
 }
 
 fn home() -> RuleId {

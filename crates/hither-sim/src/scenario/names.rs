@@ -22,6 +22,9 @@ pub(crate) const COUNTERS: &[(&str, &str)] = &[
     ("stale_frames", "frames of an older attempt, discarded"),
     ("record_failed", "facts that could not be written"),
     ("intents", "egress intents on disk"),
+    ("promises_late", "tasks that a peer accepted and started later than it was thought to"),
+    ("too_late", "requests that ended at their deadline"),
+    ("critical_unanswered", "critical requests that were not answered"),
     ("signals", "words between nodes on the way to a place"),
     ("offers", "requests offered to a peer"),
     ("offers_rejected", "offers that the peer rejected"),
@@ -36,6 +39,7 @@ pub(crate) const COUNTERS: &[(&str, &str)] = &[
     ("gap_max_ms", "longest pause in a stream that went on elsewhere"),
     ("latency_p50_ms", "median time to the end of an answer"),
     ("latency_p99_ms", "99th percentile of the time to the end of an answer"),
+    ("critical_p99_ms", "… of critical requests"),
     ("refusal_max_ms", "longest time until a refusal by law or overload"),
 ];
 

@@ -173,7 +173,7 @@ impl World<'_> {
         if self.nodes[node].served.remove(&task).is_some() {
             self.answer(node, task, frame);
             self.streams.close(task, End::Target);
-            self.observer.ask_over(node, task);
+            self.observer.answer_over(self.now, node, task);
         }
     }
 

@@ -44,6 +44,7 @@ impl World<'_> {
             Input::Law(policy) => {
                 self.observer.law(node, policy.clone());
                 self.feed(node, Event::PolicyChanged(policy));
+                self.observer.law_holds(self.now, node);
             }
             Input::Crash => self.crash_engine(node),
         }
@@ -123,7 +124,7 @@ impl World<'_> {
     fn asker_gone(&mut self, node: usize, task: Task) {
         if self.nodes[node].served.remove(&task).is_some() {
             self.feed(node, Event::AskerGone(task));
-            self.observer.ask_over(node, task);
+            self.observer.answer_over(self.now, node, task);
         }
     }
 
@@ -147,11 +148,15 @@ impl World<'_> {
             }
             Frame::Declined(refusal) => {
                 self.observer.attempt_over(task);
+                self.observer.said_no(task);
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Failed { task, failure: Failure::Declined(refusal) });
             }
             Frame::Failed(failure) => {
                 self.observer.attempt_over(task);
+                if matches!(failure, Failure::Declined(_) | Failure::Engine(_)) {
+                    self.observer.said_no(task);
+                }
                 self.streams.close(task, End::Origin);
                 self.feed(node, Event::Failed { task, failure });
             }
