@@ -3,10 +3,12 @@
 
 mod figures;
 mod mutants;
+mod seeds;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
+       cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 
 fn main() -> std::process::ExitCode {
@@ -14,6 +16,10 @@ fn main() -> std::process::ExitCode {
     match words.split_first() {
         Some((chore, [])) if chore == "tidy" => report(tidy::all()),
         Some((chore, rest)) if chore == "figures" => match figures::figures(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "seeds" => match seeds::seeds(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

@@ -274,7 +274,7 @@ impl Core {
             return self.timers.set(Timer::Watch(id), self.now.after(limits::HELD_UP));
         }
         // A word may get lost; two in a row are a peer that does not speak.
-        let again = std::mem::replace(&mut request.unheard, Some(node)) == Some(node);
+        let again = request.unheard.replace(node) == Some(node);
         request.rejects = request.rejects.saturating_add(1);
         if again {
             request.tried.push(node);

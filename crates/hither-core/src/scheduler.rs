@@ -333,7 +333,7 @@ impl Scheduler {
 
     /// How long new work would wait; `None` if nothing can ever start as things are.
     pub(crate) fn wait(&self, digest: Digest, priority: Priority, now: Timestamp) -> Option<Micros> {
-        let Some(engine) = self.engines.get(&digest) else { return None };
+        let engine = self.engines.get(&digest)?;
         match self.hold(digest, priority) {
             None => return Some(Micros(0)),
             Some(Hold::Power) => return self.wait_for_watts(digest, priority),

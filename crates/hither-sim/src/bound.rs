@@ -24,6 +24,7 @@ pub(crate) struct Change {
 }
 
 /// What happens to nodes.
+#[cfg_attr(not(test), expect(dead_code, reason = "theory is compared with in tests"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Their slots are gone. What ran there starts again, from the beginning, at the head of the queue.
@@ -46,6 +47,7 @@ impl<'a> Bound<'a> {
         Self { spots, changes: &[], window, away: 0 }
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "theory is compared with in tests"))]
     /// With a capacity that changes, in order of time. Requests of dead nodes still come.
     pub(crate) fn changing(self, changes: &'a [Change]) -> Self {
         debug_assert!(changes.is_sorted_by_key(|change| change.at), "changes come in order of time");

@@ -47,6 +47,7 @@ impl Latencies {
     }
 
     /// Takes in what another has recorded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "theory is compared with in tests"))]
     pub(crate) fn merge(&mut self, other: &Self) {
         if other.buckets.len() > self.buckets.len() {
             self.buckets.resize(other.buckets.len(), 0);

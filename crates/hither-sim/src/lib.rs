@@ -8,6 +8,7 @@ use std::path::Path;
 
 mod bound;
 mod chance;
+#[cfg_attr(not(test), expect(dead_code, reason = "the chart of distributions is for reports that hold them"))]
 mod charts;
 mod codec;
 pub mod compare;
@@ -24,6 +25,7 @@ mod mesh;
 mod network;
 mod node;
 mod observer;
+pub mod page;
 mod plot;
 mod quantile;
 mod queue;

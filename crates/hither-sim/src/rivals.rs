@@ -10,6 +10,7 @@ use crate::mesh::{Arrival, Mesh, Spot};
 
 mod choice;
 mod model;
+#[cfg(test)]
 pub(crate) mod overload;
 mod prequal;
 
@@ -112,6 +113,7 @@ impl<'a> Field<'a> {
     }
 
     /// Every node with all others and no delay: where theory lives.
+    #[cfg_attr(not(test), expect(dead_code, reason = "theory is compared with in tests"))]
     pub(crate) fn instant(spots: &'a [Spot]) -> Self {
         Self { spots, reach: Reach::Instant }
     }

@@ -20,6 +20,9 @@ pub(super) struct SimArgs {
     /// Repeat the scenario's nodes up to so many.
     #[arg(long, value_name = "N")]
     nodes: Option<u32>,
+    /// Also write the run as one HTML page, with charts.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Plays it.
@@ -32,6 +35,11 @@ pub(super) fn sim(context: &Context, args: &SimArgs) -> Result<(), Trouble> {
             _ => trouble,
         }
     })?;
+    if let Some(path) = &args.html {
+        std::fs::write(path, hither_sim::page::page(&report)).map_err(|error| {
+            Trouble::new("E0912", format!("{} cannot be written: {error}", path.display())).help("df -h")
+        })?;
+    }
     context.screen.answer(&report_json(&report), |_| format!("{report}\n"));
     if report.passed() {
         return Ok(());

@@ -1,0 +1,81 @@
+//! A run as one HTML page, to be kept or sent: nothing in it comes from elsewhere.
+
+use crate::charts::{Line, over_time};
+use crate::figures::Second;
+use crate::html::{PageData, Table, Verdict, page as page_of};
+use crate::plot::{Axis, Style, Unit};
+use crate::report::Report;
+use crate::scenario::counter_texts;
+use crate::trace::clock;
+
+/// The page of a run.
+pub fn page(report: &Report) -> String {
+    let text = |name: &str| {
+        let known = counter_texts().iter().find(|(known, _)| *known == name);
+        known.map_or(String::new(), |(_, text)| (*text).to_owned())
+    };
+    let broken = report.violations.iter().map(|violation| {
+        let at = clock(violation.at);
+        let first = format!("{} at {} s by {}: {}", violation.invariant, at.trim(), violation.node, violation.what);
+        std::iter::once(first).chain(violation.trace.iter().cloned()).collect::<Vec<_>>().join("\n")
+    });
+    let unmet = report.unmet.iter().map(|unmet| format!("bound not kept: {unmet}"));
+    page_of(&PageData {
+        title: report.scenario.clone(),
+        about: report.about.clone(),
+        seed: report.seed,
+        nodes: report.nodes as u64,
+        verdict: if report.passed() { Verdict::Passed } else { Verdict::Failed },
+        hash: report.hash,
+        counters: report.counters().map(|(name, count)| (name.to_owned(), count, text(name))).collect(),
+        violations: unmet.chain(broken).collect(),
+        charts: charts(report),
+        tables: vec![figures(report)],
+    })
+}
+
+fn charts(report: &Report) -> Vec<String> {
+    let seconds = &report.figures.series;
+    // The last second is seldom whole.
+    let whole = &seconds[..seconds.len().saturating_sub(1)];
+    let points = |of: &dyn Fn(&Second) -> f64| -> Vec<(f64, f64)> {
+        whole.iter().map(|second| (second.second as f64, of(second))).collect()
+    };
+    let per_second = Axis { label: "requests a second".to_owned(), unit: Unit::Number, ..Axis::default() };
+    let latency = Axis { label: "latency".to_owned(), unit: Unit::Seconds, ..Axis::default() };
+    let goodput = points(&|second| second.goodput as f64);
+    let refused = points(&|second| (second.refused + second.failed) as f64);
+    let median = points(&|second| second.p50 as f64 / 1e6);
+    let slow = points(&|second| second.p99 as f64 / 1e6);
+    let line = |name, values| Line { name, values, style: Style::Line };
+    let ended = [line("answered", goodput.as_slice()), line("refused or failed", refused.as_slice())];
+    let took = [line("median", median.as_slice()), line("99th percentile", slow.as_slice())];
+    vec![
+        over_time("What became of requests", "by the second in which they ended", per_second, &ended, &[]),
+        over_time("How long answers took", "by the second in which they ended", latency, &took, &[]),
+    ]
+}
+
+fn figures(report: &Report) -> Table {
+    let of = &report.figures;
+    let ms = |micros: u64| format!("{:.1} ms", micros as f64 / 1000.0);
+    let rows = [
+        ("requests", of.requests.to_string()),
+        ("answered", of.answered.to_string()),
+        ("refused", of.refused.to_string()),
+        ("failed", of.failed.to_string()),
+        ("mean latency", ms(of.latency_mean)),
+        ("median", ms(of.latency_p50)),
+        ("99th percentile", ms(of.latency_p99)),
+        ("99.9th percentile", ms(of.latency_p999)),
+        ("busy slots", format!("{:.1} %", of.utilisation as f64 / 10.0)),
+        ("words between nodes a request", format!("{:.2}", of.signals_milli as f64 / 1000.0)),
+        ("requests taken by a free slot elsewhere", of.steals.to_string()),
+        ("second copies", of.hedges.to_string()),
+    ];
+    Table {
+        title: "Figures of the measuring window".to_owned(),
+        head: vec!["figure".to_owned(), "value".to_owned()],
+        rows: rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect(),
+    }
+}
