@@ -377,6 +377,7 @@ pub(crate) fn example() -> View {
             egress_requests: ByteCount(48_213),
             egress_answers: ByteCount(9_120),
             energy: Millijoules(5_400_000),
+            ..Totals::default()
         },
         policy: Digest([0x91; 32]),
         warnings: vec!["class special has one failover place left (munich)".to_owned()],

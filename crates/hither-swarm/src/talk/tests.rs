@@ -18,7 +18,7 @@ fn presence(sequence: u64) -> PeerMessage {
 }
 
 fn signal(number: u32) -> Signal {
-    Signal::Steal { number, digest: Digest([1; 32]) }
+    Signal::Nothing { number, digest: Digest([1; 32]) }
 }
 
 fn linked() -> Peer {

@@ -48,14 +48,14 @@ async fn signals_overtake_large_messages_and_neither_is_lost() {
         a.swarm.send(b.id(), PeerMessage::Catalog(vec![entry.clone(); 15]));
     }
     for number in 0..SIGNALS {
-        a.swarm.send(b.id(), PeerMessage::Signal(Signal::Steal { number, digest: Digest([1; 32]) }));
+        a.swarm.send(b.id(), PeerMessage::Signal(Signal::Nothing { number, digest: Digest([1; 32]) }));
     }
     let (mut catalogs, mut signals) = (0, Vec::new());
     let before = b
         .until("everything", |event| {
             match event {
                 SwarmEvent::Message { message: PeerMessage::Catalog(_), .. } => catalogs += 1,
-                SwarmEvent::Message { message: PeerMessage::Signal(Signal::Steal { number, .. }), .. } => {
+                SwarmEvent::Message { message: PeerMessage::Signal(Signal::Nothing { number, .. }), .. } => {
                     signals.push((number, catalogs));
                 }
                 _ => {}
