@@ -328,6 +328,12 @@ impl Core {
         if !mutant!(OldCirclesKept) {
             self.circles.clear();
         }
+        self.judge_all_anew();
+        self.herald.due = true;
+    }
+
+    /// What the law does not allow, as things are now, stops wherever it is.
+    fn judge_all_anew(&mut self) {
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.judge_anew(request);
@@ -336,20 +342,23 @@ impl Core {
         for task in tasks {
             self.judge_hosted_anew(task);
         }
-        self.herald.due = true;
     }
 
     fn member_added(&mut self, member: Member) {
-        if member.node == self.me.node {
-            self.me = member;
-            return;
-        }
         let node = member.node;
-        let known = self.peers.get(node).is_some();
-        if !self.peers.add(member) {
+        let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
+        let (known, changed) = (before.is_some(), before.is_some_and(|before| before.place() != member.place()));
+        if node == self.me.node {
+            self.me = member;
+            self.circles.clear();
+        } else if !self.peers.add(member) {
             self.complain(format!("no room for member {}: {} members are known", node.short(), limits::MEMBERS_MAX));
         } else if !known {
             self.herald.due = true;
+        }
+        // What the law was asked about is not so any more.
+        if changed {
+            self.judge_all_anew();
         }
     }
 

@@ -7,7 +7,7 @@ use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId};
 use hither_types::message::ModelStage;
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
-use hither_types::request::Priority;
+use hither_types::request::{Priority, RequestKind};
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
 use hither_types::view::Step;
@@ -327,8 +327,17 @@ impl Core {
         let Some(request) = self.requests.get(&id) else { return };
         let denied = !survey.circle.denied.is_empty() || survey.denied_here.is_some();
         if !survey.home && survey.circle.lawful == 0 && denied {
-            return self.refuse_by_law(id, &survey);
+            // What the law says of a smaller model is no answer about the one that was asked for.
+            let stands_in = request.instead.is_some();
+            let stays = request.attempts > 0 && request.envelope.kind == RequestKind::Generate;
+            if !stands_in {
+                return self.refuse_by_law(id, &survey);
+            } else if !stays && let Some(request) = self.requests.get_mut(&id) {
+                (request.digest, request.instead) = (None, None);
+                return self.place(id);
+            }
         }
+        let Some(request) = self.requests.get(&id) else { return };
         if request.grounded {
             return self.refuse(id, Refusal::LedgerUnavailable);
         }

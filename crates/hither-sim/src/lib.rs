@@ -18,6 +18,7 @@ pub mod figures;
 mod hash;
 mod html;
 mod latency;
+pub mod lawstorm;
 mod measure;
 mod mesh;
 mod network;
