@@ -199,6 +199,11 @@ impl Core {
                 Some(_) => {}
                 None => {
                     let offer = self.offer_of(request, peer, digest, lawful);
+                    // Data do not cross a border for speed alone: a free slot here is better than any there.
+                    let free_here = survey.here.as_ref().is_some_and(|here| here.free);
+                    if free_here && !offer.preferred && self.is_abroad(peer) {
+                        continue;
+                    }
                     // What everybody was told long ago is no reason to leave an engine that is here.
                     let stale = offer.age.is_none() && engine && !self.is_news(peer);
                     if !stale && survey.offers.iter().all(|known| known.lawful.node() != node) {
@@ -211,6 +216,11 @@ impl Core {
         if let Some(here) = survey.here.as_mut().filter(|here| here.free && slow) {
             here.hold = worth_holding(&circle, here.service).filter(|_| self.luck.try_now(digest, &mut self.random));
         }
+    }
+
+    /// Whether a peer stands in another country.
+    pub(crate) fn is_abroad(&self, peer: &Peer) -> bool {
+        peer.member.jurisdiction.country() != self.me.jurisdiction.country()
     }
 
     /// Whether what a peer told everybody is young enough to act on.

@@ -186,6 +186,9 @@ impl Core {
         if self.unfit(request, peer, digest).is_some() {
             return None;
         }
+        if request.holding && self.is_abroad(peer) {
+            return None;
+        }
         let circle = self.circles.of(&request.envelope, digest, self.peers.version())?;
         let lawful = Lawful::of_circle(&circle, to)?;
         let offer = self.offer_of(request, peer, digest, lawful);
