@@ -164,6 +164,11 @@ impl Ends {
         let out = record.bytes_out.unwrap_or_default();
         let inward = record.bytes_in.unwrap_or_default();
         let outcome = record.outcome.unwrap_or(Outcome::Cancelled);
+        // An offer that was refused is settled with nothing sent; the same peer may be offered the same attempt again.
+        let nothing_left = self.settled.as_ref().is_some_and(|settled| settled.sent.0 == 0 && settled.received.0 == 0);
+        if record.kind == Kind::EgressIntent && nothing_left {
+            (self.intent, self.settled) = (None, None);
+        }
         let again = match record.kind {
             Kind::EgressIntent => self.intent.replace(out).is_some(),
             Kind::EgressSettled => self.settled.replace(Settled { sent: out, received: inward, outcome }).is_some(),

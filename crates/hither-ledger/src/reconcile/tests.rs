@@ -104,6 +104,8 @@ fn payload_that_the_origin_never_recorded_is_always_an_error() {
 fn records_out_of_turn_are_errors() {
     check(&[settled(1, 0, 0, Failed)], &[], &["Error 1: settled without an intent"]);
     check(&settled_as(Answered), &[answered(1, 640, Answered)], &["Error 1: answered without having accepted"]);
+    let offered_again = [intent(1, 1832), settled(1, 0, 0, Failed), intent(1, 1832), settled(1, 1832, 640, Answered)];
+    check(&offered_again, &[accepted(1, 1832), answered(1, 640, Answered)], &["1: 1832 out, 640 back"]);
     let twice = [intent(1, 10), intent(1, 10), settled(1, 0, 0, Failed)];
     check(&twice, &[], &["Error 1: two records of kind egress.intent", "Note 1: recorded, and then not sent"]);
 }
