@@ -191,7 +191,7 @@ pub(crate) fn choose(
     if let Some(here) = free_here.filter(|here| here.preferred) {
         return Choice::Here(here.lawful.clone());
     }
-    let wished: Vec<&Offer> = offers.iter().filter(|offer| offer.preferred && offer.free).collect();
+    let wished: Vec<&Offer> = offers.iter().filter(|offer| offer.preferred && wishable(offer)).collect();
     if let Some(offer) = better_of_two(&wished, random) {
         return Choice::Peer(offer.clone());
     }
@@ -218,6 +218,11 @@ pub(crate) fn choose(
         (Some((here, _)), None) => Choice::Queue(here.lawful.clone()),
         (None, None) => least_full(offers, patience, random),
     }
+}
+
+/// Whether a wish may be tried: what a peer said while it served the last request is no reason, for it can still say no.
+fn wishable(offer: &Offer) -> bool {
+    offer.free || offer.is_fresh() && offer.wait < limits::RETRY_AFTER_MAX
 }
 
 /// Nobody is free, and this node is no place to wait: the peer where the wait is shortest, if it is short.
