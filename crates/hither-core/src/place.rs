@@ -119,7 +119,9 @@ impl Core {
     /// Whether a free slot here may not be the best place: the work is long enough for a packet to pay.
     fn is_slow_for(&self, request: &Request, digest: Digest) -> bool {
         let long = self.scheduler.service(digest) >= limits::LONG;
-        long && request.envelope.priority != Priority::Critical && !request.held && !self.peers.is_empty()
+        // What lost its place has waited enough.
+        let first = request.attempts == 0 && !request.held;
+        long && first && request.envelope.priority != Priority::Critical && !self.peers.is_empty()
     }
 
     fn survey_here(&self, request: &Request, digest: Digest, survey: &mut Survey, steps: &mut Vec<Step>) {
