@@ -1,13 +1,15 @@
 //! The next place after a place said no or failed: never twice the same, never against the law, three at most.
 
 use hither_types::id::RequestId;
+use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
 
 use crate::event::Event;
 use crate::tests::{
-    FRAUD, LYON, PARIS, check, done, envelope, failed, heard, law, nothing, own, ready, recorded, submitted, until,
+    CHAT, FRAUD, LYON, PARIS, cap, check, done, envelope, failed, heard, law, nothing, own, prefers, ready, recorded,
+    said, submitted, until, with,
 };
 
 fn overloaded() -> Failure {
@@ -280,6 +282,41 @@ fn a_request_whose_place_died_waits_for_a_slot_here_as_long_as_it_has() {
         400: run 2/2 fraud
         500: finish 2
         500: record ended 2/0 Answered by munich after 2, 3000 mJ
+    ",
+    );
+}
+
+#[test]
+fn what_lost_its_place_starts_here_at_once_though_others_are_quicker() {
+    let quick = |from, busy| {
+        let service = Micros::from_millis(20);
+        said(202, from, ModelPresence { digest: CHAT, stage: ModelStage::Ready, slots: 4, busy, queued: 0, service })
+    };
+    let script = vec![
+        cap(0, 1000),
+        ready(0, CHAT, 1),
+        submitted(1, 1, CHAT),
+        done(201, own(1, 1)),
+        quick(PARIS, 0),
+        quick(LYON, 4),
+        with(203, 2, prefers(CHAT, PARIS)),
+        recorded(204, 1),
+        until(960),
+    ];
+    check(
+        script,
+        "
+        1: route 1/1 munich by local
+        1: run 1/1 chat
+        201: finish 1
+        201: record ended 1/0 Answered by munich after 1, 6000 mJ
+        203: record#1 intent 2/1 to paris by eea, 1000 B
+        204: route 2/1 paris by eea
+        204: forward 2/1 to paris, 9999 ms left
+        954: abandon 2/1 at paris
+        954: record settled 2/1 to paris: 1000 B, 0 B back, Refused
+        954: route 2/2 munich by local
+        954: run 2/2 chat
     ",
     );
 }
