@@ -37,6 +37,8 @@ impl Kind {
 pub(crate) struct Circle {
     /// Lawful members that have the model ready, nearest first.
     pub(crate) ready: Vec<(NodeId, RuleId)>,
+    /// The beginnings of their keys: what a search reads lies close together.
+    keys: Vec<u64>,
     /// How many lawful members hold the model, ready or not.
     pub(crate) lawful: u8,
     /// How many members hold it, lawful or not.
@@ -54,7 +56,9 @@ pub(crate) struct Circle {
 impl Circle {
     /// The permit under which a member may be asked.
     pub(crate) fn rule(&self, node: NodeId) -> Option<&RuleId> {
-        self.ready.iter().find(|(there, _)| *there == node).map(|(_, rule)| rule)
+        let key = node.prefix();
+        let same = self.keys.iter().zip(&self.ready).filter(|(known, _)| **known == key).map(|(_, member)| member);
+        same.into_iter().find(|(there, _)| *there == node).map(|(_, rule)| rule)
     }
 }
 
@@ -143,6 +147,7 @@ impl Core {
         services.sort_unstable();
         let quick = services.get(services.len() / limits::QUICK_SHARE).copied();
         circle.quick = quick.zip(ready.first().map(|(_, far, ..)| *far));
+        circle.keys = ready.iter().map(|(.., node, _)| node.prefix()).collect();
         circle.ready = ready.into_iter().map(|(.., node, rule)| (node, rule)).collect();
         circle
     }

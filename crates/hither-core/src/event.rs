@@ -117,8 +117,8 @@ pub enum Event {
     Presence {
         /// Who.
         from: NodeId,
-        /// What.
-        presence: Presence,
+        /// What; shared, for a driver may tell many minds of it.
+        presence: Arc<Presence>,
     },
     /// A peer sent a word on the way to a place for a request.
     Told {

@@ -246,9 +246,6 @@ pub const AFFINITIES_MAX: usize = 1_024;
 /// Work that takes less than this here is never worth a look at other places.
 pub const LONG: Micros = Micros::from_millis(50);
 
-/// What must be true of every open request is asserted after each event while there are at most so many.
-pub const CHECKED_MAX: usize = 64;
-
 /// Shorter waits for a faster place are not worth the bother.
 pub const HOLD_MIN: Micros = Micros::from_millis(2);
 

@@ -2,7 +2,7 @@
 //!
 //! A member is never forgotten because it is silent: who belongs is the certificates' matter, who is present is ours.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hither_types::id::{Digest, NodeId};
 use hither_types::member::Member;
@@ -18,23 +18,40 @@ use crate::random::Random;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) member: Member,
-    presence: Option<Presence>,
+    presence: Option<Arc<Presence>>,
     heard: Option<Timestamp>,
     rtt: Option<Micros>,
     strikes: u32,
     cool_until: Timestamp,
     forgiven_from: Option<u64>,
-    declined: BTreeMap<Digest, Timestamp>,
-    sent: BTreeMap<Digest, u64>,
     /// Until when it is not asked for work, and how long that was.
     spared: (Timestamp, Micros),
-    /// What an answer took there as this node saw it, the way aside.
-    learned: BTreeMap<Digest, Mean>,
-    /// What it said last, to this node alone, of what a request takes there.
-    said: BTreeMap<Digest, Micros>,
+    /// What this node knows of it and models, from its own dealings.
+    known: Vec<Known>,
     /// A probe or an offer that it has not answered yet.
     asked: Option<(u32, Timestamp)>,
     unanswered: u8,
+}
+
+/// What this node knows of a peer and one model. Most peers are asked for one or two.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    digest: Digest,
+    /// What an answer took there as this node saw it, the way aside.
+    learned: Mean,
+    /// What it said last, to this node alone, of what a request takes there; zero if nothing.
+    said: Micros,
+    /// Until when it is not asked for the model; zero if it never declined it.
+    declined_until: Timestamp,
+    /// Requests sent there since it last told of itself.
+    sent: u32,
+}
+
+impl Known {
+    fn new(digest: Digest) -> Self {
+        let (said, declined_until) = (Micros(0), Timestamp(0));
+        Self { digest, learned: Mean::default(), said, declined_until, sent: 0 }
+    }
 }
 
 impl Peer {
@@ -47,14 +64,30 @@ impl Peer {
             strikes: 0,
             cool_until: Timestamp(0),
             forgiven_from: None,
-            declined: BTreeMap::new(),
-            sent: BTreeMap::new(),
             spared: (Timestamp(0), Micros(0)),
-            learned: BTreeMap::new(),
-            said: BTreeMap::new(),
+            known: Vec::new(),
             asked: None,
             unanswered: 0,
         }
+    }
+
+    fn known(&self, digest: Digest) -> Option<&Known> {
+        self.known.iter().find(|known| known.digest == digest)
+    }
+
+    /// What is known of it and a model, to be changed. The list is bounded: one that it does not hold makes room.
+    fn known_mut(&mut self, digest: Digest) -> &mut Known {
+        if let Some(index) = self.known.iter().position(|known| known.digest == digest) {
+            return &mut self.known[index];
+        }
+        if self.known.len() >= limits::PRESENCE_MODELS_MAX {
+            let unheld = self.known.iter().position(|known| self.model(known.digest).is_none());
+            self.known.remove(unheld.unwrap_or(0));
+        }
+        // One more, and not four: there are many peers.
+        self.known.reserve_exact(1);
+        self.known.push(Known::new(digest));
+        self.known.last_mut().expect("it was put there")
     }
 
     /// What it said of a model.
@@ -72,7 +105,7 @@ impl Peer {
 
     /// What it last said.
     pub(crate) fn presence(&self) -> Option<&Presence> {
-        self.presence.as_ref()
+        self.presence.as_deref()
     }
 
     /// When it was last heard.
@@ -92,15 +125,16 @@ impl Peer {
 
     /// Until when it is not asked for a model, after it declined it.
     pub(crate) fn declined_until(&self, digest: Digest, now: Timestamp) -> Option<Timestamp> {
-        self.declined.get(&digest).copied().filter(|until| now < *until)
+        self.known(digest).map(|known| known.declined_until).filter(|until| now < *until)
     }
 
     /// What a request takes there: as this node saw it, if it saw enough, else as the peer says itself.
     pub(crate) fn service(&self, digest: Digest) -> Option<Micros> {
-        let learned = self.learned.get(&digest).filter(|mean| mean.samples() >= limits::LEARNED_FROM);
-        let said = || self.said.get(&digest).copied();
+        let known = self.known(digest);
+        let learned = known.map(|known| known.learned).filter(|mean| mean.samples() >= limits::LEARNED_FROM);
+        let said = || known.map(|known| known.said).filter(|said| *said > Micros(0));
         let told = || self.model(digest).map(|model| model.service).filter(|service| *service > Micros(0));
-        learned.map(Mean::value).or_else(said).or_else(told)
+        learned.map(|mean| mean.value()).or_else(said).or_else(told)
     }
 
     /// Whether it is not asked for work at the moment: it had none.
@@ -115,14 +149,15 @@ impl Peer {
 
     /// Requests sent there for a model since it last spoke: it has not counted them yet.
     pub(crate) fn sent(&self, digest: Digest) -> u64 {
-        self.sent.get(&digest).copied().unwrap_or(0)
+        self.known(digest).map_or(0, |known| u64::from(known.sent))
     }
 }
 
-/// All other members.
+/// All other members, by key.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    peers: BTreeMap<NodeId, Peer>,
+    /// Each with the beginning of its key, in order of keys: what a search reads lies close together.
+    peers: Vec<(u64, Box<Peer>)>,
     /// Grows whenever a circle drawn before may be wrong: who belongs, what they hold, who is left alone.
     version: u64,
     /// A member counts as present for so long after it was heard.
@@ -133,7 +168,37 @@ impl Peers {
     /// Nobody, yet.
     pub(crate) fn new(announce_every: Micros) -> Self {
         let present_for = Micros(announce_every.0.saturating_mul(limits::PRESENT_FOR_ANNOUNCEMENTS));
-        Self { peers: BTreeMap::new(), version: 0, present_for }
+        Self { peers: Vec::new(), version: 0, present_for }
+    }
+
+    /// Where a member stands, or would.
+    ///
+    /// Keys are spread evenly, as hashes are, so the search begins where the key ought to be (interpolation search) and
+    /// goes on from neighbour to neighbour.
+    fn index(&self, node: NodeId) -> Result<usize, usize> {
+        let key = node.prefix();
+        let guess = (u128::from(key) * self.peers.len() as u128) >> 64;
+        let mut index = guess as usize;
+        while index > 0 && self.peers[index - 1].0 >= key {
+            index -= 1;
+        }
+        while self.peers.get(index).is_some_and(|(known, _)| *known < key) {
+            index += 1;
+        }
+        // Two whose first eight bytes are alike stand in the order of the rest.
+        while let Some((_, peer)) = self.peers.get(index).filter(|(known, _)| *known == key) {
+            match peer.member.node.cmp(&node) {
+                std::cmp::Ordering::Less => index += 1,
+                std::cmp::Ordering::Equal => return Ok(index),
+                std::cmp::Ordering::Greater => break,
+            }
+        }
+        Err(index)
+    }
+
+    fn get_mut(&mut self, node: NodeId) -> Option<&mut Peer> {
+        let index = self.index(node).ok()?;
+        Some(&mut self.peers[index].1)
     }
 
     /// Grows whenever a circle drawn before may be wrong.
@@ -154,31 +219,30 @@ impl Peers {
     /// Somebody belongs, or its certificate changed; `false` if there is no room for it.
     pub(crate) fn add(&mut self, member: Member) -> bool {
         self.version += 1;
-        if let Some(peer) = self.peers.get_mut(&member.node) {
-            peer.member = member;
-            return true;
+        match self.index(member.node) {
+            Ok(index) => self.peers[index].1.member = member,
+            Err(_) if self.peers.len() >= limits::MEMBERS_MAX => return false,
+            Err(index) => self.peers.insert(index, (member.node.prefix(), Box::new(Peer::new(member)))),
         }
-        if self.peers.len() >= limits::MEMBERS_MAX {
-            return false;
-        }
-        self.peers.insert(member.node, Peer::new(member));
         true
     }
 
     /// Somebody does not belong any more.
     pub(crate) fn remove(&mut self, node: NodeId) -> bool {
         self.version += 1;
-        self.peers.remove(&node).is_some()
+        let Ok(index) = self.index(node) else { return false };
+        self.peers.remove(index);
+        true
     }
 
     /// One member.
     pub(crate) fn get(&self, node: NodeId) -> Option<&Peer> {
-        self.peers.get(&node)
+        self.index(node).ok().map(|index| &*self.peers[index].1)
     }
 
     /// All of them, by key.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.peers.iter().map(|(_, peer)| &**peer)
     }
 
     /// Whether there is anybody.
@@ -187,15 +251,17 @@ impl Peers {
     }
 
     /// Takes in what a member said of itself; `false` if it does not belong or said something newer before.
-    pub(crate) fn hear(&mut self, from: NodeId, mut presence: Presence, now: Timestamp) -> bool {
-        let Some(peer) = self.peers.get_mut(&from) else { return false };
+    pub(crate) fn hear(&mut self, from: NodeId, mut presence: Arc<Presence>, now: Timestamp) -> bool {
+        let Some(peer) = self.get_mut(from) else { return false };
         let version = (presence.incarnation, presence.sequence);
         let restarted = match &peer.presence {
             Some(known) if version <= (known.incarnation, known.sequence) => return false,
             Some(known) => presence.incarnation > known.incarnation,
             None => false,
         };
-        presence.models.truncate(limits::PRESENCE_MODELS_MAX);
+        if presence.models.len() > limits::PRESENCE_MODELS_MAX {
+            Arc::make_mut(&mut presence).models.truncate(limits::PRESENCE_MODELS_MAX);
+        }
         if restarted {
             peer.forgiven_from = None;
             peer.strikes = 0;
@@ -206,18 +272,17 @@ impl Peers {
         }
         let holds = |m: &ModelPresence| (m.digest, m.stage);
         let same = |known: &Presence| known.models.iter().map(holds).eq(presence.models.iter().map(holds));
-        if peer.presence.as_ref().is_none_or(|known| !same(known)) {
-            self.version += 1;
-        }
-        peer.sent.clear();
+        let news = peer.presence.as_ref().is_none_or(|known| !same(known));
+        peer.known.iter_mut().for_each(|known| known.sent = 0);
         peer.presence = Some(presence);
         peer.heard = Some(now);
+        self.version += u64::from(news);
         true
     }
 
     /// A round trip was measured: a moving mean over about eight of them.
     pub(crate) fn measured(&mut self, node: NodeId, rtt: Micros) {
-        if let Some(peer) = self.peers.get_mut(&node) {
+        if let Some(peer) = self.get_mut(node) {
             peer.rtt = Some(match peer.rtt {
                 Some(mean) => Micros((mean.0.saturating_mul(7).saturating_add(rtt.0)) / 8),
                 None => rtt,
@@ -227,7 +292,7 @@ impl Peers {
 
     /// A probe or an offer goes to a member. One that owes two answers already is left alone for a while.
     pub(crate) fn asking(&mut self, node: NodeId, number: u32, now: Timestamp) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(peer) = self.get_mut(node) else { return };
         // Answers to several questions are on their way at a time; one that is overdue is what counts.
         if peer.is_asked(now) {
             return;
@@ -242,7 +307,7 @@ impl Peers {
 
     /// A member answered a probe or an offer: the way there and back is measured.
     pub(crate) fn replied(&mut self, node: NodeId, number: u32, now: Timestamp) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(peer) = self.get_mut(node) else { return };
         peer.unanswered = 0;
         if let Some((asked, at)) = peer.asked.take()
             && asked == number
@@ -253,33 +318,31 @@ impl Peers {
 
     /// A member said what a request takes there.
     pub(crate) fn says(&mut self, node: NodeId, digest: Digest, service: Micros) {
-        if let Some(peer) = self.peers.get_mut(&node)
+        if let Some(peer) = self.get_mut(node)
             && service > Micros(0)
-            && (peer.said.len() < limits::PRESENCE_MODELS_MAX || peer.said.contains_key(&digest))
         {
-            peer.said.insert(digest, service);
+            peer.known_mut(digest).said = service;
         }
     }
 
     /// A member answered a request: what that took, the way aside.
     pub(crate) fn learned(&mut self, node: NodeId, digest: Digest, took: Micros) {
-        if let Some(peer) = self.peers.get_mut(&node)
-            && (peer.learned.len() < limits::PRESENCE_MODELS_MAX || peer.learned.contains_key(&digest))
-        {
-            peer.learned.entry(digest).or_default().add(took);
+        if let Some(peer) = self.get_mut(node) {
+            peer.known_mut(digest).learned.add(took);
         }
     }
 
     /// A request was sent to a member.
     pub(crate) fn sent(&mut self, node: NodeId, digest: Digest) {
-        if let Some(peer) = self.peers.get_mut(&node) {
-            *peer.sent.entry(digest).or_default() += 1;
+        if let Some(peer) = self.get_mut(node) {
+            let known = peer.known_mut(digest);
+            known.sent = known.sent.saturating_add(1);
         }
     }
 
     /// A member answered: whatever it did before is forgiven.
     pub(crate) fn answered(&mut self, node: NodeId) {
-        if let Some(peer) = self.peers.get_mut(&node) {
+        if let Some(peer) = self.get_mut(node) {
             peer.strikes = 0;
             peer.cool_until = Timestamp(0);
             peer.forgiven_from = None;
@@ -289,7 +352,7 @@ impl Peers {
     /// A member fell silent under a request. It is left alone, longer each time. The first time, hearing it again
     /// afterwards is enough; a member that speaks and yet keeps failing is given time only.
     pub(crate) fn struck(&mut self, node: NodeId, now: Timestamp) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(peer) = self.get_mut(node) else { return };
         // Requests that fail together are one failure.
         if peer.is_cooling(now) {
             return;
@@ -298,22 +361,22 @@ impl Peers {
         let span = if mutant!(SilentForEver) { u64::MAX / 2 } else { span };
         peer.strikes = peer.strikes.saturating_add(1);
         peer.cool_until = now.after(Micros(span));
-        self.version += 1;
         let known = peer.presence.as_ref().map_or(0, |presence| presence.sequence);
         peer.forgiven_from = (peer.strikes == 1).then_some(known.saturating_add(limits::FORGIVING_PRESENCES));
+        self.version += 1;
     }
 
     /// A member is alive, but its engine hangs: only time or an answer forgives that.
     pub(crate) fn stuck(&mut self, node: NodeId, now: Timestamp) {
         self.struck(node, now);
-        if let Some(peer) = self.peers.get_mut(&node) {
+        if let Some(peer) = self.get_mut(node) {
             peer.forgiven_from = None;
         }
     }
 
     /// A member had no work to give: it is spared, longer each time, and not by all at the same moment.
     pub(crate) fn spare(&mut self, node: NodeId, now: Timestamp, random: &mut Random) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(peer) = self.get_mut(node) else { return };
         let span = peer.spared.1.0.saturating_mul(2).clamp(limits::STEAL_BACKOFF_MIN.0, limits::STEAL_BACKOFF_MAX.0);
         let jitter = random.below(span as usize / 2 + 1) as u64;
         peer.spared = (now.after(Micros(span - span / 4 + jitter)), Micros(span));
@@ -321,28 +384,25 @@ impl Peers {
 
     /// A member had work to give.
     pub(crate) fn forgive(&mut self, node: NodeId) {
-        if let Some(peer) = self.peers.get_mut(&node) {
+        if let Some(peer) = self.get_mut(node) {
             peer.spared = (Timestamp(0), Micros(0));
         }
     }
 
     /// A member has room for a model: that it declined before does not count any more.
     pub(crate) fn welcomes(&mut self, node: NodeId, digest: Digest) {
-        if let Some(peer) = self.peers.get_mut(&node)
+        if let Some(peer) = self.get_mut(node)
             && !mutant!(DeclinedForEver)
         {
-            peer.declined.remove(&digest);
+            peer.known_mut(digest).declined_until = Timestamp(0);
         }
     }
 
     /// A member declined a model for want of room.
     pub(crate) fn declined(&mut self, node: NodeId, digest: Digest, now: Timestamp) {
-        if let Some(peer) = self.peers.get_mut(&node) {
-            peer.declined.retain(|_, until| now < *until);
-            peer.declined.insert(
-                digest,
-                if mutant!(DeclinedForEver) { Timestamp(u64::MAX) } else { now.after(limits::DECLINED_FOR) },
-            );
+        if let Some(peer) = self.get_mut(node) {
+            let until = if mutant!(DeclinedForEver) { Timestamp(u64::MAX) } else { now.after(limits::DECLINED_FOR) };
+            peer.known_mut(digest).declined_until = until;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Telling others of this node, and hearing of them.
 
+use std::sync::Arc;
+
 use hither_types::id::{Digest, NodeId};
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::time::Timestamp;
@@ -34,7 +36,7 @@ struct Told {
 
 impl Core {
     /// A member told of itself. If a model that requests wait for is ready there, they look again.
-    pub(crate) fn heard(&mut self, from: NodeId, presence: Presence) {
+    pub(crate) fn heard(&mut self, from: NodeId, presence: Arc<Presence>) {
         if !self.peers.hear(from, presence, self.now) {
             return;
         }

@@ -328,14 +328,14 @@ pub(crate) fn heard(at: u64, from: NodeId, digest: Digest, busy: u16) -> (u64, E
 
 /// A peer says something of one model; its sequence is the time.
 pub(crate) fn said(at: u64, from: NodeId, model: ModelPresence) -> (u64, Event) {
-    let presence = Presence {
+    let presence = std::sync::Arc::new(Presence {
         incarnation: 1,
         sequence: at + 1,
         models: vec![model],
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([1; 32]),
-    };
+    });
     (at, Event::Presence { from, presence })
 }
 

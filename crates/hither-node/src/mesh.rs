@@ -100,7 +100,7 @@ impl Driver {
     /// Small talk from a member.
     pub(crate) fn peer_said(&mut self, from: NodeId, message: PeerMessage) {
         match message {
-            PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence }),
+            PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence: presence.into() }),
             PeerMessage::Signal(signal) => self.feed(Event::Told { from, signal }),
             PeerMessage::Members(records) => records.into_iter().for_each(|record| self.learn_member(record)),
             PeerMessage::Catalog(entries) => {

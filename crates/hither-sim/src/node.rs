@@ -1,7 +1,6 @@
 //! A node in miniature: what its driver keeps beside the mind, what dies with the process, and what the disk keeps.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use hither_core::{Core, Event};
@@ -23,7 +22,7 @@ pub(crate) enum Input {
     /// The deadline of the mind, unless it asked for another since.
     Tick(u64),
     /// What a node tells all of itself, decoded once for all of them.
-    Presence { from: u32, presence: Rc<Presence> },
+    Presence { from: u32, presence: Arc<Presence> },
     /// Other small talk.
     Message { from: u32, bytes: Box<[u8]> },
     /// A part of a request stream.

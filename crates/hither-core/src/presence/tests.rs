@@ -73,14 +73,14 @@ fn an_older_presence_is_ignored_and_a_restart_is_newer() {
     let mut play = Play::new(eea()).then(vec![heard(100, PARIS, FRAUD, 3), heard(50, PARIS, FRAUD, 1)]).check("");
     let busy = |play: &Play| play.core.view(Timestamp(0)).nodes[1].models.first().map(|model| model.busy);
     assert_eq!(busy(&play), Some(3));
-    let presence = Presence {
+    let presence = std::sync::Arc::new(Presence {
         incarnation: 2,
         sequence: 1,
         models: vec![],
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([0; 32]),
-    };
+    });
     play = play.then(vec![(101, Event::Presence { from: PARIS, presence })]).check("");
     assert_eq!(busy(&play), None);
 }

@@ -312,10 +312,10 @@ impl<'a> Bench<'a> {
                 self.leaves(core, task, failure);
             }
             Action::Announce(presence) => {
-                let from = me;
+                let (from, presence) = (me, Arc::new(presence));
                 self.fly(NodeId([1 - core as u8; 32]), About { kind: 0, model: 0 }, || Event::Presence {
                     from,
-                    presence,
+                    presence: Arc::clone(&presence),
                 });
             }
             Action::Tell { peer, signal } => self.tell(core, peer, signal),

@@ -1,5 +1,7 @@
 //! The members that only follow a script: they answer, lie, ask for what is not theirs, and fall silent, by chance.
 
+use std::sync::Arc;
+
 use hither_core::Event;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task};
 use hither_types::law::Denial;
@@ -210,7 +212,7 @@ impl Bench<'_> {
             models.push(ModelPresence { digest: Digest([1 + model; 32]), stage, slots, busy, queued, service });
         }
         let (power, cap, policy) = (Milliwatts(0), Milliwatts(0), Digest([0; 32]));
-        let presence = Presence { incarnation: 1, sequence, models, power, cap, policy };
+        let presence = Arc::new(Presence { incarnation: 1, sequence, models, power, cap, policy });
         let event = Event::Presence { from: NodeId([member; 32]), presence };
         self.flights.push(Flight { to: core, about: NOTHING, event });
     }

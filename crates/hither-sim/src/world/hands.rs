@@ -1,6 +1,6 @@
 //! The hands of a node: each action of its mind carried out.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use hither_core::{Action, Event};
 use hither_types::fact::Fact;
@@ -200,7 +200,7 @@ impl World<'_> {
     fn announce(&mut self, node: usize, presence: Presence) {
         let bytes = codec::message(&PeerMessage::Presence(presence));
         let presence = match bytes.and_then(|bytes| codec::read_message(&bytes)) {
-            Ok(PeerMessage::Presence(presence)) => Rc::new(presence),
+            Ok(PeerMessage::Presence(presence)) => Arc::new(presence),
             other => return self.observer.driver_breach(self.now, node, format!("bytes of a presence: {other:?}")),
         };
         let circles = self.circles.take();
@@ -211,7 +211,7 @@ impl World<'_> {
         self.circles = circles;
     }
 
-    fn announce_to(&mut self, node: usize, to: usize, presence: &Rc<Presence>) {
+    fn announce_to(&mut self, node: usize, to: usize, presence: &Arc<Presence>) {
         match self.network.datagram(node, to) {
             Some(delay) => self.later(delay, to, Input::Presence { from: node as u32, presence: presence.clone() }),
             None => self.observer.counts.add("messages_lost", 1),

@@ -1,6 +1,6 @@
 //! What comes to a node, turned into events for its mind: sockets, disk, engine, fetches.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use hither_core::{Event, LocalModel};
 use hither_types::fact::Fact;
@@ -62,7 +62,7 @@ impl World<'_> {
         }
     }
 
-    fn hear_of(&mut self, node: usize, from: usize, presence: Rc<Presence>) {
+    fn hear_of(&mut self, node: usize, from: usize, presence: Arc<Presence>) {
         let id = self.nodes[from].member.node;
         if self.circles.is_none() {
             let measured = self.nodes[node].measured.get(&from).copied();
@@ -72,7 +72,7 @@ impl World<'_> {
                 self.feed(node, Event::RoundTrip { peer: id, rtt });
             }
         }
-        self.feed(node, Event::Presence { from: id, presence: Rc::unwrap_or_clone(presence) });
+        self.feed(node, Event::Presence { from: id, presence });
     }
 
     fn unpack(&mut self, node: usize, task: Task, parcel: Parcel) {
