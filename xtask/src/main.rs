@@ -3,11 +3,13 @@
 
 mod figures;
 mod mutants;
+mod real;
 mod seeds;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
+       cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 
@@ -16,6 +18,10 @@ fn main() -> std::process::ExitCode {
     match words.split_first() {
         Some((chore, [])) if chore == "tidy" => report(tidy::all()),
         Some((chore, rest)) if chore == "figures" => match figures::figures(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "real" => match real::real(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

@@ -9,6 +9,7 @@ use crate::scenario::Scenario;
 
 mod loss;
 mod overload;
+pub mod real;
 mod routing;
 mod table;
 
