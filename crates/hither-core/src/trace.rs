@@ -22,7 +22,8 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Trace {
     most: usize,
-    entries: BTreeMap<RequestId, Entry>,
+    /// In boxes: what moves when one comes or goes is small.
+    entries: BTreeMap<RequestId, Box<Entry>>,
     order: VecDeque<RequestId>,
     pub(crate) totals: Totals,
 }
@@ -53,7 +54,7 @@ impl Trace {
             state: RequestState::Open,
         };
         let entry = Entry { view, label: envelope.label.clone(), entered_here, steps: Vec::new() };
-        self.entries.insert(request, entry);
+        self.entries.insert(request, Box::new(entry));
         self.order.push_back(request);
     }
 
