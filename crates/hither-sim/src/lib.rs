@@ -4,8 +4,6 @@
 //! A failure is a scenario and a seed: the same two give the same run, to the last line of its trace. Nothing here
 //! reads a real clock. The minds are those of the product; around them stands a driver in miniature.
 
-use std::path::Path;
-
 mod bound;
 mod chance;
 #[cfg_attr(not(test), expect(dead_code, reason = "the chart of distributions is for reports that hold them"))]
@@ -88,9 +86,4 @@ fn explain(scenario: &Scenario, report: &mut Report) {
     for (violation, explained) in report.violations.iter_mut().zip(again.violations) {
         violation.trace = explained.trace;
     }
-}
-
-/// Runs the scenario of a file.
-pub fn run_file(path: &Path, seed: u64, nodes: Option<u32>) -> Result<Report, SimError> {
-    run(&Scenario::load(path)?, seed, nodes)
 }

@@ -1,6 +1,7 @@
 //! A run as one HTML page, to be kept or sent: nothing in it comes from elsewhere.
 
 use crate::charts::{Line, over_time};
+use crate::compare::Comparison;
 use crate::figures::Second;
 use crate::html::{PageData, Table, Verdict, page as page_of};
 use crate::plot::{Axis, Style, Unit};
@@ -8,8 +9,8 @@ use crate::report::Report;
 use crate::scenario::counter_texts;
 use crate::trace::clock;
 
-/// The page of a run.
-pub fn page(report: &Report) -> String {
+/// The page of a run, with the bound and the rivals if it was compared with them.
+pub fn page(report: &Report, comparison: Option<&Comparison>) -> String {
     let text = |name: &str| {
         let known = counter_texts().iter().find(|(known, _)| *known == name);
         known.map_or(String::new(), |(_, text)| (*text).to_owned())
@@ -30,7 +31,7 @@ pub fn page(report: &Report) -> String {
         counters: report.counters().map(|(name, count)| (name.to_owned(), count, text(name))).collect(),
         violations: unmet.chain(broken).collect(),
         charts: charts(report),
-        tables: vec![figures(report)],
+        tables: std::iter::once(figures(report)).chain(comparison.map(beside)).collect(),
     })
 }
 
@@ -78,4 +79,10 @@ fn figures(report: &Report) -> Table {
         head: vec!["figure".to_owned(), "value".to_owned()],
         rows: rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect(),
     }
+}
+
+fn beside(comparison: &Comparison) -> Table {
+    let (head, rows) = comparison.table();
+    let title = "The same arrivals through one queue that knows all, and through what others do".to_owned();
+    Table { title, head: head.into_iter().map(str::to_owned).collect(), rows }
 }

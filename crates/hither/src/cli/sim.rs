@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hither_sim::{Report, SimError, run_file};
+use hither_sim::compare::{Comparison, compare};
+use hither_sim::{Report, Scenario, SimError, run};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -23,11 +24,15 @@ pub(super) struct SimArgs {
     /// Also write the run as one HTML page, with charts.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Put the same arrivals through one queue that knows everything, and through what others do; for a scenario with a
+    /// [topology].
+    #[arg(long)]
+    compare: bool,
 }
 
 /// Plays it.
 pub(super) fn sim(context: &Context, args: &SimArgs) -> Result<(), Trouble> {
-    let report = run_file(&args.scenario, args.seed, args.nodes).map_err(|error| {
+    let (report, comparison) = play(args).map_err(|error| {
         let trouble = Trouble::new("E0911", format!("{}: {}", args.scenario.display(), chain(&error)));
         match error {
             SimError::Unreadable { .. } => trouble.help("ls scenarios"),
@@ -36,11 +41,13 @@ pub(super) fn sim(context: &Context, args: &SimArgs) -> Result<(), Trouble> {
         }
     })?;
     if let Some(path) = &args.html {
-        std::fs::write(path, hither_sim::page::page(&report)).map_err(|error| {
+        std::fs::write(path, hither_sim::page::page(&report, comparison.as_ref())).map_err(|error| {
             Trouble::new("E0912", format!("{} cannot be written: {error}", path.display())).help("df -h")
         })?;
     }
-    context.screen.answer(&report_json(&report), |_| format!("{report}\n"));
+    let json = report_json(&report, comparison.as_ref());
+    let beside = comparison.map_or(String::new(), |comparison| format!("\n{comparison}"));
+    context.screen.answer(&json, |_| format!("{report}\n{beside}"));
     if report.passed() {
         return Ok(());
     }
@@ -51,7 +58,25 @@ pub(super) fn sim(context: &Context, args: &SimArgs) -> Result<(), Trouble> {
     Err(if context.screen.is_json() { trouble.quiet() } else { trouble })
 }
 
-fn report_json(report: &Report) -> Value {
+fn play(args: &SimArgs) -> Result<(Report, Option<Comparison>), SimError> {
+    let scenario = Scenario::load(&args.scenario)?;
+    if args.compare {
+        let comparison = compare(&scenario, args.seed, args.nodes, true)?;
+        return Ok((comparison.report.clone(), Some(comparison)));
+    }
+    Ok((run(&scenario, args.seed, args.nodes)?, None))
+}
+
+fn report_json(report: &Report, comparison: Option<&Comparison>) -> Value {
+    let rows = comparison.map(|comparison| {
+        let rows = [&comparison.hither, &comparison.bound].into_iter().chain(&comparison.rivals);
+        let rows = rows.map(|row| {
+            json!({"policy": row.name, "requests": row.count, "mean_us": row.mean, "p50_us": row.p50, "p99_us": row.p99,
+                   "p999_us": row.p999, "in_time": row.goodput, "words_a_request": row.messages,
+                   "mean_to_bound": comparison.mean_ratio(row), "p99_to_bound": comparison.p99_ratio(row)})
+        });
+        rows.collect::<Vec<_>>()
+    });
     let counters: serde_json::Map<String, Value> =
         report.counters().map(|(name, count)| (name.to_owned(), json!(count))).collect();
     let violations: Vec<Value> = report
@@ -67,5 +92,6 @@ fn report_json(report: &Report) -> Value {
         "virtual_us": report.end, "events": report.events, "trace_lines": report.lines,
         "trace_hash": format!("{:016x}", report.hash), "violations": violations,
         "violation_count": report.violation_count, "unmet": report.unmet, "counters": counters,
+        "comparison": rows,
     })
 }
