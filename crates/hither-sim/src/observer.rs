@@ -38,6 +38,8 @@ mod tests;
 
 /// Time after the deadline by which a request must have ended, in microseconds.
 pub(crate) const GRACE: u64 = 1_000_000;
+/// Requests of a made mesh are looked at so often, to be forgotten once they have ended.
+pub(crate) const REVIEW: u64 = 4_000_000;
 /// The most attempts of one request.
 const MOST_ATTEMPTS: u8 = 3;
 /// The most attempts of one request that its origin has under way at a time.
@@ -85,6 +87,8 @@ struct Watch {
     promised: Option<(Attempt, u64)>,
     /// Attempts at peers that ended with a "no", as its origin has heard.
     noes: usize,
+    /// It was over when it was last looked at.
+    reviewed: bool,
 }
 
 impl Watch {
@@ -273,6 +277,7 @@ impl Observer {
             resumed: false,
             promised: None,
             noes: 0,
+            reviewed: false,
         };
         self.requests.insert(request, watch);
         self.open += 1;
@@ -333,6 +338,18 @@ impl Observer {
         for what in broken {
             self.breach("I2", at, node, what);
         }
+    }
+
+    /// When a request is to be looked at again, if that is before it must have ended: as long as it goes on, and once more
+    /// a while after its end.
+    pub(crate) fn review(&mut self, at: u64, request: RequestId) -> Option<u64> {
+        let watch = self.requests.get_mut(&request)?;
+        let due = watch.deadline + GRACE;
+        let over = watch.ended.is_some() || watch.client_left;
+        if at >= due || std::mem::replace(&mut watch.reviewed, over) {
+            return None;
+        }
+        Some(due.min(at + if over { GRACE } else { REVIEW }))
     }
 
     /// The time by which a request must have ended has come.

@@ -9,7 +9,7 @@ use hither_types::unit::{ByteCount, Micros};
 use super::{Happening, World};
 use crate::codec::{self, Work};
 use crate::node::{Input, Own, Parcel, State};
-use crate::observer::{GRACE, Terms};
+use crate::observer::{GRACE, REVIEW, Terms};
 use crate::scenario::Arrivals;
 use crate::streams::End;
 
@@ -70,7 +70,9 @@ impl World<'_> {
         self.nodes[node].own.insert(request, Own { payload, log: Vec::new(), live: Vec::new() });
         let terms = Terms { deadline: self.now + deadline, tokens };
         self.observer.submitted(self.now, node, request, &envelope, terms);
-        self.queue.push(self.now + deadline + GRACE, Happening::Overdue(Box::new((node, request))));
+        // A made mesh has too many requests to remember each until its deadline.
+        let look = if self.circles.is_some() { deadline.min(REVIEW) } else { deadline };
+        self.queue.push(self.now + look + GRACE, Happening::Overdue(Box::new((node, request))));
         if let Some(patience) = patience {
             self.later(patience, node, Input::Leave(Box::new(request)));
         }
@@ -94,8 +96,11 @@ impl World<'_> {
         }
     }
 
-    /// A request must have ended by now; a stopped node gets a second after it goes on.
+    /// A request must have ended by now, or may have; a stopped node gets a second after it goes on.
     pub(super) fn overdue(&mut self, node: usize, request: RequestId) {
+        if let Some(next) = self.observer.review(self.now, request) {
+            return self.queue.push(next, Happening::Overdue(Box::new((node, request))));
+        }
         let place = &self.nodes[node];
         let excused = place.state == State::Frozen || (place.thawed > 0 && self.now < place.thawed + GRACE);
         if !excused {
