@@ -160,7 +160,9 @@ impl Core {
         // What ran and lost its place may wait for one here, however long: its deadline ends that.
         survey.coming = request.lost_its_place() && !free;
         let power = self.scheduler.hold(digest, envelope.priority) == Some(Hold::Power);
-        let makes_way = power && envelope.priority == Priority::Critical && self.scheduler.makes_way().is_some();
+        let soon = self.has_watts_within(digest, patience(self.now.until(request.deadline)));
+        let makes_way =
+            power && envelope.priority == Priority::Critical && !soon && self.scheduler.makes_way().is_some();
         let wait = self.scheduler.wait(digest, envelope.priority, self.now);
         survey.here = Some(Here {
             preferred: envelope.prefer.as_ref() == Some(&self.me.site),
@@ -280,7 +282,9 @@ impl Core {
     /// Whether a request took a smaller model, for the wait would be long.
     fn too_long_a_wait(&mut self, survey: &Survey, id: RequestId, digest: Digest, remaining: Micros) -> bool {
         let Some(wait) = survey.here.as_ref().and_then(|here| here.wait) else { return false };
-        let early = self.requests.get(&id).is_some_and(|request| self.steps_early(&request.envelope, wait, remaining));
+        let early = self.requests.get(&id).is_some_and(|request| {
+            self.steps_early(&request.envelope, wait, remaining) || self.is_pressed(request, digest)
+        });
         early && self.step_down(id, digest)
     }
 
