@@ -186,19 +186,12 @@ impl Core {
             return;
         }
         let Some(request) = self.requests.get(&id) else { return };
-        let (node, stopped) = match &request.phase {
-            Phase::Here(attempt) if *attempt == task.attempt => (None, false),
-            Phase::Remote(egress, watch) if egress.attempt == task.attempt => {
-                // A "no" for want of power after a "yes": its watts went to what matters more.
-                let stopped = watch.beaten && matches!(failure, Failure::Declined(Refusal::NoPower { .. }));
-                (Some(egress.lawful.node()), stopped)
-            }
+        let node = match &request.phase {
+            Phase::Here(attempt) if *attempt == task.attempt => None,
+            Phase::Remote(egress, _) if egress.attempt == task.attempt => Some(egress.lawful.node()),
             _ => return,
         };
         self.blame(id, node, &failure);
-        if stopped && let Some(request) = self.requests.get_mut(&id) {
-            request.preempted = true;
-        }
         self.attempt_over(id, failure, Leave::Over);
     }
 

@@ -1,12 +1,11 @@
 //! A request that entered here: where it goes, and its one end.
 
 use hither_types::id::RequestId;
-use hither_types::refusal::{Failure, InputFault, Refusal};
-use hither_types::unit::Milliwatts;
+use hither_types::refusal::{Failure, InputFault};
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, JAKARTA, LYON, PARIS, Play, beat, cap, check, critical, done, eea, envelope, failed, heard, law, low,
+    FRAUD, JAKARTA, LYON, PARIS, Play, cap, check, critical, done, envelope, failed, heard, law, low,
     no_fraud_in_germany, nothing, own, prefers, ready, recorded, submitted, until, with,
 };
 
@@ -434,20 +433,4 @@ fn the_explanation_tells_the_whole_story() {
     );
     let totals = play.core.view(hither_types::time::Timestamp(0)).totals;
     assert_eq!((totals.requests, totals.answered, totals.migrated, totals.egress_requests.0), (1, 1, 1, 2000));
-}
-
-#[test]
-fn what_a_peer_stopped_for_want_of_power_goes_on_elsewhere_and_costs_no_second_try() {
-    let mut script = Vec::new();
-    for request in 1..=6 {
-        let (at, ticket) = (request * 2_000, request * 2 - 1);
-        let stopped = Failure::Declined(Refusal::NoPower { cap: Milliwatts(1) });
-        script.extend([heard(at, PARIS, FRAUD, 0), submitted(at, request.into(), FRAUD), recorded(at + 1, ticket)]);
-        script.extend([beat(at + 2, own(request.into(), 1), 0), heard(at + 3, LYON, FRAUD, 0)]);
-        script.push(failed(at + 4, own(request.into(), 1), stopped));
-        script.extend([recorded(at + 5, ticket + 1), done(at + 205, own(request.into(), 2))]);
-    }
-    let play = Play::new(eea()).then(script).quietly();
-    let answered = (1..=6).filter(|request| play.steps(*request).contains("answered by lyon")).count();
-    assert_eq!(answered, 6, "{}", play.steps(6));
 }

@@ -6,7 +6,7 @@ use hither_core::{Event, LocalModel};
 use hither_types::fact::Fact;
 use hither_types::id::{Task, Ticket};
 use hither_types::message::{Frame, PeerMessage, Presence};
-use hither_types::refusal::{Failure, Refusal};
+use hither_types::refusal::Failure;
 use hither_types::request::Cost;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -154,9 +154,7 @@ impl World<'_> {
             }
             Frame::Failed(failure) => {
                 self.observer.attempt_over(task);
-                // What was accepted and stopped for want of power lost its place: to go on elsewhere is nobody's choice.
-                let stopped = matches!(failure, Failure::Declined(Refusal::NoPower { .. }));
-                if !stopped && matches!(failure, Failure::Declined(_) | Failure::Engine(_)) {
+                if matches!(failure, Failure::Declined(_) | Failure::Engine(_)) {
                     self.observer.said_no(task);
                 }
                 self.streams.close(task, End::Origin);
