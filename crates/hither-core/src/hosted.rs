@@ -395,6 +395,11 @@ impl Core {
         self.act(Action::FailAsk { task, failure: Failure::Declined(refusal) });
     }
 
+    /// When a task of a peer must have ended.
+    pub(crate) fn hosted_deadline(&self, task: Task) -> Option<Timestamp> {
+        self.hosted.get(&task).map(|hosted| hosted.deadline)
+    }
+
     fn is_hosted_running(&self, task: Task) -> bool {
         self.hosted.get(&task).is_some_and(|hosted| hosted.phase == Phase::Running)
     }

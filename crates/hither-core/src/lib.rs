@@ -42,6 +42,7 @@ mod steal;
 mod supply;
 mod timers;
 mod trace;
+mod urgent;
 mod view;
 
 #[cfg(test)]

@@ -260,6 +260,8 @@ impl Core {
                 Timer::Seek(digest) => self.seek(digest),
                 Timer::Kept(task) => self.kept_over(task),
                 Timer::Begged(number) => self.begged_over(number),
+                // What is due is done after every event.
+                Timer::Urgent => {}
                 Timer::Announce => self.announce(),
             }
         }
@@ -292,14 +294,8 @@ impl Core {
                     }
                 }
             }
-            // Critical work does not wait for the watts of a chat.
-            if self.scheduler.starved_critical().is_none() || mutant!(CriticalWaitsForWatts) {
+            if !self.frees_watts() {
                 break;
-            }
-            match self.scheduler.makes_way() {
-                Some((_, Job::Own(request))) => self.preempt_own(request),
-                Some((task, Job::Peer(_))) => self.preempt_hosted(task),
-                None => break,
             }
         }
         self.beg();

@@ -160,7 +160,9 @@ impl Core {
         // What ran and lost its place may wait for one here, however long: its deadline ends that.
         survey.coming = request.lost_its_place() && !free;
         let power = self.scheduler.hold(digest, envelope.priority) == Some(Hold::Power);
-        let makes_way = power && envelope.priority == Priority::Critical && self.scheduler.makes_way().is_some();
+        let soon = self.has_watts_within(digest, patience(self.now.until(request.deadline)));
+        let makes_way =
+            power && envelope.priority == Priority::Critical && !soon && self.scheduler.makes_way().is_some();
         let wait = self.scheduler.wait(digest, envelope.priority, self.now);
         survey.here = Some(Here {
             preferred: envelope.prefer.as_ref() == Some(&self.me.site),

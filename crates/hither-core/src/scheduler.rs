@@ -306,16 +306,27 @@ impl Scheduler {
         self.engines.values().flat_map(|engine| engine.queue.values())
     }
 
+    /// When the next watts come back from work that runs, by what is known of it; `None` if none do, or nothing is known.
+    pub(crate) fn next_watts(&self, digest: Digest) -> Option<Micros> {
+        let engine = self.engines.get(&digest)?;
+        engine.ready.filter(|model| !engine.distrusted && model.slot_power > Milliwatts(0))?;
+        let costly = self.running.values().filter(|running| running.slot_power > Milliwatts(0));
+        let services = costly.map(|running| self.service(running.digest).0);
+        let (sum, count, known) = services.fold((0u64, 0u64, true), |(sum, count, known), service| {
+            (sum.saturating_add(service), count + 1, known && service > 0)
+        });
+        let mean = sum.checked_div(count).filter(|_| known)?;
+        Some(Micros(mean / count))
+    }
+
     /// How long work would wait for watts that other models use now; `None` if nobody has any to give back.
-    fn wait_for_watts(&self, digest: Digest, priority: Priority) -> Option<Micros> {
+    fn wait_for_watts(&self, digest: Digest, ahead: u64) -> Option<Micros> {
         let engine = self.engines.get(&digest)?;
         engine.ready.filter(|model| !engine.distrusted && model.slot_power > Milliwatts(0))?;
         let busy: Vec<&Running> = self.running.values().filter(|running| running.slot_power > Milliwatts(0)).collect();
         let services: u64 = busy.iter().map(|running| self.service_or_guess(running.digest).0).sum();
         let running = busy.len() as u64;
         let mean = services.checked_div(running)?;
-        let before = self.waiting.values().filter(|(_, Reverse(waiting), _)| *waiting >= priority).count();
-        let ahead = before as u64 + 1;
         Some(Micros(mean.saturating_mul(ahead) / running))
     }
 
@@ -334,26 +345,28 @@ impl Scheduler {
     /// How long new work would wait; `None` if nothing can ever start as things are.
     pub(crate) fn wait(&self, digest: Digest, priority: Priority, now: Timestamp) -> Option<Micros> {
         let engine = self.engines.get(&digest)?;
-        match self.hold(digest, priority) {
+        let (here, ahead) = match self.hold(digest, priority) {
             None => return Some(Micros(0)),
-            Some(Hold::Power) => return self.wait_for_watts(digest, priority),
-            Some(Hold::Slots | Hold::Engine) => {}
-        }
-        let ahead = match priority {
-            Priority::Low => engine.queue.len(),
-            Priority::Normal | Priority::Critical => {
-                engine.queue.keys().take_while(|(Reverse(before), _)| *before >= priority).count()
+            Some(Hold::Power) => {
+                // Watts are shared: what waits for another model is served first as well.
+                let before = self.waiting.values().filter(|(_, Reverse(waiting), _)| *waiting >= priority).count();
+                let ahead = before as u64 + 1;
+                (self.wait_for_watts(digest, ahead)?, ahead)
+            }
+            Some(Hold::Slots | Hold::Engine) => {
+                let before = match priority {
+                    Priority::Low => engine.queue.len(),
+                    Priority::Normal | Priority::Critical => {
+                        engine.queue.keys().take_while(|(Reverse(before), _)| *before >= priority).count()
+                    }
+                };
+                let (ahead, slots) = (before as u64 + 1, u64::from(self.slots(digest)));
+                (Micros(self.service_or_guess(digest).0.saturating_mul(ahead).checked_div(slots)?), ahead)
             }
         };
-        let ahead = ahead as u64 + 1;
-        let service = self.service_or_guess(digest).0;
-        let here = service.saturating_mul(ahead).checked_div(u64::from(self.slots(digest))).map(Micros);
         // Peers may take what waits faster than the own slots do.
         let drained = engine.drain.gap(now).map(|gap| Micros(gap.0.saturating_mul(ahead)));
-        match (here, drained) {
-            (Some(here), Some(drained)) => Some(here.min(drained)),
-            (here, _) => here,
-        }
+        Some(drained.map_or(here, |drained| drained.min(here)))
     }
 
     /// The mean service time, or a guess.

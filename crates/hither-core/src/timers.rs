@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     Kept(Task),
     /// A slot that was kept for stolen work is not kept any longer.
     Begged(u32),
+    /// Critical work has waited long enough for watts that other work uses.
+    Urgent,
     /// It is time to tell of oneself.
     Announce,
 }

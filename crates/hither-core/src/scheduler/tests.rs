@@ -89,3 +89,21 @@ fn energy_is_the_power_of_a_slot_over_its_busy_time() {
     assert_eq!(energy.0, 100_000);
     assert_eq!(scheduler.power().now(), Milliwatts::from_watts(10));
 }
+
+#[test]
+fn what_waits_for_watts_waits_less_where_peers_take_it() {
+    let mut scheduler = scheduler(60);
+    scheduler.observe(CHAT, Cost { decode: Micros::from_millis(1000), ..Cost::default() });
+    start(&mut scheduler, 1, CHAT, Priority::Normal);
+    (2..=9).for_each(|request| {
+        scheduler.enqueue(work(own(request, 1), FRAUD, Priority::Normal));
+    });
+    assert_eq!(scheduler.hold(FRAUD, Priority::Normal), Some(Hold::Power));
+    let wait = |scheduler: &Scheduler, at| scheduler.wait(FRAUD, Priority::Normal, Timestamp(at));
+    assert_eq!(wait(&scheduler, 0), Some(Micros::from_millis(9_000)));
+    for (request, at) in [(2, 10_000), (3, 20_000)] {
+        scheduler.dequeue(Job::Own(own(request, 1).request));
+        scheduler.drained(FRAUD, Timestamp(at));
+    }
+    assert_eq!(wait(&scheduler, 20_000), Some(Micros::from_millis(70)));
+}
