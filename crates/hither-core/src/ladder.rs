@@ -8,6 +8,7 @@ use hither_types::view::Step;
 
 use crate::limits;
 use crate::machine::Core;
+use crate::request::Request;
 
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,16 @@ impl Core {
             Priority::Critical => return false,
         };
         envelope.quality == Quality::Family && wait.0 > remaining.0.saturating_mul(share) / 100
+    }
+
+    /// Whether peers have work of a smaller model of the family waiting: they stepped down, and it was not enough. What
+    /// waits here steps down with them, so that there is room for all.
+    pub(crate) fn is_pressed(&self, request: &Request, digest: Digest) -> bool {
+        let envelope = &request.envelope;
+        let yields = envelope.quality == Quality::Family && envelope.priority != Priority::Critical;
+        let name = self.model_name(digest, envelope);
+        let mut smaller = self.ladder.below(&name).filter_map(|name| self.catalog.resolve(name));
+        yields && smaller.any(|smaller| self.hungry.knows_of(smaller, self.now))
     }
 
     /// The name of the model that a request would run on.

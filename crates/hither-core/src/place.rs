@@ -282,7 +282,9 @@ impl Core {
     /// Whether a request took a smaller model, for the wait would be long.
     fn too_long_a_wait(&mut self, survey: &Survey, id: RequestId, digest: Digest, remaining: Micros) -> bool {
         let Some(wait) = survey.here.as_ref().and_then(|here| here.wait) else { return false };
-        let early = self.requests.get(&id).is_some_and(|request| self.steps_early(&request.envelope, wait, remaining));
+        let early = self.requests.get(&id).is_some_and(|request| {
+            self.steps_early(&request.envelope, wait, remaining) || self.is_pressed(request, digest)
+        });
         early && self.step_down(id, digest)
     }
 

@@ -70,6 +70,11 @@ impl Hungry {
         }
     }
 
+    /// Whether a peer has work of a model waiting that nobody here could take yet.
+    pub(crate) fn knows_of(&self, digest: Digest, now: Timestamp) -> bool {
+        self.notes.get(&digest).into_iter().flatten().any(|note| now.since(note.at) <= limits::HUNGRY_FOR)
+    }
+
     /// The models for which somebody is hungry.
     fn models(&self) -> Vec<Digest> {
         self.notes.keys().copied().collect()

@@ -1,8 +1,11 @@
 //! A smaller model of the family, when there is no room and the caller allows it.
 
+use hither_types::message::Signal;
 use hither_types::request::{Envelope, Priority, Quality};
 
-use crate::tests::{CHAT, FRAUD, Play, cap, eea, envelope, name, no_fraud_in_germany, ready, submitted, until, with};
+use crate::tests::{
+    CHAT, FRAUD, PARIS, Play, cap, eea, envelope, name, no_fraud_in_germany, ready, submitted, told, until, with,
+};
 
 /// `chat` is the large one, `fraud` its smaller sibling.
 fn family(priority: Priority) -> Envelope {
@@ -74,4 +77,23 @@ fn a_smaller_model_that_the_law_forbids_is_no_way_down() {
         2: record ended 12/0 Refused by nobody after 0
     ",
     );
+}
+
+#[test]
+fn what_would_wait_steps_down_while_peers_that_did_find_no_room() {
+    // Watts for one slot. One waits already, which alone is no reason: 0.4 s is less than 10 % of ten seconds.
+    let script = vec![
+        cap(0, 40),
+        ready(0, CHAT, 1),
+        ready(0, FRAUD, 1),
+        submitted(1, 1, CHAT),
+        with(2, 2, family(Priority::Normal)),
+        told(3, PARIS, Signal::Probe { number: 7, digest: FRAUD, queued: 5 }),
+        with(4, 3, family(Priority::Normal)),
+        // What Paris said is not believed for ever.
+        with(1100, 4, family(Priority::Normal)),
+    ];
+    let play = play(eea()).then(script).quietly();
+    let stepped = [2, 3, 4].map(|request| play.steps(request).contains("steps down to fraud"));
+    assert_eq!(stepped, [false, true, false]);
 }
