@@ -74,6 +74,12 @@ impl Circles {
         of_kind.next().map(|(_, circle, _)| Arc::clone(circle))
     }
 
+    /// Most members of a circle seem to be silent: it is drawn anew among those who speak, unless it just was.
+    pub(crate) fn doubt(&mut self, digest: Digest, now: Timestamp) {
+        let lasts = |at: Timestamp| now.since(at) <= limits::CIRCLE_FOR_SILENT;
+        self.known.retain(|(kind, _, at)| kind.digest != digest || lasts(*at));
+    }
+
     /// The law changed.
     pub(crate) fn clear(&mut self) {
         self.known.clear();
@@ -119,7 +125,8 @@ impl Core {
                     circle.lawful = circle.lawful.saturating_add(1);
                     if model.stage == ModelStage::Ready {
                         let far = peer.rtt().unwrap_or(Micros(0));
-                        ready.push((peer.is_cooling(self.now), far, lawful.node(), lawful.rule().clone()));
+                        let silent = peer.is_cooling(self.now) || peer.is_overdue(self.now);
+                        ready.push((silent, far, lawful.node(), lawful.rule().clone()));
                     }
                     Step::Permitted { site, rule: lawful.rule().clone() }
                 }
@@ -136,7 +143,7 @@ impl Core {
                 circle.steps.push(step);
             }
         }
-        ready.sort_unstable_by_key(|(cooling, far, node, _)| (*cooling, *far, *node));
+        ready.sort_unstable_by_key(|(silent, far, node, _)| (*silent, *far, *node));
         thin_out(&mut ready);
         let mut services: Vec<Micros> =
             ready.iter().filter_map(|(.., node, _)| self.peers.get(*node)?.service(digest)).collect();

@@ -128,6 +128,9 @@ pub const CIRCLE_FOR: Micros = Micros::from_millis(30_000);
 /// … or after this, if nobody had said how quick it is.
 pub const CIRCLE_FOR_NOW: Micros = Micros::from_millis(1_000);
 
+/// … or after this, if those of it that were drawn for a probe all owe an answer: time for some more to be asked.
+pub const CIRCLE_FOR_SILENT: Micros = Micros::from_millis(250);
+
 /// Kinds of requests whose circles are kept; one more is drawn when it is needed.
 pub const CIRCLES_MAX: usize = 32;
 

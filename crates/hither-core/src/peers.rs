@@ -113,6 +113,12 @@ impl Peer {
         self.asked.is_some_and(|(_, at)| now.since(at) <= limits::SILENCE)
     }
 
+    /// Whether it owes an answer for longer than an answer takes, and was not heard since.
+    pub(crate) fn is_overdue(&self, now: Timestamp) -> bool {
+        let usual = limits::OFFER_FOR.0.saturating_add(self.rtt.map_or(0, |rtt| rtt.0));
+        self.asked.is_some_and(|(_, at)| now.since(at).0 > usual && self.heard.is_none_or(|heard| heard < at))
+    }
+
     /// Requests sent there for a model since it last spoke: it has not counted them yet.
     pub(crate) fn sent(&self, digest: Digest) -> u64 {
         self.sent.get(&digest).copied().unwrap_or(0)

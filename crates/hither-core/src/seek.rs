@@ -98,19 +98,27 @@ impl Core {
     }
 
     fn draw(&mut self, circle: &Circle, digest: Digest) -> Option<NodeId> {
-        let mut best: Option<(u64, NodeId)> = None;
-        for _ in 0..limits::PROBE_DRAWS.min(circle.ready.len()) {
+        let mut best: Option<((bool, u64), NodeId)> = None;
+        let draws = limits::PROBE_DRAWS.min(circle.ready.len());
+        let mut silent = 0;
+        for _ in 0..draws {
             let (node, _) = &circle.ready[self.random.below(circle.ready.len())];
             let Some(peer) = self.peers.get(*node) else { continue };
+            let overdue = peer.is_overdue(self.now);
+            silent += usize::from(overdue || peer.is_cooling(self.now));
             if peer.is_asked(self.now) || peer.is_cooling(self.now) || self.pool.heard_just_now(digest, *node, self.now)
             {
                 continue;
             }
             let service = peer.service(digest).unwrap_or(limits::SERVICE_GUESS).0;
-            let hope = service.saturating_add(peer.rtt().unwrap_or(Micros(0)).0);
+            // Who has not said a word for a while is asked after all others.
+            let hope = (overdue, service.saturating_add(peer.rtt().unwrap_or(Micros(0)).0));
             if best.is_none_or(|(known, _)| hope < known) {
                 best = Some((hope, *node));
             }
+        }
+        if silent == draws {
+            self.circles.doubt(digest, self.now);
         }
         best.map(|(_, node)| node)
     }

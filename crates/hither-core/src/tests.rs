@@ -105,6 +105,11 @@ impl Play {
         self
     }
 
+    /// Whether a line is said that has this in it.
+    pub(crate) fn says(mut self, part: &str) -> bool {
+        self.play().iter().any(|line| line.contains(part))
+    }
+
     #[track_caller]
     pub(crate) fn check(mut self, expected: &str) -> Self {
         let said = self.play();

@@ -1,25 +1,25 @@
 //! Probes, offers and their answers.
 
-use hither_types::id::{Attempt, RequestId};
-use hither_types::message::Signal;
+use hither_types::id::{Attempt, NodeId, RequestId};
+use hither_types::message::{ModelPresence, ModelStage, Signal};
 use hither_types::refusal::Refusal;
 use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, JAKARTA, LYON, PARIS, Play, cap, done, eea, heard, law, load, nothing, offered, own, ready, recorded,
-    submitted, told, until,
+    FRAUD, JAKARTA, LYON, PARIS, Play, cap, done, eea, heard, law, load, member, nothing, offered, own, ready,
+    recorded, said, submitted, told, until,
 };
 
 fn play() -> Play {
     Play::new(eea()).with_signals()
 }
 
-fn accept(at: u64, from: hither_types::id::NodeId, request: u128) -> (u64, Event) {
+fn accept(at: u64, from: NodeId, request: u128) -> (u64, Event) {
     told(at, from, Signal::Accept { request: RequestId(request), attempt: Attempt(1), load: load(1, 4) })
 }
 
-fn reject(at: u64, from: hither_types::id::NodeId, request: u128) -> (u64, Event) {
+fn reject(at: u64, from: NodeId, request: u128) -> (u64, Event) {
     let refusal = Refusal::Overloaded { retry_after: Micros::from_millis(100) };
     told(at, from, Signal::Reject { request: RequestId(request), attempt: Attempt(1), refusal, load: load(4, 4) })
 }
@@ -187,4 +187,23 @@ fn an_offer_is_refused_if_the_wait_is_not_what_the_peer_was_promised() {
         205: tell jakarta reject 50/1 UnlawfulThere
     ",
     );
+}
+
+#[test]
+fn where_nearly_all_of_a_circle_are_silent_others_are_asked_before_silence_is_proved() {
+    // Eighty near members that died with all they knew, and Paris, which is too far for the circle that was drawn first.
+    let near = (100..180).map(|byte| NodeId([byte; 32]));
+    let mut script = vec![ready(0, FRAUD, 1), (0, Event::RoundTrip { peer: PARIS, rtt: Micros::from_millis(50) })];
+    script.push((0, Event::RoundTrip { peer: LYON, rtt: Micros::from_millis(60) }));
+    let (stage, service) = (ModelStage::Ready, Micros::from_millis(200));
+    let busy = |node| said(0, node, ModelPresence { digest: FRAUD, stage, slots: 4, busy: 4, queued: 0, service });
+    script.extend([busy(PARIS), busy(LYON)]);
+    for node in near {
+        script.extend([(0, Event::MemberAdded(member(node))), busy(node)]);
+    }
+    script.extend((1..=10).map(|request| submitted(1, request, FRAUD)));
+    let asks_paris =
+        |script: &[(u64, Event)], by| play().then(script.to_vec()).then(vec![until(by)]).says("tell paris probe");
+    assert!(!asks_paris(&script, 100), "Paris is not of the first circle");
+    assert!(asks_paris(&script, 2_400));
 }
