@@ -1,3 +1,5 @@
+//! A made mesh beside the bound and the rivals.
+
 use super::*;
 
 fn scenario(name: &str) -> Scenario {
