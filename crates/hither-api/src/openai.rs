@@ -182,7 +182,7 @@ async fn whole(serving: &mut Serving) -> Result<Whole, Problem> {
                 text.push_str(&said);
                 ids.extend(more);
             }
-            Next::Piece(Piece::End { reason: ended, text: said }) => {
+            Next::Piece(Piece::End { reason: ended, text: said, .. }) => {
                 text.push_str(&said);
                 reason = Some(ended);
             }
@@ -205,6 +205,7 @@ fn finish(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }
 
@@ -282,14 +283,5 @@ impl Head {
 
 /// What a request asks for, apart from what the engine must know.
 fn generate_work(prompt: Prompt) -> GenerateWork {
-    GenerateWork {
-        prompt,
-        max_tokens: None,
-        temperature: 1.0,
-        top_p: 1.0,
-        top_k: 0,
-        seed: 0,
-        stop: Vec::new(),
-        ignore_eos: false,
-    }
+    GenerateWork { temperature: 1.0, ..GenerateWork::new(prompt) }
 }

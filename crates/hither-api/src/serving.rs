@@ -70,7 +70,8 @@ impl Serving {
             model: model.name.clone(),
             label: asked.label,
             kind: match work {
-                Work::Infer(_) => RequestKind::Infer,
+                // A call with one answer and no stream to go on with, whatever the model.
+                Work::Infer(_) | Work::Embed(_) => RequestKind::Infer,
                 Work::Generate(_) => RequestKind::Generate,
             },
             size: ByteCount(payload.len() as u64),

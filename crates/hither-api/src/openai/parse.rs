@@ -220,7 +220,7 @@ fn messages(forms: Vec<MessageForm>) -> Result<Vec<ChatMessage>, Problem> {
             Some(Content::Text(text)) => text,
             Some(Content::Parts(parts)) => join(parts, at)?,
         };
-        messages.push(ChatMessage { role: role.to_owned(), content });
+        messages.push(ChatMessage::new(role, content));
     }
     Ok(messages)
 }

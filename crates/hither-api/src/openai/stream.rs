@@ -111,7 +111,7 @@ struct Tail<'a> {
 impl Teller {
     fn tell(&mut self, next: Result<Next, Problem>) -> Told {
         match next {
-            Ok(Next::Piece(Piece::Tokens { first, ids, text })) => {
+            Ok(Next::Piece(Piece::Tokens { first, ids, text, .. })) => {
                 self.delivered += ids.len();
                 if text.is_empty() && self.begun && !self.wishes.with_ids {
                     return Told::More(String::new());
@@ -119,7 +119,7 @@ impl Teller {
                 let hither = self.wishes.with_ids.then_some(TokenIds { first, ids: &ids });
                 Told::More(self.choice(Some(&text), None, hither))
             }
-            Ok(Next::Piece(Piece::End { reason, text })) => Told::More(self.end(reason, &text)),
+            Ok(Next::Piece(Piece::End { reason, text, .. })) => Told::More(self.end(reason, &text)),
             Ok(Next::Piece(Piece::Outputs(_))) => Told::Last(failed(&self.serving.name(tensors_came()))),
             Ok(Next::Done(summary)) if self.ended => Told::Last(self.close(&summary)),
             Ok(Next::Done(_)) => {
