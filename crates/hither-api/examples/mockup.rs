@@ -59,6 +59,7 @@ fn length(prompt: &Prompt) -> u32 {
     let words = match prompt {
         Prompt::Chat(messages) => messages.iter().map(|message| message.content.split_whitespace().count()).sum(),
         Prompt::Text(text) => text.split_whitespace().count(),
+        Prompt::Tokens(ids) => ids.len(),
     };
     u32::try_from(words).unwrap_or(u32::MAX)
 }

@@ -41,6 +41,9 @@ pub(crate) const LABEL_ITEMS: usize = 16;
 /// Turns of one conversation.
 pub(crate) const MESSAGES: usize = 4096;
 
+/// Bytes of a salt that a client brings: enough for any hash, and nothing to fill memory with.
+pub(crate) const SALT_BYTES: usize = 256;
+
 /// Stop strings of one request, as the protocol says.
 pub(crate) const STOPS: usize = 4;
 

@@ -10,7 +10,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use hither_engine::work::{FinishReason, GenerateWork, Piece, Prompt, Work};
+use hither_engine::work::{Account, Chances, FinishReason, GenerateWork, Piece, Prompt, ToolCall, Work};
 use hither_types::id::RequestId;
 use hither_types::model::{Manifest, ModelIo};
 use hither_types::refusal::Refusal;
@@ -23,8 +23,11 @@ use crate::errors::{Code, Problem};
 use crate::labels;
 use crate::respond::{self, Form, json};
 use crate::routes::App;
-use crate::serving::{Next, Serving, manifest};
+use crate::serving::{Next, Serving, cache_scope, manifest};
 
+mod chances;
+mod embeddings;
+mod options;
 mod parse;
 mod stream;
 #[cfg(test)]
@@ -36,6 +39,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/models/{*model}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completions))
+        .route("/v1/embeddings", post(embeddings::embeddings))
 }
 
 fn wrong(problem: Problem) -> Response {
@@ -118,7 +122,8 @@ async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<Stri
     let with_ids = parts.headers.get("x-hither-tokens").is_some_and(|value| value == "1");
     let body = app.bodies.read(&parts.headers, body).await?;
     check_depth(&body.bytes)?;
-    let parse::Wish { model, work, stream, include_usage } = parse::wish(&body.bytes, kind)?;
+    let parse::Wish { model, mut work, salts, stream, include_usage } = parse::wish(&body.bytes, kind)?;
+    work.cache = cache_scope(&Serving::app(), salts.as_ref());
     drop(body);
     let found = manifest(app, &model)?;
     *named = Some(found.name.to_string());
@@ -127,7 +132,7 @@ async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<Stri
         return Err(Problem::new(Code::WrongKind, text).help(format!("POST /v2/models/{model}/infer")).param("model"));
     }
     let mut serving = Serving::begin(app, &found, asked, &Work::Generate(work))?;
-    let head = Head { kind, id: completion_id(kind, serving.request), created: now() };
+    let head = Head { kind, request: serving.request, id: completion_id(kind, serving.request), created: now() };
     if stream {
         let first = serving.next().await?;
         let mut response = respond::text("text/event-stream", "");
@@ -139,17 +144,19 @@ async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<Stri
         *response.body_mut() = stream::body(serving, first, head, stream::Wishes { include_usage, with_ids });
         return Ok(response);
     }
-    let whole = whole(&mut serving).await?;
-    let mut response = json(&head.whole(&whole, serving.model().name.as_str(), with_ids));
+    let (whole, reason, summary) = whole(&mut serving).await?;
+    let usage = Usage::new(&summary, whole.account, whole.ids.len());
+    let mut response = json(&head.whole(&whole, reason, usage, serving.model().name.as_str(), with_ids));
     respond::set_route(response.headers_mut(), &serving);
     app.metrics.answered(&serving);
-    respond::set_summary(response.headers_mut(), &whole.summary);
+    respond::set_summary(response.headers_mut(), &summary);
     Ok(response)
 }
 
 /// What all chunks of one answer have in common.
 struct Head {
     kind: Kind,
+    request: RequestId,
     id: String,
     created: u64,
 }
@@ -165,25 +172,30 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+#[derive(Default)]
 struct Whole {
     text: String,
     ids: Vec<u32>,
-    reason: FinishReason,
-    summary: Summary,
+    chances: Vec<Chances>,
+    calls: Vec<ToolCall>,
+    account: Account,
 }
 
-async fn whole(serving: &mut Serving) -> Result<Whole, Problem> {
-    let mut text = String::new();
-    let mut ids = Vec::new();
+async fn whole(serving: &mut Serving) -> Result<(Whole, FinishReason, Summary), Problem> {
+    let mut whole = Whole::default();
     let mut reason = None;
     loop {
         match serving.next().await? {
-            Next::Piece(Piece::Tokens { ids: more, text: said, .. }) => {
-                text.push_str(&said);
-                ids.extend(more);
+            Next::Piece(Piece::Tokens { first: _, ids, text, chances, calls }) => {
+                whole.text.push_str(&text);
+                whole.ids.extend(ids);
+                whole.chances.extend(chances);
+                whole.calls.extend(calls);
             }
-            Next::Piece(Piece::End { reason: ended, text: said }) => {
-                text.push_str(&said);
+            Next::Piece(Piece::End { reason: ended, text, calls, account }) => {
+                whole.text.push_str(&text);
+                whole.calls.extend(calls);
+                whole.account = account;
                 reason = Some(ended);
             }
             Next::Piece(Piece::Outputs(_)) => return Err(serving.name(tensors_came())),
@@ -191,7 +203,7 @@ async fn whole(serving: &mut Serving) -> Result<Whole, Problem> {
                 let Some(reason) = reason else {
                     return Err(serving.name(Problem::new(Code::EngineFailed, "the engine ended without an end")));
                 };
-                return Ok(Whole { text, ids, reason, summary });
+                return Ok((whole, reason, summary));
             }
         }
     }
@@ -205,6 +217,7 @@ fn finish(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }
 
@@ -213,14 +226,42 @@ struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u32,
 }
 
 impl Usage {
     /// The tokens delivered are counted here: the cost speaks of the last attempt alone.
-    fn new(summary: &Summary, delivered: usize) -> Self {
+    fn new(summary: &Summary, account: Account, delivered: usize) -> Self {
         let (prompt, delivered) = (u64::from(summary.cost.prompt_tokens), delivered as u64);
-        Self { prompt_tokens: prompt, completion_tokens: delivered, total_tokens: prompt + delivered }
+        let prompt_tokens_details = PromptDetails { cached_tokens: account.cached_tokens };
+        Self {
+            prompt_tokens: prompt,
+            completion_tokens: delivered,
+            total_tokens: prompt + delivered,
+            prompt_tokens_details,
+        }
     }
+}
+
+/// A call of a tool. In a stream it has an index, and comes whole.
+#[derive(Serialize)]
+struct CallForm<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    id: String,
+    r#type: &'static str,
+    function: FunctionForm<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionForm<'a> {
+    name: &'a str,
+    arguments: &'a str,
 }
 
 #[derive(Serialize)]
@@ -232,7 +273,7 @@ struct WholeForm<'a> {
     choices: [WholeChoice<'a>; 1],
     usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hither: Option<TokenIds<'a>>,
+    hither: Option<Beside<'a>>,
 }
 
 #[derive(Serialize)]
@@ -242,29 +283,71 @@ struct WholeChoice<'a> {
     message: Option<MessageForm<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    logprobs: (),
+    logprobs: Option<chances::ChancesForm>,
     finish_reason: &'static str,
 }
 
 #[derive(Serialize)]
 struct MessageForm<'a> {
     role: &'static str,
-    content: &'a str,
+    content: Option<&'a str>,
     refusal: (),
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallForm<'a>>,
 }
 
-#[derive(Serialize)]
-struct TokenIds<'a> {
-    first: u32,
-    ids: &'a [u32],
+/// What OpenAI's form has no place for.
+#[derive(Default, Serialize)]
+struct Beside<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids: Option<&'a [u32]>,
+    /// Tokens of the prompt that were left out, because the request allowed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_prompt_tokens: Option<u32>,
+}
+
+impl<'a> Beside<'a> {
+    fn ids(first: u32, ids: &'a [u32]) -> Self {
+        Self { first: Some(first), ids: Some(ids), dropped_prompt_tokens: None }
+    }
+
+    fn dropped(account: Account) -> Option<Self> {
+        let dropped_prompt_tokens = (account.dropped_tokens > 0).then_some(account.dropped_tokens);
+        dropped_prompt_tokens.map(|_| Self { dropped_prompt_tokens, ..Self::default() })
+    }
 }
 
 impl Head {
-    fn whole<'a>(&'a self, whole: &'a Whole, model: &'a str, with_ids: bool) -> WholeForm<'a> {
+    fn call<'a>(&self, index: usize, call: &'a ToolCall) -> CallForm<'a> {
+        let function = FunctionForm { name: &call.name, arguments: &call.arguments };
+        CallForm { index: None, id: format!("call_{}_{index}", self.request), r#type: "function", function }
+    }
+
+    fn whole<'a>(
+        &'a self,
+        whole: &'a Whole,
+        reason: FinishReason,
+        usage: Usage,
+        model: &'a str,
+        with_ids: bool,
+    ) -> WholeForm<'a> {
         let text = whole.text.as_str();
+        let tool_calls: Vec<CallForm<'a>> =
+            whole.calls.iter().enumerate().map(|(at, call)| self.call(at, call)).collect();
+        let content = (tool_calls.is_empty() || !text.trim().is_empty()).then_some(text);
+        let logprobs = chances::form(&whole.chances, self.kind, &mut 0);
+        let mut hither = Beside::dropped(whole.account);
+        if with_ids {
+            let ids = Beside::ids(0, &whole.ids);
+            hither =
+                Some(Beside { dropped_prompt_tokens: hither.and_then(|beside| beside.dropped_prompt_tokens), ..ids });
+        }
         let (object, message, text) = match self.kind {
             Kind::Chat => {
-                ("chat.completion", Some(MessageForm { role: "assistant", content: text, refusal: () }), None)
+                let message = MessageForm { role: "assistant", content, refusal: (), tool_calls };
+                ("chat.completion", Some(message), None)
             }
             Kind::Text => ("text_completion", None, Some(text)),
         };
@@ -273,23 +356,14 @@ impl Head {
             object,
             created: self.created,
             model,
-            choices: [WholeChoice { index: 0, message, text, logprobs: (), finish_reason: finish(whole.reason) }],
-            usage: Usage::new(&whole.summary, whole.ids.len()),
-            hither: with_ids.then_some(TokenIds { first: 0, ids: &whole.ids }),
+            choices: [WholeChoice { index: 0, message, text, logprobs, finish_reason: finish(reason) }],
+            usage,
+            hither,
         }
     }
 }
 
 /// What a request asks for, apart from what the engine must know.
 fn generate_work(prompt: Prompt) -> GenerateWork {
-    GenerateWork {
-        prompt,
-        max_tokens: None,
-        temperature: 1.0,
-        top_p: 1.0,
-        top_k: 0,
-        seed: 0,
-        stop: Vec::new(),
-        ignore_eos: false,
-    }
+    GenerateWork { temperature: 1.0, ..GenerateWork::new(prompt) }
 }

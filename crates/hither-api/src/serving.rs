@@ -1,9 +1,10 @@
 //! A request between the protocols and the door: handed in once, then followed to its end.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use hither_engine::work::{Piece, Work};
+use hither_engine::work::{CacheScope, Piece, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
 use hither_types::model::Manifest;
 use hither_types::refusal::{Failure, Refusal};
@@ -48,6 +49,21 @@ pub(crate) enum Next {
     Done(Summary),
 }
 
+/// Who may share what an engine has read: those of one app with the same salts. The key is drawn once per program, so
+/// that nobody elsewhere can name a scope of this node. Callers without a name cannot be told apart: they share only
+/// if they bring a salt.
+pub(crate) fn cache_scope(app: &AppName, salts: Option<&[String; 2]>) -> Option<CacheScope> {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    if app.as_str() == ANONYMOUS && salts.is_none() {
+        return None;
+    }
+    let mut scope = [0; 16];
+    for (half, key) in scope.chunks_exact_mut(8).zip(&*KEYS) {
+        half.copy_from_slice(&key.hash_one((app.as_str(), salts)).to_le_bytes());
+    }
+    Some(CacheScope(scope))
+}
+
 /// The entry of a model in the catalog.
 pub(crate) fn manifest(app: &App, name: &str) -> Result<Manifest, Problem> {
     let unknown = |name: ModelName| Problem::from(&Refusal::UnknownModel(name));
@@ -61,16 +77,25 @@ pub(crate) fn manifest(app: &App, name: &str) -> Result<Manifest, Problem> {
     found.ok_or_else(|| unknown(parsed))
 }
 
+/// Callers are not told apart yet.
+const ANONYMOUS: &str = "anonymous";
+
 impl Serving {
+    /// Who asks.
+    pub(crate) fn app() -> AppName {
+        AppName::parse(ANONYMOUS).expect("it is a name")
+    }
+
     /// Hands the work in.
     pub(crate) fn begin(app: &App, model: &Manifest, asked: Asked, work: &Work) -> Result<Self, Problem> {
         let payload = Bytes::from(work.encode());
         let envelope = Envelope {
-            app: AppName::parse("anonymous").expect("it is a name"),
+            app: Self::app(),
             model: model.name.clone(),
             label: asked.label,
             kind: match work {
-                Work::Infer(_) => RequestKind::Infer,
+                // A call with one answer and no stream to go on with, whatever the model.
+                Work::Infer(_) | Work::Embed(_) => RequestKind::Infer,
                 Work::Generate(_) => RequestKind::Generate,
             },
             size: ByteCount(payload.len() as u64),

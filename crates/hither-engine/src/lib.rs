@@ -3,6 +3,7 @@
 //! A crash of an engine is an event, never the end of the node: engines run in worker processes.
 
 pub mod engine;
+pub mod gguf;
 pub mod limits;
 pub mod protocol;
 pub mod serve;

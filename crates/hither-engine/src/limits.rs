@@ -16,6 +16,21 @@ pub const MAX_MESSAGES: usize = 4096;
 /// Stop strings of one request, as the OpenAI API has it.
 pub const MAX_STOPS: usize = 4;
 
+/// Biases of one request: OpenAI's own clients send at most a few hundred.
+pub const MAX_BIASES: usize = 1024;
+
+/// Tools of one request, as the OpenAI API has it.
+pub const MAX_TOOLS: usize = 128;
+
+/// Calls of tools in one turn or one piece: no model makes that many at once.
+pub const MAX_CALLS: usize = 128;
+
+/// Likeliest tokens that are told of at each place, as the OpenAI API has it.
+pub const MAX_CHANCES: usize = 20;
+
+/// Texts in one call for vectors, as the OpenAI API has it.
+pub const MAX_EMBED: usize = 2048;
+
 /// Tokens in one piece or one resumed stream: the longest context that is common today.
 pub const MAX_TOKEN_IDS: usize = 1 << 17;
 
@@ -24,3 +39,27 @@ pub const READ_CHUNK: usize = 64 << 10;
 
 /// Characters of a name that came from a client and is quoted in an error.
 pub const MAX_QUOTED: usize = 80;
+
+/// Tensors of a GGUF file. The largest models in use, with hundreds of experts and adapters beside, have a few thousand.
+pub const GGUF_TENSORS: u64 = 65_536;
+
+/// Keys of a GGUF file: files in use have some dozens.
+pub const GGUF_KEYS: u64 = 65_536;
+
+/// Bytes of one key, and of the names in which engines look for others.
+pub const GGUF_KEY_BYTES: u64 = 256;
+
+/// Bytes of the name of a tensor: engines have room for 64 with the zero at its end.
+pub const GGUF_NAME_BYTES: u64 = 63;
+
+/// Bytes of one text: the longest are chat templates, and precompiled maps of characters with a few hundred thousand.
+pub const GGUF_STRING_BYTES: u64 = 16 << 20;
+
+/// Elements of one list: the longest are the merges of large vocabularies, half a million.
+pub const GGUF_ARRAY: u64 = 1 << 22;
+
+/// Bytes before the tensors. The largest vocabularies take some twenty megabytes.
+pub const GGUF_HEADER_BYTES: u64 = 256 << 20;
+
+/// Layers: the library's own tables have so many rows.
+pub const GGUF_LAYERS: u64 = 512;

@@ -16,7 +16,7 @@ use hither_types::unit::Micros;
 use crate::engine::{Engine, JobFault, JobId, Loaded, Output};
 use crate::text::{Added, Assembler};
 use crate::validate::validate;
-use crate::work::{FinishReason, GenerateWork, InferWork, Piece, Prompt, Work};
+use crate::work::{FinishReason, Format, GenerateWork, InferWork, Piece, Prompt, Work};
 
 #[cfg(test)]
 mod tests;
@@ -231,11 +231,14 @@ impl StubEngine {
                 let stream = Stream::new(&work, &resume, &self.model).map_err(|fault| (job, fault))?;
                 RunningKind::Generate(Box::new(stream))
             }
-            (StubKind::Infer | StubKind::Sleep, Work::Generate(_)) => {
+            (StubKind::Infer | StubKind::Sleep, Work::Generate(_) | Work::Embed(_)) => {
                 return Err((job, InputFault::Other("the model takes tensors, and a text came".to_owned())));
             }
             (StubKind::Generate, Work::Infer(_)) => {
                 return Err((job, InputFault::Other("the model takes a text, and tensors came".to_owned())));
+            }
+            (StubKind::Generate, Work::Embed(_)) => {
+                return Err((job, InputFault::Other("a stub gives no embeddings".to_owned())));
             }
         };
         let now = Instant::now();
@@ -322,7 +325,7 @@ impl StubEngine {
             }
             RunningKind::Generate(stream) => {
                 if let Some((reason, text)) = stream.end() {
-                    out(job, Output::Piece(Piece::End { reason, text }));
+                    out(job, Output::Piece(Piece::end(reason, text)));
                 } else {
                     self.misbehave(stream.next);
                     let (piece, end) = stream.produce();
@@ -350,7 +353,11 @@ impl Stream {
         let prompt_tokens = match &work.prompt {
             Prompt::Chat(messages) => messages.iter().map(|message| words(&message.content)).sum(),
             Prompt::Text(text) => words(text),
+            Prompt::Tokens(ids) => ids.len() as u32,
         };
+        if work.format != Format::Text || !work.tools.is_empty() || work.chances.is_some() {
+            return Err(InputFault::Other("a stub knows no formats, no tools and no chances".to_owned()));
+        }
         let room = model.context.saturating_sub(prompt_tokens);
         if room == 0 {
             return Err(InputFault::ContextOverflow { prompt_tokens, context_tokens: model.context });
@@ -388,8 +395,8 @@ impl Stream {
                 text
             }
         };
-        let end = self.end().map(|(reason, text)| Piece::End { reason, text });
-        (Piece::Tokens { first, ids: vec![id], text }, end)
+        let end = self.end().map(|(reason, text)| Piece::end(reason, text));
+        (Piece::tokens(first, vec![id], text), end)
     }
 }
 
@@ -411,6 +418,7 @@ fn seed_of(prompt: &Prompt) -> u64 {
     let fold = |hash: u64, text: &str| text.bytes().chain([0]).fold(hash, |hash, byte| mix(hash ^ u64::from(byte)));
     match prompt {
         Prompt::Text(text) => fold(1, text),
+        Prompt::Tokens(ids) => ids.iter().fold(3, |hash, id| mix(hash ^ u64::from(*id))),
         Prompt::Chat(messages) => {
             messages.iter().fold(2, |hash, message| fold(fold(hash, &message.role), &message.content))
         }

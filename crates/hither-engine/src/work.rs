@@ -1,19 +1,26 @@
 //! Work and its results, with their encoding. The encoded form is the payload: it goes to a worker or to a peer
-//! unchanged. The first byte is the version of the form.
+//! unchanged. The first byte is the version of the form: the lowest that can say it, so that members that were not
+//! updated yet understand what they can.
 
 use std::fmt;
 
 use hither_types::model::Datatype;
 
 pub(crate) mod form;
+mod language;
 #[cfg(test)]
 mod tests;
+
+pub use language::{
+    Account, CacheScope, Chance, Chances, ChatMessage, EmbedWork, Format, GenerateWork, Overflow, Prompt, Tool,
+    ToolCall, ToolChoice,
+};
 
 /// Bytes that were given as work, or came as a result, and are neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The version byte is one that this program does not know.
-    #[error("the form has version {0}, and this program knows version 1")]
+    #[error("the form has version {0}, and this program knows versions 1 and 2")]
     Version(u8),
     /// The bytes are cut short or damaged.
     #[error("the bytes are not {0}")]
@@ -27,6 +34,8 @@ pub enum Work {
     Infer(InferWork),
     /// Text in, text out.
     Generate(GenerateWork),
+    /// Texts in, a vector of each out: [`Piece::Outputs`] with one FP32 tensor of shape `[texts, dimensions]`.
+    Embed(EmbedWork),
 }
 
 /// A call of a tensor model.
@@ -51,45 +60,6 @@ pub struct Tensor {
     pub data: Vec<u8>,
 }
 
-/// A text to go on from.
-#[derive(Clone, PartialEq)]
-pub struct GenerateWork {
-    /// What the model reads.
-    pub prompt: Prompt,
-    /// At most so many tokens; the rest of the context if absent.
-    pub max_tokens: Option<u32>,
-    /// 0 is greedy.
-    pub temperature: f32,
-    /// Keep the likeliest tokens whose chances add up to this; 1 keeps all.
-    pub top_p: f32,
-    /// Keep the likeliest tokens; 0 keeps all.
-    pub top_k: u32,
-    /// With one seed, one build and one prompt the text is the same, also when it goes on elsewhere.
-    pub seed: u64,
-    /// The text ends before any of these; at most 4.
-    pub stop: Vec<String>,
-    /// Whether the model's own end of text is passed over (for benchmarks).
-    pub ignore_eos: bool,
-}
-
-/// What a language model reads.
-#[derive(Clone, PartialEq)]
-pub enum Prompt {
-    /// A conversation, laid out by the model's own template.
-    Chat(Vec<ChatMessage>),
-    /// Text as it is.
-    Text(String),
-}
-
-/// One turn of a conversation.
-#[derive(Clone, PartialEq)]
-pub struct ChatMessage {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// What was said.
-    pub content: String,
-}
-
 /// A part of a result.
 #[derive(Clone, PartialEq)]
 pub enum Piece {
@@ -103,6 +73,10 @@ pub enum Piece {
         ids: Vec<u32>,
         /// The text that they add; may be empty while a character is incomplete or a stop string may be forming.
         text: String,
+        /// How likely they were, one entry per id, if that was asked for; else empty.
+        chances: Vec<Chances>,
+        /// Calls of tools that are complete with them.
+        calls: Vec<ToolCall>,
     },
     /// The end of the answer.
     End {
@@ -110,7 +84,23 @@ pub enum Piece {
         reason: FinishReason,
         /// The text that was held back until now.
         text: String,
+        /// Calls of tools that were held back until now.
+        calls: Vec<ToolCall>,
+        /// What became of the prompt.
+        account: Account,
     },
+}
+
+impl Piece {
+    /// Tokens with their text and nothing else.
+    pub fn tokens(first: u32, ids: Vec<u32>, text: String) -> Self {
+        Self::Tokens { first, ids, text, chances: Vec::new(), calls: Vec::new() }
+    }
+
+    /// An end with its text and nothing else.
+    pub fn end(reason: FinishReason, text: String) -> Self {
+        Self::End { reason, text, calls: Vec::new(), account: Account::default() }
+    }
 }
 
 /// Why a stream ended.
@@ -118,8 +108,10 @@ pub enum Piece {
 pub enum FinishReason {
     /// The model or a stop string ended it; a tensor answer is complete.
     Stop,
-    /// The tokens asked for are there.
+    /// The tokens asked for are there, or the context is full.
     Length,
+    /// The model ended, and has called tools.
+    ToolCalls,
 }
 
 impl fmt::Debug for Work {
@@ -127,6 +119,7 @@ impl fmt::Debug for Work {
         match self {
             Self::Infer(work) => write!(f, "Infer({} tensors)", work.inputs.len()),
             Self::Generate(_) => f.write_str("Generate(..)"),
+            Self::Embed(work) => write!(f, "Embed({} texts)", work.inputs.len()),
         }
     }
 }
@@ -141,8 +134,8 @@ impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outputs(tensors) => write!(f, "Outputs({tensors:?})"),
-            Self::Tokens { first, ids, text } => write!(f, "Tokens({first}+{}, {} bytes)", ids.len(), text.len()),
-            Self::End { reason, text } => write!(f, "End({reason:?}, {} bytes)", text.len()),
+            Self::Tokens { first, ids, text, .. } => write!(f, "Tokens({first}+{}, {} bytes)", ids.len(), text.len()),
+            Self::End { reason, text, .. } => write!(f, "End({reason:?}, {} bytes)", text.len()),
         }
     }
 }

@@ -19,16 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for streams in [1, 4] {
         let start = Instant::now();
         for job in 0..streams {
-            let work = GenerateWork {
-                prompt: Prompt::Text(format!("Story {job}: {}", "the sea was calm and ".repeat(100))),
-                max_tokens: Some(64),
-                temperature: 0.,
-                top_p: 1.,
-                top_k: 0,
-                seed: 0,
-                stop: Vec::new(),
-                ignore_eos: true,
-            };
+            let prompt = Prompt::Text(format!("Story {job}: {}", "the sea was calm and ".repeat(100)));
+            let work = GenerateWork { max_tokens: Some(64), ignore_eos: true, ..GenerateWork::new(prompt) };
             engine.admit(JobId(job), Work::Generate(work), Vec::new());
         }
         let mut tokens = 0;

@@ -1,32 +1,63 @@
 //! The engine: conversations in slots, and one call of the library per step. Those that produce come first, one token
-//! each; what is left of the step reads prompts.
+//! each; what is left of the step reads prompts, a fair share of each.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use hither_engine::engine::{Engine, JobFault, JobId, Loaded, Output};
-use hither_engine::work::{FinishReason, GenerateWork, Prompt, Work};
+use hither_engine::limits::{MAX_BIASES, MAX_CHANCES};
+use hither_engine::work::{CacheScope, Format, GenerateWork, Prompt, ToolChoice, Work};
 use hither_types::model::ModelIo;
 use hither_types::refusal::InputFault;
 use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
-use crate::limits::{PREFILL_ALONE, PREFILL_BESIDE_DECODE};
-use crate::sequence::{Beginning, Sequence};
+use crate::cache::{Held, plan};
+use crate::constraint::{Constraint, Constraints};
+use crate::embed::{Embedder, is_causal};
+use crate::limits::{PREFILL_ALONE, PREFILL_BESIDE_DECODE, PREFILL_LEAST, STEP};
+use crate::prompt::PromptReader;
+use crate::sequence::{Beginning, Sequence, Spoken};
 use crate::template::Template;
+use crate::tools::{Dialect, Reader, permitted};
 
 /// A GGUF model that is open.
 pub struct LlamaEngine {
-    model: &'static LlamaModel,
-    context: LlamaContext<'static>,
+    opened: Opened,
     batch: LlamaBatch<'static>,
-    template: Option<Template>,
-    context_tokens: u32,
     /// The place in the list is the sequence's number in the library.
-    slots: Vec<Option<Sequence>>,
+    slots: Vec<Slot>,
     waiting: VecDeque<Waiting>,
+    /// Counts conversations, for what was used longest ago.
+    begun: u64,
+    constraints: Option<Constraints>,
+    embedder: Option<Embedder>,
+    /// Whether the last step made vectors: the two kinds of work take turns.
+    has_embedded: bool,
+    /// Special tokens that mark calls of tools. They are text where tools may be called, and nothing elsewhere.
+    marks: BTreeSet<u32>,
+}
+
+/// What opening a file gave.
+pub(crate) struct Opened {
+    pub(crate) backend: &'static LlamaBackend,
+    pub(crate) model: &'static LlamaModel,
+    pub(crate) context: LlamaContext<'static>,
+    pub(crate) template: Option<Template>,
+    pub(crate) context_tokens: u32,
+    pub(crate) threads: i32,
+}
+
+/// A place for a conversation, and what is left in the library's memory of the last.
+#[derive(Default)]
+struct Slot {
+    sequence: Option<Sequence>,
+    left: Vec<i32>,
+    scope: Option<CacheScope>,
+    used: u64,
 }
 
 struct Waiting {
@@ -46,22 +77,26 @@ struct Share {
 }
 
 impl LlamaEngine {
-    pub(crate) fn new(
-        model: &'static LlamaModel,
-        context: LlamaContext<'static>,
-        batch: LlamaBatch<'static>,
-        template: Option<Template>,
-        context_tokens: u32,
-        slots: u16,
-    ) -> Self {
-        let slots = (0..slots).map(|_| None).collect();
-        Self { model, context, batch, template, context_tokens, slots, waiting: VecDeque::new() }
+    pub(crate) fn new(opened: Opened, batch: LlamaBatch<'static>, slots: u16) -> Self {
+        let slots = (0..slots).map(|_| Slot::default()).collect();
+        let marks = Dialect::MARKS.iter().filter_map(|mark| special(opened.model, mark)).collect();
+        Self {
+            opened,
+            batch,
+            slots,
+            waiting: VecDeque::new(),
+            begun: 0,
+            constraints: None,
+            embedder: None,
+            has_embedded: false,
+            marks,
+        }
     }
 
     /// What the node is told.
     pub fn loaded(&self) -> Loaded {
         Loaded {
-            io: ModelIo::Language { context_tokens: self.context_tokens },
+            io: ModelIo::Language { context_tokens: self.opened.context_tokens },
             slots: self.slots.len() as u16,
             engine: "cpu, llama.cpp".to_owned(),
         }
@@ -69,136 +104,317 @@ impl LlamaEngine {
 
     /// Fills free slots. Jobs that end before they begin are told so.
     fn start_waiting(&mut self, out: &mut dyn FnMut(JobId, Output)) {
-        while let Some(slot) = self.slots.iter().position(Option::is_none) {
-            let Some(waiting) = self.waiting.pop_front() else {
-                return;
-            };
+        let mut left = VecDeque::new();
+        while let Some(waiting) = self.waiting.pop_front() {
             let job = waiting.job;
-            match self.begin(waiting) {
-                Ok((sequence, None)) => self.slots[slot] = Some(sequence),
-                Ok((sequence, Some(reason))) => sequence.finish(reason, out),
-                Err(fault) => out(job, Output::Failed(JobFault::Input(fault))),
+            let begun = match waiting.work {
+                Work::Generate(_) if self.slots.iter().all(|slot| slot.sequence.is_some()) => {
+                    left.push_back(waiting);
+                    continue;
+                }
+                Work::Generate(work) => self.begin(job, work, &waiting.resume, waiting.since, out),
+                Work::Embed(work) => self.begin_embedding(job, &work.inputs, waiting.since),
+                Work::Infer(_) => {
+                    Err(JobFault::Input(InputFault::Other("the model takes a text, and tensors came".to_owned())))
+                }
+            };
+            if let Err(fault) = begun {
+                out(job, Output::Failed(fault));
             }
         }
+        self.waiting = left;
     }
 
-    fn begin(&self, waiting: Waiting) -> Result<(Sequence, Option<FinishReason>), InputFault> {
-        let Waiting { job, work, resume, since } = waiting;
-        let Work::Generate(work) = work else {
-            return Err(InputFault::Other("the model takes a text, and tensors came".to_owned()));
+    fn begin(
+        &mut self,
+        job: JobId,
+        work: GenerateWork,
+        resume: &[u32],
+        since: Instant,
+        out: &mut dyn FnMut(JobId, Output),
+    ) -> Result<(), JobFault> {
+        if !is_causal(self.opened.model) {
+            let text = "the model makes vectors of texts, and does not speak: POST /v1/embeddings";
+            return Err(JobFault::Input(InputFault::Other(text.to_owned())));
+        }
+        check(&work).map_err(|text| JobFault::Input(InputFault::Other(text)))?;
+        let model = self.opened.model;
+        let (constraint, reader) = self.constraint(&work)?;
+        let tools = permitted(&work.tools, &work.tool_choice).map_err(InputFault::Other).map_err(JobFault::Input)?;
+        let prompts = self.prompts();
+        let read = prompts.read(&work, &tools).map_err(JobFault::Input)?;
+        prompts.known(resume).map_err(JobFault::Input)?;
+        let context_tokens = self.opened.context_tokens;
+        let beginning = Beginning {
+            job,
+            prompt: read.tokens,
+            dropped_tokens: read.dropped,
+            constraint,
+            reader,
+            context_tokens,
+            since,
+            work,
         };
-        let in_range = |value: f32| value.is_finite() && value >= 0.;
-        if !in_range(work.temperature) || !in_range(work.top_p) {
-            return Err(InputFault::Other("temperature and top_p are numbers from 0 up".to_owned()));
+        let mut sequence = Sequence::new(beginning);
+        let marks = sequence.has_tools().then_some(&self.marks);
+        let end = sequence.replay(resume, |id| spoken(model, id, marks)).map_err(JobFault::Input)?;
+        match end {
+            Some(reason) => sequence.finish(reason, out),
+            None => self.settle(sequence),
         }
-        if let Some(id) = resume.iter().find(|id| i64::from(**id) >= i64::from(self.model.n_vocab())) {
-            return Err(InputFault::Other(format!("the model has no token {id} to go on from")));
-        }
-        let prompt = self.read_prompt(&work)?;
-        let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
-        if prompt_tokens >= self.context_tokens {
-            return Err(InputFault::ContextOverflow { prompt_tokens, context_tokens: self.context_tokens });
-        }
-        let beginning = Beginning { job, work, prompt, resume, context_tokens: self.context_tokens, since };
-        Ok(Sequence::new(beginning, |id| self.bytes(id)))
+        Ok(())
     }
 
-    fn read_prompt(&self, work: &GenerateWork) -> Result<Vec<i32>, InputFault> {
-        let rendered = match (&work.prompt, &self.template) {
-            (Prompt::Text(text), _) => text.clone(),
-            (Prompt::Chat(messages), Some(template)) => template.render(messages).map_err(InputFault::Other)?,
-            (Prompt::Chat(_), None) => {
-                let text = "the model has no chat template: it completes text, so send a prompt to /v1/completions";
-                return Err(InputFault::Other(text.to_owned()));
+    /// What holds an answer to a form, and what takes calls out of it.
+    fn constraint(&mut self, work: &GenerateWork) -> Result<(Option<Constraint>, Option<Reader>), JobFault> {
+        let wrong = |text: String| JobFault::Input(InputFault::Other(text));
+        let tools = permitted(&work.tools, &work.tool_choice).map_err(wrong)?;
+        let must_call = matches!(work.tool_choice, ToolChoice::Any | ToolChoice::Named(_));
+        let model = self.opened.model;
+        if must_call && work.format != Format::Text {
+            return Err(wrong("an answer that must call a tool cannot have another format".to_owned()));
+        }
+        let dialect = self.opened.template.as_ref().map_or(Dialect::Hermes, Template::dialect);
+        let reader = (!tools.is_empty()).then(|| Reader::new(dialect));
+        if !must_call && work.format == Format::Text {
+            return Ok((None, reader));
+        }
+        if self.constraints.is_none() {
+            self.constraints = Some(Constraints::new(model).map_err(JobFault::Engine)?);
+        }
+        let Some(constraints) = &self.constraints else { return Ok((None, reader)) };
+        if must_call {
+            let grammar = dialect.grammar(&tools, |mark| special(model, mark)).map_err(wrong)?;
+            return Ok((Some(constraints.lark(grammar).map_err(wrong)?), reader));
+        }
+        Ok((constraints.of(&work.format).map_err(wrong)?, reader))
+    }
+
+    /// Gives a conversation a slot, with what was read of its beginning.
+    fn settle(&mut self, mut sequence: Sequence) {
+        let model = self.opened.model;
+        // What these have read cannot be cut.
+        let is_whole = model.is_recurrent() || model.is_hybrid();
+        let scope = sequence.scope.filter(|_| !is_whole);
+        let held: Vec<Held<'_>> = self.slots.iter().map(Slot::held).collect();
+        let plan = plan(&held, scope, &sequence.tokens).expect("a slot was free a moment ago");
+        let mut common = plan.common;
+        let number = |slot: usize| slot as i32;
+        if let Some(from) = plan.from {
+            // Some models forget what is far back, and then nothing can be taken.
+            if self.opened.context.kv_cache_seq_pos_min(number(from)) != 0 {
+                common = 0;
             }
-        };
-        let vocab = self.model.vocab();
-        let mut tokens: Vec<i32> =
-            vocab.tokenize(rendered.as_bytes(), true, true).iter().map(|token| token.0).collect();
-        // Some templates begin with the token that the tokeniser adds by itself.
-        let bos = vocab.bos().0;
-        if tokens.len() > 1 && tokens[..2] == [bos, bos] {
-            tokens.remove(0);
+            if from != plan.slot {
+                self.clear(plan.slot, 0);
+                let copied = self.opened.context.copy_kv_cache_seq(
+                    number(from),
+                    number(plan.slot),
+                    Some(0),
+                    Some(common as u32),
+                );
+                debug_assert!(copied.is_ok(), "the numbers are small");
+            }
         }
-        if tokens.is_empty() {
-            return Err(InputFault::Other("the prompt is empty".to_owned()));
+        if (plan.from.is_none() || plan.from == Some(plan.slot) || common == 0) && !self.clear(plan.slot, common) {
+            self.clear(plan.slot, 0);
+            common = 0;
         }
-        Ok(tokens)
+        sequence.read = common;
+        sequence.account.cached_tokens = common as u32;
+        self.begun += 1;
+        self.slots[plan.slot] = Slot { scope, sequence: Some(sequence), left: Vec::new(), used: self.begun };
     }
 
-    fn bytes(&self, id: i32) -> Vec<u8> {
-        self.model.vocab().token_to_piece(LlamaToken(id), false, None)
+    /// Forgets what the library holds of a slot from a place on. `false`: it cannot.
+    fn clear(&mut self, slot: usize, from: usize) -> bool {
+        let from = (from > 0).then_some(from as u32);
+        matches!(self.opened.context.clear_kv_cache_seq(Some(slot as u32), from, None), Ok(true))
     }
 
-    /// Fills the batch: a token of each conversation that produces, then a chunk of the oldest prompts.
+    fn begin_embedding(&mut self, job: JobId, inputs: &[Prompt], since: Instant) -> Result<(), JobFault> {
+        let Opened { backend, model, threads, context_tokens, .. } = self.opened;
+        if self.embedder.is_none() {
+            let opened = Embedder::open(backend, model, threads, context_tokens);
+            self.embedder = Some(opened.map_err(|text| JobFault::Input(InputFault::Other(text)))?);
+        }
+        let prompts = self.prompts();
+        let texts: VecDeque<Vec<i32>> =
+            inputs.iter().map(|input| prompts.read_plain(input)).collect::<Result<_, _>>().map_err(JobFault::Input)?;
+        if texts.is_empty() {
+            return Err(JobFault::Input(InputFault::Other("there is no text to make a vector of".to_owned())));
+        }
+        let Some(embedder) = &mut self.embedder else { return Ok(()) };
+        let context_tokens = embedder.context_tokens();
+        let prompt_tokens = texts.iter().map(Vec::len).max().unwrap_or(0) as u32;
+        if prompt_tokens > context_tokens {
+            return Err(JobFault::Input(InputFault::ContextOverflow { prompt_tokens, context_tokens }));
+        }
+        embedder.begin(job, texts, since);
+        Ok(())
+    }
+
+    fn prompts(&self) -> PromptReader<'_> {
+        let Opened { model, ref template, context_tokens, .. } = self.opened;
+        PromptReader { model, template: template.as_ref(), context_tokens }
+    }
+
+    /// Fills the batch: a token of each conversation that produces, then a share of each prompt.
     fn fill_batch(&mut self) -> Vec<Share> {
         self.batch.clear();
-        let mut shares = Vec::new();
-        let is_producing = |slot: &Option<Sequence>| slot.as_ref().is_some_and(Sequence::is_decoding);
-        let producing = self.slots.iter().filter(|slot| is_producing(slot)).count();
-        let chunk = if producing == 0 { PREFILL_ALONE } else { PREFILL_BESIDE_DECODE };
+        let busy = (0..self.slots.len()).filter(|slot| self.slots[*slot].sequence.is_some());
+        let (producing, mut reading): (Vec<usize>, Vec<usize>) =
+            busy.partition(|slot| self.slots[*slot].is_producing());
+        reading.sort_by_key(|slot| self.slots[*slot].unread());
+        let chunk = if producing.is_empty() { PREFILL_ALONE } else { PREFILL_BESIDE_DECODE };
+        let chunk = chunk.min(STEP.saturating_sub(producing.len())).max(PREFILL_LEAST);
         // Whatever comes, the library aborts the process on one token more than this.
-        let mut room = (self.context.n_batch() as usize).min(producing + chunk);
-        let mut order: Vec<usize> = (0..self.slots.len()).filter(|slot| self.slots[*slot].is_some()).collect();
-        order.sort_by_key(|slot| (!is_producing(&self.slots[*slot]), self.slots[*slot].as_ref().map(|s| s.job)));
-        for slot in order {
-            let Some(sequence) = &self.slots[slot] else { continue };
-            let unread = &sequence.tokens[sequence.read..];
-            let count = unread.len().min(room);
-            if count == 0 {
-                break;
+        let batch = self.opened.context.n_batch() as usize;
+        let mut shares = Vec::new();
+        for slot in producing.into_iter().take(batch) {
+            shares.push(self.put(slot, 1));
+        }
+        let mut room = chunk.min(batch - shares.len());
+        // The shortest first: what it does not need of its share is the others'.
+        let mut left = reading.len();
+        for slot in reading {
+            let count = self.slots[slot].unread().min(room.div_ceil(left));
+            left -= 1;
+            if count > 0 {
+                room -= count;
+                shares.push(self.put(slot, count));
             }
-            room -= count;
-            let is_last = count == unread.len();
-            for (index, id) in unread[..count].iter().enumerate() {
-                let wants_result = is_last && index + 1 == count;
-                let place = (sequence.read + index) as i32;
-                let added = self.batch.add(LlamaToken(*id), place, &[slot as i32], wants_result);
-                added.expect("the batch has room for n_batch tokens, and no more are added");
-            }
-            let result = is_last.then(|| self.batch.n_tokens() - 1);
-            shares.push(Share { slot, count, result });
         }
         shares
     }
 
+    /// Puts tokens of a slot into the batch.
+    fn put(&mut self, slot: usize, count: usize) -> Share {
+        let Some(sequence) = &self.slots[slot].sequence else { return Share { slot, count: 0, result: None } };
+        let unread = &sequence.tokens[sequence.read..];
+        let is_last = count == unread.len();
+        for (index, id) in unread[..count].iter().enumerate() {
+            let wants_result = is_last && index + 1 == count;
+            let place = (sequence.read + index) as i32;
+            let added = self.batch.add(LlamaToken(*id), place, &[slot as i32], wants_result);
+            added.expect("the batch has room for n_batch tokens, and no more are added");
+        }
+        Share { slot, count, result: is_last.then(|| self.batch.n_tokens() - 1) }
+    }
+
     /// Takes what the library computed for one slot.
     fn take_result(&mut self, share: &Share, out: &mut dyn FnMut(JobId, Output)) {
-        let Some(mut sequence) = self.slots[share.slot].take() else {
+        let Some(sequence) = &mut self.slots[share.slot].sequence else {
             return;
         };
         sequence.read += share.count;
         let Some(index) = share.result else {
             out(sequence.job, Output::Progress);
-            self.slots[share.slot] = Some(sequence);
             return;
         };
-        let drawn = sequence.sampler.draw(self.context.get_logits_ith(index), sequence.said);
-        let Some(id) = drawn.map(|id| id as i32) else {
-            self.forget(share.slot);
-            let fault = JobFault::Engine("the model gave no numbers that can be compared".to_owned());
-            out(sequence.job, Output::Failed(fault));
-            return;
-        };
-        let end = if self.model.vocab().is_eog(LlamaToken(id)) && !sequence.ignore_eos {
-            Some(FinishReason::Stop)
-        } else {
-            sequence.say(id, &self.bytes(id), out)
-        };
-        match end {
-            None => self.slots[share.slot] = Some(sequence),
-            Some(reason) => {
-                self.forget(share.slot);
-                sequence.finish(reason, out);
+        let marks = sequence.has_tools().then_some(&self.marks);
+        let model = self.opened.model;
+        let went = sequence.go_on(self.opened.context.get_logits_ith(index), |id| spoken(model, id, marks), out);
+        match went {
+            Ok(None) => {}
+            Ok(Some(reason)) => {
+                if let Some(sequence) = self.leave(share.slot) {
+                    sequence.finish(reason, out);
+                }
+            }
+            Err(fault) => {
+                if let Some(sequence) = self.leave(share.slot) {
+                    out(sequence.job, Output::Failed(fault));
+                }
             }
         }
     }
 
-    /// Empties a slot, in the library too.
-    fn forget(&mut self, slot: usize) {
-        self.slots[slot] = None;
-        let cleared = self.context.clear_kv_cache_seq(Some(slot as u32), None, None);
-        debug_assert!(matches!(cleared, Ok(true)), "a whole sequence can always be removed");
+    /// Empties a slot. What was read stays for its scope, if it has one.
+    fn leave(&mut self, slot: usize) -> Option<Sequence> {
+        let place = &mut self.slots[slot];
+        let mut sequence = place.sequence.take()?;
+        if place.scope.is_some() {
+            sequence.tokens.truncate(sequence.read);
+            place.left = std::mem::take(&mut sequence.tokens);
+        } else {
+            let cleared = self.clear(slot, 0);
+            debug_assert!(cleared, "a whole sequence can always be removed");
+        }
+        Some(sequence)
+    }
+
+    fn step_sequences(&mut self, out: &mut dyn FnMut(JobId, Output)) {
+        let shares = self.fill_batch();
+        if shares.is_empty() {
+            return;
+        }
+        match self.opened.context.decode(&mut self.batch) {
+            Ok(()) => shares.iter().for_each(|share| self.take_result(share, out)),
+            Err(error) => {
+                for share in &shares {
+                    // What the library has of it is not known any more.
+                    self.slots[share.slot].scope = None;
+                    if let Some(sequence) = self.leave(share.slot) {
+                        let fault = JobFault::Engine(format!("llama.cpp could not go on: {error}"));
+                        out(sequence.job, Output::Failed(fault));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn is_producing(&self) -> bool {
+        self.sequence.as_ref().is_some_and(Sequence::is_decoding)
+    }
+
+    fn unread(&self) -> usize {
+        self.sequence.as_ref().map_or(0, |sequence| sequence.tokens.len() - sequence.read)
+    }
+
+    fn held(&self) -> Held<'_> {
+        let running = self.sequence.as_ref().map(|sequence| &sequence.tokens[..sequence.read]);
+        let tokens = running.unwrap_or(&self.left);
+        Held { is_busy: self.sequence.is_some(), scope: self.scope, tokens, used: self.used }
+    }
+}
+
+/// The numbers of a request. The error is a text for the client.
+fn check(work: &GenerateWork) -> Result<(), String> {
+    let in_range = |value: f32, least: f32| value.is_finite() && value >= least;
+    if ![work.temperature, work.top_p, work.min_p].iter().all(|value| in_range(*value, 0.)) {
+        return Err("temperature, top_p and min_p are numbers from 0 up".to_owned());
+    }
+    if !(work.frequency_penalty.is_finite() && work.presence_penalty.is_finite()) {
+        return Err("frequency_penalty and presence_penalty are numbers".to_owned());
+    }
+    if !(work.repetition_penalty.is_finite() && work.repetition_penalty > 0.) {
+        return Err("repetition_penalty is a number above 0".to_owned());
+    }
+    if work.logit_bias.len() > MAX_BIASES || work.logit_bias.iter().any(|(_, bias)| !bias.is_finite()) {
+        return Err(format!("logit_bias takes numbers, and at most {MAX_BIASES} of them"));
+    }
+    match work.chances {
+        Some(count) if usize::from(count) > MAX_CHANCES => Err(format!("at most {MAX_CHANCES} chances are told of")),
+        _ => Ok(()),
+    }
+}
+
+/// What a token says. Marks of calls are text where they are looked for.
+fn spoken(model: &LlamaModel, id: u32, marks: Option<&BTreeSet<u32>>) -> Spoken {
+    let is_mark = marks.is_some_and(|marks| marks.contains(&id));
+    let (vocab, token) = (model.vocab(), LlamaToken(id.cast_signed()));
+    Spoken { bytes: vocab.token_to_piece(token, is_mark, None), is_end: vocab.is_eog(token) }
+}
+
+/// The id of a mark that is a token of its own, and is not written as text.
+fn special(model: &LlamaModel, mark: &str) -> Option<u32> {
+    let vocab = model.vocab();
+    match vocab.tokenize(mark.as_bytes(), false, true).as_slice() {
+        [token] if vocab.token_to_piece(*token, false, None).is_empty() => Some(token.0.cast_unsigned()),
+        _ => None,
     }
 }
 
@@ -209,30 +425,30 @@ impl Engine for LlamaEngine {
 
     fn cancel(&mut self, job: JobId) {
         self.waiting.retain(|waiting| waiting.job != job);
-        let running = |slot: &Option<Sequence>| slot.as_ref().is_some_and(|sequence| sequence.job == job);
+        let running = |slot: &Slot| slot.sequence.as_ref().is_some_and(|sequence| sequence.job == job);
         if let Some(slot) = self.slots.iter().position(running) {
-            self.forget(slot);
+            self.leave(slot);
+        }
+        if let Some(embedder) = &mut self.embedder {
+            embedder.cancel(job);
         }
     }
 
     fn step(&mut self, out: &mut dyn FnMut(JobId, Output)) -> bool {
         self.start_waiting(out);
-        let shares = self.fill_batch();
-        if shares.is_empty() {
-            return false;
-        }
-        match self.context.decode(&mut self.batch) {
-            Ok(()) => shares.iter().for_each(|share| self.take_result(share, out)),
-            Err(error) => {
-                for share in &shares {
-                    if let Some(sequence) = self.slots[share.slot].take() {
-                        self.forget(share.slot);
-                        let fault = JobFault::Engine(format!("llama.cpp could not go on: {error}"));
-                        out(sequence.job, Output::Failed(fault));
-                    }
-                }
+        let speaks = self.slots.iter().any(|slot| slot.sequence.is_some());
+        match &mut self.embedder {
+            Some(embedder) if embedder.is_busy() && !(speaks && self.has_embedded) => {
+                self.has_embedded = true;
+                embedder.step(out);
+            }
+            _ => {
+                self.has_embedded = false;
+                self.step_sequences(out);
             }
         }
-        !self.waiting.is_empty() || self.slots.iter().any(Option::is_some)
+        !self.waiting.is_empty()
+            || self.slots.iter().any(|slot| slot.sequence.is_some())
+            || self.embedder.as_ref().is_some_and(Embedder::is_busy)
     }
 }

@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use hither_engine::gguf::{GgufFault, inspect};
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 
-use crate::engine::LlamaEngine;
+use crate::engine::{LlamaEngine, Opened};
 use crate::limits::{BATCH, SLOTS};
 use crate::template::Template;
 
@@ -21,6 +22,9 @@ pub enum OpenError {
     /// The library cannot be set up.
     #[error("llama.cpp cannot be set up: {0}")]
     Library(String),
+    /// The file is not what it says, or more than is taken.
+    #[error("the model file is refused")]
+    Header(#[source] GgufFault),
     /// The library refuses the file.
     #[error("llama.cpp refuses the model: {0}")]
     Model(String),
@@ -47,13 +51,11 @@ static BACKEND: LazyLock<Result<LlamaBackend, String>> = LazyLock::new(|| {
 /// many as the model was trained for if that is fewer.
 pub fn open(model: &Path, threads: usize, context_tokens: u32, slots: u16) -> Result<LlamaEngine, OpenError> {
     let backend = BACKEND.as_ref().map_err(|reason| OpenError::Library(reason.clone()))?;
-    // The library logs the reason and returns none, so that what can be told is told here.
-    let mut magic = [0; 4];
-    let read = std::fs::File::open(model).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
-    read.map_err(|error| OpenError::Model(format!("the file cannot be read: {error}")))?;
-    if &magic != b"GGUF" {
-        return Err(OpenError::Model("the file is not GGUF".to_owned()));
-    }
+    let unreadable = |error: std::io::Error| OpenError::Model(format!("the file cannot be read: {error}"));
+    let file = std::fs::File::open(model).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    // The library believes what a file says of itself, and logs what it refuses and returns no reason.
+    inspect(file, length).map_err(OpenError::Header)?;
     let loaded = LlamaModel::load_from_file(backend, model, &LlamaModelParams::default());
     let loaded = loaded.map_err(|error| OpenError::Model(error.to_string()))?;
     // A worker has one model from its start to its end; the context borrows it.
@@ -77,5 +79,6 @@ pub fn open(model: &Path, threads: usize, context_tokens: u32, slots: u16) -> Re
     let batch = LlamaBatch::new(context.n_batch() as usize, 1);
     let template = loaded.chat_template(None).ok().and_then(|template| template.to_string().ok());
     let template = template.map(|source| Template::new(source, loaded.vocab()));
-    Ok(LlamaEngine::new(loaded, context, batch, template, context_tokens, slots))
+    let opened = Opened { backend, model: loaded, context, template, context_tokens, threads };
+    Ok(LlamaEngine::new(opened, batch, slots))
 }

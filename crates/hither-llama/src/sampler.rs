@@ -13,6 +13,8 @@ pub(crate) struct Sampler {
     pub(crate) top_p: f32,
     /// Keep the likeliest tokens; 0 keeps all.
     pub(crate) top_k: u32,
+    /// Keep tokens at least this share as likely as the likeliest; 0 keeps all.
+    pub(crate) min_p: f32,
     /// With one seed the draw at one place is the same.
     pub(crate) seed: u64,
 }
@@ -29,6 +31,10 @@ impl Sampler {
         let weigh = |logit: f32| ((f64::from(logit) - highest) / temperature).exp();
         let weighed = logits.iter().enumerate().map(|(id, logit)| (id as u32, weigh(*logit)));
         let mut candidates: Vec<(u32, f64)> = weighed.filter(|(_, weight)| *weight > 0.).collect();
+        if self.min_p > 0. {
+            // The likeliest weighs one.
+            candidates.retain(|(_, weight)| *weight >= f64::from(self.min_p.min(1.)));
+        }
         if self.top_k > 0 && (self.top_k as usize) < candidates.len() {
             candidates.select_nth_unstable_by(self.top_k as usize - 1, by_weight);
             candidates.truncate(self.top_k as usize);
@@ -49,6 +55,25 @@ impl Sampler {
         // Rounding may leave a crumb: it belongs to the last candidate.
         candidates.last().map(|(id, _)| *id)
     }
+}
+
+/// The logarithms of the chances of some tokens, and of the `count` likeliest of all, likeliest first.
+pub(crate) fn log_chances(logits: &[f32], said: u32, count: usize) -> (f32, Vec<(u32, f32)>) {
+    let highest = logits.iter().copied().filter(|logit| logit.is_finite()).fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|logit| f64::from(*logit - highest).exp()).filter(|w| w.is_finite()).sum();
+    let log = |logit: f32| (f64::from(logit - highest) - total.ln()) as f32;
+    let mut all: Vec<(u32, f64)> = (0u32..)
+        .zip(logits)
+        .filter(|(_, logit)| logit.is_finite())
+        .map(|(id, logit)| (id, f64::from(*logit)))
+        .collect();
+    if count < all.len() && count > 0 {
+        all.select_nth_unstable_by(count - 1, by_weight);
+    }
+    all.truncate(count);
+    all.sort_unstable_by(by_weight);
+    let likeliest = all.into_iter().map(|(id, logit)| (id, log(logit as f32))).collect();
+    (logits.get(said as usize).map_or(f32::NEG_INFINITY, |logit| log(*logit)), likeliest)
 }
 
 /// The likeliest token; the lowest id of several.

@@ -6,11 +6,17 @@
 use std::path::{Path, PathBuf};
 
 use hither_engine::engine::{Engine, JobFault, JobId, Output};
-use hither_engine::work::{ChatMessage, FinishReason, GenerateWork, Piece, Prompt, Work};
+use hither_engine::gguf::{GgufFault, inspect};
+use hither_engine::work::{Account, Chances, ChatMessage, FinishReason, GenerateWork, Piece, Prompt, ToolCall, Work};
 use hither_llama::{LlamaEngine, OpenError, open};
 use hither_types::model::ModelIo;
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
+
+#[path = "model/formats.rs"]
+mod formats;
+#[path = "model/sharing.rs"]
+mod sharing;
 
 fn model() -> Option<PathBuf> {
     let named = std::env::var_os("HITHER_SMOLLM2").map(PathBuf::from);
@@ -30,18 +36,9 @@ fn engine(context_tokens: u32, slots: u16) -> Option<LlamaEngine> {
 }
 
 fn chat(question: &str, max_tokens: u32) -> GenerateWork {
-    let message = |role: &str, content: &str| ChatMessage { role: role.into(), content: content.into() };
-    GenerateWork {
-        // Without a system turn the template adds its own, and with that the model knows less.
-        prompt: Prompt::Chat(vec![message("system", ""), message("user", question)]),
-        max_tokens: Some(max_tokens),
-        temperature: 0.,
-        top_p: 1.,
-        top_k: 0,
-        seed: 0,
-        stop: Vec::new(),
-        ignore_eos: false,
-    }
+    // Without a system turn the template adds its own, and with that the model knows less.
+    let prompt = Prompt::Chat(vec![ChatMessage::new("system", ""), ChatMessage::new("user", question)]);
+    GenerateWork { max_tokens: Some(max_tokens), ..GenerateWork::new(prompt) }
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +46,9 @@ struct Answer {
     ids: Vec<u32>,
     text: String,
     reason: Option<FinishReason>,
+    chances: Vec<Chances>,
+    calls: Vec<ToolCall>,
+    account: Account,
     progress: u32,
     end: Option<Result<Cost, JobFault>>,
 }
@@ -57,14 +57,18 @@ impl Answer {
     fn take(&mut self, output: Output, resumed: usize) {
         assert!(self.end.is_none(), "{output:?} after the end");
         match output {
-            Output::Piece(Piece::Tokens { first, ids, text }) => {
+            Output::Piece(Piece::Tokens { first, ids, text, chances, calls }) => {
                 assert_eq!(first as usize, resumed + self.ids.len(), "a gap or a repetition");
                 self.ids.extend(ids);
                 self.text.push_str(&text);
+                self.chances.extend(chances);
+                self.calls.extend(calls);
             }
-            Output::Piece(Piece::End { reason, text }) => {
+            Output::Piece(Piece::End { reason, text, calls, account }) => {
                 self.reason = Some(reason);
                 self.text.push_str(&text);
+                self.calls.extend(calls);
+                self.account = account;
             }
             Output::Progress => self.progress += 1,
             Output::Done(cost) => self.end = Some(Ok(cost)),
@@ -235,7 +239,32 @@ fn reading_a_long_prompt_shows_progress_and_never_stops_another_conversation() {
 #[test]
 fn what_is_no_model_is_refused() {
     let refused = open(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml").as_path(), 1, 64, 1);
-    assert!(matches!(refused.err(), Some(OpenError::Model(text)) if text == "the file is not GGUF"));
+    assert!(matches!(refused.err(), Some(OpenError::Header(GgufFault::Magic))));
     let refused = open(Path::new("/nowhere/at/all.gguf"), 1, 64, 1);
     assert!(matches!(refused.err(), Some(OpenError::Model(text)) if text.contains("cannot be read")));
+}
+
+#[test]
+fn the_header_of_a_real_model_passes_and_its_damaged_twins_do_not_harm() {
+    let Some(path) = model() else { return };
+    let file = std::fs::File::open(&path).unwrap();
+    let length = file.metadata().unwrap().len();
+    let facts = inspect(&file, length).unwrap();
+    assert_eq!((facts.architecture.as_str(), facts.vocabulary), ("llama", Some(49152)));
+    let mut head = vec![0; facts.header_bytes as usize];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut head, 0).unwrap();
+    for share in [0, 1, 2, 5, 9] {
+        let cut = head.len() * share / 10;
+        assert!(inspect(&head[..cut], cut as u64).is_err(), "cut at {cut}");
+    }
+    // The last byte of the last tensor is gone.
+    assert!(matches!(inspect(head.as_slice(), length - 1), Err(GgufFault::Short { what: "a tensor", .. })));
+    let mut passed = 0;
+    for flip in 0..400 {
+        let mut damaged = head.clone();
+        let at = flip * 7919 % 4000;
+        damaged[at] ^= 1 << (flip % 8);
+        passed += u32::from(inspect(damaged.as_slice(), length).is_ok());
+    }
+    assert!(passed < 400, "no damage was seen");
 }

@@ -34,6 +34,11 @@ impl Salt {
         beginning.name(envelope.model.as_str());
         match &work.prompt {
             Prompt::Text(text) => beginning.say("text", text),
+            Prompt::Tokens(ids) => {
+                for id in ids.iter().take(BEGINNING_MAX) {
+                    beginning.hasher.update(&id.to_le_bytes());
+                }
+            }
             Prompt::Chat(messages) => {
                 for message in messages {
                     beginning.say(&message.role, &message.content);

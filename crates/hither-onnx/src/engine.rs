@@ -90,7 +90,7 @@ impl Engine for OnnxEngine {
         let queued = micros(since.elapsed());
         let answer = match work {
             Work::Infer(work) => self.answer(&work),
-            Work::Generate(_) => {
+            Work::Generate(_) | Work::Embed(_) => {
                 let text = "the model takes tensors, and a text came".to_owned();
                 Err(JobFault::Input(InputFault::Other(text)))
             }

@@ -95,16 +95,7 @@ fn stub_model(values: &str) -> (tempfile::TempDir, String) {
 }
 
 fn generate(prompt: Prompt, max_tokens: u32) -> Work {
-    Work::Generate(GenerateWork {
-        prompt,
-        max_tokens: Some(max_tokens),
-        temperature: 0.,
-        top_p: 1.,
-        top_k: 0,
-        seed: 0,
-        stop: Vec::new(),
-        ignore_eos: false,
-    })
+    Work::Generate(GenerateWork { max_tokens: Some(max_tokens), ..GenerateWork::new(prompt) })
 }
 
 fn hello(max_tokens: u32) -> Work {
@@ -281,7 +272,7 @@ fn an_onnx_model_answers_from_inside_the_sandbox_at_the_cost_of_a_hop() {
 fn a_language_model_answers_from_inside_the_sandbox_and_goes_on_in_another_worker() {
     let Some(path) = cached("models/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     let arguments = ["--format", "gguf", "--model", &path, "--context-tokens", "512", "--slots", "2"];
-    let turn = |role: &str, content: &str| ChatMessage { role: role.into(), content: content.into() };
+    let turn = |role: &str, content: &str| ChatMessage::new(role, content);
     let prompt = Prompt::Chat(vec![turn("system", ""), turn("user", "What is the capital of France?")]);
     let mut first = Node::start(&arguments);
     let loaded = first.ready();

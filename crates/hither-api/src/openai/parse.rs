@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use hither_engine::work::{ChatMessage, GenerateWork, Prompt};
+use hither_engine::limits::MAX_CALLS;
+use hither_engine::work::{ChatMessage, GenerateWork, Prompt, ToolCall};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Kind, generate_work};
+use super::{Kind, generate_work, options};
 use crate::errors::{Code, Problem};
-use crate::limits::{MESSAGES, STOPS};
+use crate::limits::{MESSAGES, SALT_BYTES, STOPS};
 
 /// What a request asks for.
 pub(super) struct Wish {
@@ -18,6 +19,8 @@ pub(super) struct Wish {
     pub(super) model: String,
     /// The work.
     pub(super) work: GenerateWork,
+    /// What tells apart those of one app who may share what was read of a prompt.
+    pub(super) salts: Option<[String; 2]>,
     /// Whether tokens are wanted as they come.
     pub(super) stream: bool,
     /// Whether a stream ends with the count of tokens.
@@ -30,9 +33,23 @@ struct MessageForm {
     #[serde(default)]
     content: Option<Content>,
     #[serde(default)]
-    tool_calls: Option<Vec<IgnoredAny>>,
+    tool_calls: Option<Vec<CallForm>>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
     #[serde(default)]
     function_call: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct CallForm {
+    id: String,
+    function: CalledForm,
+}
+
+#[derive(Deserialize)]
+struct CalledForm {
+    name: String,
+    arguments: String,
 }
 
 #[derive(Deserialize)]
@@ -57,34 +74,50 @@ enum OneOrMany {
 }
 
 #[derive(Deserialize)]
+#[serde(untagged)]
+enum PromptForm {
+    Text(String),
+    // Before the texts: an empty list is a prompt of no tokens, and refused as such.
+    Ids(Vec<u32>),
+    Texts(Vec<String>),
+    Lists(Vec<Vec<u32>>),
+}
+
+#[derive(Deserialize)]
 struct StreamOptions {
     #[serde(default)]
     include_usage: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Typed {
-    r#type: String,
-}
-
-struct Fields<'a>(HashMap<String, &'a RawValue>);
+/// The fields of a body, not yet read.
+pub(super) struct Fields<'a>(HashMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
-    fn parse(body: &'a [u8]) -> Result<Self, Problem> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         serde_json::from_slice(body)
             .map(Self)
             .map_err(|error| Problem::new(Code::Malformed, format!("the body is not a JSON object: {error}")))
     }
 
     /// A field, read as what it should be. `null` is absent.
-    fn get<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
+    pub(super) fn get<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
         let Some(raw) = self.0.get(name) else { return Ok(None) };
         serde_json::from_str(raw.get())
             .map_err(|error| Problem::new(Code::Malformed, format!("{name}: {error}")).param(name))
     }
 
+    /// Refuses fields that nobody looks at.
+    pub(super) fn refuse_unknown(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.0.keys().map(String::as_str).filter(|name| !known.contains(name)).min();
+        let Some(unknown) = unknown else { return Ok(()) };
+        let said: String = unknown.chars().take(40).collect();
+        Err(Problem::new(Code::Unsupported, format!("{said}: there is no such field"))
+            .help("leave it out; nothing that changes the meaning is dropped silently")
+            .param(said))
+    }
+
     /// A number within bounds.
-    fn number(&self, name: &'static str, least: f64, most: f64) -> Result<Option<f64>, Problem> {
+    pub(super) fn number(&self, name: &'static str, least: f64, most: f64) -> Result<Option<f64>, Problem> {
         match self.get::<f64>(name)? {
             Some(number) if !(least..=most).contains(&number) => {
                 let text = format!("{name} is {number}, and takes {least} to {most}");
@@ -95,7 +128,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn unsupported(name: &'static str, why: impl Into<String>) -> Problem {
+pub(super) fn unsupported(name: &'static str, why: impl Into<String>) -> Problem {
     Problem::new(Code::Unsupported, format!("{name}: {}", why.into()))
         .help("leave it out; nothing that changes the meaning is dropped silently")
         .param(name)
@@ -106,10 +139,9 @@ pub(super) fn wish(body: &[u8], kind: Kind) -> Result<Wish, Problem> {
     let fields = Fields::parse(body)?;
     let missing = |name: &'static str| Problem::new(Code::Malformed, format!("{name} is missing")).param(name);
     let model: String = fields.get("model")?.ok_or_else(|| missing("model"))?;
-    refuse_unsupported(&fields)?;
     let prompt = match kind {
         Kind::Chat => Prompt::Chat(messages(fields.get("messages")?.ok_or_else(|| missing("messages"))?)?),
-        Kind::Text => Prompt::Text(prompt(&fields)?.ok_or_else(|| missing("prompt"))?),
+        Kind::Text => prompt(&fields)?.ok_or_else(|| missing("prompt"))?,
     };
     let stream = fields.get::<bool>("stream")?.unwrap_or(false);
     let options: Option<StreamOptions> = fields.get("stream_options")?;
@@ -118,6 +150,12 @@ pub(super) fn wish(body: &[u8], kind: Kind) -> Result<Wish, Problem> {
         return Err(Problem::new(Code::OutOfRange, text).param("stream_options"));
     }
     let mut work = generate_work(prompt);
+    options::read(&fields, kind, &mut work)?;
+    let salts = [fields.get::<String>("cache_salt")?, fields.get("prompt_cache_key")?];
+    if salts.iter().flatten().any(|salt| salt.len() > SALT_BYTES) {
+        let text = format!("cache_salt and prompt_cache_key have at most {SALT_BYTES} bytes");
+        return Err(Problem::new(Code::OutOfRange, text).param("prompt_cache_key"));
+    }
     work.max_tokens = max_tokens(&fields)?;
     if let Some(temperature) = fields.number("temperature", 0.0, 2.0)? {
         work.temperature = temperature as f32;
@@ -138,7 +176,8 @@ pub(super) fn wish(body: &[u8], kind: Kind) -> Result<Wish, Problem> {
     work.stop = stops(&fields)?;
     work.ignore_eos = fields.get::<bool>("ignore_eos")?.unwrap_or(false);
     let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-    Ok(Wish { model, work, stream, include_usage })
+    let salts = salts.iter().any(Option::is_some).then(|| salts.map(Option::unwrap_or_default));
+    Ok(Wish { model, work, salts, stream, include_usage })
 }
 
 fn max_tokens(fields: &Fields<'_>) -> Result<Option<u32>, Problem> {
@@ -173,20 +212,19 @@ fn stops(fields: &Fields<'_>) -> Result<Vec<String>, Problem> {
     Ok(stops)
 }
 
-fn prompt(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
-    if fields
-        .0
-        .get("prompt")
-        .is_some_and(|raw| raw.get().trim_start_matches(['[', ' ', '\n']).starts_with(|c: char| c.is_ascii_digit()))
-    {
-        return Err(unsupported("prompt", "token ids are not taken, send text"));
-    }
+fn prompt(fields: &Fields<'_>) -> Result<Option<Prompt>, Problem> {
+    let many = || unsupported("prompt", "one prompt is taken at a time");
     match fields.get("prompt")? {
         None => Ok(None),
-        Some(OneOrMany::One(prompt)) => Ok(Some(prompt)),
-        Some(OneOrMany::Many(mut prompts)) => match (prompts.pop(), prompts.is_empty()) {
-            (Some(prompt), true) => Ok(Some(prompt)),
-            _ => Err(unsupported("prompt", "one prompt is taken at a time")),
+        Some(PromptForm::Text(text)) => Ok(Some(Prompt::Text(text))),
+        Some(PromptForm::Ids(ids)) => Ok(Some(Prompt::Tokens(ids))),
+        Some(PromptForm::Texts(texts)) => match <[String; 1]>::try_from(texts) {
+            Ok([text]) => Ok(Some(Prompt::Text(text))),
+            Err(_) => Err(many()),
+        },
+        Some(PromptForm::Lists(lists)) => match <[Vec<u32>; 1]>::try_from(lists) {
+            Ok([ids]) => Ok(Some(Prompt::Tokens(ids))),
+            Err(_) => Err(many()),
         },
     }
 }
@@ -198,29 +236,39 @@ fn messages(forms: Vec<MessageForm>) -> Result<Vec<ChatMessage>, Problem> {
     }
     let mut messages = Vec::with_capacity(forms.len());
     for (at, form) in forms.into_iter().enumerate() {
-        if form.tool_calls.is_some_and(|calls| !calls.is_empty()) || form.function_call.is_some() {
-            return Err(unsupported("messages", format!("message {at} calls a tool, and tools are not offered")));
+        if form.function_call.is_some() {
+            return Err(unsupported("messages", format!("message {at} has a function_call: they are tool_calls now")));
+        }
+        let calls = form.tool_calls.unwrap_or_default();
+        if calls.len() > MAX_CALLS || (!calls.is_empty() && form.role != "assistant") {
+            return Err(wrong(format!("message {at} calls tools: an assistant may, and at most {MAX_CALLS}")));
         }
         let role = match form.role.as_str() {
             "developer" | "system" => "system",
             "user" => "user",
             "assistant" => "assistant",
-            "tool" | "function" => {
-                return Err(unsupported("messages", format!("message {at} is of a tool, and tools are not offered")));
+            "tool" if form.tool_call_id.is_none() => {
+                return Err(wrong(format!("message {at} is of a tool, and has no tool_call_id")));
             }
+            "tool" => "tool",
             other => {
                 let said: String = other.chars().take(40).collect();
                 return Err(wrong(format!(
-                    "message {at} has the role {said:?}; the roles are system, developer, user and assistant"
+                    "message {at} has the role {said:?}; the roles are system, developer, user, assistant and tool"
                 )));
             }
         };
         let content = match form.content {
+            None if !calls.is_empty() => String::new(),
             None => return Err(wrong(format!("message {at} has no content"))),
             Some(Content::Text(text)) => text,
             Some(Content::Parts(parts)) => join(parts, at)?,
         };
-        messages.push(ChatMessage { role: role.to_owned(), content });
+        let call =
+            |form: CallForm| ToolCall { id: form.id, name: form.function.name, arguments: form.function.arguments };
+        let answers = form.tool_call_id.filter(|_| role == "tool");
+        let calls = calls.into_iter().map(call).collect();
+        messages.push(ChatMessage { role: role.to_owned(), content, calls, answers });
     }
     Ok(messages)
 }
@@ -244,54 +292,4 @@ fn join(parts: Vec<Part>, at: usize) -> Result<String, Problem> {
         }
     }
     Ok(content)
-}
-
-/// Fields that change the meaning of an answer, each with the value that does not.
-fn refuse_unsupported(fields: &Fields<'_>) -> Result<(), Problem> {
-    for name in ["tools", "functions"] {
-        if fields.get::<Vec<IgnoredAny>>(name)?.is_some_and(|tools| !tools.is_empty()) {
-            return Err(unsupported(name, "tools are not offered"));
-        }
-    }
-    for name in ["n", "best_of"] {
-        if fields.get::<i64>(name)?.is_some_and(|count| count != 1) {
-            return Err(unsupported(name, "one answer is given at a time"));
-        }
-    }
-    if fields.get::<Typed>("response_format")?.is_some_and(|format| format.r#type != "text") {
-        return Err(unsupported("response_format", "answers are free text, other formats are not offered"));
-    }
-    for name in ["frequency_penalty", "presence_penalty", "min_p", "min_tokens"] {
-        if fields.get::<f64>(name)?.is_some_and(|value| value != 0.0) {
-            return Err(unsupported(name, "only 0 is offered"));
-        }
-    }
-    if fields.get::<f64>("repetition_penalty")?.is_some_and(|value| value != 1.0) {
-        return Err(unsupported("repetition_penalty", "only 1 is offered"));
-    }
-    if fields.get::<HashMap<String, IgnoredAny>>("logit_bias")?.is_some_and(|bias| !bias.is_empty()) {
-        return Err(unsupported("logit_bias", "it is not offered"));
-    }
-    // A truth in chat, a number in completions.
-    if fields.0.get("logprobs").is_some_and(|raw| !matches!(raw.get(), "false" | "null")) {
-        return Err(unsupported("logprobs", "probabilities of tokens are not offered"));
-    }
-    if fields.get::<i64>("top_logprobs")?.is_some_and(|count| count != 0) {
-        return Err(unsupported("top_logprobs", "probabilities of tokens are not offered"));
-    }
-    if fields.get::<bool>("echo")?.unwrap_or(false) {
-        return Err(unsupported("echo", "it is not offered"));
-    }
-    if fields.get::<String>("suffix")?.is_some_and(|suffix| !suffix.is_empty()) {
-        return Err(unsupported("suffix", "it is not offered"));
-    }
-    if fields.get::<Vec<String>>("modalities")?.is_some_and(|kinds| kinds.iter().any(|kind| kind != "text")) {
-        return Err(unsupported("modalities", "answers are text"));
-    }
-    for name in ["audio", "prediction", "web_search_options"] {
-        if fields.get::<IgnoredAny>(name)?.is_some() {
-            return Err(unsupported(name, "it is not offered"));
-        }
-    }
-    Ok(())
 }

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use hither_engine::work::{FinishReason, Piece};
+use hither_engine::work::{Account, FinishReason, Piece, ToolCall};
 use serde::Serialize;
 
-use super::{Head, Kind, TokenIds, Usage, finish, tensors_came};
+use super::chances::{self, ChancesForm};
+use super::{Beside, CallForm, Head, Kind, Usage, finish, tensors_came};
 use crate::door::Summary;
 use crate::errors::{Code, Problem};
 use crate::respond::{Form, quality, write};
@@ -25,7 +26,9 @@ pub(super) struct Wishes {
 
 /// The events of one answer. Dropping the body cancels the request.
 pub(super) fn body(serving: Serving, first: Next, head: Head, wishes: Wishes) -> Body {
-    let teller = Teller { serving, head, wishes, delivered: 0, begun: false, ended: false };
+    let account = Account::default();
+    let teller =
+        Teller { serving, head, wishes, delivered: 0, called: 0, offset: 0, account, begun: false, ended: false };
     Body::from_stream(stream::unfold(Some((teller, Some(first))), |state| async move {
         let (mut teller, mut first) = state?;
         loop {
@@ -52,6 +55,11 @@ struct Teller {
     head: Head,
     wishes: Wishes,
     delivered: usize,
+    /// Calls of tools so far.
+    called: usize,
+    /// Characters so far of whose chances was told.
+    offset: usize,
+    account: Account,
     begun: bool,
     ended: bool,
 }
@@ -66,7 +74,7 @@ struct Chunk<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hither: Option<TokenIds<'a>>,
+    hither: Option<Beside<'a>>,
 }
 
 #[derive(Serialize)]
@@ -76,7 +84,7 @@ struct Choice<'a> {
     delta: Option<Delta<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
-    logprobs: (),
+    logprobs: Option<ChancesForm>,
     finish_reason: Option<&'static str>,
 }
 
@@ -86,6 +94,18 @@ struct Delta<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallForm<'a>>,
+}
+
+/// What one chunk says.
+#[derive(Default)]
+struct Saying<'a> {
+    content: Option<&'a str>,
+    calls: &'a [ToolCall],
+    logprobs: Option<ChancesForm>,
+    finish_reason: Option<&'static str>,
+    hither: Option<Beside<'a>>,
 }
 
 #[derive(Serialize)]
@@ -111,15 +131,21 @@ struct Tail<'a> {
 impl Teller {
     fn tell(&mut self, next: Result<Next, Problem>) -> Told {
         match next {
-            Ok(Next::Piece(Piece::Tokens { first, ids, text })) => {
+            Ok(Next::Piece(Piece::Tokens { first, ids, text, chances, calls })) => {
                 self.delivered += ids.len();
-                if text.is_empty() && self.begun && !self.wishes.with_ids {
+                let is_silent = text.is_empty() && calls.is_empty() && chances.is_empty();
+                if is_silent && self.begun && !self.wishes.with_ids {
                     return Told::More(String::new());
                 }
-                let hither = self.wishes.with_ids.then_some(TokenIds { first, ids: &ids });
-                Told::More(self.choice(Some(&text), None, hither))
+                let hither = self.wishes.with_ids.then_some(Beside::ids(first, &ids));
+                let logprobs = chances::form(&chances, self.head.kind, &mut self.offset);
+                let content = (calls.is_empty() || !text.is_empty()).then_some(text.as_str());
+                Told::More(self.choice(Saying { content, calls: &calls, logprobs, hither, finish_reason: None }))
             }
-            Ok(Next::Piece(Piece::End { reason, text })) => Told::More(self.end(reason, &text)),
+            Ok(Next::Piece(Piece::End { reason, text, calls, account })) => {
+                self.account = account;
+                Told::More(self.end(reason, &text, &calls))
+            }
             Ok(Next::Piece(Piece::Outputs(_))) => Told::Last(failed(&self.serving.name(tensors_came()))),
             Ok(Next::Done(summary)) if self.ended => Told::Last(self.close(&summary)),
             Ok(Next::Done(_)) => {
@@ -130,33 +156,35 @@ impl Teller {
         }
     }
 
-    fn end(&mut self, reason: FinishReason, text: &str) -> String {
+    fn end(&mut self, reason: FinishReason, text: &str, calls: &[ToolCall]) -> String {
         self.ended = true;
         let mut said = String::new();
-        if !text.is_empty() {
-            said.push_str(&self.choice(Some(text), None, None));
+        if !text.is_empty() || !calls.is_empty() {
+            let content = (!text.is_empty()).then_some(text);
+            said.push_str(&self.choice(Saying { content, calls, ..Saying::default() }));
         }
-        said.push_str(&self.choice(None, Some(finish(reason)), None));
+        let hither = Beside::dropped(self.account);
+        said.push_str(&self.choice(Saying { finish_reason: Some(finish(reason)), hither, ..Saying::default() }));
         said
     }
 
-    fn choice(
-        &mut self,
-        content: Option<&str>,
-        finish_reason: Option<&'static str>,
-        hither: Option<TokenIds<'_>>,
-    ) -> String {
+    fn choice(&mut self, saying: Saying<'_>) -> String {
+        let Saying { content, calls, logprobs, finish_reason, hither } = saying;
+        let from = self.called;
+        self.called += calls.len();
+        let numbered = (from..).zip(calls);
+        let tool_calls = numbered.map(|(at, call)| CallForm { index: Some(at), ..self.head.call(at, call) }).collect();
         let role = (!self.begun).then_some("assistant");
         self.begun = true;
         let (delta, text) = match self.head.kind {
-            Kind::Chat => (Some(Delta { role, content }), None),
+            Kind::Chat => (Some(Delta { role, content, tool_calls }), None),
             Kind::Text => (None, Some(content.unwrap_or_default())),
         };
         let usage = self.wishes.include_usage.then_some(None);
-        self.chunk(&[Choice { index: 0, delta, text, logprobs: (), finish_reason }], usage, hither)
+        self.chunk(&[Choice { index: 0, delta, text, logprobs, finish_reason }], usage, hither)
     }
 
-    fn chunk(&self, choices: &[Choice<'_>], usage: Option<Option<Usage>>, hither: Option<TokenIds<'_>>) -> String {
+    fn chunk(&self, choices: &[Choice<'_>], usage: Option<Option<Usage>>, hither: Option<Beside<'_>>) -> String {
         let object = match self.head.kind {
             Kind::Chat => "chat.completion.chunk",
             Kind::Text => "text_completion",
@@ -170,7 +198,7 @@ impl Teller {
     fn close(&self, summary: &Summary) -> String {
         let mut said = String::new();
         if self.wishes.include_usage {
-            let usage = Usage::new(summary, self.delivered);
+            let usage = Usage::new(summary, self.account, self.delivered);
             said.push_str(&self.chunk(&[], Some(Some(usage)), None));
         }
         let route = self.serving.route.as_ref();

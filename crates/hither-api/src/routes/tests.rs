@@ -16,8 +16,8 @@ async fn what_is_not_there_is_a_404_in_the_callers_form() {
             r#"{"error":"there is nothing at /v2/nothing [E0403]; help: the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /hither/v1, /metrics and / (the dashboard)","code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /hither/v1, /metrics and / (the dashboard)"]}"#,
         ),
         (
-            "/v1/embeddings",
-            r#"{"error":{"message":"there is nothing at /v1/embeddings","type":"invalid_request_error","param":null,"code":"E0403","hither_code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /hither/v1, /metrics and / (the dashboard)"]}}"#,
+            "/v1/moderations",
+            r#"{"error":{"message":"there is nothing at /v1/moderations","type":"invalid_request_error","param":null,"code":"E0403","hither_code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /hither/v1, /metrics and / (the dashboard)"]}}"#,
         ),
         (
             "/v10",

@@ -160,12 +160,12 @@ fn routed_to(instead: Option<ModelName>) -> Answer {
 
 /// A part of a stream.
 pub(crate) fn tokens(first: u32, ids: &[u32], text: &str) -> Answer {
-    Answer::Piece(Piece::Tokens { first, ids: ids.to_vec(), text: text.to_owned() })
+    Answer::Piece(Piece::tokens(first, ids.to_vec(), text.to_owned()))
 }
 
 /// The last part of a stream.
 pub(crate) fn end(reason: FinishReason, text: &str) -> Answer {
-    Answer::Piece(Piece::End { reason, text: text.to_owned() })
+    Answer::Piece(Piece::end(reason, text.to_owned()))
 }
 
 /// The end of any answer.

@@ -72,14 +72,9 @@ impl Node {
 
 fn generate(prompt: &str, max_tokens: u32) -> Work {
     Work::Generate(GenerateWork {
-        prompt: Prompt::Text(prompt.to_owned()),
         max_tokens: Some(max_tokens),
-        temperature: 0.,
-        top_p: 1.,
-        top_k: 0,
-        seed: 0,
         stop: vec!["w7 ".to_owned()],
-        ignore_eos: false,
+        ..GenerateWork::new(Prompt::Text(prompt.to_owned()))
     })
 }
 
@@ -140,7 +135,7 @@ fn what_is_no_work_fails_the_job_and_what_is_no_command_ends_the_worker() {
     node.send(&Command::Run { job: JobId(1), payload: vec![99], resume: Vec::new() });
     assert_eq!(
         format!("{:?}", node.report()),
-        "Failed(1, Input(Other(\"the form has version 99, and this program knows version 1\")))"
+        "Failed(1, Input(Other(\"the form has version 99, and this program knows versions 1 and 2\")))"
     );
     node.run(2, &generate("text", 3), &[]);
     assert_eq!(format!("{:?}", node.report()), "Failed(2, Input(Other(\"the model takes tensors, and a text came\")))");

@@ -10,14 +10,9 @@ use hither_types::model::Datatype;
 
 fn work(prompt: &str, max_tokens: Option<u32>, stop: &[String]) -> Work {
     Work::Generate(GenerateWork {
-        prompt: Prompt::Text(prompt.to_owned()),
         max_tokens,
-        temperature: 0.,
-        top_p: 1.,
-        top_k: 0,
-        seed: 0,
         stop: stop.to_vec(),
-        ignore_eos: false,
+        ..GenerateWork::new(Prompt::Text(prompt.to_owned()))
     })
 }
 
@@ -33,7 +28,7 @@ fn run(model: &str, work: Work, resume: Vec<u32>) -> (Vec<u32>, String, FinishRe
                 all.extend(ids);
                 words.push_str(&text);
             }
-            Output::Piece(Piece::End { reason, text }) => {
+            Output::Piece(Piece::End { reason, text, .. }) => {
                 words.push_str(&text);
                 why = Some(reason);
             }

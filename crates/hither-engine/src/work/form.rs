@@ -1,5 +1,6 @@
-//! The encoded form, version 1: a version byte and a postcard body. Decoding borrows, takes at most a small
-//! multiple of the input in memory, and refuses bytes left over.
+//! The encoded form: a version byte and a postcard body. Decoding borrows, takes at most a small multiple of the input
+//! in memory, and refuses bytes left over. Version 1 has the first two kinds of work and the first three of pieces;
+//! version 2 adds those after.
 
 use std::marker::PhantomData;
 
@@ -7,10 +8,17 @@ use hither_types::model::Datatype;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{ChatMessage, DecodeError, FinishReason, GenerateWork, InferWork, Piece, Prompt, Tensor, Work};
-use crate::limits::{MAX_MESSAGES, MAX_RANK, MAX_STOPS, MAX_TENSORS, MAX_TOKEN_IDS};
+use super::{Account, DecodeError, FinishReason, InferWork, Piece, Tensor, Work};
+use crate::limits::{MAX_RANK, MAX_TENSORS, MAX_TOKEN_IDS};
 
-const VERSION: u8 = 1;
+mod language;
+
+use language::{CallsForm, ChancesForm, EmbedForm, FirstForm, GenerateForm};
+
+/// A form, and the version that first had it.
+trait Versioned {
+    fn version(&self) -> u8;
+}
 
 impl Work {
     /// The form that goes to a worker or to a peer.
@@ -27,7 +35,7 @@ impl Work {
     fn data_len(&self) -> usize {
         match self {
             Self::Infer(work) => tensors_len(&work.inputs),
-            Self::Generate(_) => 0,
+            Self::Generate(_) | Self::Embed(_) => 0,
         }
     }
 }
@@ -53,19 +61,19 @@ fn tensors_len(tensors: &[Tensor]) -> usize {
     tensors.iter().map(|tensor| tensor.data.len() + tensor.name.len() + 32).sum()
 }
 
-fn encode(form: &impl Serialize, data_len: usize) -> Vec<u8> {
+fn encode(form: &(impl Serialize + Versioned), data_len: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(data_len + 256);
-    out.push(VERSION);
+    out.push(form.version());
     postcard::to_extend(form, out).expect("writing to a vector cannot fail, and all lengths are known")
 }
 
-fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8], what: &'static str) -> Result<T, DecodeError> {
+fn decode<'a, T: Deserialize<'a> + Versioned>(bytes: &'a [u8], what: &'static str) -> Result<T, DecodeError> {
     let (version, body) = bytes.split_first().ok_or(DecodeError::Malformed(what))?;
-    if *version != VERSION {
+    if !matches!(version, 1 | 2) {
         return Err(DecodeError::Version(*version));
     }
-    match postcard::take_from_bytes(body) {
-        Ok((form, [])) => Ok(form),
+    match postcard::take_from_bytes::<T>(body) {
+        Ok((form, [])) if form.version() == *version => Ok(form),
         Ok(_) | Err(_) => Err(DecodeError::Malformed(what)),
     }
 }
@@ -119,7 +127,18 @@ where
 enum WorkForm<'a> {
     #[serde(borrow)]
     Infer(InferForm<'a>),
+    First(FirstForm<'a>),
     Generate(GenerateForm<'a>),
+    Embed(EmbedForm<'a>),
+}
+
+impl Versioned for WorkForm<'_> {
+    fn version(&self) -> u8 {
+        match self {
+            Self::Infer(_) | Self::First(_) => 1,
+            Self::Generate(_) | Self::Embed(_) => 2,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,27 +161,6 @@ struct TensorForm<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct GenerateForm<'a> {
-    #[serde(borrow)]
-    prompt: PromptForm<'a>,
-    max_tokens: Option<u32>,
-    temperature: f32,
-    top_p: f32,
-    top_k: u32,
-    seed: u64,
-    #[serde(borrow, deserialize_with = "bounded::<_, _, MAX_STOPS>")]
-    stop: Vec<&'a str>,
-    ignore_eos: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-enum PromptForm<'a> {
-    #[serde(borrow, deserialize_with = "bounded::<_, _, MAX_MESSAGES>")]
-    Chat(Vec<(&'a str, &'a str)>),
-    Text(&'a str),
-}
-
-#[derive(Serialize, Deserialize)]
 enum PieceForm<'a> {
     #[serde(borrow, deserialize_with = "bounded::<_, _, MAX_TENSORS>")]
     Outputs(Vec<TensorForm<'a>>),
@@ -176,12 +174,39 @@ enum PieceForm<'a> {
         reason: ReasonForm,
         text: &'a str,
     },
+    TokensMore {
+        first: u32,
+        #[serde(deserialize_with = "bounded::<_, _, MAX_TOKEN_IDS>")]
+        ids: Vec<u32>,
+        text: &'a str,
+        #[serde(borrow)]
+        chances: ChancesForm<'a>,
+        calls: CallsForm<'a>,
+    },
+    EndMore {
+        reason: ReasonForm,
+        text: &'a str,
+        #[serde(borrow)]
+        calls: CallsForm<'a>,
+        cached_tokens: u32,
+        dropped_tokens: u32,
+    },
+}
+
+impl Versioned for PieceForm<'_> {
+    fn version(&self) -> u8 {
+        match self {
+            Self::Outputs(_) | Self::Tokens { .. } | Self::End { .. } => 1,
+            Self::TokensMore { .. } | Self::EndMore { .. } => 2,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 enum ReasonForm {
     Stop,
     Length,
+    ToolCalls,
 }
 
 impl<'a> From<&'a Work> for WorkForm<'a> {
@@ -191,21 +216,11 @@ impl<'a> From<&'a Work> for WorkForm<'a> {
                 inputs: inputs.iter().map(TensorForm::from).collect(),
                 outputs: outputs.iter().map(String::as_str).collect(),
             }),
-            Work::Generate(work) => Self::Generate(GenerateForm {
-                prompt: match &work.prompt {
-                    Prompt::Chat(messages) => {
-                        PromptForm::Chat(messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect())
-                    }
-                    Prompt::Text(text) => PromptForm::Text(text),
-                },
-                max_tokens: work.max_tokens,
-                temperature: work.temperature,
-                top_p: work.top_p,
-                top_k: work.top_k,
-                seed: work.seed,
-                stop: work.stop.iter().map(String::as_str).collect(),
-                ignore_eos: work.ignore_eos,
-            }),
+            Work::Generate(work) => match FirstForm::of(work) {
+                Some(form) => Self::First(form),
+                None => Self::Generate(work.into()),
+            },
+            Work::Embed(work) => Self::Embed(work.into()),
         }
     }
 }
@@ -219,24 +234,9 @@ impl TryFrom<WorkForm<'_>> for Work {
                 inputs: inputs.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?,
                 outputs: outputs.into_iter().map(str::to_owned).collect(),
             }),
-            WorkForm::Generate(form) => Self::Generate(GenerateWork {
-                prompt: match form.prompt {
-                    PromptForm::Chat(messages) => Prompt::Chat(
-                        messages
-                            .into_iter()
-                            .map(|(role, content)| ChatMessage { role: role.to_owned(), content: content.to_owned() })
-                            .collect(),
-                    ),
-                    PromptForm::Text(text) => Prompt::Text(text.to_owned()),
-                },
-                max_tokens: form.max_tokens,
-                temperature: form.temperature,
-                top_p: form.top_p,
-                top_k: form.top_k,
-                seed: form.seed,
-                stop: form.stop.into_iter().map(str::to_owned).collect(),
-                ignore_eos: form.ignore_eos,
-            }),
+            WorkForm::First(form) => Self::Generate(form.into()),
+            WorkForm::Generate(form) => Self::Generate(form.into()),
+            WorkForm::Embed(form) => Self::Embed(form.into()),
         })
     }
 }
@@ -269,14 +269,25 @@ impl<'a> From<&'a Piece> for PieceForm<'a> {
     fn from(piece: &'a Piece) -> Self {
         match piece {
             Piece::Outputs(tensors) => Self::Outputs(tensors.iter().map(TensorForm::from).collect()),
-            Piece::Tokens { first, ids, text } => Self::Tokens { first: *first, ids: ids.clone(), text },
-            Piece::End { reason, text } => Self::End {
-                reason: match reason {
-                    FinishReason::Stop => ReasonForm::Stop,
-                    FinishReason::Length => ReasonForm::Length,
-                },
+            Piece::Tokens { first, ids, text, chances, calls } if chances.is_empty() && calls.is_empty() => {
+                Self::Tokens { first: *first, ids: ids.clone(), text }
+            }
+            Piece::Tokens { first, ids, text, chances, calls } => Self::TokensMore {
+                first: *first,
+                ids: ids.clone(),
                 text,
+                chances: chances.as_slice().into(),
+                calls: calls.as_slice().into(),
             },
+            Piece::End { reason, text, calls, account } => {
+                let plain = *account == Account::default() && calls.is_empty() && *reason != FinishReason::ToolCalls;
+                let Account { cached_tokens, dropped_tokens } = *account;
+                let (reason, calls) = (ReasonForm::from(*reason), calls.as_slice().into());
+                match plain {
+                    true => Self::End { reason, text },
+                    false => Self::EndMore { reason, text, calls, cached_tokens, dropped_tokens },
+                }
+            }
         }
     }
 }
@@ -289,15 +300,39 @@ impl TryFrom<PieceForm<'_>> for Piece {
             PieceForm::Outputs(tensors) => {
                 Self::Outputs(tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?)
             }
-            PieceForm::Tokens { first, ids, text } => Self::Tokens { first, ids, text: text.to_owned() },
-            PieceForm::End { reason, text } => Self::End {
-                reason: match reason {
-                    ReasonForm::Stop => FinishReason::Stop,
-                    ReasonForm::Length => FinishReason::Length,
-                },
+            PieceForm::Tokens { first, ids, text } => Self::tokens(first, ids, text.to_owned()),
+            PieceForm::End { reason: ReasonForm::ToolCalls, .. } => return Err(()),
+            PieceForm::End { reason, text } => Self::end(reason.into(), text.to_owned()),
+            PieceForm::TokensMore { first, ids, text, chances, calls } => {
+                Self::Tokens { first, ids, text: text.to_owned(), chances: chances.into(), calls: calls.into() }
+            }
+            PieceForm::EndMore { reason, text, calls, cached_tokens, dropped_tokens } => Self::End {
+                reason: reason.into(),
                 text: text.to_owned(),
+                calls: calls.into(),
+                account: Account { cached_tokens, dropped_tokens },
             },
         })
+    }
+}
+
+impl From<FinishReason> for ReasonForm {
+    fn from(reason: FinishReason) -> Self {
+        match reason {
+            FinishReason::Stop => Self::Stop,
+            FinishReason::Length => Self::Length,
+            FinishReason::ToolCalls => Self::ToolCalls,
+        }
+    }
+}
+
+impl From<ReasonForm> for FinishReason {
+    fn from(form: ReasonForm) -> Self {
+        match form {
+            ReasonForm::Stop => Self::Stop,
+            ReasonForm::Length => Self::Length,
+            ReasonForm::ToolCalls => Self::ToolCalls,
+        }
     }
 }
 

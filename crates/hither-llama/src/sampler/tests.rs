@@ -3,9 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Sampler, fraction};
+use super::{Sampler, fraction, log_chances};
 
-const PLAIN: Sampler = Sampler { temperature: 1., top_p: 1., top_k: 0, seed: 7 };
+const PLAIN: Sampler = Sampler { temperature: 1., top_p: 1., top_k: 0, min_p: 0., seed: 7 };
 
 /// How often each token was drawn, as a share.
 fn shares(sampler: Sampler, logits: &[f32]) -> Vec<f64> {
@@ -48,6 +48,25 @@ fn top_p_keeps_the_nucleus() {
     check(Sampler { top_p: 0.79, ..PLAIN }, &[0.2, 0.5, 0.3], &[0., 0.625, 0.375]);
     check(Sampler { top_p: 0., ..PLAIN }, &[0.2, 0.5, 0.3], &[0., 1., 0.]);
     check(Sampler { top_p: 0.9, top_k: 2, ..PLAIN }, &[0.2, 0.5, 0.3], &[0., 0.625, 0.375]);
+}
+
+#[test]
+fn min_p_keeps_what_is_near_the_likeliest() {
+    check(Sampler { min_p: 0.5, ..PLAIN }, &[0.2, 0.5, 0.3], &[0., 0.625, 0.375]);
+    check(Sampler { min_p: 1., ..PLAIN }, &[0.2, 0.5, 0.3], &[0., 1., 0.]);
+    check(Sampler { min_p: 0.1, ..PLAIN }, &[0.2, 0.5, 0.3], &[0.2, 0.5, 0.3]);
+}
+
+#[test]
+fn chances_are_those_of_the_whole_vocabulary() {
+    let logits: Vec<f32> = [0.25f32, 0.5, 0.125, 0.125].iter().map(|chance| chance.ln() + 3.).collect();
+    let (said, likeliest) = log_chances(&logits, 2, 3);
+    let near = |log: f32, chance: f32| (log - chance.ln()).abs() < 1e-5;
+    assert!(near(said, 0.125), "{said}");
+    assert_eq!(likeliest.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 0, 2]);
+    assert!(likeliest.iter().zip([0.5, 0.25, 0.125]).all(|((_, log), chance)| near(*log, chance)), "{likeliest:?}");
+    assert_eq!(log_chances(&logits, 0, 0).1, []);
+    assert_eq!(log_chances(&logits, 0, 20).1.len(), 4);
 }
 
 #[test]

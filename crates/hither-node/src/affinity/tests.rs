@@ -22,21 +22,12 @@ fn envelope(app: &str, model: &str, kind: RequestKind) -> Envelope {
 }
 
 fn payload(prompt: Prompt, seed: u64) -> Vec<u8> {
-    let work = GenerateWork {
-        prompt,
-        max_tokens: None,
-        temperature: 1.0,
-        top_p: 1.0,
-        top_k: 0,
-        seed,
-        stop: Vec::new(),
-        ignore_eos: false,
-    };
+    let work = GenerateWork { temperature: 1.0, seed, ..GenerateWork::new(prompt) };
     Work::Generate(work).encode()
 }
 
 fn chat(turns: &[(&str, &str)]) -> Prompt {
-    let message = |(role, content): &(&str, &str)| ChatMessage { role: (*role).into(), content: (*content).into() };
+    let message = |(role, content): &(&str, &str)| ChatMessage::new(*role, *content);
     Prompt::Chat(turns.iter().map(message).collect())
 }
 

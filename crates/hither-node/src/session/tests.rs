@@ -16,7 +16,7 @@ fn session(room: usize) -> (Session, mpsc::Receiver<Answer>) {
 }
 
 fn tokens(first: u32, ids: &[u32]) -> Piece {
-    Piece::Tokens { first, ids: ids.to_vec(), text: String::new() }
+    Piece::tokens(first, ids.to_vec(), String::new())
 }
 
 fn delivered(receiver: &mut mpsc::Receiver<Answer>) -> Vec<u32> {

@@ -1,0 +1,88 @@
+//! How likely tokens were, as each of the two endpoints writes it.
+
+use std::collections::BTreeMap;
+
+use hither_engine::work::{Chance, Chances};
+use serde::Serialize;
+
+use super::Kind;
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ChancesForm {
+    Chat { content: Vec<PlaceForm>, refusal: () },
+    Text(ColumnsForm),
+}
+
+#[derive(Serialize)]
+pub(super) struct PlaceForm {
+    #[serde(flatten)]
+    said: ChanceForm,
+    top_logprobs: Vec<ChanceForm>,
+}
+
+#[derive(Serialize)]
+struct ChanceForm {
+    token: String,
+    logprob: f32,
+    bytes: Vec<u8>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ColumnsForm {
+    tokens: Vec<String>,
+    token_logprobs: Vec<f32>,
+    top_logprobs: Vec<BTreeMap<String, f32>>,
+    text_offset: Vec<usize>,
+}
+
+/// The least that is written: JSON has no number for what cannot be.
+const LEAST: f32 = -9999.0;
+
+fn log(chance: &Chance) -> f32 {
+    if chance.log.is_finite() { chance.log } else { LEAST }
+}
+
+fn token(chance: &Chance) -> String {
+    String::from_utf8_lossy(&chance.bytes).into_owned()
+}
+
+impl From<&Chance> for ChanceForm {
+    fn from(chance: &Chance) -> Self {
+        Self { token: token(chance), logprob: log(chance), bytes: chance.bytes.clone() }
+    }
+}
+
+/// The form, if there is anything to tell. `offset` counts the characters of the answer before, and moves on.
+pub(super) fn form(chances: &[Chances], kind: Kind, offset: &mut usize) -> Option<ChancesForm> {
+    if chances.is_empty() {
+        return None;
+    }
+    Some(match kind {
+        Kind::Chat => {
+            let place = |at: &Chances| PlaceForm {
+                said: (&at.said).into(),
+                top_logprobs: at.likeliest.iter().map(ChanceForm::from).collect(),
+            };
+            ChancesForm::Chat { content: chances.iter().map(place).collect(), refusal: () }
+        }
+        Kind::Text => {
+            let tokens: Vec<String> = chances.iter().map(|at| token(&at.said)).collect();
+            let starts = tokens.iter().map(|token| {
+                let start = *offset;
+                *offset += token.chars().count();
+                start
+            });
+            let text_offset = starts.collect();
+            ChancesForm::Text(ColumnsForm {
+                token_logprobs: chances.iter().map(|at| log(&at.said)).collect(),
+                top_logprobs: chances
+                    .iter()
+                    .map(|at| at.likeliest.iter().map(|chance| (token(chance), log(chance))).collect())
+                    .collect(),
+                text_offset,
+                tokens,
+            })
+        }
+    })
+}
