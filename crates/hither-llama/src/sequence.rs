@@ -106,7 +106,8 @@ impl Sequence {
         let mut end = (self.limit == 0).then_some(FinishReason::Length);
         for id in resume {
             let said = self.say(*id, &spoken(*id).bytes, None, &mut |_, _| {});
-            let said = said.map_err(|_| InputFault::Other("the answer so far does not keep to its format".to_owned()))?;
+            let said =
+                said.map_err(|_| InputFault::Other("the answer so far does not keep to its format".to_owned()))?;
             end = end.or(said);
         }
         self.resumed = self.said;
