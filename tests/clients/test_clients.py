@@ -3,6 +3,7 @@
 Needs a node with the models `fraud`, `maintenance` and `smollm2-135m`: HITHER_HTTP names one, or one is started.
 """
 
+import json
 import os
 
 import numpy
@@ -193,9 +194,10 @@ def test_openai_hears_what_is_wrong(chat):
     for field, value in [
         ("temperature", 3),
         ("n", 2),
-        ("logprobs", True),
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("response_format", {"type": "json_object"}),
+        ("top_logprobs", 3),
+        ("tools", [{"type": "retrieval"}]),
+        ("response_format", {"type": "yaml"}),
+        ("audio", {"voice": "alloy", "format": "wav"}),
     ]:
         with pytest.raises(openai.BadRequestError) as error:
             ask(chat, **{field: value})
@@ -203,6 +205,36 @@ def test_openai_hears_what_is_wrong(chat):
     with pytest.raises(openai.BadRequestError) as error:
         ask(chat, extra_headers={"x-hither-class": "public"})
     assert "tightened" in str(error.value)
+
+
+def test_an_answer_keeps_to_its_format_and_shows_its_chances(chat):
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": False}
+    answer = ask(
+        chat,
+        "Is it raining?",
+        max_tokens=24,
+        logprobs=True,
+        top_logprobs=2,
+        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+    ).choices[0]
+    assert isinstance(json.loads(answer.message.content)["ok"], bool)
+    chances = answer.logprobs.content
+    assert chances and all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in chances)
+
+
+def test_a_call_that_must_be_made_is_made(chat):
+    tool = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"enum": ["Paris", "Lyon"]}}}}
+    tool["parameters"] |= {"required": ["city"], "additionalProperties": False}
+    answer = ask(
+        chat,
+        "What is the weather in Paris?",
+        max_tokens=64,
+        tools=[{"type": "function", "function": tool}],
+        tool_choice={"type": "function", "function": {"name": "weather"}},
+    ).choices[0]
+    assert answer.finish_reason in ("tool_calls", "stop")
+    (call,) = answer.message.tool_calls
+    assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in ("Paris", "Lyon")
 
 
 @pytest.mark.parametrize("stream", [False, True])
