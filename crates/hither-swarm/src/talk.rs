@@ -1,7 +1,8 @@
 //! Small talk between members: a link that comes up by itself, at both ends, as soon as one can reach the other.
 //!
-//! Either end dials; two links between the same two nodes do no harm. A link is up once the other end has said which
-//! start of its program it is: the end of a handshake alone does not prove that the other lets us in.
+//! Either end dials; two links between the same two programs do no harm. A link is up once the other end has said which
+//! start of its program it is: the end of a handshake alone does not prove that the other lets us in. A link to an earlier
+//! start of it is closed then: whatever it took from the queues would go nowhere until its end is noticed.
 //!
 //! Signals have a queue and a stream of their own: a burst of them pushes nothing else out, and a catalog of a megabyte
 //! does not hold them up. They are worth something for a moment only, so without a link they are lost at once.
@@ -48,6 +49,8 @@ pub(crate) struct Peer {
     signalled: Notify,
     /// The keeper of the link should look again.
     wake: Notify,
+    /// The program at the other end was started anew.
+    restarted: Notify,
 }
 
 impl Peer {
@@ -195,6 +198,7 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
         end = write(&peer, sender) => end,
         end = write_signals(&peer, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
+        end = outlived(&peer, epoch) => end,
     };
     dial::close(&connection, code, reason);
     down(shared, node, &peer).await;
@@ -228,6 +232,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
         state.epoch.replace(epoch).is_some_and(|before| before != epoch)
     };
     if restarted {
+        peer.restarted.notify_waiters();
         shared.links.close_stale(node);
     }
     let warm = shared.clone();
@@ -236,6 +241,18 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
             tracing::debug!(peer = %node.short(), %error, "no warm connection for requests");
         }
     });
+}
+
+/// Waits until a link to a later start of the other program is up.
+async fn outlived(peer: &Peer, epoch: u64) -> (Code, &'static str) {
+    loop {
+        // Made before the look: a start between the two is not missed.
+        let restarted = peer.restarted.notified();
+        if peer.lock().epoch != Some(epoch) {
+            return (Code::Stale, "the node was started anew");
+        }
+        restarted.await;
+    }
 }
 
 async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer) {

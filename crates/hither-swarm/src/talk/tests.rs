@@ -64,3 +64,30 @@ fn a_signal_to_nobody_is_lost_at_once() {
     let state = peer.lock();
     assert_eq!((state.outbox.len(), state.signals.len()), (1, 0));
 }
+
+#[tokio::test]
+async fn a_link_to_an_earlier_start_of_the_program_ends_when_a_later_one_is_up() {
+    let peer = linked();
+    peer.lock().epoch = Some(1);
+    let mut old = std::pin::pin!(outlived(&peer, 1));
+    let goes_on = async || {
+        tokio::select! {
+            biased;
+            _ = outlived(&peer, 2) => false,
+            () = std::future::ready(()) => true,
+        }
+    };
+    tokio::select! {
+        biased;
+        end = &mut old => panic!("it is the only one, and ended: {end:?}"),
+        () = std::future::ready(()) => {}
+    }
+    peer.lock().epoch = Some(2);
+    peer.restarted.notify_waiters();
+    tokio::select! {
+        biased;
+        (code, _) = &mut old => assert_eq!(code, Code::Stale),
+        () = std::future::ready(()) => panic!("a later one is up, and it goes on"),
+    }
+    assert!(goes_on().await, "the later one stays");
+}
