@@ -15,6 +15,20 @@ mod table;
 
 pub use table::Study;
 
+/// The law of all studies: what is not personal goes anywhere in the mesh.
+const LAW: &str = r#"[policies]
+default = '''
+version = 1
+
+[default]
+unlabelled = "special"
+
+[[permit]]
+id = "mesh"
+action = ["infer"]
+class = ["public", "internal"]
+'''"#;
+
 /// How much of a study is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
@@ -65,18 +79,7 @@ duration_s = {duration_s}
 ladder = [["large", "small"]]
 slices_ms = {slices}
 
-[policies]
-default = '''
-version = 1
-
-[default]
-unlabelled = "special"
-
-[[permit]]
-id = "mesh"
-action = ["infer"]
-class = ["public", "internal"]
-'''
+{LAW}
 
 [[model]]
 name = "large"

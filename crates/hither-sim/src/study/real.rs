@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::LAW;
 use crate::figures::Figures;
 use crate::mesh::arrivals;
 use crate::scenario::Scenario;
@@ -29,18 +30,7 @@ about = "what real processes are compared with"
 duration_s = {DURATION_S}
 sync_ms = 12
 
-[policies]
-default = '''
-version = 1
-
-[default]
-unlabelled = "special"
-
-[[permit]]
-id = "mesh"
-action = ["infer"]
-class = ["public", "internal"]
-'''
+{LAW}
 
 [[model]]
 name = "sleep"
