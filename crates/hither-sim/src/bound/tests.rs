@@ -1,7 +1,5 @@
 //! The queue in the middle against what is proved about it.
 
-use std::time::Instant;
-
 use hither_types::request::Priority;
 
 use super::{Bound, Change, Fate};
@@ -162,22 +160,4 @@ fn a_queue_far_away_adds_its_round_trip_to_each() {
     let (near, far): (Outcome, Outcome) = (run(0), run(60_000));
     assert_eq!(far.latencies.mean(), near.latencies.mean() + 60_000);
     assert!(far.in_time <= near.in_time);
-}
-
-/// Prints how many arrivals are served in a second of a real clock.
-#[test]
-#[ignore = "measures, and proves nothing"]
-fn speed() {
-    for nodes in [1000, 10_000] {
-        for load in [500, 850, 950] {
-            let mut spots = even(nodes, 4);
-            spots.iter_mut().enumerate().for_each(|(index, spot)| spot.speed = [500, 1000, 1000, 2000][index % 4]);
-            let gap = gap_nanos(MEAN, u64::from(nodes) * 9 / 2, load);
-            let arrivals: Vec<_> = poisson(1, nodes, gap, 4_000_000, |chance| exponential(chance, MEAN)).collect();
-            let start = Instant::now();
-            let outcome = Bound::new(&spots, Window::ALL).run(arrivals.iter().copied());
-            let rate = 4.0 / start.elapsed().as_secs_f64();
-            println!("{nodes} nodes at {load}: {rate:.2} M/s, mean {} µs", outcome.latencies.mean());
-        }
-    }
 }

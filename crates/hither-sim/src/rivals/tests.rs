@@ -210,36 +210,3 @@ fn admission_by_the_mean_wastes_what_it_admits_and_a_cap_does_not() {
         assert!(capped.recovery.is_some_and(|seconds| seconds <= 3), "{pulse}: {:?}", capped.recovery);
     }
 }
-
-/// Prints what the tables of a report would have.
-#[test]
-#[ignore = "measures, and proves nothing"]
-fn table() {
-    let spots = square(1000, false);
-    let field = field(&spots, CANDIDATES);
-    for load in [500, 700, 850, 920] {
-        let arrivals = arrivals(&spots, 1, load, 1_000_000);
-        let window = Window { from: arrivals[100_000].at, to: arrivals[950_000].at };
-        let bound = Bound::new(&spots, window).run(arrivals.iter().copied()).figures();
-        println!("{load} {:<28} {bound:?}", "bound");
-        for policy in ALL {
-            let start = std::time::Instant::now();
-            let setting = Setting { window, ..Setting::new(1) };
-            let figures = run(policy, &field, &setting, arrivals.iter().copied()).figures();
-            let rate = 1.0 / start.elapsed().as_secs_f64();
-            println!("{load} {:<28} {figures:?} {rate:.2} M/s", policy.name());
-        }
-    }
-    for pulse in [1400, 2000, 3000, 10_000] {
-        for manner in [
-            Manner::Retries(2),
-            Manner::Budget { retries: 2, permille: 100 },
-            Manner::Once,
-            Manner::Fits { service: MEAN },
-            Manner::Capped { permille: 200 },
-        ] {
-            let Course { goodput, recovery, amplification, .. } = course(manner, pulse);
-            println!("{pulse} {:<28} {goodput:.3} {recovery:?} {amplification:.3}", manner.name());
-        }
-    }
-}
