@@ -79,26 +79,6 @@ impl Latencies {
         });
         reached.map_or(0, |index| middle(index).min(self.max))
     }
-
-    /// The distribution as points: microseconds, and the share that took at most so long. At most `points` of them,
-    /// evenly spread over the requests, and the slowest one hundredth once more as finely.
-    pub(crate) fn curve(&self, points: u64) -> Vec<(u64, f64)> {
-        let half = (points / 2).max(2);
-        let mut next = 0;
-        let mut seen = 0;
-        let mut out = Vec::new();
-        for (index, here) in self.buckets.iter().enumerate().filter(|(_, here)| **here > 0) {
-            seen += here;
-            if seen < next {
-                continue;
-            }
-            out.push((middle(index).min(self.max), seen as f64 / self.count as f64));
-            let is_tail = seen * 100 >= self.count * 99;
-            let step = if is_tail { self.count / 100 / half } else { self.count / half };
-            next = seen + step.max(1);
-        }
-        out
-    }
 }
 
 fn bucket(micros: u64) -> usize {

@@ -6,8 +6,6 @@
 
 mod bound;
 mod chance;
-#[cfg_attr(not(test), expect(dead_code, reason = "the chart of distributions is for reports that hold them"))]
-mod charts;
 mod codec;
 pub mod compare;
 mod counts;

@@ -1,10 +1,9 @@
 //! A run as one HTML page, to be kept or sent: nothing in it comes from elsewhere.
 
-use crate::charts::{Line, over_time};
 use crate::compare::Comparison;
 use crate::figures::Second;
 use crate::html::{PageData, Table, Verdict, page as page_of};
-use crate::plot::{Axis, Style, Unit};
+use crate::plot::{Axis, Chart, Series, Style, Unit};
 use crate::report::Report;
 use crate::scenario::counter_texts;
 use crate::trace::clock;
@@ -35,6 +34,9 @@ pub fn page(report: &Report, comparison: Option<&Comparison>) -> String {
     })
 }
 
+/// The name of a line, and what of a second it shows.
+type Line<'a> = (&'a str, &'a dyn Fn(&Second) -> f64);
+
 fn charts(report: &Report) -> Vec<String> {
     let seconds = &report.figures.series;
     // The last second is seldom whole.
@@ -42,19 +44,34 @@ fn charts(report: &Report) -> Vec<String> {
     let points = |of: &dyn Fn(&Second) -> f64| -> Vec<(f64, f64)> {
         whole.iter().map(|second| (second.second as f64, of(second))).collect()
     };
-    let per_second = Axis { label: "requests a second".to_owned(), unit: Unit::Number, ..Axis::default() };
-    let latency = Axis { label: "latency".to_owned(), unit: Unit::Seconds, ..Axis::default() };
-    let goodput = points(&|second| second.goodput as f64);
-    let refused = points(&|second| (second.refused + second.failed) as f64);
-    let median = points(&|second| second.p50 as f64 / 1e6);
-    let slow = points(&|second| second.p99 as f64 / 1e6);
-    let line = |name, values| Line { name, values, style: Style::Line };
-    let ended = [line("answered", goodput.as_slice()), line("refused or failed", refused.as_slice())];
-    let took = [line("median", median.as_slice()), line("99th percentile", slow.as_slice())];
-    vec![
-        over_time("What became of requests", "by the second in which they ended", per_second, &ended, &[]),
-        over_time("How long answers took", "by the second in which they ended", latency, &took, &[]),
-    ]
+    let over_time = |title: &str, label: &str, unit, lines: [Line; 2]| {
+        let series = |(name, of): Line| Series { name: name.to_owned(), points: points(of), style: Style::Line };
+        Chart {
+            title: title.to_owned(),
+            note: "by the second in which they ended".to_owned(),
+            x: Axis { label: "virtual time".to_owned(), unit: Unit::Seconds, ..Axis::default() },
+            y: Axis { label: label.to_owned(), unit, ..Axis::default() },
+            series: lines.map(series).to_vec(),
+            ..Chart::default()
+        }
+        .svg()
+    };
+    let ended = over_time(
+        "What became of requests",
+        "requests a second",
+        Unit::Number,
+        [
+            ("answered", &|second| second.goodput as f64),
+            ("refused or failed", &|second| (second.refused + second.failed) as f64),
+        ],
+    );
+    let took = over_time(
+        "How long answers took",
+        "latency",
+        Unit::Seconds,
+        [("median", &|second| second.p50 as f64 / 1e6), ("99th percentile", &|second| second.p99 as f64 / 1e6)],
+    );
+    vec![ended, took]
 }
 
 fn figures(report: &Report) -> Table {

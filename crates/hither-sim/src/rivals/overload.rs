@@ -39,19 +39,6 @@ pub(crate) enum Manner {
     Capped { permille: u64 },
 }
 
-impl Manner {
-    /// The name in a table or a chart.
-    pub(crate) fn name(self) -> String {
-        match self {
-            Self::Once => "FIFO, no retry".to_owned(),
-            Self::Retries(retries) => format!("FIFO, {retries} retries"),
-            Self::Budget { permille, .. } => format!("FIFO, {} % retry budget", permille / 10),
-            Self::Fits { .. } => "admit if it fits".to_owned(),
-            Self::Capped { permille } => format!("wait cap {} % and cancel", permille / 10),
-        }
-    }
-}
-
 /// What clients saw of a pulse.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Course {
