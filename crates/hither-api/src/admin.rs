@@ -122,6 +122,12 @@ pub struct HeldDto {
     pub busy: u16,
     /// How many wait.
     pub queued: u16,
+    /// What it takes of this node's memory in bytes; 0 if it is not open, or at another node.
+    #[serde(default)]
+    pub memory: u64,
+    /// What else there is to say: how long it has been loading, why it is not. Empty at other nodes.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// A model in the catalog: `GET /hither/v1/models`, and the answer to adding one.
@@ -141,6 +147,12 @@ pub struct ModelDto {
     pub licence: String,
     /// What goes in and what comes out.
     pub io: IoDto,
+    /// What it took of its publisher's memory in bytes; 0 if that is not known.
+    #[serde(default)]
+    pub memory: u64,
+    /// Questions whose answers are known: a node offers the model only while its engine gives them.
+    #[serde(default)]
+    pub known_answers: usize,
     /// The key of the member that published it.
     pub publisher: String,
 }
@@ -264,7 +276,7 @@ pub struct StepDto {
 }
 
 /// The body of `POST /hither/v1/models`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddModelDto {
     /// The file, an absolute path on the node's machine.
@@ -274,6 +286,35 @@ pub struct AddModelDto {
     /// The SPDX licence expression; empty if unknown.
     #[serde(default)]
     pub licence: String,
+    /// Questions whose answers are known; if there are none, those that the engine gives on this node count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub golden: Vec<GoldenDto>,
+}
+
+/// A question to a model, and its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum GoldenDto {
+    /// Of a tensor model.
+    Tensors {
+        /// Tensors as a request of the Open Inference Protocol has them.
+        inputs: serde_json::Value,
+        /// Tensors as its answer has them. One with fewer elements is the beginning of what comes.
+        outputs: serde_json::Value,
+        /// How far a number may be off, as a share of it; 0.001 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relative: Option<f64>,
+        /// And beside that; 0.0001 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        absolute: Option<f64>,
+    },
+    /// Of a language model, which is asked for its likeliest words.
+    Words {
+        /// Text as it is, without a template.
+        prompt: String,
+        /// How the answer begins.
+        begins: String,
+    },
 }
 
 /// The body of `POST /hither/v1/invites`.
@@ -382,6 +423,8 @@ impl From<&Manifest> for ModelDto {
             format: manifest.format.as_str().to_owned(),
             licence: manifest.licence.clone(),
             io,
+            memory: manifest.memory.0,
+            known_answers: manifest.golden.len(),
             publisher: manifest.publisher.to_string(),
         }
     }
@@ -421,6 +464,8 @@ impl From<&View> for ViewDto {
                 slots: model.slots,
                 busy: model.busy,
                 queued: model.queued,
+                memory: model.memory.0,
+                note: model.note.clone(),
             }
         };
         Self {

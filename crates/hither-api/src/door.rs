@@ -82,14 +82,7 @@ pub struct Summary {
 #[derive(Debug)]
 pub enum Command {
     /// Take a model file into the store and publish it.
-    AddModel {
-        /// The file.
-        path: PathBuf,
-        /// What people call it.
-        name: ModelName,
-        /// The SPDX licence expression; empty if unknown.
-        licence: String,
-    },
+    AddModel(AddModel),
     /// Fetch a model of the catalog.
     PullModel(ModelName),
     /// Make an invite for one new member.
@@ -112,6 +105,19 @@ pub enum Command {
     Isolate(bool),
     /// Read the policy file again.
     ReloadPolicy,
+}
+
+/// A model to take in.
+#[derive(Debug)]
+pub struct AddModel {
+    /// The file.
+    pub path: PathBuf,
+    /// What people call it.
+    pub name: ModelName,
+    /// The SPDX licence expression; empty if unknown.
+    pub licence: String,
+    /// Known answers; if there are none, those that the engine gives here count.
+    pub golden: Vec<hither_types::model::Golden>,
 }
 
 /// What came of a command.

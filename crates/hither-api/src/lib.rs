@@ -18,6 +18,7 @@ extern crate self as hither_api;
 
 mod body;
 mod dashboard;
+mod golden;
 mod labels;
 mod limits;
 mod metrics;

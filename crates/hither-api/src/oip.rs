@@ -48,6 +48,12 @@ struct Target {
 
 type TargetPath = Result<Path<Target>, PathRejection>;
 
+/// Reads a list of tensors as a request has them, JSON alone.
+pub(crate) fn tensors(list: &serde_json::Value) -> Result<Vec<Tensor>, Problem> {
+    let request = serde_json::json!({ "inputs": list }).to_string();
+    Ok(Call::parse(request.as_bytes(), None)?.work.inputs)
+}
+
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/v2", get(server))

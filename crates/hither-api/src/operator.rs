@@ -26,8 +26,9 @@ use crate::admin::{
     ViewDto,
 };
 use crate::body::check_depth;
-use crate::door::{Command, CommandDone};
+use crate::door::{AddModel, Command, CommandDone};
 use crate::errors::{Code, Problem};
+use crate::golden;
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::respond::{self, Form, json, write};
 use crate::routes::{App, Listener};
@@ -112,7 +113,9 @@ async fn add_model(State(app): State<App>, request: Request) -> Response {
             let text = format!("path {:?} is not absolute, and the node does not stand where you do", asked.path);
             return Err(Problem::new(Code::OutOfRange, text));
         }
-        Ok(Command::AddModel { path, name: read("name", ModelName::parse(&asked.name))?, licence: asked.licence })
+        let name = read("name", ModelName::parse(&asked.name))?;
+        let golden = golden::read(asked.golden)?;
+        Ok(Command::AddModel(AddModel { path, name, licence: asked.licence, golden }))
     })
     .await
 }

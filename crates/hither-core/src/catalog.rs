@@ -28,6 +28,10 @@ pub(crate) enum Stage {
     Ready,
     /// Lost too often; left alone for a while.
     Quarantined,
+    /// The file is here, and there was no room in memory for it: it is loaded when it is asked for.
+    Cold,
+    /// Its engine gave other answers than the catalog knows; left alone for a while.
+    Refuted,
 }
 
 impl Stage {
@@ -36,7 +40,7 @@ impl Stage {
         match self {
             Self::Absent | Self::Wanted => None,
             Self::Fetching => Some(ModelStage::Fetching),
-            Self::Stored | Self::Loading | Self::Quarantined => Some(ModelStage::Stored),
+            Self::Stored | Self::Loading | Self::Quarantined | Self::Cold | Self::Refuted => Some(ModelStage::Stored),
             Self::Ready => Some(ModelStage::Ready),
         }
     }
@@ -45,14 +49,19 @@ impl Stage {
     pub(crate) fn is_coming(self) -> bool {
         match self {
             Self::Wanted | Self::Fetching | Self::Stored | Self::Loading => true,
-            Self::Absent | Self::Ready | Self::Quarantined => false,
+            Self::Absent | Self::Ready | Self::Quarantined | Self::Cold | Self::Refuted => false,
         }
+    }
+
+    /// Whether its engine is not to be had, though the file is here.
+    pub(crate) fn is_broken(self) -> bool {
+        matches!(self, Self::Quarantined | Self::Refuted)
     }
 
     /// Whether the file is here.
     pub(crate) fn is_held(self) -> bool {
         match self {
-            Self::Stored | Self::Loading | Self::Ready | Self::Quarantined => true,
+            Self::Stored | Self::Loading | Self::Ready | Self::Quarantined | Self::Cold | Self::Refuted => true,
             Self::Absent | Self::Wanted | Self::Fetching => false,
         }
     }
@@ -64,6 +73,8 @@ pub(crate) struct Local {
     pub(crate) stage: Stage,
     pub(crate) fetched: ByteCount,
     pub(crate) fetch_failures: u8,
+    /// What its engine took in memory when it was open here last.
+    pub(crate) memory: Option<ByteCount>,
     losses: VecDeque<Timestamp>,
 }
 
@@ -147,6 +158,11 @@ impl Catalog {
     /// How far a model is here.
     pub(crate) fn stage(&self, digest: Digest) -> Stage {
         self.local.get(&digest).map_or(Stage::Absent, |local| local.stage)
+    }
+
+    /// What a model's engine took in memory when it was open here last.
+    pub(crate) fn measured(&self, digest: Digest) -> Option<ByteCount> {
+        self.local.get(&digest).and_then(|local| local.memory)
     }
 
     /// Grows whenever something may have changed at this node.

@@ -37,6 +37,8 @@ impl Kind {
 pub(crate) struct Circle {
     /// Lawful members that have the model ready, nearest first.
     pub(crate) ready: Vec<(NodeId, RuleId)>,
+    /// Lawful members that have its file and may open it, the nearest few.
+    pub(crate) cold: Vec<(NodeId, RuleId)>,
     /// The beginnings of their keys: what a search reads lies close together.
     keys: Vec<u64>,
     /// How many lawful members hold the model, ready or not.
@@ -119,7 +121,7 @@ impl Core {
 
     fn draw_circle(&self, envelope: &Envelope, digest: Digest) -> Circle {
         let mut circle = Circle::default();
-        let mut ready = Vec::new();
+        let (mut ready, mut cold) = (Vec::new(), Vec::new());
         for peer in self.peers.iter() {
             let Some(model) = peer.holding(digest) else { continue };
             let site = peer.member.site.clone();
@@ -127,11 +129,10 @@ impl Core {
             let step = match self.gate(envelope, digest, &peer.member) {
                 Ok(lawful) => {
                     circle.lawful = circle.lawful.saturating_add(1);
-                    if model.stage == ModelStage::Ready {
-                        let far = peer.rtt().unwrap_or(Micros(0));
-                        let silent = peer.is_cooling(self.now) || peer.is_overdue(self.now);
-                        ready.push((silent, far, lawful.node(), lawful.rule().clone()));
-                    }
+                    let far = peer.rtt().unwrap_or(Micros(0));
+                    let silent = peer.is_cooling(self.now) || peer.is_overdue(self.now);
+                    let list = if model.stage == ModelStage::Ready { &mut ready } else { &mut cold };
+                    list.push((silent, far, lawful.node(), lawful.rule().clone()));
                     Step::Permitted { site, rule: lawful.rule().clone() }
                 }
                 Err(denial) => {
@@ -149,6 +150,9 @@ impl Core {
         }
         ready.sort_unstable_by_key(|(silent, far, node, _)| (*silent, *far, *node));
         thin_out(&mut ready);
+        cold.sort_unstable_by_key(|(silent, far, node, _)| (*silent, *far, *node));
+        cold.truncate(limits::COLD_MAX);
+        circle.cold = cold.into_iter().map(|(.., node, rule)| (node, rule)).collect();
         let mut services: Vec<Micros> =
             ready.iter().filter_map(|(.., node, _)| self.peers.get(*node)?.service(digest)).collect();
         services.sort_unstable();

@@ -30,6 +30,8 @@ pub struct Config {
     pub idle: Milliwatts,
     /// Whether models that are asked for here are fetched.
     pub pull: PullPolicy,
+    /// What models may use of the machine's memory; none if nobody watches it.
+    pub memory: Option<ByteCount>,
     /// Families of models, each from the largest member to the smallest: what may answer when there is no room.
     pub ladder: Vec<Vec<ModelName>>,
     /// How often the node tells all others of itself if nothing changes.
@@ -56,6 +58,8 @@ pub struct LocalModel {
     pub slots: u16,
     /// Power that one busy slot adds.
     pub slot_power: Milliwatts,
+    /// What its engine takes in memory, if that was measured.
+    pub memory: Option<ByteCount>,
 }
 
 /// What happened.
@@ -161,6 +165,8 @@ pub enum Event {
     ModelLost(Digest),
     /// A model could not be loaded.
     LoadFailed(Digest),
+    /// A model's engine gave another answer than the catalog knows. Its worker may still be there.
+    ModelRefuted(Digest),
     /// The power cap changed.
     CapChanged(Milliwatts),
     /// The law changed.
@@ -283,6 +289,10 @@ pub enum Action {
         /// Who has it, nearest first.
         providers: Vec<NodeId>,
     },
-    /// Open a stored model in a worker.
+    /// Open a stored model in a worker, and ask it what the catalog knows the answers to.
     Load(Digest),
+    /// Close a model: another needs its memory, or its answers are wrong. No event follows.
+    Unload(Digest),
+    /// Ask an open model once more what the catalog knows the answers to; a wrong one is [`Event::ModelRefuted`].
+    Prove(Digest),
 }

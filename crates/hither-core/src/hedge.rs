@@ -226,7 +226,7 @@ impl Core {
         request.hedge = Some(Hedge::Here(attempt));
         let task = Task { origin: self.me.node, request: id, attempt };
         let waiting = Waiting { job: Job::Own(id), digest, priority: request.envelope.priority, not_before: self.now };
-        self.scheduler.start(task, waiting, self.now);
+        self.start(task, waiting);
         self.trace.totals.hedged += 1;
         self.trace.step(id, Step::Hedged { site: site.clone() }, self.now);
         self.tell_route(id, attempt, site, &lawful);

@@ -17,6 +17,7 @@ use crate::catalog::Stage;
 use crate::event::Action;
 use crate::limits;
 use crate::machine::{Core, Waiter, counterpart, forbid_of};
+use crate::memory::Want;
 use crate::router::{Gate, Lawful, patience};
 use crate::scheduler::{Hold, Job, Waiting};
 use crate::timers::Timer;
@@ -101,7 +102,11 @@ impl Core {
         let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else { return };
         let Task { origin: peer, request, attempt } = task;
         let answer = match self.gate_for(task, digest, envelope) {
-            Ok(_) => self.room_for(digest, envelope, remaining, Some(promised)),
+            Ok(_) => {
+                // It is asked for where nobody has it open: the next offer will find it so.
+                self.demand(digest, Want::Urgent);
+                self.room_for(digest, envelope, remaining, Some(promised))
+            }
             Err(denial) => {
                 let subject = self.subject(request, attempt, envelope);
                 self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
@@ -219,13 +224,16 @@ impl Core {
         if self.catalog.manifest(digest).is_none() || name != *asked && !stands_in {
             return Err(Refusal::UnknownModel(asked.clone()));
         }
-        if self.catalog.stage(digest) == Stage::Quarantined {
+        if self.catalog.stage(digest).is_broken() {
             return Err(Refusal::ModelBroken(asked.clone()));
         }
         let power = Refusal::NoPower { cap: self.scheduler.power().cap() };
         let hold = self.scheduler.hold(digest, envelope.priority);
         if hold == Some(Hold::Engine) {
-            return Err(Refusal::NoCapacity { tried: 0 });
+            let stage = self.catalog.stage(digest);
+            let soon = stage == Stage::Loading || stage == Stage::Cold && self.could_fit(digest);
+            let retry_after = limits::LOAD_LOOK;
+            return Err(if soon { Refusal::Overloaded { retry_after } } else { Refusal::NoCapacity { tried: 0 } });
         }
         let Some(wait) = self.scheduler.wait(digest, envelope.priority, self.now) else { return Err(power) };
         if hold.is_none() && self.hosted.len() < limits::HOSTED_MAX {
@@ -310,7 +318,7 @@ impl Core {
         let digest = hosted.digest;
         let priority = hosted.envelope.priority;
         let waiting = Waiting { job: Job::Peer(task), digest, priority, not_before: self.now };
-        self.scheduler.start(task, waiting, self.now);
+        self.start(task, waiting);
         self.trace.step(task.request, Step::ServedFor { node: task.origin }, self.now);
         self.act(Action::Run { task, digest });
     }

@@ -26,6 +26,7 @@ pub mod limits;
 mod luck;
 mod machine;
 mod mean;
+mod memory;
 mod origin;
 mod peers;
 mod place;
@@ -44,6 +45,7 @@ mod timers;
 mod trace;
 mod urgent;
 mod view;
+mod warm;
 
 #[cfg(test)]
 mod tests;

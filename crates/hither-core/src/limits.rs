@@ -1,6 +1,6 @@
 //! Every bound of the mind, with the reason for its number.
 
-use hither_types::unit::Micros;
+use hither_types::unit::{ByteCount, Micros};
 
 /// Three beats of 250 ms missed: what SIGKILL, SIGSTOP and a cut cable look like from outside.
 pub const SILENCE: Micros = Micros::from_millis(750);
@@ -296,3 +296,21 @@ pub const HEDGE_AGAIN: Micros = Micros::from_millis(100);
 
 /// Looks for a place for a second copy of one request.
 pub const HEDGE_LOOKS: u8 = 2;
+
+/// What the process around a model takes in memory, where the publisher of the model did not say what the two take.
+pub const WORKER_MEMORY: ByteCount = ByteCount(64 << 20);
+
+/// A model that nobody used for this long leaves for one that is answered elsewhere: about what a load is worth.
+pub const WARM_FOR: Micros = Micros::from_millis(60_000);
+
+/// Members of a circle that have only the file of a model: one of them is asked to open it.
+pub const COLD_MAX: usize = 8;
+
+/// How soon a request that waits for a load elsewhere asks again.
+pub const LOAD_LOOK: Micros = Micros::from_millis(2_000);
+
+/// … that waits for a slot where the model was opened for it.
+pub const LOAD_LOOK_FULL: Micros = Micros::from_millis(500);
+
+/// How often a model is asked what the catalog knows the answers to, and for how long one is left alone that failed.
+pub const PROVE_EVERY: Micros = Micros::from_millis(3_600_000);

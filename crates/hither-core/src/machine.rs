@@ -1,6 +1,6 @@
 //! The state machine: what comes in goes to the part that owns it, what comes out stands in one list.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use crate::hosted::{Ended, Hosted, Kept};
 use crate::ladder::Ladder;
 use crate::limits;
 use crate::luck::Luck;
+use crate::memory::Memory;
 use crate::peers::Peers;
 use crate::pool::Pool;
 use crate::power::Power;
@@ -78,6 +79,9 @@ pub struct Core {
     /// Numbers words that are answered.
     pub(crate) numbers: u32,
     pub(crate) catalog: Catalog,
+    pub(crate) memory: Memory,
+    /// Cold models that work waits for, while there is no room for them.
+    pub(crate) thirsty: BTreeSet<Digest>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
     pub(crate) trace: Trace,
@@ -97,7 +101,7 @@ pub struct Core {
 impl Core {
     /// A node that knows nobody and holds nothing.
     pub fn new(config: Config) -> Self {
-        let Config { me, policy, seed, incarnation, cap, idle, pull, ladder, announce_every, traces } = config;
+        let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces } = config;
         Self {
             me,
             policy,
@@ -120,6 +124,8 @@ impl Core {
             ladder: Ladder::new(ladder),
             numbers: 0,
             catalog: Catalog::default(),
+            memory: Memory::new(memory),
+            thirsty: BTreeSet::new(),
             scheduler: Scheduler::new(Power::new(cap, idle)),
             timers: Timers::default(),
             trace: Trace::new(traces),
@@ -141,6 +147,7 @@ impl Core {
         self.now = self.now.max(now);
         self.dispatch(event);
         self.start_waiting();
+        self.quench();
         self.tell_if_changed();
         self.check();
         self.out.drain(..)
@@ -240,6 +247,7 @@ impl Core {
             Event::PullWanted(digest) => self.pull_wanted(digest),
             Event::ModelReady(model) => self.model_ready(model),
             Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
+            Event::ModelRefuted(digest) => self.model_refuted(digest),
             Event::CapChanged(cap) => self.cap_changed(cap),
             Event::PolicyChanged(policy) => self.policy_changed(policy),
             Event::Draining => {
@@ -259,6 +267,7 @@ impl Core {
                 Timer::Hosted(task) => self.hosted_too_late(task),
                 Timer::Reload(digest) => self.reload(digest),
                 Timer::Refetch(digest) => self.fetch(digest),
+                Timer::Prove(digest) => self.prove(digest),
                 Timer::Trust(digest) => self.scheduler.trust(digest, true),
                 Timer::Hold(request) => self.hold_over(request),
                 Timer::Seek(digest) => self.seek(digest),

@@ -115,5 +115,9 @@ mutants! {
     CriticalWaitsForWatts: "live", "nothing is stopped for critical work that lacks the power";
     OwnUsesForgotten: "live", "what was sent to a peer is not counted against what it said";
     BestOfAll: "live", "everybody goes to the best place by what all were told, instead of the better of two";
+    MemoryUnbounded: "M1", "a model is opened whether there is memory for it or not";
+    EvictsTheBusy: "M1", "a model is closed while work runs on it";
+    NeverWarms: "live", "a cold model that work waits for is not opened when there is room again";
+    NeverWakes: "live", "nobody is asked to open a model that is on its disk";
     NeverReloads: "live", "a model whose engine was lost is not opened again";
 }

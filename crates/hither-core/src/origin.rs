@@ -109,7 +109,7 @@ impl Core {
         let task = Task { origin: self.me.node, request: id, attempt };
         let priority = request.envelope.priority;
         let waiting = Waiting { job: Job::Own(id), digest, priority, not_before: self.now };
-        self.scheduler.start(task, waiting, self.now);
+        self.start(task, waiting);
         let site = self.me.site.clone();
         let predicted = self.scheduler.service_or_guess(digest);
         self.trace.step(id, Step::Chosen { site: site.clone(), predicted }, self.now);

@@ -286,6 +286,23 @@ impl Peers {
         true
     }
 
+    /// What a member has open by its newest word, and had not by the one before.
+    pub(crate) fn opens(&self, from: NodeId, presence: &Presence) -> Vec<Digest> {
+        let Some(peer) = self.get(from) else { return Vec::new() };
+        let ready = presence.models.iter().filter(|model| model.stage == ModelStage::Ready);
+        let before = |digest| peer.model(digest).is_some_and(|model| model.stage == ModelStage::Ready);
+        ready.map(|model| model.digest).filter(|digest| !before(*digest)).collect()
+    }
+
+    /// What a member declined for want of an engine, it has one for now.
+    pub(crate) fn undecline(&mut self, node: NodeId, digest: Digest) {
+        if let Some(known) =
+            self.get_mut(node).and_then(|peer| peer.known.iter_mut().find(|known| known.digest == digest))
+        {
+            known.declined_until = Timestamp(0);
+        }
+    }
+
     /// A round trip was measured: a moving mean over about eight of them.
     pub(crate) fn measured(&mut self, node: NodeId, rtt: Micros) {
         if let Some(peer) = self.get_mut(node) {

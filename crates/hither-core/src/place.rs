@@ -145,6 +145,10 @@ impl Core {
             "it failed here before"
         } else if stage == Stage::Quarantined {
             "the model was lost here too often"
+        } else if stage == Stage::Refuted {
+            "the model gave wrong answers here"
+        } else if stage == Stage::Cold {
+            "the model is not in memory here"
         } else if !self.scheduler.is_ready(digest) {
             survey.coming = true;
             "the model is not ready here yet"
@@ -323,6 +327,11 @@ impl Core {
         if survey.coming && attempts_left && room && self.wait_here(id, digest, self.now) {
             return;
         }
+        // The file is here, and memory for it may be had.
+        let cold = survey.home && survey.here.is_none();
+        if cold && attempts_left && room && self.thirst(digest) && self.wait_here(id, digest, self.now) {
+            return;
+        }
         // What was accepted once and lost its place waits for another as long as it has: its deadline ends that.
         if untried && attempts_left && room && self.wait_here(id, digest, Timestamp(u64::MAX)) {
             return;
@@ -336,6 +345,9 @@ impl Core {
                 let nearest = survey.circle.quick.map_or(Micros(0), |(_, far)| far);
                 return self.timers.set(Timer::Hold(id), self.now.after(limits::LOOK_AROUND).after(nearest));
             }
+        }
+        if attempts_left && room && self.wake(id, digest, &survey.circle) {
+            return;
         }
         if self.step_down(id, digest) {
             return self.place(id);
@@ -402,7 +414,7 @@ impl Core {
         if let Some(until) = survey.declined_until {
             return overloaded(self.now.until(until));
         }
-        if survey.circle.lawful == 0 && self.catalog.stage(digest) == Stage::Quarantined {
+        if survey.circle.lawful == 0 && self.catalog.stage(digest).is_broken() {
             return Refusal::ModelBroken(request.envelope.model.clone());
         }
         Refusal::NoCapacity { tried: survey.circle.lawful }

@@ -79,6 +79,11 @@ impl Pool {
         }
     }
 
+    /// What a peer said of a model is so no longer.
+    pub(crate) fn outdated(&mut self, digest: Digest, node: NodeId) {
+        self.words.get_mut(&digest).into_iter().for_each(|words| words.retain(|word| word.node != node));
+    }
+
     /// A peer is not what it said, or is gone.
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.words.values_mut().for_each(|words| words.retain(|word| word.node != node));

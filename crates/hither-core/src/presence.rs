@@ -37,8 +37,13 @@ struct Told {
 impl Core {
     /// A member told of itself. If a model that requests wait for is ready there, they look again.
     pub(crate) fn heard(&mut self, from: NodeId, presence: Arc<Presence>) {
+        let opens = self.peers.opens(from, &presence);
         if !self.peers.hear(from, presence, self.now) {
             return;
+        }
+        for digest in opens {
+            self.peers.undecline(from, digest);
+            self.pool.outdated(digest, from);
         }
         let Some(peer) = self.peers.get(from) else { return };
         if self.scheduler.waiting_in_all() == 0 {

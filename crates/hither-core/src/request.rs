@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) held: bool,
     /// It could start here, and waits for a faster place.
     pub(crate) holding: bool,
+    /// It asked a peer to open the model.
+    pub(crate) woke: bool,
     /// What it shares with requests whose prompt begins alike.
     pub(crate) affinity: Option<u64>,
     /// The smaller model that stands in for the one that was asked for.
@@ -150,6 +152,7 @@ impl Request {
             unheard: None,
             held: false,
             holding: false,
+            woke: false,
             affinity,
             instead: None,
             tried: Vec::new(),

@@ -30,6 +30,11 @@ impl Lawful {
         circle.rule(node).map(|rule| Self { node, rule: rule.clone() })
     }
 
+    /// The members of a circle that have only the file, nearest first.
+    pub(crate) fn of_cold(circle: &Circle) -> impl Iterator<Item = Self> {
+        circle.cold.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone() })
+    }
+
     /// The place.
     pub(crate) fn node(&self) -> NodeId {
         self.node

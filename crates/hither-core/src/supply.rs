@@ -9,6 +9,7 @@ use crate::catalog::Stage;
 use crate::event::{Action, LocalModel, PullPolicy};
 use crate::limits;
 use crate::machine::Core;
+use crate::memory::Want;
 use crate::router::Gate;
 use crate::timers::Timer;
 
@@ -39,20 +40,24 @@ impl Core {
                 local.stage = Stage::Stored;
                 self.reload(digest);
             }
-            Stage::Stored | Stage::Loading | Stage::Ready | Stage::Quarantined => {}
+            Stage::Stored | Stage::Loading | Stage::Ready | Stage::Quarantined | Stage::Cold | Stage::Refuted => {}
         }
     }
 
-    /// Loads a stored model, if it is in the catalog.
+    /// Loads a stored model, if it is in the catalog and there is room for it. For what waits for it, room is made.
     pub(crate) fn reload(&mut self, digest: Digest) {
         self.timers.clear(Timer::Reload(digest));
         let known = self.catalog.manifest(digest).is_some();
+        let want = if self.scheduler.queued(digest) > 0 { Want::Urgent } else { Want::Spare };
         let local = self.catalog.local_mut(digest);
-        if matches!(local.stage, Stage::Stored | Stage::Quarantined) {
-            local.stage = if known { Stage::Loading } else { Stage::Stored };
-            if known {
-                self.act(Action::Load(digest));
+        match local.stage {
+            Stage::Stored | Stage::Quarantined | Stage::Refuted if known => {
+                if !self.warm(digest, want) {
+                    self.reconsider(digest);
+                }
             }
+            Stage::Stored | Stage::Quarantined | Stage::Refuted => local.stage = Stage::Stored,
+            Stage::Absent | Stage::Wanted | Stage::Fetching | Stage::Loading | Stage::Ready | Stage::Cold => {}
         }
     }
 
@@ -60,15 +65,18 @@ impl Core {
         self.timers.clear(Timer::Reload(model.digest));
         self.timers.clear(Timer::Trust(model.digest));
         self.catalog.local_mut(model.digest).stage = Stage::Ready;
+        self.warmed(model.digest, model.memory);
         self.scheduler.ready(model);
     }
 
     /// A model's engine is gone, or could not be opened. It is tried again after a while; if that happens too often,
     /// after a long while.
     pub(crate) fn model_lost(&mut self, digest: Digest) {
-        if self.catalog.stage(digest) == Stage::Absent {
+        if matches!(self.catalog.stage(digest), Stage::Absent | Stage::Cold | Stage::Refuted) {
             return;
         }
+        self.memory.close(digest);
+        self.timers.clear(Timer::Prove(digest));
         let now = self.now;
         let (stage, again) = self.catalog.local_mut(digest).lose(now);
         self.catalog.local_mut(digest).stage = stage;
@@ -79,10 +87,11 @@ impl Core {
     }
 
     pub(crate) fn model_removed(&mut self, digest: Digest) {
-        for timer in [Timer::Reload(digest), Timer::Refetch(digest), Timer::Trust(digest)] {
+        for timer in [Timer::Reload(digest), Timer::Refetch(digest), Timer::Trust(digest), Timer::Prove(digest)] {
             self.timers.clear(timer);
         }
         self.catalog.forget(digest);
+        self.memory.close(digest);
         // The worker may still have it open.
         for task in self.scheduler.lost(digest) {
             self.act(Action::StopRun(task));
@@ -90,7 +99,7 @@ impl Core {
         self.engine_gone(digest);
     }
 
-    fn engine_gone(&mut self, digest: Digest) {
+    pub(crate) fn engine_gone(&mut self, digest: Digest) {
         // The driver has reported each task as failed before; what it forgot ends here.
         for task in self.scheduler.lost(digest) {
             if task.origin == self.me.node {
@@ -141,14 +150,22 @@ impl Core {
                 local.stage = Stage::Wanted;
                 self.fetch(digest);
             }
-            Stage::Fetching | Stage::Stored | Stage::Loading | Stage::Ready | Stage::Quarantined => {}
+            // An operator who asks knows better than the clock: it is tried now.
+            Stage::Stored | Stage::Quarantined | Stage::Refuted => self.reload(digest),
+            Stage::Cold => {
+                self.demand(digest, Want::Urgent);
+            }
+            Stage::Fetching | Stage::Loading | Stage::Ready => {}
         }
     }
 
     /// A request that entered here is served elsewhere: perhaps the next one need not be.
     pub(crate) fn served_elsewhere(&mut self, request: RequestId, digest: Digest) {
+        self.demand(digest, Want::Nearer);
         let wanted = match self.pull {
-            PullPolicy::OnDemand => self.catalog.stage(digest) == Stage::Absent && !self.draining,
+            PullPolicy::OnDemand => {
+                self.catalog.stage(digest) == Stage::Absent && !self.draining && self.could_fit(digest)
+            }
             PullPolicy::Manual => false,
         };
         if !wanted {
@@ -214,7 +231,7 @@ impl Core {
         (found.into_iter().map(|(_, node)| node).take(limits::PROVIDERS_MAX).collect(), forbidden)
     }
 
-    fn name_of(&self, digest: Digest) -> String {
+    pub(crate) fn name_of(&self, digest: Digest) -> String {
         self.catalog.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
     }
 }

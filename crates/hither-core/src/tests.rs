@@ -9,7 +9,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
 use hither_types::member::Member;
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
-use hither_types::model::{Manifest, ModelFormat, ModelIo};
+use hither_types::model::{Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question};
 use hither_types::place::{Assurance, Jurisdiction, Region};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -47,14 +47,19 @@ impl Play {
     }
 
     pub(crate) fn with(policy: Policy, pull: PullPolicy) -> Self {
-        Self::of(policy, pull, Vec::new())
+        Self::of(policy, pull, Vec::new(), None)
     }
 
     pub(crate) fn with_ladder(policy: Policy, ladder: Vec<Vec<ModelName>>) -> Self {
-        Self::of(policy, PullPolicy::Manual, ladder)
+        Self::of(policy, PullPolicy::Manual, ladder, None)
     }
 
-    fn of(policy: Policy, pull: PullPolicy, ladder: Vec<Vec<ModelName>>) -> Self {
+    /// Models may use 100 MiB, and either takes 60; the answer of fraud to one question is known.
+    pub(crate) fn cramped() -> Self {
+        Self::of(eea(), PullPolicy::Manual, Vec::new(), Some(ByteCount(100 << 20)))
+    }
+
+    fn of(policy: Policy, pull: PullPolicy, ladder: Vec<Vec<ModelName>>, memory: Option<ByteCount>) -> Self {
         let core = Core::new(Config {
             me: member(MUNICH),
             policy: Arc::new(policy),
@@ -63,6 +68,7 @@ impl Play {
             cap: Milliwatts::from_watts(100),
             idle: Milliwatts::from_watts(10),
             pull,
+            memory,
             ladder,
             announce_every: Micros::from_millis(500),
             traces: 1_000,
@@ -72,7 +78,14 @@ impl Play {
             play.step(0, Event::MemberAdded(member(node)));
         }
         for digest in [FRAUD, CHAT] {
-            play.step(0, Event::Catalogued(manifest(digest)));
+            let mut manifest = manifest(digest);
+            if memory.is_some() {
+                manifest.memory = ByteCount(60 << 20);
+                let answer = KnownAnswer::Begins("yes".to_owned());
+                let golden = Golden { question: Question::Given(vec![1]), answer };
+                manifest.golden = if digest == FRAUD { vec![golden] } else { Vec::new() };
+            }
+            play.step(0, Event::Catalogued(manifest));
         }
         play
     }
@@ -108,6 +121,13 @@ impl Play {
     /// Whether a line is said that has this in it.
     pub(crate) fn says(mut self, part: &str) -> bool {
         self.play().iter().any(|line| line.contains(part))
+    }
+
+    /// Of what is said, what begins with one of these verbs.
+    pub(crate) fn only(&mut self, verbs: &[&str]) -> Vec<String> {
+        let verb =
+            |line: &String| line.split_once(": ").is_some_and(|(_, said)| verbs.iter().any(|v| said.starts_with(v)));
+        self.play().into_iter().filter(verb).collect()
     }
 
     #[track_caller]
@@ -268,6 +288,8 @@ pub(crate) fn manifest(digest: Digest) -> Manifest {
         format: ModelFormat::Stub,
         licence: String::new(),
         io: ModelIo::Language { context_tokens: 2048 },
+        memory: ByteCount(0),
+        golden: Vec::new(),
         publisher: PARIS,
     }
 }
@@ -323,7 +345,7 @@ pub(crate) fn asked(at: u64, task: Task, digest: Digest) -> (u64, Event) {
 
 /// A model with so many slots of 30 W each is ready here.
 pub(crate) fn ready(at: u64, digest: Digest, slots: u16) -> (u64, Event) {
-    (at, Event::ModelReady(LocalModel { digest, slots, slot_power: Milliwatts::from_watts(30) }))
+    (at, Event::ModelReady(LocalModel { digest, slots, slot_power: Milliwatts::from_watts(30), memory: None }))
 }
 
 /// A peer says that it has a model ready, with so many of four slots busy.
@@ -429,6 +451,8 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             format!("fetch {} from {}", manifest.name, providers.join(", "))
         }
         Action::Load(digest) => format!("load {}", name(digest)),
+        Action::Unload(digest) => format!("unload {}", name(digest)),
+        Action::Prove(digest) => format!("prove {}", name(digest)),
     })
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Hosted(Task),
     /// A model may be loaded again.
     Reload(Digest),
+    /// A model's answers are looked at again.
+    Prove(Digest),
     /// A model may be fetched again.
     Refetch(Digest),
     /// A model whose engine was lost under one task is trusted again.
@@ -61,6 +63,11 @@ impl Timers {
     /// Whether a timer is set.
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.at.contains_key(&timer)
+    }
+
+    /// When a timer is due, if it is set.
+    pub(crate) fn at(&self, timer: Timer) -> Option<Timestamp> {
+        self.at.get(&timer).copied()
     }
 
     /// When the next timer is due.

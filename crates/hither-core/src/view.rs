@@ -12,7 +12,7 @@ use crate::peers::Peer;
 impl Core {
     /// The whole picture at one moment. Members that were not heard lately stay in it, with the time since.
     pub fn view(&self, now: Timestamp) -> View {
-        let mut nodes = vec![self.view_here()];
+        let mut nodes = vec![self.view_here(now)];
         nodes.extend(self.peers.iter().map(|peer| view_peer(peer, self.peers.is_present(peer, now), now)));
         View {
             me: self.me.clone(),
@@ -26,12 +26,14 @@ impl Core {
         }
     }
 
-    fn view_here(&self) -> NodeView {
+    fn view_here(&self, now: Timestamp) -> NodeView {
         let locals = self.catalog.locals().filter_map(|(digest, local)| {
             let stage = local.stage.announced()?;
             Some(ModelView {
                 digest,
                 stage,
+                memory: self.memory.bytes(digest),
+                note: self.note_of(digest, local.stage, now),
                 fetched: local.fetched,
                 slots: self.scheduler.slots(digest),
                 busy: self.scheduler.busy(digest),
@@ -55,7 +57,14 @@ impl Core {
             let name = name(digest).unwrap_or_else(|| digest.short());
             if local.stage == Stage::Quarantined {
                 warnings.push(format!(
-                    "model {name} was lost here three times within ten minutes, and is left alone for a while"
+                    "model {name} was lost here three times within ten minutes, and is left alone for a while: \
+                     hither models pull {name} tries it now"
+                ));
+            }
+            if local.stage == Stage::Refuted {
+                warnings.push(format!(
+                    "model {name} gave other answers here than its publisher's engine, and is not offered: \
+                     hither models pull {name} tries it again"
                 ));
             }
             let slots = self.scheduler.slots_without_power(digest);
@@ -90,5 +99,6 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
 
 fn view_model(model: &ModelPresence) -> ModelView {
     let ModelPresence { digest, stage, slots, busy, queued, .. } = *model;
-    ModelView { digest, stage, fetched: ByteCount(0), slots, busy, queued }
+    let (fetched, memory, note) = (ByteCount(0), ByteCount(0), String::new());
+    ModelView { digest, stage, fetched, slots, busy, queued, memory, note }
 }

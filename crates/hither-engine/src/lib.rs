@@ -4,6 +4,7 @@
 
 pub mod engine;
 pub mod gguf;
+pub mod golden;
 pub mod limits;
 pub mod protocol;
 pub mod serve;

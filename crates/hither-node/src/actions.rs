@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hither_api::door::{Answer, Route};
-use hither_core::{Action, Event, LocalModel};
+use hither_core::{Action, Event};
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
-use hither_types::model::ModelIo;
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
 
 use crate::driver::Driver;
-use crate::workers::{ReadLoop, Sink, Worker};
+use crate::workers::Sink;
 
 impl Driver {
     /// Carries out one action. Nothing here waits.
@@ -71,6 +70,8 @@ impl Driver {
             Action::Tell { peer, signal } => self.swarm.send(peer, PeerMessage::Signal(signal)),
             Action::Fetch { manifest, providers } => self.fetch(manifest, providers),
             Action::Load(digest) => self.load(digest),
+            Action::Unload(digest) => self.unload(digest),
+            Action::Prove(digest) => self.prove(digest),
         }
     }
 
@@ -203,19 +204,5 @@ impl Driver {
     fn last_frame(&mut self, task: Task, frame: Frame) {
         self.frame(task, frame);
         self.asks.remove(&task);
-    }
-
-    /// A worker is up: its pieces flow from now on.
-    pub(crate) fn worker_up(&mut self, digest: Digest, worker: Arc<Worker>, read_loop: ReadLoop) {
-        let slot_power = match worker.loaded.io {
-            ModelIo::Tensors { .. } => self.config.tensor_slot,
-            ModelIo::Language { .. } => self.config.language_slot,
-        };
-        tracing::info!(model = %digest.short(), engine = %worker.loaded.engine, "a model is ready");
-        self.unwarn(Some(digest));
-        let ready = LocalModel { digest, slots: worker.loaded.slots, slot_power };
-        self.workers.insert(digest, worker);
-        self.hands.spawn(read_loop.run());
-        self.feed(Event::ModelReady(ready));
     }
 }

@@ -21,7 +21,7 @@ impl Driver {
     /// Carries out a command; the slow ones answer later.
     pub(crate) fn command(&mut self, command: Command, reply: CommandReply) {
         let done = match command {
-            Command::AddModel { path, name, licence } => return self.add_model(path, name, licence, reply),
+            Command::AddModel(added) => return self.add_model(added, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
             Command::PullModel(name) => self.pull(&name),
             Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),

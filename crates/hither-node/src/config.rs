@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use hither_core::PullPolicy;
 use hither_types::id::ModelName;
-use hither_types::unit::Milliwatts;
+use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
 pub mod ladder;
 
+use crate::memory;
 use ladder::{LadderError, LadderSection};
 
 /// Why a configuration cannot be used.
@@ -83,6 +84,9 @@ pub struct NodeConfig {
     pub threads: u16,
     /// Context of a language model, prompt and answer together, per slot.
     pub context_tokens: u32,
+    /// What models may use of the machine's memory; three quarters of it, unless the file says otherwise. None if the
+    /// machine does not say what it has.
+    pub memory: Option<ByteCount>,
     /// Jobs at once per worker.
     pub slots: u16,
     /// Families of models, each from the largest to the smallest: what may answer when there is no room.
@@ -152,13 +156,14 @@ struct ModelsSection {
     pull: Pull,
     threads: u16,
     context_tokens: u32,
+    memory_mb: Option<u64>,
     slots: u16,
     library: Option<PathBuf>,
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
-        Self { pull: Pull::OnDemand, threads: 1, context_tokens: 2048, slots: 2, library: None }
+        Self { pull: Pull::OnDemand, threads: 1, context_tokens: 2048, memory_mb: None, slots: 2, library: None }
     }
 }
 
@@ -203,6 +208,10 @@ impl NodeConfig {
             },
             threads: file.models.threads.max(1),
             context_tokens: file.models.context_tokens.max(64),
+            memory: match file.models.memory_mb {
+                Some(mb) => Some(ByteCount(mb.saturating_mul(1_000_000))),
+                None => memory::of_machine().map(|all| ByteCount(all.0 / 4 * 3)),
+            },
             slots: file.models.slots.max(1),
             ladder,
             library: file.models.library,

@@ -26,6 +26,7 @@ use crate::home::Home;
 use crate::limits::{ANSWERS_MAX, TELL_EVERY, VIEW_EVERY};
 use crate::mesh::Mesh;
 use crate::models::Shelf;
+use crate::proof::Unproven;
 use crate::records::Records;
 use crate::session::{AskSession, Session, Sessions};
 use crate::trust::Invites;
@@ -41,8 +42,10 @@ pub(crate) enum Inbound {
     WorkerUp { digest: Digest, worker: Arc<Worker>, read_loop: Box<ReadLoop> },
     /// A model could not be opened, and why.
     LoadFailed { digest: Digest, text: String },
-    /// A worker ended.
-    WorkerLost(Digest),
+    /// A worker ended; with its number, for another may have its place already.
+    WorkerLost { digest: Digest, number: u64 },
+    /// An open model was asked what the catalog knows the answers to.
+    Proven { digest: Digest, number: u64, result: Result<(), Unproven> },
     /// A model was added on this machine, with its signed entry; somebody waits to hear of it.
     Added { signed: Signed, manifest: Manifest, reply: CommandReply },
     /// A fetch ended badly, and why.
@@ -189,10 +192,8 @@ impl Driver {
                 self.warn(Some(digest), text);
                 self.feed(Event::FetchFailed(digest));
             }
-            Inbound::WorkerLost(digest) => {
-                self.workers.remove(&digest);
-                self.feed(Event::ModelLost(digest));
-            }
+            Inbound::WorkerLost { digest, number } => self.worker_lost(digest, number),
+            Inbound::Proven { digest, number, result } => self.proven(digest, number, result),
             Inbound::Added { signed, manifest, reply } => {
                 self.shelved(signed, manifest.clone(), None);
                 self.show();
@@ -332,6 +333,7 @@ pub(crate) fn core_config(
         cap,
         idle: config.idle,
         pull: config.pull,
+        memory: config.memory,
         ladder: config.ladder.clone(),
         announce_every: Micros::from_millis(500),
         traces: 1_000,

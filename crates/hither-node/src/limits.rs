@@ -38,6 +38,9 @@ pub(crate) const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// A worker that has not opened its model by then is given up.
 pub(crate) const LOAD_TIME: Duration = Duration::from_secs(120);
 
+/// A worker that was told to end has this long before it is killed.
+pub(crate) const STOP_TIME: Duration = Duration::from_secs(2);
+
 /// A worker that has a job and says nothing for so long hangs. The longest step is a part of a prompt, or one call of a
 /// tensor model.
 pub(crate) const HANG_TIME: Duration = Duration::from_secs(30);

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use hither_api::door::{CommandDone, CommandError};
+use hither_api::door::{AddModel, CommandDone, CommandError};
 use hither_core::Event;
 use hither_swarm::Swarm;
 use hither_types::fact::Fact;
 use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
-use hither_types::model::{Manifest, ModelFormat};
+use hither_types::model::{Golden, Manifest, ModelFormat};
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::config::NodeConfig;
 use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::{BEAT, TOLD_MAX};
+use crate::proof::{self, Unproven};
 use crate::trust::{self, Seal};
 use crate::workers::Worker;
 
@@ -90,21 +91,30 @@ impl Shelf {
         self.entries.get(&digest).map(|(_, manifest)| manifest)
     }
 
+    /// What the catalog knows of a model's answers.
+    pub(crate) fn golden(&self, digest: Digest) -> Vec<Golden> {
+        self.manifest(digest).map_or_else(Vec::new, |manifest| manifest.golden.clone())
+    }
+
+    /// What people call a model.
+    pub(crate) fn name(&self, digest: Digest) -> String {
+        self.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
+    }
+
     fn named(&self, name: &ModelName) -> Option<&Manifest> {
         self.entries.values().map(|(_, manifest)| manifest).find(|manifest| manifest.name == *name)
     }
 }
 
 impl Driver {
-    /// Opens a stored model in a worker, unless that is done or under way.
+    /// Opens a stored model in a worker, unless that is done or under way: a mind that begins anew, after a join, finds
+    /// the workers of the one before.
     pub(crate) fn load(&mut self, digest: Digest) {
         if let Some(worker) = self.workers.get(&digest) {
-            let slot_power = match worker.loaded.io {
-                hither_types::model::ModelIo::Tensors { .. } => self.config.tensor_slot,
-                hither_types::model::ModelIo::Language { .. } => self.config.language_slot,
-            };
-            let ready = hither_core::LocalModel { digest, slots: worker.loaded.slots, slot_power };
-            self.echoes.push_back(Event::ModelReady(ready));
+            if worker.is_offered() {
+                let ready = self.local_model(digest, worker);
+                self.echoes.push_back(Event::ModelReady(ready));
+            }
             return;
         }
         let Some(manifest) = self.shelf.manifest(digest) else { return };
@@ -191,19 +201,17 @@ impl Driver {
             });
         };
         let digest = manifest.digest;
-        if !self.shelf.here.contains(&digest) {
-            self.feed(Event::PullWanted(digest));
-        }
+        self.feed(Event::PullWanted(digest));
         Ok(CommandDone::PullBegun)
     }
 
     /// Takes a file into the store: copied, hashed, opened once in a worker to see what it is, signed, published.
-    pub(crate) fn add_model(&mut self, path: PathBuf, name: ModelName, licence: String, reply: CommandReply) {
+    pub(crate) fn add_model(&mut self, added: AddModel, reply: CommandReply) {
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
-        let (key, taken) = (self.home.key.clone(), self.shelf.named(&name).map(|manifest| manifest.digest));
+        let (key, taken) = (self.home.key.clone(), self.shelf.named(&added.name).map(|manifest| manifest.digest));
         self.hands.spawn(async move {
             let publisher = trust::node_id(&key);
-            let done = describe(&config, &swarm, &path, name, licence, publisher, inbox.clone()).await;
+            let done = describe(&config, &swarm, added, publisher, inbox.clone()).await;
             let done = done.and_then(|manifest| match taken {
                 Some(other) if other != manifest.digest => Err(CommandError {
                     code: "E0402",
@@ -248,12 +256,12 @@ async fn open(
 async fn describe(
     config: &NodeConfig,
     swarm: &Swarm,
-    path: &Path,
-    name: ModelName,
-    licence: String,
+    added: AddModel,
     publisher: NodeId,
     inbox: mpsc::Sender<Inbound>,
 ) -> Result<Manifest, CommandError> {
+    let AddModel { path, name, licence, golden } = added;
+    let path = path.as_path();
     let fault = |code, message: String, help: &str| CommandError { code, message, help: help.to_owned() };
     let unreadable = |error: std::io::Error| {
         fault("E0403", format!("{} cannot be read: {error}", path.display()), "give the path of a model file")
@@ -268,10 +276,30 @@ async fn describe(
     match open(config, swarm, digest, format, inbox).await {
         Ok((worker, read_loop)) => {
             let io = worker.loaded.io.clone();
+            let reading = tokio::spawn(read_loop.run());
+            let golden = match golden.is_empty() {
+                true => Ok(proof::record(&worker).await),
+                false => proof::ask_all(&worker, &golden).await.map(|()| golden),
+            };
+            let memory = worker.memory().unwrap_or_default();
             // Opened to look inside; the mind decides when to load it for good.
             worker.stop();
-            drop(read_loop);
-            Ok(Manifest { name, digest, sha256, size, format, licence, io, publisher })
+            // It cannot fail but by a panic, which is logged.
+            let _ = reading.await;
+            let golden = match golden {
+                Ok(golden) => golden,
+                Err(unproven) => {
+                    let _ = swarm.remove(digest).await;
+                    let text = match unproven {
+                        Unproven::Wrong(text) => {
+                            format!("the model does not give the answers that came with it: {text}")
+                        }
+                        Unproven::Gone => "the worker ended while the model was asked".to_owned(),
+                    };
+                    return Err(fault("E0408", text, "correct the file that --golden names, or leave it away"));
+                }
+            };
+            Ok(Manifest { name, digest, sha256, size, format, licence, io, memory, golden, publisher })
         }
         Err(text) => {
             // What cannot be opened is not kept.

@@ -6,27 +6,31 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use hither_core::Event;
 use hither_engine::engine::{JobFault, JobId, Loaded};
 use hither_engine::protocol::{Command, FrameReader, Report, decode_report, encode_command};
-use hither_engine::work::Piece;
+use hither_engine::work::{Piece, Work};
 use hither_types::id::{Digest, Task};
 use hither_types::message::Frame;
 use hither_types::model::ModelFormat;
 use hither_types::refusal::Failure;
+use hither_types::unit::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::Child;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::driver::Inbound;
-use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
+use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, STOP_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
+
+/// Of the next worker.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// Where the pieces of a job go.
 pub(crate) enum Sink {
@@ -34,10 +38,19 @@ pub(crate) enum Sink {
     Client(Arc<Session>),
     /// To a peer.
     Peer(Arc<AskSession>),
+    /// To this node itself, which knows what should come.
+    Proof(Proof),
+}
+
+/// A question of this node to its own engine: the pieces so far, and who waits for the whole.
+pub(crate) struct Proof {
+    pieces: Vec<Piece>,
+    done: oneshot::Sender<Result<Vec<Piece>, String>>,
 }
 
 struct Job {
-    task: Task,
+    /// Whose it is; nobody's, if this node asks.
+    task: Option<Task>,
     sink: Sink,
     progress: u64,
     beat: Instant,
@@ -45,7 +58,13 @@ struct Job {
 
 /// A worker process with its model open.
 pub(crate) struct Worker {
+    /// Tells it from an earlier worker with the same model.
+    pub(crate) number: u64,
     pub(crate) loaded: Loaded,
+    process: Option<u32>,
+    stopped: Notify,
+    offered: AtomicBool,
+    gone: AtomicBool,
     jobs: Mutex<BTreeMap<JobId, Job>>,
     next: AtomicU64,
     pipe: Pipe,
@@ -120,7 +139,17 @@ impl Worker {
             }
         });
         let pipe = Pipe { socket: writer, backlog };
-        let worker = Arc::new(Self { loaded, jobs: Mutex::new(BTreeMap::new()), next: AtomicU64::new(1), pipe });
+        let worker = Arc::new(Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            loaded,
+            process: child.id(),
+            stopped: Notify::new(),
+            offered: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            jobs: Mutex::new(BTreeMap::new()),
+            next: AtomicU64::new(1),
+            pipe,
+        });
         let own = Arc::clone(&worker);
         Ok((worker, ReadLoop { digest, child, read, frames, worker: own, inbox, drain: drain.abort_handle() }))
     }
@@ -129,6 +158,38 @@ impl Worker {
     pub(crate) fn stop(&self) {
         // One that does not read any more is killed when its read loop is dropped.
         let _ = self.pipe.send(encode_command(&Command::Stop));
+        self.stopped.notify_one();
+    }
+
+    /// Marks it as offered. `false`: it was already.
+    pub(crate) fn offer(&self) -> bool {
+        !self.offered.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it is offered.
+    pub(crate) fn is_offered(&self) -> bool {
+        self.offered.load(Ordering::Relaxed)
+    }
+
+    /// Whether its process has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// What its process takes in memory now.
+    pub(crate) fn memory(&self) -> Option<ByteCount> {
+        self.process.and_then(crate::memory::of_process)
+    }
+
+    /// Asks the engine something for this node itself. The error is the engine's word, or that it is gone.
+    pub(crate) async fn ask(&self, work: &Work) -> Result<Vec<Piece>, String> {
+        let (done, answer) = oneshot::channel();
+        let sink = Sink::Proof(Proof { pieces: Vec::new(), done });
+        let gone = || "the worker ended".to_owned();
+        if !self.start_job(None, sink, work.encode(), Vec::new()) {
+            return Err(gone());
+        }
+        answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<JobId, Job>> {
@@ -142,6 +203,10 @@ impl Worker {
 
     /// Starts a job. `false`: the worker does not take it.
     pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
+        self.start_job(Some(task), sink, payload, resume)
+    }
+
+    fn start_job(&self, task: Option<Task>, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
         let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
         self.jobs().insert(job, Job { task, sink, progress: 0, beat: Instant::now() });
         let sent = self.pipe.send(encode_command(&Command::Run { job, payload, resume }));
@@ -154,7 +219,7 @@ impl Worker {
     /// Stops a job. Nothing more comes from it.
     pub(crate) fn cancel(&self, task: Task) {
         let mut jobs = self.jobs();
-        let found = jobs.iter().find(|(_, job)| job.task == task).map(|(id, _)| *id);
+        let found = jobs.iter().find(|(_, job)| job.task == Some(task)).map(|(id, _)| *id);
         if let Some(job) = found {
             jobs.remove(&job);
             drop(jobs);
@@ -209,25 +274,35 @@ impl ReadLoop {
                 break;
             }
         }
+        self.worker.gone.store(true, Ordering::Relaxed);
         self.drain.abort();
         // The socket is closed, so the process ends by itself or is killed here.
         let _ = self.child.start_kill();
         let status = self.child.wait().await;
         tracing::warn!(model = %self.digest.short(), ?status, "a worker ended");
         let open = std::mem::take(&mut *self.worker.jobs());
-        for job in open.into_values() {
-            let event = Event::Failed { task: job.task, failure: Failure::EngineLost };
+        for task in open.into_values().filter_map(|job| job.task) {
+            let event = Event::Failed { task, failure: Failure::EngineLost };
             // A closed inbox means that the node is stopping.
             let _ = self.inbox.send(Inbound::Event(event)).await;
         }
-        let _ = self.inbox.send(Inbound::WorkerLost(self.digest)).await;
+        let _ = self.inbox.send(Inbound::WorkerLost { digest: self.digest, number: self.worker.number }).await;
     }
 
     /// The next report. `None`: the worker ended, or it has work and has said nothing for too long.
     async fn next(&mut self) -> Option<Report> {
         loop {
             // Nothing is lost when the wait is cut off: bytes are fed the moment they are read.
-            match tokio::time::timeout(HANG_TIME, next_report(&mut self.read, &mut self.frames)).await {
+            let report = tokio::time::timeout(HANG_TIME, next_report(&mut self.read, &mut self.frames));
+            let report = tokio::select! {
+                report = report => report,
+                // It ends by itself, or is killed after this loop.
+                () = self.worker.stopped.notified() => {
+                    let _ = tokio::time::timeout(STOP_TIME, self.child.wait()).await;
+                    return None;
+                }
+            };
+            match report {
                 Ok(report) => return report,
                 Err(_) if self.worker.has_old_jobs() => {
                     tracing::error!(model = %self.digest.short(), "a worker hangs, and is killed");
@@ -243,13 +318,26 @@ impl ReadLoop {
         match report {
             Report::Ready(_) | Report::LoadFailed(_) => None,
             Report::Progress { job } => jobs.get_mut(&job).and_then(Job::advance),
-            Report::Done { job, cost } => jobs.remove(&job).map(|job| Event::Done { task: job.task, cost }),
+            Report::Done { job, cost } => {
+                let job = jobs.remove(&job)?;
+                if let Sink::Proof(proof) = job.sink {
+                    // Nobody waits any more if the node is stopping.
+                    let _ = proof.done.send(Ok(proof.pieces));
+                    return None;
+                }
+                job.task.map(|task| Event::Done { task, cost })
+            }
             Report::Failed { job, fault } => {
                 let failure = match fault {
                     JobFault::Input(fault) => Failure::BadInput(fault),
                     JobFault::Engine(text) => Failure::Engine(text),
                 };
-                jobs.remove(&job).map(|job| Event::Failed { task: job.task, failure })
+                let job = jobs.remove(&job)?;
+                if let Sink::Proof(proof) = job.sink {
+                    let _ = proof.done.send(Err(failure_text(&failure)));
+                    return None;
+                }
+                job.task.map(|task| Event::Failed { task, failure })
             }
             Report::Piece { job: id, bytes } => {
                 let job = jobs.get_mut(&id)?;
@@ -264,9 +352,17 @@ impl ReadLoop {
                 jobs.remove(&id);
                 drop(jobs);
                 let _ = self.worker.pipe.send(encode_command(&Command::Cancel { job: id }));
-                Some(Event::Failed { task, failure })
+                task.map(|task| Event::Failed { task, failure })
             }
         }
+    }
+}
+
+fn failure_text(failure: &Failure) -> String {
+    match failure {
+        Failure::BadInput(fault) => fault.to_string(),
+        Failure::Engine(text) => text.clone(),
+        other => format!("{other:?}"),
     }
 }
 
@@ -281,13 +377,20 @@ impl Job {
             return None;
         }
         self.beat = Instant::now();
-        Some(Event::Beat { task: self.task, progress: self.progress })
+        self.task.map(|task| Event::Beat { task, progress: self.progress })
     }
 
-    fn deliver(&self, bytes: Vec<u8>) -> Delivery {
-        match &self.sink {
-            Sink::Client(session) => match Piece::decode(&bytes) {
-                Ok(piece) => session.deliver(self.task.attempt, piece),
+    fn deliver(&mut self, bytes: Vec<u8>) -> Delivery {
+        match &mut self.sink {
+            Sink::Client(session) => match (Piece::decode(&bytes), self.task) {
+                (Ok(piece), Some(task)) => session.deliver(task.attempt, piece),
+                (Ok(_) | Err(_), _) => Delivery::Gap,
+            },
+            Sink::Proof(proof) => match Piece::decode(&bytes) {
+                Ok(piece) => {
+                    proof.pieces.push(piece);
+                    Delivery::Delivered
+                }
                 Err(_) => Delivery::Gap,
             },
             Sink::Peer(ask) => match ask.frames.try_send(Frame::Piece(bytes)) {

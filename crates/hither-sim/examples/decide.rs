@@ -59,6 +59,7 @@ fn node(model: &ModelName) -> Core {
         cap: Milliwatts::from_watts(500),
         idle: Milliwatts::from_watts(10),
         pull: PullPolicy::Manual,
+        memory: None,
         ladder: Vec::new(),
         announce_every: Micros::from_millis(500),
         traces: 1000,
@@ -72,6 +73,8 @@ fn node(model: &ModelName) -> Core {
         format: ModelFormat::Stub,
         licence: "MIT".to_owned(),
         io: ModelIo::Language { context_tokens: 2048 },
+        memory: ByteCount(0),
+        golden: Vec::new(),
         publisher: member(0).node,
     }));
     for number in 1..=PEERS {
@@ -95,7 +98,12 @@ fn node(model: &ModelName) -> Core {
         tell(Event::Presence { from: member(number).node, presence: Arc::new(presence) });
     }
     tell(Event::ModelStored(MODEL));
-    tell(Event::ModelReady(LocalModel { digest: MODEL, slots: SLOTS, slot_power: Milliwatts::from_watts(10) }));
+    tell(Event::ModelReady(LocalModel {
+        digest: MODEL,
+        slots: SLOTS,
+        slot_power: Milliwatts::from_watts(10),
+        memory: None,
+    }));
     core
 }
 

@@ -160,6 +160,8 @@ pub(crate) struct Node {
     pub(crate) runs: BTreeMap<Task, Run>,
     pub(crate) beating: BTreeSet<Task>,
     pub(crate) loaded: BTreeSet<usize>,
+    /// Models that are being opened, and when each is open.
+    pub(crate) opens: BTreeMap<usize, u64>,
     pub(crate) fetches: BTreeMap<usize, Fetch>,
     pub(crate) measured: BTreeMap<usize, u64>,
     pub(crate) backlog: VecDeque<Input>,
@@ -190,6 +192,7 @@ impl Node {
             runs: BTreeMap::new(),
             beating: BTreeSet::new(),
             loaded: BTreeSet::new(),
+            opens: BTreeMap::new(),
             fetches: BTreeMap::new(),
             measured: BTreeMap::new(),
             backlog: VecDeque::new(),
@@ -208,6 +211,7 @@ impl Node {
         self.runs.clear();
         self.beating.clear();
         self.loaded.clear();
+        self.opens.clear();
         self.fetches.clear();
         self.measured.clear();
         self.backlog.clear();

@@ -111,7 +111,11 @@ struct Watched {
     policy: Arc<Policy>,
     cap: u64,
     idle: u64,
+    /// What models may use of its memory.
+    memory: Option<u64>,
     stored: BTreeSet<Digest>,
+    /// What is open or being opened.
+    open: BTreeSet<Digest>,
     ready: BTreeMap<Digest, LocalModel>,
     /// What runs, with its model and since when.
     running: BTreeMap<Task, (Digest, u64)>,
@@ -188,7 +192,9 @@ impl Observer {
             policy,
             cap,
             idle,
+            memory: None,
             stored: BTreeSet::new(),
+            open: BTreeSet::new(),
             ready: BTreeMap::new(),
             running: BTreeMap::new(),
             egresses: BTreeMap::new(),
@@ -371,6 +377,7 @@ impl Observer {
             let watched = &mut self.nodes[*node];
             watched.torn = true;
             watched.ready.clear();
+            watched.open.clear();
             std::mem::take(&mut watched.running).into_values().for_each(|(_, since)| self.measure.ran(since, at));
             watched.asked.clear();
             watched.ingress.clear();
@@ -441,6 +448,7 @@ impl Observer {
 
     pub(crate) fn model_lost(&mut self, node: usize, digest: Digest) {
         self.nodes[node].ready.remove(&digest);
+        self.nodes[node].open.remove(&digest);
     }
 
     /// An engine is done with a task, well or not.
@@ -451,6 +459,10 @@ impl Observer {
         if self.members[node].node == task.origin {
             self.attempt_over(task);
         }
+    }
+
+    pub(crate) fn memory(&mut self, node: usize, memory: Option<u64>) {
+        self.nodes[node].memory = memory;
     }
 
     pub(crate) fn cap(&mut self, node: usize, cap: u64) {

@@ -162,6 +162,8 @@ pub struct ModelPlan {
     pub kind: RequestKind,
     /// The size of its file in bytes.
     pub size: u64,
+    /// What it takes in memory once it is open, in bytes; zero if its manifest does not say.
+    pub memory: u64,
     /// How many requests one engine runs at once.
     pub slots: u16,
     /// Power of a busy slot in milliwatts.
@@ -195,6 +197,8 @@ pub struct NodePlan {
     pub cap: u64,
     /// Its power without inference in milliwatts.
     pub idle: u64,
+    /// What models may use of its memory, in bytes.
+    pub memory: Option<u64>,
     /// Whether it fetches what is asked for.
     pub pull: bool,
     /// Its policy.

@@ -159,6 +159,51 @@ pub struct Manifest {
     pub licence: String,
     /// What goes in and what comes out.
     pub io: ModelIo,
+    /// What the publisher's engine took in memory once the model was open; zero if it did not say.
+    pub memory: ByteCount,
+    /// Questions whose answers are known: a node offers the model only while its engine gives them.
+    pub golden: Vec<Golden>,
     /// The member that published it.
     pub publisher: NodeId,
+}
+
+/// A question to a model, and what its answer has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Golden {
+    /// What is asked.
+    pub question: Question,
+    /// What has to come.
+    pub answer: KnownAnswer,
+}
+
+/// What a model is asked to see whether its engine is right.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// This work, in the form that engines take.
+    Given(Vec<u8>),
+    /// Inputs drawn by chance from a seed, the same everywhere: every dimension that a request chooses is 1, and the
+    /// first `rows`.
+    Drawn {
+        /// The seed.
+        seed: u64,
+        /// The first dimension of every input that leaves it open.
+        rows: u32,
+    },
+}
+
+/// An answer that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KnownAnswer {
+    /// These outputs, in the form that engines give. One with fewer elements than the model gives is its beginning.
+    /// Floating-point numbers may differ by `relative` × their size + `absolute`, both in millionths; all else not.
+    Tensors {
+        /// The outputs.
+        outputs: Vec<u8>,
+        /// Millionths of the number.
+        relative: u32,
+        /// Millionths of one.
+        absolute: u32,
+    },
+    /// A text that begins so.
+    Begins(String),
 }

@@ -74,6 +74,10 @@ pub struct ModelView {
     pub busy: u16,
     /// How many wait.
     pub queued: u16,
+    /// What it takes of this node's memory; zero if it is not open, or at another node.
+    pub memory: ByteCount,
+    /// What else a person would want to know: how long it has been loading, why it is not. Empty at other nodes.
+    pub note: String,
 }
 
 /// One request in a list.

@@ -135,7 +135,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
 /// A list of at most `MAX` elements.
 pub(crate) struct List<T, const MAX: usize>(Vec<T>);
 
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 impl<T, const MAX: usize> List<T, MAX> {
+    /// Whether it has no element.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Encodes each word of a slice.
     pub(crate) fn of<'a, W>(what: &'static str, words: &'a [W]) -> Result<Self, EncodeError>
     where

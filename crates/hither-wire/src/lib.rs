@@ -29,18 +29,19 @@ pub use limits::MAX_FRAME;
 /// What two nodes agree on when they connect (ALPN). It changes when nodes cannot understand one another at all.
 pub const PROTOCOL: &[u8] = b"hither/1";
 
-/// The version of all forms, and their first byte.
+/// The version of the forms that have only one, and their first byte.
 pub const VERSION: u8 = 1;
 
-/// A kind of form: what people call it, and how large it may be.
+/// A kind of form: what people call it, how large it may be, and its version.
 struct Form {
     name: &'static str,
     most: usize,
+    version: u8,
 }
 
 fn encode<T: Serialize>(form: &Form, dto: &T) -> Result<Vec<u8>, EncodeError> {
     // The only failures of writing to a vector are those of types that these forms do not have.
-    let bytes = postcard::to_extend(dto, vec![VERSION]).expect("the forms hold only what postcard can write");
+    let bytes = postcard::to_extend(dto, vec![form.version]).expect("the forms hold only what postcard can write");
     if bytes.len() > form.most {
         return Err(EncodeError::TooLarge { form: form.name, size: bytes.len(), most: form.most });
     }
@@ -52,8 +53,8 @@ fn decode<'a, T: Deserialize<'a>>(form: &Form, bytes: &'a [u8]) -> Result<T, Dec
         return Err(DecodeError::TooLarge { form: form.name, size: bytes.len(), most: form.most });
     }
     let (version, rest) = bytes.split_first().ok_or(DecodeError::Empty { form: form.name })?;
-    if *version != VERSION {
-        return Err(DecodeError::Version { form: form.name, found: *version, known: VERSION });
+    if *version != form.version {
+        return Err(DecodeError::Version { form: form.name, found: *version, known: form.version });
     }
     let (dto, left) = postcard::take_from_bytes(rest).map_err(|_| DecodeError::Malformed { form: form.name })?;
     if !left.is_empty() {
@@ -65,7 +66,7 @@ fn decode<'a, T: Deserialize<'a>>(form: &Form, bytes: &'a [u8]) -> Result<T, Dec
 macro_rules! forms {
     ($($form:ident = $name:literal, $most:ident; $word:ident as $dto:path;
        $(#[$encode_doc:meta])* $encode:ident; $(#[$decode_doc:meta])* $decode:ident;)*) => {$(
-        const $form: Form = Form { name: $name, most: limits::$most };
+        const $form: Form = Form { name: $name, most: limits::$most, version: VERSION };
 
         $(#[$encode_doc])*
         pub fn $encode(word: &$word) -> Result<Vec<u8>, EncodeError> {
@@ -116,15 +117,32 @@ forms! {
     /// Reads a certificate. Its signature was checked before.
     decode_member;
 
-    MANIFEST = "a catalog entry", MAX_MANIFEST; Manifest as model::ManifestForm<'_>;
-    /// Writes what the signature of a catalog entry covers.
-    encode_manifest;
-    /// Reads a catalog entry. Its signature was checked before.
-    decode_manifest;
-
     INVITE = "an invite", MAX_INVITE; Invite as hello::InviteForm<'_>;
     /// Writes an invite; [`ticket::format`] makes it text.
     encode_invite;
     /// Reads an invite.
     decode_invite;
+}
+
+const MANIFEST: Form = Form { name: "a catalog entry", most: limits::MAX_MANIFEST, version: 2 };
+const MANIFEST_1: Form = Form { version: 1, ..MANIFEST };
+
+/// Writes what the signature of a catalog entry covers. One that states neither memory nor known answers is written as
+/// version 1, which older nodes read.
+pub fn encode_manifest(manifest: &Manifest) -> Result<Vec<u8>, EncodeError> {
+    let form = model::ManifestForm::try_from(manifest)?;
+    match form.fits_version_1() {
+        true => encode(&MANIFEST_1, &model::ManifestForm1::from(form)),
+        false => encode(&MANIFEST, &form),
+    }
+}
+
+/// Reads a catalog entry of either version. Its signature was checked before.
+pub fn decode_manifest(bytes: &[u8]) -> Result<Manifest, DecodeError> {
+    match bytes.first() {
+        Some(&version) if version == MANIFEST_1.version => {
+            model::ManifestForm::from(decode::<model::ManifestForm1<'_>>(&MANIFEST_1, bytes)?).try_into()
+        }
+        _ => decode::<model::ManifestForm<'_>>(&MANIFEST, bytes)?.try_into(),
+    }
 }

@@ -55,6 +55,9 @@ pub const MAX_FAILED_FIELDS: usize = 16;
 /// Inputs, or outputs, of one model.
 pub const MAX_TENSORS: usize = 256;
 
+/// Questions with known answers of one model; together with the rest they fit [`MAX_MANIFEST`].
+pub const MAX_GOLDEN: usize = 16;
+
 /// Dimensions of one tensor.
 pub const MAX_DIMENSIONS: usize = 16;
 

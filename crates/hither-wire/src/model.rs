@@ -1,13 +1,13 @@
 //! A model's entry in the catalog. The order of the variants is part of the form.
 
 use hither_types::id::{Digest, NodeId};
-use hither_types::model::{Manifest, ModelIo, TensorSpec};
+use hither_types::model::{Golden, KnownAnswer, Manifest, ModelIo, Question, TensorSpec};
 use hither_types::unit::ByteCount;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::field::{DatatypeCode, FormatCode, List, Text};
-use crate::limits::{MAX_DIMENSIONS, MAX_TENSORS};
+use crate::field::{Bytes, DatatypeCode, FormatCode, List, Text};
+use crate::limits::{MAX_DIMENSIONS, MAX_GOLDEN, MAX_MANIFEST, MAX_TENSORS};
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ManifestForm<'a> {
@@ -20,13 +20,50 @@ pub(crate) struct ManifestForm<'a> {
     licence: Text<'a>,
     io: IoForm<'a>,
     publisher: [u8; 32],
+    memory: u64,
+    golden: List<GoldenForm<'a>, MAX_GOLDEN>,
+}
+
+/// The form of version 1, which knew neither memory nor golden answers.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ManifestForm1<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    digest: [u8; 32],
+    sha256: [u8; 32],
+    size: u64,
+    format: FormatCode,
+    licence: Text<'a>,
+    io: IoForm<'a>,
+    publisher: [u8; 32],
+}
+
+impl<'a> From<ManifestForm1<'a>> for ManifestForm<'a> {
+    fn from(old: ManifestForm1<'a>) -> Self {
+        let ManifestForm1 { name, digest, sha256, size, format, licence, io, publisher } = old;
+        Self { name, digest, sha256, size, format, licence, io, publisher, memory: 0, golden: List::default() }
+    }
+}
+
+impl ManifestForm<'_> {
+    /// Whether the older form holds all there is to say.
+    pub(crate) fn fits_version_1(&self) -> bool {
+        self.memory == 0 && self.golden.is_empty()
+    }
+}
+
+impl<'a> From<ManifestForm<'a>> for ManifestForm1<'a> {
+    fn from(form: ManifestForm<'a>) -> Self {
+        let ManifestForm { name, digest, sha256, size, format, licence, io, publisher, .. } = form;
+        Self { name, digest, sha256, size, format, licence, io, publisher }
+    }
 }
 
 impl<'a> TryFrom<&'a Manifest> for ManifestForm<'a> {
     type Error = EncodeError;
 
     fn try_from(manifest: &'a Manifest) -> Result<Self, EncodeError> {
-        let Manifest { name, digest, sha256, size, format, licence, io, publisher } = manifest;
+        let Manifest { name, digest, sha256, size, format, licence, io, memory, golden, publisher } = manifest;
         Ok(Self {
             name: name.into(),
             digest: digest.0,
@@ -36,6 +73,8 @@ impl<'a> TryFrom<&'a Manifest> for ManifestForm<'a> {
             licence: Text::name("the licence of a model", licence)?,
             io: io.try_into()?,
             publisher: publisher.0,
+            memory: memory.0,
+            golden: List::of("known answers of one model", golden)?,
         })
     }
 }
@@ -52,6 +91,8 @@ impl TryFrom<ManifestForm<'_>> for Manifest {
             format: form.format.try_into()?,
             licence: form.licence.into_name("the licence of a model")?,
             io: form.io.try_into()?,
+            memory: ByteCount(form.memory),
+            golden: form.golden.into_words()?,
             publisher: NodeId(form.publisher),
         })
     }
@@ -142,5 +183,70 @@ impl From<&Option<u64>> for Dimension {
 impl From<Dimension> for Option<u64> {
     fn from(form: Dimension) -> Self {
         form.0
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct GoldenForm<'a> {
+    #[serde(borrow)]
+    question: QuestionForm<'a>,
+    answer: AnswerForm<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum QuestionForm<'a> {
+    Given(#[serde(borrow)] Bytes<'a>),
+    Drawn { seed: u64, rows: u32 },
+}
+
+#[derive(Serialize, Deserialize)]
+enum AnswerForm<'a> {
+    Tensors {
+        #[serde(borrow)]
+        outputs: Bytes<'a>,
+        relative: u32,
+        absolute: u32,
+    },
+    /// UTF-8; an answer has lines, which a sentence has not.
+    Begins(Bytes<'a>),
+}
+
+impl<'a> TryFrom<&'a Golden> for GoldenForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(golden: &'a Golden) -> Result<Self, EncodeError> {
+        let question = match &golden.question {
+            Question::Given(work) => QuestionForm::Given(Bytes(work)),
+            Question::Drawn { seed, rows } => QuestionForm::Drawn { seed: *seed, rows: *rows },
+        };
+        let answer = match &golden.answer {
+            KnownAnswer::Tensors { outputs, relative, absolute } => {
+                AnswerForm::Tensors { outputs: Bytes(outputs), relative: *relative, absolute: *absolute }
+            }
+            KnownAnswer::Begins(text) => AnswerForm::Begins(Bytes(text.as_bytes())),
+        };
+        Ok(Self { question, answer })
+    }
+}
+
+impl TryFrom<GoldenForm<'_>> for Golden {
+    type Error = DecodeError;
+
+    fn try_from(form: GoldenForm<'_>) -> Result<Self, DecodeError> {
+        let question = match form.question {
+            QuestionForm::Given(work) => Question::Given(work.0.to_vec()),
+            QuestionForm::Drawn { seed, rows } => Question::Drawn { seed, rows },
+        };
+        let answer = match form.answer {
+            AnswerForm::Tensors { outputs, relative, absolute } => {
+                KnownAnswer::Tensors { outputs: outputs.0.to_vec(), relative, absolute }
+            }
+            AnswerForm::Begins(text) => {
+                let text = std::str::from_utf8(text.0);
+                let text = text.map_err(|_| DecodeError::Text { what: "a golden answer", most: MAX_MANIFEST })?;
+                KnownAnswer::Begins(text.to_owned())
+            }
+        };
+        Ok(Self { question, answer })
     }
 }

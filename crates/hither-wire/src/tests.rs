@@ -229,8 +229,8 @@ fn cut_and_trailing<T: Debug + PartialEq>(
         longer.push(0);
         assert!(matches!(decode(&longer), Err(DecodeError::Trailing { left: 1, .. })), "{name}");
         let mut newer = form.clone();
-        newer[0] = 2;
-        assert!(matches!(decode(&newer), Err(DecodeError::Version { found: 2, known: 1, .. })), "{name}");
+        newer[0] = 9;
+        assert!(matches!(decode(&newer), Err(DecodeError::Version { found: 9, .. })), "{name}");
         assert!(matches!(decode(&[]), Err(DecodeError::Empty { .. })), "{name}");
         let huge = std::vec![1; limits::MAX_FRAME + 1];
         assert!(matches!(decode(&huge), Err(DecodeError::TooLarge { .. })), "{name}");

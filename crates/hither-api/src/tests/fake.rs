@@ -118,7 +118,7 @@ impl Door for FakeDoor {
         let view = Arc::clone(&self.view.borrow());
         Box::pin(async move {
             match command {
-                Command::AddModel { .. } => Ok(CommandDone::ModelAdded(view.models[0].clone())),
+                Command::AddModel(_) => Ok(CommandDone::ModelAdded(view.models[0].clone())),
                 Command::PullModel(name) if view.models.iter().any(|model| model.name == name) => {
                     Ok(CommandDone::PullBegun)
                 }
@@ -247,12 +247,23 @@ fn model(called: &str, digest: u8, size: u64, format: ModelFormat, io: ModelIo) 
         format,
         licence: "Apache-2.0".to_owned(),
         io,
+        memory: ByteCount(0),
+        golden: Vec::new(),
         publisher: NodeId([1; 32]),
     }
 }
 
 fn held(digest: u8, stage: ModelStage, fetched: u64, busy: u16) -> ModelView {
-    ModelView { digest: Digest([digest; 32]), stage, fetched: ByteCount(fetched), slots: 4, busy, queued: busy / 4 }
+    ModelView {
+        digest: Digest([digest; 32]),
+        stage,
+        fetched: ByteCount(fetched),
+        slots: 4,
+        busy,
+        queued: busy / 4,
+        memory: ByteCount(0),
+        note: String::new(),
+    }
 }
 
 fn recent(at: u64, id: u128, model: &str, class: DataClass, route: &[&str], state: RequestState) -> RequestView {

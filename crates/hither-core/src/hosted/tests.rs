@@ -118,12 +118,12 @@ fn a_task_comes_in_twice_and_runs_once() {
 }
 
 #[test]
-fn a_model_that_is_not_ready_here_is_no_capacity() {
+fn a_model_that_is_being_opened_here_is_asked_for_again() {
     check(
         vec![(0, Event::ModelStored(FRAUD)), asked(1, of(PARIS, 7), FRAUD)],
         "
         0: load fraud
-        1: decline paris:7/1 NoCapacity { tried: 0 }
+        1: decline paris:7/1 Overloaded(2000 ms)
     ",
     );
 }

@@ -79,7 +79,8 @@ fn a_quarantined_model_is_a_warning() {
     );
     assert_eq!(
         play.core.view(Timestamp(0)).warnings,
-        ["model fraud was lost here three times within ten minutes, and is left alone for a while"]
+        ["model fraud was lost here three times within ten minutes, and is left alone for a while: \
+             hither models pull fraud tries it now"]
     );
 }
 

@@ -58,6 +58,7 @@ impl<'a> Round<'a> {
                 cap: Milliwatts::from_watts(100),
                 idle: Milliwatts::from_watts(10),
                 pull: PullPolicy::Manual,
+                memory: None,
                 ladder: ladder.clone(),
                 announce_every: Micros::from_millis(10_000),
                 traces: 0,
@@ -91,7 +92,10 @@ impl<'a> Round<'a> {
         let slots = self.bench.chance.between(1, 6) as u16;
         let slot_power = Milliwatts::from_watts(self.bench.chance.below(20));
         self.bench.known[core].holds[core].0[usize::from(model)] = true;
-        self.handle(core, Event::ModelReady(LocalModel { digest: Digest([1 + model; 32]), slots, slot_power }));
+        self.handle(
+            core,
+            Event::ModelReady(LocalModel { digest: Digest([1 + model; 32]), slots, slot_power, memory: None }),
+        );
     }
 
     /// Plays until the end, or until enough was decided.
@@ -287,6 +291,8 @@ fn manifest(stock: &Stock, model: u8) -> Manifest {
         format: ModelFormat::Stub,
         licence: String::new(),
         io: ModelIo::Language { context_tokens: 2048 },
+        memory: ByteCount(0),
+        golden: Vec::new(),
         publisher: NodeId([0; 32]),
     }
 }

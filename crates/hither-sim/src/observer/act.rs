@@ -27,11 +27,9 @@ impl Observer {
             Action::Finish { request, .. } => self.ends(at, node, *request, Ending::Finished),
             Action::Refuse { request, refusal } => self.refuses(at, node, *request, refusal),
             Action::Fail { request, .. } => self.ends(at, node, *request, Ending::Failed),
-            Action::Load(digest) => {
-                if !self.nodes[node].stored.contains(digest) {
-                    self.breach("I8", at, node, format!("{digest:?} is opened, and is not in the store"));
-                }
-            }
+            Action::Load(digest) => self.loads(at, node, *digest),
+            Action::Unload(digest) => self.unloads(at, node, *digest),
+            Action::Prove(_) => {}
             Action::Fetch { manifest, providers } => self.fetches(at, node, manifest, providers),
             Action::Record { fact, .. } => self.record(at, node, fact),
             Action::DeclineAsk { .. } => self.counts.add("declined", 1),
@@ -47,6 +45,30 @@ impl Observer {
             Action::Announce(presence) => self.announces(at, node, presence),
             Action::Tell { peer, signal } => self.tells(at, node, *peer, signal),
         }
+    }
+
+    fn loads(&mut self, at: u64, node: usize, digest: Digest) {
+        if !self.nodes[node].stored.contains(&digest) {
+            self.breach("I8", at, node, format!("{digest:?} is opened, and is not in the store"));
+        }
+        let watched = &mut self.nodes[node];
+        watched.open.insert(digest);
+        let size = |digest| self.models.get(digest).map_or(0, |manifest| manifest.memory.0);
+        let used: u64 = watched.open.iter().map(size).sum();
+        if let Some(memory) = watched.memory.filter(|memory| used > *memory) {
+            self.breach("M1", at, node, format!("models take {used} bytes of memory, and may take {memory}"));
+        }
+    }
+
+    fn unloads(&mut self, at: u64, node: usize, digest: Digest) {
+        let watched = &mut self.nodes[node];
+        watched.open.remove(&digest);
+        watched.ready.remove(&digest);
+        if let Some((task, _)) = watched.running.iter().find(|(_, (on, _))| *on == digest) {
+            let what = format!("{digest:?} is closed, and {task:?} runs on it");
+            self.breach("M1", at, node, what);
+        }
+        self.counts.add("evicted", 1);
     }
 
     fn fetches(&mut self, at: u64, node: usize, manifest: &Manifest, providers: &[NodeId]) {

@@ -69,6 +69,8 @@ fn manifest() -> Manifest {
         format: ModelFormat::Stub,
         licence: String::new(),
         io: ModelIo::Language { context_tokens: 100 },
+        memory: ByteCount(0),
+        golden: Vec::new(),
         publisher: key(MUNICH),
     }
 }
@@ -223,7 +225,7 @@ fn observer() -> Observer {
     let nodes = [PARIS, MUNICH, BOSTON].map(|node| (member(node), policy.clone(), 60_000, 20_000)).to_vec();
     let mut observer = Observer::new(nodes, vec![manifest()]);
     observer.stored(MUNICH, MODEL);
-    observer.ready(MUNICH, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000) });
+    observer.ready(MUNICH, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000), memory: None });
     observer.submitted(1, PARIS, REQUEST, &envelope(), Terms { deadline: 1000, tokens: 3 });
     observer
 }
@@ -244,7 +246,8 @@ fn check(story: Vec<(&'static str, Step)>, expected: &str) {
             Step::Piece(first, ids) => observer.piece(now, REQUEST, Attempt(1), first, &ids),
             Step::PieceOf(attempt, first, ids) => observer.piece(now, REQUEST, Attempt(attempt), first, &ids),
             Step::Ready(node) => {
-                observer.ready(node, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000) });
+                observer
+                    .ready(node, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000), memory: None });
             }
             Step::Free(node) => observer.engine_free(now, node, task(1)),
             Step::Cap(node, cap) => observer.cap(node, cap),

@@ -80,6 +80,9 @@ struct ModelForm {
     kind: KindForm,
     #[serde(default = "two")]
     size_mb: u64,
+    /// What it takes in memory once it is open.
+    #[serde(default)]
+    memory_mb: u64,
     slots: u16,
     slot_w: u64,
     #[serde(default)]
@@ -117,6 +120,8 @@ struct NodeForm {
     holds: Vec<String>,
     cap_w: u64,
     idle_w: u64,
+    /// What models may use of its memory; without it, nobody watches.
+    memory_mb: Option<u64>,
     #[serde(default)]
     pull: bool,
     #[serde(default = "policy")]
@@ -269,6 +274,7 @@ fn model(form: &ModelForm) -> Result<ModelPlan, SimError> {
             KindForm::Generate => RequestKind::Generate,
         },
         size: form.size_mb * 1_000_000,
+        memory: form.memory_mb * 1_000_000,
         slots: form.slots,
         slot_power: form.slot_w * 1000,
         load: form.load_ms * MS,
@@ -292,6 +298,7 @@ fn node(form: &NodeForm, known: &Known) -> Result<NodePlan, SimError> {
         holds: form.holds.iter().map(|name| index(&place, "model", &known.models, name)).collect::<Result<_, _>>()?,
         cap: form.cap_w * 1000,
         idle: form.idle_w * 1000,
+        memory: form.memory_mb.map(|mb| mb * 1_000_000),
         pull: form.pull,
         policy: index(&place, "policy", &known.policies, &form.policy)?,
     })

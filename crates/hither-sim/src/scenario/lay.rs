@@ -167,6 +167,7 @@ fn made(plan: &TopologyPlan, mesh: &Mesh, models: usize) -> Vec<NodePlan> {
         cap: plan.cap,
         idle: plan.idle,
         pull: false,
+        memory: None,
         policy: plan.policy,
     };
     mesh.spots.iter().enumerate().map(node).collect()

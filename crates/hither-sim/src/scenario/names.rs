@@ -18,6 +18,7 @@ pub(crate) const COUNTERS: &[(&str, &str)] = &[
     ("preempted", "running tasks stopped to keep the power cap"),
     ("pulled", "models fetched from a peer"),
     ("loaded", "models opened in a worker"),
+    ("evicted", "models closed for another one that needed their memory"),
     ("tokens", "tokens delivered"),
     ("stale_frames", "frames of an older attempt, discarded"),
     ("record_failed", "facts that could not be written"),

@@ -57,6 +57,8 @@ fn manifest(plan: &ModelPlan, publisher: NodeId) -> Manifest {
             RequestKind::Infer => ModelIo::Tensors { inputs: Vec::new(), outputs: Vec::new() },
             RequestKind::Generate => ModelIo::Language { context_tokens: 4096 },
         },
+        memory: ByteCount(plan.memory),
+        golden: Vec::new(),
         publisher,
     }
 }
@@ -186,12 +188,14 @@ impl<'a> World<'a> {
             cap: Milliwatts(node.cap),
             idle: Milliwatts(plan.idle),
             pull: if plan.pull { PullPolicy::OnDemand } else { PullPolicy::Manual },
+            memory: plan.memory.map(ByteCount),
             ladder: self.scenario.ladder.clone(),
             announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
             traces: if self.circles.is_some() { TRACES_OF_MANY } else { 64 },
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
         let (cap, policy) = (node.cap, node.policy.clone());
+        self.observer.memory(index, plan.memory);
         self.observer.cap(index, cap);
         self.observer.law(index, policy);
         self.hang_up(index, life);

@@ -58,9 +58,18 @@ impl World<'_> {
             Action::Load(digest) => {
                 if let Some(model) = self.model(digest) {
                     let time = self.engine_time(node, self.scenario.models[model].load);
+                    self.nodes[node].opens.insert(model, self.now + time);
                     self.later(time, node, Input::Opened(model));
                 }
             }
+            Action::Unload(digest) => {
+                if let Some(model) = self.model(digest) {
+                    self.nodes[node].loaded.remove(&model);
+                    self.nodes[node].opens.remove(&model);
+                }
+            }
+            // No engine of this world is wrong.
+            Action::Prove(_) => {}
         }
     }
 

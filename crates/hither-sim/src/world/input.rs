@@ -250,10 +250,15 @@ impl World<'_> {
     }
 
     fn opened(&mut self, node: usize, model: usize) {
+        // It may have been closed meanwhile, and opened anew.
+        if self.nodes[node].opens.get(&model).is_none_or(|due| *due > self.now) {
+            return;
+        }
+        self.nodes[node].opens.remove(&model);
         let plan = &self.scenario.models[model];
         let digest = self.manifests[model].digest;
         let slots = self.nodes[node].slots.unwrap_or(plan.slots);
-        let local = LocalModel { digest, slots, slot_power: Milliwatts(plan.slot_power) };
+        let local = LocalModel { digest, slots, slot_power: Milliwatts(plan.slot_power), memory: None };
         self.nodes[node].loaded.insert(model);
         self.observer.ready(node, local);
         self.feed(node, Event::ModelReady(local));

@@ -31,6 +31,7 @@ impl World<'_> {
             | Event::ModelReady(_)
             | Event::ModelLost(_)
             | Event::LoadFailed(_)
+            | Event::ModelRefuted(_)
             | Event::CapChanged(_)
             | Event::PolicyChanged(_)
             | Event::Draining => false,

@@ -11,7 +11,7 @@ use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
 };
-use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::model::{Datatype, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -309,14 +309,28 @@ fn tensors() -> impl Strategy<Value = Vec<TensorSpec>> {
     vec(tensor, 0..10)
 }
 
+fn golden() -> impl Strategy<Value = Golden> {
+    let question = prop_oneof![
+        vec(any::<u8>(), 0..40).prop_map(Question::Given),
+        (any::<u64>(), any::<u32>()).prop_map(|(seed, rows)| Question::Drawn { seed, rows }),
+    ];
+    let answer = prop_oneof![
+        (vec(any::<u8>(), 0..40), any::<u32>(), any::<u32>())
+            .prop_map(|(outputs, relative, absolute)| KnownAnswer::Tensors { outputs, relative, absolute }),
+        ".{0,40}".prop_map(KnownAnswer::Begins),
+    ];
+    (question, answer).prop_map(|(question, answer)| Golden { question, answer })
+}
+
 pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
     let io = prop_oneof![
         (tensors(), tensors()).prop_map(|(inputs, outputs)| ModelIo::Tensors { inputs, outputs }),
         any::<u32>().prop_map(|context_tokens| ModelIo::Language { context_tokens }),
     ];
     let formats = select(vec![ModelFormat::Onnx, ModelFormat::Gguf, ModelFormat::Stub]);
-    (model(), digest(), any::<[u8; 32]>(), any::<u64>(), formats, "[^\\p{Cc}]{0,60}", io, node()).prop_map(
-        |(name, digest, sha256, size, format, licence, io, publisher)| Manifest {
+    let proof = (any::<u64>(), vec(golden(), 0..4));
+    (model(), digest(), any::<[u8; 32]>(), any::<u64>(), formats, "[^\\p{Cc}]{0,60}", io, node(), proof).prop_map(
+        |(name, digest, sha256, size, format, licence, io, publisher, (memory, golden))| Manifest {
             name,
             digest,
             sha256,
@@ -324,6 +338,8 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             format,
             licence,
             io,
+            memory: ByteCount(memory),
+            golden,
             publisher,
         },
     )

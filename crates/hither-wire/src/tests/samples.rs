@@ -9,7 +9,7 @@ use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
 };
-use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::model::{Datatype, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -214,6 +214,8 @@ pub(crate) fn manifest() -> Vec<Manifest> {
         format: ModelFormat::Gguf,
         licence: "Apache-2.0".to_owned(),
         io: ModelIo::Language { context_tokens: 8192 },
+        memory: ByteCount(0),
+        golden: Vec::new(),
         publisher: NodeId([0x11; 32]),
     };
     let tabular = Manifest {
@@ -225,7 +227,14 @@ pub(crate) fn manifest() -> Vec<Manifest> {
         },
         ..language.clone()
     };
-    vec![language, tabular]
+    let drawn = Golden {
+        question: Question::Drawn { seed: 7, rows: 64 },
+        answer: KnownAnswer::Tensors { outputs: vec![1, 2, 3], relative: 1000, absolute: 100 },
+    };
+    let said =
+        Golden { question: Question::Given(vec![9, 8, 7]), answer: KnownAnswer::Begins("Paris.\nIt is".to_owned()) };
+    let proven = Manifest { memory: ByteCount(178_000_000), golden: vec![drawn, said], ..tabular.clone() };
+    vec![language, tabular, proven]
 }
 
 pub(crate) fn invite() -> Vec<Invite> {

@@ -1,9 +1,9 @@
 //! `hither models`: what is here, what is elsewhere, and how it gets from there to here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use hither_api::admin::{AddModelDto, DoneDto, ModelDto, PresenceDto, StageDto, ViewDto};
+use hither_api::admin::{AddModelDto, DoneDto, GoldenDto, ModelDto, PresenceDto, StageDto, ViewDto};
 use hither_types::id::ModelName;
 use hither_types::unit::ByteCount;
 use serde_json::json;
@@ -25,6 +25,11 @@ pub(super) enum ModelsCommand {
         /// The SPDX licence expression, such as Apache-2.0.
         #[arg(long, value_name = "SPDX", default_value = "")]
         licence: String,
+        /// A JSON file with questions whose answers are known: a list of {"inputs": […], "outputs": […]} with tensors in
+        /// the form of the Open Inference Protocol, or of {"prompt": "…", "begins": "…"}. Without it, what the model
+        /// answers here counts, wherever it runs.
+        #[arg(long, value_name = "FILE")]
+        golden: Option<PathBuf>,
     },
     /// List the models of the mesh, and where each is.
     Ls,
@@ -40,20 +45,26 @@ pub(super) enum ModelsCommand {
 pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Trouble> {
     let client = Client::of(&context.data_dir()?);
     match command {
-        ModelsCommand::Add { file, name, licence } => {
+        ModelsCommand::Add { file, name, licence, golden } => {
             let path = std::path::absolute(&file)
                 .ok()
                 .filter(|path| path.is_file())
                 .ok_or_else(|| Trouble::new("E0140", format!("{} is not a file", file.display())).exit(Exit::Usage))?;
-            let body = AddModelDto { path: path.display().to_string(), name: name.to_string(), licence };
+            let golden = golden.as_deref().map(known_answers).transpose()?.unwrap_or_default();
+            let body = AddModelDto { path: path.display().to_string(), name: name.to_string(), licence, golden };
             let model: ModelDto = context.wait(client.post("/hither/v1/models", &json!(body)))?;
             context.screen.answer(&json!(model), |colour| {
+                let answers = match model.known_answers {
+                    0 => "no known answers: it answers by chance, or takes no input that can be made up".to_owned(),
+                    count => format!("{count} known answers, checked wherever it is loaded and every hour"),
+                };
                 format!(
-                    "{}  {}  {}  b3:{}\n",
+                    "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n",
                     colour.bold(&model.name),
                     model.format,
                     ByteCount(model.size),
-                    &model.digest[..10.min(model.digest.len())]
+                    &model.digest[..10.min(model.digest.len())],
+                    ByteCount(model.memory),
                 )
             });
         }
@@ -92,6 +103,16 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
     Ok(())
 }
 
+fn known_answers(path: &Path) -> Result<Vec<GoldenDto>, Trouble> {
+    let wrong = |text: String| {
+        Trouble::new("E0141", format!("the known answers in {} cannot be used: {text}", path.display()))
+            .exit(Exit::Usage)
+            .help("give a list such as [{\"prompt\": \"2, 4, 6,\", \"begins\": \" 8\"}]")
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
 fn held_by(view: &ViewDto, model: &ModelDto) -> String {
     let places: Vec<String> = view
         .nodes
@@ -101,8 +122,16 @@ fn held_by(view: &ViewDto, model: &ModelDto) -> String {
             let held = node.models.iter().find(|held| held.digest == model.digest)?;
             let stage = match held.stage {
                 StageDto::Fetching => format!("fetching {} %", held.fetched * 100 / model.size.max(1)),
-                StageDto::Stored => "stored".to_owned(),
-                StageDto::Ready => format!("ready, {} of {} slots busy", held.busy, held.slots),
+                StageDto::Stored if held.note.is_empty() => "stored".to_owned(),
+                StageDto::Stored => format!("stored, {}", held.note),
+                StageDto::Ready if held.memory == 0 => format!("ready, {} of {} slots busy", held.busy, held.slots),
+                StageDto::Ready => format!(
+                    "ready, {} of {} slots busy, {} of memory, {}",
+                    held.busy,
+                    held.slots,
+                    ByteCount(held.memory),
+                    held.note
+                ),
             };
             Some(format!("{} ({stage})", node.member.site))
         })

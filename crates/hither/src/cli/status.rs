@@ -78,7 +78,8 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
                     let percent = held.size.map_or(0, |size| held.fetched * 100 / size.max(1));
                     format!("{name} (fetching {percent} %)")
                 }
-                StageDto::Stored => format!("{name} (stored)"),
+                StageDto::Stored if held.note.is_empty() => format!("{name} (stored)"),
+                StageDto::Stored => format!("{name} ({})", held.note),
                 StageDto::Ready => format!("{name} {}/{}", held.busy, held.slots),
             }
         })

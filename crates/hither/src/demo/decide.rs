@@ -1,7 +1,7 @@
 //! Step 1: tabular models decide where they are, in microseconds, and nothing leaves.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -21,6 +21,10 @@ const ROUNDS_MAX: u32 = 3;
 
 /// What HTTP and the hop to the worker process may add to the engine's own time, at the median.
 const ADDED_US_MAX: f64 = 300.0;
+
+/// The client polls, so it wants a whole core. If it got less than this share of one, others ran in its place and in the
+/// node's, and a round that is too slow says nothing about the node.
+const CALM: f64 = 0.9;
 
 /// Plays it.
 pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trouble> {
@@ -109,13 +113,15 @@ struct Measured {
     took_us: Vec<f64>,
     engine_us: Vec<f64>,
     added_us: Vec<f64>,
+    /// The share of a core that the client got.
+    core: f64,
 }
 
 /// Measures again, at most twice, when the machine was busy with something else: a neighbour can only add time.
 fn measure_calmly(address: SocketAddr, rows: &Rows) -> Result<Measured, Trouble> {
     let mut measured = measure(address, rows)?;
     for round in 2..=ROUNDS_MAX {
-        if quantile(&measured.added_us, 0.5) < ADDED_US_MAX {
+        if measured.is_fast() {
             break;
         }
         measured = measure(address, rows)?;
@@ -143,8 +149,10 @@ fn measure(address: SocketAddr, rows: &Rows) -> Result<Measured, Trouble> {
         took_us: Vec::with_capacity(rows.requests.len()),
         engine_us: Vec::with_capacity(rows.requests.len()),
         added_us: Vec::with_capacity(rows.requests.len()),
+        core: 0.0,
     };
     let micros = |span: Duration| span.as_secs_f64() * 1e6;
+    let (began, used) = (Instant::now(), processor_time());
     for (request, label) in rows.requests.iter().zip(&rows.labels) {
         let answer = lean.call(request).map_err(broken)?;
         if answer.status != 200 {
@@ -163,10 +171,17 @@ fn measure(address: SocketAddr, rows: &Rows) -> Result<Measured, Trouble> {
             (measured.sample_score, measured.sample_label) = (score, given);
         }
     }
+    measured.core = (processor_time() - used).as_secs_f64() / began.elapsed().as_secs_f64();
     for list in [&mut measured.took_us, &mut measured.engine_us, &mut measured.added_us] {
         list.sort_by(f64::total_cmp);
     }
     Ok(measured)
+}
+
+/// What this thread has had of a processor.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// The label that the model gives, and how likely it takes label 1 to be.
@@ -205,7 +220,17 @@ impl Measured {
             "recall": self.found as f64 / self.positive.max(1) as f64,
             "client_p50_us": quantile(&self.took_us, 0.5), "client_p99_us": quantile(&self.took_us, 0.99),
             "engine_p50_us": quantile(&self.engine_us, 0.5), "added_p50_us": quantile(&self.added_us, 0.5),
+            "client_core_share": self.core, "added_judged": self.is_judged(),
         })
+    }
+
+    fn is_fast(&self) -> bool {
+        quantile(&self.added_us, 0.5) < ADDED_US_MAX
+    }
+
+    /// Whether what was measured speaks for or against the claim.
+    fn is_judged(&self) -> bool {
+        self.is_fast() || self.core >= CALM
     }
 
     fn hold(&self, name: &str) -> Result<(), Trouble> {
@@ -214,7 +239,7 @@ impl Measured {
         ensure(self.accuracy() > self.baseline(), || {
             format!("{name}: accuracy {:.4} is not above {:.4}, that of always no", self.accuracy(), self.baseline())
         })?;
-        ensure(added < ADDED_US_MAX, || {
+        ensure(self.is_fast() || !self.is_judged(), || {
             format!("{name}: HTTP and the worker hop add {added:.0} µs at the median, {ADDED_US_MAX:.0} µs are claimed")
         })
     }
@@ -240,7 +265,12 @@ fn report(show: &Show, name: &str, sentence: &str, measured: &Measured) {
         quantile(&measured.engine_us, 0.5),
         quantile(&measured.added_us, 0.5)
     ));
-    if measured.round > 1 {
+    if !measured.is_judged() {
+        show.note(&format!(
+            "not judged in {ROUNDS_MAX} rounds: {ADDED_US_MAX:.0} µs are claimed, and other programs left the client {:.0} % of a core",
+            measured.core * 100.0
+        ));
+    } else if measured.round > 1 {
         show.note(&format!("measured in round {} of {ROUNDS_MAX}: before, the machine was too busy", measured.round));
     }
 }
