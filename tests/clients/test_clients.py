@@ -237,6 +237,18 @@ def test_a_call_that_must_be_made_is_made(chat):
     assert call.function.name == "weather" and json.loads(call.function.arguments)["city"] in ("Paris", "Lyon")
 
 
+def test_texts_become_vectors_and_kin_lies_closer(chat):
+    texts = ["The cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose by a quarter point."]
+    answer = chat.embeddings.create(model=CHAT, input=texts, encoding_format="float")
+    one, kin, other = [numpy.array(entry.embedding) for entry in answer.data]
+    assert len(one) == 576 and answer.usage.prompt_tokens > 15
+    closeness = lambda a, b: float(a @ b / numpy.linalg.norm(a) / numpy.linalg.norm(b))
+    assert closeness(one, kin) > closeness(one, other)
+    # The client's own default is base64: the same numbers.
+    again = chat.embeddings.create(model=CHAT, input=texts[0])
+    assert numpy.allclose(again.data[0].embedding, one, atol=1e-3)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_overlong_prompt_is_refused_not_cut(chat, stream):
     with pytest.raises(openai.BadRequestError) as error:
