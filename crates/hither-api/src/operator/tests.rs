@@ -68,7 +68,7 @@ const COMMANDS: [(&str, &str, &str); 8] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
-        "AddModel(AddModel { path: \"/m/fraud.onnx\", name: ModelName(\"fraud\"), licence: \"MIT\", golden: [] })",
+        "AddModel(AddModel { path: \"/m/fraud.onnx\", name: \"fraud\", licence: \"MIT\", golden: [] })",
     ),
     ("models/smollm2%2D135m/pull", "", "PullModel(\"smollm2-135m\")"),
     (
