@@ -141,7 +141,13 @@ impl Core {
                 local.stage = Stage::Wanted;
                 self.fetch(digest);
             }
-            Stage::Fetching | Stage::Stored | Stage::Loading | Stage::Ready | Stage::Quarantined => {}
+            Stage::Quarantined => {
+                local.pardon();
+                self.reload(digest);
+            }
+            // It may wait for its next try; the operator does not.
+            Stage::Stored => self.reload(digest),
+            Stage::Fetching | Stage::Loading | Stage::Ready => {}
         }
     }
 

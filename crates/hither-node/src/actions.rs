@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use hither_api::door::{Answer, Route};
 use hither_core::{Action, Event, LocalModel};
@@ -9,7 +10,7 @@ use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::model::ModelIo;
-use hither_types::refusal::Failure;
+use hither_types::refusal::{Crash, Failure};
 use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
 
@@ -203,6 +204,15 @@ impl Driver {
     fn last_frame(&mut self, task: Task, frame: Frame) {
         self.frame(task, frame);
         self.asks.remove(&task);
+    }
+
+    /// A worker ended that nobody had stopped. Who looks at the node within the next minutes is told.
+    pub(crate) fn worker_lost(&mut self, digest: Digest, crash: Crash, jobs: usize) {
+        let name = self.shelf.name(digest);
+        tracing::error!(model = %name, %digest, %crash, jobs, "a worker ended");
+        self.crashes.add(digest, name, crash, Instant::now());
+        self.workers.remove(&digest);
+        self.feed(Event::ModelLost(digest));
     }
 
     /// A worker is up: its pieces flow from now on.

@@ -90,6 +90,11 @@ impl Shelf {
         self.entries.get(&digest).map(|(_, manifest)| manifest)
     }
 
+    /// What people call a model.
+    pub(crate) fn name(&self, digest: Digest) -> String {
+        self.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
+    }
+
     fn named(&self, name: &ModelName) -> Option<&Manifest> {
         self.entries.values().map(|(_, manifest)| manifest).find(|manifest| manifest.name == *name)
     }
@@ -190,10 +195,9 @@ impl Driver {
                 help: "hither models ls".into(),
             });
         };
+        // One that is here and waits for its next try, or is in quarantine, is loaded at once.
         let digest = manifest.digest;
-        if !self.shelf.here.contains(&digest) {
-            self.feed(Event::PullWanted(digest));
-        }
+        self.feed(Event::PullWanted(digest));
         Ok(CommandDone::PullBegun)
     }
 

@@ -102,6 +102,7 @@ fn held_by(view: &ViewDto, model: &ModelDto) -> String {
             let stage = match held.stage {
                 StageDto::Fetching => format!("fetching {} %", held.fetched * 100 / model.size.max(1)),
                 StageDto::Stored => "stored".to_owned(),
+                StageDto::Quarantined => "in quarantine".to_owned(),
                 StageDto::Ready => format!("ready, {} of {} slots busy", held.busy, held.slots),
             };
             Some(format!("{} ({stage})", node.member.site))

@@ -79,6 +79,7 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
                     format!("{name} (fetching {percent} %)")
                 }
                 StageDto::Stored => format!("{name} (stored)"),
+                StageDto::Quarantined => format!("{name} (in quarantine)"),
                 StageDto::Ready => format!("{name} {}/{}", held.busy, held.slots),
             }
         })
