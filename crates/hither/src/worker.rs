@@ -19,6 +19,11 @@ mod sandbox;
 
 pub(crate) use attempts::Line;
 
+/// The largest piece of memory that is kept for the next job: what the allocator takes at most, and over any tensor
+/// that comes often.
+#[cfg(target_env = "gnu")]
+const KEPT_BYTES: i32 = 32 << 20;
+
 /// What a node tells its worker.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
@@ -72,6 +77,7 @@ pub(crate) fn run(args: WorkerArgs) -> ExitCode {
 
 fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
     sandbox::tie_to_parent()?;
+    keep_freed_memory();
     // ggml would otherwise start a debugger when it aborts, and the sandbox would stop that noisily.
     set_variable("GGML_NO_BACKTRACE", "1");
     // Microsoft's own builds of ONNX Runtime otherwise keep a database of its use under the home directory, and a
@@ -159,6 +165,22 @@ fn take_socket(fd: i32) -> Result<UnixStream, Box<dyn Error>> {
     socket.set_nonblocking(false)?;
     Ok(socket)
 }
+
+/// Memory that was freed stays with the process up to [`KEPT_BYTES`], ready for the next tensor of that size. Otherwise
+/// each tensor over 128 kB gets new pages from the kernel, every one of them by a fault, at each of its copies.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "the allocator is set up by a call into the C library")]
+fn keep_freed_memory() {
+    // SAFETY: two settings of the allocator, while this process has one thread. A refusal changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_BYTES);
+    }
+}
+
+/// Other C libraries have no such settings.
+#[cfg(not(target_env = "gnu"))]
+fn keep_freed_memory() {}
 
 #[expect(unsafe_code, reason = "the library reads its settings from the environment")]
 fn set_variable(name: &str, value: &str) {
