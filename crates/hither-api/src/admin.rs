@@ -101,6 +101,8 @@ pub enum StageDto {
     Stored,
     /// Loaded and tested.
     Ready,
+    /// The file is here, and its engine crashed too often: it is left alone for a while.
+    Quarantined,
 }
 
 /// A model at a node.
@@ -458,6 +460,7 @@ impl From<&View> for ViewDto {
                     ModelStage::Fetching => StageDto::Fetching,
                     ModelStage::Stored => StageDto::Stored,
                     ModelStage::Ready => StageDto::Ready,
+                    ModelStage::Quarantined => StageDto::Quarantined,
                 },
                 fetched: model.fetched.0,
                 size: manifest.map(|manifest| manifest.size.0),

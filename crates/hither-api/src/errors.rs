@@ -280,8 +280,13 @@ impl From<&Refusal> for Problem {
                     .help("look into the log of the node for the fault of its disk, then try again")
             }
             Refusal::ModelBroken(model) => {
-                Self::new(Code::ModelBroken, format!("model {model} is stored here and cannot be loaded"))
-                    .help("look into the log of the node, then add the file again: hither models add FILE --name NAME")
+                let text = format!(
+                    "model {model} is in quarantine: where it is stored, its engine crashed or could not be loaded three \
+                     times within ten minutes"
+                );
+                Self::new(Code::ModelBroken, text)
+                    .help("hither status  (says why, and when it is tried again)")
+                    .help(format!("hither models pull {model}  (tries at once)"))
             }
             Refusal::NotAMember => {
                 Self::new(Code::NotAMember, "the place that was asked does not know this node as a member")
@@ -315,7 +320,7 @@ impl From<&Failure> for Problem {
             Failure::BadInput(InputFault::Tensor(text)) => Self::new(Code::WrongTensor, text.clone()),
             Failure::BadInput(InputFault::Other(text)) => Self::new(Code::Malformed, text.clone()),
             Failure::Declined(refusal) => Self::from(refusal),
-            Failure::EngineLost | Failure::Engine(_) => Self::new(
+            Failure::EngineLost | Failure::EngineCrashed(_) | Failure::Engine(_) => Self::new(
                 Code::EngineFailed,
                 format!("no place gave an answer; at the last, {}", explain::failure(failure)),
             )

@@ -130,6 +130,7 @@ pub(crate) fn failure(failure: &Failure) -> String {
         Failure::BadInput(fault) => fault.to_string(),
         Failure::Declined(refusal) => format!("it declined: {}", short(refusal)),
         Failure::EngineLost => "its engine was lost".to_owned(),
+        Failure::EngineCrashed(crash) => format!("its engine crashed: the worker {crash}"),
         Failure::Engine(text) => format!("its engine failed: {text}"),
         Failure::Unreachable => "it cannot be reached".to_owned(),
         Failure::Silent => "nothing was heard from it for three beats".to_owned(),

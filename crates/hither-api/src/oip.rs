@@ -156,12 +156,16 @@ async fn model_ready(State(app): State<App>, target: TargetPath) -> Response {
         Err(problem) => return wrong(problem),
     };
     let view = app.door.view();
-    let held = view.borrow().nodes.iter().any(|node| {
-        !matches!(node.presence, PresenceView::Gone(_))
-            && node.models.iter().any(|model| model.digest == found.digest && model.stage != ModelStage::Fetching)
-    });
-    if held {
+    let view = view.borrow();
+    let there = view.nodes.iter().filter(|node| !matches!(node.presence, PresenceView::Gone(_)));
+    let held = there.flat_map(|node| &node.models).filter(|model| model.digest == found.digest);
+    let stages: Vec<ModelStage> = held.map(|model| model.stage).collect();
+    if stages.iter().any(|stage| matches!(stage, ModelStage::Stored | ModelStage::Ready)) {
         json(&Ready { name: Some(found.name.as_str()), ready: true })
+    } else if stages.contains(&ModelStage::Quarantined) {
+        let text = format!("model {} crashed too often where it is held, and is left alone for a while", found.name);
+        let again = format!("hither models pull {}  (tries at once)", found.name);
+        wrong(Problem::new(Code::NoCapacity, text).help("hither status").help(again))
     } else {
         let text = format!("no node that is there holds model {}", found.name);
         wrong(Problem::new(Code::NoCapacity, text).help("hither status"))

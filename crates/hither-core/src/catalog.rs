@@ -40,8 +40,9 @@ impl Stage {
         match self {
             Self::Absent | Self::Wanted => None,
             Self::Fetching => Some(ModelStage::Fetching),
-            Self::Stored | Self::Loading | Self::Quarantined | Self::Cold | Self::Refuted => Some(ModelStage::Stored),
+            Self::Stored | Self::Loading | Self::Cold => Some(ModelStage::Stored),
             Self::Ready => Some(ModelStage::Ready),
+            Self::Quarantined | Self::Refuted => Some(ModelStage::Quarantined),
         }
     }
 
@@ -93,6 +94,12 @@ impl Local {
             return (Stage::Quarantined, first.after(limits::LOSS_WINDOW));
         }
         (Stage::Stored, now.after(Micros(limits::RELOAD_MIN.0 << (count - 1))))
+    }
+
+    /// An operator says that what made it crash is over.
+    pub(crate) fn pardon(&mut self) {
+        self.losses.clear();
+        self.stage = Stage::Stored;
     }
 
     /// Notes a failed fetch. Says when to try again; `None` if it is given up.

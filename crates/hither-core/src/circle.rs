@@ -131,8 +131,14 @@ impl Core {
                     circle.lawful = circle.lawful.saturating_add(1);
                     let far = peer.rtt().unwrap_or(Micros(0));
                     let silent = peer.is_cooling(self.now) || peer.is_overdue(self.now);
-                    let list = if model.stage == ModelStage::Ready { &mut ready } else { &mut cold };
-                    list.push((silent, far, lawful.node(), lawful.rule().clone()));
+                    let list = match model.stage {
+                        ModelStage::Ready => Some(&mut ready),
+                        ModelStage::Stored => Some(&mut cold),
+                        ModelStage::Fetching | ModelStage::Quarantined => None,
+                    };
+                    if let Some(list) = list {
+                        list.push((silent, far, lawful.node(), lawful.rule().clone()));
+                    }
                     Step::Permitted { site, rule: lawful.rule().clone() }
                 }
                 Err(denial) => {

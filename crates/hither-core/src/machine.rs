@@ -282,7 +282,7 @@ impl Core {
 
     /// A task failed at the place that serves it. If its engine was lost, the whole worker is probably about to be.
     fn failed(&mut self, task: Task, failure: Failure) {
-        if failure == Failure::EngineLost
+        if matches!(failure, Failure::EngineLost | Failure::EngineCrashed(_))
             && let Some(digest) = self.scheduler.runs_on(task)
         {
             self.scheduler.trust(digest, false);

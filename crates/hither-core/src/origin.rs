@@ -204,7 +204,11 @@ impl Core {
                 Failure::Engine(_) | Failure::Declined(_) | Failure::BadInput(_) => {
                     request.losses_here = limits::LOSSES_HERE_MAX;
                 }
-                Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => {
+                Failure::EngineLost
+                | Failure::EngineCrashed(_)
+                | Failure::Unreachable
+                | Failure::Silent
+                | Failure::Stuck => {
                     request.losses_here += 1;
                 }
             }
@@ -216,7 +220,11 @@ impl Core {
             Failure::Declined(refusal) if is_want_of_room(refusal) => {
                 request.digest.inspect(|digest| self.peers.declined(node, *digest, self.now));
             }
-            Failure::Declined(_) | Failure::BadInput(_) | Failure::EngineLost | Failure::Engine(_) => {}
+            Failure::Declined(_)
+            | Failure::BadInput(_)
+            | Failure::EngineLost
+            | Failure::EngineCrashed(_)
+            | Failure::Engine(_) => {}
         }
     }
 
@@ -295,6 +303,7 @@ impl Core {
             Failure::BadInput(_) => self.fail(id, failure),
             Failure::Declined(_)
             | Failure::EngineLost
+            | Failure::EngineCrashed(_)
             | Failure::Engine(_)
             | Failure::Unreachable
             | Failure::Silent

@@ -98,7 +98,7 @@ impl Peer {
     /// How far a model is there, if its file is there.
     pub(crate) fn holding(&self, digest: Digest) -> Option<&ModelPresence> {
         self.model(digest).filter(|model| match model.stage {
-            ModelStage::Stored | ModelStage::Ready => true,
+            ModelStage::Stored | ModelStage::Ready | ModelStage::Quarantined => true,
             ModelStage::Fetching => false,
         })
     }

@@ -189,7 +189,11 @@ impl Request {
         self.preempted
             || self.attempts > 0
                 && self.failure.as_ref().is_some_and(|failure| match failure {
-                    Failure::EngineLost | Failure::Unreachable | Failure::Silent | Failure::Stuck => true,
+                    Failure::EngineLost
+                    | Failure::EngineCrashed(_)
+                    | Failure::Unreachable
+                    | Failure::Silent
+                    | Failure::Stuck => true,
                     Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) => false,
                 })
     }

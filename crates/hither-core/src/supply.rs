@@ -151,7 +151,11 @@ impl Core {
                 self.fetch(digest);
             }
             // An operator who asks knows better than the clock: it is tried now.
-            Stage::Stored | Stage::Quarantined | Stage::Refuted => self.reload(digest),
+            Stage::Quarantined => {
+                local.pardon();
+                self.reload(digest);
+            }
+            Stage::Stored | Stage::Refuted => self.reload(digest),
             Stage::Cold => {
                 self.demand(digest, Want::Urgent);
             }

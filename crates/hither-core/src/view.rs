@@ -56,9 +56,10 @@ impl Core {
         for (digest, local) in self.catalog.locals() {
             let name = name(digest).unwrap_or_else(|| digest.short());
             if local.stage == Stage::Quarantined {
+                let times = crate::limits::LOSSES_MAX;
                 warnings.push(format!(
-                    "model {name} was lost here three times within ten minutes, and is left alone for a while: \
-                     hither models pull {name} tries it now"
+                    "model {name} is in quarantine here: its engine was lost {times} times within ten minutes. It is \
+                     tried again when the first loss is ten minutes ago, or at once: hither models pull {name}"
                 ));
             }
             if local.stage == Stage::Refuted {

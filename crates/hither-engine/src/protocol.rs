@@ -174,6 +174,9 @@ impl FrameReader {
             return Err(FrameTooLong { found: length as u64, limit: self.limit });
         }
         if rest.len() < length {
+            // At once, not by doubling: each doubling would copy what is here.
+            let missing = length - rest.len();
+            self.buffer.reserve(missing);
             return Ok(None);
         }
         let start = self.taken + 4;

@@ -16,4 +16,4 @@ mod template;
 mod tools;
 
 pub use engine::LlamaEngine;
-pub use open::{OpenError, open};
+pub use open::{OpenError, devices, open};

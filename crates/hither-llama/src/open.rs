@@ -47,6 +47,17 @@ static BACKEND: LazyLock<Result<LlamaBackend, String>> = LazyLock::new(|| {
     Ok(backend)
 });
 
+/// The devices that the library can compute on, each in a few words. Opens no model.
+///
+/// # Errors
+///
+/// The library cannot be set up.
+pub fn devices() -> Result<Vec<String>, OpenError> {
+    BACKEND.as_ref().map_err(|reason| OpenError::Library(reason.clone()))?;
+    let devices = llama_cpp_2::list_llama_ggml_backend_devices();
+    Ok(devices.iter().map(|device| format!("{} ({})", device.name, device.description)).collect())
+}
+
 /// Opens a model. Each of `slots` conversations may have `context_tokens` tokens, prompt and answer together, or as
 /// many as the model was trained for if that is fewer.
 pub fn open(model: &Path, threads: usize, context_tokens: u32, slots: u16) -> Result<LlamaEngine, OpenError> {

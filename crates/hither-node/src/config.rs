@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hither_core::PullPolicy;
 use hither_types::id::ModelName;
 use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
+use crate::limits::HANG_TIME;
+use crate::machine;
+
 pub mod ladder;
 
-use crate::memory;
 use ladder::{LadderError, LadderSection};
 
 /// Why a configuration cannot be used.
@@ -89,6 +92,10 @@ pub struct NodeConfig {
     pub memory: Option<ByteCount>,
     /// Jobs at once per worker.
     pub slots: u16,
+    /// The most memory of one worker, in bytes, if the file says it; else what the machine has.
+    pub worker_memory: Option<u64>,
+    /// A worker that has a job and says nothing for so long hangs, and is killed.
+    pub hang_time: Duration,
     /// Families of models, each from the largest to the smallest: what may answer when there is no room.
     pub ladder: Vec<Vec<ModelName>>,
     /// The ONNX Runtime library, if the file names it.
@@ -159,11 +166,22 @@ struct ModelsSection {
     memory_mb: Option<u64>,
     slots: u16,
     library: Option<PathBuf>,
+    worker_memory_mb: Option<u64>,
+    hang_s: u64,
 }
 
 impl Default for ModelsSection {
     fn default() -> Self {
-        Self { pull: Pull::OnDemand, threads: 1, context_tokens: 2048, memory_mb: None, slots: 2, library: None }
+        Self {
+            pull: Pull::OnDemand,
+            threads: 1,
+            context_tokens: 2048,
+            memory_mb: None,
+            slots: 2,
+            library: None,
+            worker_memory_mb: None,
+            hang_s: HANG_TIME.as_secs(),
+        }
     }
 }
 
@@ -210,9 +228,11 @@ impl NodeConfig {
             context_tokens: file.models.context_tokens.max(64),
             memory: match file.models.memory_mb {
                 Some(mb) => Some(ByteCount(mb.saturating_mul(1_000_000))),
-                None => memory::of_machine().map(|all| ByteCount(all.0 / 4 * 3)),
+                None => machine::memory(Path::new("/")).map(|memory| ByteCount(memory.most() / 4 * 3)),
             },
             slots: file.models.slots.max(1),
+            worker_memory: file.models.worker_memory_mb.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+            hang_time: Duration::from_secs(file.models.hang_s.max(1)),
             ladder,
             library: file.models.library,
             drill: file.drill.allow,

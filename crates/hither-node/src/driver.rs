@@ -12,6 +12,7 @@ use hither_types::law::Policy;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{Ask, HelloReply};
 use hither_types::model::Manifest;
+use hither_types::refusal::Crash;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -21,6 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::config::NodeConfig;
+use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade};
 use crate::home::Home;
 use crate::limits::{ANSWERS_MAX, TELL_EVERY, VIEW_EVERY};
@@ -42,8 +44,9 @@ pub(crate) enum Inbound {
     WorkerUp { digest: Digest, worker: Arc<Worker>, read_loop: Box<ReadLoop> },
     /// A model could not be opened, and why.
     LoadFailed { digest: Digest, text: String },
-    /// A worker ended; with its number, for another may have its place already.
-    WorkerLost { digest: Digest, number: u64 },
+    /// A worker ended that was not told to, or was: with its number, for another may have its place already, and with how
+    /// many jobs it left.
+    WorkerLost { digest: Digest, number: u64, crash: Crash, jobs: usize },
     /// An open model was asked what the catalog knows the answers to.
     Proven { digest: Digest, number: u64, result: Result<(), Unproven> },
     /// A model was added on this machine, with its signed entry; somebody waits to hear of it.
@@ -95,6 +98,8 @@ pub(crate) struct Driver {
     pub(crate) facade: Arc<RwLock<Facade>>,
     /// What an operator would act on, by the model that it is about; what is about none stays until the next start.
     pub(crate) warnings: BTreeSet<(Option<Digest>, String)>,
+    /// The crashes of the last minutes, by model.
+    pub(crate) crashes: Crashes,
     pub(crate) draining: bool,
     /// Bytes that left with requests, and with answers: as the ledger counts them.
     pub(crate) egress_requests: ByteCount,
@@ -192,7 +197,7 @@ impl Driver {
                 self.warn(Some(digest), text);
                 self.feed(Event::FetchFailed(digest));
             }
-            Inbound::WorkerLost { digest, number } => self.worker_lost(digest, number),
+            Inbound::WorkerLost { digest, number, crash, jobs } => self.worker_lost(digest, number, crash, jobs),
             Inbound::Proven { digest, number, result } => self.proven(digest, number, result),
             Inbound::Added { signed, manifest, reply } => {
                 self.shelved(signed, manifest.clone(), None);
@@ -273,6 +278,7 @@ impl Driver {
     pub(crate) fn show(&mut self) {
         let mut view = self.core.view(self.clock.now());
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
+        view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
         (view.totals.egress_requests, view.totals.egress_answers) = (self.egress_requests, self.egress_answers);
         self.view.send_replace(Arc::new(view));
     }

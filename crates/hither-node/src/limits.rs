@@ -41,8 +41,8 @@ pub(crate) const LOAD_TIME: Duration = Duration::from_secs(120);
 /// A worker that was told to end has this long before it is killed.
 pub(crate) const STOP_TIME: Duration = Duration::from_secs(2);
 
-/// A worker that has a job and says nothing for so long hangs. The longest step is a part of a prompt, or one call of a
-/// tensor model.
+/// A worker that has a job and says nothing for so long hangs, unless the configuration knows better. The longest step
+/// is a part of a prompt, or one call of a tensor model.
 pub(crate) const HANG_TIME: Duration = Duration::from_secs(30);
 
 /// Commands that wait for a worker whose socket is full.
@@ -62,3 +62,9 @@ pub(crate) const CERTIFICATE_DAYS: u64 = 30;
 
 /// How long running requests may take when the node is told to stop.
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// How long a crash of a worker is shown to the operator: as long as it counts towards a quarantine.
+pub(crate) const CRASH_TOLD: Duration = Duration::from_secs(600);
+
+/// Crashes of one model that are remembered for showing: a quarantine comes at three.
+pub(crate) const CRASHES_MAX: usize = 8;

@@ -200,6 +200,7 @@ impl Driver {
                 help: "hither models ls".into(),
             });
         };
+        // One that is here and waits for its next try, or is in quarantine, is loaded at once.
         let digest = manifest.digest;
         self.feed(Event::PullWanted(digest));
         Ok(CommandDone::PullBegun)

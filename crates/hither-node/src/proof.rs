@@ -2,11 +2,13 @@
 //! catalog knows the answers to.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hither_core::{Event, LocalModel};
 use hither_engine::golden;
 use hither_types::id::Digest;
 use hither_types::model::{Golden, ModelIo};
+use hither_types::refusal::Crash;
 
 use crate::driver::{Driver, Inbound};
 use crate::workers::{ReadLoop, Worker};
@@ -84,12 +86,16 @@ impl Driver {
         }
     }
 
-    /// A worker ended. If it was closed, nobody misses it.
-    pub(crate) fn worker_lost(&mut self, digest: Digest, number: u64) {
-        if self.workers.get(&digest).is_some_and(|worker| worker.number == number) {
-            self.workers.remove(&digest);
-            self.feed(Event::ModelLost(digest));
+    /// A worker ended. If it was closed, nobody misses it; else who looks at the node within the next minutes is told.
+    pub(crate) fn worker_lost(&mut self, digest: Digest, number: u64, crash: Crash, jobs: usize) {
+        if self.workers.get(&digest).is_none_or(|worker| worker.number != number) {
+            return;
         }
+        let name = self.shelf.name(digest);
+        tracing::error!(model = %name, %digest, %crash, jobs, "a worker ended");
+        self.crashes.add(digest, name, crash, Instant::now());
+        self.workers.remove(&digest);
+        self.feed(Event::ModelLost(digest));
     }
 }
 

@@ -182,6 +182,7 @@ async fn assemble(
         view,
         facade: Arc::clone(&facade),
         warnings: Default::default(),
+        crashes: Default::default(),
         draining: false,
         egress_requests: Default::default(),
         egress_answers: Default::default(),

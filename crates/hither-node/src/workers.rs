@@ -1,11 +1,14 @@
 //! The engines' hand: one worker process per model, a socket to each, and where the pieces of each job go.
+//!
+//! A worker may end at any moment, by any signal. Its node says which, and lives.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -17,20 +20,36 @@ use hither_engine::work::{Piece, Work};
 use hither_types::id::{Digest, Task};
 use hither_types::message::Frame;
 use hither_types::model::ModelFormat;
-use hither_types::refusal::Failure;
+use hither_types::refusal::{Crash, Failure};
 use hither_types::unit::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Duration;
 
 use crate::config::NodeConfig;
 use crate::driver::Inbound;
-use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, STOP_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
+use crate::limits::{BEAT, LOAD_TIME, STOP_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
+
+#[cfg(test)]
+mod tests;
 
 /// Of the next worker.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// The variables of the node's environment that a worker is given: where libraries lie, and which devices it may use.
+/// Nothing else, for the environment of a service is where its secrets are.
+const GIVEN: &[&str] = &[
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "ROCR_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
+    "GGML_VK_VISIBLE_DEVICES",
+];
 
 /// Where the pieces of a job go.
 pub(crate) enum Sink {
@@ -105,16 +124,16 @@ impl Worker {
         inbox: mpsc::Sender<Inbound>,
     ) -> Result<(Arc<Self>, ReadLoop), StartFailure> {
         let (ours, theirs) = StdStream::pair().map_err(|error| format!("no socket for a worker: {error}"))?;
-        let mut command = tokio::process::Command::new(&config.program);
-        command.args(["worker", "--fd", "0", "--format", format.as_str(), "--model"]).arg(model);
-        command.args(["--threads", &config.threads.to_string()]);
-        command.args(["--context-tokens", &config.context_tokens.to_string(), "--slots", &config.slots.to_string()]);
-        if let (ModelFormat::Onnx, Some(library)) = (format, &config.library) {
-            command.arg("--library").arg(library);
+        let memory = memory_limit(config);
+        let size = std::fs::metadata(model).map_or(0, |meta| meta.len());
+        if let Some(most) = memory.filter(|most| size > *most) {
+            let (size, most) = (ByteCount(size), ByteCount(most));
+            return Err(format!("its file alone has {size}, and a worker here may take {most} of memory"));
         }
+        let mut command = command(config, format, model, memory);
         // The socket is the worker's standard input: nothing else is inherited.
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).kill_on_drop(true);
-        let child = command.spawn().map_err(|error| format!("the worker cannot be started: {error}"))?;
+        command.stdin(Stdio::from(OwnedFd::from(theirs)));
+        let mut child = command.spawn().map_err(|error| format!("the worker cannot be started: {error}"))?;
         drop(command);
 
         ours.set_nonblocking(true).map_err(|error| error.to_string())?;
@@ -127,7 +146,7 @@ impl Worker {
             Ok(Some(Report::Ready(loaded))) => loaded,
             Ok(Some(Report::LoadFailed(text))) => return Err(text),
             Ok(Some(_)) => return Err("the worker spoke before it was ready".into()),
-            Ok(None) => return Err("the worker died while it opened the model".into()),
+            Ok(None) => return Err(format!("the worker {} while it opened the model", end_of(&mut child).await)),
             Err(_) => return Err(format!("the worker had not opened the model after {LOAD_TIME:?}")),
         };
         let (backlog, mut queue) = mpsc::channel::<Vec<u8>>(WORKER_BACKLOG_MAX);
@@ -151,7 +170,9 @@ impl Worker {
             pipe,
         });
         let own = Arc::clone(&worker);
-        Ok((worker, ReadLoop { digest, child, read, frames, worker: own, inbox, drain: drain.abort_handle() }))
+        let hang_time = config.hang_time;
+        let drain = drain.abort_handle();
+        Ok((worker, ReadLoop { digest, child, read, frames, worker: own, inbox, drain, hang_time, hung: false }))
     }
 
     /// Tells the worker to end; its read loop then ends, too.
@@ -178,7 +199,7 @@ impl Worker {
 
     /// What its process takes in memory now.
     pub(crate) fn memory(&self) -> Option<ByteCount> {
-        self.process.and_then(crate::memory::of_process)
+        self.process.and_then(crate::machine::resident).map(ByteCount)
     }
 
     /// Asks the engine something for this node itself. The error is the engine's word, or that it is gone.
@@ -197,8 +218,8 @@ impl Worker {
     }
 
     /// Whether a job has been here for so long that the engine should have said something.
-    fn has_old_jobs(&self) -> bool {
-        self.jobs().values().any(|job| job.beat.elapsed() >= HANG_TIME)
+    fn has_old_jobs(&self, hang_time: Duration) -> bool {
+        self.jobs().values().any(|job| job.beat.elapsed() >= hang_time)
     }
 
     /// Starts a job. `false`: the worker does not take it.
@@ -226,6 +247,45 @@ impl Worker {
             // A worker that does not read any more is found by its silence.
             let _ = self.pipe.send(encode_command(&Command::Cancel { job }));
         }
+    }
+}
+
+/// The most memory that a worker may take, in bytes: as the configuration says, else all that the machine has, so that
+/// what asks for more fails alone. `None` where nobody knows, and for a worker that uses a GPU, whose driver reserves
+/// more addresses than there is memory.
+fn memory_limit(config: &NodeConfig) -> Option<u64> {
+    config.worker_memory.or_else(|| crate::machine::memory(Path::new("/")).map(|memory| memory.most()))
+}
+
+/// The command line and the environment of a worker.
+fn command(config: &NodeConfig, format: ModelFormat, model: &Path, memory: Option<u64>) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(&config.program);
+    command.args(["worker", "--fd", "0", "--format", format.as_str(), "--model"]).arg(model);
+    command.args(["--threads", &config.threads.to_string()]);
+    command.args(["--context-tokens", &config.context_tokens.to_string(), "--slots", &config.slots.to_string()]);
+    if let (ModelFormat::Onnx, Some(library)) = (format, &config.library) {
+        command.arg("--library").arg(library);
+    }
+    if let Some(bytes) = memory {
+        command.args(["--memory-bytes", &bytes.to_string()]);
+    }
+    command.env_clear().envs(GIVEN.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.stdout(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Waits for the end of a worker whose socket is closed, and says how it was. One that lives on is killed.
+async fn end_of(child: &mut Child) -> Crash {
+    // A process that is ending already keeps the signal that ended it.
+    let _ = child.start_kill();
+    child.wait().await.map_or(Crash::Exit(u8::MAX), crash_of)
+}
+
+fn crash_of(status: ExitStatus) -> Crash {
+    let small = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    match status.signal() {
+        Some(signal) => Crash::Signal(small(signal)),
+        None => Crash::Exit(small(status.code().unwrap_or(0))),
     }
 }
 
@@ -262,6 +322,8 @@ pub(crate) struct ReadLoop {
     worker: Arc<Worker>,
     inbox: mpsc::Sender<Inbound>,
     drain: tokio::task::AbortHandle,
+    hang_time: Duration,
+    hung: bool,
 }
 
 impl ReadLoop {
@@ -276,24 +338,24 @@ impl ReadLoop {
         }
         self.worker.gone.store(true, Ordering::Relaxed);
         self.drain.abort();
-        // The socket is closed, so the process ends by itself or is killed here.
-        let _ = self.child.start_kill();
-        let status = self.child.wait().await;
-        tracing::warn!(model = %self.digest.short(), ?status, "a worker ended");
+        let end = end_of(&mut self.child).await;
+        let crash = if self.hung { Crash::Hung } else { end };
         let open = std::mem::take(&mut *self.worker.jobs());
+        let jobs = open.len();
         for task in open.into_values().filter_map(|job| job.task) {
-            let event = Event::Failed { task, failure: Failure::EngineLost };
+            let event = Event::Failed { task, failure: Failure::EngineCrashed(crash) };
             // A closed inbox means that the node is stopping.
             let _ = self.inbox.send(Inbound::Event(event)).await;
         }
-        let _ = self.inbox.send(Inbound::WorkerLost { digest: self.digest, number: self.worker.number }).await;
+        let (digest, number) = (self.digest, self.worker.number);
+        let _ = self.inbox.send(Inbound::WorkerLost { digest, number, crash, jobs }).await;
     }
 
     /// The next report. `None`: the worker ended, or it has work and has said nothing for too long.
     async fn next(&mut self) -> Option<Report> {
         loop {
             // Nothing is lost when the wait is cut off: bytes are fed the moment they are read.
-            let report = tokio::time::timeout(HANG_TIME, next_report(&mut self.read, &mut self.frames));
+            let report = tokio::time::timeout(self.hang_time, next_report(&mut self.read, &mut self.frames));
             let report = tokio::select! {
                 report = report => report,
                 // It ends by itself, or is killed after this loop.
@@ -304,8 +366,8 @@ impl ReadLoop {
             };
             match report {
                 Ok(report) => return report,
-                Err(_) if self.worker.has_old_jobs() => {
-                    tracing::error!(model = %self.digest.short(), "a worker hangs, and is killed");
+                Err(_) if self.worker.has_old_jobs(self.hang_time) => {
+                    self.hung = true;
                     return None;
                 }
                 Err(_) => {}

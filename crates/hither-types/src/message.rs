@@ -19,6 +19,8 @@ pub enum ModelStage {
     Stored,
     /// Loaded and tested.
     Ready,
+    /// The file is here, and its engine crashed too often: it is left alone for a while.
+    Quarantined,
 }
 
 /// What a node says of one model it holds.

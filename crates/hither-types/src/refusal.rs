@@ -69,7 +69,7 @@ pub enum Failure {
     BadInput(InputFault),
     /// The place refused.
     Declined(Refusal),
-    /// The worker died, hung or was stopped.
+    /// There is no worker any more: it was stopped, or ended before the request came to it.
     EngineLost,
     /// The engine failed inside.
     Engine(String),
@@ -79,6 +79,42 @@ pub enum Failure {
     Silent,
     /// Beats without progress.
     Stuck,
+    /// The worker ended under the request.
+    EngineCrashed(Crash),
+}
+
+/// How a worker ended that nobody had stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Crash {
+    /// It was killed by this signal: by the kernel for what it did, or by somebody.
+    Signal(u8),
+    /// It ended by itself, with this exit status.
+    Exit(u8),
+    /// It had work and said nothing for too long, so its node killed it.
+    Hung,
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Exit(status) => return write!(f, "ended with exit status {status}"),
+            Self::Hung => return f.write_str("said nothing for too long, and was killed"),
+            // The numbers of Linux, the same on every processor that Hither runs on.
+            Self::Signal(signal) => match signal {
+                4 => "SIGILL (an instruction that this processor does not have)",
+                5 => "SIGTRAP",
+                6 => "SIGABRT (it gave up by itself, perhaps for want of memory)",
+                7 => "SIGBUS (its model file changed or cannot be read)",
+                8 => "SIGFPE",
+                9 => "SIGKILL (by the kernel for want of memory, or by somebody)",
+                11 => "SIGSEGV",
+                15 => "SIGTERM",
+                31 => "SIGSYS",
+                other => return write!(f, "was killed by signal {other}"),
+            },
+        };
+        write!(f, "was killed by {name}")
+    }
 }
 
 /// What is wrong with an input.

@@ -285,7 +285,7 @@ codes! {
     KindCode: RequestKind, "kind of request" { Infer = 0, Generate = 1 }
     PriorityCode: Priority, "priority" { Low = 0, Normal = 1, Critical = 2 }
     QualityCode: Quality, "word on quality" { Exact = 0, Family = 1 }
-    StageCode: ModelStage, "stage of a model" { Fetching = 0, Stored = 1, Ready = 2 }
+    StageCode: ModelStage, "stage of a model" { Fetching = 0, Stored = 1, Ready = 2, Quarantined = 3 }
     FormatCode: ModelFormat, "format of a model" { Onnx = 0, Gguf = 1, Stub = 2 }
     DatatypeCode: Datatype, "element type" {
         Bool = 0,

@@ -2,7 +2,7 @@
 
 use hither_types::id::NodeId;
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
-use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::unit::{Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
 
@@ -219,6 +219,34 @@ pub(crate) enum FailureForm<'a> {
     Unreachable,
     Silent,
     Stuck,
+    EngineCrashed(CrashForm),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) enum CrashForm {
+    Signal(u8),
+    Exit(u8),
+    Hung,
+}
+
+impl From<Crash> for CrashForm {
+    fn from(crash: Crash) -> Self {
+        match crash {
+            Crash::Signal(signal) => Self::Signal(signal),
+            Crash::Exit(status) => Self::Exit(status),
+            Crash::Hung => Self::Hung,
+        }
+    }
+}
+
+impl From<CrashForm> for Crash {
+    fn from(form: CrashForm) -> Self {
+        match form {
+            CrashForm::Signal(signal) => Self::Signal(signal),
+            CrashForm::Exit(status) => Self::Exit(status),
+            CrashForm::Hung => Self::Hung,
+        }
+    }
 }
 
 impl<'a> TryFrom<&'a Failure> for FailureForm<'a> {
@@ -233,6 +261,7 @@ impl<'a> TryFrom<&'a Failure> for FailureForm<'a> {
             Failure::Unreachable => Self::Unreachable,
             Failure::Silent => Self::Silent,
             Failure::Stuck => Self::Stuck,
+            Failure::EngineCrashed(crash) => Self::EngineCrashed((*crash).into()),
         })
     }
 }
@@ -249,6 +278,7 @@ impl TryFrom<FailureForm<'_>> for Failure {
             FailureForm::Unreachable => Self::Unreachable,
             FailureForm::Silent => Self::Silent,
             FailureForm::Stuck => Self::Stuck,
+            FailureForm::EngineCrashed(crash) => Self::EngineCrashed(crash.into()),
         })
     }
 }

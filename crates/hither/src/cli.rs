@@ -9,6 +9,7 @@ use hither_node::config::default_data_dir;
 
 use crate::bench;
 use crate::demo;
+use crate::doctor;
 use crate::output::{Exit, Screen, Trouble};
 use crate::worker;
 
@@ -57,6 +58,8 @@ enum Command {
     Join(mesh::JoinArgs),
     /// Show this node, its peers, models, power and law.
     Status,
+    /// Look at this machine: what a node has to work with, what it lacks, and what to type.
+    Doctor,
     /// Add, list or fetch models.
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -126,6 +129,11 @@ impl Context {
     }
 }
 
+/// Runs the doctor on the data directory that is meant.
+fn look(context: &Context) -> Result<(), Trouble> {
+    doctor::doctor(context.screen, &context.data_dir()?, |client| context.wait(client.get("/hither/v1/view")))
+}
+
 /// Parses the command line, does what it says, and says how that ended.
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -143,6 +151,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Invite(args) => mesh::invite(&context, args),
         Command::Join(args) => mesh::join(&context, &args),
         Command::Status => status::status(&context),
+        Command::Doctor => look(&context),
         Command::Models(command) => models::models(&context, command),
         Command::Run(args) => run::run(&context, args),
         Command::Explain(args) => explain::explain(&context, &args),

@@ -68,7 +68,12 @@ pub(crate) struct Stream {
 impl Client {
     /// The node of a data directory.
     pub(crate) fn of(data_dir: &Path) -> Self {
-        Self { target: Target::Socket(data_dir.join("api.sock")) }
+        Self::by_socket(&data_dir.join("api.sock"))
+    }
+
+    /// The node that listens on an operator's socket.
+    pub(crate) fn by_socket(path: &Path) -> Self {
+        Self { target: Target::Socket(path.to_owned()) }
     }
 
     /// A node by its address.

@@ -6,6 +6,7 @@ mod bench;
 mod cli;
 mod client;
 mod demo;
+mod doctor;
 mod output;
 mod worker;
 

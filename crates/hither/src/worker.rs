@@ -17,6 +17,13 @@ use hither_engine::serve::serve;
 mod attempts;
 mod sandbox;
 
+pub(crate) use attempts::Line;
+
+/// The largest piece of memory that is kept for the next job: what the allocator takes at most, and over any tensor
+/// that comes often.
+#[cfg(target_env = "gnu")]
+const KEPT_BYTES: i32 = 32 << 20;
+
 /// What a node tells its worker.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
@@ -41,6 +48,10 @@ pub(crate) struct WorkerArgs {
     /// Conversations at once; for language models.
     #[arg(long, value_name = "N", default_value_t = 4)]
     slots: u16,
+    /// The most memory, in bytes: the address space of the process. Without it only the machine's memory bounds it,
+    /// which a GPU's driver needs.
+    #[arg(long, value_name = "N")]
+    memory_bytes: Option<u64>,
     /// Closes the sandbox, tries what it must prevent, says what happened, and ends.
     #[arg(long, hide = true)]
     self_test: bool,
@@ -66,15 +77,14 @@ pub(crate) fn run(args: WorkerArgs) -> ExitCode {
 
 fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
     sandbox::tie_to_parent()?;
+    keep_freed_memory();
     // ggml would otherwise start a debugger when it aborts, and the sandbox would stop that noisily.
     set_variable("GGML_NO_BACKTRACE", "1");
     // Microsoft's own builds of ONNX Runtime otherwise keep a database of its use under the home directory, and a
     // thread that sends it away. The sandbox would stop the sending; this stops all of it.
     set_variable("ORT_DISABLE_TELEMETRY", "1");
     if args.self_test {
-        let sandbox = sandbox::close(&args.model)?;
-        attempts::report(&args.model, &sandbox);
-        return Ok(());
+        return self_test(&args);
     }
     let mut socket = take_socket(args.fd)?;
     match open(&args) {
@@ -90,16 +100,32 @@ fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// What a worker really gets on this machine: everything up to the model, which is not opened.
+fn self_test(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
+    let _runtime = load_runtime(args)?;
+    match (args.format, &args.library) {
+        (Format::Onnx, Some(library)) => Line::Engine.print(&format!("loads from {}", library.display())),
+        (Format::Gguf, _) => Line::Engine.print(&hither_llama::devices()?.join(", ")),
+        (Format::Onnx, None) | (Format::Stub, _) => {}
+    }
+    let neighbour = attempts::neighbour(&args.model);
+    let sandbox = sandbox::close(&args.model, args.memory_bytes)?;
+    attempts::report(&args.model, neighbour.as_deref(), args.memory_bytes, &sandbox);
+    Ok(())
+}
+
+fn load_runtime(args: &WorkerArgs) -> Result<Option<hither_onnx::Runtime>, Box<dyn Error>> {
+    match (args.format, &args.library) {
+        (Format::Onnx, Some(library)) => Ok(Some(hither_onnx::Runtime::load(library)?)),
+        (Format::Onnx, None) => Err("an ONNX model needs the shared library of ONNX Runtime: --library PATH".into()),
+        (Format::Gguf | Format::Stub, _) => Ok(None),
+    }
+}
+
 /// Loads what has to be loaded from disk, closes the sandbox, and only then opens the model.
 fn open(args: &WorkerArgs) -> Result<(Box<dyn Engine>, Loaded), Box<dyn Error>> {
-    let runtime = match (args.format, &args.library) {
-        (Format::Onnx, Some(library)) => Some(hither_onnx::Runtime::load(library)?),
-        (Format::Onnx, None) => {
-            return Err("an ONNX model needs the shared library of ONNX Runtime: --library PATH".into());
-        }
-        (Format::Gguf | Format::Stub, _) => None,
-    };
-    let sandbox = sandbox::close(&args.model)?;
+    let runtime = load_runtime(args)?;
+    let sandbox = sandbox::close(&args.model, args.memory_bytes)?;
     let (engine, mut loaded): (Box<dyn Engine>, Loaded) = match (args.format, runtime) {
         (Format::Onnx, Some(runtime)) => {
             let engine = runtime.open(&args.model, args.threads)?;
@@ -139,6 +165,22 @@ fn take_socket(fd: i32) -> Result<UnixStream, Box<dyn Error>> {
     socket.set_nonblocking(false)?;
     Ok(socket)
 }
+
+/// Memory that was freed stays with the process up to [`KEPT_BYTES`], ready for the next tensor of that size. Otherwise
+/// each tensor over 128 kB gets new pages from the kernel, every one of them by a fault, at each of its copies.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "the allocator is set up by a call into the C library")]
+fn keep_freed_memory() {
+    // SAFETY: two settings of the allocator, while this process has one thread. A refusal changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * KEPT_BYTES);
+    }
+}
+
+/// Other C libraries have no such settings.
+#[cfg(not(target_env = "gnu"))]
+fn keep_freed_memory() {}
 
 #[expect(unsafe_code, reason = "the library reads its settings from the environment")]
 fn set_variable(name: &str, value: &str) {

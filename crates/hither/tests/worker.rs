@@ -20,6 +20,9 @@ use hither_types::request::Cost;
 /// Nothing here takes that long; a test that waits longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a worker here may take, in bytes: ten times what the largest model of these tests needs.
+const MEMORY: &str = "4000000000";
+
 struct Node {
     socket: UnixStream,
     reader: FrameReader,
@@ -32,7 +35,10 @@ impl Node {
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut command = Process::new(env!("CARGO_BIN_EXE_hither"));
-        command.args(["worker", "--fd", "0"]).args(arguments).stdin(Stdio::from(OwnedFd::from(theirs)));
+        command
+            .args(["worker", "--fd", "0", "--memory-bytes", MEMORY])
+            .args(arguments)
+            .stdin(Stdio::from(OwnedFd::from(theirs)));
         let child = command.spawn().unwrap();
         Self { socket, reader: FrameReader::default(), child }
     }
@@ -169,21 +175,91 @@ fn a_model_that_cannot_be_opened_is_reported_with_the_reason() {
     assert!(reason.contains("--library"), "{reason}");
 }
 
+/// What `hither worker --self-test` says, by the first word of each line.
+fn self_test(arguments: &[&str]) -> Vec<(String, String)> {
+    let (_directory, path) = stub_model("");
+    std::fs::write(Path::new(&path).with_file_name("another.stub"), stub::HEADER).unwrap();
+    let mut command = Process::new(env!("CARGO_BIN_EXE_hither"));
+    command
+        .args(["worker", "--fd", "0", "--self-test", "--memory-bytes", "1000000000", "--model", &path])
+        .args(arguments);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |line: &str| line.split_once(": ").map(|(word, text)| (word.to_owned(), text.to_owned()));
+    text.lines().map(|text| line(text).unwrap_or_else(|| panic!("{text}"))).collect()
+}
+
+fn of<'a>(lines: &'a [(String, String)], word: &str) -> Vec<&'a str> {
+    // What was tried, without the error in brackets.
+    let short = |text: &'a str| text.split(" (").next().unwrap_or(text);
+    lines.iter().filter(|(found, _)| found == word).map(|(_, text)| short(text)).collect()
+}
+
 #[test]
 fn a_worker_in_its_sandbox_reads_its_model_and_nothing_else() {
-    let (_directory, path) = stub_model("");
-    let mut command = Process::new(env!("CARGO_BIN_EXE_hither"));
-    command.args(["worker", "--fd", "0", "--format", "stub", "--self-test", "--model", &path]);
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (sandbox, attempts) = text.split_once('\n').unwrap();
-    if !sandbox.starts_with("sandbox: landlock ABI") || sandbox.contains("without") {
-        eprintln!("skipped: this kernel gives {sandbox}");
+    let lines = self_test(&["--format", "stub"]);
+    assert_eq!(of(&lines, "works"), ["read its own model", "start a thread", "take 16 MB of memory"], "{lines:?}");
+    if !of(&lines, "missing").is_empty() {
+        eprintln!("skipped: this kernel gives no {:?}", of(&lines, "missing"));
         return;
     }
-    let allowed: Vec<&str> = attempts.lines().filter(|line| !line.starts_with("PermissionDenied: ")).collect();
-    assert_eq!(allowed, ["allowed: read its own model"], "{text}");
-    assert_eq!(attempts.lines().count(), 10);
+    let expected = [
+        "write its own model",
+        "read the directory of its model",
+        "make a file beside its model",
+        "read another model beside it",
+        "read /etc/passwd",
+        "read the environment that it was started with",
+        "write into /tmp",
+        "make a UDP socket",
+        "connect by TCP",
+        "make a Unix socket",
+        "start a program",
+        "copy itself",
+        "signal its node",
+        "raise its limits",
+        "take more memory than its limit",
+    ];
+    assert_eq!((of(&lines, "held"), of(&lines, "open")), (expected.to_vec(), Vec::new()), "{lines:?}");
+}
+
+#[test]
+fn the_libraries_of_the_engines_leave_no_hole_in_the_sandbox() {
+    let gguf = self_test(&["--format", "gguf"]);
+    assert_eq!(
+        (of(&gguf, "open"), of(&gguf, "broken"), of(&gguf, "engine").len()),
+        (Vec::new(), Vec::new(), 1),
+        "{gguf:?}"
+    );
+    let Some(library) = cached("lib/libonnxruntime.so.1.32.0") else { return };
+    let onnx = self_test(&["--format", "onnx", "--library", &library]);
+    assert_eq!(
+        (of(&onnx, "open"), of(&onnx, "broken"), of(&onnx, "engine").len()),
+        (Vec::new(), Vec::new(), 1),
+        "{onnx:?}"
+    );
+}
+
+#[test]
+fn a_worker_that_runs_into_its_memory_limit_ends_and_says_why_before_it_serves() {
+    let Some(path) = cached("models/SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let (mut socket, theirs) = UnixStream::pair().unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut worker = Process::new(env!("CARGO_BIN_EXE_hither"))
+        .args(["worker", "--fd", "0", "--memory-bytes", "150000000", "--format", "gguf", "--model", &path])
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()
+        .unwrap();
+    let mut said = Vec::new();
+    // The node sees a reason, or the end of the socket; never a worker that hangs.
+    let _ = socket.read_to_end(&mut said);
+    assert!(!worker.wait().unwrap().success());
+    let mut reader = FrameReader::default();
+    reader.feed(&said);
+    if let Some(body) = reader.next_frame().unwrap() {
+        assert!(matches!(decode_report(body).unwrap(), Report::LoadFailed(_)));
+    }
 }
 
 #[test]
@@ -192,6 +268,7 @@ fn the_kernel_confirms_the_sandbox_of_a_worker_that_serves() {
     let mut node = Node::start(&["--format", "stub", "--model", &path]);
     let loaded = node.ready();
     assert!(loaded.engine.contains("seccomp") && !loaded.engine.contains("without"), "{loaded:?}");
+    assert!(loaded.engine.contains("at most 4.00 GB of memory"), "{loaded:?}");
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
     let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     assert_eq!((value("NoNewPrivs:"), value("Seccomp:"), value("Threads:")), (Some("1"), Some("2"), Some("1")));

@@ -79,9 +79,58 @@ fn a_quarantined_model_is_a_warning() {
     );
     assert_eq!(
         play.core.view(Timestamp(0)).warnings,
-        ["model fraud was lost here three times within ten minutes, and is left alone for a while: \
-             hither models pull fraud tries it now"]
+        [
+            "model fraud is in quarantine here: its engine was lost 3 times within ten minutes. It is tried again when the \
+         first loss is ten minutes ago, or at once: hither models pull fraud"
+        ]
     );
+}
+
+#[test]
+fn an_operator_ends_a_quarantine_and_old_losses_count_no_more() {
+    let script = vec![
+        stored(0, FRAUD),
+        (1, Event::LoadFailed(FRAUD)),
+        (2, Event::LoadFailed(FRAUD)),
+        (3, Event::LoadFailed(FRAUD)),
+        (10, Event::PullWanted(FRAUD)),
+        ready(20, FRAUD, 1),
+        (30, Event::ModelLost(FRAUD)),
+        until(1000),
+    ];
+    let play = check(
+        script,
+        "
+        0: load fraud
+        10: load fraud
+        280: load fraud
+    ",
+    );
+    assert!(play.core.view(Timestamp(0)).warnings.is_empty());
+}
+
+#[test]
+fn an_operator_need_not_wait_for_the_next_try() {
+    check(
+        vec![
+            stored(0, FRAUD),
+            (1, Event::LoadFailed(FRAUD)),
+            (2, Event::PullWanted(FRAUD)),
+            (3, Event::PullWanted(FRAUD)),
+        ],
+        "
+        0: load fraud
+        2: load fraud
+    ",
+    );
+}
+
+#[test]
+fn a_quarantined_model_is_told_as_such_to_others() {
+    let mut script = vec![stored(0, FRAUD)];
+    script.extend((0..3).map(|n| (n, Event::LoadFailed(FRAUD))));
+    let play = check(script, "0: load fraud");
+    assert_eq!(play.core.view(Timestamp(0)).nodes[0].models[0].stage, ModelStage::Quarantined);
 }
 
 #[test]

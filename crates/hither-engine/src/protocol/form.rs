@@ -10,7 +10,7 @@ use super::{Command, Report};
 use crate::engine::{JobFault, JobId, Loaded};
 use crate::limits::{MAX_RANK, MAX_TENSORS, MAX_TOKEN_IDS};
 use crate::work::DecodeError;
-use crate::work::form::{Blob, bounded, datatype_from_form, datatype_to_form};
+use crate::work::form::{Blob, append as append_form, bounded, datatype_from_form, datatype_to_form};
 
 #[derive(Serialize, Deserialize)]
 enum CommandForm<'a> {
@@ -124,8 +124,7 @@ pub(super) fn read_report(body: &[u8]) -> Result<Report, DecodeError> {
 fn append(out: &mut Vec<u8>, form: &impl Serialize) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    let whole = postcard::to_extend(form, std::mem::take(out));
-    *out = whole.expect("writing to a vector cannot fail, and all lengths are known");
+    *out = append_form(form, std::mem::take(out));
     let length = u32::try_from(out.len() - start - 4).expect("a frame is far smaller than 4 GiB");
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
 }

@@ -64,7 +64,34 @@ fn tensors_len(tensors: &[Tensor]) -> usize {
 fn encode(form: &(impl Serialize + Versioned), data_len: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(data_len + 256);
     out.push(form.version());
-    postcard::to_extend(form, out).expect("writing to a vector cannot fail, and all lengths are known")
+    append(form, out)
+}
+
+/// Writes a form behind what is there.
+pub(crate) fn append(form: &impl Serialize, out: Vec<u8>) -> Vec<u8> {
+    postcard::serialize_with_flavor(form, Append(out))
+        .expect("writing to a vector cannot fail, and all lengths are known")
+}
+
+/// A vector that takes a tensor in one move. Postcard's own takes bytes one by one.
+struct Append(Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Append {
+    type Output = Vec<u8>;
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Self::Output> {
+        Ok(self.0)
+    }
 }
 
 fn decode<'a, T: Deserialize<'a> + Versioned>(bytes: &'a [u8], what: &'static str) -> Result<T, DecodeError> {

@@ -13,7 +13,7 @@ use hither_types::message::{
 };
 use hither_types::model::{Datatype, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
-use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
@@ -94,7 +94,7 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
 }
 
 fn model_presence() -> impl Strategy<Value = ModelPresence> {
-    let stages = select(vec![ModelStage::Fetching, ModelStage::Stored, ModelStage::Ready]);
+    let stages = select(vec![ModelStage::Fetching, ModelStage::Stored, ModelStage::Ready, ModelStage::Quarantined]);
     (digest(), stages, any::<[u16; 3]>(), micros()).prop_map(|(digest, stage, [slots, busy, queued], service)| {
         ModelPresence { digest, stage, slots, busy, queued, service }
     })
@@ -262,6 +262,9 @@ fn failure() -> impl Strategy<Value = Failure> {
         Just(Failure::Unreachable),
         Just(Failure::Silent),
         Just(Failure::Stuck),
+        any::<u8>().prop_map(|signal| Failure::EngineCrashed(Crash::Signal(signal))),
+        any::<u8>().prop_map(|status| Failure::EngineCrashed(Crash::Exit(status))),
+        Just(Failure::EngineCrashed(Crash::Hung)),
     ]
 }
 

@@ -11,7 +11,7 @@ use hither_types::message::{
 };
 use hither_types::model::{Datatype, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
-use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
@@ -67,7 +67,12 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     let presence = Presence {
         incarnation: 3,
         sequence: 1000,
-        models: vec![held(ModelStage::Ready, 0x44), held(ModelStage::Fetching, 0x45), held(ModelStage::Stored, 0x46)],
+        models: vec![
+            held(ModelStage::Ready, 0x44),
+            held(ModelStage::Fetching, 0x45),
+            held(ModelStage::Stored, 0x46),
+            held(ModelStage::Quarantined, 0x47),
+        ],
         power: Milliwatts(31_000),
         cap: Milliwatts(65_000),
         policy: Digest([0x55; 32]),
@@ -183,6 +188,9 @@ pub(crate) fn frame() -> Vec<Frame> {
         Failure::Unreachable,
         Failure::Silent,
         Failure::Stuck,
+        Failure::EngineCrashed(Crash::Signal(11)),
+        Failure::EngineCrashed(Crash::Exit(1)),
+        Failure::EngineCrashed(Crash::Hung),
     ];
     let mut frames =
         vec![Frame::Accepted, Frame::Beat { progress: 1_000_000 }, Frame::Piece(vec![0xca, 0xfe]), Frame::Done(cost)];

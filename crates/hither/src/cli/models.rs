@@ -124,6 +124,8 @@ fn held_by(view: &ViewDto, model: &ModelDto) -> String {
                 StageDto::Fetching => format!("fetching {} %", held.fetched * 100 / model.size.max(1)),
                 StageDto::Stored if held.note.is_empty() => "stored".to_owned(),
                 StageDto::Stored => format!("stored, {}", held.note),
+                StageDto::Quarantined if held.note.is_empty() => "in quarantine".to_owned(),
+                StageDto::Quarantined => format!("in quarantine, {}", held.note),
                 StageDto::Ready if held.memory == 0 => format!("ready, {} of {} slots busy", held.busy, held.slots),
                 StageDto::Ready => format!(
                     "ready, {} of {} slots busy, {} of memory, {}",

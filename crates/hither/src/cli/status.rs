@@ -80,6 +80,8 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
                 }
                 StageDto::Stored if held.note.is_empty() => format!("{name} (stored)"),
                 StageDto::Stored => format!("{name} ({})", held.note),
+                StageDto::Quarantined if held.note.is_empty() => format!("{name} (in quarantine)"),
+                StageDto::Quarantined => format!("{name} (in quarantine, {})", held.note),
                 StageDto::Ready => format!("{name} {}/{}", held.busy, held.slots),
             }
         })

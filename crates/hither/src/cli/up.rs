@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hither_node::RunError;
 use hither_node::config::{ConfigError, NodeConfig, Overrides};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +17,9 @@ pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
     if let Some(parent) = args.tied_to {
         tie_to(parent)?;
     }
+    // What the node holds, a crash must not write to a disk.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .map_err(|error| Trouble::new("E0115", format!("core dumps cannot be turned off: {error}")))?;
     let filter = EnvFilter::try_from_env("HITHER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let overrides = Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh };

@@ -101,7 +101,7 @@ impl World {
         ];
         for (name, path, licence) in models {
             let body =
-                AddModelDto { path: path.display().to_string(), name: name.to_owned(), licence: licence.to_owned() };
+                AddModelDto { path: path.display().to_string(), name: name.to_owned(), licence: licence.to_owned(), golden: Vec::new() };
             let model: ModelDto = self.munich.operator().post("/hither/v1/models", &json!(body)).await?;
             show.note(&format!("munich added {name}: {}, {}, {licence}", model.format, ByteCount(model.size)));
         }

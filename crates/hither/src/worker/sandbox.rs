@@ -6,12 +6,15 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use hither_types::unit::ByteCount;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus, Scope,
 };
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
 
 /// Files open at once: the model, the socket, the standard streams, and what a library keeps. Far below a leak.
 const MAX_FILES: u64 = 64;
@@ -27,8 +30,10 @@ const X32_OWN: std::ops::RangeInclusive<i64> = 512..=547;
 /// Which layers the kernel gave. Its text goes to the node.
 #[derive(Debug)]
 pub(super) struct Sandbox {
-    layers: Vec<String>,
-    missing: Vec<String>,
+    /// What holds this worker, in words.
+    pub(super) layers: Vec<String>,
+    /// What does not, with the reason.
+    pub(super) missing: Vec<String>,
 }
 
 impl fmt::Display for Sandbox {
@@ -51,12 +56,20 @@ pub(super) fn tie_to_parent() -> io::Result<()> {
 }
 
 /// Closes the sandbox around this process. What the kernel does not give is in the result and on standard error; only
-/// the limits, which every kernel has, are required.
-pub(super) fn close(model: &Path) -> io::Result<Sandbox> {
+/// the limits and the flags of the process, which every kernel has, are required.
+///
+/// `memory` bounds the address space, in bytes. `None` for a worker that uses a GPU: its driver reserves more addresses
+/// than any machine has memory. There is no bound on processes by `RLIMIT_NPROC`: the kernel counts those of the user,
+/// not of the worker, so that no number is right; the filter of system calls forbids them instead.
+pub(super) fn close(model: &Path, memory: Option<u64>) -> io::Result<Sandbox> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::thread::set_no_new_privs(true)?;
     let limit = |value| Rlimit { current: Some(value), maximum: Some(value) };
     rustix::process::setrlimit(Resource::Core, limit(0))?;
     rustix::process::setrlimit(Resource::Nofile, limit(MAX_FILES))?;
+    if let Some(bytes) = memory {
+        rustix::process::setrlimit(Resource::As, limit(bytes))?;
+    }
 
     let mut sandbox = Sandbox { layers: Vec::new(), missing: Vec::new() };
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(1);
@@ -69,6 +82,13 @@ pub(super) fn close(model: &Path) -> io::Result<Sandbox> {
     match deny_calls() {
         Ok(()) => sandbox.layers.push("seccomp".to_owned()),
         Err(error) => sandbox.missing.push(format!("seccomp ({error})")),
+    }
+    match memory {
+        Some(bytes) => sandbox.layers.push(format!("at most {} of memory", ByteCount(bytes))),
+        None => sandbox.missing.push("a memory limit".to_owned()),
+    }
+    if !rustix::thread::no_new_privs()? || rustix::process::dumpable_behavior()? != DumpableBehavior::NotDumpable {
+        return Err(io::Error::other("the kernel let the worker keep the way to new privileges, or its core dump"));
     }
     for missing in &sandbox.missing {
         eprintln!("hither worker: runs without {missing}");
@@ -99,13 +119,37 @@ fn restrict_files(model: &Path) -> Result<String, String> {
 }
 
 fn deny_calls() -> Result<(), Box<dyn std::error::Error>> {
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
-        denied_numbers().into_iter().map(|number| (number, Vec::new())).collect();
+    let always = denied_numbers().into_iter().map(|number| (number, Vec::new()));
+    apply(always.chain(denied_by_arguments()?).collect(), libc::EPERM)?;
+    // Its flags lie in memory, where a filter cannot look. Who hears that it is not there asks for `clone`.
+    apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)
+}
+
+/// All threads: a library that was loaded before may have started some.
+fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, answer: i32) -> Result<(), Box<dyn std::error::Error>> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+    let refuse = SeccompAction::Errno(answer.unsigned_abs());
     let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()?;
-    // All threads: a library that was loaded before may have started some.
     Ok(seccompiler::apply_filter_all_threads(&program)?)
+}
+
+/// Calls that are needed, but not like that: a copy of the process that is no thread of it, other limits (a worker of
+/// root could raise its own), and signals to others. Aborting sends one to the process itself, so that stays.
+fn denied_by_arguments() -> Result<Vec<(i64, Vec<SeccompRule>)>, Box<dyn std::error::Error>> {
+    let thread = SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64);
+    let no_thread = SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, thread, 0)?])?;
+    let new_limit = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
+    let own = u64::from(std::process::id());
+    let other = || -> Result<_, Box<dyn std::error::Error>> {
+        Ok(SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?])?)
+    };
+    Ok(vec![
+        (libc::SYS_clone, vec![no_thread]),
+        (libc::SYS_prlimit64, vec![SeccompRule::new(vec![new_limit])?]),
+        (libc::SYS_tgkill, vec![other()?]),
+        (libc::SYS_rt_sigqueueinfo, vec![other()?]),
+        (libc::SYS_rt_tgsigqueueinfo, vec![other()?]),
+    ])
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -142,6 +186,13 @@ const DENIED: &[i64] = &[
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
     libc::SYS_kcmp,
+    libc::SYS_setrlimit,
+    // Memory that no limit counts.
+    libc::SYS_memfd_create,
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mq_open,
     // Namespaces and mounts.
     libc::SYS_unshare,
     libc::SYS_setns,

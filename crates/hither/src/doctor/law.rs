@@ -1,0 +1,70 @@
+//! The law and the configuration: both parse, and the policy passes its own tests.
+
+use std::path::Path;
+
+use hither_node::config::NodeConfig;
+use hither_node::law::{failing_tests, parse};
+
+use super::{Area, Check};
+
+pub(super) fn checks(config: Result<&NodeConfig, String>, data_dir: &Path) -> Vec<Check> {
+    let file = data_dir.join("hither.toml");
+    let (configuration, path) = match config {
+        Ok(config) if file.exists() => (format!("{} is read", file.display()), config.policy.clone()),
+        Ok(config) => ("none: everything is as it comes".to_owned(), config.policy.clone()),
+        Err(reason) => {
+            let check = Check::fail(Area::Law, "configuration", reason, format!("edit {}", file.display()));
+            return vec![check, policy(&data_dir.join("policy.toml"))];
+        }
+    };
+    vec![Check::ok(Area::Law, "configuration", configuration), policy(&path)]
+}
+
+fn policy(path: &Path) -> Check {
+    const NAME: &str = "policy";
+    let shown = path.display();
+    let fix = format!("hither policy check {shown}");
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Check::ok(Area::Law, NAME, format!("no {shown}: everything stays here"));
+        }
+        Err(error) => return Check::fail(Area::Law, NAME, format!("{shown} cannot be read: {error}"), fix),
+    };
+    let policy = match parse(&text) {
+        Ok(policy) => policy,
+        Err(error) => return Check::fail(Area::Law, NAME, format!("{shown}: {error}"), fix),
+    };
+    let failing = failing_tests(&policy);
+    let count = policy.tests.len();
+    match failing.first() {
+        Some(first) => {
+            let found = format!("{shown}: {} of its own {count} tests fail, the first: {first}", failing.len());
+            Check::fail(Area::Law, NAME, found, format!("hither policy test {shown}"))
+        }
+        None if count == 0 => {
+            let found = format!("{shown} is read, and has no tests of its own");
+            Check::warn(Area::Law, NAME, found, "add [[test]] cases: a policy that fails its own is not put in force")
+        }
+        None => Check::ok(Area::Law, NAME, format!("{shown} is read, and its {count} tests hold")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn a_policy_that_does_not_parse_fails_and_none_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.toml");
+        assert_eq!(policy(&path).state, State::Ok);
+        std::fs::write(&path, "version = 1\n").unwrap();
+        assert_eq!(policy(&path).state, State::Warn);
+        std::fs::write(&path, "version = 1\nnonsense = 2\n").unwrap();
+        let check = policy(&path);
+        assert_eq!(check.state, State::Fail);
+        assert!(check.fix.starts_with("hither policy check"), "{}", check.fix);
+    }
+}

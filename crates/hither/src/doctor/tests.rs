@@ -1,0 +1,26 @@
+//! What the doctor prints.
+
+use super::*;
+
+#[test]
+fn checks_are_grouped_and_each_trouble_has_its_help() {
+    let checks = [
+        Check::ok(Area::Machine, "cores", "2 usable"),
+        Check::warn(Area::Machine, "swap", "on", "swapoff -a"),
+        Check::fail(Area::Law, "policy", "broken", "hither policy check FILE"),
+    ];
+    let shown = text(&checks, Colour::Off);
+    let expected = "machine\n  ✓ cores            2 usable\n  ! swap             on\n                     help: swapoff -a\n\
+                    law\n  ✗ policy           broken\n                     help: hither policy check FILE\n\
+                    1 ok, 1 to look at, 1 failed\n";
+    assert_eq!(shown, expected);
+    assert_eq!(object(&checks[1])["state"], "warn");
+}
+
+#[test]
+fn only_a_failure_ends_the_program_badly() {
+    let screen = Screen::new(true);
+    assert_eq!(answer(screen, &[Check::warn(Area::Disk, "space", "little", "df -h")]), Ok(()));
+    let failed = answer(screen, &[Check::fail(Area::Disk, "space", "none", "df -h")]).unwrap_err();
+    assert_eq!((failed.code.as_str(), failed.exit), ("E0802", Exit::Failed));
+}
