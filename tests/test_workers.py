@@ -15,7 +15,7 @@ from mesh import EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
 
 GOLDEN = json.loads((ROOT / "models/fraud.golden.json").read_text())
 ROW = GOLDEN["input"][0]
-CONFIG = '[models]\npull = "manual"\nhang_s = 1\nworker_memory_mb = 1500\n'
+CONFIG = '[models]\npull = "manual"\nhang_s = 5\nworker_memory_mb = 1500\n'
 
 # A stub speaks slowly enough to be met while it speaks: two seconds for an answer.
 TALKER = "hither-stub 1\ntoken_us=20000 length=100 slots=2\n"

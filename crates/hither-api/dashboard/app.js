@@ -125,6 +125,7 @@ function cell(model) {
     return el("td", {}, el("span", { className: "pill busy" }, size ? `fetching ${part} %` : "fetching"), bar("progressbar", "fetched", model.fetched, size, "moving"), el("small", {}, `${bytes(model.fetched)}${size ? ` of ${bytes(size)}` : ""}`));
   }
   if (model.stage === "stored") return el("td", {}, el("span", { className: "pill soft" }, "stored"), el("small", {}, "loads on demand"));
+  if (model.stage === "quarantined") return el("td", {}, el("span", { className: "pill bad" }, "in quarantine"), el("small", {}, "crashed too often"));
   const waiting = model.queued ? `, ${model.queued} waiting` : "";
   return el("td", {}, el("span", { className: model.busy ? "pill busy" : "pill good" }, model.busy ? "serving" : "ready"), el("small", {}, `${model.busy} of ${model.slots} slots${waiting}`));
 }

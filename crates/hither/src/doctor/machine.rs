@@ -197,6 +197,6 @@ fn entries(root: &Path, folder: &str, prefix: &str) -> Vec<String> {
 /// The version of NVIDIA's own driver.
 fn nvidia(root: &Path) -> Option<String> {
     let text = std::fs::read_to_string(root.join("proc/driver/nvidia/version")).ok()?;
-    let words = text.lines().next()?.split_whitespace();
-    words.skip_while(|word| !word.starts_with(|c: char| c.is_ascii_digit())).next().map(str::to_owned)
+    let mut words = text.lines().next()?.split_whitespace();
+    words.find(|word| word.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Area, Check};
 
 /// What only the node may read. The key is the node: whoever has it can speak as this node.
-const PRIVATE: &[&str] = &["key", "mesh.toml", "invites", "members"];
+const PRIVATE: &[&str] = &["key", "mesh.toml", "members"];
 
 pub(super) fn checks(root: &Path, data_dir: &Path, node: Option<u32>) -> Vec<Check> {
     vec![modes(data_dir), cores(root, node)]
@@ -18,30 +18,20 @@ fn modes(data_dir: &Path) -> Check {
     let Some(folder) = mode(data_dir) else {
         return Check::ok(Area::Secrets, "file modes", format!("{dir} is not there yet; `hither up` makes it 0700"));
     };
-    let open = PRIVATE.iter().filter_map(|name| Some((*name, mode(&data_dir.join(name))?)));
-    let open: Vec<String> =
-        open.filter(|(_, mode)| mode & 0o077 != 0).map(|(name, mode)| format!("{name} {mode:04o}")).collect();
-    let names = PRIVATE.join(" ");
+    let invites = std::fs::read_dir(data_dir.join("invites")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = PRIVATE.iter().map(|name| data_dir.join(name)).chain(invites);
+    let open = files.filter_map(|path| mode(&path).filter(|mode| mode & 0o077 != 0).map(|mode| (path, mode)));
+    let open: Vec<String> = open
+        .map(|(path, mode)| format!("{} {mode:04o}", path.strip_prefix(data_dir).unwrap_or(&path).display()))
+        .collect();
+    let fix = format!("chmod -R go= {dir}");
     if !open.is_empty() && folder & 0o011 != 0 {
         let found = format!("others can read {} in {dir} ({folder:04o})", open.join(", "));
-        return Check::fail(
-            Area::Secrets,
-            "file modes",
-            found,
-            format!("chmod 700 {dir}; cd {dir} && chmod 600 {names}"),
-        );
+        return Check::fail(Area::Secrets, "file modes", found, fix);
     }
     if !open.is_empty() || folder & 0o077 != 0 {
-        let found = format!(
-            "{dir} has mode {folder:04o}{}",
-            if open.is_empty() { String::new() } else { format!(", {}", open.join(", ")) }
-        );
-        return Check::warn(
-            Area::Secrets,
-            "file modes",
-            found,
-            format!("chmod 700 {dir}; cd {dir} && chmod 600 {names}"),
-        );
+        let files = if open.is_empty() { "its secrets are their owner's alone".to_owned() } else { open.join(", ") };
+        return Check::warn(Area::Secrets, "file modes", format!("{dir} has mode {folder:04o}; {files}"), fix);
     }
     Check::ok(Area::Secrets, "file modes", format!("nobody else can read the keys in {dir}"))
 }

@@ -27,6 +27,9 @@ const X32_BIT: i64 = 0x4000_0000;
 #[cfg(target_arch = "x86_64")]
 const X32_OWN: std::ops::RangeInclusive<i64> = 512..=547;
 
+/// System calls by number, each with the arguments under which it is denied; none: under all.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
 /// Which layers the kernel gave. Its text goes to the node.
 #[derive(Debug)]
 pub(super) struct Sandbox {
@@ -126,7 +129,7 @@ fn deny_calls() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// All threads: a library that was loaded before may have started some.
-fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, answer: i32) -> Result<(), Box<dyn std::error::Error>> {
+fn apply(rules: Rules, answer: i32) -> Result<(), Box<dyn std::error::Error>> {
     let arch: TargetArch = std::env::consts::ARCH.try_into()?;
     let refuse = SeccompAction::Errno(answer.unsigned_abs());
     let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()?;
@@ -135,7 +138,7 @@ fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, answer: i32) -> Result<(), Box<
 
 /// Calls that are needed, but not like that: a copy of the process that is no thread of it, other limits (a worker of
 /// root could raise its own), and signals to others. Aborting sends one to the process itself, so that stays.
-fn denied_by_arguments() -> Result<Vec<(i64, Vec<SeccompRule>)>, Box<dyn std::error::Error>> {
+fn denied_by_arguments() -> Result<Rules, Box<dyn std::error::Error>> {
     let thread = SeccompCmpOp::MaskedEq(libc::CLONE_THREAD as u64);
     let no_thread = SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, thread, 0)?])?;
     let new_limit = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)?;
@@ -143,13 +146,13 @@ fn denied_by_arguments() -> Result<Vec<(i64, Vec<SeccompRule>)>, Box<dyn std::er
     let other = || -> Result<_, Box<dyn std::error::Error>> {
         Ok(SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?])?)
     };
-    Ok(vec![
+    Ok(Rules::from([
         (libc::SYS_clone, vec![no_thread]),
         (libc::SYS_prlimit64, vec![SeccompRule::new(vec![new_limit])?]),
         (libc::SYS_tgkill, vec![other()?]),
         (libc::SYS_rt_sigqueueinfo, vec![other()?]),
         (libc::SYS_rt_tgsigqueueinfo, vec![other()?]),
-    ])
+    ]))
 }
 
 #[cfg(target_arch = "x86_64")]

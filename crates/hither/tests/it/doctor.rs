@@ -41,7 +41,7 @@ fn a_key_that_anybody_can_read_and_a_broken_policy_fail_with_the_command_that_me
         let checks = found["checks"].as_array().unwrap();
         checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {found}")).clone()
     };
-    for (name, fix) in [("policy", "hither policy check"), ("file modes", "chmod 700")] {
+    for (name, fix) in [("policy", "hither policy check"), ("file modes", "chmod -R go= ")] {
         assert_eq!(check(name)["state"], "fail", "{found}");
         assert!(check(name)["fix"].as_str().unwrap().starts_with(fix), "{found}");
     }
