@@ -5,8 +5,10 @@
 pub mod engine;
 pub mod gguf;
 pub mod limits;
+pub mod onnx;
 pub mod protocol;
 pub mod serve;
+mod source;
 pub mod stub;
 pub mod text;
 mod validate;

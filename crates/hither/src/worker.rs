@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hither_engine::engine::{Engine, Loaded};
@@ -102,6 +102,7 @@ fn open(args: &WorkerArgs) -> Result<(Box<dyn Engine>, Loaded), Box<dyn Error>> 
     let sandbox = sandbox::close(&args.model)?;
     let (engine, mut loaded): (Box<dyn Engine>, Loaded) = match (args.format, runtime) {
         (Format::Onnx, Some(runtime)) => {
+            inspect(&args.model)?;
             let engine = runtime.open(&args.model, args.threads)?;
             let loaded = engine.loaded();
             (Box::new(engine), loaded)
@@ -119,6 +120,14 @@ fn open(args: &WorkerArgs) -> Result<(Box<dyn Engine>, Loaded), Box<dyn Error>> 
     };
     loaded.engine.push_str(&format!(", {sandbox}"));
     Ok((engine, loaded))
+}
+
+/// Walks over an ONNX file before the library sees it.
+fn inspect(model: &Path) -> Result<(), Box<dyn Error>> {
+    let file = std::fs::File::open(model)?;
+    let length = file.metadata()?.len();
+    hither_engine::onnx::inspect(file, length)?;
+    Ok(())
 }
 
 #[expect(unsafe_code, reason = "a file descriptor that was inherited is known by its number alone")]
