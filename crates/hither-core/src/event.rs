@@ -7,7 +7,7 @@ use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task, Tick
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::{Presence, Signal};
-use hither_types::model::Manifest;
+use hither_types::model::{Device, Manifest};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -56,6 +56,8 @@ pub struct LocalModel {
     pub slots: u16,
     /// Power that one busy slot adds.
     pub slot_power: Milliwatts,
+    /// What it runs on.
+    pub device: Device,
 }
 
 /// What happened.

@@ -1,6 +1,6 @@
 //! The picture of the node and its mesh that people are shown.
 
-use hither_types::message::ModelPresence;
+use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::time::Timestamp;
 use hither_types::unit::ByteCount;
 use hither_types::view::{ModelView, NodeView, PresenceView, View};
@@ -32,6 +32,8 @@ impl Core {
             Some(ModelView {
                 digest,
                 stage,
+                device: self.scheduler.device(digest),
+                engine: String::new(),
                 fetched: local.fetched,
                 slots: self.scheduler.slots(digest),
                 busy: self.scheduler.busy(digest),
@@ -89,6 +91,7 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
 }
 
 fn view_model(model: &ModelPresence) -> ModelView {
-    let ModelPresence { digest, stage, slots, busy, queued, .. } = *model;
-    ModelView { digest, stage, fetched: ByteCount(0), slots, busy, queued }
+    let ModelPresence { digest, stage, device, slots, busy, queued, .. } = *model;
+    let device = (stage == ModelStage::Ready).then_some(device);
+    ModelView { digest, stage, device, engine: String::new(), fetched: ByteCount(0), slots, busy, queued }
 }

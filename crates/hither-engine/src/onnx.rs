@@ -203,7 +203,7 @@ impl<R: Read> Walk<R> {
                 }
             }
             Content::Numbers => self.skip(what, length, end)?,
-            Content::Fixeds(size) if length % size == 0 => self.skip(what, length, end)?,
+            Content::Fixeds(size) if length.is_multiple_of(size) => self.skip(what, length, end)?,
             Content::Text | Content::Texts => {
                 self.texts = bounded("texts", self.texts + 1, ONNX_TEXTS)?;
                 let is_name = matches!((kind, number), (Kind::Tensor, 8) | (Kind::Opset, 1) | (Kind::Node, 3 | 4 | 7));

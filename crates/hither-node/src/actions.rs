@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use hither_api::door::{Answer, Route};
 use hither_core::{Action, Event, LocalModel};
+use hither_engine::engine::Loaded;
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::model::ModelIo;
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
-use hither_types::unit::{ByteCount, Micros};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
 use crate::driver::Driver;
 use crate::workers::{ReadLoop, Sink, Worker};
@@ -207,15 +208,24 @@ impl Driver {
 
     /// A worker is up: its pieces flow from now on.
     pub(crate) fn worker_up(&mut self, digest: Digest, worker: Arc<Worker>, read_loop: ReadLoop) {
-        let slot_power = match worker.loaded.io {
-            ModelIo::Tensors { .. } => self.config.tensor_slot,
-            ModelIo::Language { .. } => self.config.language_slot,
-        };
         tracing::info!(model = %digest.short(), engine = %worker.loaded.engine, "a model is ready");
         self.unwarn(Some(digest));
-        let ready = LocalModel { digest, slots: worker.loaded.slots, slot_power };
+        if let Some(reason) = &worker.loaded.fallback {
+            let name = self.shelf.name(digest);
+            self.warn(Some(digest), format!("{name} runs on the {}: {reason}", worker.loaded.device.as_str()));
+        }
+        let ready = self.ready(digest, &worker.loaded);
         self.workers.insert(digest, worker);
         self.hands.spawn(read_loop.run());
         self.feed(Event::ModelReady(ready));
+    }
+
+    /// What the mind is told of an engine. Jobs that share a call share its power.
+    pub(crate) fn ready(&self, digest: Digest, loaded: &Loaded) -> LocalModel {
+        let slot_power = match loaded.io {
+            ModelIo::Tensors { .. } => Milliwatts(self.config.tensor_slot.0.div_ceil(loaded.batch.max(1).into())),
+            ModelIo::Language { .. } => self.config.language_slot,
+        };
+        LocalModel { digest, slots: loaded.slots, slot_power, device: loaded.device }
     }
 }

@@ -11,16 +11,17 @@ use hither_types::fact::Fact;
 use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
-use hither_types::model::{Manifest, ModelFormat};
+use hither_types::model::{Device, DeviceChoice, Manifest, ModelFormat};
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::config::NodeConfig;
+use crate::config::model::ModelConfig;
 use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::{BEAT, TOLD_MAX};
 use crate::trust::{self, Seal};
-use crate::workers::Worker;
+use crate::workers::{DIED, Worker};
 
 /// The catalog on disk, and which of its models are here.
 pub(crate) struct Shelf {
@@ -90,6 +91,11 @@ impl Shelf {
         self.entries.get(&digest).map(|(_, manifest)| manifest)
     }
 
+    /// What people call a model, or what its digest begins with.
+    pub(crate) fn name(&self, digest: Digest) -> String {
+        self.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
+    }
+
     fn named(&self, name: &ModelName) -> Option<&Manifest> {
         self.entries.values().map(|(_, manifest)| manifest).find(|manifest| manifest.name == *name)
     }
@@ -99,22 +105,19 @@ impl Driver {
     /// Opens a stored model in a worker, unless that is done or under way.
     pub(crate) fn load(&mut self, digest: Digest) {
         if let Some(worker) = self.workers.get(&digest) {
-            let slot_power = match worker.loaded.io {
-                hither_types::model::ModelIo::Tensors { .. } => self.config.tensor_slot,
-                hither_types::model::ModelIo::Language { .. } => self.config.language_slot,
-            };
-            let ready = hither_core::LocalModel { digest, slots: worker.loaded.slots, slot_power };
+            let ready = self.ready(digest, &worker.loaded);
             self.echoes.push_back(Event::ModelReady(ready));
             return;
         }
         let Some(manifest) = self.shelf.manifest(digest) else { return };
         let (format, name) = (manifest.format, manifest.name.clone());
+        let settings = self.config.model(&name);
         if !self.shelf.loading.insert(digest) {
             return;
         }
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
         self.hands.spawn(async move {
-            let inbound = match open(&config, &swarm, digest, format, inbox.clone()).await {
+            let inbound = match open(&config, &swarm, digest, (format, settings), inbox.clone()).await {
                 Ok((worker, read_loop)) => Inbound::WorkerUp { digest, worker, read_loop: Box::new(read_loop) },
                 Err(text) => Inbound::LoadFailed { digest, text: format!("{name} cannot be loaded: {text}") },
             };
@@ -238,11 +241,28 @@ async fn open(
     config: &NodeConfig,
     swarm: &Swarm,
     digest: Digest,
-    format: ModelFormat,
+    (format, settings): (ModelFormat, ModelConfig),
     inbox: mpsc::Sender<Inbound>,
 ) -> Result<(std::sync::Arc<Worker>, crate::workers::ReadLoop), String> {
     let path = swarm.checkout(digest).await.map_err(|error| error.to_string())?;
-    Worker::start(config, digest, format, &path, inbox).await
+    let cpu = DeviceChoice::Only(Device::Cpu);
+    match Worker::start(config, digest, (format, settings), &path, inbox.clone()).await {
+        Err(text)
+            if text == DIED && format == ModelFormat::Onnx && settings.device != Some(cpu) && has_providers(config) =>
+        {
+            let settings = ModelConfig { device: Some(cpu), ..settings };
+            let (mut worker, read_loop) = Worker::start(config, digest, (format, settings), &path, inbox).await?;
+            if let Some(worker) = std::sync::Arc::get_mut(&mut worker) {
+                worker.loaded.fallback = Some("with the execution providers that are here the worker died".to_owned());
+            }
+            Ok((worker, read_loop))
+        }
+        started => started,
+    }
+}
+
+fn has_providers(config: &NodeConfig) -> bool {
+    config.providers.iter().any(|dir| dir.is_dir())
 }
 
 async fn describe(
@@ -265,7 +285,7 @@ async fn describe(
     let (digest, size) = swarm.import(path).await.map_err(|error| {
         fault("E0404", format!("{} cannot be taken into the store: {error}", path.display()), "df -h")
     })?;
-    match open(config, swarm, digest, format, inbox).await {
+    match open(config, swarm, digest, (format, config.model(&name)), inbox).await {
         Ok((worker, read_loop)) => {
             let io = worker.loaded.io.clone();
             // Opened to look inside; the mind decides when to load it for good.

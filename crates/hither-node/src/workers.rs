@@ -16,7 +16,7 @@ use hither_engine::protocol::{Command, FrameReader, Report, decode_report, encod
 use hither_engine::work::Piece;
 use hither_types::id::{Digest, Task};
 use hither_types::message::Frame;
-use hither_types::model::ModelFormat;
+use hither_types::model::{Device, DeviceChoice, ModelFormat};
 use hither_types::refusal::Failure;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -24,6 +24,7 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 
 use crate::config::NodeConfig;
+use crate::config::model::ModelConfig;
 use crate::driver::Inbound;
 use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
@@ -73,6 +74,9 @@ impl Pipe {
     }
 }
 
+/// A crash, maybe of a driver: the CPU has none.
+pub(crate) const DIED: &str = "the worker died while it opened the model";
+
 /// Why a worker did not come up: a text for the log and the operator.
 pub(crate) type StartFailure = String;
 
@@ -81,7 +85,7 @@ impl Worker {
     pub(crate) async fn start(
         config: &NodeConfig,
         digest: Digest,
-        format: ModelFormat,
+        (format, settings): (ModelFormat, ModelConfig),
         model: &Path,
         inbox: mpsc::Sender<Inbound>,
     ) -> Result<(Arc<Self>, ReadLoop), StartFailure> {
@@ -92,6 +96,15 @@ impl Worker {
         command.args(["--context-tokens", &config.context_tokens.to_string(), "--slots", &config.slots.to_string()]);
         if let (ModelFormat::Onnx, Some(library)) = (format, &config.library) {
             command.arg("--library").arg(library);
+            let device = settings.device.unwrap_or_default();
+            command.args(["--device", device.as_str()]);
+            if device != DeviceChoice::Only(Device::Cpu) {
+                config.providers.iter().for_each(|dir| {
+                    command.arg("--providers").arg(dir);
+                });
+            }
+            let (rows, delay_us) = (settings.max_batch.max(1), settings.max_delay.as_micros());
+            command.args(["--batch", &rows.to_string(), "--batch-delay-us", &delay_us.to_string()]);
         }
         // The socket is the worker's standard input: nothing else is inherited.
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).kill_on_drop(true);
@@ -108,7 +121,7 @@ impl Worker {
             Ok(Some(Report::Ready(loaded))) => loaded,
             Ok(Some(Report::LoadFailed(text))) => return Err(text),
             Ok(Some(_)) => return Err("the worker spoke before it was ready".into()),
-            Ok(None) => return Err("the worker died while it opened the model".into()),
+            Ok(None) => return Err(DIED.into()),
             Err(_) => return Err(format!("the worker had not opened the model after {LOAD_TIME:?}")),
         };
         let (backlog, mut queue) = mpsc::channel::<Vec<u8>>(WORKER_BACKLOG_MAX);

@@ -19,6 +19,7 @@ mod mesh;
 mod models;
 mod parse;
 mod policy;
+mod ps;
 mod run;
 mod sim;
 mod status;
@@ -57,6 +58,8 @@ enum Command {
     Join(mesh::JoinArgs),
     /// Show this node, its peers, models, power and law.
     Status,
+    /// Show which models are loaded, on which device, and why there.
+    Ps,
     /// Add, list or fetch models.
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -143,6 +146,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Invite(args) => mesh::invite(&context, args),
         Command::Join(args) => mesh::join(&context, &args),
         Command::Status => status::status(&context),
+        Command::Ps => ps::ps(&context),
         Command::Models(command) => models::models(&context, command),
         Command::Run(args) => run::run(&context, args),
         Command::Explain(args) => explain::explain(&context, &args),

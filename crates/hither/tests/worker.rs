@@ -16,12 +16,16 @@ use hither_engine::stub;
 use hither_engine::work::{ChatMessage, GenerateWork, InferWork, Piece, Prompt, Tensor, Work};
 use hither_types::model::Datatype;
 
+#[path = "worker/devices.rs"]
+mod devices;
 #[path = "worker/made.rs"]
 mod made;
 #[path = "worker/node.rs"]
 mod node;
 #[path = "worker/onnx.rs"]
 mod onnx;
+#[path = "worker/operators.rs"]
+mod operators;
 
 use node::{Node, PATIENCE, cached, model};
 

@@ -261,7 +261,7 @@ proptest! {
     #[test]
     fn no_bytes_at_all_make_it_panic(rest in vec(any::<u8>(), 0..300)) {
         let _ = read(&rest);
-        let _ = read(&[number(1, 10), message(7, &[rest.clone()]), opset("", 21)].concat());
+        let _ = read(&[number(1, 10), message(7, std::slice::from_ref(&rest)), opset("", 21)].concat());
         let _ = read(&[number(1, 10), message(7, &[message(5, &[rest])]), opset("", 21)].concat());
     }
 }

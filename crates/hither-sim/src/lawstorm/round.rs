@@ -6,7 +6,7 @@ use hither_core::{Action, Config, Core, Event, LocalModel, PullPolicy};
 use hither_types::id::{Digest, ModelName, NodeId, RequestId};
 use hither_types::law::Policy;
 use hither_types::message::{ModelStage, Signal};
-use hither_types::model::{Manifest, ModelFormat, ModelIo};
+use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -91,7 +91,10 @@ impl<'a> Round<'a> {
         let slots = self.bench.chance.between(1, 6) as u16;
         let slot_power = Milliwatts::from_watts(self.bench.chance.below(20));
         self.bench.known[core].holds[core].0[usize::from(model)] = true;
-        self.handle(core, Event::ModelReady(LocalModel { digest: Digest([1 + model; 32]), slots, slot_power }));
+        self.handle(
+            core,
+            Event::ModelReady(LocalModel { digest: Digest([1 + model; 32]), slots, slot_power, device: Device::Cpu }),
+        );
     }
 
     /// Plays until the end, or until enough was decided.

@@ -79,7 +79,11 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
                     format!("{name} (fetching {percent} %)")
                 }
                 StageDto::Stored => format!("{name} (stored)"),
-                StageDto::Ready => format!("{name} {}/{}", held.busy, held.slots),
+                StageDto::Ready => {
+                    let device = held.device.as_deref().filter(|device| *device != "cpu");
+                    let device = device.map_or_else(String::new, |device| format!(" on {device}"));
+                    format!("{name} {}/{}{device}", held.busy, held.slots)
+                }
             }
         })
         .collect();

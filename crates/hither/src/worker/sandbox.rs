@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -52,7 +52,9 @@ pub(super) fn tie_to_parent() -> io::Result<()> {
 
 /// Closes the sandbox around this process. What the kernel does not give is in the result and on standard error; only
 /// the limits, which every kernel has, are required.
-pub(super) fn close(model: &Path) -> io::Result<Sandbox> {
+///
+/// `reach` are device nodes and directories of drivers that may be used, too; empty unless an accelerator is.
+pub(super) fn close(model: &Path, reach: &[PathBuf]) -> io::Result<Sandbox> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let limit = |value| Rlimit { current: Some(value), maximum: Some(value) };
     rustix::process::setrlimit(Resource::Core, limit(0))?;
@@ -60,7 +62,7 @@ pub(super) fn close(model: &Path) -> io::Result<Sandbox> {
 
     let mut sandbox = Sandbox { layers: Vec::new(), missing: Vec::new() };
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(1);
-    match restrict_files(model) {
+    match restrict_files(model, reach) {
         Ok(layer) if threads == 1 => sandbox.layers.push(layer),
         // Landlock holds for the thread that asks and those that it starts.
         Ok(_) => sandbox.missing.push(format!("landlock for {} threads that were there before it", threads - 1)),
@@ -76,15 +78,17 @@ pub(super) fn close(model: &Path) -> io::Result<Sandbox> {
     Ok(sandbox)
 }
 
-fn restrict_files(model: &Path) -> Result<String, String> {
+fn restrict_files(model: &Path, reach: &[PathBuf]) -> Result<String, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let model = PathFd::new(model).map_err(|error| text(&error))?;
+    let devices = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::WriteFile | AccessFs::IoctlDev;
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V7))
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(ABI::V7)))
         .and_then(|ruleset| ruleset.scope(Scope::from_all(ABI::V7)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| ruleset.add_rule(PathBeneath::new(model, AccessFs::ReadFile)))
+        .and_then(|ruleset| ruleset.add_rules(landlock::path_beneath_rules(reach, devices)))
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| text(&error))?;
     let LandlockStatus::Available { effective_abi, .. } = status.landlock else {

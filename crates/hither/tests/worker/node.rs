@@ -24,10 +24,19 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a worker with its socket as standard input.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, Stdio::inherit())
+    }
+
+    /// Starts a worker of which nobody wants to read what goes wrong.
+    pub(crate) fn quiet(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, Stdio::null())
+    }
+
+    fn start_with(arguments: &[&str], errors: Stdio) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut command = Process::new(env!("CARGO_BIN_EXE_hither"));
-        command.args(["worker", "--fd", "0"]).args(arguments).stdin(Stdio::from(OwnedFd::from(theirs)));
+        command.args(["worker", "--fd", "0"]).args(arguments).stdin(Stdio::from(OwnedFd::from(theirs))).stderr(errors);
         let child = command.spawn().unwrap();
         Self { socket, reader: FrameReader::default(), child }
     }
