@@ -31,6 +31,7 @@ tidy:
 
 test: models
 	@scripts/setup test
+	@scripts/fetch-models providers operators
 	@scripts/venv
 	HITHER_NEEDS_MODELS=1 $(CARGO) test --release --locked --workspace
 	@scripts/test-product $(HITHER)

@@ -50,9 +50,13 @@ def test_a_model_is_used_at_a_peer_then_fetched_and_used_at_home(three_sites):
     status, headers, body = wait_for("munich answers", at_munich)
     assert headers["x-hither-served-by"] == "munich"
     assert headers["x-hither-rule"] == "eea-personal"
+    assert headers["x-hither-device"] == "cpu"
     assert int(headers["x-hither-egress-bytes"]) > 0
     explained = paris.run("explain", headers["x-hither-request"]).stdout
     assert "munich" in explained and "eea-personal" in explained
+    assert "munich: started, on its cpu" in explained
+    loaded = munich.run("ps").stdout
+    assert "smollm2-135m" in loaded and "cpu, llama.cpp" in loaded, loaded
 
     paris.run("models", "pull", "smollm2-135m")
     wait_for("paris has it", lambda: held(paris, "smollm2-135m"), 120)

@@ -3,6 +3,7 @@
 
 mod figures;
 mod mutants;
+mod operators;
 mod real;
 mod seeds;
 mod tidy;
@@ -10,6 +11,7 @@ mod tidy;
 const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
+       cargo xtask operators [--to DIRECTORY]
        cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 
@@ -22,6 +24,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "real" => match real::real(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "operators" => match operators::operators(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

@@ -127,7 +127,7 @@ function cell(model) {
   if (model.stage === "stored") return el("td", {}, el("span", { className: "pill soft" }, "stored"), el("small", {}, "loads on demand"));
   if (model.stage === "quarantined") return el("td", {}, el("span", { className: "pill bad" }, "in quarantine"), el("small", {}, "crashed too often"));
   const waiting = model.queued ? `, ${model.queued} waiting` : "";
-  return el("td", {}, el("span", { className: model.busy ? "pill busy" : "pill good" }, model.busy ? "serving" : "ready"), el("small", {}, `${model.busy} of ${model.slots} slots${waiting}`));
+  return el("td", {}, el("span", { className: model.busy ? "pill busy" : "pill good" }, model.busy ? "serving" : "ready"), el("small", {}, `${model.busy} of ${model.slots} slots${waiting}${model.device ? `, ${model.device}` : ""}`));
 }
 
 function models() {

@@ -114,6 +114,12 @@ pub struct HeldDto {
     pub name: Option<String>,
     /// How far it is.
     pub stage: StageDto,
+    /// What it runs on: `cpu`, `gpu` or `npu`; absent unless it is ready.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// The engine in words, at the node that answers; empty for the models of others.
+    #[serde(default)]
+    pub engine: String,
     /// Bytes fetched so far.
     pub fetched: u64,
     /// The size of the file; absent if the catalog does not have it.
@@ -462,6 +468,8 @@ impl From<&View> for ViewDto {
                     ModelStage::Ready => StageDto::Ready,
                     ModelStage::Quarantined => StageDto::Quarantined,
                 },
+                device: model.device.map(|device| device.as_str().to_owned()),
+                engine: model.engine.clone(),
                 fetched: model.fetched.0,
                 size: manifest.map(|manifest| manifest.size.0),
                 slots: model.slots,

@@ -63,7 +63,7 @@ pub(crate) fn site(step: &Step) -> Option<&SiteName> {
         | Step::Denied { site, .. }
         | Step::PassedOver { site, .. }
         | Step::Chosen { site, .. }
-        | Step::Started { site }
+        | Step::Started { site, .. }
         | Step::AttemptFailed { site, .. }
         | Step::FetchBegun { from: site }
         | Step::Hedged { site }
@@ -97,7 +97,8 @@ pub(crate) fn text(step: &Step) -> String {
         Step::Chosen { site, predicted } => format!("{site}: chosen, answer expected in {}", span(*predicted)),
         Step::Queued => "waits here for a slot".to_owned(),
         Step::Recorded { bytes } => format!("egress of {bytes} is on the record"),
-        Step::Started { site } => format!("{site}: started"),
+        Step::Started { site, device: None } => format!("{site}: started"),
+        Step::Started { site, device: Some(device) } => format!("{site}: started, on its {}", device.as_str()),
         Step::AttemptFailed { site, failure: why } => format!("{site}: gave no answer, {}", failure(why)),
         Step::FetchBegun { from } => format!("the model is being fetched from {from}, to answer here next time"),
         Step::Answered { site } => format!("{site}: answered"),

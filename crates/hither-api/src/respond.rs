@@ -170,6 +170,9 @@ pub(crate) fn set_route(headers: &mut HeaderMap, serving: &Serving) {
     let Some(route) = &serving.route else { return };
     set(headers, "x-hither-served-by", route.served_by.site.as_str());
     set(headers, "x-hither-jurisdiction", &route.served_by.jurisdiction.to_string());
+    if let Some(device) = serving.device() {
+        set(headers, "x-hither-device", device.as_str());
+    }
     set(headers, "x-hither-rule", route.rule.as_str());
     set(headers, "x-hither-attempts", &route.attempt.0.to_string());
 }

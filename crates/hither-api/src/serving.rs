@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use hither_engine::work::{CacheScope, Piece, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
-use hither_types::model::Manifest;
+use hither_types::model::{Device, Manifest};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Envelope, Quality, RequestKind};
 use hither_types::unit::ByteCount;
@@ -113,6 +113,14 @@ impl Serving {
             view: app.door.view(),
             answers: reception.answers,
         })
+    }
+
+    /// What the model runs on at the place that serves it, as that place said last.
+    pub(crate) fn device(&self) -> Option<Device> {
+        let (route, digest) = (self.route.as_ref()?, self.model().digest?);
+        let view = self.view.borrow();
+        let place = view.nodes.iter().find(|node| node.member.node == route.served_by.node)?;
+        place.models.iter().find(|model| model.digest == digest)?.device
     }
 
     /// The model that was asked for.

@@ -7,7 +7,7 @@ use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task, Tick
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::{Presence, Signal};
-use hither_types::model::Manifest;
+use hither_types::model::{Device, Manifest};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -60,6 +60,8 @@ pub struct LocalModel {
     pub slot_power: Milliwatts,
     /// What its engine takes in memory, if that was measured.
     pub memory: Option<ByteCount>,
+    /// What it runs on.
+    pub device: Device,
 }
 
 /// What happened.

@@ -5,6 +5,8 @@
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, SiteName, Task};
 use hither_types::law::Denial;
+use hither_types::message::ModelStage;
+use hither_types::model::Device;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -132,9 +134,20 @@ impl Core {
         }
     }
 
+    /// What the model of a request runs on at a place, if the place said.
+    fn device_at(&self, id: RequestId, place: NodeId) -> Option<Device> {
+        let digest = self.requests.get(&id)?.digest?;
+        if place == self.me.node {
+            return self.scheduler.device(digest);
+        }
+        let there = self.peers.get(place)?.model(digest)?;
+        (there.stage == ModelStage::Ready).then_some(there.device)
+    }
+
     /// Tells the client who may answer it.
     pub(crate) fn tell_route(&mut self, id: RequestId, attempt: Attempt, site: SiteName, lawful: &Lawful) {
-        self.trace.step(id, Step::Started { site }, self.now);
+        let device = self.device_at(id, lawful.node());
+        self.trace.step(id, Step::Started { site, device }, self.now);
         if mutant!(SecondRouteUntold) && attempt.0 > 1 {
             return;
         }

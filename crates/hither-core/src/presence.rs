@@ -123,6 +123,7 @@ impl Core {
             .map(|(digest, stage)| ModelPresence {
                 digest,
                 stage,
+                device: self.scheduler.device(digest).unwrap_or_default(),
                 // A node that stops wants no more work.
                 slots: if self.draining { 0 } else { self.scheduler.slots(digest) },
                 busy: self.scheduler.busy(digest) + self.scheduler.kept(digest),

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use hither_types::id::{Digest, RequestId, Task};
+use hither_types::model::Device;
 use hither_types::request::{Cost, Priority};
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Millijoules, Milliwatts};
@@ -142,6 +143,11 @@ impl Scheduler {
     /// Whether an engine is ready and trusted.
     pub(crate) fn is_ready(&self, digest: Digest) -> bool {
         self.engines.get(&digest).is_some_and(|engine| engine.ready.is_some() && !engine.distrusted)
+    }
+
+    /// What an engine that is ready runs on.
+    pub(crate) fn device(&self, digest: Digest) -> Option<Device> {
+        self.engines.get(&digest).and_then(|engine| engine.ready).map(|model| model.device)
     }
 
     /// What keeps work from starting at once; `None` if nothing does. Slots that are kept count as busy.

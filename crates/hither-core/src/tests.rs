@@ -9,7 +9,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
 use hither_types::member::Member;
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
-use hither_types::model::{Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question};
+use hither_types::model::{Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question};
 use hither_types::place::{Assurance, Jurisdiction, Region};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -345,12 +345,25 @@ pub(crate) fn asked(at: u64, task: Task, digest: Digest) -> (u64, Event) {
 
 /// A model with so many slots of 30 W each is ready here.
 pub(crate) fn ready(at: u64, digest: Digest, slots: u16) -> (u64, Event) {
-    (at, Event::ModelReady(LocalModel { digest, slots, slot_power: Milliwatts::from_watts(30), memory: None }))
+    let slot_power = Milliwatts::from_watts(30);
+    (at, Event::ModelReady(LocalModel { digest, slots, slot_power, memory: None, device: Device::Cpu }))
 }
 
 /// A peer says that it has a model ready, with so many of four slots busy.
 pub(crate) fn heard(at: u64, from: NodeId, digest: Digest, busy: u16) -> (u64, Event) {
-    said(at, from, ModelPresence { digest, stage: ModelStage::Ready, slots: 4, busy, queued: 0, service: Micros(0) })
+    said(
+        at,
+        from,
+        ModelPresence {
+            digest,
+            stage: ModelStage::Ready,
+            device: Device::Cpu,
+            slots: 4,
+            busy,
+            queued: 0,
+            service: Micros(0),
+        },
+    )
 }
 
 /// A peer says something of one model; its sequence is the time.
@@ -486,7 +499,7 @@ fn step_text(step: &Step) -> String {
         Step::Denied { site, .. } => format!("{site} denied"),
         Step::PassedOver { site, why } => format!("{site} passed over, {why}"),
         Step::Chosen { site, predicted } => format!("{site} chosen, {} ms", predicted.millis()),
-        Step::Started { site } => format!("started at {site}"),
+        Step::Started { site, .. } => format!("started at {site}"),
         Step::AttemptFailed { site, failure } => format!("{site} failed, {}", failure_text(failure)),
         Step::ServedFor { node } => format!("served for {}", site(*node)),
         Step::Refused(refusal) => format!("refused, {}", refusal_text(refusal)),

@@ -61,7 +61,7 @@ impl Trace {
     /// Something happened to a request.
     pub(crate) fn step(&mut self, request: RequestId, step: Step, now: Timestamp) {
         let Some(entry) = self.entries.get_mut(&request) else { return };
-        if let Step::Started { site } = &step {
+        if let Step::Started { site, .. } = &step {
             entry.view.route.push(site.clone());
         }
         // The end of a story matters more than its middle.

@@ -1,6 +1,6 @@
 //! The picture of the node and its mesh that people are shown.
 
-use hither_types::message::ModelPresence;
+use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::time::Timestamp;
 use hither_types::unit::ByteCount;
 use hither_types::view::{ModelView, NodeView, PresenceView, View};
@@ -34,6 +34,8 @@ impl Core {
                 stage,
                 memory: self.memory.bytes(digest),
                 note: self.note_of(digest, local.stage, now),
+                device: self.scheduler.device(digest),
+                engine: String::new(),
                 fetched: local.fetched,
                 slots: self.scheduler.slots(digest),
                 busy: self.scheduler.busy(digest),
@@ -99,7 +101,9 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
 }
 
 fn view_model(model: &ModelPresence) -> ModelView {
-    let ModelPresence { digest, stage, slots, busy, queued, .. } = *model;
-    let (fetched, memory, note) = (ByteCount(0), ByteCount(0), String::new());
-    ModelView { digest, stage, fetched, slots, busy, queued, memory, note }
+    let ModelPresence { digest, stage, device, slots, busy, queued, .. } = *model;
+    let device = (stage == ModelStage::Ready).then_some(device);
+    let (fetched, memory) = (ByteCount(0), ByteCount(0));
+    let (engine, note) = (String::new(), String::new());
+    ModelView { digest, stage, device, engine, fetched, slots, busy, queued, memory, note }
 }

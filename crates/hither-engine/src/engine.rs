@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hither_types::model::ModelIo;
+use hither_types::model::{Device, ModelIo};
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
 
@@ -19,6 +19,12 @@ pub struct Loaded {
     pub io: ModelIo,
     /// How many jobs it runs at once.
     pub slots: u16,
+    /// How many of them one call of the library takes together at most; 1 if each has its own.
+    pub batch: u16,
+    /// What it runs on.
+    pub device: Device,
+    /// Why it does not run on what was asked for, or only in part; a sentence without a full stop.
+    pub fallback: Option<String>,
     /// The device and the library, for people: `cpu, ONNX Runtime 1.32.0`.
     pub engine: String,
 }

@@ -11,12 +11,10 @@ use crate::limits::{
     GGUF_ARRAY, GGUF_HEADER_BYTES, GGUF_KEY_BYTES, GGUF_KEYS, GGUF_LAYERS, GGUF_NAME_BYTES, GGUF_STRING_BYTES,
     GGUF_TENSORS,
 };
+use crate::source::{Source, SourceFault};
 
-mod source;
 #[cfg(test)]
 mod tests;
-
-use source::Source;
 
 /// What a file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub struct GgufFacts {
 pub enum GgufFault {
     /// The file cannot be read.
     #[error("the file cannot be read")]
-    Unreadable(#[from] io::Error),
+    Unreadable(#[source] io::Error),
     /// It is another kind of file.
     #[error("the file is not GGUF")]
     Magic,
@@ -67,6 +65,16 @@ pub enum GgufFault {
     /// Something is of a kind, or has a value, that it cannot have.
     #[error("{0}")]
     Wrong(String),
+}
+
+impl From<SourceFault> for GgufFault {
+    fn from(fault: SourceFault) -> Self {
+        match fault {
+            SourceFault::Unreadable(error) => Self::Unreadable(error),
+            SourceFault::Short { what, end, length } => Self::Short { what, end, length },
+            SourceFault::TooMuch { what, found, most } => Self::TooMuch { what, found, most },
+        }
+    }
 }
 
 /// Types of values, as the format numbers them.
@@ -162,7 +170,7 @@ const BLOCKS: [(u32, u64, u64); 35] = [
 
 /// Walks over the header of a file of `length` bytes.
 pub fn inspect(file: impl Read, length: u64) -> Result<GgufFacts, GgufFault> {
-    let mut source = Source::new(file, length, GGUF_HEADER_BYTES);
+    let mut source = Source::new(file, length, GGUF_HEADER_BYTES, "the header");
     if &source.array::<4>("the magic number")? != b"GGUF" {
         return Err(GgufFault::Magic);
     }

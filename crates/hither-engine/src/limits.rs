@@ -63,3 +63,28 @@ pub const GGUF_HEADER_BYTES: u64 = 256 << 20;
 
 /// Layers: the library's own tables have so many rows.
 pub const GGUF_LAYERS: u64 = 512;
+
+/// Bytes of an ONNX file: the format's own bound, which its parsers hold, too.
+pub const ONNX_FILE_BYTES: u64 = i32::MAX as u64;
+
+/// Messages inside messages of an ONNX file. A graph in a graph takes three; parsers of the format stop at a hundred.
+pub const ONNX_DEPTH: u32 = 64;
+
+/// Messages in an ONNX file, each of which costs a parser far more memory than its two bytes here. The largest exports
+/// in use have some hundred thousand nodes, with ten messages each for attributes and shapes.
+pub const ONNX_MESSAGES: u64 = 4 << 20;
+
+/// Texts in an ONNX file, bounded for the same reason: the largest lists are classes and vocabularies.
+pub const ONNX_TEXTS: u64 = 8 << 20;
+
+/// Bytes of a name in an ONNX file. Exporters write paths through nested modules, of some hundreds.
+pub const ONNX_NAME_BYTES: u64 = 64 << 10;
+
+/// Operator sets that one ONNX file or function may import: files in use have two or three.
+pub const ONNX_OPSETS: usize = 64;
+
+/// The newest form of ONNX files that makes sense. Today's is 14, and one comes each year or so.
+pub const ONNX_IR: u64 = 64;
+
+/// The newest version of an operator set that makes sense. Today's is 28.
+pub const ONNX_OPSET: u64 = 1024;

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hither_types::model::{Datatype, ModelIo, TensorSpec};
+use hither_types::model::{Datatype, Device, ModelIo, TensorSpec};
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
 use hither_types::unit::Micros;
@@ -217,7 +217,7 @@ impl StubEngine {
                 ModelIo::Tensors { inputs: vec![echo_spec()], outputs: vec![echo_spec()] }
             }
         };
-        Loaded { io, slots: self.model.slots, engine: "stub".to_owned() }
+        Loaded { io, slots: self.model.slots, batch: 1, device: Device::Cpu, fallback: None, engine: "stub".to_owned() }
     }
 
     fn start(&self, waiting: Waiting) -> Result<Running, (JobId, InputFault)> {

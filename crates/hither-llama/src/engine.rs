@@ -7,7 +7,7 @@ use std::time::Instant;
 use hither_engine::engine::{Engine, JobFault, JobId, Loaded, Output};
 use hither_engine::limits::{MAX_BIASES, MAX_CHANCES};
 use hither_engine::work::{CacheScope, Format, GenerateWork, Prompt, ToolChoice, Work};
-use hither_types::model::ModelIo;
+use hither_types::model::{Device, ModelIo};
 use hither_types::refusal::InputFault;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -98,6 +98,9 @@ impl LlamaEngine {
         Loaded {
             io: ModelIo::Language { context_tokens: self.opened.context_tokens },
             slots: self.slots.len() as u16,
+            batch: 1,
+            device: Device::Cpu,
+            fallback: None,
             engine: "cpu, llama.cpp".to_owned(),
         }
     }

@@ -1,11 +1,13 @@
 //! The configuration of a node: one file, all keys optional, unknown keys refused.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hither_core::PullPolicy;
 use hither_types::id::ModelName;
+use hither_types::model::DeviceChoice;
 use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
@@ -13,8 +15,10 @@ use crate::limits::HANG_TIME;
 use crate::machine;
 
 pub mod ladder;
+pub mod model;
 
 use ladder::{LadderError, LadderSection};
+use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,15 @@ pub enum ConfigError {
         /// Which family, and why.
         #[source]
         source: LadderError,
+    },
+    /// What is said of one model is not what it should be.
+    #[error("the configuration {path} cannot be used")]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Which model, and why.
+        #[source]
+        source: ModelError,
     },
     /// No data directory was given and none can be guessed.
     #[error("no data directory: give --data DIR, or set HITHER_DATA or HOME")]
@@ -100,6 +113,12 @@ pub struct NodeConfig {
     pub ladder: Vec<Vec<ModelName>>,
     /// The ONNX Runtime library, if the file names it.
     pub library: Option<PathBuf>,
+    /// Where execution providers of ONNX Runtime are looked for; beside the library if the file names no place.
+    pub providers: Vec<PathBuf>,
+    /// The device that models run on, unless they have their own.
+    pub device: DeviceChoice,
+    /// What is different for one model.
+    pub per_model: BTreeMap<ModelName, ModelConfig>,
     /// Whether `isolate` is allowed.
     pub drill: bool,
     /// The policy file.
@@ -115,6 +134,7 @@ struct File {
     mesh: MeshSection,
     power: PowerSection,
     models: ModelsSection,
+    model: ModelSections,
     ladder: LadderSection,
     drill: DrillSection,
     law: LawSection,
@@ -168,6 +188,8 @@ struct ModelsSection {
     library: Option<PathBuf>,
     worker_memory_mb: Option<u64>,
     hang_s: u64,
+    providers: Option<PathBuf>,
+    device: DeviceWord,
 }
 
 impl Default for ModelsSection {
@@ -181,6 +203,8 @@ impl Default for ModelsSection {
             library: None,
             worker_memory_mb: None,
             hang_s: HANG_TIME.as_secs(),
+            providers: None,
+            device: DeviceWord(DeviceChoice::Auto),
         }
     }
 }
@@ -211,6 +235,8 @@ impl NodeConfig {
         let file = if file.is_some() || usual.exists() { read(path)? } else { File::default() };
         let ladder =
             ladder::families(file.ladder).map_err(|source| ConfigError::Ladder { path: path.to_owned(), source })?;
+        let per_model =
+            model::models(file.model).map_err(|source| ConfigError::Model { path: path.to_owned(), source })?;
         let inside = |path: PathBuf| data_dir.join(path);
         Ok(Self {
             api_listen: overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -235,11 +261,21 @@ impl NodeConfig {
             hang_time: Duration::from_secs(file.models.hang_s.max(1)),
             ladder,
             library: file.models.library,
+            providers: file.models.providers.map(inside).into_iter().collect(),
+            device: file.models.device.0,
+            per_model,
             drill: file.drill.allow,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,
         })
+    }
+
+    /// How a model is opened, its device included.
+    pub fn model(&self, name: &ModelName) -> ModelConfig {
+        let own = self.per_model.get(name).copied();
+        let model = own.unwrap_or(ModelConfig { device: None, max_batch: 1, max_delay: Duration::ZERO });
+        ModelConfig { device: model.device.or(Some(self.device)), ..model }
     }
 
     /// Where the ledger lies.

@@ -278,6 +278,10 @@ impl Driver {
     pub(crate) fn show(&mut self) {
         let mut view = self.core.view(self.clock.now());
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
+        for model in view.nodes.iter_mut().take(1).flat_map(|here| &mut here.models) {
+            model.engine =
+                self.workers.get(&model.digest).map(|worker| worker.loaded.engine.clone()).unwrap_or_default();
+        }
         view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
         (view.totals.egress_requests, view.totals.egress_answers) = (self.egress_requests, self.egress_answers);
         self.view.send_replace(Arc::new(view));

@@ -19,6 +19,11 @@ pub fn find(configured: Option<PathBuf>) -> Option<PathBuf> {
     configured.or_else(|| env("ORT_DYLIB_PATH")).or_else(|| dirs.into_iter().flatten().find_map(|dir| newest(&dir)))
 }
 
+/// The directory of execution providers beside the library, if there is one.
+pub(crate) fn providers_beside(library: &std::path::Path) -> Option<PathBuf> {
+    library.parent().map(|dir| dir.join("providers")).filter(|dir| dir.is_dir())
+}
+
 fn newest(dir: &std::path::Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(dir).ok()?;
     entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| is_library(path)).max()

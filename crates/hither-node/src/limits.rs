@@ -45,6 +45,12 @@ pub(crate) const STOP_TIME: Duration = Duration::from_secs(2);
 /// is a part of a prompt, or one call of a tensor model.
 pub(crate) const HANG_TIME: Duration = Duration::from_secs(30);
 
+/// Rows that one call of a tensor model takes together: beyond it a batch gains nothing, and all wait for the last row.
+pub(crate) const BATCH_MAX: u16 = 1024;
+
+/// How long a request may wait for others to go with: longer, and the client waits more than it gains.
+pub(crate) const BATCH_DELAY_MAX: Duration = Duration::from_secs(1);
+
 /// Commands that wait for a worker whose socket is full.
 pub(crate) const WORKER_BACKLOG_MAX: usize = 256;
 

@@ -11,17 +11,18 @@ use hither_types::fact::Fact;
 use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
-use hither_types::model::{Golden, Manifest, ModelFormat};
+use hither_types::model::{Device, DeviceChoice, Golden, Manifest, ModelFormat};
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use crate::config::NodeConfig;
+use crate::config::model::ModelConfig;
 use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::{BEAT, TOLD_MAX};
 use crate::proof::{self, Unproven};
 use crate::trust::{self, Seal};
-use crate::workers::Worker;
+use crate::workers::{DIED, Worker};
 
 /// The catalog on disk, and which of its models are here.
 pub(crate) struct Shelf {
@@ -96,7 +97,7 @@ impl Shelf {
         self.manifest(digest).map_or_else(Vec::new, |manifest| manifest.golden.clone())
     }
 
-    /// What people call a model.
+    /// What people call a model, or what its digest begins with.
     pub(crate) fn name(&self, digest: Digest) -> String {
         self.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
     }
@@ -119,12 +120,13 @@ impl Driver {
         }
         let Some(manifest) = self.shelf.manifest(digest) else { return };
         let (format, name) = (manifest.format, manifest.name.clone());
+        let settings = self.config.model(&name);
         if !self.shelf.loading.insert(digest) {
             return;
         }
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
         self.hands.spawn(async move {
-            let inbound = match open(&config, &swarm, digest, format, inbox.clone()).await {
+            let inbound = match open(&config, &swarm, digest, (format, settings), inbox.clone()).await {
                 Ok((worker, read_loop)) => Inbound::WorkerUp { digest, worker, read_loop: Box::new(read_loop) },
                 Err(text) => Inbound::LoadFailed { digest, text: format!("{name} cannot be loaded: {text}") },
             };
@@ -247,11 +249,31 @@ async fn open(
     config: &NodeConfig,
     swarm: &Swarm,
     digest: Digest,
-    format: ModelFormat,
+    (format, settings): (ModelFormat, ModelConfig),
     inbox: mpsc::Sender<Inbound>,
 ) -> Result<(std::sync::Arc<Worker>, crate::workers::ReadLoop), String> {
     let path = swarm.checkout(digest).await.map_err(|error| error.to_string())?;
-    Worker::start(config, digest, format, &path, inbox).await
+    let cpu = DeviceChoice::Only(Device::Cpu);
+    match Worker::start(config, digest, (format, settings), &path, inbox.clone()).await {
+        Err(text)
+            if text.starts_with(DIED)
+                && format == ModelFormat::Onnx
+                && settings.device != Some(cpu)
+                && has_providers(config) =>
+        {
+            let settings = ModelConfig { device: Some(cpu), ..settings };
+            let (mut worker, read_loop) = Worker::start(config, digest, (format, settings), &path, inbox).await?;
+            if let Some(worker) = std::sync::Arc::get_mut(&mut worker) {
+                worker.loaded.fallback = Some(format!("with the execution providers that are here {text}"));
+            }
+            Ok((worker, read_loop))
+        }
+        started => started,
+    }
+}
+
+fn has_providers(config: &NodeConfig) -> bool {
+    config.providers.iter().any(|dir| dir.is_dir())
 }
 
 async fn describe(
@@ -274,7 +296,7 @@ async fn describe(
     let (digest, size) = swarm.import(path).await.map_err(|error| {
         fault("E0404", format!("{} cannot be taken into the store: {error}", path.display()), "df -h")
     })?;
-    match open(config, swarm, digest, format, inbox).await {
+    match open(config, swarm, digest, (format, config.model(&name)), inbox).await {
         Ok((worker, read_loop)) => {
             let io = worker.loaded.io.clone();
             let reading = tokio::spawn(read_loop.run());

@@ -9,6 +9,7 @@ use hither_engine::golden;
 use hither_types::id::Digest;
 use hither_types::model::{Golden, ModelIo};
 use hither_types::refusal::Crash;
+use hither_types::unit::Milliwatts;
 
 use crate::driver::{Driver, Inbound};
 use crate::workers::{ReadLoop, Worker};
@@ -55,6 +56,10 @@ impl Driver {
         match result {
             Ok(()) if worker.offer() => {
                 self.unwarn(Some(digest));
+                if let Some(reason) = &worker.loaded.fallback {
+                    let (name, device) = (self.shelf.name(digest), worker.loaded.device.as_str());
+                    self.warn(Some(digest), format!("{name} runs on the {device}: {reason}"));
+                }
                 let ready = self.local_model(digest, &worker);
                 tracing::info!(model = %digest.short(), memory = %ready.memory.unwrap_or_default(), "a model is ready");
                 self.feed(Event::ModelReady(ready));
@@ -69,13 +74,14 @@ impl Driver {
         }
     }
 
-    /// What the mind is told of an open model.
+    /// What the mind is told of an open model. Jobs that share a call share its power.
     pub(crate) fn local_model(&self, digest: Digest, worker: &Worker) -> LocalModel {
-        let slot_power = match worker.loaded.io {
-            ModelIo::Tensors { .. } => self.config.tensor_slot,
+        let loaded = &worker.loaded;
+        let slot_power = match loaded.io {
+            ModelIo::Tensors { .. } => Milliwatts(self.config.tensor_slot.0.div_ceil(loaded.batch.max(1).into())),
             ModelIo::Language { .. } => self.config.language_slot,
         };
-        LocalModel { digest, slots: worker.loaded.slots, slot_power, memory: worker.memory() }
+        LocalModel { digest, slots: loaded.slots, slot_power, memory: worker.memory(), device: loaded.device }
     }
 
     /// Closes a model.

@@ -138,6 +138,9 @@ async fn assemble(
 ) -> Result<(Driver, Ears, Doorman, watch::Sender<bool>), RunError> {
     let dir = config.data_dir.clone();
     config.library = crate::library::find(config.library.take());
+    if config.providers.is_empty() {
+        config.providers.extend(config.library.as_deref().and_then(crate::library::providers_beside));
+    }
     let incarnation = home.next_incarnation()?;
     let stored =
         swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;

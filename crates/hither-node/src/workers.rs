@@ -19,7 +19,7 @@ use hither_engine::protocol::{Command, FrameReader, Report, decode_report, encod
 use hither_engine::work::{Piece, Work};
 use hither_types::id::{Digest, Task};
 use hither_types::message::Frame;
-use hither_types::model::ModelFormat;
+use hither_types::model::{Device, DeviceChoice, ModelFormat};
 use hither_types::refusal::{Crash, Failure};
 use hither_types::unit::ByteCount;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +29,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Duration;
 
 use crate::config::NodeConfig;
+use crate::config::model::ModelConfig;
 use crate::driver::Inbound;
 use crate::limits::{BEAT, LOAD_TIME, STOP_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
@@ -50,6 +51,9 @@ const GIVEN: &[&str] = &[
     "ZE_AFFINITY_MASK",
     "GGML_VK_VISIBLE_DEVICES",
 ];
+
+/// What accelerators look like from here: their drivers reserve more addresses than any machine has memory.
+const ACCELERATORS: &[&str] = &["/dev/dri", "/dev/accel", "/dev/kfd", "/dev/nvidiactl"];
 
 /// Where the pieces of a job go.
 pub(crate) enum Sink {
@@ -111,6 +115,9 @@ impl Pipe {
     }
 }
 
+/// A crash, maybe of a driver: the CPU has none.
+pub(crate) const DIED: &str = "the worker";
+
 /// Why a worker did not come up: a text for the log and the operator.
 pub(crate) type StartFailure = String;
 
@@ -119,18 +126,18 @@ impl Worker {
     pub(crate) async fn start(
         config: &NodeConfig,
         digest: Digest,
-        format: ModelFormat,
+        (format, settings): (ModelFormat, ModelConfig),
         model: &Path,
         inbox: mpsc::Sender<Inbound>,
     ) -> Result<(Arc<Self>, ReadLoop), StartFailure> {
         let (ours, theirs) = StdStream::pair().map_err(|error| format!("no socket for a worker: {error}"))?;
-        let memory = memory_limit(config);
+        let memory = memory_limit(config, &settings);
         let size = std::fs::metadata(model).map_or(0, |meta| meta.len());
         if let Some(most) = memory.filter(|most| size > *most) {
             let (size, most) = (ByteCount(size), ByteCount(most));
             return Err(format!("its file alone has {size}, and a worker here may take {most} of memory"));
         }
-        let mut command = command(config, format, model, memory);
+        let mut command = command(config, (format, &settings), model, memory);
         // The socket is the worker's standard input: nothing else is inherited.
         command.stdin(Stdio::from(OwnedFd::from(theirs)));
         let mut child = command.spawn().map_err(|error| format!("the worker cannot be started: {error}"))?;
@@ -146,7 +153,7 @@ impl Worker {
             Ok(Some(Report::Ready(loaded))) => loaded,
             Ok(Some(Report::LoadFailed(text))) => return Err(text),
             Ok(Some(_)) => return Err("the worker spoke before it was ready".into()),
-            Ok(None) => return Err(format!("the worker {} while it opened the model", end_of(&mut child).await)),
+            Ok(None) => return Err(format!("{DIED} {} while it opened the model", end_of(&mut child).await)),
             Err(_) => return Err(format!("the worker had not opened the model after {LOAD_TIME:?}")),
         };
         let (backlog, mut queue) = mpsc::channel::<Vec<u8>>(WORKER_BACKLOG_MAX);
@@ -253,18 +260,39 @@ impl Worker {
 /// The most memory that a worker may take, in bytes: as the configuration says, else all that the machine has, so that
 /// what asks for more fails alone. `None` where nobody knows, and for a worker that uses a GPU, whose driver reserves
 /// more addresses than there is memory.
-fn memory_limit(config: &NodeConfig) -> Option<u64> {
+fn memory_limit(config: &NodeConfig, settings: &ModelConfig) -> Option<u64> {
+    let cpu = settings.device == Some(DeviceChoice::Only(Device::Cpu));
+    let accelerated = !cpu
+        && config.providers.iter().any(|dir| dir.is_dir())
+        && ACCELERATORS.iter().any(|node| Path::new(node).exists());
+    if accelerated {
+        return None;
+    }
     config.worker_memory.or_else(|| crate::machine::memory(Path::new("/")).map(|memory| memory.most()))
 }
 
 /// The command line and the environment of a worker.
-fn command(config: &NodeConfig, format: ModelFormat, model: &Path, memory: Option<u64>) -> tokio::process::Command {
+fn command(
+    config: &NodeConfig,
+    (format, settings): (ModelFormat, &ModelConfig),
+    model: &Path,
+    memory: Option<u64>,
+) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(&config.program);
     command.args(["worker", "--fd", "0", "--format", format.as_str(), "--model"]).arg(model);
     command.args(["--threads", &config.threads.to_string()]);
     command.args(["--context-tokens", &config.context_tokens.to_string(), "--slots", &config.slots.to_string()]);
     if let (ModelFormat::Onnx, Some(library)) = (format, &config.library) {
         command.arg("--library").arg(library);
+        let device = settings.device.unwrap_or_default();
+        command.args(["--device", device.as_str()]);
+        if device != DeviceChoice::Only(Device::Cpu) {
+            config.providers.iter().for_each(|dir| {
+                command.arg("--providers").arg(dir);
+            });
+        }
+        let (rows, delay_us) = (settings.max_batch.max(1), settings.max_delay.as_micros());
+        command.args(["--batch", &rows.to_string(), "--batch-delay-us", &delay_us.to_string()]);
     }
     if let Some(bytes) = memory {
         command.args(["--memory-bytes", &bytes.to_string()]);

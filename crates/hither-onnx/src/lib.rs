@@ -2,9 +2,13 @@
 //!
 //! Lives in a worker process: what goes wrong inside the library ends that process and nothing else.
 
+mod batch;
 mod engine;
 mod open;
+mod providers;
 mod tensor;
 
+pub use batch::Batching;
 pub use engine::OnnxEngine;
-pub use open::{OpenError, Runtime, open};
+pub use open::{OpenError, Runtime, Settings};
+pub use providers::{DeviceFacts, Provider, find as find_providers};

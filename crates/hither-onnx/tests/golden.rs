@@ -5,13 +5,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use hither_engine::engine::{Engine, JobFault, JobId, Output};
 use hither_engine::work::{InferWork, Piece, Tensor, Work};
-use hither_onnx::{OnnxEngine, OpenError, Runtime};
+use hither_onnx::{Batching, OnnxEngine, OpenError, Runtime, Settings};
 use hither_types::model::{Datatype, ModelIo, TensorSpec};
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 fn library() -> Option<PathBuf> {
     let named = std::env::var_os("HITHER_ONNXRUNTIME").map(PathBuf::from);
@@ -46,7 +49,7 @@ struct Golden {
 
 impl Golden {
     fn new(name: &str) -> Option<Self> {
-        let engine = runtime()?.open(&models().join(format!("{name}.onnx")), 1).unwrap();
+        let engine = runtime()?.open(&models().join(format!("{name}.onnx")), &Settings::default()).unwrap();
         let text = std::fs::read_to_string(models().join(format!("{name}.golden.json"))).unwrap();
         let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
         let floats = |row: &serde_json::Value| -> Vec<f32> {
@@ -139,6 +142,51 @@ fn an_input_that_does_not_fit_fails_the_job_and_not_the_engine() {
 #[test]
 fn what_is_no_model_is_refused() {
     let Some(runtime) = runtime() else { return };
-    let refused = runtime.open(&models().join("README.md"), 1).err().expect("refused");
+    let refused = runtime.open(&models().join("README.md"), &Settings::default()).err().expect("refused");
     assert!(matches!(refused, OpenError::Model(_)), "{refused}");
+}
+
+/// Runs all jobs that are there, and gives the outputs of each.
+fn run_all(engine: &mut OnnxEngine, jobs: &[InferWork]) -> Vec<Vec<Tensor>> {
+    for (job, work) in jobs.iter().enumerate() {
+        engine.admit(JobId(job as u64), Work::Infer(work.clone()), Vec::new());
+    }
+    let mut answers = vec![Vec::new(); jobs.len()];
+    while engine.step(&mut |job, output| match output {
+        Output::Piece(Piece::Outputs(tensors)) => answers[job.0 as usize] = tensors,
+        Output::Done(_) => {}
+        other => panic!("{other:?}"),
+    }) {}
+    answers
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn however_jobs_fall_into_batches_each_gets_its_own_answer(
+        parts in vec((0usize..150, 1u64..6, any::<bool>()), 1..12),
+        most in 2u16..20,
+    ) {
+        let Some(mut golden) = Golden::new("fraud") else { return Ok(()) };
+        let batching = Batching { rows: most, delay: Duration::ZERO };
+        let settings = Settings { batching, ..Settings::default() };
+        let mut batched = runtime().unwrap().open(&models().join("fraud.onnx"), &settings).unwrap();
+        prop_assert_eq!(batched.loaded().slots, most);
+        let all = golden.input();
+        let columns = all.shape[1] as usize;
+        let job = |(start, rows, one_output): &(usize, u64, bool)| {
+            let start = start % (golden.rows.len() - 6) * columns * 4;
+            let data = all.data[start..start + *rows as usize * columns * 4].to_vec();
+            let input = Tensor { shape: vec![*rows, all.shape[1]], data, ..all.clone() };
+            let outputs = if *one_output { vec!["probabilities".to_owned()] } else { Vec::new() };
+            InferWork { inputs: vec![input], outputs }
+        };
+        let jobs: Vec<InferWork> = parts.iter().map(job).collect();
+        let together = run_all(&mut batched, &jobs);
+        for (job, together) in jobs.into_iter().zip(together) {
+            let alone = run_all(&mut golden.engine, &[job]);
+            prop_assert!(alone[0] == together);
+        }
+    }
 }

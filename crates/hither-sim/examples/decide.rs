@@ -11,7 +11,7 @@ use hither_types::id::{AppName, Digest, MeshId, ModelName, NodeId, Operator, Req
 use hither_types::label::{DataClass, Label};
 use hither_types::member::Member;
 use hither_types::message::{ModelPresence, ModelStage, Presence};
-use hither_types::model::{Manifest, ModelFormat, ModelIo};
+use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::{Timestamp, WallTime};
@@ -82,6 +82,7 @@ fn node(model: &ModelName) -> Core {
         let held = ModelPresence {
             digest: MODEL,
             stage: ModelStage::Ready,
+            device: Device::Cpu,
             slots: SLOTS,
             busy: 1,
             queued: 0,
@@ -103,6 +104,7 @@ fn node(model: &ModelName) -> Core {
         slots: SLOTS,
         slot_power: Milliwatts::from_watts(10),
         memory: None,
+        device: Device::Cpu,
     }));
     core
 }

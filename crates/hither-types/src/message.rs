@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::id::{Attempt, Digest, MeshId, NodeId, RequestId, SiteName};
 use crate::member::{MemberRecord, Signed};
+use crate::model::Device;
 use crate::place::Jurisdiction;
 use crate::refusal::{Failure, Refusal};
 use crate::request::{Cost, Envelope};
@@ -30,6 +31,8 @@ pub struct ModelPresence {
     pub digest: Digest,
     /// How far it is.
     pub stage: ModelStage,
+    /// What it runs on once it is ready; the CPU until then.
+    pub device: Device,
     /// How many requests it may run at once, power considered.
     pub slots: u16,
     /// How many run.

@@ -25,6 +25,55 @@ impl ModelFormat {
     }
 }
 
+/// What computes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Device {
+    /// The processor that everything else runs on, too.
+    #[default]
+    Cpu,
+    /// A graphics processor.
+    Gpu,
+    /// A processor made for neural networks.
+    Npu,
+}
+
+impl Device {
+    /// The word that people see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+            Self::Npu => "npu",
+        }
+    }
+}
+
+/// Which device an operator wants for a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum DeviceChoice {
+    /// An NPU if there is one that can, else a GPU, else the CPU: the one that takes the least power.
+    #[default]
+    Auto,
+    /// This one; the CPU, and a warning, if it cannot.
+    Only(Device),
+}
+
+impl DeviceChoice {
+    /// The word in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Only(device) => device.as_str(),
+        }
+    }
+
+    /// Reads the word of a configuration.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Auto, Self::Only(Device::Cpu), Self::Only(Device::Gpu), Self::Only(Device::Npu)];
+        all.into_iter().find(|choice| choice.as_str() == text)
+    }
+}
+
 /// An element type of the Open Inference Protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Datatype {

@@ -5,7 +5,7 @@ use crate::label::DataClass;
 use crate::law::Denial;
 use crate::member::Member;
 use crate::message::ModelStage;
-use crate::model::Manifest;
+use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
 use crate::time::Timestamp;
 use crate::unit::{ByteCount, Micros, Millijoules, Milliwatts};
@@ -66,6 +66,10 @@ pub struct ModelView {
     pub digest: Digest,
     /// How far it is.
     pub stage: ModelStage,
+    /// What it runs on; only of one that is ready.
+    pub device: Option<Device>,
+    /// The engine in words, at this node; empty for those of others.
+    pub engine: String,
     /// Bytes fetched so far, while fetching.
     pub fetched: ByteCount,
     /// How many may run at once.
@@ -200,6 +204,8 @@ pub enum Step {
     Started {
         /// The place.
         site: SiteName,
+        /// What the model runs on there, if the place said.
+        device: Option<Device>,
     },
     /// An attempt ended without an answer.
     AttemptFailed {

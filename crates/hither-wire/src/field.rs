@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use hither_types::id::{AppName, ModelName, Operator, Purpose, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
-use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, ModelFormat};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::request::{Priority, Quality, RequestKind};
@@ -285,7 +284,6 @@ codes! {
     KindCode: RequestKind, "kind of request" { Infer = 0, Generate = 1 }
     PriorityCode: Priority, "priority" { Low = 0, Normal = 1, Critical = 2 }
     QualityCode: Quality, "word on quality" { Exact = 0, Family = 1 }
-    StageCode: ModelStage, "stage of a model" { Fetching = 0, Stored = 1, Ready = 2, Quarantined = 3 }
     FormatCode: ModelFormat, "format of a model" { Onnx = 0, Gguf = 1, Stub = 2 }
     DatatypeCode: Datatype, "element type" {
         Bool = 0,

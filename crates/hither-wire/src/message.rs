@@ -1,12 +1,13 @@
 //! Small talk between members. The order of the variants is part of the form: new ones go to the end.
 
 use hither_types::id::Digest;
-use hither_types::message::{ModelPresence, PeerMessage, Presence};
+use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Presence};
+use hither_types::model::Device;
 use hither_types::unit::{Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::field::{List, StageCode};
+use crate::field::List;
 use crate::limits::{MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
@@ -89,6 +90,36 @@ impl TryFrom<PresenceForm> for Presence {
     }
 }
 
+/// How far a model is, and what it runs on once it is ready: one byte with a number that is never given again.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct StageCode(u8);
+
+impl StageCode {
+    fn of(stage: ModelStage, device: Device) -> Self {
+        Self(match (stage, device) {
+            (ModelStage::Fetching, _) => 0,
+            (ModelStage::Stored, _) => 1,
+            (ModelStage::Ready, Device::Cpu) => 2,
+            (ModelStage::Ready, Device::Gpu) => 3,
+            (ModelStage::Ready, Device::Npu) => 4,
+            (ModelStage::Quarantined, _) => 5,
+        })
+    }
+
+    fn read(self) -> Result<(ModelStage, Device), DecodeError> {
+        Ok(match self.0 {
+            0 => (ModelStage::Fetching, Device::Cpu),
+            1 => (ModelStage::Stored, Device::Cpu),
+            2 => (ModelStage::Ready, Device::Cpu),
+            3 => (ModelStage::Ready, Device::Gpu),
+            4 => (ModelStage::Ready, Device::Npu),
+            5 => (ModelStage::Quarantined, Device::Cpu),
+            code => return Err(DecodeError::Code { what: "stage of a model", code }),
+        })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ModelForm {
     digest: [u8; 32],
@@ -101,8 +132,8 @@ pub(crate) struct ModelForm {
 
 impl From<&ModelPresence> for ModelForm {
     fn from(model: &ModelPresence) -> Self {
-        let ModelPresence { digest, stage, slots, busy, queued, service } = model;
-        Self { digest: digest.0, stage: stage.into(), slots: *slots, busy: *busy, queued: *queued, service: service.0 }
+        let ModelPresence { digest, stage, device, slots, busy, queued, service } = *model;
+        Self { digest: digest.0, stage: StageCode::of(stage, device), slots, busy, queued, service: service.0 }
     }
 }
 
@@ -110,9 +141,11 @@ impl TryFrom<ModelForm> for ModelPresence {
     type Error = DecodeError;
 
     fn try_from(form: ModelForm) -> Result<Self, DecodeError> {
+        let (stage, device) = form.stage.read()?;
         Ok(Self {
             digest: Digest(form.digest),
-            stage: form.stage.try_into()?,
+            stage,
+            device,
             slots: form.slots,
             busy: form.busy,
             queued: form.queued,

@@ -20,6 +20,7 @@ mod mesh;
 mod models;
 mod parse;
 mod policy;
+mod ps;
 mod run;
 mod sim;
 mod status;
@@ -60,6 +61,8 @@ enum Command {
     Status,
     /// Look at this machine: what a node has to work with, what it lacks, and what to type.
     Doctor,
+    /// Show which models are loaded, on which device, and why there.
+    Ps,
     /// Add, list or fetch models.
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -152,6 +155,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Join(args) => mesh::join(&context, &args),
         Command::Status => status::status(&context),
         Command::Doctor => look(&context),
+        Command::Ps => ps::ps(&context),
         Command::Models(command) => models::models(&context, command),
         Command::Run(args) => run::run(&context, args),
         Command::Explain(args) => explain::explain(&context, &args),

@@ -7,14 +7,18 @@ use std::error::Error;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hither_engine::engine::{Engine, Loaded};
 use hither_engine::protocol::{Report, encode_report};
 use hither_engine::serve::serve;
+use hither_onnx::{Batching, Runtime, Settings};
+use hither_types::model::{Device, DeviceChoice};
 
 mod attempts;
+pub(crate) mod devices;
 mod sandbox;
 
 pub(crate) use attempts::Line;
@@ -28,13 +32,13 @@ const KEPT_BYTES: i32 = 32 << 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct WorkerArgs {
     /// The inherited end of the socket to the node.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", default_value_t = -1)]
     fd: i32,
     /// The format of the model file.
-    #[arg(long)]
+    #[arg(long, default_value = "onnx")]
     format: Format,
     /// The model file.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", default_value = "-")]
     model: PathBuf,
     /// The shared library of ONNX Runtime; for ONNX models.
     #[arg(long, value_name = "PATH")]
@@ -52,6 +56,24 @@ pub(crate) struct WorkerArgs {
     /// which a GPU's driver needs.
     #[arg(long, value_name = "N")]
     memory_bytes: Option<u64>,
+    /// The device that is wanted; for ONNX models.
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
+    device: DeviceChoice,
+    /// Only devices of this execution provider, a CPU included, by its name in ONNX Runtime.
+    #[arg(long, value_name = "NAME", hide = true)]
+    provider: Option<String>,
+    /// A directory with execution providers of ONNX Runtime, or with directories of them; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    providers: Vec<PathBuf>,
+    /// Rows of tensors that go together at most; for ONNX models.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: u16,
+    /// How long a job waits for others to go with, in microseconds.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    batch_delay_us: u64,
+    /// Says on which devices ONNX models can run, one JSON object per line, and ends.
+    #[arg(long)]
+    devices: bool,
     /// Closes the sandbox, tries what it must prevent, says what happened, and ends.
     #[arg(long, hide = true)]
     self_test: bool,
@@ -83,6 +105,9 @@ fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
     // Microsoft's own builds of ONNX Runtime otherwise keep a database of its use under the home directory, and a
     // thread that sends it away. The sandbox would stop the sending; this stops all of it.
     set_variable("ORT_DISABLE_TELEMETRY", "1");
+    if args.devices {
+        return devices::report(args.library.as_deref(), &args.providers);
+    }
     if args.self_test {
         return self_test(&args);
     }
@@ -109,26 +134,26 @@ fn self_test(args: &WorkerArgs) -> Result<(), Box<dyn Error>> {
         (Format::Onnx, None) | (Format::Stub, _) => {}
     }
     let neighbour = attempts::neighbour(&args.model);
-    let sandbox = sandbox::close(&args.model, args.memory_bytes)?;
+    let sandbox = sandbox::close(&args.model, args.memory_bytes, &[])?;
     attempts::report(&args.model, neighbour.as_deref(), args.memory_bytes, &sandbox);
     Ok(())
-}
-
-fn load_runtime(args: &WorkerArgs) -> Result<Option<hither_onnx::Runtime>, Box<dyn Error>> {
-    match (args.format, &args.library) {
-        (Format::Onnx, Some(library)) => Ok(Some(hither_onnx::Runtime::load(library)?)),
-        (Format::Onnx, None) => Err("an ONNX model needs the shared library of ONNX Runtime: --library PATH".into()),
-        (Format::Gguf | Format::Stub, _) => Ok(None),
-    }
 }
 
 /// Loads what has to be loaded from disk, closes the sandbox, and only then opens the model.
 fn open(args: &WorkerArgs) -> Result<(Box<dyn Engine>, Loaded), Box<dyn Error>> {
     let runtime = load_runtime(args)?;
-    let sandbox = sandbox::close(&args.model, args.memory_bytes)?;
+    let reach = runtime.as_ref().map_or_else(Vec::new, |runtime| devices::reach(runtime, args));
+    let sandbox = sandbox::close(&args.model, args.memory_bytes, &reach)?;
     let (engine, mut loaded): (Box<dyn Engine>, Loaded) = match (args.format, runtime) {
         (Format::Onnx, Some(runtime)) => {
-            let engine = runtime.open(&args.model, args.threads)?;
+            inspect(&args.model)?;
+            let settings = Settings {
+                threads: args.threads,
+                device: args.device,
+                provider: args.provider.clone(),
+                batching: batching(args),
+            };
+            let engine = runtime.open(&args.model, &settings)?;
             let loaded = engine.loaded();
             (Box::new(engine), loaded)
         }
@@ -145,6 +170,38 @@ fn open(args: &WorkerArgs) -> Result<(Box<dyn Engine>, Loaded), Box<dyn Error>> 
     };
     loaded.engine.push_str(&format!(", {sandbox}"));
     Ok((engine, loaded))
+}
+
+fn load_runtime(args: &WorkerArgs) -> Result<Option<Runtime>, Box<dyn Error>> {
+    match (args.format, &args.library) {
+        (Format::Onnx, Some(library)) => {
+            let runtime = Runtime::load(library)?;
+            if args.device != DeviceChoice::Only(Device::Cpu) {
+                for (provider, reason) in devices::register(&runtime, &args.providers) {
+                    eprintln!("hither worker: {} cannot be used: {reason}", provider.path.display());
+                }
+            }
+            Ok(Some(runtime))
+        }
+        (Format::Onnx, None) => Err("an ONNX model needs the shared library of ONNX Runtime: --library PATH".into()),
+        (Format::Gguf | Format::Stub, _) => Ok(None),
+    }
+}
+
+fn batching(args: &WorkerArgs) -> Batching {
+    Batching { rows: args.batch.max(1), delay: Duration::from_micros(args.batch_delay_us) }
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    DeviceChoice::parse(text).ok_or_else(|| "expected auto, cpu, gpu or npu".to_owned())
+}
+
+/// Walks over an ONNX file before the library sees it.
+fn inspect(model: &Path) -> Result<(), Box<dyn Error>> {
+    let file = std::fs::File::open(model)?;
+    let length = file.metadata()?.len();
+    hither_engine::onnx::inspect(file, length)?;
+    Ok(())
 }
 
 #[expect(unsafe_code, reason = "a file descriptor that was inherited is known by its number alone")]

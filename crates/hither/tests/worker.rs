@@ -6,91 +6,28 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
+use std::path::Path;
+use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
-use hither_engine::engine::{JobFault, JobId, Loaded};
+use hither_engine::engine::JobId;
 use hither_engine::protocol::{Command, FrameReader, Report, decode_report, encode_command};
 use hither_engine::stub;
 use hither_engine::work::{ChatMessage, GenerateWork, InferWork, Piece, Prompt, Tensor, Work};
 use hither_types::model::Datatype;
-use hither_types::request::Cost;
 
-/// Nothing here takes that long; a test that waits longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "worker/devices.rs"]
+mod devices;
+#[path = "worker/made.rs"]
+mod made;
+#[path = "worker/node.rs"]
+mod node;
+#[path = "worker/onnx.rs"]
+mod onnx;
+#[path = "worker/operators.rs"]
+mod operators;
 
-/// What a worker here may take, in bytes: ten times what the largest model of these tests needs.
-const MEMORY: &str = "4000000000";
-
-struct Node {
-    socket: UnixStream,
-    reader: FrameReader,
-    child: Child,
-}
-
-impl Node {
-    /// Starts a worker with its socket as standard input.
-    fn start(arguments: &[&str]) -> Self {
-        let (socket, theirs) = UnixStream::pair().unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut command = Process::new(env!("CARGO_BIN_EXE_hither"));
-        command
-            .args(["worker", "--fd", "0", "--memory-bytes", MEMORY])
-            .args(arguments)
-            .stdin(Stdio::from(OwnedFd::from(theirs)));
-        let child = command.spawn().unwrap();
-        Self { socket, reader: FrameReader::default(), child }
-    }
-
-    fn ready(&mut self) -> Loaded {
-        match self.report() {
-            Some(Report::Ready(loaded)) => loaded,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// The next report; `None` at the end.
-    fn report(&mut self) -> Option<Report> {
-        let mut chunk = [0; 1 << 16];
-        loop {
-            if let Some(body) = self.reader.next_frame().unwrap() {
-                return Some(decode_report(body).unwrap());
-            }
-            match self.socket.read(&mut chunk).unwrap() {
-                0 => return None,
-                length => self.reader.feed(&chunk[..length]),
-            }
-        }
-    }
-
-    fn run(&mut self, job: u64, work: &Work, resume: &[u32]) {
-        let command = Command::Run { job: JobId(job), payload: work.encode(), resume: resume.to_vec() };
-        self.socket.write_all(&encode_command(&command)).unwrap();
-    }
-
-    /// The pieces and the end of a job that is alone.
-    fn answer(&mut self) -> (Vec<Piece>, Result<Cost, JobFault>) {
-        let mut pieces = Vec::new();
-        loop {
-            match self.report() {
-                Some(Report::Piece { bytes, .. }) => pieces.push(Piece::decode(&bytes).unwrap()),
-                Some(Report::Progress { .. }) => {}
-                Some(Report::Done { cost, .. }) => return (pieces, Ok(cost)),
-                Some(Report::Failed { fault, .. }) => return (pieces, Err(fault)),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // Its own child; gone already in most tests.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use node::{Node, PATIENCE, cached, model};
 
 fn stub_model(values: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
@@ -114,21 +51,6 @@ fn text_of(pieces: &[Piece]) -> String {
         Piece::Outputs(_) => String::new(),
     };
     pieces.iter().map(text).collect()
-}
-
-/// A file of the cache that `scripts/fetch-models` fills.
-fn cached(path: &str) -> Option<String> {
-    let file = Path::new(&std::env::var_os("HOME")?).join(".cache/hither").join(path);
-    if !file.exists() {
-        assert!(std::env::var_os("HITHER_NEEDS_MODELS").is_none(), "{} is not there", file.display());
-        eprintln!("skipped: {} is not there; run scripts/fetch-models", file.display());
-        return None;
-    }
-    file.to_str().map(str::to_owned)
-}
-
-fn model(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models").join(name)
 }
 
 #[test]

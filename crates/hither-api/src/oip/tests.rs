@@ -128,6 +128,7 @@ async fn an_answer_says_where_it_came_from() {
         ("x-hither-request", "01900000-0000-7000-8000-000000000000"),
         ("x-hither-served-by", "munich"),
         ("x-hither-jurisdiction", "DE-BY"),
+        ("x-hither-device", "npu"),
         ("x-hither-rule", "eea-personal"),
         ("x-hither-model", "fraud"),
         ("x-hither-digest", "1010101010101010101010101010101010101010101010101010101010101010"),

@@ -12,7 +12,7 @@ use hither_types::label::DataClass;
 use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::Member;
 use hither_types::message::ModelStage;
-use hither_types::model::{Datatype, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Refusal};
 use hither_types::request::Cost;
@@ -254,9 +254,12 @@ fn model(called: &str, digest: u8, size: u64, format: ModelFormat, io: ModelIo) 
 }
 
 fn held(digest: u8, stage: ModelStage, fetched: u64, busy: u16) -> ModelView {
+    let device = (stage == ModelStage::Ready).then_some(Device::Npu);
     ModelView {
         digest: Digest([digest; 32]),
         stage,
+        device,
+        engine: String::new(),
         fetched: ByteCount(fetched),
         slots: 4,
         busy,

@@ -2,6 +2,7 @@
 
 use hither_types::id::RequestId;
 use hither_types::message::{ModelPresence, ModelStage};
+use hither_types::model::Device;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
@@ -290,7 +291,19 @@ fn a_request_whose_place_died_waits_for_a_slot_here_as_long_as_it_has() {
 fn what_lost_its_place_starts_here_at_once_though_others_are_quicker() {
     let quick = |from, busy| {
         let service = Micros::from_millis(20);
-        said(202, from, ModelPresence { digest: CHAT, stage: ModelStage::Ready, slots: 4, busy, queued: 0, service })
+        said(
+            202,
+            from,
+            ModelPresence {
+                digest: CHAT,
+                stage: ModelStage::Ready,
+                device: Device::Cpu,
+                slots: 4,
+                busy,
+                queued: 0,
+                service,
+            },
+        )
     };
     let script = vec![
         cap(0, 1000),

@@ -1,6 +1,7 @@
 //! Slots, watts, and the order of the queue.
 
 use hither_types::id::Task;
+use hither_types::model::Device;
 use hither_types::request::{Cost, Priority};
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
@@ -13,8 +14,15 @@ use crate::tests::{CHAT, FRAUD, own};
 /// 10 W idle; `fraud` takes 10 W a slot, `chat` 50 W.
 fn scheduler(cap_watts: u64) -> Scheduler {
     let mut scheduler = Scheduler::new(Power::new(Milliwatts::from_watts(cap_watts), Milliwatts::from_watts(10)));
-    scheduler.ready(LocalModel { digest: FRAUD, slots: 3, slot_power: Milliwatts::from_watts(10), memory: None });
-    scheduler.ready(LocalModel { digest: CHAT, slots: 2, slot_power: Milliwatts::from_watts(50), memory: None });
+    let model = |digest, slots, watts| LocalModel {
+        digest,
+        slots,
+        slot_power: Milliwatts::from_watts(watts),
+        memory: None,
+        device: Device::Cpu,
+    };
+    scheduler.ready(model(FRAUD, 3, 10));
+    scheduler.ready(model(CHAT, 2, 50));
     scheduler
 }
 

@@ -2,6 +2,7 @@
 
 use hither_types::id::{Attempt, NodeId, RequestId};
 use hither_types::message::{ModelPresence, ModelStage, Signal};
+use hither_types::model::Device;
 use hither_types::refusal::Refusal;
 use hither_types::unit::Micros;
 
@@ -196,7 +197,13 @@ fn where_nearly_all_of_a_circle_are_silent_others_are_asked_before_silence_is_pr
     let mut script = vec![ready(0, FRAUD, 1), (0, Event::RoundTrip { peer: PARIS, rtt: Micros::from_millis(50) })];
     script.push((0, Event::RoundTrip { peer: LYON, rtt: Micros::from_millis(60) }));
     let (stage, service) = (ModelStage::Ready, Micros::from_millis(200));
-    let busy = |node| said(0, node, ModelPresence { digest: FRAUD, stage, slots: 4, busy: 4, queued: 0, service });
+    let busy = |node| {
+        said(
+            0,
+            node,
+            ModelPresence { digest: FRAUD, stage, device: Device::Cpu, slots: 4, busy: 4, queued: 0, service },
+        )
+    };
     script.extend([busy(PARIS), busy(LYON)]);
     for node in near {
         script.extend([(0, Event::MemberAdded(member(node))), busy(node)]);

@@ -2,7 +2,7 @@
 
 use hither_types::id::Digest;
 use hither_types::message::{ModelPresence, ModelStage};
-use hither_types::model::Manifest;
+use hither_types::model::{Device, Manifest};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 
@@ -140,7 +140,15 @@ fn a_wanted_model_is_fetched_once_from_the_lawful_holders_nearest_first() {
         said(
             0,
             LYON,
-            ModelPresence { digest: CHAT, stage: ModelStage::Stored, slots: 0, busy: 0, queued: 0, service: Micros(0) },
+            ModelPresence {
+                digest: CHAT,
+                stage: ModelStage::Stored,
+                device: Device::Cpu,
+                slots: 0,
+                busy: 0,
+                queued: 0,
+                service: Micros(0),
+            },
         ),
         heard(0, JAKARTA, CHAT, 0),
         (1, Event::RoundTrip { peer: PARIS, rtt: Micros(900) }),

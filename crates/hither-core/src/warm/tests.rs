@@ -2,6 +2,7 @@
 
 use hither_types::id::{Attempt, Digest, RequestId};
 use hither_types::message::{ModelPresence, ModelStage, Signal};
+use hither_types::model::Device;
 use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
@@ -22,7 +23,15 @@ fn cold_at(at: u64, from: hither_types::id::NodeId, digest: Digest) -> (u64, Eve
     said(
         at,
         from,
-        ModelPresence { digest, stage: ModelStage::Stored, slots: 0, busy: 0, queued: 0, service: Micros(0) },
+        ModelPresence {
+            digest,
+            stage: ModelStage::Stored,
+            device: Device::Cpu,
+            slots: 0,
+            busy: 0,
+            queued: 0,
+            service: Micros(0),
+        },
     )
 }
 
@@ -70,6 +79,7 @@ fn what_can_never_fit_is_refused_with_a_warning_that_says_what_to_do() {
         slots: 2,
         slot_power: hither_types::unit::Milliwatts(0),
         memory: Some(ByteCount(120 << 20)),
+        device: Device::Cpu,
     };
     let script = vec![
         stored(0, FRAUD),
@@ -96,8 +106,15 @@ fn an_operator_who_asks_for_a_model_gets_it_opened() {
 fn a_peer_that_has_only_the_file_is_asked_and_the_request_waits_until_it_is_open() {
     let loading = Refusal::Overloaded { retry_after: Micros::from_millis(2000) };
     let reject = Signal::Reject { request: RequestId(1), attempt: Attempt(1), refusal: loading, load: load(0, 0) };
-    let ready_at =
-        ModelPresence { digest: CHAT, stage: ModelStage::Ready, slots: 2, busy: 0, queued: 0, service: Micros(0) };
+    let ready_at = ModelPresence {
+        digest: CHAT,
+        stage: ModelStage::Ready,
+        device: Device::Cpu,
+        slots: 2,
+        busy: 0,
+        queued: 0,
+        service: Micros(0),
+    };
     let script = vec![
         cold_at(0, PARIS, CHAT),
         submitted(100, 1, CHAT),

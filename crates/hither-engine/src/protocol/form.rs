@@ -1,6 +1,6 @@
 //! How commands and reports look as bytes.
 
-use hither_types::model::{ModelIo, TensorSpec};
+use hither_types::model::{Device, ModelIo, TensorSpec};
 use hither_types::refusal::InputFault;
 use hither_types::request::Cost;
 use hither_types::unit::{ByteCount, Micros, Millijoules};
@@ -31,6 +31,9 @@ enum ReportForm<'a> {
         #[serde(borrow)]
         io: IoForm<'a>,
         slots: u16,
+        batch: u16,
+        device: u8,
+        fallback: Option<&'a str>,
         engine: &'a str,
     },
     LoadFailed(&'a str),
@@ -94,9 +97,14 @@ pub(super) fn append_report(out: &mut Vec<u8>, report: &Report) {
     append(
         out,
         &match report {
-            Report::Ready(loaded) => {
-                ReportForm::Ready { io: io_to_form(&loaded.io), slots: loaded.slots, engine: &loaded.engine }
-            }
+            Report::Ready(loaded) => ReportForm::Ready {
+                io: io_to_form(&loaded.io),
+                slots: loaded.slots,
+                batch: loaded.batch,
+                device: device_to_form(loaded.device),
+                fallback: loaded.fallback.as_deref(),
+                engine: &loaded.engine,
+            },
             Report::LoadFailed(why) => ReportForm::LoadFailed(why),
             Report::Piece { job, bytes } => ReportForm::Piece { job: job.0, bytes: Blob(bytes) },
             Report::Progress { job } => ReportForm::Progress(job.0),
@@ -109,9 +117,11 @@ pub(super) fn append_report(out: &mut Vec<u8>, report: &Report) {
 pub(super) fn read_report(body: &[u8]) -> Result<Report, DecodeError> {
     const WHAT: &str = "a report of a worker";
     Ok(match read(body, WHAT)? {
-        ReportForm::Ready { io, slots, engine } => {
+        ReportForm::Ready { io, slots, batch, device, fallback, engine } => {
             let io = io_from_form(io).ok_or(DecodeError::Malformed(WHAT))?;
-            Report::Ready(Loaded { io, slots, engine: engine.to_owned() })
+            let device = device_from_form(device).ok_or(DecodeError::Malformed(WHAT))?;
+            let (fallback, engine) = (fallback.map(str::to_owned), engine.to_owned());
+            Report::Ready(Loaded { io, slots, batch, device, fallback, engine })
         }
         ReportForm::LoadFailed(why) => Report::LoadFailed(why.to_owned()),
         ReportForm::Piece { job, bytes } => Report::Piece { job: JobId(job), bytes: bytes.0.to_owned() },
@@ -163,6 +173,18 @@ fn io_from_form(form: IoForm<'_>) -> Option<ModelIo> {
         IoForm::Tensors(inputs, outputs) => ModelIo::Tensors { inputs: list(inputs)?, outputs: list(outputs)? },
         IoForm::Language(context_tokens) => ModelIo::Language { context_tokens },
     })
+}
+
+fn device_to_form(device: Device) -> u8 {
+    match device {
+        Device::Cpu => 0,
+        Device::Gpu => 1,
+        Device::Npu => 2,
+    }
+}
+
+fn device_from_form(code: u8) -> Option<Device> {
+    [Device::Cpu, Device::Gpu, Device::Npu].into_iter().find(|device| device_to_form(*device) == code)
 }
 
 fn cost_to_form(cost: Cost) -> CostForm {

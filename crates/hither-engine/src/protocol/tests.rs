@@ -1,6 +1,6 @@
 //! Frames and what is in them.
 
-use hither_types::model::{Datatype, ModelIo, TensorSpec};
+use hither_types::model::{Datatype, Device, ModelIo, TensorSpec};
 use hither_types::refusal::InputFault;
 use hither_types::unit::{ByteCount, Micros, Millijoules};
 use proptest::prelude::*;
@@ -19,7 +19,16 @@ fn reports() -> Vec<Report> {
     let spec = |name: &str, datatype| TensorSpec { name: name.to_owned(), datatype, shape: vec![None, Some(4)] };
     let tensors =
         ModelIo::Tensors { inputs: vec![spec("x", Datatype::Bytes)], outputs: vec![spec("y", Datatype::Int64)] };
-    let loaded = |io| Report::Ready(Loaded { io, slots: 3, engine: "stub".to_owned() });
+    let loaded = |io| {
+        Report::Ready(Loaded {
+            io,
+            slots: 3,
+            batch: 2,
+            device: Device::Npu,
+            fallback: Some("in part".to_owned()),
+            engine: "stub".to_owned(),
+        })
+    };
     let failed = |fault| Report::Failed { job: JobId(1), fault };
     let cost = Cost {
         queued: Micros(1),

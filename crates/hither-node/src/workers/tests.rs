@@ -23,7 +23,7 @@ fn model(dir: &Path) -> PathBuf {
 
 async fn failure(config: &NodeConfig, model: &Path) -> StartFailure {
     let (inbox, _kept) = mpsc::channel(1);
-    match Worker::start(config, Digest([7; 32]), ModelFormat::Stub, model, inbox).await {
+    match Worker::start(config, Digest([7; 32]), (ModelFormat::Stub, ModelConfig::default()), model, inbox).await {
         Err(failure) => failure,
         Ok(_) => panic!("a script is no worker"),
     }

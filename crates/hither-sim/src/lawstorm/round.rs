@@ -6,7 +6,7 @@ use hither_core::{Action, Config, Core, Event, LocalModel, PullPolicy};
 use hither_types::id::{Digest, ModelName, NodeId, RequestId};
 use hither_types::law::Policy;
 use hither_types::message::{ModelStage, Signal};
-use hither_types::model::{Manifest, ModelFormat, ModelIo};
+use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -94,7 +94,13 @@ impl<'a> Round<'a> {
         self.bench.known[core].holds[core].0[usize::from(model)] = true;
         self.handle(
             core,
-            Event::ModelReady(LocalModel { digest: Digest([1 + model; 32]), slots, slot_power, memory: None }),
+            Event::ModelReady(LocalModel {
+                digest: Digest([1 + model; 32]),
+                slots,
+                slot_power,
+                memory: None,
+                device: Device::Cpu,
+            }),
         );
     }
 

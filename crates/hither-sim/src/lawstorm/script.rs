@@ -6,6 +6,7 @@ use hither_core::Event;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task};
 use hither_types::law::Denial;
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
+use hither_types::model::Device;
 use hither_types::refusal::{Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -209,7 +210,15 @@ impl Bench<'_> {
                 _ => ModelStage::Ready,
             };
             let Load { slots, busy, queued, service, .. } = self.draw_load();
-            models.push(ModelPresence { digest: Digest([1 + model; 32]), stage, slots, busy, queued, service });
+            models.push(ModelPresence {
+                digest: Digest([1 + model; 32]),
+                stage,
+                device: Device::Cpu,
+                slots,
+                busy,
+                queued,
+                service,
+            });
         }
         let (power, cap, policy) = (Milliwatts(0), Milliwatts(0), Digest([0; 32]));
         let presence = Arc::new(Presence { incarnation: 1, sequence, models, power, cap, policy });

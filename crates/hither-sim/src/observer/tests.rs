@@ -10,7 +10,7 @@ use hither_types::id::{
 use hither_types::label::{DataClass, Label};
 use hither_types::member::Member;
 use hither_types::message::{ModelPresence, ModelStage, Presence};
-use hither_types::model::{Manifest, ModelFormat, ModelIo};
+use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -220,12 +220,16 @@ fn after(name: &str, step: Step) -> Vec<(&'static str, Step)> {
     story
 }
 
+fn local() -> LocalModel {
+    LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000), memory: None, device: Device::Cpu }
+}
+
 fn observer() -> Observer {
     let policy = Arc::new(hither_law::parse(LAW).unwrap());
     let nodes = [PARIS, MUNICH, BOSTON].map(|node| (member(node), policy.clone(), 60_000, 20_000)).to_vec();
     let mut observer = Observer::new(nodes, vec![manifest()]);
     observer.stored(MUNICH, MODEL);
-    observer.ready(MUNICH, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000), memory: None });
+    observer.ready(MUNICH, local());
     observer.submitted(1, PARIS, REQUEST, &envelope(), Terms { deadline: 1000, tokens: 3 });
     observer
 }
@@ -246,8 +250,7 @@ fn check(story: Vec<(&'static str, Step)>, expected: &str) {
             Step::Piece(first, ids) => observer.piece(now, REQUEST, Attempt(1), first, &ids),
             Step::PieceOf(attempt, first, ids) => observer.piece(now, REQUEST, Attempt(attempt), first, &ids),
             Step::Ready(node) => {
-                observer
-                    .ready(node, LocalModel { digest: MODEL, slots: 1, slot_power: Milliwatts(5000), memory: None });
+                observer.ready(node, local());
             }
             Step::Free(node) => observer.engine_free(now, node, task(1)),
             Step::Cap(node, cap) => observer.cap(node, cap),
@@ -411,7 +414,15 @@ fn work_for_nobody_is_found() {
 }
 
 fn tells(busy: u16, queued: u16) -> Step {
-    let model = ModelPresence { digest: MODEL, stage: ModelStage::Ready, slots: 1, busy, queued, service: Micros(1) };
+    let model = ModelPresence {
+        digest: MODEL,
+        stage: ModelStage::Ready,
+        device: Device::Cpu,
+        slots: 1,
+        busy,
+        queued,
+        service: Micros(1),
+    };
     let (power, cap) = (Milliwatts(0), Milliwatts(0));
     let (incarnation, sequence, policy) = (1, 1, Digest([0; 32]));
     let presence = Presence { incarnation, sequence, models: vec![model], power, cap, policy };

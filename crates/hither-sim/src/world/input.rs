@@ -6,6 +6,7 @@ use hither_core::{Event, LocalModel};
 use hither_types::fact::Fact;
 use hither_types::id::{Task, Ticket};
 use hither_types::message::{Frame, PeerMessage, Presence};
+use hither_types::model::Device;
 use hither_types::refusal::Failure;
 use hither_types::request::Cost;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -258,7 +259,8 @@ impl World<'_> {
         let plan = &self.scenario.models[model];
         let digest = self.manifests[model].digest;
         let slots = self.nodes[node].slots.unwrap_or(plan.slots);
-        let local = LocalModel { digest, slots, slot_power: Milliwatts(plan.slot_power), memory: None };
+        let slot_power = Milliwatts(plan.slot_power);
+        let local = LocalModel { digest, slots, slot_power, memory: None, device: Device::Cpu };
         self.nodes[node].loaded.insert(model);
         self.observer.ready(node, local);
         self.feed(node, Event::ModelReady(local));

@@ -11,7 +11,9 @@ use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
 };
-use hither_types::model::{Datatype, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec};
+use hither_types::model::{
+    Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
+};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -94,10 +96,25 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
 }
 
 fn model_presence() -> impl Strategy<Value = ModelPresence> {
-    let stages = select(vec![ModelStage::Fetching, ModelStage::Stored, ModelStage::Ready, ModelStage::Quarantined]);
-    (digest(), stages, any::<[u16; 3]>(), micros()).prop_map(|(digest, stage, [slots, busy, queued], service)| {
-        ModelPresence { digest, stage, slots, busy, queued, service }
-    })
+    let stages = select(vec![
+        (ModelStage::Fetching, Device::Cpu),
+        (ModelStage::Stored, Device::Cpu),
+        (ModelStage::Ready, Device::Cpu),
+        (ModelStage::Ready, Device::Gpu),
+        (ModelStage::Ready, Device::Npu),
+        (ModelStage::Quarantined, Device::Cpu),
+    ]);
+    (digest(), stages, any::<[u16; 3]>(), micros()).prop_map(
+        |(digest, (stage, device), [slots, busy, queued], service)| ModelPresence {
+            digest,
+            stage,
+            device,
+            slots,
+            busy,
+            queued,
+            service,
+        },
+    )
 }
 
 fn presence() -> impl Strategy<Value = Presence> {

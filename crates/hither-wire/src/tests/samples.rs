@@ -9,7 +9,9 @@ use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
 };
-use hither_types::model::{Datatype, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec};
+use hither_types::model::{
+    Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
+};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -59,6 +61,7 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     let held = |stage, byte| ModelPresence {
         digest: Digest([byte; 32]),
         stage,
+        device: Device::Cpu,
         slots: 4,
         busy: 1,
         queued: 300,

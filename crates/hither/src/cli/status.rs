@@ -82,7 +82,11 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
                 StageDto::Stored => format!("{name} ({})", held.note),
                 StageDto::Quarantined if held.note.is_empty() => format!("{name} (in quarantine)"),
                 StageDto::Quarantined => format!("{name} (in quarantine, {})", held.note),
-                StageDto::Ready => format!("{name} {}/{}", held.busy, held.slots),
+                StageDto::Ready => {
+                    let device = held.device.as_deref().filter(|device| *device != "cpu");
+                    let device = device.map_or_else(String::new, |device| format!(" on {device}"));
+                    format!("{name} {}/{}{device}", held.busy, held.slots)
+                }
             }
         })
         .collect();

@@ -100,8 +100,12 @@ impl World {
             (LANGUAGE_MODEL, &self.assets.language, "Apache-2.0"),
         ];
         for (name, path, licence) in models {
-            let body =
-                AddModelDto { path: path.display().to_string(), name: name.to_owned(), licence: licence.to_owned(), golden: Vec::new() };
+            let body = AddModelDto {
+                path: path.display().to_string(),
+                name: name.to_owned(),
+                licence: licence.to_owned(),
+                golden: Vec::new(),
+            };
             let model: ModelDto = self.munich.operator().post("/hither/v1/models", &json!(body)).await?;
             show.note(&format!("munich added {name}: {}, {}, {licence}", model.format, ByteCount(model.size)));
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hither_types::unit::ByteCount;
 use landlock::{
@@ -64,7 +64,9 @@ pub(super) fn tie_to_parent() -> io::Result<()> {
 /// `memory` bounds the address space, in bytes. `None` for a worker that uses a GPU: its driver reserves more addresses
 /// than any machine has memory. There is no bound on processes by `RLIMIT_NPROC`: the kernel counts those of the user,
 /// not of the worker, so that no number is right; the filter of system calls forbids them instead.
-pub(super) fn close(model: &Path, memory: Option<u64>) -> io::Result<Sandbox> {
+///
+/// `reach` are device nodes and directories of drivers that may be used, too; empty unless an accelerator is.
+pub(super) fn close(model: &Path, memory: Option<u64>, reach: &[PathBuf]) -> io::Result<Sandbox> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
     let limit = |value| Rlimit { current: Some(value), maximum: Some(value) };
@@ -76,7 +78,7 @@ pub(super) fn close(model: &Path, memory: Option<u64>) -> io::Result<Sandbox> {
 
     let mut sandbox = Sandbox { layers: Vec::new(), missing: Vec::new() };
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(1);
-    match restrict_files(model) {
+    match restrict_files(model, reach) {
         Ok(layer) if threads == 1 => sandbox.layers.push(layer),
         // Landlock holds for the thread that asks and those that it starts.
         Ok(_) => sandbox.missing.push(format!("landlock for {} threads that were there before it", threads - 1)),
@@ -99,15 +101,17 @@ pub(super) fn close(model: &Path, memory: Option<u64>) -> io::Result<Sandbox> {
     Ok(sandbox)
 }
 
-fn restrict_files(model: &Path) -> Result<String, String> {
+fn restrict_files(model: &Path, reach: &[PathBuf]) -> Result<String, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let model = PathFd::new(model).map_err(|error| text(&error))?;
+    let devices = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::WriteFile | AccessFs::IoctlDev;
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V7))
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(ABI::V7)))
         .and_then(|ruleset| ruleset.scope(Scope::from_all(ABI::V7)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| ruleset.add_rule(PathBeneath::new(model, AccessFs::ReadFile)))
+        .and_then(|ruleset| ruleset.add_rules(landlock::path_beneath_rules(reach, devices)))
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| text(&error))?;
     let LandlockStatus::Available { effective_abi, .. } = status.landlock else {
