@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The file that the configuration names, else `$ORT_DYLIB_PATH`, else `lib/` beside the program, else the cache
 /// that `make` fills, else a system library. `None`: ONNX models are refused, with the command that fixes it.
-pub(crate) fn find(configured: Option<PathBuf>) -> Option<PathBuf> {
+pub fn find(configured: Option<PathBuf>) -> Option<PathBuf> {
     let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(|dir| dir.join("lib")));
     let cache = env("HITHER_CACHE").or_else(|| env("HOME").map(|home| home.join(".cache/hither")));
