@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::config::NodeConfig;
 use crate::driver::Inbound;
-use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
+use crate::limits::{BEAT, HANG_TIME, LOAD_TIME, READ_CHUNK, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
 
 /// Where the pieces of a job go.
@@ -103,7 +103,8 @@ impl Worker {
         let socket = UnixStream::from_std(ours).map_err(|error| error.to_string())?;
         let (mut read, mut write) = socket.into_split();
         let mut frames = FrameReader::new(WORKER_FRAME_MAX);
-        let ready = tokio::time::timeout(LOAD_TIME, next_report(&mut read, &mut frames)).await;
+        let mut buffer = vec![0; READ_CHUNK];
+        let ready = tokio::time::timeout(LOAD_TIME, next_report(&mut read, &mut frames, &mut buffer)).await;
         let loaded = match ready {
             Ok(Some(Report::Ready(loaded))) => loaded,
             Ok(Some(Report::LoadFailed(text))) => return Err(text),
@@ -122,7 +123,7 @@ impl Worker {
         let pipe = Pipe { socket: writer, backlog };
         let worker = Arc::new(Self { loaded, jobs: Mutex::new(BTreeMap::new()), next: AtomicU64::new(1), pipe });
         let own = Arc::clone(&worker);
-        Ok((worker, ReadLoop { digest, child, read, frames, worker: own, inbox, drain: drain.abort_handle() }))
+        Ok((worker, ReadLoop { digest, child, read, frames, buffer, worker: own, inbox, drain: drain.abort_handle() }))
     }
 
     /// Tells the worker to end; its read loop then ends, too.
@@ -164,8 +165,11 @@ impl Worker {
     }
 }
 
-async fn next_report(read: &mut tokio::net::unix::OwnedReadHalf, frames: &mut FrameReader) -> Option<Report> {
-    let mut buffer = vec![0; 64 * 1024];
+async fn next_report(
+    read: &mut tokio::net::unix::OwnedReadHalf,
+    frames: &mut FrameReader,
+    buffer: &mut [u8],
+) -> Option<Report> {
     loop {
         match frames.next_frame() {
             Ok(Some(frame)) => match decode_report(frame) {
@@ -181,7 +185,7 @@ async fn next_report(read: &mut tokio::net::unix::OwnedReadHalf, frames: &mut Fr
                 return None;
             }
         }
-        match read.read(&mut buffer).await {
+        match read.read(buffer).await {
             Ok(0) | Err(_) => return None,
             Ok(n) => frames.feed(&buffer[..n]),
         }
@@ -194,6 +198,8 @@ pub(crate) struct ReadLoop {
     child: Child,
     read: tokio::net::unix::OwnedReadHalf,
     frames: FrameReader,
+    /// What was read last: made once, for a report comes with every token.
+    buffer: Vec<u8>,
     worker: Arc<Worker>,
     inbox: mpsc::Sender<Inbound>,
     drain: tokio::task::AbortHandle,
@@ -227,7 +233,8 @@ impl ReadLoop {
     async fn next(&mut self) -> Option<Report> {
         loop {
             // Nothing is lost when the wait is cut off: bytes are fed the moment they are read.
-            match tokio::time::timeout(HANG_TIME, next_report(&mut self.read, &mut self.frames)).await {
+            match tokio::time::timeout(HANG_TIME, next_report(&mut self.read, &mut self.frames, &mut self.buffer)).await
+            {
                 Ok(report) => return report,
                 Err(_) if self.worker.has_old_jobs() => {
                     tracing::error!(model = %self.digest.short(), "a worker hangs, and is killed");
