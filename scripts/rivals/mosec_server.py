@@ -1,18 +1,19 @@
 """The model behind mosec: an ONNX Runtime session of one thread, requests batched as they come.
 
-mosec_server.py MODEL WORKERS --port PORT
+MODEL=FILE WORKERS=N BATCH=N mosec_server.py --port PORT
+
+The settings are variables since each worker is a process that reads this file again.
 """
 
 import os
-import sys
 
 import msgspec
 import numpy
 import onnxruntime
 from mosec import Server, Worker
 
-MODEL = sys.argv.pop(1)
-WORKERS = int(sys.argv.pop(1))
+MODEL = os.environ["MODEL"]
+WORKERS = int(os.environ.get("WORKERS", "1"))
 BATCH = int(os.environ.get("BATCH", "1"))
 
 

@@ -150,7 +150,9 @@ pub(super) async fn engine(screen: Screen, args: &EngineArgs) -> Result<(), Trou
     let kind = Kind::of(args)?;
     let (mut target, ask) = prepare(args, kind).await?;
     let most = args.streams.iter().copied().max().unwrap_or(1);
-    let mut sent = 0;
+    // A server that runs on must not know the prompts from an earlier call.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let mut sent = now.map_or(0, |since| since.as_micros() as u64);
     let warm_up = match &ask {
         Ask::Tensors { .. } => (ask.clone(), Until::Over(WARM_UP)),
         Ask::Text { .. } => (Ask::Text { words: 16, output_tokens: 4 }, Until::Each(1)),

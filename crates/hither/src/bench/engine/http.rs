@@ -113,6 +113,7 @@ impl Stream {
             }
             let body = self.ask.body(&self.http.model, number);
             number += step;
+            let cpu_us = self.alone.map(Tree::micros).transpose()?;
             let begun = Instant::now();
             let response = self.send(body).await?;
             samples.push(match self.ask {
@@ -121,7 +122,7 @@ impl Stream {
                     whole.map_err(|error| self.http.broken(&chain(&error)))?;
                     Sample { latency: begun.elapsed(), ..Sample::default() }
                 }
-                Ask::Text { .. } => self.listen(response.into_body(), begun).await?,
+                Ask::Text { .. } => self.listen(response.into_body(), begun, cpu_us).await?,
             });
         }
     }
@@ -144,7 +145,7 @@ impl Stream {
     }
 
     /// Reads a stream of text to its end.
-    async fn listen(&self, mut body: Incoming, begun: Instant) -> Result<Sample, Trouble> {
+    async fn listen(&self, mut body: Incoming, begun: Instant, cpu_us: Option<u64>) -> Result<Sample, Trouble> {
         let mut splitter = Splitter::default();
         let mut sample = Sample::default();
         let mut is_first = true;
@@ -158,7 +159,8 @@ impl Stream {
                 if is_first && has_text(&value) {
                     is_first = false;
                     sample.first = begun.elapsed();
-                    sample.first_cpu_us = self.alone.map(Tree::micros).transpose()?;
+                    let now = self.alone.map(Tree::micros).transpose()?;
+                    sample.first_cpu_us = now.zip(cpu_us).map(|(now, before)| now.saturating_sub(before));
                 }
                 let usage = |name: &str| value["usage"][name].as_u64().and_then(|count| u32::try_from(count).ok());
                 if let (Some(prompt), Some(output)) = (usage("prompt_tokens"), usage("completion_tokens")) {

@@ -36,6 +36,8 @@ pub(super) struct Worker {
 /// A request under way.
 struct Open {
     begun: Instant,
+    /// Processor time of the worker before.
+    cpu_us: Option<u64>,
     first: Option<(Duration, Option<u64>)>,
 }
 
@@ -103,6 +105,7 @@ impl Worker {
         loop {
             while open.len() < usize::from(streams) && !is_over(left) {
                 left -= 1;
+                let cpu_us = alone.map(Tree::micros).transpose()?;
                 let begun = Instant::now();
                 let payload = match &work {
                     Some(work) => work.encode(),
@@ -110,7 +113,7 @@ impl Worker {
                 };
                 let job = JobId(self.next);
                 self.next += 1;
-                open.insert(job, Open { begun, first: None });
+                open.insert(job, Open { begun, cpu_us, first: None });
                 self.send(&encode_command(&Order::Run { job, payload, resume: Vec::new() }))?;
             }
             if open.is_empty() {
@@ -174,7 +177,8 @@ fn take(
                 && open.first.is_none()
             {
                 let first = open.begun.elapsed();
-                open.first = Some((first, alone.map(Tree::micros).transpose()?));
+                let now = alone.map(Tree::micros).transpose()?;
+                open.first = Some((first, now.zip(open.cpu_us).map(|(now, before)| now.saturating_sub(before))));
             }
         }
         Report::Done { job, cost } => {
