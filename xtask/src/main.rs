@@ -1,10 +1,12 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
-//! writes what the documentation shows; `cargo xtask mutants-core` plants bugs in the mind and looks who finds them.
+//! writes what the documentation shows; `cargo xtask rivals engines` measures this program
+//! beside others; `cargo xtask mutants-core` plants bugs in the mind and looks who finds them.
 
 mod figures;
 mod mutants;
 mod operators;
 mod real;
+mod rivals;
 mod seeds;
 mod tidy;
 
@@ -12,6 +14,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
+       cargo xtask rivals engines [--rounds N] [--only onnx|http|language …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 
@@ -28,6 +31,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "operators" => match operators::operators(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "rivals" => match rivals::rivals(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

@@ -35,6 +35,8 @@ pub struct Reception {
     pub request: RequestId,
     /// What comes back.
     pub answers: mpsc::Receiver<Answer>,
+    /// Tells whoever is behind the door when it is dropped.
+    pub leaving: Box<dyn Send + Sync>,
 }
 
 /// What comes back for a request.

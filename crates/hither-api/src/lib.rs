@@ -32,4 +32,5 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
+pub use oip::infer_work;
 pub use serve::{serve_tcp, serve_unix};

@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use hither_engine::validate;
-use hither_engine::work::{Piece, Tensor, Work};
+use hither_engine::work::{InferWork, Piece, Tensor, Work};
 use hither_types::message::ModelStage;
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::refusal::{Failure, Refusal};
@@ -65,6 +65,15 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v2/models/{model}/versions/{version}", get(model))
         .route("/v2/models/{model}/versions/{version}/ready", get(model_ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(infer))
+}
+
+/// Reads the body of an inference request, in JSON alone, as work for an engine.
+///
+/// # Errors
+/// What is wrong with it, as a client would be told.
+pub fn infer_work(json: &[u8]) -> Result<InferWork, Problem> {
+    check_depth(json)?;
+    Ok(Call::parse(json, None)?.work)
 }
 
 fn wrong(problem: Problem) -> Response {

@@ -30,6 +30,7 @@ pub(crate) struct Serving {
     smaller: Option<Model>,
     view: watch::Receiver<Arc<View>>,
     answers: mpsc::Receiver<Answer>,
+    _leaving: Box<dyn Send + Sync>,
 }
 
 /// A model as an answer names it.
@@ -112,6 +113,7 @@ impl Serving {
             smaller: None,
             view: app.door.view(),
             answers: reception.answers,
+            _leaving: reception.leaving,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Behind the door: hands requests to the loop and gives pictures out.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use hither_api::door::{Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
@@ -10,12 +10,15 @@ use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
 use hither_types::view::{Explanation, View};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::affinity::Salt;
 use crate::driver::Inbound;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
+
+#[cfg(test)]
+mod tests;
 
 /// The clock of this node: microseconds since its start.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +27,47 @@ pub(crate) struct Clock(pub(crate) Instant);
 impl Clock {
     pub(crate) fn now(self) -> Timestamp {
         Timestamp(self.0.elapsed().as_micros() as u64)
+    }
+}
+
+/// Requests whose clients left before the end. A task that waits for each client would cost every request more than
+/// this costs the few that are left.
+#[derive(Default)]
+pub(crate) struct Leavers {
+    /// At most one entry for each open request.
+    gone: Mutex<Vec<RequestId>>,
+    changed: Notify,
+}
+
+impl Leavers {
+    fn add(&self, request: RequestId) {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        self.changed.notify_one();
+    }
+
+    /// Waits until there are some, and takes them.
+    pub(crate) async fn next(&self) -> Vec<RequestId> {
+        loop {
+            self.changed.notified().await;
+            let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+            if !gone.is_empty() {
+                return gone;
+            }
+        }
+    }
+}
+
+/// The client of a request, as long as it listens.
+struct Leaving {
+    session: Arc<Session>,
+    leavers: Arc<Leavers>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if !self.session.has_ended() {
+            self.leavers.add(self.session.request);
+        }
     }
 }
 
@@ -39,6 +83,7 @@ pub(crate) struct Doorman {
     pub(crate) facade: Arc<RwLock<Facade>>,
     pub(crate) clock: Clock,
     pub(crate) salt: Salt,
+    pub(crate) leavers: Arc<Leavers>,
 }
 
 impl Door for Doorman {
@@ -49,12 +94,14 @@ impl Door for Doorman {
         let affinity = self.salt.affinity(&submission.envelope, &submission.payload);
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
         let session = Arc::new(Session::new(request, submission.payload, answers));
+        let told = Arc::clone(&session);
         let inbound = Inbound::Submit { session, envelope: submission.envelope, deadline, affinity };
         self.inbox.try_send(inbound).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { retry_after: Micros::from_millis(1000) },
             mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
         })?;
-        Ok(Reception { request, answers: receiver })
+        let leaving = Box::new(Leaving { session: told, leavers: Arc::clone(&self.leavers) });
+        Ok(Reception { request, answers: receiver, leaving })
     }
 
     fn view(&self) -> watch::Receiver<Arc<View>> {

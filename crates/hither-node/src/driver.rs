@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::config::NodeConfig;
 use crate::crashes::Crashes;
-use crate::doorman::{Clock, Facade};
+use crate::doorman::{Clock, Facade, Leavers};
 use crate::home::Home;
 use crate::limits::{ANSWERS_MAX, TELL_EVERY, VIEW_EVERY};
 use crate::mesh::Mesh;
@@ -111,6 +111,7 @@ pub(crate) struct Ears {
     pub(crate) inbox: mpsc::Receiver<Inbound>,
     pub(crate) swarm: mpsc::Receiver<SwarmEvent>,
     pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) leavers: Arc<Leavers>,
 }
 
 impl Driver {
@@ -134,6 +135,16 @@ impl Driver {
                 },
                 () = until(show_at) => { show_at = None; self.show(); continue },
                 _ = tell.tick() => { self.tell_members(); continue },
+                gone = ears.leavers.next() => {
+                    // What they had asked came before they left.
+                    while let Ok(inbound) = ears.inbox.try_recv() {
+                        self.take(inbound);
+                    }
+                    for request in gone {
+                        self.feed(Event::ClientGone(request));
+                        self.end_session(request);
+                    }
+                }
                 Some(_) = self.hands.join_next() => continue,
                 _ = ears.stop.changed(), if !self.draining => {
                     self.draining = true;
@@ -174,14 +185,10 @@ impl Driver {
                 self.feed(Event::AskerGone(task));
                 self.asks.remove(&task);
             }
-            Inbound::Event(Event::ClientGone(request)) => {
-                self.feed(Event::ClientGone(request));
-                self.end_session(request);
-            }
             Inbound::Event(event) => self.feed(event),
             Inbound::Submit { session, envelope, deadline, affinity } => {
                 let request = session.request;
-                self.open_session(session);
+                self.sessions.insert(request, session);
                 self.feed(Event::Submitted { request, envelope, deadline, affinity });
             }
             Inbound::WorkerUp { digest, worker, read_loop } => {
@@ -213,18 +220,6 @@ impl Driver {
             }
             Inbound::Command { command, reply } => self.command(command, reply),
         }
-    }
-
-    /// Keeps a request of a client, and notices when the client leaves.
-    fn open_session(&mut self, session: Arc<Session>) {
-        let request = session.request;
-        let (watched, inbox) = (Arc::clone(&session), self.inbox.clone());
-        self.hands.spawn(async move {
-            if watched.client_gone().await {
-                let _ = inbox.send(Inbound::Event(Event::ClientGone(request))).await;
-            }
-        });
-        self.sessions.insert(request, session);
     }
 
     fn heard(&mut self, event: SwarmEvent) {

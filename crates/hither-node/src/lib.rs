@@ -23,4 +23,5 @@ mod trust;
 mod workers;
 
 pub use home::{InitDone, InitError, InitOptions, init};
+pub use library::find as find_library;
 pub use run::{RunError, Started, run};

@@ -54,6 +54,9 @@ pub(crate) const BATCH_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Commands that wait for a worker whose socket is full.
 pub(crate) const WORKER_BACKLOG_MAX: usize = 256;
 
+/// Bytes read from a worker's socket at once: many tokens, or a tensor answer of the usual size.
+pub(crate) const READ_CHUNK: usize = 64 << 10;
+
 /// A frame from a worker: a tensor answer is the largest.
 pub(crate) const WORKER_FRAME_MAX: usize = 256 << 20;
 

@@ -1,7 +1,8 @@
 //! The ledger's hand: one thread that writes facts in groups and tells the loop when they are on disk.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -21,9 +22,47 @@ struct Pending {
     entry: Entry,
 }
 
+/// Facts that wait, shared by the loop and the thread. The thread sleeps while nobody waits for a fact: to wake it for
+/// each would cost every request of this node a switch of threads.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    facts: VecDeque<Pending>,
+    /// Whether somebody waits for one of them.
+    awaited: bool,
+    /// Whether no more will come, or none will be written any more.
+    ended: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // No step under this lock leaves the state half-changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_one();
+    }
+}
+
+/// Says so when the thread is gone, however it went.
+struct Alive(Arc<Queue>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// The way to the ledger.
 pub(crate) struct Records {
-    queue: Option<SyncSender<Pending>>,
+    queue: Option<Arc<Queue>>,
     thread: Option<JoinHandle<()>>,
     start: Instant,
 }
@@ -40,9 +79,12 @@ impl Records {
         let start = Instant::now();
         match Ledger::open(dir, key, origin) {
             Ok(ledger) => {
-                let (queue, facts) = sync_channel(RECORDS_MAX);
-                let thread =
-                    std::thread::Builder::new().name("ledger".into()).spawn(move || write(ledger, &facts, &inbox)).ok();
+                let queue = Arc::new(Queue::default());
+                let alive = Alive(Arc::clone(&queue));
+                let thread = std::thread::Builder::new()
+                    .name("ledger".into())
+                    .spawn(move || write(ledger, &alive.0, &inbox))
+                    .ok();
                 let trouble = thread.is_none().then(|| "the thread of the ledger cannot be started".to_owned());
                 (Self { queue: Some(queue), thread, start }, trouble)
             }
@@ -55,15 +97,26 @@ impl Records {
     pub(crate) fn record(&self, ticket: Option<Ticket>, fact: Fact) -> bool {
         let entry = Entry { fact, wall: wall_now(), mono_ms: self.start.elapsed().as_millis() as u64 };
         let Some(queue) = &self.queue else { return false };
-        match queue.try_send(Pending { ticket, entry }) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        let mut waiting = queue.lock();
+        if waiting.ended || waiting.facts.len() >= RECORDS_MAX {
+            return false;
         }
+        waiting.awaited |= ticket.is_some();
+        waiting.facts.push_back(Pending { ticket, entry });
+        let count = waiting.facts.len();
+        let wanted = ticket.is_some() || count == 1 || count == RECORDS_BATCH_MAX;
+        drop(waiting);
+        if wanted {
+            queue.changed.notify_one();
+        }
+        true
     }
 
     /// Writes what is pending and ends the thread.
     pub(crate) fn stop(mut self) {
-        drop(self.queue.take());
+        if let Some(queue) = self.queue.take() {
+            queue.end();
+        }
         if let Some(thread) = self.thread.take() {
             // The thread ends once the queue is empty; a panic in it was reported when it happened.
             let _ = thread.join();
@@ -71,9 +124,8 @@ impl Records {
     }
 }
 
-fn write(mut ledger: Ledger, facts: &Receiver<Pending>, inbox: &mpsc::Sender<Inbound>) {
-    while let Ok(first) = facts.recv() {
-        let group = gather(first, facts);
+fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>) {
+    while let Some(group) = gather(queue) {
         let tickets: Vec<Ticket> = group.iter().filter_map(|pending| pending.ticket).collect();
         let entries: Vec<Entry> = group.into_iter().map(|pending| pending.entry).collect();
         let written = ledger.append(&entries);
@@ -92,19 +144,25 @@ fn write(mut ledger: Ledger, facts: &Receiver<Pending>, inbox: &mpsc::Sender<Inb
     }
 }
 
-/// A group: everything that is there, and, while nobody waits, what comes within a tenth of a second.
-fn gather(first: Pending, facts: &Receiver<Pending>) -> Vec<Pending> {
-    let until = Instant::now() + RECORDS_DELAY;
-    let mut awaited = first.ticket.is_some();
-    let mut group = vec![first];
-    while group.len() < RECORDS_BATCH_MAX {
-        let next = match awaited {
-            true => facts.try_recv().map_err(|_| RecvTimeoutError::Timeout),
-            false => facts.recv_timeout(until.saturating_duration_since(Instant::now())),
-        };
-        let Ok(next) = next else { break };
-        awaited |= next.ticket.is_some();
-        group.push(next);
+/// A group: everything that is there, and, while nobody waits, what comes within a tenth of a second. `None`: the end.
+fn gather(queue: &Queue) -> Option<Vec<Pending>> {
+    let mut waiting = queue.lock();
+    while waiting.facts.is_empty() {
+        if waiting.ended {
+            return None;
+        }
+        waiting = queue.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
     }
-    group
+    let until = Instant::now() + RECORDS_DELAY;
+    while !waiting.awaited && !waiting.ended && waiting.facts.len() < RECORDS_BATCH_MAX {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        waiting = queue.changed.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+    }
+    let count = waiting.facts.len().min(RECORDS_BATCH_MAX);
+    let group: Vec<Pending> = waiting.facts.drain(..count).collect();
+    waiting.awaited = waiting.facts.iter().any(|pending| pending.ticket.is_some());
+    Some(group)
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::affinity::Salt;
 use crate::commands::load_policy;
 use crate::config::NodeConfig;
-use crate::doorman::{Clock, Doorman, Facade};
+use crate::doorman::{Clock, Doorman, Facade, Leavers};
 use crate::driver::{Driver, Ears, core_config};
 use crate::home::{Home, InitError};
 use crate::limits::INBOX_MAX;
@@ -195,8 +195,10 @@ async fn assemble(
     }
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     driver.record(None, Fact::Started { policy, version });
-    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new() };
-    Ok((driver, Ears { inbox: inbound, swarm: swarm_events, stop }, doorman, stopping))
+    let leavers = Arc::new(Leavers::default());
+    let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
+    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers };
+    Ok((driver, ears, doorman, stopping))
 }
 
 async fn serve(

@@ -235,10 +235,9 @@ impl Session {
         self.ended.store(true, Ordering::Release);
     }
 
-    /// Resolves when the client leaves. Says whether the request was still open.
-    pub(crate) async fn client_gone(&self) -> bool {
-        self.answers.closed().await;
-        !self.ended.load(Ordering::Acquire)
+    /// Whether the request is over, so that its client may leave.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::time::Duration;
 use crate::config::NodeConfig;
 use crate::config::model::ModelConfig;
 use crate::driver::Inbound;
-use crate::limits::{BEAT, LOAD_TIME, STOP_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
+use crate::limits::{BEAT, LOAD_TIME, READ_CHUNK, STOP_TIME, WORKER_BACKLOG_MAX, WORKER_FRAME_MAX};
 use crate::session::{AskSession, Delivery, Session};
 
 #[cfg(test)]
@@ -148,7 +148,8 @@ impl Worker {
         let socket = UnixStream::from_std(ours).map_err(|error| error.to_string())?;
         let (mut read, mut write) = socket.into_split();
         let mut frames = FrameReader::new(WORKER_FRAME_MAX);
-        let ready = tokio::time::timeout(LOAD_TIME, next_report(&mut read, &mut frames)).await;
+        let mut buffer = vec![0; READ_CHUNK];
+        let ready = tokio::time::timeout(LOAD_TIME, next_report(&mut read, &mut frames, &mut buffer)).await;
         let loaded = match ready {
             Ok(Some(Report::Ready(loaded))) => loaded,
             Ok(Some(Report::LoadFailed(text))) => return Err(text),
@@ -179,7 +180,8 @@ impl Worker {
         let own = Arc::clone(&worker);
         let hang_time = config.hang_time;
         let drain = drain.abort_handle();
-        Ok((worker, ReadLoop { digest, child, read, frames, worker: own, inbox, drain, hang_time, hung: false }))
+        let own = ReadLoop { digest, child, read, frames, buffer, worker: own, inbox, drain, hang_time, hung: false };
+        Ok((worker, own))
     }
 
     /// Tells the worker to end; its read loop then ends, too.
@@ -317,8 +319,11 @@ fn crash_of(status: ExitStatus) -> Crash {
     }
 }
 
-async fn next_report(read: &mut tokio::net::unix::OwnedReadHalf, frames: &mut FrameReader) -> Option<Report> {
-    let mut buffer = vec![0; 64 * 1024];
+async fn next_report(
+    read: &mut tokio::net::unix::OwnedReadHalf,
+    frames: &mut FrameReader,
+    buffer: &mut [u8],
+) -> Option<Report> {
     loop {
         match frames.next_frame() {
             Ok(Some(frame)) => match decode_report(frame) {
@@ -334,7 +339,7 @@ async fn next_report(read: &mut tokio::net::unix::OwnedReadHalf, frames: &mut Fr
                 return None;
             }
         }
-        match read.read(&mut buffer).await {
+        match read.read(buffer).await {
             Ok(0) | Err(_) => return None,
             Ok(n) => frames.feed(&buffer[..n]),
         }
@@ -347,6 +352,8 @@ pub(crate) struct ReadLoop {
     child: Child,
     read: tokio::net::unix::OwnedReadHalf,
     frames: FrameReader,
+    /// What was read last: made once, for a report comes with every token.
+    buffer: Vec<u8>,
     worker: Arc<Worker>,
     inbox: mpsc::Sender<Inbound>,
     drain: tokio::task::AbortHandle,
@@ -383,7 +390,8 @@ impl ReadLoop {
     async fn next(&mut self) -> Option<Report> {
         loop {
             // Nothing is lost when the wait is cut off: bytes are fed the moment they are read.
-            let report = tokio::time::timeout(self.hang_time, next_report(&mut self.read, &mut self.frames));
+            let report = next_report(&mut self.read, &mut self.frames, &mut self.buffer);
+            let report = tokio::time::timeout(self.hang_time, report);
             let report = tokio::select! {
                 report = report => report,
                 // It ends by itself, or is killed after this loop.

@@ -1,5 +1,5 @@
-//! `hither bench`: what a mesh of real processes does under a given stream of requests. A benchmark, not a test: its
-//! numbers are for reports, and hold for the machine that they were measured on.
+//! `hither bench`: what real processes do under a given stream of requests: a mesh of nodes, or one model. A benchmark,
+//! not a test: its numbers are for reports, and hold for the machine that they were measured on.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use crate::demo::{failed, stopped};
 use crate::output::{Screen, Trouble, line};
 
 mod arrivals;
+mod engine;
 mod mesh;
 mod processor;
 mod replay;
@@ -20,6 +21,8 @@ mod report;
 pub(crate) enum BenchCommand {
     /// Many nodes on this machine, whose engine sleeps as long as each request says.
     Mesh(MeshArgs),
+    /// One model: how fast it answers, alone, behind a node's HTTP interface, or at another server.
+    Engine(Box<engine::EngineArgs>),
 }
 
 /// What `bench mesh` is told.
@@ -48,13 +51,20 @@ pub(crate) struct MeshArgs {
 
 /// Measures. The answer is one JSON object on stdout; how it goes on is told on stderr.
 pub(crate) fn bench(screen: Screen, command: BenchCommand) -> Result<(), Trouble> {
-    let BenchCommand::Mesh(args) = command;
-    // One thread, this one: the children are tied to the thread that starts them.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::new("E0102", format!("the machine gives no resources to wait with: {error}")))?;
-    let measured = runtime.block_on(async {
+    let args = match command {
+        BenchCommand::Mesh(args) => args,
+        // A worker alone is asked by this thread, which then hears no signals: they end the program, and that its worker.
+        BenchCommand::Engine(args) if args.is_worker_alone() => return wait(engine::engine(screen, &args)),
+        BenchCommand::Engine(args) => {
+            return wait(async {
+                tokio::select! {
+                    measured = engine::engine(screen, &args) => measured,
+                    stopped = stopped() => stopped,
+                }
+            });
+        }
+    };
+    let measured = wait(async {
         tokio::select! {
             measured = measure(screen, &args) => measured,
             stopped = stopped() => stopped.map(|()| Value::Null),
@@ -62,6 +72,15 @@ pub(crate) fn bench(screen: Screen, command: BenchCommand) -> Result<(), Trouble
     })?;
     line(&measured.to_string());
     Ok(())
+}
+
+/// Waits on one thread, this one: the children are tied to the thread that starts them.
+fn wait<T>(what: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new("E0102", format!("the machine gives no resources to wait with: {error}")))?;
+    runtime.block_on(what)
 }
 
 async fn measure(screen: Screen, args: &MeshArgs) -> Result<Value, Trouble> {

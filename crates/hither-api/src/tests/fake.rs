@@ -89,7 +89,7 @@ impl Door for FakeDoor {
                 left.send_modify(|left| *left += 1);
             }
         });
-        Ok(Reception { request, answers: receiver })
+        Ok(Reception { request, answers: receiver, leaving: Box::new(()) })
     }
 
     fn view(&self) -> watch::Receiver<Arc<View>> {

@@ -72,14 +72,6 @@ async fn what_was_not_sent_is_not_logged_when_the_wait_is_dropped() {
     assert_eq!(delivered(&mut receiver), [10]);
 }
 
-#[tokio::test]
-async fn a_client_that_leaves_after_the_end_is_no_news() {
-    let (session, receiver) = session(1);
-    session.end();
-    drop(receiver);
-    assert!(!session.client_gone().await);
-}
-
 #[test]
 fn what_leaves_with_an_attempt_is_the_payload_and_the_tokens_to_go_on_from() {
     let (answers, _receiver) = mpsc::channel(16);

@@ -76,13 +76,17 @@ impl Times {
     }
 }
 
-struct Process {
-    parent: u32,
-    ticks: u64,
+/// One process, as the kernel tells of it.
+pub(super) struct Process {
+    /// Who started it.
+    pub(super) parent: u32,
+    /// Its time on processors so far.
+    pub(super) ticks: u64,
 }
 
 impl Process {
-    fn read(dir: &Path) -> Option<Self> {
+    /// Reads a directory of `/proc`.
+    pub(super) fn read(dir: &Path) -> Option<Self> {
         Self::parse(&std::fs::read_to_string(dir.join("stat")).ok()?)
     }
 

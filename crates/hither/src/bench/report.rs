@@ -35,12 +35,13 @@ pub(super) fn report(samples: &[&Sample]) -> Value {
 }
 
 /// Mean and quantiles of some numbers.
-struct Figures {
+pub(super) struct Figures {
     sorted: Vec<f64>,
 }
 
 impl Figures {
-    fn of(mut numbers: Vec<f64>) -> Self {
+    /// Of these.
+    pub(super) fn of(mut numbers: Vec<f64>) -> Self {
         numbers.sort_by(f64::total_cmp);
         Self { sorted: numbers }
     }
@@ -51,7 +52,8 @@ impl Figures {
         self.sorted.get(rank.max(1) - 1).copied()
     }
 
-    fn json(&self) -> Value {
+    /// The numbers that a report has.
+    pub(super) fn json(&self) -> Value {
         let mean = self.sorted.iter().sum::<f64>() / self.sorted.len() as f64;
         json!({
             "mean": mean, "p50": self.quantile(0.5), "p90": self.quantile(0.9), "p99": self.quantile(0.99),

@@ -33,9 +33,12 @@ pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
     runtime.block_on(async {
         let stop = stop_signal()?;
         let told = data_dir.clone();
-        hither_node::run(config, move |started| tell(screen, &told, &started), stop)
-            .await
-            .map_err(|error| run_trouble(&error, &data_dir))
+        // Among the threads of the runtime, and not on this one: to cross over costs every request two switches.
+        let node = tokio::spawn(hither_node::run(config, move |started| tell(screen, &told, &started), stop));
+        match node.await {
+            Ok(ended) => ended.map_err(|error| run_trouble(&error, &data_dir)),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     })
 }
 

@@ -1,0 +1,125 @@
+//! Tensor models: a worker of ours beside the same library inside a Python program, which has no hop at all.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::Setting;
+use super::page::{Goal, Row, median, short};
+use super::run::{bench, number, object};
+
+/// From here on a model counts as one whose own time matters, in microseconds; below, the hop does.
+const LARGE_US: f64 = 1_000.0;
+
+const RATIO_MAX: f64 = 1.15;
+const HOP_MAX_US: f64 = 60.0;
+
+/// Seconds of a round.
+const SECONDS: &str = "1.5";
+
+struct Model {
+    name: &'static str,
+    file: PathBuf,
+    inputs: Vec<(&'static str, &'static str, Vec<u64>)>,
+}
+
+fn models(setting: &Setting) -> Vec<Model> {
+    let ours = |file: &str| crate::tidy::root().join("models").join(file);
+    let theirs = |file: &str| setting.rivals.join("models").join(file);
+    let model = |name, file, inputs| Model { name, file, inputs };
+    vec![
+        model("fraud, trees", ours("fraud.onnx"), vec![("input", "FP32", vec![1, 12])]),
+        model("maintenance, trees", ours("maintenance.onnx"), vec![("input", "FP32", vec![1, 9])]),
+        model(
+            "speech or not (Silero)",
+            theirs("silero_vad.onnx"),
+            vec![("input", "FP32", vec![1, 576]), ("sr", "INT64", vec![]), ("state", "FP32", vec![2, 1, 128])],
+        ),
+        model("angle of a line (PP-OCR)", theirs("ppocr_cls.onnx"), vec![("x", "FP32", vec![1, 3, 48, 192])]),
+        model("orientation (PP-LCNet)", theirs("pplcnet.onnx"), vec![("x", "FP32", vec![1, 3, 224, 224])]),
+        model("kind of a file (Magika)", theirs("magika.onnx"), vec![("bytes", "INT32", vec![1, 2048])]),
+        model(
+            "vector of a text (MiniLM-L6)",
+            theirs("minilm_l6.onnx"),
+            ["input_ids", "attention_mask", "token_type_ids"].map(|name| (name, "INT64", vec![1, 64])).to_vec(),
+        ),
+    ]
+}
+
+/// A request: fractions where there may be some, else small whole numbers; 16 kHz for the one that asks for a rate.
+fn body(model: &Model) -> Value {
+    let tensor = |(name, kind, shape): &(&str, &str, Vec<u64>)| {
+        let data: Vec<Value> = (0..shape.iter().product::<u64>())
+            .map(|at| match *kind {
+                "FP32" => json!((at.wrapping_mul(7919) % 1000) as f64 / 1000.0),
+                _ if *name == "sr" => json!(16_000),
+                _ => json!(1),
+            })
+            .collect();
+        json!({"name": name, "datatype": kind, "shape": shape, "data": data})
+    };
+    json!({"inputs": model.inputs.iter().map(tensor).collect::<Vec<_>>()})
+}
+
+/// A row for each model.
+pub(super) fn rows(setting: &Setting) -> Vec<Row> {
+    let python = setting.rivals.join("onnx/bin/python");
+    models(setting).iter().map(|model| row(setting, &python, model)).collect()
+}
+
+fn row(setting: &Setting, python: &std::path::Path, model: &Model) -> Row {
+    let mut row = Row {
+        part: "Tensors: a worker beside ONNX Runtime inside a Python program",
+        what: model.name.to_owned(),
+        goal: Goal::None,
+        unit: "",
+        figures: Ok(Vec::new()),
+        ours: "–".to_owned(),
+        theirs: "–".to_owned(),
+        why: "",
+    };
+    let pairs = match pairs(setting, python, model) {
+        Ok(pairs) => pairs,
+        Err(why) => return Row { figures: Err(why), ..row },
+    };
+    let middle = |of: fn(&Pair) -> f64| median(&pairs.iter().map(of).collect::<Vec<_>>());
+    let say = |p50: f64, cpu: f64| format!("p50 {} µs, processor {} µs", short(p50), short(cpu));
+    row.ours = say(middle(|pair| pair.ours.0), middle(|pair| pair.ours.1));
+    row.theirs = say(middle(|pair| pair.theirs.0), middle(|pair| pair.theirs.1));
+    if middle(|pair| pair.theirs.0) >= LARGE_US {
+        row.goal = Goal::AtMost(RATIO_MAX);
+        row.figures = Ok(pairs.iter().map(|pair| pair.ours.0 / pair.theirs.0).collect());
+        row.what += ", p50";
+    } else {
+        (row.goal, row.unit) = (Goal::AtMost(HOP_MAX_US), "µs");
+        row.figures = Ok(pairs.iter().map(|pair| pair.ours.0 - pair.theirs.0).collect());
+        row.what += ", added p50";
+    }
+    row
+}
+
+/// Median latency and processor time of a request, in microseconds.
+struct Pair {
+    ours: (f64, f64),
+    theirs: (f64, f64),
+}
+
+fn pairs(setting: &Setting, python: &std::path::Path, model: &Model) -> Result<Vec<Pair>, String> {
+    let path = setting.scratch.join("body.json");
+    super::write(&path, &body(model).to_string())?;
+    let (file, body) = (model.file.display().to_string(), path.display().to_string());
+    let read = |found: Value| {
+        let p50 = number(&found, 1, "/latency_us/p50");
+        p50.zip(number(&found, 1, "/cpu_us_per_request")).ok_or(format!("no figures in {found}"))
+    };
+    (0..setting.rounds)
+        .map(|_| {
+            let words = ["--model", &file, "--body", &body, "--streams", "1", "--seconds", SECONDS];
+            let ours = read(bench(setting, &words)?)?;
+            let script = crate::tidy::root().join("scripts/rivals/onnx_round.py");
+            let theirs = object(Command::new(python).arg(script).args([&file, &body, SECONDS, "1"]))?;
+            Ok(Pair { ours, theirs: read(theirs)? })
+        })
+        .collect()
+}
