@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use super::process::GIVEN;
 use super::*;
 use crate::config::Overrides;
 

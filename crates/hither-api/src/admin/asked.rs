@@ -1,0 +1,88 @@
+//! What an operator asks of a node, and what comes of it.
+
+use serde::{Deserialize, Serialize};
+
+/// The body of `POST /hither/v1/models`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddModelDto {
+    /// The file, an absolute path on the node's machine.
+    pub path: String,
+    /// What people call it.
+    pub name: String,
+    /// The SPDX licence expression; empty if unknown.
+    #[serde(default)]
+    pub licence: String,
+    /// Questions whose answers are known; if there are none, those that the engine gives on this node count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub golden: Vec<GoldenDto>,
+}
+
+/// A question to a model, and its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum GoldenDto {
+    /// Of a tensor model.
+    Tensors {
+        /// Tensors as a request of the Open Inference Protocol has them.
+        inputs: serde_json::Value,
+        /// Tensors as its answer has them. One with fewer elements is the beginning of what comes.
+        outputs: serde_json::Value,
+        /// How far a number may be off, as a share of it; 0.001 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relative: Option<f64>,
+        /// And beside that; 0.0001 if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        absolute: Option<f64>,
+    },
+    /// Of a language model, which is asked for its likeliest words.
+    Words {
+        /// Text as it is, without a template.
+        prompt: String,
+        /// How the answer begins.
+        begins: String,
+    },
+}
+
+/// The body of `POST /hither/v1/invites`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteDto {
+    /// The site of the new member.
+    pub site: String,
+    /// Where it stands.
+    pub jurisdiction: String,
+    /// How long the invite holds, in seconds.
+    pub lifetime_s: u64,
+}
+
+/// The answer to `POST /hither/v1/invites`, and the body of `POST /hither/v1/join`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketDto {
+    /// The text to hand over.
+    pub ticket: String,
+}
+
+/// The body of `POST /hither/v1/power`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerDto {
+    /// The new cap in watts.
+    pub cap_w: f64,
+}
+
+/// The body of `POST /hither/v1/isolate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IsolateDto {
+    /// Whether the node is to be cut off from all peers.
+    pub isolated: bool,
+}
+
+/// The answer to a command that gives nothing back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneDto {
+    /// What happened, in one sentence.
+    pub message: String,
+}
