@@ -2,6 +2,8 @@
 //!
 //! Times are durations (`age_us`), because the clock of the view is known to nobody but its node. Identifiers and
 //! names are text here and nowhere behind this boundary.
+//!
+//! Long because the structs of one interface lie together, each field with its meaning.
 
 use std::collections::BTreeMap;
 
