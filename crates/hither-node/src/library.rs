@@ -20,7 +20,7 @@ pub fn find(configured: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 /// The directory of execution providers beside the library, if there is one.
-pub(crate) fn providers_beside(library: &std::path::Path) -> Option<PathBuf> {
+pub fn providers_beside(library: &std::path::Path) -> Option<PathBuf> {
     library.parent().map(|dir| dir.join("providers")).filter(|dir| dir.is_dir())
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn doctor(
     };
     let running = running(&socket, wait);
     checks.extend(sandbox::checks());
-    checks.extend(engines::checks(loaded.as_ref().ok().and_then(|config| config.library.clone())));
+    checks.extend(engines::checks(loaded.as_ref().ok()));
     checks.extend(disk::checks(data_dir));
     checks.extend(secrets::checks(root, data_dir, running.as_ref().and_then(|running| running.pid)));
     checks.extend(network::checks(loaded.as_ref().ok(), data_dir, running.as_ref()));

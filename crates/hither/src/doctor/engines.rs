@@ -1,16 +1,73 @@
-//! The engines: which are here, and whether a worker can load them. What devices an engine sees, only it can say: a
-//! worker that lists them belongs here, as one more check.
+//! The engines: which are here, whether a worker can load them, and on which devices they compute, which only they can
+//! say.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hither_node::config::NodeConfig;
 
 use super::sandbox::self_test;
 use super::{Area, Check};
 use crate::worker::Line;
+use crate::worker::devices::DeviceLine;
 
-pub(super) fn checks(configured: Option<PathBuf>) -> Vec<Check> {
-    let library = hither_node::library::find(configured);
+pub(super) fn checks(config: Option<&NodeConfig>) -> Vec<Check> {
+    let library = hither_node::library::find(config.and_then(|config| config.library.clone()));
     let tried = library.as_deref().map(|library| self_test("onnx", Some(library)));
-    vec![onnx(library.as_deref(), tried), llama(self_test("gguf", None))]
+    let beside = library.as_deref().and_then(hither_node::library::providers_beside);
+    let providers: Vec<PathBuf> =
+        config.into_iter().flat_map(|config| config.providers.iter().cloned()).chain(beside).collect();
+    let listed = library.as_deref().map(|library| listed(library, &providers));
+    let devices = listed.into_iter().flat_map(devices);
+    let (onnx, llama) = (onnx(library.as_deref(), tried), llama(self_test("gguf", None)));
+    std::iter::once(onnx).chain(devices).chain([llama]).collect()
+}
+
+/// What a worker says of the devices that ONNX models can run on.
+fn listed(library: &Path, providers: &[PathBuf]) -> Result<String, String> {
+    let text = |error: std::io::Error| format!("no worker can be asked: {error}");
+    let mut command = Command::new(std::env::current_exe().map_err(text)?);
+    command.args(["worker", "--devices", "--library"]).arg(library);
+    providers.iter().for_each(|dir| {
+        command.arg("--providers").arg(dir);
+    });
+    let output = command.stdin(Stdio::null()).output().map_err(text)?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("a worker that was asked ended with {}", output.status)),
+    }
+}
+
+/// The devices of ONNX Runtime, and each provider that is on disk.
+fn devices(listed: Result<String, String>) -> Vec<Check> {
+    const NAME: &str = "ONNX devices";
+    let text = match listed {
+        Ok(text) => text,
+        Err(reason) => return vec![Check::warn(Area::Engines, NAME, reason, "hither worker --devices --library PATH")],
+    };
+    let lines: Vec<DeviceLine> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let name = |line: &DeviceLine| match line {
+        DeviceLine::Device { device, provider, .. } => Some(format!("{device} ({provider})")),
+        DeviceLine::Provider { .. } | DeviceLine::Unusable { .. } => None,
+    };
+    let found: Vec<String> = lines.iter().filter_map(name).collect();
+    let found = if found.is_empty() { "the CPU alone".to_owned() } else { found.join(", ") };
+    let of_provider = |line: &DeviceLine| match line {
+        DeviceLine::Device { .. } => None,
+        DeviceLine::Provider { name, devices, path } if *devices > 0 => {
+            Some(Check::ok(Area::Engines, "provider", format!("{name} has {devices} devices here: {}", path.display())))
+        }
+        DeviceLine::Provider { name, path, .. } => {
+            let found = format!("{name} loads and has no device here: {}", path.display());
+            Some(Check::warn(Area::Engines, "provider", found, "install the driver of the device, or remove the file"))
+        }
+        DeviceLine::Unusable { name, path, reason } => {
+            let found = format!("{name} cannot be used ({reason}): {}", path.display());
+            Some(Check::warn(Area::Engines, "provider", found, "take the one made for this ONNX Runtime, or remove it"))
+        }
+    };
+    let providers = lines.iter().filter_map(of_provider);
+    std::iter::once(Check::ok(Area::Engines, NAME, found)).chain(providers).collect()
 }
 
 fn onnx(library: Option<&Path>, tried: Option<Result<String, String>>) -> Check {
@@ -73,6 +130,29 @@ mod tests {
         assert_eq!(tried("engine: x\nmissing: landlock for 1 threads that were there before it\n").state, State::Warn);
         assert_eq!(tried("").state, State::Warn);
         assert_eq!(onnx(Some(library), Some(Err("too old".into()))).state, State::Fail);
+    }
+
+    #[test]
+    fn devices_and_providers_are_told_each_with_what_to_do() {
+        let text = concat!(
+            r#"{"kind":"device","device":"cpu","provider":"CPUExecutionProvider","vendor":"AMD"}"#,
+            "\n",
+            r#"{"kind":"provider","name":"WebGpuExecutionProvider","path":"/p/w.so","devices":0}"#,
+            "\n",
+            r#"{"kind":"unusable","name":"OpenVINOExecutionProvider","path":"/p/o.so","reason":"too old"}"#,
+        );
+        let checks = devices(Ok(text.to_owned()));
+        let found: Vec<(State, &str)> = checks.iter().map(|check| (check.state, check.found.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                (State::Ok, "cpu (CPUExecutionProvider)"),
+                (State::Warn, "WebGpuExecutionProvider loads and has no device here: /p/w.so"),
+                (State::Warn, "OpenVINOExecutionProvider cannot be used (too old): /p/o.so"),
+            ]
+        );
+        assert_eq!(devices(Ok(String::new()))[0].found, "the CPU alone");
+        assert_eq!(devices(Err("gone".into()))[0].state, State::Warn);
     }
 
     #[test]
