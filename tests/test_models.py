@@ -102,3 +102,35 @@ def test_what_a_model_answers_at_its_publisher_is_known_without_being_told(node)
         assert added["known_answers"] >= 1, added
         assert added["memory"] > 10_000_000, added
         wait_for(f"{name} is ready", lambda: here(node, name)["stage"] == "ready")
+
+
+def test_a_model_that_answers_otherwise_is_not_offered_until_it_answers_rightly(node, tmp_path):
+    """The stub's sign turns after two calls in one process: one to prove it, and one of a client."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [2.5]}
+    (tmp_path / "drifts.stub").write_text("hither-stub 1\nkind=infer wrong_at=2\n")
+    (tmp_path / "golden.json").write_text(json.dumps([{"inputs": [tensor], "outputs": [tensor]}]))
+    added = node.json("models", "add", tmp_path / "drifts.stub", "--name", "drifts", "--golden", tmp_path / "golden.json")
+    assert added["known_answers"] == 1
+
+    def answer():
+        return node.post("/v2/models/drifts/infer", {"inputs": [tensor]})
+
+    wait_for("it is ready", lambda: here(node, "drifts")["stage"] == "ready")
+    status, _, body = answer()
+    assert (status, body["outputs"][0]["data"]) == (200, [2.5])
+    refused = node.run("models", "verify", "drifts", check=False)
+    assert refused.returncode != 0 and "-2.5e0 at element 0, and not 2.5e0" in refused.stderr, refused.stderr
+
+    wait_for("it is put aside", lambda: here(node, "drifts")["stage"] == "quarantined")
+    assert here(node, "drifts")["note"].startswith("gave wrong answers, tried again in ")
+    status, _, body = answer()
+    assert status == 500 and "drifts" in json.dumps(body), body
+    assert node.get("/v2/models/drifts/ready")[0] != 200
+    said = " ".join(node.view()["warnings"])
+    assert "drifts gives wrong answers on this node" in said and "hither models pull drifts" in said
+
+    # In a new process it is right again.
+    node.run("models", "pull", "drifts")
+    wait_for("it is ready again", lambda: here(node, "drifts")["stage"] == "ready")
+    assert answer()[0] == 200
+    assert "no model of this mesh is called fraud" in node.run("models", "verify", "fraud", check=False).stderr

@@ -87,6 +87,8 @@ pub enum Command {
     AddModel(AddModel),
     /// Fetch a model of the catalog.
     PullModel(ModelName),
+    /// Ask a model that is open here what the catalog knows the answers to.
+    VerifyModel(ModelName),
     /// Make an invite for one new member.
     Invite {
         /// Its site.
@@ -129,6 +131,11 @@ pub enum CommandDone {
     ModelAdded(hither_types::model::Manifest),
     /// The fetch has begun or was not needed; progress is in the view.
     PullBegun,
+    /// The model gave all answers that are known.
+    Verified {
+        /// How many.
+        answers: usize,
+    },
     /// The ticket.
     Invited {
         /// The text to give to the new member.

@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/hither/v1/requests/{id}", get(explain))
         .route("/hither/v1/models", get(models).post(add_model))
         .route("/hither/v1/models/{model}/pull", post(pull_model))
+        .route("/hither/v1/models/{model}/verify", post(verify_model))
         .route("/hither/v1/invites", post(invite))
         .route("/hither/v1/join", post(join))
         .route("/hither/v1/power", post(power))
@@ -121,12 +122,25 @@ async fn add_model(State(app): State<App>, request: Request) -> Response {
 }
 
 async fn pull_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
-    if let Err(problem) = socket_only(&app) {
+    of_model(&app, name, Command::PullModel).await
+}
+
+async fn verify_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
+    of_model(&app, name, Command::VerifyModel).await
+}
+
+/// A command about the model that the path names.
+async fn of_model(
+    app: &App,
+    name: Result<Path<String>, PathRejection>,
+    command: impl FnOnce(ModelName) -> Command,
+) -> Response {
+    if let Err(problem) = socket_only(app) {
         return wrong(&problem);
     }
     let name = name.map(|Path(name)| name).unwrap_or_default();
     match read("the name in the path", ModelName::parse(&name)) {
-        Ok(name) => carry_out(&app, Command::PullModel(name)).await,
+        Ok(name) => carry_out(app, command(name)).await,
         Err(problem) => wrong(&problem),
     }
 }
@@ -214,6 +228,10 @@ async fn carry_out(app: &App, command: Command) -> Response {
         Ok(CommandDone::PullBegun) => {
             done("the fetch has begun, or the model is here already; hither models ls shows how far it is")
         }
+        Ok(CommandDone::Verified { answers: 0 }) => {
+            done("nothing is known of its answers: hither models add --golden FILE tells the mesh what is")
+        }
+        Ok(CommandDone::Verified { answers }) => done(&format!("all {answers} known answers came")),
         Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
         Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),
         Ok(CommandDone::Done) => done("done"),

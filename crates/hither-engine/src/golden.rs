@@ -30,8 +30,8 @@ pub const ANSWER_MAX: usize = 2 << 10;
 /// Elements of one drawn input: with 64 rows, an image of 600 by 600 in three colours is more.
 const DRAWN_MAX: u64 = 64 << 20;
 
-/// Tokens of an answer in words.
-const WORDS: u32 = 16;
+/// Tokens of an answer in words: every load waits for them.
+const WORDS: u32 = 6;
 
 /// Rows of a drawn question: an engine that is right for one row may be wrong for many.
 const ROWS: [u32; 2] = [1, 64];
@@ -83,7 +83,7 @@ pub fn work(question: &Question, io: &ModelIo) -> Result<Work, String> {
 /// Makes an answer known. The same question was asked twice: a model that answers by chance has no known answer. `None`
 /// if there is nothing in the answer to hold on to.
 pub fn record(question: Question, once: &[Piece], again: &[Piece]) -> Option<Golden> {
-    let answer = match once {
+    let (question, answer) = match once {
         [Piece::Outputs(tensors)] => {
             let share = ANSWER_MAX / tensors.len().max(1);
             let kept: Vec<Tensor> = tensors.iter().map(|tensor| beginning(tensor, share)).collect();
@@ -91,9 +91,12 @@ pub fn record(question: Question, once: &[Piece], again: &[Piece]) -> Option<Gol
                 return None;
             }
             let outputs = Piece::Outputs(kept).encode();
-            KnownAnswer::Tensors { outputs, relative: RELATIVE, absolute: ABSOLUTE }
+            (question, KnownAnswer::Tensors { outputs, relative: RELATIVE, absolute: ABSOLUTE })
         }
-        pieces => KnownAnswer::Begins(sure_words(pieces).filter(|text| !text.trim().is_empty())?),
+        pieces => {
+            let (tokens, text) = sure_words(pieces).filter(|(_, text)| !text.trim().is_empty())?;
+            (shortened(question, tokens), KnownAnswer::Begins(text))
+        }
     };
     let golden = Golden { question, answer };
     check(&golden.answer, again).is_ok().then_some(golden)
@@ -229,8 +232,22 @@ fn words(pieces: &[Piece]) -> String {
     pieces.iter().map(text).collect()
 }
 
-/// The beginning of an answer in words, up to the first token of which the model was not sure.
-fn sure_words(pieces: &[Piece]) -> Option<String> {
+/// The same question for no more tokens than its known answer has.
+fn shortened(question: Question, tokens: u32) -> Question {
+    match &question {
+        Question::Given(bytes) => match Work::decode(bytes) {
+            Ok(Work::Generate(work)) => {
+                let work = GenerateWork { max_tokens: Some(tokens), chances: None, ..work };
+                Question::Given(Work::Generate(work).encode())
+            }
+            Ok(Work::Infer(_) | Work::Embed(_)) | Err(_) => question,
+        },
+        Question::Drawn { .. } => question,
+    }
+}
+
+/// The beginning of an answer in words, up to the first token of which the model was not sure, and its tokens.
+fn sure_words(pieces: &[Piece]) -> Option<(u32, String)> {
     let chances = pieces.iter().flat_map(|piece| match piece {
         Piece::Tokens { chances, .. } => chances.as_slice(),
         Piece::End { .. } | Piece::Outputs(_) => &[],
@@ -239,11 +256,12 @@ fn sure_words(pieces: &[Piece]) -> Option<String> {
         [first, second, ..] => first.id == chances.said.id && first.log - second.log >= SURE,
         _ => false,
     });
-    let bytes: Vec<u8> = sure.flat_map(|chances| chances.said.bytes.iter().copied()).take(ANSWER_MAX).collect();
+    let sure: Vec<&[u8]> = sure.map(|chances| chances.said.bytes.as_slice()).collect();
+    let bytes: Vec<u8> = sure.iter().flat_map(|bytes| bytes.iter().copied()).take(ANSWER_MAX).collect();
     let whole = std::str::from_utf8(&bytes).map_or_else(|error| error.valid_up_to(), str::len);
     let text = String::from_utf8(bytes[..whole].to_vec()).ok()?;
     // The text of an answer may be held back and trimmed; what is not in it is no beginning of it.
-    words(pieces).starts_with(&text).then_some(text)
+    words(pieces).starts_with(&text).then_some((sure.len() as u32, text))
 }
 
 fn start(text: &str, most: usize) -> &str {

@@ -74,6 +74,8 @@ pub struct StubModel {
     pub crash_at: Option<u32>,
     /// `hang_at=`: never returns from the step that should produce this token, or answer this call, from 0.
     pub hang_at: Option<u32>,
+    /// `wrong_at=`: answers this call and all later ones, from 0, with the negative of each number.
+    pub wrong_at: Option<u32>,
 }
 
 /// Why a file is not a stub model.
@@ -87,7 +89,7 @@ pub enum OpenError {
     Header,
     /// A value is unknown or wrong.
     #[error(
-        "`{0}` is none of kind, slots, context, length, load_us, prefill_us, token_us, percent, crash_at and hang_at with its value"
+        "`{0}` is none of kind, slots, context, length, load_us, prefill_us, token_us, percent, crash_at, hang_at and wrong_at with its value"
     )]
     Value(String),
 }
@@ -110,6 +112,7 @@ impl StubModel {
             percent: 100,
             crash_at: None,
             hang_at: None,
+            wrong_at: None,
         };
         for pair in rest.split_whitespace() {
             model.set(pair).ok_or_else(|| OpenError::Value(pair.chars().take(80).collect()))?;
@@ -133,6 +136,7 @@ impl StubModel {
             "percent" => self.percent = value.parse().ok()?,
             "crash_at" => self.crash_at = Some(value.parse().ok()?),
             "hang_at" => self.hang_at = Some(value.parse().ok()?),
+            "wrong_at" => self.wrong_at = Some(value.parse().ok()?),
             _ => return None,
         }
         Some(())
@@ -319,8 +323,15 @@ impl StubEngine {
         match &mut running.kind {
             RunningKind::Infer(work) => {
                 self.misbehave(self.calls);
+                let is_wrong = self.model.wrong_at.is_some_and(|first| self.calls >= first);
                 self.calls += 1;
-                out(job, Output::Piece(Piece::Outputs(std::mem::take(&mut work.inputs))));
+                let mut outputs = std::mem::take(&mut work.inputs);
+                if is_wrong {
+                    // The sign of a single float is the highest bit of its last byte.
+                    let numbers = outputs.iter_mut().flat_map(|output| output.data.chunks_exact_mut(4));
+                    numbers.for_each(|number| number[3] ^= 0x80);
+                }
+                out(job, Output::Piece(Piece::Outputs(outputs)));
                 cost.prefill = micros(now - running.since);
             }
             RunningKind::Generate(stream) => {

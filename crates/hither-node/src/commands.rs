@@ -22,6 +22,7 @@ impl Driver {
     pub(crate) fn command(&mut self, command: Command, reply: CommandReply) {
         let done = match command {
             Command::AddModel(added) => return self.add_model(added, reply),
+            Command::VerifyModel(name) => return self.verify(&name, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
             Command::PullModel(name) => self.pull(&name),
             Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),

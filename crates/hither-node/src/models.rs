@@ -102,7 +102,7 @@ impl Shelf {
         self.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
     }
 
-    fn named(&self, name: &ModelName) -> Option<&Manifest> {
+    pub(crate) fn named(&self, name: &ModelName) -> Option<&Manifest> {
         self.entries.values().map(|(_, manifest)| manifest).find(|manifest| manifest.name == *name)
     }
 }
@@ -195,13 +195,7 @@ impl Driver {
     }
 
     pub(crate) fn pull(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
-        let Some(manifest) = self.shelf.named(name) else {
-            return Err(CommandError {
-                code: "E0401",
-                message: format!("no model of this mesh is called {name}"),
-                help: "hither models ls".into(),
-            });
-        };
+        let manifest = self.shelf.named(name).ok_or_else(|| unknown(name))?;
         // One that is here and waits for its next try, or is in quarantine, is loaded at once.
         let digest = manifest.digest;
         self.feed(Event::PullWanted(digest));
@@ -242,6 +236,15 @@ impl Driver {
                 }
             }
         });
+    }
+}
+
+/// There is no such model.
+pub(crate) fn unknown(name: &ModelName) -> CommandError {
+    CommandError {
+        code: "E0401",
+        message: format!("no model of this mesh is called {name}"),
+        help: "hither models ls".into(),
     }
 }
 

@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use hither_api::door::{CommandDone, CommandError};
 use hither_core::{Event, LocalModel};
 use hither_engine::golden;
-use hither_types::id::Digest;
+use hither_types::id::{Digest, ModelName};
 use hither_types::model::{Golden, ModelIo};
 use hither_types::refusal::Crash;
 use hither_types::unit::Milliwatts;
 
-use crate::driver::{Driver, Inbound};
+use crate::driver::{CommandReply, Driver, Inbound};
+use crate::models::unknown;
 use crate::workers::{ReadLoop, Worker};
 
 /// Why a model did not prove itself.
@@ -46,6 +48,44 @@ impl Driver {
             let result = ask_all(&worker, &golden).await;
             // A closed inbox means that the node is stopping.
             let _ = inbox.send(Inbound::Proven { digest, number: worker.number, result }).await;
+        });
+    }
+
+    /// Asks an open model at once, for an operator who waits for the verdict.
+    pub(crate) fn verify(&mut self, name: &ModelName, reply: CommandReply) {
+        let found = self.shelf.named(name).map(|manifest| (manifest.digest, manifest.golden.clone()));
+        let found = found.ok_or_else(|| unknown(name));
+        let open = found.and_then(|(digest, golden)| match self.workers.get(&digest) {
+            Some(worker) => Ok((digest, golden, Arc::clone(worker))),
+            None => Err(CommandError {
+                code: "E0409",
+                message: format!("{name} is not open on this node, so there is nothing to ask"),
+                help: "hither ps".into(),
+            }),
+        });
+        let (digest, golden, worker) = match open {
+            Ok(open) => open,
+            Err(error) => {
+                // Whoever asked may have left.
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let (inbox, name) = (self.inbox.clone(), name.clone());
+        self.hands.spawn(async move {
+            let result = ask_all(&worker, &golden).await;
+            let wrong = |text: &str| CommandError {
+                code: "E0410",
+                message: format!("{name} gives wrong answers on this node, and is not offered any more: {text}"),
+                help: format!("hither models pull {name}"),
+            };
+            let verdict = match &result {
+                Ok(()) => Ok(CommandDone::Verified { answers: golden.len() }),
+                Err(Unproven::Wrong(text)) => Err(wrong(text)),
+                Err(Unproven::Gone) => Err(wrong("its worker ended")),
+            };
+            let _ = inbox.send(Inbound::Proven { digest, number: worker.number, result }).await;
+            let _ = reply.send(verdict);
         });
     }
 

@@ -64,13 +64,14 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 8] = [
+const COMMANDS: [(&str, &str, &str); 9] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
         "AddModel(AddModel { path: \"/m/fraud.onnx\", name: \"fraud\", licence: \"MIT\", golden: [] })",
     ),
     ("models/smollm2%2D135m/pull", "", "PullModel(\"smollm2-135m\")"),
+    ("models/fraud/verify", "", "VerifyModel(\"fraud\")"),
     (
         "invites",
         r#"{"site":"lyon","jurisdiction":"FR","lifetime_s":600}"#,

@@ -113,8 +113,13 @@ fn said(tokens: &[(&str, f32)]) -> Vec<Piece> {
 #[test]
 fn of_words_the_beginning_of_which_the_model_was_sure_is_kept() {
     let answer = said(&[(" Paris", 3.0), (".", 1.0), (" It", 0.1), (" is", 4.0)]);
-    let golden = record(DRAWN, &answer, &answer).unwrap();
+    let question = questions(&ModelIo::Language { context_tokens: 512 }).remove(0);
+    let golden = record(question, &answer, &answer).unwrap();
     assert_eq!(golden.answer, KnownAnswer::Begins(" Paris.".to_owned()));
+    let Ok(Work::Generate(asked)) = work(&golden.question, &ModelIo::Language { context_tokens: 512 }) else {
+        panic!("words are asked for")
+    };
+    assert_eq!((asked.max_tokens, asked.chances), (Some(2), None), "no more is asked than is known");
     assert_eq!(check(&golden.answer, &said(&[(" Paris", 3.0), (".", 1.0), (" The", 0.1)])), Ok(()));
     let error = check(&golden.answer, &said(&[(" London", 3.0), (".", 1.0)])).unwrap_err();
     assert_eq!(error, "the answer begins with \" London\", and not with \" Paris.\"");

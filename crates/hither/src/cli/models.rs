@@ -33,6 +33,12 @@ pub(super) enum ModelsCommand {
     },
     /// List the models of the mesh, and where each is.
     Ls,
+    /// Ask a model that is open on this node what is known of its answers.
+    Verify {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+    },
     /// Fetch a model from the peers that have it.
     Pull {
         /// Its name.
@@ -90,6 +96,11 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
                     })
                     .collect()
             });
+        }
+        ModelsCommand::Verify { name } => {
+            let path = format!("/hither/v1/models/{}/verify", name.as_str().replace('/', "%2F"));
+            let done: DoneDto = context.wait(client.post(&path, &json!({})))?;
+            context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
         }
         ModelsCommand::Pull { name } => {
             // The name is of letters, digits and ._-/: only; the slash is the one that a path would take for its own.
