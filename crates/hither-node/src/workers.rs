@@ -49,6 +49,15 @@ pub(crate) struct Worker {
     jobs: Mutex<BTreeMap<JobId, Job>>,
     next: AtomicU64,
     pipe: Pipe,
+    /// Jobs that were taken and are not sent yet.
+    corked: Mutex<Corked>,
+}
+
+/// Commands that go out together: to wake a worker for each would cost more than a small model takes.
+#[derive(Default)]
+struct Corked {
+    bytes: Vec<u8>,
+    jobs: Vec<JobId>,
 }
 
 /// The writing half of the socket. Commands are small, so nearly all go straight into the kernel's buffer.
@@ -121,7 +130,13 @@ impl Worker {
             }
         });
         let pipe = Pipe { socket: writer, backlog };
-        let worker = Arc::new(Self { loaded, jobs: Mutex::new(BTreeMap::new()), next: AtomicU64::new(1), pipe });
+        let worker = Arc::new(Self {
+            loaded,
+            jobs: Mutex::new(BTreeMap::new()),
+            next: AtomicU64::new(1),
+            pipe,
+            corked: Mutex::default(),
+        });
         let own = Arc::clone(&worker);
         Ok((worker, ReadLoop { digest, child, read, frames, buffer, worker: own, inbox, drain: drain.abort_handle() }))
     }
@@ -141,15 +156,32 @@ impl Worker {
         self.jobs().values().any(|job| job.beat.elapsed() >= HANG_TIME)
     }
 
-    /// Starts a job. `false`: the worker does not take it.
-    pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
+    /// Starts a job with the next [`Self::flush`].
+    pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) {
         let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
         self.jobs().insert(job, Job { task, sink, progress: 0, beat: Instant::now() });
-        let sent = self.pipe.send(encode_command(&Command::Run { job, payload, resume }));
-        if !sent {
-            self.jobs().remove(&job);
+        let command = encode_command(&Command::Run { job, payload, resume });
+        let mut corked = self.corked();
+        corked.jobs.push(job);
+        match corked.bytes.is_empty() {
+            true => corked.bytes = command,
+            false => corked.bytes.extend_from_slice(&command),
         }
-        sent
+    }
+
+    /// Sends what was started since the last time. The tasks that the worker does not take come back.
+    #[must_use]
+    pub(crate) fn flush(&self) -> Vec<Task> {
+        let Corked { bytes, jobs } = std::mem::take(&mut *self.corked());
+        if bytes.is_empty() || self.pipe.send(bytes) {
+            return Vec::new();
+        }
+        let mut open = self.jobs();
+        jobs.iter().filter_map(|job| open.remove(job)).map(|job| job.task).collect()
+    }
+
+    fn corked(&self) -> MutexGuard<'_, Corked> {
+        self.corked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops a job. Nothing more comes from it.
@@ -159,8 +191,8 @@ impl Worker {
         if let Some(job) = found {
             jobs.remove(&job);
             drop(jobs);
-            // A worker that does not read any more is found by its silence.
-            let _ = self.pipe.send(encode_command(&Command::Cancel { job }));
+            // Behind the command that starts it. A worker that does not read any more is found by its silence.
+            self.corked().bytes.extend_from_slice(&encode_command(&Command::Cancel { job }));
         }
     }
 }
