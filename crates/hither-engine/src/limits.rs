@@ -1,5 +1,7 @@
 //! What this crate accepts at most, with the reason for each number.
 
+use std::time::Duration;
+
 /// Bytes of one frame between a node and its worker. A batch of 32 colour pictures of 640×640 in single precision
 /// has 157 MB and is refused; eight of them (39 MB) pass. A damaged length must not make us allocate gigabytes.
 pub const MAX_FRAME: usize = 64 << 20;
@@ -88,3 +90,7 @@ pub const ONNX_IR: u64 = 64;
 
 /// The newest version of an operator set that makes sense. Today's is 28.
 pub const ONNX_OPSET: u64 = 1024;
+
+/// How long a worker steps before it sends what came of it and looks for commands. To send and to wake the node costs
+/// some ten microseconds, as much as a small tensor model takes; a step of a language model takes longer than this.
+pub(crate) const BURST: Duration = Duration::from_micros(150);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use hither_types::refusal::InputFault;
 use hither_types::unit::ByteCount;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::engine::{Engine, JobFault, JobId, Output};
-use crate::limits::READ_CHUNK;
+use crate::limits::{BURST, READ_CHUNK};
 use crate::protocol::{Command, FrameReader, FrameTooLong, Report, append_report, decode_command};
 use crate::work::{DecodeError, Work};
 
@@ -83,7 +84,7 @@ impl Worker {
                 Err(error) => return Err(ServeError::Socket(error.into())),
             }
             if is_busy {
-                is_busy = self.step();
+                is_busy = self.burst();
             }
             if !self.out.is_empty() {
                 self.socket.write_all(&self.out)?;
@@ -126,6 +127,17 @@ impl Worker {
             }
         }
         Ok(Next::GoOn)
+    }
+
+    /// Steps for a moment: answers that take less than a message does go out together. A longer step is alone.
+    fn burst(&mut self) -> bool {
+        let began = Instant::now();
+        while self.step() {
+            if began.elapsed() >= BURST || !self.engine.rest().is_zero() {
+                return true;
+            }
+        }
+        false
     }
 
     fn step(&mut self) -> bool {

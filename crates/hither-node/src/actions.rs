@@ -162,16 +162,27 @@ impl Driver {
             self.echoes.push_back(Event::Failed { task, failure: Failure::EngineLost });
             return;
         };
-        let started = if task.origin == self.home.me.node {
+        if task.origin == self.home.me.node {
             let Some(session) = self.sessions.get(&task.request) else { return };
             let resume = session.begin(task.attempt);
-            worker.run(task, Sink::Client(Arc::clone(session)), session.payload.to_vec(), resume)
+            worker.run(task, Sink::Client(Arc::clone(session)), session.payload.to_vec(), resume);
         } else {
             let Some(ask) = self.asks.get(&task) else { return };
-            worker.run(task, Sink::Peer(Arc::clone(ask)), ask.payload.clone(), ask.resume.clone())
-        };
-        if !started {
-            self.echoes.push_back(Event::Failed { task, failure: Failure::EngineLost });
+            worker.run(task, Sink::Peer(Arc::clone(ask)), ask.payload.clone(), ask.resume.clone());
+        }
+    }
+
+    /// Sends workers what was meant for them.
+    pub(crate) fn flush(&mut self) {
+        loop {
+            let lost: Vec<Task> = self.workers.values().flat_map(|worker| worker.flush()).collect();
+            if lost.is_empty() {
+                return;
+            }
+            // The mind may try again at once, at another worker.
+            for task in lost {
+                self.feed(Event::Failed { task, failure: Failure::EngineLost });
+            }
         }
     }
 

@@ -25,7 +25,7 @@ use crate::config::NodeConfig;
 use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade, Leavers};
 use crate::home::Home;
-use crate::limits::{ANSWERS_MAX, TELL_EVERY, VIEW_EVERY};
+use crate::limits::{ANSWERS_MAX, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
 use crate::mesh::Mesh;
 use crate::models::Shelf;
 use crate::proof::Unproven;
@@ -125,7 +125,14 @@ impl Driver {
             tokio::select! {
                 biased;
                 inbound = ears.inbox.recv() => match inbound {
-                    Some(inbound) => self.take(inbound),
+                    Some(inbound) => {
+                        self.take(inbound);
+                        // What came meanwhile is taken along, so that workers are told of it together.
+                        for _ in 1..TAKEN_AT_ONCE {
+                            let Ok(inbound) = ears.inbox.try_recv() else { break };
+                            self.take(inbound);
+                        }
+                    }
                     None => return,
                 },
                 () = until(deadline) => self.feed(Event::Tick),
@@ -153,6 +160,7 @@ impl Driver {
                 }
                 () = until(drained_by) => return,
             }
+            self.flush();
             if self.draining && self.sessions.is_empty() && self.asks.is_empty() {
                 return;
             }

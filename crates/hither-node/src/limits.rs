@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Events that wait for the loop. Past it the door answers "overloaded" and hands wait.
 pub(crate) const INBOX_MAX: usize = 4096;
 
+/// Events that the loop takes before it looks at anything else: some hundred microseconds of them.
+pub(crate) const TAKEN_AT_ONCE: usize = 64;
+
 /// Parts of an answer that wait for a slow client before it is given up: more than any context has tokens today.
 pub(crate) const ANSWERS_MAX: usize = 4096;
 

@@ -78,17 +78,29 @@ pub(crate) struct Worker {
     jobs: Mutex<BTreeMap<JobId, Job>>,
     next: AtomicU64,
     pipe: Pipe,
+    /// Jobs that were taken and are not sent yet.
+    corked: Mutex<Corked>,
+}
+
+/// Commands that go out together: to wake a worker for each would cost more than a small model takes.
+#[derive(Default)]
+struct Corked {
+    bytes: Vec<u8>,
+    jobs: Vec<JobId>,
 }
 
 /// The writing half of the socket. Commands are small, so nearly all go straight into the kernel's buffer.
 struct Pipe {
     socket: StdStream,
     backlog: mpsc::Sender<Vec<u8>>,
+    /// Of several threads: one whole command after the other.
+    turn: Mutex<()>,
 }
 
 impl Pipe {
     /// Writes at once if nothing waits, else queues. `false`: the worker does not read.
     fn send(&self, bytes: Vec<u8>) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = self.backlog.capacity() < self.backlog.max_capacity();
         let written = match waiting {
             true => 0,
@@ -152,7 +164,7 @@ impl Worker {
                 }
             }
         });
-        let pipe = Pipe { socket: writer, backlog };
+        let pipe = Pipe { socket: writer, backlog, turn: Mutex::default() };
         let worker = Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             loaded,
@@ -163,6 +175,7 @@ impl Worker {
             jobs: Mutex::new(BTreeMap::new()),
             next: AtomicU64::new(1),
             pipe,
+            corked: Mutex::default(),
         });
         let own = Arc::clone(&worker);
         let hang_time = config.hang_time;
@@ -203,7 +216,11 @@ impl Worker {
         let (done, answer) = oneshot::channel();
         let sink = Sink::Proof(Proof { pieces: Vec::new(), done });
         let gone = || "the worker ended".to_owned();
-        if !self.start_job(None, sink, work.encode(), Vec::new()) {
+        let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.jobs().insert(job, Job { task: None, sink, progress: 0, beat: Instant::now() });
+        // By itself: what is corked is the driver's, which has to hear what of it the worker does not take.
+        if !self.pipe.send(encode_command(&Command::Run { job, payload: work.encode(), resume: Vec::new() })) {
+            self.jobs().remove(&job);
             return Err(gone());
         }
         answer.await.unwrap_or_else(|_| Err(gone()))
@@ -218,19 +235,32 @@ impl Worker {
         self.jobs().values().any(|job| job.beat.elapsed() >= hang_time)
     }
 
-    /// Starts a job. `false`: the worker does not take it.
-    pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
-        self.start_job(Some(task), sink, payload, resume)
+    /// Starts a job with the next [`Self::flush`].
+    pub(crate) fn run(&self, task: Task, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) {
+        let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.jobs().insert(job, Job { task: Some(task), sink, progress: 0, beat: Instant::now() });
+        let command = encode_command(&Command::Run { job, payload, resume });
+        let mut corked = self.corked();
+        corked.jobs.push(job);
+        match corked.bytes.is_empty() {
+            true => corked.bytes = command,
+            false => corked.bytes.extend_from_slice(&command),
+        }
     }
 
-    fn start_job(&self, task: Option<Task>, sink: Sink, payload: Vec<u8>, resume: Vec<u32>) -> bool {
-        let job = JobId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.jobs().insert(job, Job { task, sink, progress: 0, beat: Instant::now() });
-        let sent = self.pipe.send(encode_command(&Command::Run { job, payload, resume }));
-        if !sent {
-            self.jobs().remove(&job);
+    /// Sends what was started since the last time. The tasks that the worker does not take come back.
+    #[must_use]
+    pub(crate) fn flush(&self) -> Vec<Task> {
+        let Corked { bytes, jobs } = std::mem::take(&mut *self.corked());
+        if bytes.is_empty() || self.pipe.send(bytes) {
+            return Vec::new();
         }
-        sent
+        let mut open = self.jobs();
+        jobs.iter().filter_map(|job| open.remove(job)).filter_map(|job| job.task).collect()
+    }
+
+    fn corked(&self) -> MutexGuard<'_, Corked> {
+        self.corked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops a job. Nothing more comes from it.
@@ -240,8 +270,8 @@ impl Worker {
         if let Some(job) = found {
             jobs.remove(&job);
             drop(jobs);
-            // A worker that does not read any more is found by its silence.
-            let _ = self.pipe.send(encode_command(&Command::Cancel { job }));
+            // Behind the command that starts it. A worker that does not read any more is found by its silence.
+            self.corked().bytes.extend_from_slice(&encode_command(&Command::Cancel { job }));
         }
     }
 }
