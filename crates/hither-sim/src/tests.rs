@@ -77,6 +77,7 @@ scenarios! {
     those_who_hear_the_same_do_not_go_to_the_same_place: "herd", 20;
     what_waits_is_not_forgotten: "burst", 20;
     what_does_not_fit_into_memory_takes_turns: "memory", 20;
+    what_waits_for_memory_is_opened_without_being_asked_for_again: "memory-turn", 20;
     a_lost_word_that_asks_for_work_costs_no_slot: "beg-lost", 20;
     a_storm_breaks_no_promise: "storm", 50;
     a_mesh_with_hot_spots_answers_all: "mesh", 20;
