@@ -70,15 +70,15 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     let presence = Presence {
         incarnation: 3,
         sequence: 1000,
-        models: vec![
-            held(ModelStage::Ready, 0x44),
-            held(ModelStage::Fetching, 0x45),
-            held(ModelStage::Stored, 0x46),
-            held(ModelStage::Quarantined, 0x47),
-        ],
+        models: vec![held(ModelStage::Ready, 0x44), held(ModelStage::Fetching, 0x45), held(ModelStage::Stored, 0x46)],
         power: Milliwatts(31_000),
         cap: Milliwatts(65_000),
         policy: Digest([0x55; 32]),
+    };
+    let on = |device, byte| ModelPresence { device, ..held(ModelStage::Ready, byte) };
+    let later = Presence {
+        models: vec![held(ModelStage::Quarantined, 0x47), on(Device::Gpu, 0x48), on(Device::Npu, 0x49)],
+        ..presence.clone()
     };
     let mut messages = vec![
         PeerMessage::Presence(presence),
@@ -86,6 +86,7 @@ pub(crate) fn message() -> Vec<PeerMessage> {
         PeerMessage::Members(vec![record()]),
     ];
     messages.extend(signals().into_iter().map(PeerMessage::Signal));
+    messages.push(PeerMessage::Presence(later));
     messages
 }
 
