@@ -58,8 +58,8 @@ def test_two_models_take_turns_where_memory_holds_one(node):
         status, headers, body = node.post(f"/v2/models/{name}/infer", request)
         assert (status, label(body)) == (200, expected), body
         assert headers["x-hither-served-by"] == "munich"
-        open_now = here(node, name)
-        assert open_now["stage"] == "ready" and open_now["note"].startswith("loaded in "), open_now
+        wait_for(f"{name} is shown as open", lambda: here(node, name)["stage"] == "ready")
+        assert here(node, name)["note"].startswith("loaded in ")
         assert sum(here(node, model)["memory"] for model in ["fraud", "maintenance"]) <= most * 1_000_000
     assert "of memory, loaded in" in node.run("models", "ls").stdout
 
