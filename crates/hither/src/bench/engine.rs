@@ -81,6 +81,9 @@ pub(crate) struct EngineArgs {
     /// Conversations at once in the engine, for language models.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     slots: u16,
+    /// Rows of several requests that go together in one call at most, for tensor models behind `--http`; 1 is off.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..), requires = "http")]
+    max_batch: u16,
     /// Tokens of one conversation, prompt and answer together.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
     context_tokens: u32,

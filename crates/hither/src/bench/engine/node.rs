@@ -77,9 +77,14 @@ impl Node {
 
 fn config(args: &EngineArgs, library: Option<&Path>) -> String {
     let library = library.map(|path| format!("library = {}\n", toml::Value::from(path.display().to_string())));
+    // What waits already goes together; nothing waits for more.
+    let batch = match args.max_batch {
+        0 | 1 => String::new(),
+        rows => format!("\n[model.{MODEL}]\nmax_batch = {rows}\nmax_delay_ms = 0\n"),
+    };
     format!(
         "# Written by hither bench.\n[api]\nlisten = \"127.0.0.1:0\"\n\n[mesh]\nlisten = \"127.0.0.1:0\"\n\n\
-         [models]\npull = \"manual\"\nthreads = {}\ncontext_tokens = {}\nslots = {}\n{}",
+         [models]\npull = \"manual\"\nthreads = {}\ncontext_tokens = {}\nslots = {}\n{}{batch}",
         args.threads,
         args.context_tokens,
         args.slots,
