@@ -252,6 +252,13 @@ def damaged_files():
         for _ in range(20):
             bent[chance.randrange(len(bent))] ^= 1 << chance.randrange(8)
         yield f"bent{n}.onnx", bytes(bent), False
+    # The whole of a language model, bent in what its header says and in its words.
+    whole = LANGUAGE_MODEL.read_bytes()
+    for n in range(4):
+        bent = bytearray(whole)
+        for _ in range(4):
+            bent[chance.randrange(1 << 20)] ^= 1 << chance.randrange(8)
+        yield f"bent{n}.gguf", bytes(bent), False
 
 
 def test_damaged_hostile_and_foreign_files_are_refused_and_the_node_stays(node):
