@@ -14,7 +14,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
-       cargo xtask rivals engines [--rounds N] [--only onnx|http|language …] [--hither PROGRAM] [--to DIRECTORY]
+       cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::tidy::root;
 
 mod http;
+mod idle;
 mod language;
 mod onnx;
 mod page;
@@ -60,8 +61,8 @@ pub(crate) fn rivals(words: &[String]) -> Result<Vec<String>, String> {
             other => return Err(format!("there is no {other:?}")),
         }
     }
-    if let Some(unknown) = only.iter().find(|name| !["onnx", "http", "language"].contains(&name.as_str())) {
-        return Err(format!("--only takes onnx, http or language, and not {unknown:?}"));
+    if let Some(unknown) = only.iter().find(|name| !["onnx", "http", "language", "idle"].contains(&name.as_str())) {
+        return Err(format!("--only takes onnx, http, language or idle, and not {unknown:?}"));
     }
     if !setting.hither.is_file() {
         return Err(format!("{} is not there; make it with: make build", setting.hither.display()));
@@ -69,7 +70,9 @@ pub(crate) fn rivals(words: &[String]) -> Result<Vec<String>, String> {
     std::fs::create_dir_all(&setting.scratch).map_err(|error| format!("{}: {error}", setting.scratch.display()))?;
     let wants = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     let mut rows = Vec::new();
-    for (name, measure) in [("onnx", onnx::rows as Measure), ("http", http::rows), ("language", language::rows)] {
+    let parts =
+        [("onnx", onnx::rows as Measure), ("http", http::rows), ("language", language::rows), ("idle", idle::rows)];
+    for (name, measure) in parts {
         rows.extend(if wants(name) { measure(&setting) } else { Vec::new() });
     }
     // Temporary files that stay are no fault of a measurement.
