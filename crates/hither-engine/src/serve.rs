@@ -15,7 +15,7 @@ use rustix::net::{RecvFlags, recv};
 use crate::engine::{Engine, JobFault, JobId, Output};
 use crate::limits::{BURST, READ_CHUNK};
 use crate::protocol::{Command, FrameReader, FrameTooLong, Report, append_report, decode_command};
-use crate::work::{DecodeError, Work};
+use crate::work::{DecodeError, Piece, Work};
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +46,14 @@ enum Next {
 /// The caller has sent [`Report::Ready`] before.
 pub fn serve(socket: UnixStream, engine: Box<dyn Engine>) -> Result<(), ServeError> {
     Worker { socket, engine, reader: FrameReader::default(), answers: BTreeMap::new(), out: Vec::new() }.run()
+}
+
+/// What a step left behind.
+struct Stepped {
+    /// Whether there is more to do.
+    is_busy: bool,
+    /// Whether it gave a part of a stream.
+    is_stream: bool,
 }
 
 struct Worker {
@@ -129,20 +137,23 @@ impl Worker {
         Ok(Next::GoOn)
     }
 
-    /// Steps for a moment: answers that take less than a message does go out together. A longer step is alone.
+    /// Steps for a moment: whole answers that take less than a message does go out together. A part of a stream goes
+    /// at once: its client has it, whatever becomes of the next step.
     fn burst(&mut self) -> bool {
         let began = Instant::now();
-        while self.step() {
-            if began.elapsed() >= BURST || !self.engine.rest().is_zero() {
-                return true;
+        loop {
+            let Stepped { is_busy, is_stream } = self.step();
+            if !is_busy || is_stream || began.elapsed() >= BURST || !self.engine.rest().is_zero() {
+                return is_busy;
             }
         }
-        false
     }
 
-    fn step(&mut self) -> bool {
+    fn step(&mut self) -> Stepped {
         let Self { engine, answers, out, .. } = self;
-        engine.step(&mut |job, output| {
+        let mut is_stream = false;
+        let is_busy = engine.step(&mut |job, output| {
+            is_stream |= !matches!(output, Output::Piece(Piece::Outputs(_)) | Output::Done(_) | Output::Failed(_));
             let report = match output {
                 Output::Piece(piece) => {
                     let bytes = piece.encode();
@@ -160,6 +171,7 @@ impl Worker {
                 }
             };
             append_report(out, &report);
-        })
+        });
+        Stepped { is_busy, is_stream }
     }
 }
