@@ -15,8 +15,9 @@ const LARGE_US: f64 = 1_000.0;
 const RATIO_MAX: f64 = 1.15;
 const HOP_MAX_US: f64 = 60.0;
 
-const WHY_CLOCK: &str = "a worker sleeps between two requests and a Python program does not: where other work runs, it waits \
-                         for a processor when it wakes";
+const WHY_CLOCK: &str = "a worker sleeps between two requests and a Python program does not; on an idle machine it wakes on the other \
+                         processor, which here, in a virtual machine, costs some 25 µs each way and its caches. With all of it \
+                         on one processor (`taskset -c 0 hither bench engine`) the hop of the fraud model is 6 µs";
 
 /// Seconds of a round.
 const SECONDS: &str = "1.5";
@@ -102,7 +103,7 @@ fn both(setting: &Setting, python: &std::path::Path, model: &Model) -> Vec<Row> 
         return vec![Row { unit: "µs", why: WHY_CLOCK, ..made("added p50", Goal::AtMost(HOP_MAX_US), p50, added) }];
     }
     vec![
-        made("processor time", Goal::AtMost(RATIO_MAX), cpu, ratio),
+        Row { why: WHY_CLOCK, ..made("processor time", Goal::AtMost(RATIO_MAX), cpu, ratio) },
         Row { why: WHY_CLOCK, ..made("p50", Goal::AtMost(RATIO_MAX), p50, ratio) },
     ]
 }
