@@ -68,13 +68,12 @@ impl Core {
         busy + kept + queued + self.coming_for_peers(digest) > 0
     }
 
-    /// What a model will take in memory: as it did here, or as its publisher said, or more than its file.
+    /// What a model will take in memory: as it did here, or as its publisher said, or its file and a process around it.
     fn need(&self, digest: Digest) -> ByteCount {
         let Some(manifest) = self.catalog.manifest(digest) else { return ByteCount(0) };
-        let said = if manifest.memory > ByteCount(0) { manifest.memory } else { manifest.size };
-        let guess = ByteCount(said.0.max(manifest.size.0).saturating_add(limits::WORKER_MEMORY.0));
-        let said = if manifest.memory > ByteCount(0) { said } else { guess };
-        self.catalog.measured(digest).unwrap_or(said)
+        let guess = || ByteCount(manifest.size.0.saturating_add(limits::WORKER_MEMORY.0));
+        let said = Some(manifest.memory).filter(|memory| *memory > ByteCount(0));
+        self.catalog.measured(digest).or(said).unwrap_or_else(guess)
     }
 
     /// Whether a model would fit if nothing else were open.
