@@ -10,6 +10,7 @@
 use half::{bf16, f16};
 use hither_types::model::{Datatype, Golden, KnownAnswer, ModelIo, Question, TensorSpec};
 
+use crate::mix::{GAMMA, mix};
 use crate::work::{GenerateWork, InferWork, Piece, Prompt, Tensor, Work};
 
 #[cfg(test)]
@@ -269,16 +270,14 @@ fn start(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// Numbers by chance, the same everywhere (SplitMix64: Steele, Lea and Flood, 2014).
+/// Numbers by chance, the same everywhere.
 struct Draw(u64);
 
 impl Draw {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = mix(self.0);
+        self.0 = self.0.wrapping_add(GAMMA);
+        number
     }
 }
 

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod gguf;
 pub mod golden;
 pub mod limits;
+mod mix;
 pub mod onnx;
 pub mod protocol;
 pub mod serve;

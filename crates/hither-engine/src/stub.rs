@@ -14,6 +14,7 @@ use hither_types::request::Cost;
 use hither_types::unit::Micros;
 
 use crate::engine::{Engine, JobFault, JobId, Loaded, Output};
+use crate::mix::mix;
 use crate::text::{Added, Assembler};
 use crate::validate::validate;
 use crate::work::{FinishReason, Format, GenerateWork, InferWork, Piece, Prompt, Work};
@@ -438,12 +439,4 @@ fn seed_of(prompt: &Prompt) -> u64 {
 
 fn token_of(seed: u64, index: u32) -> u32 {
     (mix(seed.wrapping_add(u64::from(index))) % 50_000) as u32
-}
-
-/// SplitMix64's output function.
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
