@@ -62,10 +62,11 @@ impl Core {
         self.act(Action::Unload(digest));
     }
 
+    /// Whether work runs or waits on a model here, or is on its way.
     fn is_in_use(&self, digest: Digest) -> bool {
-        let (busy, kept, queued) =
-            (self.scheduler.busy(digest), self.scheduler.kept(digest), self.scheduler.queued(digest));
-        busy + kept + queued + self.coming_for_peers(digest) > 0
+        let scheduler = &self.scheduler;
+        let counts = [scheduler.busy(digest), scheduler.kept(digest), scheduler.queued(digest)];
+        counts.into_iter().any(|count| count > 0) || self.coming_for_peers(digest) > 0
     }
 
     /// What a model will take in memory: as it did here, or as its publisher said, or its file and a process around it.

@@ -1,7 +1,7 @@
 //! Cold models, and models whose engine is wrong.
 
 use hither_types::id::{Attempt, Digest, RequestId};
-use hither_types::message::{ModelPresence, ModelStage, Signal};
+use hither_types::message::{Load, ModelPresence, ModelStage, Signal};
 use hither_types::model::Device;
 use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
@@ -10,7 +10,7 @@ use hither_types::unit::{ByteCount, Micros};
 use crate::tests::{
     CHAT, FRAUD, LYON, PARIS, Play, done, load, offered, own, ready, recorded, said, submitted, told, until,
 };
-use crate::{Event, LocalModel};
+use crate::{Event, LocalModel, limits};
 
 const MODELS: &[&str] = &["load", "unload", "prove"];
 
@@ -129,6 +129,29 @@ fn a_peer_that_has_only_the_file_is_asked_and_the_request_waits_until_it_is_open
     let expected =
         ["100: tell paris offer 1/1", "1100: tell paris offer 1/1", "1130: forward 1/1 to paris, 8970 ms left"];
     assert_eq!(said, expected);
+}
+
+#[test]
+fn what_a_peer_said_before_it_opened_the_model_is_forgotten_when_it_has() {
+    let loading = Refusal::Overloaded { retry_after: Micros::from_millis(2000) };
+    // What a node without an engine says: nothing can start there as things are.
+    let never = limits::RETRY_AFTER_MAX;
+    let load = Load { slots: 0, busy: 0, queued: 0, wait: never, urgent: never, service: Micros(0) };
+    let reject = Signal::Reject { request: RequestId(1), attempt: Attempt(1), refusal: loading, load };
+    let is_ready = ModelPresence {
+        digest: CHAT,
+        stage: ModelStage::Ready,
+        device: Device::Cpu,
+        slots: 2,
+        busy: 0,
+        queued: 0,
+        service: Micros(0),
+    };
+    // Its "no" and its word that no slot is free are a few milliseconds old, and count no more.
+    let script =
+        vec![cold_at(0, PARIS, CHAT), submitted(100, 1, CHAT), told(120, PARIS, reject), said(140, PARIS, is_ready)];
+    let mut play = Play::cramped().with_signals().then(script);
+    assert_eq!(play.only(&["tell paris offer", "refuse"]), ["100: tell paris offer 1/1", "140: tell paris offer 1/1"]);
 }
 
 #[test]
