@@ -16,7 +16,7 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
-use crate::limits::{EMBED_TOKENS, PREFILL_ALONE};
+use crate::limits::{BLOCK, EMBED_TOKENS};
 use crate::sequence::micros;
 
 /// How one vector is made of those of all tokens.
@@ -89,8 +89,7 @@ impl Embedder {
     ) -> Result<Self, String> {
         let pooling = Pooling::of(model)?;
         let context_tokens = context_tokens.min(EMBED_TOKENS);
-        let chunk =
-            if is_causal(model) { (context_tokens as usize).min(PREFILL_ALONE) } else { context_tokens as usize };
+        let chunk = if is_causal(model) { (context_tokens as usize).min(BLOCK) } else { context_tokens as usize };
         let parameters = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(context_tokens))
             .with_n_batch(chunk as u32)

@@ -1,5 +1,6 @@
-//! The engine: conversations in slots, and one call of the library per step. Those that produce come first, one token
-//! each; what is left of the step reads prompts, a fair share of each.
+//! The engine: conversations in slots, and one call of the library per step. There are two kinds of step, which take
+//! turns where both have work: one reads a whole block of one prompt; the other has a token of each conversation that
+//! produces, and the ends of prompts that fill no block.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
@@ -18,7 +19,7 @@ use llama_cpp_2::token::LlamaToken;
 use crate::cache::{Held, plan};
 use crate::constraint::{Constraint, Constraints};
 use crate::embed::{Embedder, is_causal};
-use crate::limits::{PREFILL_ALONE, PREFILL_BESIDE_DECODE, PREFILL_LEAST, STEP};
+use crate::limits::{BLOCK, PREFILL_BESIDE_DECODE, PREFILL_LEAST, STEP};
 use crate::prompt::PromptReader;
 use crate::sequence::{Beginning, Sequence, Spoken};
 use crate::template::Template;
@@ -37,6 +38,10 @@ pub struct LlamaEngine {
     embedder: Option<Embedder>,
     /// Whether the last step made vectors: the two kinds of work take turns.
     has_embedded: bool,
+    /// Whether the last step read a block of a prompt.
+    has_read_block: bool,
+    /// Whose turn it is to have a block read.
+    turn: usize,
     /// Special tokens that mark calls of tools. They are text where tools may be called, and nothing elsewhere.
     marks: BTreeSet<u32>,
 }
@@ -89,6 +94,8 @@ impl LlamaEngine {
             constraints: None,
             embedder: None,
             has_embedded: false,
+            has_read_block: false,
+            turn: 0,
             marks,
         }
     }
@@ -201,7 +208,7 @@ impl LlamaEngine {
         let scope = sequence.scope.filter(|_| !is_whole);
         let held: Vec<Held<'_>> = self.slots.iter().map(Slot::held).collect();
         let plan = plan(&held, scope, &sequence.tokens).expect("a slot was free a moment ago");
-        let mut common = plan.common;
+        let mut common = sequence.taken(plan.common);
         let number = |slot: usize| slot as i32;
         if let Some(from) = plan.from {
             // Some models forget what is far back, and then nothing can be taken.
@@ -262,14 +269,44 @@ impl LlamaEngine {
         PromptReader { model, template: template.as_ref(), context_tokens }
     }
 
-    /// Fills the batch: a token of each conversation that produces, then a share of each prompt.
+    /// Fills the batch, with a block of a prompt or with all that is small.
     fn fill_batch(&mut self) -> Vec<Share> {
         self.batch.clear();
+        let block = self.next_block();
+        if let (Some(slot), false) = (block, self.has_read_block) {
+            return self.fill_block(slot);
+        }
+        self.has_read_block = false;
+        let shares = self.fill_small();
+        match block {
+            Some(slot) if shares.is_empty() => self.fill_block(slot),
+            _ => shares,
+        }
+    }
+
+    /// Who is next to have a block of its prompt read: they take turns.
+    fn next_block(&self) -> Option<usize> {
+        let count = self.slots.len();
+        let has_block = |slot: &usize| self.slots[*slot].sequence.as_ref().is_some_and(Sequence::has_block);
+        // The library makes its batch smaller when the context is small.
+        let fits = self.opened.context.n_batch() as usize >= BLOCK;
+        (self.turn..self.turn + count).map(|slot| slot % count).find(has_block).filter(|_| fits)
+    }
+
+    fn fill_block(&mut self, slot: usize) -> Vec<Share> {
+        self.has_read_block = true;
+        self.turn = slot + 1;
+        vec![self.put(slot, BLOCK)]
+    }
+
+    /// A token of each conversation that produces, then a share of each end of a prompt.
+    fn fill_small(&mut self) -> Vec<Share> {
         let busy = (0..self.slots.len()).filter(|slot| self.slots[*slot].sequence.is_some());
         let (producing, mut reading): (Vec<usize>, Vec<usize>) =
             busy.partition(|slot| self.slots[*slot].is_producing());
-        reading.sort_by_key(|slot| self.slots[*slot].unread());
-        let chunk = if producing.is_empty() { PREFILL_ALONE } else { PREFILL_BESIDE_DECODE };
+        reading.retain(|slot| self.slots[*slot].small() > 0);
+        reading.sort_by_key(|slot| self.slots[*slot].small());
+        let chunk = if producing.is_empty() { STEP } else { PREFILL_BESIDE_DECODE };
         let chunk = chunk.min(STEP.saturating_sub(producing.len())).max(PREFILL_LEAST);
         // Whatever comes, the library aborts the process on one token more than this.
         let batch = self.opened.context.n_batch() as usize;
@@ -281,7 +318,7 @@ impl LlamaEngine {
         // The shortest first: what it does not need of its share is the others'.
         let mut left = reading.len();
         for slot in reading {
-            let count = self.slots[slot].unread().min(room.div_ceil(left));
+            let count = self.slots[slot].small().min(room.div_ceil(left));
             left -= 1;
             if count > 0 {
                 room -= count;
@@ -373,8 +410,9 @@ impl Slot {
         self.sequence.as_ref().is_some_and(Sequence::is_decoding)
     }
 
-    fn unread(&self) -> usize {
-        self.sequence.as_ref().map_or(0, |sequence| sequence.tokens.len() - sequence.read)
+    /// Tokens that may be read in small steps now.
+    fn small(&self) -> usize {
+        self.sequence.as_ref().map_or(0, Sequence::small)
     }
 
     fn held(&self) -> Held<'_> {

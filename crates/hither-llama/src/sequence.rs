@@ -10,6 +10,7 @@ use hither_types::request::Cost;
 use hither_types::unit::Micros;
 
 use crate::constraint::Constraint;
+use crate::limits::BLOCK;
 use crate::penalties::Penalties;
 use crate::sampler::{Sampler, log_chances};
 use crate::tools::Reader;
@@ -118,6 +119,24 @@ impl Sequence {
     /// Whether only its last token is unread: it is producing.
     pub(crate) fn is_decoding(&self) -> bool {
         self.first_said.is_some()
+    }
+
+    /// Whether a whole block of its prompt comes next.
+    pub(crate) fn has_block(&self) -> bool {
+        self.read.is_multiple_of(BLOCK) && self.read + BLOCK <= self.prompt_tokens as usize
+    }
+
+    /// Tokens that come next in small steps.
+    pub(crate) fn small(&self) -> usize {
+        let until = if self.has_block() { self.read } else { self.tokens.len() };
+        until - self.read
+    }
+
+    /// How much to take of what a slot holds of its beginning: whole blocks if another one follows, which is then read
+    /// as one, as it would be without the slot.
+    pub(crate) fn taken(&self, common: usize) -> usize {
+        let blocks = common - common % BLOCK;
+        if blocks + BLOCK <= self.prompt_tokens as usize { blocks } else { common }
     }
 
     /// Whether calls may be among what it says.

@@ -42,8 +42,8 @@ const DECODE: &str =
 
 const CLOCK: &str = "other work ran on the machine's processors: see the same for a second of processor";
 
-const SMALL_STEPS: &str = "a step reads at most 63 tokens, so that a stream which goes on at another node says the same \
-                           there; llama-server reads up to 512. `llama-bench -ub 48` beside `-ub 512` shows the same tenth to sixth";
+const SMALL_STEPS: &str = "a prompt is read in blocks of 64 tokens and its end in small steps, so that a stream which \
+                           goes on at another node says the same there; llama-server reads up to 512 at once";
 
 const ASKED: [&str; 8] = ["--streams", "1,8", "--requests", "1", "--prompt-tokens", "256", "--output-tokens", "48"];
 

