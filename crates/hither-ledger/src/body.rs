@@ -22,12 +22,12 @@ impl Body {
         Self { kind, fields: Object::new() }
     }
 
-    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
-        self.fields.insert(name.to_owned(), value);
+    pub(crate) fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.fields.insert(name.into(), value);
         self
     }
 
-    fn with_some(self, name: &str, value: Option<impl ToString>) -> Self {
+    fn with_some(self, name: &'static str, value: Option<impl ToString>) -> Self {
         match value {
             Some(value) => self.with(name, Value::text(value)),
             None => self,
@@ -49,10 +49,10 @@ impl Body {
 
     fn place(self, place: &Counterpart) -> Self {
         let mut object = Object::new();
-        object.insert("node".to_owned(), Value::text(place.node));
-        object.insert("site".to_owned(), Value::text(&place.site));
-        object.insert("jur".to_owned(), Value::text(place.jurisdiction));
-        object.insert("assurance".to_owned(), Value::Integer(assurance_level(place.assurance)));
+        object.insert("node".into(), Value::text(place.node));
+        object.insert("site".into(), Value::text(&place.site));
+        object.insert("jur".into(), Value::text(place.jurisdiction));
+        object.insert("assurance".into(), Value::Integer(assurance_level(place.assurance)));
         self.with("place", Value::Object(object))
     }
 

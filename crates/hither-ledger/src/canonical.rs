@@ -3,12 +3,14 @@
 //! Numbers are integers from 0 to 2^53 − 1, so the number rules of RFC 8785 come down to decimal digits. Keys are ASCII, so
 //! sorting by UTF-16 code units is sorting by bytes; other keys are refused.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use crate::limits::INTEGER_MAX;
 
 /// An object of a record.
-pub(crate) type Object = BTreeMap<String, Value>;
+pub(crate) type Object = BTreeMap<Cow<'static, str>, Value>;
 
 /// What a record may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl Value {
     /// The value as RFC 8785 writes it.
     pub(crate) fn write(&self, out: &mut String) {
         match self {
-            Self::Integer(number) => out.push_str(&number.to_string()),
+            Self::Integer(number) => write!(out, "{number}").expect("a string takes all"),
             Self::Text(text) => write_text(text, out),
             Self::List(items) => {
                 out.push('[');
@@ -75,6 +77,12 @@ pub(crate) fn write_object(object: &Object, out: &mut String) {
 
 fn write_text(text: &str, out: &mut String) {
     out.push('"');
+    // Nearly all text needs no escape: it is copied whole.
+    if !text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => out.push_str("\\\""),
@@ -116,7 +124,7 @@ fn convert(value: serde_json::Value) -> Result<Value, &'static str> {
                 if !key.is_ascii() {
                     return Err("a key that is not ASCII");
                 }
-                out.insert(key, convert(value)?);
+                out.insert(key.into(), convert(value)?);
             }
             Value::Object(out)
         }

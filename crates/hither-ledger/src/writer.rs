@@ -222,7 +222,8 @@ impl Ledger {
             self.add(&mut group, body, first)?;
         }
         if !self.dropped.is_empty() {
-            let kinds: Object = self.dropped.iter().map(|(kind, n)| (kind.to_string(), Value::Integer(*n))).collect();
+            let kinds: Object =
+                self.dropped.iter().map(|(kind, n)| (kind.to_string().into(), Value::Integer(*n))).collect();
             let body = Body::new(Kind::Gap)
                 .with("dropped", Value::Integer(self.dropped.values().sum()))
                 .with("kinds", Value::Object(kinds));

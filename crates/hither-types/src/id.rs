@@ -26,8 +26,18 @@ impl fmt::Display for ParseIdError {
 
 impl std::error::Error for ParseIdError {}
 
+/// Sixteen bytes at a time, for ids are written into every record and every answer.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for part in bytes.chunks(16) {
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(part) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(&text[..part.len() * 2]).map_err(|_| fmt::Error)?)?;
+    }
+    Ok(())
 }
 
 fn unhex<const N: usize>(text: &str, expected: &'static str) -> Result<[u8; N], ParseIdError> {
@@ -125,8 +135,13 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let h = format!("{:032x}", self.0);
-        write!(f, "{}-{}-{}-{}-{}", &h[..8], &h[8..12], &h[12..16], &h[16..20], &h[20..])
+        let bytes = self.0.to_be_bytes();
+        hex(&bytes[..4], f)?;
+        for part in [4..6, 6..8, 8..10, 10..16] {
+            f.write_str("-")?;
+            hex(&bytes[part], f)?;
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ fn lines() -> Vec<String> {
 fn with(line: &str, field: &str, value: Option<Value>) -> String {
     let mut object = canonical::parse(line).unwrap();
     match value {
-        Some(value) => object.insert(field.to_owned(), value),
+        Some(value) => object.insert(field.to_owned().into(), value),
         None => object.remove(field),
     };
     let mut out = String::new();
