@@ -58,3 +58,6 @@ pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
 
 /// Model names that metrics count apart; the rest are counted together.
 pub(crate) const METRIC_MODELS: usize = 256;
+
+/// Models or purposes of one app: people write them down.
+pub(crate) const LIMIT_ITEMS: usize = 256;

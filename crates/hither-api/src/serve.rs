@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::callers::Peer;
 use crate::door::Door;
 use crate::limits::{CONNECTIONS, DRAIN, HEAD_BYTES, HEADER_READ, HEADERS};
 use crate::routes::{self, Listener};
@@ -43,7 +44,7 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%peer, %error, "could not switch Nagle off");
                 }
-                connections.serve(stream, permit);
+                connections.serve(stream, permit, None);
             }
             Err(error) => accept_failed(error).await,
         }
@@ -62,7 +63,10 @@ pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => connections.serve(stream, permit),
+            Ok((stream, _)) => {
+                let peer = Peer::of(&stream);
+                connections.serve(stream, permit, peer);
+            }
             Err(error) => accept_failed(error).await,
         }
     }
@@ -110,11 +114,11 @@ impl Connections {
         }
     }
 
-    fn serve<S>(&mut self, stream: S, permit: OwnedSemaphorePermit)
+    fn serve<S>(&mut self, stream: S, permit: OwnedSemaphorePermit, peer: Option<Peer>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let connection = connection(stream, self.router.clone(), self.graceful.watcher());
+        let connection = connection(stream, self.router.clone(), peer, self.graceful.watcher());
         self.tasks.spawn(async move {
             connection.await;
             drop(permit);
@@ -133,14 +137,17 @@ impl Connections {
     }
 }
 
-async fn connection<S>(stream: S, router: Router, watcher: Watcher)
+async fn connection<S>(stream: S, router: Router, peer: Option<Peer>, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         async move {
-            let request = routes::normalize(request.map(Body::new));
+            let mut request = routes::normalize(request.map(Body::new));
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
             let response: Result<Response<Body>, Infallible> = router.oneshot(request).await;
             response
         }
