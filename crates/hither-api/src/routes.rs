@@ -170,7 +170,12 @@ fn is_ours(host: &str, access: &Access) -> bool {
     match address {
         // Bound to every address: whichever it came by is one of them. A page cannot make a browser send an address
         // that is not the page's own; what can be pointed anywhere is a name.
-        Some(address) => address.is_loopback() || access.bound == address || access.bound.is_unspecified(),
+        Some(address) => {
+            address.is_loopback()
+                || access.bound == address
+                || access.bound.is_unspecified()
+                || access.hosts.iter().any(|host| host.parse() == Ok(address))
+        }
         None => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
             name == "localhost" || (!name.is_empty() && access.hosts.contains(&name))

@@ -38,8 +38,10 @@ async fn a_node_answers_to_the_address_that_it_is_bound_to_and_to_the_names_it_w
         ("0.0.0.0", "host: evil.example:8080", 403),
         ("127.0.0.1", "host: 192.168.1.7:8080", 403),
         ("127.0.0.1", "host: ai.klinik.example", 200),
+        ("10.0.0.5", "host: 203.0.113.7:443", 200),
+        ("10.0.0.5", "host: 203.0.113.8:443", 403),
     ] {
-        check(bound, &["ai.klinik.example"], headers, status).await;
+        check(bound, &["ai.klinik.example", "203.0.113.7"], headers, status).await;
     }
 }
 
