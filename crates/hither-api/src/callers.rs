@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::{Extension, Router};
 use hither_types::id::{AppName, ModelName, Purpose};
 use hither_types::label::{DataClass, Label};
 use hyper::HeaderMap;
@@ -160,12 +161,19 @@ pub(crate) struct Peer {
     uid: u32,
 }
 
-impl Peer {
-    /// Asks the system. `None` if it does not say.
-    pub(crate) fn of(stream: &UnixStream) -> Option<Self> {
-        stream.peer_cred().ok().map(|credentials| Self { uid: credentials.uid() })
+/// The router for one connection over the Unix socket: each request says whose it is. One layer around the whole, and not
+/// one around each route.
+pub(crate) fn from_peer(router: &Router, stream: &UnixStream) -> Router {
+    match stream.peer_cred() {
+        Ok(credentials) => {
+            Router::new().fallback_service(router.clone()).layer(Extension(Peer { uid: credentials.uid() }))
+        }
+        // Then nobody knows, and the file of the socket still guards it.
+        Err(_) => router.clone(),
     }
+}
 
+impl Peer {
     #[cfg(test)]
     pub(crate) fn with_uid(uid: u32) -> Self {
         Self { uid }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::callers::Peer;
+use crate::callers;
 use crate::door::Door;
 use crate::limits::{CONNECTIONS, DRAIN, HEAD_BYTES, HEADER_READ, HEADERS};
 use crate::routes::{self, Listener};
@@ -44,7 +44,7 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%peer, %error, "could not switch Nagle off");
                 }
-                connections.serve(stream, permit, None);
+                connections.serve(stream, permit);
             }
             Err(error) => accept_failed(error).await,
         }
@@ -55,7 +55,8 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::
 
 /// Serves a Unix listener until `stop` says true, then lets open requests end. Operators' commands work only here.
 pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
-    let mut connections = Connections::new(routes::router(door, Listener::Unix, stop.clone()), stop);
+    let router = routes::router(door, Listener::Unix, stop.clone());
+    let mut connections = Connections::new(router.clone(), stop);
     while let Some(permit) = connections.room().await {
         let accepted = tokio::select! {
             biased;
@@ -64,8 +65,8 @@ pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch
         };
         match accepted {
             Ok((stream, _)) => {
-                let peer = Peer::of(&stream);
-                connections.serve(stream, permit, peer);
+                connections.router = callers::from_peer(&router, &stream);
+                connections.serve(stream, permit);
             }
             Err(error) => accept_failed(error).await,
         }
@@ -114,11 +115,11 @@ impl Connections {
         }
     }
 
-    fn serve<S>(&mut self, stream: S, permit: OwnedSemaphorePermit, peer: Option<Peer>)
+    fn serve<S>(&mut self, stream: S, permit: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let connection = connection(stream, self.router.clone(), peer, self.graceful.watcher());
+        let connection = connection(stream, self.router.clone(), self.graceful.watcher());
         self.tasks.spawn(async move {
             connection.await;
             drop(permit);
@@ -137,17 +138,14 @@ impl Connections {
     }
 }
 
-async fn connection<S>(stream: S, router: Router, peer: Option<Peer>, watcher: Watcher)
+async fn connection<S>(stream: S, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         async move {
-            let mut request = routes::normalize(request.map(Body::new));
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
-            }
+            let request = routes::normalize(request.map(Body::new));
             let response: Result<Response<Body>, Infallible> = router.oneshot(request).await;
             response
         }
