@@ -10,10 +10,9 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::{Extension, Router};
-use hither_types::id::{AppName, ModelName, Purpose};
-use hither_types::label::{DataClass, Label};
+use hither_types::id::{AppName, ModelName};
+use hither_types::label::Label;
 use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::Extensions;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
@@ -22,104 +21,21 @@ use crate::errors::{Code, Problem};
 use crate::explain;
 use crate::routes::Listener;
 
+mod app;
 mod key;
 mod meter;
+mod sent;
 #[cfg(test)]
 mod tests;
 
+pub use app::{AppEntry, Change, KeyMark, Limits};
 pub use key::{Key, KeyId, SECRET_BYTES};
 pub use meter::Counts;
 use meter::{Excess, Meter};
+use sent::Sent;
 
 /// The name of callers who give none. No app can have it.
 pub const ANONYMOUS: &str = "anonymous";
-
-/// Where a client may put its key, beside `Authorization`.
-const KEY_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
-
-/// What an app may do. What is not set is not limited.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// The highest class of data that it may send.
-    pub class: Option<DataClass>,
-    /// The models that it may ask for; empty: all.
-    pub models: Vec<ModelName>,
-    /// What its requests may be for; empty: anything, or nothing said.
-    pub purposes: Vec<Purpose>,
-    /// Requests a second, and as many at once after a pause.
-    pub requests_per_s: Option<NonZeroU32>,
-    /// Requests under way at once.
-    pub concurrent: Option<NonZeroU32>,
-    /// Tokens a minute, of prompts and answers together. What an answer takes is known at its end: the one that goes over
-    /// is finished, and what it took is paid for before the next.
-    pub tokens_per_min: Option<NonZeroU32>,
-}
-
-/// What is kept of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyMark {
-    /// Finds it.
-    pub id: KeyId,
-    /// Proves it.
-    pub hash: [u8; 32],
-}
-
-/// What is known of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppEntry {
-    /// What the law, the ledger and people call it.
-    pub name: AppName,
-    /// Its key.
-    pub key: KeyMark,
-    /// The user whose programs are this app when they come over the Unix socket.
-    pub uid: Option<u32>,
-    /// What it may do.
-    pub limits: Limits,
-}
-
-/// What changes of an app; `None` stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
-    /// The user whose programs it is.
-    pub uid: Option<u32>,
-    /// The highest class of data.
-    pub class: Option<DataClass>,
-    /// The models; none of them lifts the limit.
-    pub models: Option<Vec<ModelName>>,
-    /// The purposes; none of them lifts the limit.
-    pub purposes: Option<Vec<Purpose>>,
-    /// Requests a second; 0 lifts the limit.
-    pub requests_per_s: Option<u32>,
-    /// Requests at once; 0 lifts the limit.
-    pub concurrent: Option<u32>,
-    /// Tokens a minute; 0 lifts the limit.
-    pub tokens_per_min: Option<u32>,
-}
-
-impl Change {
-    /// Makes the change.
-    pub fn apply(self, entry: &mut AppEntry) {
-        let limits = &mut entry.limits;
-        entry.uid = self.uid.or(entry.uid);
-        limits.class = self.class.or(limits.class);
-        if let Some(models) = self.models {
-            limits.models = models;
-        }
-        if let Some(purposes) = self.purposes {
-            limits.purposes = purposes;
-        }
-        let numbers = [
-            (self.requests_per_s, &mut limits.requests_per_s),
-            (self.concurrent, &mut limits.concurrent),
-            (self.tokens_per_min, &mut limits.tokens_per_min),
-        ];
-        for (wanted, limit) in numbers {
-            if let Some(wanted) = wanted {
-                *limit = NonZeroU32::new(wanted);
-            }
-        }
-    }
-}
 
 /// Whether callers over TCP need a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -459,7 +375,7 @@ impl Callers {
 
     fn user(&self, peer: Option<Peer>) -> Caller {
         let app = peer.and_then(|peer| self.table().by_uid.get(&peer.uid).cloned());
-        let nameless = if peer.is_none_or(|peer| self.operates(peer)) { &self.operator } else { &self.anonymous };
+        let nameless = if peer.is_some_and(|peer| self.operates(peer)) { &self.operator } else { &self.anonymous };
         app.unwrap_or_else(|| nameless.clone())
     }
 
@@ -489,44 +405,4 @@ fn needed(why: &str) -> Problem {
     Problem::new(Code::KeyNeeded, why)
         .help("hither apps add NAME  (on the node's machine, makes a key)")
         .help("send it as Authorization: Bearer hk_…")
-}
-
-/// What a request brings to prove who sent it.
-enum Sent<'a> {
-    Nothing,
-    /// Clients of OpenAI always send something.
-    Foreign,
-    Ours(&'a str),
-}
-
-impl<'a> Sent<'a> {
-    fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
-        let bearers = headers.get_all(AUTHORIZATION).iter().map(|value| (value, true));
-        let others = KEY_HEADERS.into_iter().flat_map(|name| headers.get_all(name)).map(|value| (value, false));
-        let mut sent = Self::Nothing;
-        for (value, is_bearer) in bearers.chain(others) {
-            let text = token(value, is_bearer);
-            sent = match (sent, text.filter(|text| Key::is_meant(text))) {
-                (Self::Ours(one), Some(other)) if one != other => {
-                    let text = "two different API keys were sent, and a request is of one app";
-                    return Err(Problem::new(Code::WrongKey, text).help("send one key, as Authorization: Bearer hk_…"));
-                }
-                (_, Some(ours)) => Self::Ours(ours),
-                (Self::Ours(ours), None) => Self::Ours(ours),
-                (_, None) => Self::Foreign,
-            };
-        }
-        Ok(sent)
-    }
-}
-
-fn token(value: &HeaderValue, is_bearer: bool) -> Option<&str> {
-    let text = value.to_str().ok()?.trim();
-    if !is_bearer {
-        return Some(text);
-    }
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
-        _ => Some(text),
-    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 
 /// How every key begins: so that one is recognised in a log or a commit, by people and by scanners.
-const PREFIX: &str = "hk_";
+pub(super) const PREFIX: &str = "hk_";
 
 /// Bytes of a secret: 160 bits, which nobody guesses.
 pub const SECRET_BYTES: usize = 20;

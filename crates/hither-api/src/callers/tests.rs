@@ -78,6 +78,8 @@ async fn without_a_key_of_ours_a_caller_is_nameless_or_turned_away() {
         ("authorization: Bearer hk_", "401 E0118", "401 E0118"),
         ("authorization: Bearer hk_00000000_00", "401 E0118", "401 E0118"),
         ("authorization: hk_nonsense", "401 E0118", "401 E0118"),
+        ("authorization: Bearer\thk_nonsense", "401 E0118", "401 E0118"),
+        ("authorization: Bearer hk_\u{e9}", "401 E0118", "401 E0118"),
         ("api-key: hk_00000000_0000000000000000000000000000000000000000", "401 E0118", "401 E0118"),
     ] {
         assert_eq!(outcome(&Lab::behind(open(), Listener::Tcp), headers).await, optional, "{headers}");
