@@ -107,7 +107,7 @@ async fn enter(app: &App, request: &mut Request) -> Result<(), Problem> {
         return Ok(());
     }
     let peer = request.extensions().get::<Peer>().copied();
-    if path.starts_with("/hither/v1/") && !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if is_command(request.method(), path) {
         app.callers.may_command(peer)?;
     }
     let caller = app.callers.identify(app.listener, request.headers(), peer)?;
@@ -121,6 +121,18 @@ async fn enter(app: &App, request: &mut Request) -> Result<(), Problem> {
     }
     request.extensions_mut().insert(caller);
     Ok(())
+}
+
+/// What operators alone ask of a node, in whichever protocol.
+fn is_command(method: &Method, path: &str) -> bool {
+    let roots = [
+        "/hither/v1/",
+        "/v2/repository/models/",
+        "/inference.GRPCInferenceService/RepositoryModel",
+        "/api/pull",
+        "/api/delete",
+    ];
+    !matches!(*method, Method::GET | Method::HEAD) && roots.iter().any(|root| path.starts_with(root))
 }
 
 /// What tells whether a node lives needs no key, ever: whoever asks has none.

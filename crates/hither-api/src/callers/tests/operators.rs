@@ -123,6 +123,7 @@ async fn an_app_that_is_a_user_gives_no_commands() {
         "POST /hither/v1/apps/batch/limits",
         "DELETE /hither/v1/apps/batch",
         "POST /hither/v1/power",
+        "POST /v2/repository/models/echo/load",
     ] {
         let came = ask(&unix, &format!("{request}\npeer-uid: 4711"), "{}").await;
         assert_eq!((came.status, came.json()["code"].as_str()), (403, Some("E0117")), "{request}");
