@@ -92,7 +92,7 @@ def test_a_key_names_its_app_in_explain_ledger_and_metrics(node):
 
         def recorded():
             records = node.json("ledger", "show", node.data / "ledger")["records"]
-            return [record for record in records if record.get("request") == request]
+            return [record for record in records if record.get("req") == request]
 
         records = wait_for("the answer is in the ledger", recorded)
         assert {record["app"] for record in records if "app" in record} == {"chat"}, records
