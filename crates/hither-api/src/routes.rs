@@ -11,11 +11,11 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{RequestExt, Router};
 use hither_types::id::ModelName;
-use hyper::header::{HOST, ORIGIN};
+use hyper::header::{EXPECT, HOST, ORIGIN};
 use hyper::{HeaderMap, Method, Uri};
 use tokio::sync::watch;
 
-use crate::body::Bodies;
+use crate::body::{Bodies, discard};
 use crate::callers::{Access, Callers, Peer};
 use crate::door::Door;
 use crate::errors::{Code, Problem};
@@ -90,7 +90,13 @@ async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Respo
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let response = match enter(&app, &mut request).await {
         Ok(()) => next.run(request).await,
-        Err(refused) => problem(form, &refused),
+        Err(refused) => {
+            // Who asks before sending is told without.
+            if !request.headers().contains_key(EXPECT) {
+                discard(request.into_body()).await;
+            }
+            problem(form, &refused)
+        }
     };
     app.metrics.responded(&method, route.as_deref().unwrap_or("other"), response.status(), begun.elapsed());
     response

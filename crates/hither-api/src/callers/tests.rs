@@ -13,6 +13,7 @@ use crate::tests::fake::{FakeDoor, OWNER, done, end, routed, tokens};
 use crate::tests::lab::{Came, Lab};
 
 mod hosts;
+mod late;
 mod operators;
 
 fn speaks(_: &Submission) -> Result<Vec<Answer>, Refusal> {
