@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use crate::errors::Problem;
 use crate::explain;
 
+mod apps;
 mod asked;
 
+pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hither_engine::work::Piece;
-use hither_types::id::{Attempt, ModelName, NodeId, RequestId, RuleId};
+use hither_types::id::{AppName, Attempt, ModelName, NodeId, RequestId, RuleId};
 use hither_types::member::Member;
 use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
@@ -15,6 +15,8 @@ use hither_types::request::{Cost, Envelope};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, watch};
+
+use crate::callers::{AppEntry, Callers, Change, Key};
 
 /// A boxed future, so that the trait can be an object.
 pub type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -147,6 +149,38 @@ pub enum CommandDone {
     Done,
 }
 
+/// What an operator asks about apps. Only over the Unix socket.
+#[derive(Debug)]
+pub enum AppCommand {
+    /// Take an app in and make its key.
+    Add {
+        /// What it is called.
+        name: AppName,
+        /// What is different from an app without limits.
+        change: Change,
+    },
+    /// Change what an app may do; its key stays.
+    Limit {
+        /// Which.
+        name: AppName,
+        /// What changes.
+        change: Change,
+    },
+    /// Make a new key; the old one is worth nothing from then on.
+    Rotate(AppName),
+    /// Forget an app and its key.
+    Remove(AppName),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct AppDone {
+    /// The app as it is now, or was.
+    pub entry: AppEntry,
+    /// Its new key, if one was made: for the operator's eyes, once.
+    pub key: Option<Key>,
+}
+
 /// Why a command was not carried out: one sentence each, with what to type next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError {
@@ -168,6 +202,10 @@ pub trait Door: Send + Sync + 'static {
     fn explain(&self, request: RequestId) -> Reply<Option<Explanation>>;
     /// What an operator asks.
     fn command(&self, command: Command) -> Reply<Result<CommandDone, CommandError>>;
+    /// Who may call.
+    fn callers(&self) -> Arc<Callers>;
+    /// What an operator asks about apps. It holds for the next request.
+    fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>>;
     /// The class of a request without a label, and the least that a label may say.
     fn unlabelled(&self) -> hither_types::label::DataClass;
     /// The node itself.

@@ -14,6 +14,14 @@ use crate::explain;
 pub enum Code {
     /// The request is not from this machine's own pages or programs.
     ForeignOrigin,
+    /// No key, and one is needed.
+    KeyNeeded,
+    /// A key that no app has.
+    WrongKey,
+    /// The app may not do this.
+    NotAllowed,
+    /// The app has used what it may.
+    LimitReached,
     /// No lawful place.
     Unlawful,
     /// The target's own law says no.
@@ -96,6 +104,9 @@ impl Code {
         match self {
             Self::ForeignOrigin => ("E0113", 403, None),
             Self::SocketOnly => ("E0114", 403, None),
+            Self::KeyNeeded => ("E0116", 401, Some("invalid_api_key")),
+            Self::NotAllowed => ("E0117", 403, None),
+            Self::WrongKey => ("E0118", 401, Some("invalid_api_key")),
             Self::Unlawful => ("E0301", 451, None),
             Self::UnlawfulThere => ("E0302", 451, None),
             Self::LabelLoosened => ("E0303", 400, None),
@@ -115,6 +126,7 @@ impl Code {
             Self::Stopping => ("E0506", 503, None),
             Self::NotAMember => ("E0507", 503, None),
             Self::EngineFailed => ("E0508", 500, None),
+            Self::LimitReached => ("E0510", 429, Some("rate_limit_exceeded")),
             Self::PlacesLost => ("E0509", 503, None),
             Self::Malformed => ("E0601", 400, None),
             Self::WrongTensor => ("E0602", 400, None),
@@ -215,7 +227,9 @@ impl Problem {
         self
     }
 
-    fn retry_after(mut self, span: Micros) -> Self {
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, span: Micros) -> Self {
         self.retry_after_s = Some(span.0.div_ceil(1_000_000).max(1));
         self
     }

@@ -1,13 +1,17 @@
 //! What the headers of a request say: its label, how much and how long it matters, and what may answer. A label can only
 //! be tightened.
 
-use hither_types::id::{ParseIdError, Purpose, SiteName, Tag};
+use std::sync::Arc;
+
+use hither_types::id::{AppName, ParseIdError, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Priority, Quality};
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
+use tokio::time::Instant;
 
+use crate::callers::{Admission, Caller};
 use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::limits::{LABEL_ITEMS, PATIENCE_MAX_MS, PATIENCE_MS};
@@ -15,9 +19,11 @@ use crate::limits::{LABEL_ITEMS, PATIENCE_MAX_MS, PATIENCE_MS};
 #[cfg(test)]
 mod tests;
 
-/// What the headers say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the headers say, and who was let in with them.
+#[derive(Debug, Clone)]
 pub(crate) struct Asked {
+    /// Who asks. The request counts as under way as long as a clone of this is there.
+    pub(crate) admission: Arc<Admission>,
     /// What the data are.
     pub(crate) label: Label,
     /// How much it matters.
@@ -30,8 +36,16 @@ pub(crate) struct Asked {
     pub(crate) patience: Micros,
 }
 
-/// Reads the headers.
-pub(crate) fn read(headers: &HeaderMap, door: &dyn Door) -> Result<Asked, Problem> {
+impl Asked {
+    /// The app that asks.
+    pub(crate) fn app(&self) -> &AppName {
+        self.admission.caller().name()
+    }
+}
+
+/// Reads the headers, and lets the caller in if the label and the limits of its app allow. Before the body is read: what
+/// is refused costs next to nothing.
+pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<Asked, Problem> {
     let floor = door.unlabelled();
     let class = one(headers, "x-hither-class", DataClass::parse)?.unwrap_or(floor);
     if class < floor {
@@ -50,17 +64,21 @@ pub(crate) fn read(headers: &HeaderMap, door: &dyn Door) -> Result<Asked, Proble
         let millis: u64 = text.parse().map_err(|_| wrong())?;
         if (1..=PATIENCE_MAX_MS).contains(&millis) { Ok(millis) } else { Err(wrong()) }
     })?;
+    let label = Label {
+        class,
+        tags: list(headers, "x-hither-tags", Tag::parse)?,
+        subjects,
+        purpose: one(headers, "x-hither-purpose", Purpose::parse)?,
+    };
+    caller.may_send(&label)?;
     Ok(Asked {
-        label: Label {
-            class,
-            tags: list(headers, "x-hither-tags", Tag::parse)?,
-            subjects,
-            purpose: one(headers, "x-hither-purpose", Purpose::parse)?,
-        },
+        label,
         priority: one(headers, "x-hither-priority", priority)?.unwrap_or_default(),
         prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
         quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
         patience: Micros::from_millis(millis.unwrap_or(PATIENCE_MS)),
+        // The last: what is wrong in itself counts for nothing.
+        admission: caller.enter(Instant::now())?,
     })
 }
 

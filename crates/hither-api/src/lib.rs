@@ -17,6 +17,7 @@ pub mod explain;
 extern crate self as hither_api;
 
 mod body;
+pub mod callers;
 mod dashboard;
 mod golden;
 mod labels;

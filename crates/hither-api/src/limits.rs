@@ -72,3 +72,12 @@ pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
 
 /// Model names that metrics count apart; the rest are counted together.
 pub(crate) const METRIC_MODELS: usize = 256;
+
+/// Models or purposes of one app: people write them down.
+pub(crate) const LIMIT_ITEMS: usize = 256;
+
+/// The most that is read of the body of a request that is refused for its head: a question to a model has less.
+pub(crate) const DISCARD_BYTES: usize = 64 << 10;
+
+/// How long that may take: a client that was about to send it has sent it by then.
+pub(crate) const DISCARD_READ: Duration = Duration::from_secs(1);

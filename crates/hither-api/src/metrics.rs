@@ -13,6 +13,7 @@ use hither_types::request::Quality;
 use hither_types::view::{PresenceView, View};
 use hyper::{Method, StatusCode};
 
+use crate::callers::{Callers, Counts};
 use crate::door::Door;
 use crate::limits::METRIC_MODELS;
 use crate::respond;
@@ -204,10 +205,31 @@ fn write_view(view: &View, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
+/// As many series as the operator made apps, whatever a client sends.
+fn write_apps(callers: &Callers, out: &mut String) -> std::fmt::Result {
+    let counts = callers.counts();
+    type Row = (&'static str, &'static str, &'static str, fn(&Counts) -> u64);
+    let rows: [Row; 4] = [
+        ("hither_app_requests_total", "counter", "Requests of an app that were let in.", |app| app.requests),
+        ("hither_app_limited_total", "counter", "Requests of an app that its limits kept out.", |app| app.limited),
+        ("hither_app_tokens_total", "counter", "Tokens of an app, prompts and answers.", |app| app.tokens),
+        ("hither_app_requests_running", "gauge", "Requests of an app under way.", |app| app.running.into()),
+    ];
+    for (name, kind, help, value) in rows {
+        head(out, name, kind, help)?;
+        for (app, counts) in &counts {
+            writeln!(out, "{name}{{app=\"{app}\"}} {}", value(counts))?;
+        }
+    }
+    Ok(())
+}
+
 /// `GET /metrics`.
 pub(crate) async fn scrape(State(app): State<App>) -> Response {
     let mut out = String::new();
-    let written = write_view(&app.door.view().borrow(), &mut out).and_then(|()| app.metrics.write(&mut out));
+    let written = write_view(&app.door.view().borrow(), &mut out)
+        .and_then(|()| write_apps(&app.callers, &mut out))
+        .and_then(|()| app.metrics.write(&mut out));
     written.expect("writing to a string cannot fail");
     respond::text("text/plain; version=0.0.4; charset=utf-8", out)
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::admin::TensorDto;
 use crate::body::check_depth;
+use crate::callers::Caller;
 use crate::errors::{Code, Problem};
 use crate::labels;
 use crate::respond::{self, Form, json};
@@ -199,7 +200,7 @@ async fn answer(app: &App, model: &Manifest, request: Request) -> Result<Respons
         return Err(Problem::new(Code::WrongKind, text).help("POST /v1/chat/completions"));
     };
     let (parts, body) = request.into_parts();
-    let asked = labels::read(&parts.headers, &*app.door)?;
+    let asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let body = app.bodies.read(&parts.headers, body).await?;
     let call = match json_length(&parts.headers)? {
         Some(0) => Call::raw(&body.bytes, inputs)?,

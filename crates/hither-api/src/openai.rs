@@ -5,11 +5,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hither_engine::work::{Account, Chances, FinishReason, GenerateWork, Piece, Prompt, ToolCall, Work};
 use hither_types::id::RequestId;
 use hither_types::model::{Manifest, ModelIo};
@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::body::check_depth;
+use crate::callers::Caller;
 use crate::door::Summary;
 use crate::errors::{Code, Problem};
 use crate::labels;
@@ -68,9 +69,10 @@ impl From<&Manifest> for ModelForm {
 }
 
 /// Those that this API can speak with.
-async fn models(State(app): State<App>) -> Response {
+async fn models(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
     let view = app.door.view();
-    let speaking = |manifest: &&Manifest| matches!(manifest.io, ModelIo::Language { .. });
+    let speaking =
+        |manifest: &&Manifest| matches!(manifest.io, ModelIo::Language { .. }) && caller.sees(&manifest.name);
     let data = view.borrow().models.iter().filter(speaking).map(ModelForm::from).collect();
     json(&ModelList { object: "list", data })
 }
@@ -118,12 +120,12 @@ async fn generate(app: &App, request: Request, kind: Kind) -> Response {
 
 async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<String>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let asked = labels::read(&parts.headers, &*app.door)?;
+    let asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let with_ids = parts.headers.get("x-hither-tokens").is_some_and(|value| value == "1");
     let body = app.bodies.read(&parts.headers, body).await?;
     check_depth(&body.bytes)?;
     let parse::Wish { model, mut work, salts, stream, include_usage } = parse::wish(&body.bytes, kind)?;
-    work.cache = cache_scope(&Serving::app(), salts.as_ref());
+    work.cache = cache_scope(asked.app(), salts.as_ref());
     drop(body);
     let found = manifest(app, &model)?;
     *named = Some(found.name.to_string());

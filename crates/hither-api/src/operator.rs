@@ -5,15 +5,16 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::stream;
 use hither_types::id::{ModelName, ParseIdError, RequestId, SiteName};
+use hither_types::model::Manifest;
 use hither_types::place::Jurisdiction;
 use hither_types::unit::{Micros, Milliwatts};
 use hyper::StatusCode;
@@ -26,7 +27,8 @@ use crate::admin::{
     ViewDto,
 };
 use crate::body::check_depth;
-use crate::door::{AddModel, Command, CommandDone};
+use crate::callers::Caller;
+use crate::door::{AddModel, Command, CommandDone, CommandError};
 use crate::errors::{Code, Problem};
 use crate::golden;
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
@@ -34,6 +36,7 @@ use crate::respond::{self, Form, json, write};
 use crate::routes::{App, Listener};
 use crate::serve::stopped;
 
+mod apps;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +53,10 @@ pub(crate) fn routes() -> Router<App> {
         .route("/hither/v1/power", post(power))
         .route("/hither/v1/isolate", post(isolate))
         .route("/hither/v1/policy/reload", post(reload))
+        .route("/hither/v1/apps", get(apps::list).post(apps::add))
+        .route("/hither/v1/apps/{app}", delete(apps::remove))
+        .route("/hither/v1/apps/{app}/limits", post(apps::limit))
+        .route("/hither/v1/apps/{app}/rotate", post(apps::rotate))
 }
 
 fn wrong(problem: &Problem) -> Response {
@@ -60,8 +67,10 @@ async fn view(State(app): State<App>) -> Response {
     json(&ViewDto::from(&**app.door.view().borrow()))
 }
 
-async fn models(State(app): State<App>) -> Response {
-    let models: Vec<ModelDto> = app.door.view().borrow().models.iter().map(ModelDto::from).collect();
+async fn models(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
+    let view = app.door.view();
+    let seen = |manifest: &&Manifest| caller.sees(&manifest.name);
+    let models: Vec<ModelDto> = view.borrow().models.iter().filter(seen).map(ModelDto::from).collect();
     json(&models)
 }
 
@@ -206,19 +215,19 @@ async fn command<T: DeserializeOwned>(
     request: Request,
     understand: impl FnOnce(T) -> Result<Command, Problem>,
 ) -> Response {
-    let asked = async {
-        socket_only(app)?;
-        let (parts, body) = request.into_parts();
-        let body = app.bodies.read(&parts.headers, body).await?;
-        check_depth(&body.bytes)?;
-        let asked = serde_json::from_slice(&body.bytes)
-            .map_err(|error| Problem::new(Code::Malformed, format!("the body: {error}")))?;
-        understand(asked)
-    };
-    match asked.await {
+    match body(app, request).await.and_then(understand) {
         Ok(command) => carry_out(app, command).await,
         Err(problem) => wrong(&problem),
     }
+}
+
+/// Reads what a command over the socket says.
+async fn body<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Problem> {
+    socket_only(app)?;
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.read(&parts.headers, body).await?;
+    check_depth(&body.bytes)?;
+    serde_json::from_slice(&body.bytes).map_err(|error| Problem::new(Code::Malformed, format!("the body: {error}")))
 }
 
 async fn carry_out(app: &App, command: Command) -> Response {
@@ -235,9 +244,11 @@ async fn carry_out(app: &App, command: Command) -> Response {
         Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
         Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),
         Ok(CommandDone::Done) => done("done"),
-        Err(error) => {
-            let body = ErrorDto { code: error.code.to_owned(), message: error.message, help: error.help };
-            respond::response(StatusCode::UNPROCESSABLE_ENTITY, "application/json", write(&body))
-        }
+        Err(error) => failed(error),
     }
+}
+
+fn failed(error: CommandError) -> Response {
+    let body = ErrorDto { code: error.code.to_owned(), message: error.message, help: error.help };
+    respond::response(StatusCode::UNPROCESSABLE_ENTITY, "application/json", write(&body))
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use hither_types::request::Quality;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
@@ -110,6 +110,7 @@ struct OpenAiErrorInside<'a> {
 
 fn openai_type(status: u16) -> &'static str {
     match status {
+        401 => "authentication_error",
         429 => "rate_limit_error",
         403 | 451 => "permission_error",
         500.. => "server_error",
@@ -151,6 +152,9 @@ pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
     }
     if let Some(request) = &problem.request {
         set(headers, "x-hither-request", request);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         headers.insert("accept-encoding", HeaderValue::from_static("gzip, deflate"));

@@ -1,19 +1,22 @@
 //! The map of paths, and what holds for all of them: who may knock, and errors in the protocol's own form.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, RawPathParams, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
-use hyper::header::{HOST, ORIGIN};
-use hyper::{HeaderMap, Uri};
+use axum::{RequestExt, Router};
+use hither_types::id::ModelName;
+use hyper::header::{EXPECT, HOST, ORIGIN};
+use hyper::{HeaderMap, Method, Uri};
 use tokio::sync::watch;
 
-use crate::body::Bodies;
+use crate::body::{Bodies, discard};
+use crate::callers::{Access, Callers, Peer};
 use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::metrics::{self, Metrics};
@@ -37,6 +40,7 @@ pub(crate) enum Listener {
 pub(crate) struct App {
     pub(crate) door: Arc<dyn Door>,
     pub(crate) bodies: Bodies,
+    pub(crate) callers: Arc<Callers>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) listener: Listener,
     pub(crate) stop: watch::Receiver<bool>,
@@ -45,7 +49,8 @@ pub(crate) struct App {
 /// Everything that is served.
 pub(crate) fn router(door: Arc<dyn Door>, listener: Listener, stop: watch::Receiver<bool>) -> Router {
     let metrics = Metrics::of(&door);
-    let app = App { door, bodies: Bodies::new(), metrics, listener, stop };
+    let callers = door.callers();
+    let app = App { door, bodies: Bodies::new(), callers, metrics, listener, stop };
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics::scrape))
@@ -78,39 +83,91 @@ pub(crate) fn normalize(mut request: Request) -> Request {
     request
 }
 
-async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let form = Form::of(request.uri().path());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let response = match knock(app.listener, request.uri(), request.headers()) {
+    let response = match enter(&app, &mut request).await {
         Ok(()) => next.run(request).await,
-        Err(refused) => problem(form, &refused),
+        Err(refused) => {
+            // Who asks before sending is told without.
+            if !request.headers().contains_key(EXPECT) {
+                discard(request.into_body()).await;
+            }
+            problem(form, &refused)
+        }
     };
     app.metrics.responded(&method, route.as_deref().unwrap_or("other"), response.status(), begun.elapsed());
     response
 }
 
-/// A browser on this machine is led here by any page in the world: only names of this machine are answered, and only
-/// pages that came from here.
-fn knock(listener: Listener, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    if listener == Listener::Unix {
+/// Finds out who calls and whether they may come in, and writes the caller into the request.
+async fn enter(app: &App, request: &mut Request) -> Result<(), Problem> {
+    if app.listener == Listener::Tcp {
+        knock(app.callers.access(), request.uri(), request.headers())?;
+    }
+    let path = request.uri().path();
+    if is_health(path) {
+        request.extensions_mut().insert(app.callers.anonymous());
         return Ok(());
     }
+    let peer = request.extensions().get::<Peer>().copied();
+    if is_command(request.method(), path) {
+        app.callers.may_command(peer)?;
+    }
+    let caller = app.callers.identify(app.listener, request.headers(), peer)?;
+    // Every path that names a model names it so; what is asked of it does not matter.
+    if !caller.entry().limits.models.is_empty()
+        && let Ok(params) = request.extract_parts::<RawPathParams>().await
+        && let Some((_, model)) = params.iter().find(|(name, _)| *name == "model")
+        && let Ok(model) = ModelName::parse(model)
+    {
+        caller.may_use(&model)?;
+    }
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+/// What operators alone ask of a node, in whichever protocol.
+fn is_command(method: &Method, path: &str) -> bool {
+    let roots = [
+        "/hither/v1/",
+        "/v2/repository/models/",
+        "/inference.GRPCInferenceService/RepositoryModel",
+        "/api/pull",
+        "/api/delete",
+    ];
+    !matches!(*method, Method::GET | Method::HEAD) && roots.iter().any(|root| path.starts_with(root))
+}
+
+/// What tells whether a node lives needs no key, ever: whoever asks has none.
+fn is_health(path: &str) -> bool {
+    path == "/health"
+        || path.starts_with("/v2/health/")
+        || path.starts_with("/grpc.health.v1.Health/")
+        || matches!(path, "/inference.GRPCInferenceService/ServerLive" | "/inference.GRPCInferenceService/ServerReady")
+}
+
+/// A browser on this machine is led here by any page in the world: only names of this node are answered, and only
+/// pages that came from here.
+fn knock(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let named = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = uri.authority().map(|authority| authority.as_str()).or(named).unwrap_or_default();
     let foreign = |text: String| {
         Problem::new(Code::ForeignOrigin, text)
             .help("call it by http://127.0.0.1 or http://localhost, from this machine")
+            .help("or name the host under [api] hosts in hither.toml")
     };
-    if !is_loopback(host) {
+    if !is_ours(host, access) {
         return Err(foreign(format!(
-            "the request is addressed to the host {host:?}, which is not a name of this machine"
+            "the request is addressed to the host {host:?}, which is not a name of this node"
         )));
     }
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
-    match origin.strip_prefix("http://") {
+    // https: whoever ends TLS in front of this node keeps the name.
+    match origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) {
         Some(from) if from == host => Ok(()),
         _ => Err(foreign(format!(
             "the request comes from a page of {origin:?}, and only this node's own pages may call"
@@ -118,16 +175,28 @@ fn knock(listener: Listener, uri: &Uri, headers: &HeaderMap) -> Result<(), Probl
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this node: loopback, the address that is bound, or a name that the configuration gives.
+fn is_ours(host: &str, access: &Access) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+    let address: Option<IpAddr> = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(v6) => v6.parse().ok().map(IpAddr::V6),
+        None => name.parse().ok().map(IpAddr::V4),
+    };
+    match address {
+        // Bound to every address: whichever it came by is one of them. A page cannot make a browser send an address
+        // that is not the page's own; what can be pointed anywhere is a name.
+        Some(address) => {
+            address.is_loopback()
+                || access.bound == address
+                || access.bound.is_unspecified()
+                || access.hosts.iter().any(|host| host.parse() == Ok(address))
+        }
         None => {
-            name.eq_ignore_ascii_case("localhost")
-                || name.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || (!name.is_empty() && access.hosts.contains(&name))
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::callers;
 use crate::door::Door;
 use crate::limits::{
     CONNECTION_WINDOW, CONNECTIONS, DRAIN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, STREAM_WINDOW, STREAMS,
@@ -60,7 +61,8 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::
 
 /// Serves a Unix listener until `stop` says true, then lets open requests end. Operators' commands work only here.
 pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
-    let mut connections = Connections::new(routes::router(door, Listener::Unix, stop.clone()), stop);
+    let router = routes::router(door, Listener::Unix, stop.clone());
+    let mut connections = Connections::new(router.clone(), stop);
     while let Some(permit) = connections.room().await {
         let accepted = tokio::select! {
             biased;
@@ -68,7 +70,10 @@ pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => connections.serve(stream, permit),
+            Ok((stream, _)) => {
+                connections.router = callers::from_peer(&router, &stream);
+                connections.serve(stream, permit);
+            }
             Err(error) => accept_failed(error).await,
         }
     }

@@ -13,10 +13,15 @@ use hither_types::unit::ByteCount;
 use hither_types::view::View;
 use tokio::sync::{mpsc, watch};
 
+use crate::callers::ANONYMOUS;
 use crate::door::{Answer, Route, Submission, Summary};
 use crate::errors::{Code, Problem};
 use crate::labels::Asked;
 use crate::routes::App;
+
+mod tally;
+
+use tally::Tally;
 
 /// A request that was handed in. Dropping it cancels the request everywhere.
 pub(crate) struct Serving {
@@ -30,6 +35,7 @@ pub(crate) struct Serving {
     smaller: Option<Model>,
     view: watch::Receiver<Arc<View>>,
     answers: mpsc::Receiver<Answer>,
+    tally: Tally,
     _leaving: Box<dyn Send + Sync>,
 }
 
@@ -78,20 +84,13 @@ pub(crate) fn manifest(app: &App, name: &str) -> Result<Manifest, Problem> {
     found.ok_or_else(|| unknown(parsed))
 }
 
-/// Callers are not told apart yet.
-const ANONYMOUS: &str = "anonymous";
-
 impl Serving {
-    /// Who asks.
-    pub(crate) fn app() -> AppName {
-        AppName::parse(ANONYMOUS).expect("it is a name")
-    }
-
     /// Hands the work in.
     pub(crate) fn begin(app: &App, model: &Manifest, asked: Asked, work: &Work) -> Result<Self, Problem> {
+        asked.admission.caller().may_use(&model.name)?;
         let payload = Bytes::from(work.encode());
         let envelope = Envelope {
-            app: Self::app(),
+            app: asked.app().clone(),
             model: model.name.clone(),
             label: asked.label,
             kind: match work {
@@ -104,6 +103,7 @@ impl Serving {
             prefer: asked.prefer,
             quality: asked.quality,
         };
+        let tally = Tally::new(asked.admission, work, payload.len());
         let submission = Submission { envelope, patience: asked.patience, payload };
         let reception = app.door.submit(submission).map_err(|refusal| Problem::from(&refusal))?;
         Ok(Self {
@@ -113,6 +113,7 @@ impl Serving {
             smaller: None,
             view: app.door.view(),
             answers: reception.answers,
+            tally,
             _leaving: reception.leaving,
         })
     }
@@ -153,8 +154,14 @@ impl Serving {
         loop {
             match self.answers.recv().await {
                 Some(Answer::Routed(route)) => self.routed(route),
-                Some(Answer::Piece(piece)) => return Ok(Next::Piece(piece)),
-                Some(Answer::Done(summary)) => return Ok(Next::Done(summary)),
+                Some(Answer::Piece(piece)) => {
+                    self.tally.piece(&piece);
+                    return Ok(Next::Piece(piece));
+                }
+                Some(Answer::Done(summary)) => {
+                    self.tally.done(&summary);
+                    return Ok(Next::Done(summary));
+                }
                 Some(Answer::Refused(refusal)) => return Err(self.name(Problem::from(&refusal))),
                 Some(Answer::Failed(failure)) => return Err(self.fail(&failure)),
                 None => {

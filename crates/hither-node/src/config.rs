@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hither_api::callers::Access;
 use hither_core::PullPolicy;
 use hither_types::id::ModelName;
 use hither_types::model::DeviceChoice;
@@ -14,9 +15,11 @@ use serde::Deserialize;
 use crate::limits::HANG_TIME;
 use crate::machine;
 
+pub mod api;
 pub mod ladder;
 pub mod model;
 
+use api::{ApiError, ApiSection};
 use ladder::{LadderError, LadderSection};
 use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
 
@@ -49,6 +52,15 @@ pub enum ConfigError {
         /// Which family, and why.
         #[source]
         source: LadderError,
+    },
+    /// What is said of the API cannot be.
+    #[error("the configuration of the API cannot be used")]
+    Api {
+        /// The file.
+        path: PathBuf,
+        /// What, and why.
+        #[source]
+        source: ApiError,
     },
     /// What is said of one model is not what it should be.
     #[error("the configuration {path} cannot be used")]
@@ -84,6 +96,8 @@ pub struct NodeConfig {
     pub api_listen: SocketAddr,
     /// HTTP over a Unix socket, for operators.
     pub api_socket: PathBuf,
+    /// Who may use the API, and how.
+    pub access: Access,
     /// QUIC.
     pub mesh_listen: SocketAddr,
     /// The node's power cap.
@@ -138,13 +152,6 @@ struct File {
     ladder: LadderSection,
     drill: DrillSection,
     law: LawSection,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ApiSection {
-    listen: Option<SocketAddr>,
-    socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -238,9 +245,14 @@ impl NodeConfig {
         let per_model =
             model::models(file.model).map_err(|source| ConfigError::Model { path: path.to_owned(), source })?;
         let inside = |path: PathBuf| data_dir.join(path);
+        let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
+        let access =
+            api::access(file.api, api_listen).map_err(|source| ConfigError::Api { path: path.to_owned(), source })?;
         Ok(Self {
-            api_listen: overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
-            api_socket: inside(file.api.socket.unwrap_or_else(|| "api.sock".into())),
+            api_listen,
+            api_socket,
+            access,
             mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             cap: Milliwatts::from_watts(file.power.cap_w.into()),
             idle: Milliwatts::from_watts(file.power.idle_w.into()),

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use hither_api::door::{Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
+use hither_api::callers::Callers;
+use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
 use hither_types::id::{NodeId, RequestId};
 use hither_types::label::DataClass;
 use hither_types::refusal::Refusal;
@@ -13,6 +14,7 @@ use hither_types::view::{Explanation, View};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::affinity::Salt;
+use crate::apps::Apps;
 use crate::driver::Inbound;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
@@ -71,6 +73,10 @@ impl Drop for Leaving {
     }
 }
 
+fn stopping() -> CommandError {
+    CommandError { code: "E0901", message: "the node is stopping".into(), help: "hither up".into() }
+}
+
 /// What the door must know at once; the loop replaces it.
 pub(crate) struct Facade {
     pub(crate) me: NodeId,
@@ -84,6 +90,7 @@ pub(crate) struct Doorman {
     pub(crate) clock: Clock,
     pub(crate) salt: Salt,
     pub(crate) leavers: Arc<Leavers>,
+    pub(crate) apps: Arc<Apps>,
 }
 
 impl Door for Doorman {
@@ -120,11 +127,25 @@ impl Door for Doorman {
     fn command(&self, command: Command) -> Reply<Result<CommandDone, CommandError>> {
         let inbox = self.inbox.clone();
         Box::pin(async move {
-            let stopping =
-                || CommandError { code: "E0901", message: "the node is stopping".into(), help: "hither up".into() };
             let (reply, answer) = oneshot::channel();
             inbox.send(Inbound::Command { command, reply }).await.map_err(|_| stopping())?;
             answer.await.map_err(|_| stopping())?
+        })
+    }
+
+    fn callers(&self) -> Arc<Callers> {
+        self.apps.callers()
+    }
+
+    fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>> {
+        let apps = Arc::clone(&self.apps);
+        Box::pin(async move {
+            // It waits for a disk; the runtime must not.
+            let changed = tokio::task::spawn_blocking(move || apps.change(command)).await;
+            changed.unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(stopping()),
+            })
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod affinity;
+mod apps;
 mod commands;
 pub mod config;
 mod crashes;

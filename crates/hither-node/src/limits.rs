@@ -80,3 +80,6 @@ pub(crate) const CRASH_TOLD: Duration = Duration::from_secs(600);
 
 /// Crashes of one model that are remembered for showing: a quarantine comes at three.
 pub(crate) const CRASHES_MAX: usize = 8;
+
+/// Apps of one node: an operator names each of them.
+pub(crate) const APPS_MAX: usize = 1000;

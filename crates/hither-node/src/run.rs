@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::affinity::Salt;
+use crate::apps::Apps;
 use crate::commands::load_policy;
 use crate::config::NodeConfig;
 use crate::doorman::{Clock, Doorman, Facade, Leavers};
@@ -141,6 +142,8 @@ async fn assemble(
     if config.providers.is_empty() {
         config.providers.extend(config.library.as_deref().and_then(crate::library::providers_beside));
     }
+    let apps = Arc::new(Apps::open(dir.join("apps.toml"), &home.key, config.access.clone())?);
+    let is_public = !config.access.bound.is_loopback();
     let incarnation = home.next_incarnation()?;
     let stored =
         swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;
@@ -193,11 +196,16 @@ async fn assemble(
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
     }
+    if is_public {
+        let text = "the API listens on a public address without TLS: keys and data can be read on their way; put a TLS \
+                    proxy before it, or listen on 127.0.0.1";
+        driver.warn(None, text.to_owned());
+    }
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     driver.record(None, Fact::Started { policy, version });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
-    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers };
+    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps };
     Ok((driver, ears, doorman, stopping))
 }
 

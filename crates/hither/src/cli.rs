@@ -13,6 +13,7 @@ use crate::doctor;
 use crate::output::{Exit, Screen, Trouble};
 use crate::worker;
 
+mod apps;
 mod explain;
 mod init;
 mod ledger;
@@ -66,6 +67,9 @@ enum Command {
     /// Add, list or fetch models.
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    /// Give apps keys and limits, list them, take keys away.
+    #[command(subcommand)]
+    Apps(apps::AppsCommand),
     /// Ask a model something.
     Run(run::RunArgs),
     /// Show why a request went where it went.
@@ -157,6 +161,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor => look(&context),
         Command::Ps => ps::ps(&context),
         Command::Models(command) => models::models(&context, command),
+        Command::Apps(command) => apps::apps(&context, command),
         Command::Run(args) => run::run(&context, args),
         Command::Explain(args) => explain::explain(&context, &args),
         Command::Policy(command) => policy::policy(&context, command),

@@ -109,6 +109,11 @@ impl Client {
         self.call(Method::POST, path, &[], Some(body)).await?.into_result()?.parse()
     }
 
+    /// Has something removed, and reads the answer as one JSON value if it is a yes.
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.call(Method::DELETE, path, &[], None).await?.into_result()?.parse()
+    }
+
     /// Asks, and hands the answer over while it arrives.
     pub(crate) async fn stream(
         &self,

@@ -5,6 +5,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::read;
+use crate::door::Door;
 use crate::tests::fake::FakeDoor;
 
 fn check(headers: &[(&'static str, &str)], wanted: &str) {
@@ -12,7 +13,8 @@ fn check(headers: &[(&'static str, &str)], wanted: &str) {
     for (name, value) in headers {
         map.append(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    let said = match read(&map, &FakeDoor::new(|_| unreachable!())) {
+    let door = FakeDoor::new(|_| unreachable!());
+    let said = match read(&map, &door.callers().anonymous(), &door) {
         Ok(asked) => {
             let label = asked.label;
             format!(
@@ -50,7 +52,8 @@ fn the_model_that_was_asked_for_answers_unless_its_family_may() {
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let asked = read(&map, &FakeDoor::new(|_| unreachable!())).map(|asked| asked.quality);
+        let door = FakeDoor::new(|_| unreachable!());
+        let asked = read(&map, &door.callers().anonymous(), &door).map(|asked| asked.quality);
         assert_eq!(asked, Ok(wanted), "{headers:?}");
     }
 }

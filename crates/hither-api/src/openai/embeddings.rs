@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::parse::{Fields, unsupported};
 use super::wrong;
 use crate::body::check_depth;
+use crate::callers::Caller;
 use crate::errors::{Code, Problem};
 use crate::labels;
 use crate::respond::{self, json};
@@ -77,7 +78,7 @@ pub(super) async fn embeddings(State(app): State<App>, request: Request) -> Resp
 
 async fn answer(app: &App, request: Request, named: &mut Option<String>) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let asked = labels::read(&parts.headers, &*app.door)?;
+    let asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let body = app.bodies.read(&parts.headers, body).await?;
     check_depth(&body.bytes)?;
     let (model, encoding, inputs) = wish(&body.bytes)?;

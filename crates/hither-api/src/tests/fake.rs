@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::{
-    Answer, Command, CommandDone, CommandError, Door, Reception, Reply, Route, Submission, Summary,
+    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Route, Submission, Summary,
 };
 use hither_engine::work::{FinishReason, Piece};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
@@ -23,6 +24,9 @@ use hither_types::view::{
 };
 use tokio::sync::{mpsc, watch};
 
+/// The user that the node runs as.
+pub(crate) const OWNER: u32 = 1000;
+
 /// What is behind the door for one request.
 pub(crate) type Script = dyn Fn(&Submission) -> Result<Vec<Answer>, Refusal> + Send + Sync;
 
@@ -34,6 +38,9 @@ pub(crate) struct FakeDoor {
     pub(crate) submissions: Mutex<Vec<Submission>>,
     /// Commands, as they came.
     pub(crate) commands: Mutex<Vec<String>>,
+    /// Who may call; what is asked about apps is done here alone, on no disk.
+    pub(crate) callers: Arc<Callers>,
+    apps: Mutex<Vec<AppEntry>>,
     /// How many clients left before the end of their answer.
     pub(crate) left: watch::Sender<u32>,
     /// Whether answers go on after the script, without an end.
@@ -51,11 +58,64 @@ impl FakeDoor {
             script: Box::new(script),
             submissions: Mutex::default(),
             commands: Mutex::default(),
+            callers: Arc::new(Callers::new(Access::default(), [7; 32], OWNER)),
+            apps: Mutex::default(),
             left: watch::Sender::new(0),
             endless: false,
             pause: None,
             next: AtomicU64::new(0),
         }
+    }
+
+    /// The same, before callers as a configuration wants them.
+    pub(crate) fn guarded(mut self, access: Access) -> Self {
+        self.callers = Arc::new(Callers::new(access, [7; 32], OWNER));
+        self
+    }
+
+    /// Takes an app in, and gives its key.
+    pub(crate) fn add_app(&self, name: &str, uid: Option<u32>, limits: Limits) -> String {
+        let mut apps = self.apps.lock().unwrap();
+        let key = self.key();
+        apps.push(AppEntry { name: AppName::parse(name).unwrap(), key: self.callers.mark(&key), uid, limits });
+        self.callers.replace(&apps);
+        key.reveal().to_owned()
+    }
+
+    fn key(&self) -> Key {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Key::new(KeyId(0xabcd_0000 + number as u32), [0xa5 ^ number as u8; SECRET_BYTES])
+    }
+
+    fn change(&self, command: AppCommand) -> Result<AppDone, CommandError> {
+        let mut apps = self.apps.lock().unwrap();
+        let absent = || CommandError { code: "E0161", message: "no such app".to_owned(), help: String::new() };
+        let find = |apps: &[AppEntry], name: &AppName| apps.iter().position(|app| app.name == *name).ok_or_else(absent);
+        let (entry, key) = match command {
+            AppCommand::Add { name, change } => {
+                let (key, limits) = (self.key(), Limits::default());
+                let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, limits };
+                change.apply(&mut entry);
+                apps.push(entry.clone());
+                (entry, Some(key))
+            }
+            AppCommand::Limit { name, change } => {
+                let at = find(&apps, &name)?;
+                change.apply(&mut apps[at]);
+                (apps[at].clone(), None)
+            }
+            AppCommand::Rotate(name) => {
+                let (at, key) = (find(&apps, &name)?, self.key());
+                apps[at].key = self.callers.mark(&key);
+                (apps[at].clone(), Some(key))
+            }
+            AppCommand::Remove(name) => {
+                let at = find(&apps, &name)?;
+                (apps.remove(at), None)
+            }
+        };
+        self.callers.replace(&apps);
+        Ok(AppDone { entry, key })
     }
 
     /// Replaces the picture.
@@ -133,6 +193,15 @@ impl Door for FakeDoor {
                 Command::SetCap(_) | Command::Isolate(_) | Command::ReloadPolicy => Ok(CommandDone::Done),
             }
         })
+    }
+
+    fn callers(&self) -> Arc<Callers> {
+        Arc::clone(&self.callers)
+    }
+
+    fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>> {
+        let done = self.change(command);
+        Box::pin(async move { done })
     }
 
     fn unlabelled(&self) -> DataClass {

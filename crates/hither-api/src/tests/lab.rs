@@ -10,6 +10,7 @@ use hyper::{HeaderMap, Request};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::callers::Peer;
 use crate::door::{Answer, Submission};
 use crate::routes::{Listener, normalize, router};
 use crate::tests::fake::FakeDoor;
@@ -54,6 +55,12 @@ impl Lab {
         Self { door, stop, router }
     }
 
+    /// Another way in to the same door.
+    pub(crate) fn beside(&self, listener: Listener) -> Self {
+        let router = router(Arc::clone(&self.door) as _, listener, self.stop.subscribe());
+        Self { door: Arc::clone(&self.door), stop: self.stop.clone(), router }
+    }
+
     pub(crate) async fn open(&self, head: &str, body: impl Into<Body>) -> axum::response::Response {
         let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty());
         let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
@@ -63,6 +70,8 @@ impl Lab {
             let (name, value) = line.split_once(':').unwrap();
             match name {
                 "host" => host = value.trim(),
+                // Not a header: who is at the other end of the Unix socket.
+                "peer-uid" => request = request.extension(Peer::with_uid(value.trim().parse().unwrap())),
                 _ => request = request.header(name, value.trim()),
             }
         }

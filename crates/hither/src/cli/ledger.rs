@@ -79,6 +79,7 @@ fn record_text(record: &Record) -> String {
             text.push_str(&format!("  {label}{}", plain(&value)));
         }
     };
+    add("app ", record.app.as_ref().map(ToString::to_string));
     add("", record.model.as_ref().map(ToString::to_string));
     add("", record.class.map(|class| class.to_string()));
     add("at ", record.place.as_ref().map(|place| format!("{} {}", place.site, place.jurisdiction)));

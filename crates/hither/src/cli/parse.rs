@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hither_types::id::{ModelName, Operator, RequestId, SiteName};
+use hither_types::id::{AppName, ModelName, Operator, Purpose, RequestId, SiteName};
+use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
 
 pub(super) fn site(text: &str) -> Result<SiteName, String> {
@@ -20,6 +21,18 @@ pub(super) fn jurisdiction(text: &str) -> Result<Jurisdiction, String> {
 
 pub(super) fn model(text: &str) -> Result<ModelName, String> {
     ModelName::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn app(text: &str) -> Result<AppName, String> {
+    AppName::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn class(text: &str) -> Result<DataClass, String> {
+    DataClass::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn purpose(text: &str) -> Result<Purpose, String> {
+    Purpose::parse(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn request(text: &str) -> Result<RequestId, String> {

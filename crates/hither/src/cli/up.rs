@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hither_node::RunError;
+use hither_node::config::api::ApiError;
 use hither_node::config::{ConfigError, NodeConfig, Overrides};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde_json::json;
@@ -105,6 +106,17 @@ pub(super) fn config_trouble(error: &ConfigError) -> Trouble {
     match error {
         ConfigError::Unreadable { .. } => trouble.help("hither up --config FILE").exit(Exit::Failed),
         ConfigError::Ladder { .. } => trouble.help("[ladder] chat = [\"the-largest-model\", \"a-smaller-one\"]"),
+        ConfigError::Api { source: ApiError::PublicAddress(address), path } => {
+            let port = address.port();
+            Trouble::new("E0112", chain(error))
+                .help(format!(
+                    "write into {}: [api] keys = \"required\", and give each app a key: hither apps add NAME",
+                    path.display()
+                ))
+                .help(format!("or stay on this machine: hither up --api 127.0.0.1:{port}"))
+                .exit(Exit::Usage)
+        }
+        ConfigError::Api { .. } => trouble.help("[api] keys = \"optional\", hosts = [\"ai.example.org\"]"),
         ConfigError::NoDataDir => trouble.help("hither up --data DIR"),
         _ => trouble.help("unknown keys are errors; every key may be left out"),
     }

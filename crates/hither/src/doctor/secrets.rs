@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Area, Check};
 
 /// What only the node may read. The key is the node: whoever has it can speak as this node.
-const PRIVATE: &[&str] = &["key", "mesh.toml", "members"];
+const PRIVATE: &[&str] = &["key", "mesh.toml", "members", "apps.toml"];
 
 pub(super) fn checks(root: &Path, data_dir: &Path, node: Option<u32>) -> Vec<Check> {
     vec![modes(data_dir), cores(root, node)]

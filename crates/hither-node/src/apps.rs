@@ -1,0 +1,222 @@
+//! The apps of this node: a file of names, limits and hashes of keys, and what is in force because of it.
+//!
+//! What must stay true: a change is on disk before it is in force; a file that cannot be read lets nobody in; no key is
+//! ever written.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::HEXLOWER;
+use ed25519_dalek::SigningKey;
+use hither_api::callers::{ANONYMOUS, Access, AppEntry, Callers, Change, Key, KeyId, KeyMark, Limits};
+use hither_api::door::{AppCommand, AppDone, CommandError};
+use hither_types::id::AppName;
+use serde::{Deserialize, Serialize};
+
+use crate::config::api::LimitsSection;
+use crate::home::{InitError, random, write_private};
+use crate::limits::APPS_MAX;
+
+#[cfg(test)]
+mod tests;
+
+/// The version of the file.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppsFile {
+    version: u32,
+    #[serde(default)]
+    app: Vec<AppForm>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppForm {
+    name: String,
+    key_id: String,
+    key_hash: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default)]
+    limits: LimitsSection,
+}
+
+impl From<&AppEntry> for AppForm {
+    fn from(entry: &AppEntry) -> Self {
+        Self {
+            name: entry.name.to_string(),
+            key_id: entry.key.id.to_string(),
+            key_hash: HEXLOWER.encode(&entry.key.hash),
+            uid: entry.uid,
+            limits: LimitsSection::from(&entry.limits),
+        }
+    }
+}
+
+impl AppForm {
+    fn read(self) -> Result<AppEntry, String> {
+        let name = AppName::parse(&self.name).map_err(|error| error.to_string())?;
+        let of = |what: String| format!("app {name}: {what}");
+        let id = KeyId::parse(&self.key_id).ok_or_else(|| of("key_id is eight hexadecimal digits".to_owned()))?;
+        let hash = HEXLOWER.decode(self.key_hash.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        let hash = hash.ok_or_else(|| of("key_hash is 64 hexadecimal digits".to_owned()))?;
+        let limits = self.limits.read().map_err(|error| of(crate::config::api::told(&error)))?;
+        Ok(AppEntry { key: KeyMark { id, hash }, uid: self.uid, limits, name })
+    }
+}
+
+/// The apps, on disk and in force.
+pub(crate) struct Apps {
+    path: PathBuf,
+    callers: Arc<Callers>,
+    entries: Mutex<Vec<AppEntry>>,
+}
+
+impl Apps {
+    /// Reads the file, if there is one, and puts it in force.
+    pub(crate) fn open(path: PathBuf, node: &SigningKey, access: Access) -> Result<Self, InitError> {
+        let entries = read(&path)?;
+        // Of the node's own key: hashes that somebody copies are worth nothing without it, and nothing elsewhere.
+        let hash_key = blake3::derive_key("hither api keys 1", node.as_bytes());
+        let callers = Arc::new(Callers::new(access, hash_key, rustix::process::geteuid().as_raw()));
+        callers.replace(&entries);
+        Ok(Self { path, callers, entries: Mutex::new(entries) })
+    }
+
+    /// Who may call.
+    pub(crate) fn callers(&self) -> Arc<Callers> {
+        Arc::clone(&self.callers)
+    }
+
+    /// Carries out what an operator asks. Waits for the disk.
+    pub(crate) fn change(&self, command: AppCommand) -> Result<AppDone, CommandError> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = entries.clone();
+        let done = self.apply(&mut changed, command)?;
+        write(&self.path, &changed).map_err(|error| CommandError {
+            code: "E0165",
+            message: format!("the apps stay as they were: {} cannot be written: {error}", self.path.display()),
+            help: "df -h".into(),
+        })?;
+        self.callers.replace(&changed);
+        *entries = changed;
+        Ok(done)
+    }
+
+    fn apply(&self, entries: &mut Vec<AppEntry>, command: AppCommand) -> Result<AppDone, CommandError> {
+        match command {
+            AppCommand::Add { name, change } => self.add(entries, name, change),
+            AppCommand::Limit { name, change } => {
+                let at = find(entries, &name)?;
+                change.apply(&mut entries[at]);
+                single_uid(entries, &entries[at])?;
+                Ok(AppDone { entry: entries[at].clone(), key: None })
+            }
+            AppCommand::Rotate(name) => {
+                let at = find(entries, &name)?;
+                let key = new_key(entries);
+                entries[at].key = self.callers.mark(&key);
+                Ok(AppDone { entry: entries[at].clone(), key: Some(key) })
+            }
+            AppCommand::Remove(name) => {
+                let at = find(entries, &name)?;
+                Ok(AppDone { entry: entries.remove(at), key: None })
+            }
+        }
+    }
+
+    fn add(&self, entries: &mut Vec<AppEntry>, name: AppName, change: Change) -> Result<AppDone, CommandError> {
+        if name.as_str() == ANONYMOUS {
+            return Err(CommandError {
+                code: "E0163",
+                message: format!("{ANONYMOUS} is the name of callers without one"),
+                help: "choose another name; [api.anonymous] in hither.toml limits callers without a key".into(),
+            });
+        }
+        if entries.iter().any(|entry| entry.name == name) {
+            return Err(CommandError {
+                code: "E0160",
+                message: format!("there is an app {name} already"),
+                help: format!("hither apps rotate {name}  (makes a new key), or hither apps limit {name}"),
+            });
+        }
+        if entries.len() >= APPS_MAX {
+            return Err(CommandError {
+                code: "E0162",
+                message: format!("there are {APPS_MAX} apps already"),
+                help: "hither apps rm NAME".into(),
+            });
+        }
+        let key = new_key(entries);
+        let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, limits: Limits::default() };
+        change.apply(&mut entry);
+        single_uid(entries, &entry)?;
+        entries.push(entry.clone());
+        Ok(AppDone { entry, key: Some(key) })
+    }
+}
+
+fn find(entries: &[AppEntry], name: &AppName) -> Result<usize, CommandError> {
+    entries.iter().position(|entry| entry.name == *name).ok_or_else(|| CommandError {
+        code: "E0161",
+        message: format!("there is no app {name}"),
+        help: "hither apps ls".into(),
+    })
+}
+
+/// A user is one app, or nobody could tell which one calls.
+fn single_uid(entries: &[AppEntry], changed: &AppEntry) -> Result<(), CommandError> {
+    let same = |other: &&AppEntry| other.name != changed.name && other.uid == changed.uid;
+    match changed.uid.and_then(|uid| entries.iter().find(same).map(|other| (uid, &other.name))) {
+        None => Ok(()),
+        Some((uid, other)) => Err(CommandError {
+            code: "E0164",
+            message: format!("user {uid} is app {other} already"),
+            help: format!("choose another user, or hither apps rm {other}"),
+        }),
+    }
+}
+
+fn new_key(entries: &[AppEntry]) -> Key {
+    loop {
+        let id = KeyId(u32::from_be_bytes(random()));
+        if entries.iter().all(|entry| entry.key.id != id) {
+            return Key::new(id, random());
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<AppEntry>, InitError> {
+    let damaged = |text: String| InitError::Damaged { path: path.to_owned(), text };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(InitError::Io { path: path.to_owned(), source }),
+    };
+    let file: AppsFile = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    if file.version != VERSION {
+        return Err(damaged(format!("it has version {}, and this program reads {VERSION}", file.version)));
+    }
+    let entries: Vec<AppEntry> =
+        file.app.into_iter().map(AppForm::read).collect::<Result<_, String>>().map_err(damaged)?;
+    let (mut names, mut ids, mut uids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for entry in &entries {
+        let is_new = names.insert(&entry.name)
+            && ids.insert(entry.key.id)
+            && entry.uid.is_none_or(|uid| uids.insert(uid))
+            && entry.name.as_str() != ANONYMOUS;
+        if !is_new {
+            return Err(damaged(format!("app {} has a name, a key or a user that is another's", entry.name)));
+        }
+    }
+    Ok(entries)
+}
+
+fn write(path: &Path, entries: &[AppEntry]) -> std::io::Result<()> {
+    let file = AppsFile { version: VERSION, app: entries.iter().map(AppForm::from).collect() };
+    let text = toml::to_string(&file).map_err(std::io::Error::other)?;
+    write_private(path, text.as_bytes())
+}
