@@ -129,10 +129,6 @@ async fn what_is_unknown_or_out_of_range_is_named() {
         let found = (came.status, error["param"].as_str(), error["code"].as_str());
         assert_eq!(found, (400, Some(param), Some(code)), "{more}: {error}");
     }
-    let parallel = chat(&lab, &format!("{TOOLS},\"parallel_tool_calls\":false")).await;
-    assert_eq!((parallel.status, parallel.json()["error"]["param"].as_str()), (400, Some("parallel_tool_calls")));
-    let one = chat(&lab, &format!("{TOOLS},\"parallel_tool_calls\":false,\"tool_choice\":\"required\"")).await;
-    assert_eq!(one.status, 200);
 }
 
 fn calling() -> Lab {
@@ -237,4 +233,26 @@ async fn vectors_are_given_as_numbers_or_as_their_bytes() {
         let came = embed(body).await;
         assert_eq!((came.status, came.json()["error"]["param"].as_str()), (400, Some(param)), "{body}");
     }
+}
+
+#[tokio::test]
+async fn who_wants_one_call_gets_one_and_hears_of_the_others() {
+    let one = format!("{TOOLS},\"parallel_tool_calls\":false");
+    let whole = chat(&calling(), &one).await.json();
+    let calls = whole["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!((calls.len(), &calls[0]["function"]["name"]), (1, &"f".into()));
+    assert_eq!(whole["hither"]["dropped_tool_calls"], 1);
+    let streamed = chat(&calling(), &format!("{one},\"stream\":true")).await.text();
+    assert_eq!(streamed.matches(r#""type":"function""#).count(), 1, "{streamed}");
+    assert!(streamed.contains(r#""dropped_tool_calls":1"#), "{streamed}");
+}
+
+#[tokio::test]
+async fn what_says_nothing_about_the_answer_is_read_past() {
+    let neutral = r#","metadata":{"a":"b"},"store":true,"user":"me","service_tier":"auto","safety_identifier":"x","prompt_cache_retention":"24h""#;
+    let with = work(&format!(r#"{neutral},"seed":1"#)).await;
+    assert!(with == work(r#","seed":1"#).await);
+    let fixed = work(r#","min_tokens":5,"max_tokens":5"#).await;
+    assert_eq!((fixed.max_tokens, fixed.ignore_eos), (Some(5), true));
+    assert!(!work(r#","min_tokens":0,"max_tokens":5"#).await.ignore_eos);
 }
