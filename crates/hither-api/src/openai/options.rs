@@ -110,6 +110,8 @@ struct FormatForm<'a> {
     json_schema: Option<SchemaForm<'a>>,
     #[serde(default)]
     pattern: Option<String>,
+    #[serde(default, borrow)]
+    schema: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -311,15 +313,19 @@ pub(super) fn is_one_call(fields: &Fields<'_>) -> Result<bool, Problem> {
 fn format(fields: &Fields<'_>) -> Result<Format, Problem> {
     let name = "response_format";
     let Some(form) = fields.get::<FormatForm<'_>>(name)? else { return Ok(Format::Text) };
-    match (form.r#type.as_str(), form.json_schema, form.pattern) {
-        ("text", None, None) => Ok(Format::Text),
-        ("json_object", None, None) => Ok(Format::Json),
-        ("json_schema", Some(SchemaForm { schema: Some(schema) }), None) if schema.get().starts_with('{') => {
+    let schema = form.schema.map(RawValue::get).filter(|schema| *schema != "null");
+    match (form.r#type.as_str(), form.json_schema, form.pattern, schema) {
+        ("text", None, None, None) => Ok(Format::Text),
+        ("json_object", None, None, None) => Ok(Format::Json),
+        // As other servers have it.
+        ("json_object", None, None, Some(schema)) if schema.starts_with('{') => Ok(Format::Schema(schema.to_owned())),
+        ("json_schema", Some(SchemaForm { schema: Some(schema) }), None, None) if schema.get().starts_with('{') => {
             Ok(Format::Schema(schema.get().to_owned()))
         }
         ("json_schema", ..) => Err(wrong(name, "json_schema.schema is a JSON schema")),
-        ("pattern", None, Some(pattern)) => Ok(Format::Pattern(pattern)),
+        ("pattern", None, Some(pattern), None) => Ok(Format::Pattern(pattern)),
         ("pattern", ..) => Err(wrong(name, "pattern is a regular expression")),
+        ("json_object", None, None, Some(_)) => Err(wrong(name, "schema is a JSON schema")),
         _ => Err(unsupported(name, "the types are text, json_object, json_schema and pattern")),
     }
 }

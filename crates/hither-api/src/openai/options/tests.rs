@@ -45,6 +45,8 @@ async fn options_reach_the_engine_as_they_were_given() {
     let schema = r#","response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"object"}}}"#;
     assert!(work(schema).await.format == Format::Schema(r#"{"type":"object"}"#.into()));
     assert!(work(r#","response_format":{"type":"json_object"}"#).await.format == Format::Json);
+    let beside = r#","response_format":{"type":"json_object","schema":{"type":"object"}}"#;
+    assert!(work(beside).await.format == Format::Schema(r#"{"type":"object"}"#.into()));
     assert!(
         work(r#","response_format":{"type":"pattern","pattern":"a+"}"#).await.format == Format::Pattern("a+".into())
     );
@@ -108,6 +110,8 @@ async fn what_is_unknown_or_out_of_range_is_named() {
         (r#","response_format":{"type":"json_schema","json_schema":{}}"#, "response_format", "invalid_value"),
         (r#","response_format":{"type":"json_schema","json_schema":{"schema":7}}"#, "response_format", "invalid_value"),
         (r#","response_format":{"type":"pattern"}"#, "response_format", "invalid_value"),
+        (r#","response_format":{"type":"json_object","schema":7}"#, "response_format", "invalid_value"),
+        (r#","response_format":{"type":"text","schema":{}}"#, "response_format", "unsupported_parameter"),
         (r#","response_format":{"type":"xml"}"#, "response_format", "unsupported_parameter"),
         (r#","top_logprobs":3"#, "top_logprobs", "invalid_value"),
         (r#","logprobs":true,"top_logprobs":21"#, "top_logprobs", "invalid_value"),

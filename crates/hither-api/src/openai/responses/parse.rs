@@ -282,8 +282,8 @@ fn format(fields: &Fields<'_>) -> Result<(Format, Box<RawValue>), Problem> {
     let form = text.inside("format").map_err(|problem| problem.param("text"))?;
     let format = match form.need::<String>("type").map_err(|problem| problem.param("text"))?.as_str() {
         "text" => Format::Text,
-        "json_object" => Format::Json,
-        "json_schema" => match form.raw("schema").map(RawValue::get) {
+        "json_object" if form.raw("schema").is_none() => Format::Json,
+        "json_schema" | "json_object" => match form.raw("schema").map(RawValue::get) {
             Some(schema) if schema.starts_with('{') => Format::Schema(schema.to_owned()),
             _ => return Err(wrong("text", "format.schema is a JSON schema")),
         },
