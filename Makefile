@@ -33,5 +33,7 @@ test: models
 	@scripts/setup test
 	@scripts/fetch-models providers operators
 	@scripts/venv
+	@scripts/venv frameworks
+	@scripts/node-clients
 	HITHER_NEEDS_MODELS=1 $(CARGO) test --release --locked --workspace
 	@scripts/test-product $(HITHER)

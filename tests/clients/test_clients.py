@@ -193,7 +193,7 @@ def test_openai_hears_what_is_wrong(chat):
     assert error.value.code == "model_not_found"
     for field, value in [
         ("temperature", 3),
-        ("n", 2),
+        ("n", 0),
         ("top_logprobs", 3),
         ("tools", [{"type": "retrieval"}]),
         ("response_format", {"type": "yaml"}),

@@ -3,8 +3,12 @@
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use hyper::HeaderMap;
+use hyper::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 
+use crate::ollama;
 use crate::respond;
 use crate::routes::App;
 
@@ -15,9 +19,18 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; f
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/", get(|| async { file("text/html; charset=utf-8", include_str!("../dashboard/index.html")) }))
+        .route("/", get(root))
         .route("/app.js", get(|| async { file("text/javascript; charset=utf-8", include_str!("../dashboard/app.js")) }))
         .route("/style.css", get(|| async { file("text/css; charset=utf-8", include_str!("../dashboard/style.css")) }))
+}
+
+/// A browser says that it takes HTML. Who does not say so looks for a server of Ollama here.
+async fn root(headers: HeaderMap) -> Response {
+    let takes_html = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("text/html"));
+    if headers.get_all(ACCEPT).iter().any(takes_html) {
+        return file("text/html; charset=utf-8", include_str!("../dashboard/index.html"));
+    }
+    respond::text("text/plain; charset=utf-8", ollama::RUNNING)
 }
 
 fn file(content_type: &'static str, text: &'static str) -> Response {

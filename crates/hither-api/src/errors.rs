@@ -82,6 +82,8 @@ pub enum Code {
     SocketOnly,
     /// The request is no longer remembered.
     NotRemembered,
+    /// What is asked for would have to be kept, and is not.
+    NotKept,
 }
 
 impl Code {
@@ -118,6 +120,7 @@ impl Code {
             Self::ModelBroken => ("E0405", 500, None),
             Self::WrongKind => ("E0406", 400, None),
             Self::NotRemembered => ("E0407", 404, None),
+            Self::NotKept => ("E0408", 404, None),
             Self::Overloaded => ("E0501", 429, Some("rate_limit_exceeded")),
             Self::NoPower => ("E0502", 503, None),
             Self::NoCapacity => ("E0503", 503, None),

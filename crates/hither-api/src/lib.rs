@@ -1,4 +1,4 @@
-//! The front door: Open Inference Protocol and OpenAI over HTTP, the operator's interface, metrics and the dashboard.
+//! The front door: Open Inference Protocol, OpenAI and Ollama over HTTP, the operator's interface, metrics and the dashboard.
 //!
 //! The only crate that knows HTTP and JSON. It turns requests into words at the door; the driver stands behind
 //! [`door::Door`].
@@ -18,20 +18,25 @@ extern crate self as hither_api;
 
 mod body;
 pub mod callers;
+mod chorus;
 mod dashboard;
+mod fields;
 mod golden;
 mod labels;
 mod limits;
 mod metrics;
 mod oip;
+mod ollama;
 mod openai;
 mod operator;
 mod respond;
 mod routes;
 mod serve;
 mod serving;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 pub use oip::infer_work;
 pub use serve::{serve_tcp, serve_unix};

@@ -61,6 +61,12 @@ pub(crate) const SALT_BYTES: usize = 256;
 /// Stop strings of one request, as the protocol says.
 pub(crate) const STOPS: usize = 4;
 
+/// Texts of one answer, over all its prompts, as the protocol says of one prompt.
+pub(crate) const CHOICES: usize = 128;
+
+/// Fields without effect that an answer names: more would not help whoever reads them.
+pub(crate) const IGNORED_NAMES: usize = 32;
+
 /// Inputs and outputs of one tensor request.
 pub(crate) const TENSORS: usize = 256;
 

@@ -19,6 +19,8 @@ pub(crate) enum Form {
     Inference,
     /// `{"error": {"message": ...}}`.
     OpenAi,
+    /// `{"error": "..."}` and nothing beside it.
+    Ollama,
     /// `{"code": ..., "message": ..., "help": ...}`.
     Operator,
 }
@@ -31,6 +33,8 @@ impl Form {
             Self::OpenAi
         } else if under("/v2") {
             Self::Inference
+        } else if under("/api") {
+            Self::Ollama
         } else {
             Self::Operator
         }
@@ -52,6 +56,7 @@ impl Form {
                     more: More::of(problem),
                 },
             }),
+            Self::Ollama => write(&OllamaError { error: problem.sentence() }),
             Self::Operator => write(&ErrorDto {
                 code: problem.code.clone(),
                 message: problem.message.clone(),
@@ -90,6 +95,11 @@ struct InferenceError<'a> {
     code: &'a str,
     #[serde(flatten)]
     more: More<'a>,
+}
+
+#[derive(Serialize)]
+struct OllamaError {
+    error: String,
 }
 
 #[derive(Serialize)]
@@ -179,6 +189,25 @@ pub(crate) fn set_route(headers: &mut HeaderMap, serving: &Serving) {
     }
     set(headers, "x-hither-rule", route.rule.as_str());
     set(headers, "x-hither-attempts", &route.attempt.0.to_string());
+}
+
+/// Says where each text of an answer came from: a header has what differs, in the order of the texts.
+pub(crate) fn set_routes(headers: &mut HeaderMap, servings: &[&Serving]) {
+    let mut all = HeaderMap::new();
+    for serving in servings {
+        let mut each = HeaderMap::new();
+        set_route(&mut each, serving);
+        for (name, value) in &each {
+            if all.get_all(name).iter().all(|said| said != value) {
+                all.append(name.clone(), value.clone());
+            }
+        }
+    }
+    for name in all.keys() {
+        let values: Vec<&str> = all.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        let joined = HeaderValue::from_str(&values.join(", ")).expect("what was a header, joined by commas, is one");
+        headers.insert(name.clone(), joined);
+    }
 }
 
 /// The word for a quality, on requests and on answers.

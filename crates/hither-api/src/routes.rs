@@ -21,7 +21,7 @@ use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
-use crate::{dashboard, oip, openai, operator};
+use crate::{dashboard, oip, ollama, openai, operator};
 
 #[cfg(test)]
 mod tests;
@@ -57,6 +57,7 @@ pub(crate) fn router(door: Arc<dyn Door>, listener: Listener, stop: watch::Recei
         .merge(dashboard::routes())
         .merge(oip::routes())
         .merge(openai::routes())
+        .merge(ollama::routes())
         .merge(operator::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
@@ -209,7 +210,7 @@ async fn unknown_route(request: Request<Body>) -> Response {
     let path = request.uri().path();
     let said: String = path.chars().take(120).collect();
     let unknown = Problem::new(Code::UnknownRoute, format!("there is nothing at {said}"))
-        .help("the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /hither/v1, /metrics and / (the dashboard)");
+        .help("the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)");
     problem(Form::of(path), &unknown)
 }
 

@@ -1,7 +1,9 @@
 //! A request between the protocols and the door: handed in once, then followed to its end.
 
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hither_engine::work::{CacheScope, Piece, Work};
@@ -151,25 +153,33 @@ impl Serving {
 
     /// Waits for the next part of the answer.
     pub(crate) async fn next(&mut self) -> Result<Next, Problem> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next part of the answer, if it is there.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, Problem>> {
         loop {
-            match self.answers.recv().await {
-                Some(Answer::Routed(route)) => self.routed(route),
+            return Poll::Ready(match ready!(self.answers.poll_recv(context)) {
+                Some(Answer::Routed(route)) => {
+                    self.routed(route);
+                    continue;
+                }
                 Some(Answer::Piece(piece)) => {
                     self.tally.piece(&piece);
-                    return Ok(Next::Piece(piece));
+                    Ok(Next::Piece(piece))
                 }
                 Some(Answer::Done(summary)) => {
                     self.tally.done(&summary);
-                    return Ok(Next::Done(summary));
+                    Ok(Next::Done(summary))
                 }
-                Some(Answer::Refused(refusal)) => return Err(self.name(Problem::from(&refusal))),
-                Some(Answer::Failed(failure)) => return Err(self.fail(&failure)),
+                Some(Answer::Refused(refusal)) => Err(self.name(Problem::from(&refusal))),
+                Some(Answer::Failed(failure)) => Err(self.fail(&failure)),
                 None => {
                     let lost =
                         Problem::new(Code::EngineFailed, "the node stopped working on the request without a word");
-                    return Err(self.name(lost));
+                    Err(self.name(lost))
                 }
-            }
+            });
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) enum ChancesForm {
 }
 
 #[derive(Serialize)]
-pub(super) struct PlaceForm {
+pub(crate) struct PlaceForm {
     #[serde(flatten)]
     said: ChanceForm,
     top_logprobs: Vec<ChanceForm>,
@@ -53,19 +53,22 @@ impl From<&Chance> for ChanceForm {
     }
 }
 
+/// The form of chats, responses and Ollama: one entry for each token.
+pub(crate) fn places(chances: &[Chances]) -> Vec<PlaceForm> {
+    let place = |at: &Chances| PlaceForm {
+        said: (&at.said).into(),
+        top_logprobs: at.likeliest.iter().map(ChanceForm::from).collect(),
+    };
+    chances.iter().map(place).collect()
+}
+
 /// The form, if there is anything to tell. `offset` counts the characters of the answer before, and moves on.
 pub(super) fn form(chances: &[Chances], kind: Kind, offset: &mut usize) -> Option<ChancesForm> {
     if chances.is_empty() {
         return None;
     }
     Some(match kind {
-        Kind::Chat => {
-            let place = |at: &Chances| PlaceForm {
-                said: (&at.said).into(),
-                top_logprobs: at.likeliest.iter().map(ChanceForm::from).collect(),
-            };
-            ChancesForm::Chat { content: chances.iter().map(place).collect(), refusal: () }
-        }
+        Kind::Chat => ChancesForm::Chat { content: places(chances), refusal: () },
         Kind::Text => {
             let tokens: Vec<String> = chances.iter().map(|at| token(&at.said)).collect();
             let starts = tokens.iter().map(|token| {

@@ -1,30 +1,39 @@
 //! Reads a request for text. Each field alone, so that an error names it.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 use hither_engine::limits::MAX_CALLS;
 use hither_engine::work::{ChatMessage, GenerateWork, Prompt, ToolCall};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use super::{Kind, generate_work, options};
+use crate::chorus::Wanted;
 use crate::errors::{Code, Problem};
-use crate::limits::{MESSAGES, SALT_BYTES, STOPS};
+use crate::fields::{Fields, quoted, unsupported, wrong};
+use crate::limits::{CHOICES, MESSAGES};
 
 /// What a request asks for.
 pub(super) struct Wish {
     /// The model, as written.
     pub(super) model: String,
-    /// The work.
-    pub(super) work: GenerateWork,
-    /// What tells apart those of one app who may share what was read of a prompt.
-    pub(super) salts: Option<[String; 2]>,
+    /// The texts: those of the first prompt, then those of the second.
+    pub(super) wanted: Wanted,
+    /// How many texts of each prompt.
+    pub(super) per_prompt: usize,
     /// Whether tokens are wanted as they come.
     pub(super) stream: bool,
-    /// Whether a stream ends with the count of tokens.
-    pub(super) include_usage: bool,
+    /// What a stream says of the count of tokens.
+    pub(super) counts: Counts,
+    /// What each prompt said, if its texts begin with it.
+    pub(super) echoes: Vec<String>,
+}
+
+/// What a stream says of the count of tokens.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Counts {
+    /// Said at the end.
+    pub(super) at_the_end: bool,
+    /// Said beside each part.
+    pub(super) all_along: bool,
 }
 
 #[derive(Deserialize)]
@@ -52,25 +61,21 @@ struct CalledForm {
     arguments: String,
 }
 
+/// What was said: a text, or parts of one.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Content {
+pub(super) enum Content {
     Text(String),
     Parts(Vec<Part>),
 }
 
 #[derive(Deserialize)]
-struct Part {
+pub(super) struct Part {
     r#type: String,
     #[serde(default)]
     text: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+    #[serde(default)]
+    refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,149 +89,99 @@ enum PromptForm {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StreamOptions {
     #[serde(default)]
     include_usage: Option<bool>,
-}
-
-/// The fields of a body, not yet read.
-pub(super) struct Fields<'a>(HashMap<String, &'a RawValue>);
-
-impl<'a> Fields<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
-        serde_json::from_slice(body)
-            .map(Self)
-            .map_err(|error| Problem::new(Code::Malformed, format!("the body is not a JSON object: {error}")))
-    }
-
-    /// A field, read as what it should be. `null` is absent.
-    pub(super) fn get<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
-        let Some(raw) = self.0.get(name) else { return Ok(None) };
-        serde_json::from_str(raw.get())
-            .map_err(|error| Problem::new(Code::Malformed, format!("{name}: {error}")).param(name))
-    }
-
-    /// Refuses fields that nobody looks at.
-    pub(super) fn refuse_unknown(&self, known: &[&str]) -> Result<(), Problem> {
-        let unknown = self.0.keys().map(String::as_str).filter(|name| !known.contains(name)).min();
-        let Some(unknown) = unknown else { return Ok(()) };
-        let said: String = unknown.chars().take(40).collect();
-        Err(Problem::new(Code::Unsupported, format!("{said}: there is no such field"))
-            .help("leave it out; nothing that changes the meaning is dropped silently")
-            .param(said))
-    }
-
-    /// A number within bounds.
-    pub(super) fn number(&self, name: &'static str, least: f64, most: f64) -> Result<Option<f64>, Problem> {
-        match self.get::<f64>(name)? {
-            Some(number) if !(least..=most).contains(&number) => {
-                let text = format!("{name} is {number}, and takes {least} to {most}");
-                Err(Problem::new(Code::OutOfRange, text).param(name))
-            }
-            number => Ok(number),
-        }
-    }
-}
-
-pub(super) fn unsupported(name: &'static str, why: impl Into<String>) -> Problem {
-    Problem::new(Code::Unsupported, format!("{name}: {}", why.into()))
-        .help("leave it out; nothing that changes the meaning is dropped silently")
-        .param(name)
+    #[serde(default)]
+    continuous_usage_stats: Option<bool>,
+    /// Padding against those who count bytes on the wire: here is no wire but this machine's own.
+    #[serde(default, rename = "include_obfuscation")]
+    _padding: Option<bool>,
 }
 
 /// Reads the body of a request.
 pub(super) fn wish(body: &[u8], kind: Kind) -> Result<Wish, Problem> {
     let fields = Fields::parse(body)?;
-    let missing = |name: &'static str| Problem::new(Code::Malformed, format!("{name} is missing")).param(name);
-    let model: String = fields.get("model")?.ok_or_else(|| missing("model"))?;
-    let prompt = match kind {
-        Kind::Chat => Prompt::Chat(messages(fields.get("messages")?.ok_or_else(|| missing("messages"))?)?),
-        Kind::Text => prompt(&fields)?.ok_or_else(|| missing("prompt"))?,
+    let model = fields.need("model")?;
+    let prompts = match kind {
+        Kind::Chat => vec![Prompt::Chat(messages(fields.need("messages")?)?)],
+        Kind::Text => prompts(&fields)?,
     };
     let stream = fields.get::<bool>("stream")?.unwrap_or(false);
-    let options: Option<StreamOptions> = fields.get("stream_options")?;
-    if options.is_some() && !stream {
-        let text = "stream_options came without stream: true";
-        return Err(Problem::new(Code::OutOfRange, text).param("stream_options"));
-    }
-    let mut work = generate_work(prompt);
+    let counts = counts(&fields, stream)?;
+    let mut work = generate_work(Prompt::Text(String::new()));
     options::read(&fields, kind, &mut work)?;
-    let salts = [fields.get::<String>("cache_salt")?, fields.get("prompt_cache_key")?];
-    if salts.iter().flatten().any(|salt| salt.len() > SALT_BYTES) {
-        let text = format!("cache_salt and prompt_cache_key have at most {SALT_BYTES} bytes");
-        return Err(Problem::new(Code::OutOfRange, text).param("prompt_cache_key"));
-    }
-    work.max_tokens = max_tokens(&fields)?;
-    if let Some(temperature) = fields.number("temperature", 0.0, 2.0)? {
-        work.temperature = temperature as f32;
-    }
-    if let Some(top_p) = fields.number("top_p", 0.0, 1.0)? {
-        work.top_p = top_p as f32;
-    }
-    // -1 is what some clients send for "all".
-    if let Some(top_k) = fields.get::<i64>("top_k")? {
-        let wrong = || Problem::new(Code::OutOfRange, format!("top_k is {top_k}, and takes -1 or more")).param("top_k");
-        work.top_k = if top_k == -1 { 0 } else { u32::try_from(top_k).map_err(|_| wrong())? };
-    }
-    // Drawn here and not in the engine: a stream that goes on elsewhere must go on from the same seed.
-    work.seed = match fields.get::<i64>("seed")? {
-        Some(seed) => seed.cast_unsigned(),
-        None => RandomState::new().build_hasher().finish(),
+    let per_prompt = per_prompt(&fields, prompts.len())?;
+    let echoes = echoes(&fields, kind, &prompts, &work)?;
+    let each = |prompt: Prompt| {
+        let seed = work.seed;
+        let work = GenerateWork { prompt, ..work.clone() };
+        // So that they differ, and that each can be had again alone.
+        (0..per_prompt).map(move |nth| GenerateWork { seed: seed.wrapping_add(nth as u64), ..work.clone() })
     };
-    work.stop = stops(&fields)?;
-    work.ignore_eos = fields.get::<bool>("ignore_eos")?.unwrap_or(false);
-    let include_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
-    let salts = salts.iter().any(Option::is_some).then(|| salts.map(Option::unwrap_or_default));
-    Ok(Wish { model, work, salts, stream, include_usage })
+    let wanted = Wanted {
+        works: prompts.into_iter().flat_map(each).collect(),
+        salts: options::salts(&fields)?,
+        is_one_call: options::is_one_call(&fields)?,
+    };
+    Ok(Wish { model, wanted, per_prompt, stream, counts, echoes })
 }
 
-fn max_tokens(fields: &Fields<'_>) -> Result<Option<u32>, Problem> {
-    let newer: Option<i64> = fields.get("max_completion_tokens")?;
-    let older: Option<i64> = fields.get("max_tokens")?;
-    let (name, asked) = match newer {
-        Some(_) => ("max_completion_tokens", newer),
-        None => ("max_tokens", older),
+fn counts(fields: &Fields<'_>, stream: bool) -> Result<Counts, Problem> {
+    let Some(options) = fields.get::<StreamOptions>("stream_options")? else { return Ok(Counts::default()) };
+    if !stream {
+        return Err(wrong("stream_options", "it came without stream: true"));
+    }
+    let all_along = options.continuous_usage_stats.unwrap_or(false);
+    let at_the_end = options.include_usage.unwrap_or(false);
+    if all_along && !at_the_end {
+        return Err(wrong("stream_options", "continuous_usage_stats came without include_usage: true"));
+    }
+    Ok(Counts { at_the_end, all_along })
+}
+
+fn per_prompt(fields: &Fields<'_>, prompts: usize) -> Result<usize, Problem> {
+    let asked = fields.get::<i64>("n")?.unwrap_or(1);
+    let count = usize::try_from(asked).ok().filter(|count| *count > 0 && count.saturating_mul(prompts) <= CHOICES);
+    let Some(count) = count else {
+        let each = if prompts == 1 { String::new() } else { format!(" times {prompts} prompts") };
+        return Err(wrong("n", format!("it is {asked}{each}, and 1 to {CHOICES} texts are given at once")));
     };
-    match asked {
-        None => Ok(None),
-        Some(tokens) => match u32::try_from(tokens) {
-            Ok(tokens) if tokens > 0 => Ok(Some(tokens)),
-            _ => {
-                let text = format!("{name} is {tokens}, and takes 1 to {}", u32::MAX);
-                Err(Problem::new(Code::OutOfRange, text).param(name))
-            }
-        },
+    match fields.get::<i64>("best_of")? {
+        Some(best) if best != asked => Err(unsupported("best_of", "all texts that are made are given: it equals n")),
+        _ => Ok(count),
     }
 }
 
-fn stops(fields: &Fields<'_>) -> Result<Vec<String>, Problem> {
-    let stops = match fields.get("stop")? {
-        None => Vec::new(),
-        Some(OneOrMany::One(stop)) => vec![stop],
-        Some(OneOrMany::Many(stops)) => stops,
-    };
-    if stops.len() > STOPS || stops.iter().any(String::is_empty) {
-        let text = format!("stop takes at most {STOPS} strings, none of them empty");
-        return Err(Problem::new(Code::OutOfRange, text).param("stop"));
+fn echoes(fields: &Fields<'_>, kind: Kind, prompts: &[Prompt], work: &GenerateWork) -> Result<Vec<String>, Problem> {
+    if !fields.get::<bool>("echo")?.unwrap_or(false) {
+        return Ok(Vec::new());
     }
-    Ok(stops)
+    if kind == Kind::Chat {
+        return Err(unsupported("echo", "it is for completions"));
+    }
+    if work.chances.is_some() {
+        return Err(unsupported("echo", "the chances of a prompt are not known, so it goes without logprobs"));
+    }
+    let said = |prompt: &Prompt| match prompt {
+        Prompt::Text(text) => Ok(text.clone()),
+        Prompt::Tokens(_) | Prompt::Chat(_) => Err(unsupported("echo", "it takes prompts of text, not ids of tokens")),
+    };
+    prompts.iter().map(said).collect()
 }
 
-fn prompt(fields: &Fields<'_>) -> Result<Option<Prompt>, Problem> {
-    let many = || unsupported("prompt", "one prompt is taken at a time");
-    match fields.get("prompt")? {
-        None => Ok(None),
-        Some(PromptForm::Text(text)) => Ok(Some(Prompt::Text(text))),
-        Some(PromptForm::Ids(ids)) => Ok(Some(Prompt::Tokens(ids))),
-        Some(PromptForm::Texts(texts)) => match <[String; 1]>::try_from(texts) {
-            Ok([text]) => Ok(Some(Prompt::Text(text))),
-            Err(_) => Err(many()),
-        },
-        Some(PromptForm::Lists(lists)) => match <[Vec<u32>; 1]>::try_from(lists) {
-            Ok([ids]) => Ok(Some(Prompt::Tokens(ids))),
-            Err(_) => Err(many()),
-        },
+fn prompts(fields: &Fields<'_>) -> Result<Vec<Prompt>, Problem> {
+    let prompts: Vec<Prompt> = match fields.need("prompt")? {
+        PromptForm::Text(text) => vec![Prompt::Text(text)],
+        PromptForm::Ids(ids) => vec![Prompt::Tokens(ids)],
+        PromptForm::Texts(texts) => texts.into_iter().map(Prompt::Text).collect(),
+        PromptForm::Lists(lists) => lists.into_iter().map(Prompt::Tokens).collect(),
+    };
+    if prompts.len() > CHOICES {
+        return Err(wrong("prompt", format!("{} came, and at most {CHOICES} are taken at once", prompts.len())));
     }
+    Ok(prompts)
 }
 
 fn messages(forms: Vec<MessageForm>) -> Result<Vec<ChatMessage>, Problem> {
@@ -244,25 +199,21 @@ fn messages(forms: Vec<MessageForm>) -> Result<Vec<ChatMessage>, Problem> {
             return Err(wrong(format!("message {at} calls tools: an assistant may, and at most {MAX_CALLS}")));
         }
         let role = match form.role.as_str() {
-            "developer" | "system" => "system",
-            "user" => "user",
-            "assistant" => "assistant",
             "tool" if form.tool_call_id.is_none() => {
                 return Err(wrong(format!("message {at} is of a tool, and has no tool_call_id")));
             }
             "tool" => "tool",
-            other => {
-                let said: String = other.chars().take(40).collect();
-                return Err(wrong(format!(
-                    "message {at} has the role {said:?}; the roles are system, developer, user, assistant and tool"
-                )));
-            }
+            other => role(other).ok_or_else(|| {
+                wrong(format!(
+                    "message {at} has the role {}; the roles are system, developer, user, assistant and tool",
+                    quoted(other)
+                ))
+            })?,
         };
         let content = match form.content {
             None if !calls.is_empty() => String::new(),
             None => return Err(wrong(format!("message {at} has no content"))),
-            Some(Content::Text(text)) => text,
-            Some(Content::Parts(parts)) => join(parts, at)?,
+            Some(content) => content.join("messages", &format!("message {at}"))?,
         };
         let call =
             |form: CallForm| ToolCall { id: form.id, name: form.function.name, arguments: form.function.arguments };
@@ -273,23 +224,38 @@ fn messages(forms: Vec<MessageForm>) -> Result<Vec<ChatMessage>, Problem> {
     Ok(messages)
 }
 
-fn join(parts: Vec<Part>, at: usize) -> Result<String, Problem> {
-    let mut content = String::new();
-    for part in parts {
-        match (part.r#type.as_str(), part.text) {
-            ("text", Some(text)) => content.push_str(&text),
-            ("text", None) => {
-                let text = format!("message {at} has a part of text without text");
-                return Err(Problem::new(Code::Malformed, text).param("messages"));
-            }
-            (other, _) => {
-                let said: String = other.chars().take(40).collect();
-                return Err(unsupported(
-                    "messages",
-                    format!("message {at} has a part of type {said:?}, and only text is taken"),
-                ));
+/// The role of whoever speaks in words, as models know it.
+pub(super) fn role(word: &str) -> Option<&'static str> {
+    match word {
+        "developer" | "system" => Some("system"),
+        "user" => Some("user"),
+        "assistant" => Some("assistant"),
+        _ => None,
+    }
+}
+
+impl Content {
+    /// The whole text. `field` and `place` say in an error where it stands.
+    pub(super) fn join(self, field: &'static str, place: &str) -> Result<String, Problem> {
+        let parts = match self {
+            Self::Text(text) => return Ok(text),
+            Self::Parts(parts) => parts,
+        };
+        let mut content = String::new();
+        for part in parts {
+            match (part.r#type.as_str(), part.text, part.refusal) {
+                ("text" | "input_text" | "output_text", Some(text), _) => content.push_str(&text),
+                ("refusal", _, Some(text)) => content.push_str(&text),
+                (kind @ ("text" | "input_text" | "output_text" | "refusal"), ..) => {
+                    let text = format!("{place} has a part of type {kind} without its text");
+                    return Err(Problem::new(Code::Malformed, text).param(field));
+                }
+                (other, ..) => {
+                    let text = format!("{place} has a part of type {}, and only text is taken", quoted(other));
+                    return Err(unsupported(field, text));
+                }
             }
         }
+        Ok(content)
     }
-    Ok(content)
 }

@@ -45,6 +45,8 @@ async fn options_reach_the_engine_as_they_were_given() {
     let schema = r#","response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"object"}}}"#;
     assert!(work(schema).await.format == Format::Schema(r#"{"type":"object"}"#.into()));
     assert!(work(r#","response_format":{"type":"json_object"}"#).await.format == Format::Json);
+    let beside = r#","response_format":{"type":"json_object","schema":{"type":"object"}}"#;
+    assert!(work(beside).await.format == Format::Schema(r#"{"type":"object"}"#.into()));
     assert!(
         work(r#","response_format":{"type":"pattern","pattern":"a+"}"#).await.format == Format::Pattern("a+".into())
     );
@@ -108,6 +110,8 @@ async fn what_is_unknown_or_out_of_range_is_named() {
         (r#","response_format":{"type":"json_schema","json_schema":{}}"#, "response_format", "invalid_value"),
         (r#","response_format":{"type":"json_schema","json_schema":{"schema":7}}"#, "response_format", "invalid_value"),
         (r#","response_format":{"type":"pattern"}"#, "response_format", "invalid_value"),
+        (r#","response_format":{"type":"json_object","schema":7}"#, "response_format", "invalid_value"),
+        (r#","response_format":{"type":"text","schema":{}}"#, "response_format", "unsupported_parameter"),
         (r#","response_format":{"type":"xml"}"#, "response_format", "unsupported_parameter"),
         (r#","top_logprobs":3"#, "top_logprobs", "invalid_value"),
         (r#","logprobs":true,"top_logprobs":21"#, "top_logprobs", "invalid_value"),
@@ -129,10 +133,6 @@ async fn what_is_unknown_or_out_of_range_is_named() {
         let found = (came.status, error["param"].as_str(), error["code"].as_str());
         assert_eq!(found, (400, Some(param), Some(code)), "{more}: {error}");
     }
-    let parallel = chat(&lab, &format!("{TOOLS},\"parallel_tool_calls\":false")).await;
-    assert_eq!((parallel.status, parallel.json()["error"]["param"].as_str()), (400, Some("parallel_tool_calls")));
-    let one = chat(&lab, &format!("{TOOLS},\"parallel_tool_calls\":false,\"tool_choice\":\"required\"")).await;
-    assert_eq!(one.status, 200);
 }
 
 fn calling() -> Lab {
@@ -237,4 +237,26 @@ async fn vectors_are_given_as_numbers_or_as_their_bytes() {
         let came = embed(body).await;
         assert_eq!((came.status, came.json()["error"]["param"].as_str()), (400, Some(param)), "{body}");
     }
+}
+
+#[tokio::test]
+async fn who_wants_one_call_gets_one_and_hears_of_the_others() {
+    let one = format!("{TOOLS},\"parallel_tool_calls\":false");
+    let whole = chat(&calling(), &one).await.json();
+    let calls = whole["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+    assert_eq!((calls.len(), &calls[0]["function"]["name"]), (1, &"f".into()));
+    assert_eq!(whole["hither"]["dropped_tool_calls"], 1);
+    let streamed = chat(&calling(), &format!("{one},\"stream\":true")).await.text();
+    assert_eq!(streamed.matches(r#""type":"function""#).count(), 1, "{streamed}");
+    assert!(streamed.contains(r#""dropped_tool_calls":1"#), "{streamed}");
+}
+
+#[tokio::test]
+async fn what_says_nothing_about_the_answer_is_read_past() {
+    let neutral = r#","metadata":{"a":"b"},"store":true,"user":"me","service_tier":"auto","safety_identifier":"x","prompt_cache_retention":"24h""#;
+    let with = work(&format!(r#"{neutral},"seed":1"#)).await;
+    assert!(with == work(r#","seed":1"#).await);
+    let fixed = work(r#","min_tokens":5,"max_tokens":5"#).await;
+    assert_eq!((fixed.max_tokens, fixed.ignore_eos), (Some(5), true));
+    assert!(!work(r#","min_tokens":0,"max_tokens":5"#).await.ignore_eos);
 }
