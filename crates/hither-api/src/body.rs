@@ -37,6 +37,14 @@ impl Bodies {
         Self(Arc::new(Semaphore::new(BODIES_BYTES / GRAIN)))
     }
 
+    /// Lends memory for so many bytes, if there is any left.
+    pub(crate) fn lend(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let grains = u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(grains).map_err(|_| {
+            Problem::new(Code::Overloaded, "the bodies of other requests fill the memory set aside for them")
+        })
+    }
+
     /// Reads a body.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Whole, Problem> {
         let coding = Coding::of(headers)?;
@@ -48,11 +56,7 @@ impl Bodies {
             (Some(length), Coding::Plain) => length,
             _ => BODY_BYTES,
         };
-        let grains = u32::try_from(most.div_ceil(GRAIN)).unwrap_or(u32::MAX);
-        let lent = Arc::clone(&self.0).try_acquire_many_owned(grains).map_err(|_| {
-            Problem::new(Code::Overloaded, "the bodies of other requests fill the memory set aside for them")
-                .help("send a Content-Length, and try again")
-        })?;
+        let lent = self.lend(most).map_err(|full| full.help("send a Content-Length, and try again"))?;
         let read = timeout(BODY_READ, Limited::new(body, BODY_BYTES).collect()).await;
         let bytes = match read {
             Err(_) => {

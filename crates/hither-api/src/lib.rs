@@ -19,6 +19,7 @@ extern crate self as hither_api;
 mod body;
 mod dashboard;
 mod golden;
+mod grpc;
 mod labels;
 mod limits;
 mod metrics;

@@ -58,3 +58,12 @@ pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
 
 /// Model names that metrics count apart; the rest are counted together.
 pub(crate) const METRIC_MODELS: usize = 256;
+
+/// Batch sizes that the statistics of a model count apart; others share a row for each power of two.
+pub(crate) const BATCH_SIZES: usize = 128;
+
+/// An answer below this is not compressed: the head of the answer alone is longer.
+pub(crate) const COMPRESS_FROM: usize = 1 << 10;
+
+/// Requests of one stream that are served at once; answers keep their order.
+pub(crate) const STREAM_AHEAD: usize = 8;
