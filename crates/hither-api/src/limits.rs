@@ -11,8 +11,22 @@ pub(crate) const BODIES_BYTES: usize = 512 << 20;
 /// How long a client may take to send its body.
 pub(crate) const BODY_READ: Duration = Duration::from_secs(60);
 
-/// How long a client may take to send the head of a request, and how long a connection may idle.
-pub(crate) const HEADER_READ: Duration = Duration::from_secs(10);
+/// How long a client may take from the first byte of a request's head to the last, and to say anything at all.
+pub(crate) const HEAD_READ: Duration = Duration::from_secs(10);
+
+/// How long a connection may idle between requests: longer than the pools of common clients keep theirs (Node 5 s,
+/// httpx 5 s, aiohttp 15 s; Go's 90 s notice when it ends).
+pub(crate) const IDLE: Duration = Duration::from_secs(75);
+
+/// Requests at once in one connection of HTTP/2.
+pub(crate) const STREAMS: u32 = 256;
+
+/// Bytes that a client of HTTP/2 may send of one request before the node has taken them. The protocol's 64 KiB make a
+/// tensor of megabytes wait for a round trip every 64 KiB.
+pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The same for all requests of a connection together.
+pub(crate) const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// The read buffer of a connection: a head longer than this is refused.
 pub(crate) const HEAD_BYTES: usize = 64 << 10;
@@ -20,8 +34,8 @@ pub(crate) const HEAD_BYTES: usize = 64 << 10;
 /// Headers in one request.
 pub(crate) const HEADERS: usize = 100;
 
-/// Connections of one listener at once; more wait in the kernel's queue.
-pub(crate) const CONNECTIONS: usize = 1024;
+/// Connections of one listener at once; more wait in the kernel's queue. An idle one takes some 10 kB.
+pub(crate) const CONNECTIONS: usize = 16_384;
 
 /// How long open requests may take to end when the node stops.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
-//! The accept loops: bounded connections, no delay on small writes, a limit on slow heads, an orderly end.
+//! The accept loops: bounded connections, no delay on small writes, a limit on slow heads, an orderly end. HTTP/1.1 and
+//! HTTP/2 (as gRPC speaks it, without TLS and by prior knowledge) on one port.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -20,11 +21,16 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::door::Door;
-use crate::limits::{CONNECTIONS, DRAIN, HEAD_BYTES, HEADER_READ, HEADERS};
+use crate::limits::{
+    CONNECTION_WINDOW, CONNECTIONS, DRAIN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, STREAM_WINDOW, STREAMS,
+};
 use crate::routes::{self, Listener};
 
+mod pace;
 #[cfg(test)]
 mod tests;
+
+use pace::{Paced, Patience, Version};
 
 /// After a failed accept (usually: no file descriptor left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -114,9 +120,18 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let connection = connection(stream, self.router.clone(), self.graceful.watcher());
+        let (router, watcher, mut stop) = (self.router.clone(), self.graceful.watcher(), self.stop.clone());
         self.tasks.spawn(async move {
-            connection.await;
+            let opened = tokio::select! {
+                biased;
+                opened = Paced::open(stream) => opened,
+                // Who has said nothing yet has no request that may end.
+                () = stopped(&mut stop) => None,
+            };
+            match opened {
+                Some((stream, version)) => connection(stream, version, router, watcher).await,
+                None => debug!("a client said nothing, or left before it did"),
+            }
             drop(permit);
         });
     }
@@ -133,10 +148,12 @@ impl Connections {
     }
 }
 
-async fn connection<S>(stream: S, router: Router, watcher: Watcher)
+async fn connection<S>(stream: Paced<S>, version: Version, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let patience = Patience(stream.heard());
+    let stream = TokioIo::new(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         async move {
@@ -145,13 +162,30 @@ where
             response
         }
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(served).await {
+    let served = match version {
+        Version::Http1 => {
+            let served = http1::Builder::new()
+                .timer(patience)
+                .header_read_timeout(IDLE)
+                .max_buf_size(HEAD_BYTES)
+                .max_headers(HEADERS)
+                .serve_connection(stream, service);
+            watcher.watch(served).await
+        }
+        Version::Http2 => {
+            let served = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(IDLE)
+                .keep_alive_timeout(HEAD_READ)
+                .max_concurrent_streams(STREAMS)
+                .max_header_list_size(HEAD_BYTES as u32)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .serve_connection(stream, service);
+            watcher.watch(served).await
+        }
+    };
+    if let Err(error) = served {
         debug!(%error, "connection ended early");
     }
 }

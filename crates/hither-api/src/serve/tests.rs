@@ -1,13 +1,19 @@
 //! Over real sockets: framing, slow and broken clients, disconnection, the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hither_engine::work::FinishReason;
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::Connections;
+use crate::limits::{DRAIN, HEAD_READ, IDLE};
+use crate::routes::{self, Listener};
 use crate::tests::fake::{FakeDoor, done, end, routed, tokens};
 
 struct Served {
@@ -124,6 +130,97 @@ async fn a_head_that_never_ends_is_cut_off() {
     client.read_to_end(&mut said).await.unwrap();
     let said = String::from_utf8_lossy(&said);
     assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{said}");
+}
+
+/// Reads until the other side hangs up, and tells how long that took.
+async fn hung_up(client: &mut (impl AsyncReadExt + Unpin)) -> Duration {
+    let begun = tokio::time::Instant::now();
+    let _ = client.read_to_end(&mut Vec::new()).await;
+    begun.elapsed()
+}
+
+/// A connection without a network: a clock that stands still does not wait for that.
+async fn pipe() -> tokio::io::DuplexStream {
+    // Who drops the sender stops the server: it must outlive the test.
+    let stop = Box::leak(Box::new(watch::Sender::new(false)));
+    let router = routes::router(Arc::new(speaking(false)), Listener::Tcp, stop.subscribe());
+    let mut connections = Connections::new(router, stop.subscribe());
+    let (client, server) = tokio::io::duplex(4096);
+    let permit = connections.room().await.unwrap();
+    connections.serve(server, permit);
+    tokio::spawn(async move {
+        // All of it: who drops the rest of it tells connections to end.
+        let mut connections = connections;
+        while connections.tasks.join_next().await.is_some() {}
+    });
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_may_idle_longer_than_a_head_may_take() {
+    let mut silent = pipe().await;
+    assert_eq!(hung_up(&mut silent).await.as_secs(), HEAD_READ.as_secs());
+    let mut idle = pipe().await;
+    for _ in 0..3 {
+        idle.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        until(&mut idle, "ok\n").await;
+        tokio::time::advance(IDLE - Duration::from_secs(1)).await;
+    }
+    assert_eq!(hung_up(&mut idle).await.as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_must_follow_soon_once_it_has_begun() {
+    let mut slow = pipe().await;
+    for _ in 0..2 {
+        slow.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        until(&mut slow, "ok\n").await;
+        tokio::time::advance(IDLE / 2).await;
+    }
+    for _ in 0..5 {
+        slow.write_all(b"G").await.unwrap();
+        tokio::time::advance(HEAD_READ / 10).await;
+    }
+    // From the first byte on, or from when the server took it.
+    let took = hung_up(&mut slow).await;
+    assert!((HEAD_READ / 2..HEAD_READ * 7 / 10).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn who_has_said_nothing_does_not_hold_up_the_end() {
+    let served = serve(speaking(false)).await;
+    let mut silent = TcpStream::connect(served.address).await.unwrap();
+    let mut half = TcpStream::connect(served.address).await.unwrap();
+    half.write_all(b"PRI * HT").await.unwrap();
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    until(&mut client, "ok\n").await;
+    let begun = std::time::Instant::now();
+    served.stop.send(true).unwrap();
+    served.server.await.unwrap();
+    assert!(begun.elapsed() < DRAIN, "the end took {:?}", begun.elapsed());
+    assert!(hung_up(&mut silent).await < DRAIN && hung_up(&mut half).await < DRAIN);
+}
+
+#[tokio::test]
+async fn http2_is_spoken_on_the_same_port() {
+    let served = serve(speaking(false)).await;
+    let stream = TokioIo::new(TcpStream::connect(served.address).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let ask = |path: &str, body: &str| {
+        let request = hyper::Request::post(format!("http://127.0.0.1{path}"));
+        request.body(http_body_util::Full::new(bytes::Bytes::from(body.to_owned()))).unwrap()
+    };
+    let body = r#"{"model":"smollm2-135m","messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+    let answered = sender.send_request(ask("/v1/chat/completions", body)).await.unwrap();
+    assert_eq!((answered.status(), answered.version()), (hyper::StatusCode::OK, hyper::Version::HTTP_2));
+    let said = answered.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&said).ends_with("data: [DONE]\n\n"), "{said:?}");
+    let foreign = hyper::Request::get("http://elsewhere.example/v2").body(http_body_util::Full::default()).unwrap();
+    assert_eq!(sender.send_request(foreign).await.unwrap().status(), hyper::StatusCode::FORBIDDEN);
+    drop(sender);
+    connection.await.unwrap().unwrap();
 }
 
 #[tokio::test]

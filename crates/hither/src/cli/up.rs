@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hither_node::RunError;
 use hither_node::config::{ConfigError, NodeConfig, Overrides};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -20,6 +20,7 @@ pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
     // What the node holds, a crash must not write to a disk.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(|error| Trouble::new("E0115", format!("core dumps cannot be turned off: {error}")))?;
+    raise_files();
     let filter = EnvFilter::try_from_env("HITHER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let overrides = Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh };
@@ -40,6 +41,17 @@ pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     })
+}
+
+/// As many open files as the machine's owner allows: a connection is one, and shells still give programs 1024 for the
+/// sake of `select`, which nothing here uses.
+fn raise_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    // Then it stays as it was, and connections beyond wait.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Ends this process when the one that started it ends, however that ends.
