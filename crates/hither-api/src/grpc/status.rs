@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
-use crate::errors::Problem;
+use crate::errors::{self, Problem};
 
 /// Whether a request is gRPC, whatever its path.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -39,7 +39,10 @@ pub(super) fn status(problem: &Problem) -> Status {
     if let Some(seconds) = problem.retry_after_s {
         set(RETRY_AFTER, &seconds.to_string());
     }
-    Status::with_metadata(code(problem.status), problem.sentence(), MetadataMap::from_headers(headers))
+    // What is not there is a method here, not a thing.
+    let code =
+        if problem.code == errors::Code::UnknownRoute.as_str() { Code::Unimplemented } else { code(problem.status) };
+    Status::with_metadata(code, problem.sentence(), MetadataMap::from_headers(headers))
 }
 
 /// The code that stands for an HTTP status.

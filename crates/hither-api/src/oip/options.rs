@@ -13,6 +13,9 @@ use crate::errors::{Code, Problem};
 use crate::labels::Asked;
 use crate::limits::PATIENCE_MAX_MS;
 
+#[cfg(test)]
+mod tests;
+
 /// The value of a parameter: text, a number or a truth, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scalar {

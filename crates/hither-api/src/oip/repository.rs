@@ -24,6 +24,9 @@ use crate::respond::{self, json};
 use crate::routes::{App, Listener};
 use crate::serving::manifest;
 
+#[cfg(test)]
+mod tests;
+
 /// A model in the index.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Entry {

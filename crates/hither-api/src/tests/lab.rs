@@ -54,6 +54,11 @@ impl Lab {
         Self { door, stop, router }
     }
 
+    /// What is served, for clients that bring their own way of calling it.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     pub(crate) async fn open(&self, head: &str, body: impl Into<Body>) -> axum::response::Response {
         let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty());
         let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
