@@ -33,5 +33,6 @@ test: models
 	@scripts/setup test
 	@scripts/fetch-models providers operators
 	@scripts/venv
+	@scripts/conformance/setup >/dev/null
 	HITHER_NEEDS_MODELS=1 $(CARGO) test --release --locked --workspace
 	@scripts/test-product $(HITHER)

@@ -1,4 +1,7 @@
-"""What is asked over HTTP: a name, and a request (method, path, headers, body)."""
+"""What is asked over HTTP: a name, and a request (method, path, headers, body).
+
+Left out is what ends the reference server: a shape of 2^62 elements, and classes of texts. Tests of the crate ask both.
+"""
 
 import gzip
 import json
@@ -164,7 +167,6 @@ def json_cases():
         "shape of a string": one("FP32", ["4"], [1, 2, 3, 4]),
         "shape no list": one("FP32", 4, [1, 2, 3, 4]),
         "shape of two": one("FP32", [2, 2], [1, 2, 3, 4]),
-        "shape overflow, small": one("FP32", [2**62], [1]),
         "outputs empty": {**good, "outputs": []},
         "outputs unknown": {**good, "outputs": [{"name": "none"}]},
         "outputs without a name": {**good, "outputs": [{}]},
@@ -226,8 +228,6 @@ def output_cases():
     for count in (0, -1, "2"):
         wanted = [{"name": "OUTPUT0", "parameters": {"classification": count}}]
         yield f"classes: count {count!r}", infer("id_fp32", one("FP32", [2], [1, 2], outputs=wanted))
-    wanted = [{"name": "OUTPUT0", "parameters": {"classification": 1}}]
-    yield "classes: of texts", infer("id_bytes", one("BYTES", [1], ["a"], outputs=wanted))
 
 
 def parameter_cases():

@@ -1,6 +1,7 @@
-//! The front door: Open Inference Protocol and OpenAI over HTTP, the operator's interface, metrics and the dashboard.
+//! The front door: Open Inference Protocol over HTTP and gRPC, OpenAI over HTTP, the operator's interface, metrics and the
+//! dashboard.
 //!
-//! The only crate that knows HTTP and JSON. It turns requests into words at the door; the driver stands behind
+//! The only crate that knows HTTP, JSON and protobuf. It turns requests into words at the door; the driver stands behind
 //! [`door::Door`].
 
 #![expect(

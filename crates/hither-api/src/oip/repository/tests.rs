@@ -93,7 +93,7 @@ async fn a_cold_model_is_waited_for_until_it_is_open() {
     };
     let (came, ()) = tokio::join!(load, open);
     assert_eq!(came.status, 200, "{}", came.text());
-    assert_eq!(*lab.door.commands.lock().unwrap(), [r#"PullModel(ModelName("fraud"))"#]);
+    assert_eq!(*lab.door.commands.lock().unwrap(), [r#"PullModel("fraud")"#]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn what_does_not_open_or_close_in_time_is_said() {
     let unload = lab.send("POST /v2/repository/models/fraud/unload\nx-hither-timeout-ms: 50", "").await;
     assert_eq!(unload.status, 504, "{}", unload.text());
     assert!(unload.text().contains("still in use"), "{}", unload.text());
-    assert_eq!(*lab.door.commands.lock().unwrap(), [r#"CloseModel(ModelName("fraud"))"#]);
+    assert_eq!(*lab.door.commands.lock().unwrap(), [r#"CloseModel("fraud")"#]);
     let mut view = example();
     view.nodes[0].models[0].stage = ModelStage::Stored;
     view.nodes[0].models[0].note = "loading for 3.0 s".to_owned();
