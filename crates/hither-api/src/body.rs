@@ -52,11 +52,8 @@ impl Bodies {
         if announced.is_some_and(|length| length > BODY_BYTES) {
             return Err(too_large());
         }
-        let most = match (announced, coding) {
-            (Some(length), Coding::Plain) => length,
-            _ => BODY_BYTES,
-        };
-        let lent = self.lend(most).map_err(|full| full.help("send a Content-Length, and try again"))?;
+        let most = announced.unwrap_or(BODY_BYTES);
+        let mut lent = self.lend(most).map_err(|full| full.help("send a Content-Length, and try again"))?;
         let read = timeout(BODY_READ, Limited::new(body, BODY_BYTES).collect()).await;
         let bytes = match read {
             Err(_) => {
@@ -66,7 +63,13 @@ impl Bodies {
             Ok(Err(error)) => return Err(Problem::new(Code::Malformed, format!("the body broke off: {error}"))),
             Ok(Ok(collected)) => collected.to_bytes(),
         };
-        Ok(Whole { bytes: coding.open(bytes)?, _lent: lent })
+        let packed = bytes.len();
+        let bytes = coding.open(bytes)?;
+        if bytes.len() > packed {
+            // It is opened in one go, so that few are open and not yet counted.
+            lent.merge(self.lend(bytes.len())?);
+        }
+        Ok(Whole { bytes, _lent: lent })
     }
 }
 

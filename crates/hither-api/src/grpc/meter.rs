@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::status;
 use crate::body::Bodies;
 use crate::errors::{Code, Problem};
-use crate::limits::{BODY_BYTES, BODY_READ};
+use crate::limits::BODY_READ;
 use crate::routes::App;
 
 #[cfg(test)]
@@ -27,6 +27,11 @@ mod tests;
 /// What was lent for the message that is arriving.
 #[derive(Clone, Default)]
 pub(super) struct Lent(Arc<Mutex<Arriving>>);
+
+/// The memory of a message that is here.
+pub(super) struct Held {
+    _memory: [Option<OwnedSemaphorePermit>; 2],
+}
 
 #[derive(Default)]
 struct Arriving {
@@ -44,11 +49,18 @@ impl Lent {
         }
     }
 
-    /// The message is here: its memory is given back when whoever works on it drops this.
-    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
         let mut arriving = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         arriving.since = None;
         arriving.permit.take()
+    }
+
+    /// The message is here: its memory is given back when whoever works on it drops this. One that came compressed is
+    /// larger now; it was opened in one go, so that few are open and not yet counted.
+    pub(super) fn hold(&self, bodies: &Bodies, packed: bool, message: &impl prost::Message) -> Result<Held, Problem> {
+        let arrived = self.take();
+        let opened = if packed { Some(bodies.lend(message.encoded_len())?) } else { None };
+        Ok(Held { _memory: [arrived, opened] })
     }
 
     fn since(&self) -> Option<Instant> {
@@ -59,13 +71,6 @@ impl Lent {
 /// Puts the meter between the connection and the service.
 pub(super) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
     let lent = Lent::default();
-    if is_packed(request.headers()) {
-        // How much it is when it is open, nobody knows yet.
-        match app.bodies.lend(BODY_BYTES) {
-            Ok(permit) => lent.put(permit),
-            Err(problem) => return status::response(&problem),
-        }
-    }
     let (mut parts, body) = request.into_parts();
     let metered = Metered { inner: body, bodies: app.bodies, lent: lent.clone(), sleep: None };
     parts.extensions.insert(lent);

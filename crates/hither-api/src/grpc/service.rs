@@ -137,11 +137,13 @@ async fn one_of_many(app: App, headers: HeaderMap, message: pb::ModelInferReques
             message.parameters = as_parameters(&headers);
             pb::ModelStreamInferResponse { error_message: String::new(), infer_response: Some(message) }
         }
-        Err(problem) => pb::ModelStreamInferResponse {
-            error_message: problem.sentence(),
-            infer_response: Some(pb::ModelInferResponse { id, model_name, ..pb::ModelInferResponse::default() }),
-        },
+        Err(problem) => one_wrong(id, model_name, &problem),
     }
+}
+
+fn one_wrong(id: String, model_name: String, problem: &Problem) -> pb::ModelStreamInferResponse {
+    let infer_response = Some(pb::ModelInferResponse { id, model_name, ..pb::ModelInferResponse::default() });
+    pb::ModelStreamInferResponse { error_message: problem.sentence(), infer_response }
 }
 
 #[tonic::async_trait]
@@ -194,9 +196,13 @@ impl GrpcInferenceService for Inference {
     async fn model_infer(&self, request: Request<pb::ModelInferRequest>) -> Answer<pb::ModelInferResponse> {
         let (metadata, extensions, message) = request.into_parts();
         let headers = metadata.into_headers();
-        // Held until the answer is ready.
-        let _lent = extensions.get::<Lent>().and_then(Lent::take);
+        let lent = extensions.get::<Lent>().cloned().unwrap_or_default();
+        let held = match lent.hold(&self.app.bodies, is_packed(&headers), &message) {
+            Ok(held) => held,
+            Err(problem) => return refused(problem),
+        };
         let answered = infer(&self.app, &headers, message).await;
+        drop(held);
         match answered {
             Ok(Reply { message, headers: route }) => {
                 let size: usize = message.raw_output_contents.iter().map(bytes::Bytes::len).sum();
@@ -236,11 +242,18 @@ impl GrpcInferenceService for Inference {
         let app = self.app.clone();
         let answers = arrived
             .map(move |message| {
-                let (app, headers, held) = (app.clone(), headers.clone(), lent.take());
+                let (app, headers) = (app.clone(), headers.clone());
+                let held = message.as_ref().ok().map(|message| lent.hold(&app.bodies, pack, message));
                 async move {
-                    let answer = one_of_many(app, headers, message?).await;
-                    drop(held);
-                    Ok(answer)
+                    let message = message?;
+                    match held.transpose() {
+                        Ok(held) => {
+                            let answer = one_of_many(app, headers, message).await;
+                            drop(held);
+                            Ok(answer)
+                        }
+                        Err(problem) => Ok(one_wrong(message.id, message.model_name, &problem)),
+                    }
                 }
             })
             .buffered(STREAM_AHEAD);

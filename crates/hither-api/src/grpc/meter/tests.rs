@@ -35,7 +35,7 @@ async fn what_a_message_took_is_given_back_with_it() {
         sender.send(vec![0; 1 << 20].into()).await.unwrap();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1 << 20);
         assert!(bodies.lend(1).is_err(), "all is lent");
-        drop(lent.take());
+        drop(lent.hold(&bodies, false, &()).unwrap());
         assert!(bodies.lend(1 << 20).is_ok(), "it came back");
     }
     sender.send(vec![0; (1 << 20) + 1].into()).await.unwrap();
@@ -53,6 +53,18 @@ async fn a_message_that_trickles_is_given_up_and_a_quiet_stream_is_not() {
     assert!(timeout(BODY_READ - Duration::from_secs(1), body.frame()).await.is_err());
     assert_eq!(code(body.frame().await.unwrap().unwrap_err()), Code::DeadlineExceeded);
     // Once it is whole, the next may take its time.
-    drop(lent.take());
+    drop(lent.hold(&bodies, false, &()).unwrap());
     assert!(timeout(10 * BODY_READ, body.frame()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_came_compressed_counts_as_what_it_is_now() {
+    let (bodies, lent) = (Bodies::new(), Lent::default());
+    let message = b"x".repeat(1 << 20);
+    let held = lent.hold(&bodies, true, &message).unwrap();
+    assert!(bodies.lend(BODIES_BYTES).is_err());
+    drop(held);
+    let all = bodies.lend(BODIES_BYTES).unwrap();
+    assert!(lent.hold(&bodies, true, &message).is_err());
+    drop(all);
 }
