@@ -37,11 +37,13 @@ pub(crate) struct Entry {
     pub(crate) reason: String,
 }
 
-/// Every model of the catalog, and whether it is open here.
+/// Every model of the catalog by name, and whether it is open here.
 pub(crate) fn index(app: &App) -> Vec<Entry> {
     let view = app.door.view();
     let view = view.borrow();
-    view.models.iter().map(|model| entry(&view, model)).collect()
+    let mut entries: Vec<Entry> = view.models.iter().map(|model| entry(&view, model)).collect();
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    entries
 }
 
 fn entry(view: &View, model: &Manifest) -> Entry {

@@ -30,14 +30,14 @@ const TWO_ROWS: &str = r#"{"inputs":[{"name":"features","datatype":"FP32","shape
 #[tokio::test]
 async fn the_index_says_how_each_model_stands_here() {
     let all = json!([
+        { "name": "echo", "version": "1", "state": "UNAVAILABLE", "reason": "its file is at no node that is known" },
         { "name": "fraud", "version": "1", "state": "READY" },
         { "name": "maintenance", "version": "1", "state": "UNAVAILABLE", "reason": "its file is not here; requests for it go to munich, jakarta" },
         { "name": "smollm2-135m", "version": "1", "state": "LOADING", "reason": "its file is being fetched" },
-        { "name": "echo", "version": "1", "state": "UNAVAILABLE", "reason": "its file is at no node that is known" },
     ]);
     let lab = lab();
     for (body, wanted) in
-        [("", &all), ("{}", &all), (r#"{"ready":false}"#, &all), (r#"{"ready":true}"#, &json!([all[0]]))]
+        [("", &all), ("{}", &all), (r#"{"ready":false}"#, &all), (r#"{"ready":true}"#, &json!([all[1]]))]
     {
         let came = lab.send("POST /v2/repository/index", body).await;
         assert_eq!((came.status, &came.json()), (200, wanted), "{body}");
