@@ -208,7 +208,7 @@ async fn typed_and_raw_elements_of_each_type_are_the_same() {
         ] {
             let answer = client(&lab).model_infer(request).await.unwrap().into_inner();
             assert_eq!((answer.outputs.len(), answer.outputs[0].datatype.as_str()), (1, datatype));
-            assert_eq!(answer.raw_output_contents, [bytes.clone()], "{datatype}");
+            assert_eq!(answer.raw_output_contents.as_slice(), std::slice::from_ref(&bytes), "{datatype}");
         }
     }
 }
