@@ -110,7 +110,7 @@ class Triton:
 
     def tail(self):
         self.log.seek(0)
-        return "".join(self.log.readlines()[-400:])
+        return "".join(self.log.readlines()[-60:])
 
     def close(self):
         self.process.terminate()
