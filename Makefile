@@ -35,5 +35,6 @@ test: models
 	@scripts/venv
 	@scripts/venv frameworks
 	@scripts/node-clients
+	@scripts/conformance/setup >/dev/null
 	HITHER_NEEDS_MODELS=1 $(CARGO) test --release --locked --workspace
 	@scripts/test-product $(HITHER)

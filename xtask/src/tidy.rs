@@ -57,6 +57,7 @@ const SHUT_IN: &[(&str, &[&str])] = &[
     ("llama-cpp-2", &["hither-llama"]),
     ("llama-cpp-sys-2", &["hither-llama"]),
     ("axum", &["hither-api"]),
+    ("tonic", &["hither-api"]),
     ("clap", &["hither"]),
 ];
 

@@ -37,6 +37,14 @@ impl Bodies {
         Self(Arc::new(Semaphore::new(BODIES_BYTES / GRAIN)))
     }
 
+    /// Lends memory for so many bytes, if there is any left.
+    pub(crate) fn lend(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let grains = u32::try_from(bytes.div_ceil(GRAIN)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(grains).map_err(|_| {
+            Problem::new(Code::Overloaded, "the bodies of other requests fill the memory set aside for them")
+        })
+    }
+
     /// Reads a body.
     pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Whole, Problem> {
         let coding = Coding::of(headers)?;
@@ -44,15 +52,8 @@ impl Bodies {
         if announced.is_some_and(|length| length > BODY_BYTES) {
             return Err(too_large());
         }
-        let most = match (announced, coding) {
-            (Some(length), Coding::Plain) => length,
-            _ => BODY_BYTES,
-        };
-        let grains = u32::try_from(most.div_ceil(GRAIN)).unwrap_or(u32::MAX);
-        let lent = Arc::clone(&self.0).try_acquire_many_owned(grains).map_err(|_| {
-            Problem::new(Code::Overloaded, "the bodies of other requests fill the memory set aside for them")
-                .help("send a Content-Length, and try again")
-        })?;
+        let most = announced.unwrap_or(BODY_BYTES);
+        let mut lent = self.lend(most).map_err(|full| full.help("send a Content-Length, and try again"))?;
         let read = timeout(BODY_READ, Limited::new(body, BODY_BYTES).collect()).await;
         let bytes = match read {
             Err(_) => {
@@ -62,7 +63,13 @@ impl Bodies {
             Ok(Err(error)) => return Err(Problem::new(Code::Malformed, format!("the body broke off: {error}"))),
             Ok(Ok(collected)) => collected.to_bytes(),
         };
-        Ok(Whole { bytes: coding.open(bytes)?, _lent: lent })
+        let packed = bytes.len();
+        let bytes = coding.open(bytes)?;
+        if bytes.len() > packed {
+            // It is opened in one go, so that few are open and not yet counted.
+            lent.merge(self.lend(bytes.len())?);
+        }
+        Ok(Whole { bytes, _lent: lent })
     }
 }
 

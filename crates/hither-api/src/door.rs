@@ -89,6 +89,8 @@ pub enum Command {
     AddModel(AddModel),
     /// Fetch a model of the catalog.
     PullModel(ModelName),
+    /// Close a model that is open here, as soon as nobody uses it; its file stays.
+    CloseModel(ModelName),
     /// Ask a model that is open here what the catalog knows the answers to.
     VerifyModel(ModelName),
     /// Make an invite for one new member.

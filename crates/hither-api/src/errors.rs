@@ -64,6 +64,8 @@ pub enum Code {
     ContextOverflow,
     /// A field that changes the meaning and is not supported.
     Unsupported,
+    /// A part of the protocol that this node does not offer.
+    NotOffered,
     /// A field has a value that is not allowed.
     OutOfRange,
     /// The body is too large.
@@ -121,6 +123,7 @@ impl Code {
             Self::WrongKind => ("E0406", 400, None),
             Self::NotRemembered => ("E0407", 404, None),
             Self::NotKept => ("E0408", 404, None),
+            Self::NotOffered => ("E0410", 501, None),
             Self::Overloaded => ("E0501", 429, Some("rate_limit_exceeded")),
             Self::NoPower => ("E0502", 503, None),
             Self::NoCapacity => ("E0503", 503, None),

@@ -59,11 +59,7 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
     if subjects.is_empty() {
         subjects.push(door.view().borrow().me.jurisdiction);
     }
-    let millis = one(headers, "x-hither-timeout-ms", |text| {
-        let wrong = || ParseIdError::new("milliseconds, a whole number from 1 to 3600000", text);
-        let millis: u64 = text.parse().map_err(|_| wrong())?;
-        if (1..=PATIENCE_MAX_MS).contains(&millis) { Ok(millis) } else { Err(wrong()) }
-    })?;
+    let patience = patience(headers)?;
     let label = Label {
         class,
         tags: list(headers, "x-hither-tags", Tag::parse)?,
@@ -76,10 +72,20 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         priority: one(headers, "x-hither-priority", priority)?.unwrap_or_default(),
         prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
         quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
-        patience: Micros::from_millis(millis.unwrap_or(PATIENCE_MS)),
+        patience,
         // The last: what is wrong in itself counts for nothing.
         admission: caller.enter(Instant::now())?,
     })
+}
+
+/// How long the caller waits.
+pub(crate) fn patience(headers: &HeaderMap) -> Result<Micros, Problem> {
+    let millis = one(headers, "x-hither-timeout-ms", |text| {
+        let wrong = || ParseIdError::new("milliseconds, a whole number from 1 to 3600000", text);
+        let millis: u64 = text.parse().map_err(|_| wrong())?;
+        if (1..=PATIENCE_MAX_MS).contains(&millis) { Ok(millis) } else { Err(wrong()) }
+    })?;
+    Ok(Micros::from_millis(millis.unwrap_or(PATIENCE_MS)))
 }
 
 fn priority(text: &str) -> Result<Priority, ParseIdError> {

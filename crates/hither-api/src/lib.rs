@@ -1,6 +1,7 @@
-//! The front door: Open Inference Protocol, OpenAI and Ollama over HTTP, the operator's interface, metrics and the dashboard.
+//! The front door: Open Inference Protocol over HTTP and gRPC, OpenAI and Ollama over HTTP, the operator's interface, metrics
+//! and the dashboard.
 //!
-//! The only crate that knows HTTP and JSON. It turns requests into words at the door; the driver stands behind
+//! The only crate that knows HTTP, JSON and protobuf. It turns requests into words at the door; the driver stands behind
 //! [`door::Door`].
 
 #![expect(
@@ -22,6 +23,7 @@ mod chorus;
 mod dashboard;
 mod fields;
 mod golden;
+mod grpc;
 mod labels;
 mod limits;
 mod metrics;

@@ -87,3 +87,12 @@ pub(crate) const DISCARD_BYTES: usize = 64 << 10;
 
 /// How long that may take: a client that was about to send it has sent it by then.
 pub(crate) const DISCARD_READ: Duration = Duration::from_secs(1);
+
+/// Batch sizes that the statistics of a model count apart; others share a row for each power of two.
+pub(crate) const BATCH_SIZES: usize = 128;
+
+/// An answer below this is not compressed: the head of the answer alone is longer.
+pub(crate) const COMPRESS_FROM: usize = 1 << 10;
+
+/// Requests of one stream that are served at once; answers keep their order.
+pub(crate) const STREAM_AHEAD: usize = 8;

@@ -16,6 +16,7 @@ use hyper::{Method, StatusCode};
 use crate::callers::{Callers, Counts};
 use crate::door::Door;
 use crate::limits::METRIC_MODELS;
+use crate::oip::Statistics;
 use crate::respond;
 use crate::routes::App;
 use crate::serving::Serving;
@@ -27,7 +28,7 @@ mod tests;
 const EDGES: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// The counters of one node, whichever listener counted.
-pub(crate) struct Metrics(Mutex<Tables>);
+pub(crate) struct Metrics(Mutex<Tables>, Statistics);
 
 #[derive(Default)]
 struct Tables {
@@ -73,9 +74,14 @@ impl Metrics {
         if let Some(found) = known.iter().find(|(other, _)| same(other)).and_then(|(_, metrics)| metrics.upgrade()) {
             return found;
         }
-        let made = Arc::new(Self(Mutex::new(Tables::default())));
+        let made = Arc::new(Self(Mutex::new(Tables::default()), Statistics::default()));
         known.push((Arc::downgrade(door), Arc::downgrade(&made)));
         made
+    }
+
+    /// What is counted of each model as its protocol wants it.
+    pub(crate) fn statistics(&self) -> &Statistics {
+        &self.1
     }
 
     /// Counts a response once its head is known; of a stream, that is the time to the first token.

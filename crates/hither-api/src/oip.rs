@@ -8,11 +8,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use hither_engine::validate;
-use hither_engine::work::{InferWork, Piece, Tensor, Work};
+use hither_engine::work::{InferWork, Tensor};
 use hither_types::message::ModelStage;
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
-use hither_types::refusal::{Failure, Refusal};
+use hither_types::refusal::Refusal;
 use hither_types::view::PresenceView;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -25,21 +24,32 @@ use crate::errors::{Code, Problem};
 use crate::labels;
 use crate::respond::{self, Form, json};
 use crate::routes::App;
-use crate::serving::{Next, Serving, manifest};
+use crate::serving::manifest;
 
-mod elements;
-mod parse;
+pub(crate) mod classify;
+mod coding;
+pub(crate) mod config;
+pub(crate) mod elements;
+pub(crate) mod infer;
+pub(crate) mod options;
+pub(crate) mod parse;
 mod render;
+pub(crate) mod repository;
+pub(crate) mod settings;
+pub(crate) mod statistics;
 #[cfg(test)]
 mod tests;
 
+use coding::Coding;
+use infer::Answered;
 use parse::Call;
+pub(crate) use statistics::Statistics;
 
 /// The header that says where the JSON ends and the binary tensors begin.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// The version of every model: a digest, not a number, tells builds apart.
-const VERSION: &str = "1";
+pub(crate) const VERSION: &str = "1";
 
 #[derive(Deserialize)]
 struct Target {
@@ -56,16 +66,35 @@ pub(crate) fn tensors(list: &serde_json::Value) -> Result<Vec<Tensor>, Problem> 
 }
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new()
+    let shared = ["system", "cuda"].into_iter().fold(Router::new(), |router, kind| {
+        let at = format!("/v2/{kind}sharedmemory");
+        router
+            .route(&format!("{at}/status"), get(settings::no_regions))
+            .route(&format!("{at}/unregister"), post(settings::share))
+            .route(&format!("{at}/region/{{region}}/status"), get(settings::no_regions))
+            .route(&format!("{at}/region/{{region}}/register"), post(settings::share))
+            .route(&format!("{at}/region/{{region}}/unregister"), post(settings::share))
+    });
+    let of_model = ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"].into_iter();
+    of_model
+        .fold(shared, |router, at| {
+            router
+                .route(at, get(model))
+                .route(&format!("{at}/ready"), get(model_ready))
+                .route(&format!("{at}/infer"), post(infer))
+                .route(&format!("{at}/config"), get(config::of_model))
+                .route(&format!("{at}/stats"), get(statistics::of_model))
+        })
         .route("/v2", get(server))
         .route("/v2/health/live", get(live))
         .route("/v2/health/ready", get(ready))
-        .route("/v2/models/{model}", get(model))
-        .route("/v2/models/{model}/ready", get(model_ready))
-        .route("/v2/models/{model}/infer", post(infer))
-        .route("/v2/models/{model}/versions/{version}", get(model))
-        .route("/v2/models/{model}/versions/{version}/ready", get(model_ready))
-        .route("/v2/models/{model}/versions/{version}/infer", post(infer))
+        .route("/v2/models/stats", get(statistics::all))
+        .route("/v2/repository/index", post(repository::index_route))
+        .route("/v2/repository/models/{model}/load", post(repository::load_route))
+        .route("/v2/repository/models/{model}/unload", post(repository::unload_route))
+        .route("/v2/trace/setting", get(settings::trace).post(settings::change))
+        .route("/v2/models/{model}/trace/setting", get(settings::trace_of_model).post(settings::change))
+        .route("/v2/logging", get(settings::logging).post(settings::change))
 }
 
 /// Reads the body of an inference request, in JSON alone, as work for an engine.
@@ -81,15 +110,28 @@ fn wrong(problem: Problem) -> Response {
     respond::problem(Form::Inference, &problem)
 }
 
+/// What of the protocol's extensions is served.
+pub(crate) const EXTENSIONS: [&str; 6] = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "schedule_policy",
+    "statistics",
+];
+
+/// What this server calls itself.
+pub(crate) const NAME: &str = "hither";
+
 #[derive(Serialize)]
 struct Server {
     name: &'static str,
     version: &'static str,
-    extensions: [&'static str; 1],
+    extensions: [&'static str; EXTENSIONS.len()],
 }
 
 async fn server() -> Response {
-    json(&Server { name: "hither", version: env!("CARGO_PKG_VERSION"), extensions: ["binary_tensor_data"] })
+    json(&Server { name: NAME, version: env!("CARGO_PKG_VERSION"), extensions: EXTENSIONS })
 }
 
 #[derive(Serialize)]
@@ -117,8 +159,13 @@ async fn ready(State(app): State<App>) -> Response {
 
 fn find(app: &App, target: TargetPath) -> Result<Manifest, Problem> {
     let Path(target) = target.map_err(|error| Problem::new(Code::Malformed, format!("the path: {error}")))?;
-    let found = manifest(app, &target.model)?;
-    match target.version {
+    versioned(app, &target.model, target.version.as_deref())
+}
+
+/// A model of the catalog, in the version that was asked for.
+pub(crate) fn versioned(app: &App, name: &str, version: Option<&str>) -> Result<Manifest, Problem> {
+    let found = manifest(app, name)?;
+    match version {
         Some(version) if version != VERSION => {
             let said: String = version.chars().take(40).collect();
             let text = format!("model {} has no version {said:?}; every model has version {VERSION} alone", found.name);
@@ -149,60 +196,64 @@ async fn model(State(app): State<App>, target: TargetPath) -> Response {
     json(&Metadata {
         name: found.name.as_str(),
         versions: [VERSION],
-        platform: match found.format {
-            ModelFormat::Onnx => "onnxruntime_onnx",
-            ModelFormat::Gguf => "llamacpp_gguf",
-            ModelFormat::Stub => "hither_stub",
-        },
+        platform: platform(found.format),
         inputs: inputs.iter().map(TensorDto::from).collect(),
         outputs: outputs.iter().map(TensorDto::from).collect(),
     })
 }
 
-/// Ready where a node that is there has the file: an engine loads it with the first request.
+/// The engine and the form of its models.
+pub(crate) fn platform(format: ModelFormat) -> &'static str {
+    match format {
+        ModelFormat::Onnx => "onnxruntime_onnx",
+        ModelFormat::Gguf => "llamacpp_gguf",
+        ModelFormat::Stub => "hither_stub",
+    }
+}
+
 async fn model_ready(State(app): State<App>, target: TargetPath) -> Response {
-    let found = match find(&app, target) {
-        Ok(found) => found,
-        Err(problem) => return wrong(problem),
-    };
+    let checked = find(&app, target).and_then(|found| readiness(&app, &found).map(|()| found));
+    match checked {
+        Ok(found) => json(&Ready { name: Some(found.name.as_str()), ready: true }),
+        Err(problem) => wrong(problem),
+    }
+}
+
+/// Ready where a node that is there has the file: an engine loads it with the first request.
+pub(crate) fn readiness(app: &App, found: &Manifest) -> Result<(), Problem> {
     let view = app.door.view();
     let view = view.borrow();
     let there = view.nodes.iter().filter(|node| !matches!(node.presence, PresenceView::Gone(_)));
     let held = there.flat_map(|node| &node.models).filter(|model| model.digest == found.digest);
     let stages: Vec<ModelStage> = held.map(|model| model.stage).collect();
     if stages.iter().any(|stage| matches!(stage, ModelStage::Stored | ModelStage::Ready)) {
-        json(&Ready { name: Some(found.name.as_str()), ready: true })
+        Ok(())
     } else if stages.contains(&ModelStage::Quarantined) {
         let text = format!("model {} crashed too often where it is held, and is left alone for a while", found.name);
         let again = format!("hither models pull {}  (tries at once)", found.name);
-        wrong(Problem::new(Code::NoCapacity, text).help("hither status").help(again))
+        Err(Problem::new(Code::NoCapacity, text).help("hither status").help(again))
     } else {
         let text = format!("no node that is there holds model {}", found.name);
-        wrong(Problem::new(Code::NoCapacity, text).help("hither status"))
+        Err(Problem::new(Code::NoCapacity, text).help("hither status"))
     }
 }
 
 async fn infer(State(app): State<App>, target: TargetPath, request: Request) -> Response {
     let begun = Instant::now();
-    let found = match find(&app, target) {
-        Ok(found) => found,
-        Err(problem) => return wrong(problem),
-    };
-    let result = answer(&app, &found, request).await;
-    let status = result.as_ref().map_or_else(|problem| problem.status, |response| response.status().as_u16());
-    app.metrics.inferred(found.name.as_str(), status, begun.elapsed());
-    result.unwrap_or_else(wrong)
+    match find(&app, target) {
+        Ok(found) => {
+            infer::counted(&app, &found, begun, answer(&app, &found, request, begun)).await.unwrap_or_else(wrong)
+        }
+        Err(problem) => wrong(problem),
+    }
 }
 
-async fn answer(app: &App, model: &Manifest, request: Request) -> Result<Response, Problem> {
-    let ModelIo::Tensors { inputs, outputs } = &model.io else {
-        let text = format!("model {} takes text, not tensors", model.name);
-        return Err(Problem::new(Code::WrongKind, text).help("POST /v1/chat/completions"));
-    };
+async fn answer(app: &App, model: &Manifest, request: Request, begun: Instant) -> Result<Response, Problem> {
+    let ModelIo::Tensors { inputs, .. } = &model.io else { return Err(infer::takes_text(model)) };
     let (parts, body) = request.into_parts();
-    let asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
+    let mut asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let body = app.bodies.read(&parts.headers, body).await?;
-    let call = match json_length(&parts.headers)? {
+    let mut call = match json_length(&parts.headers)? {
         Some(0) => Call::raw(&body.bytes, inputs)?,
         Some(length) => {
             let Some((json, blobs)) = body.bytes.split_at_checked(length) else {
@@ -218,29 +269,19 @@ async fn answer(app: &App, model: &Manifest, request: Request) -> Result<Respons
         }
     };
     drop(body);
-    let Call { id, work, binary } = call;
-    validate(&work, inputs, outputs).map_err(|fault| {
-        let mut problem = Problem::from(&Failure::BadInput(fault));
-        problem.message = format!("model {}: {}", model.name, problem.message);
-        problem
-    })?;
-    let wanted = work.outputs.clone();
-    let work = Work::Infer(work);
-    let mut serving = Serving::begin(app, model, asked, &work)?;
-    drop(work);
-    let (tensors, summary) = whole(&mut serving).await?;
-    let tensors = in_order(tensors, &wanted);
+    call.options.apply(&parts.headers, &mut asked, None)?;
+    let Answered { tensors, serving, summary } = infer::serve(app, model, asked, &mut call, begun).await?;
     let answered = serving.model().name.as_str();
-    let rendered = render::response(answered, VERSION, id.as_deref(), &tensors, &binary)
+    let rendered = render::response(answered, VERSION, call.id.as_deref(), &tensors, &call.binary)
         .map_err(|problem| serving.name(problem))?;
-    let mut response = match rendered.json_length {
-        None => respond::text("application/json", rendered.bytes),
-        Some(length) => {
-            let mut response = respond::text("application/octet-stream", rendered.bytes);
-            response.headers_mut().insert(JSON_LENGTH, HeaderValue::from(length));
-            response
-        }
+    let content_type = match rendered.json_length {
+        None => "application/json",
+        Some(_) => "application/octet-stream",
     };
+    let mut response = coding::respond(Coding::accepted(&parts.headers), content_type, rendered.bytes).await;
+    if let Some(length) = rendered.json_length {
+        response.headers_mut().insert(JSON_LENGTH, HeaderValue::from(length));
+    }
     respond::set_route(response.headers_mut(), &serving);
     app.metrics.answered(&serving);
     respond::set_summary(response.headers_mut(), &summary);
@@ -256,31 +297,4 @@ fn json_length(headers: &hyper::HeaderMap) -> Result<Option<usize>, Problem> {
             Err(Problem::new(Code::Malformed, format!("{JSON_LENGTH} is {value:?}, which is not a length in bytes")))
         }
     }
-}
-
-async fn whole(serving: &mut Serving) -> Result<(Vec<Tensor>, crate::door::Summary), Problem> {
-    let mut outputs = None;
-    loop {
-        match serving.next().await? {
-            Next::Piece(Piece::Outputs(tensors)) => outputs = Some(tensors),
-            Next::Piece(Piece::End { .. }) => {}
-            Next::Piece(Piece::Tokens { .. }) => {
-                let text = "the engine gave tokens, and tensors were asked for";
-                return Err(serving.name(Problem::new(Code::EngineFailed, text)));
-            }
-            Next::Done(summary) => {
-                let missing = || Problem::new(Code::EngineFailed, "the engine ended without outputs");
-                return Ok((outputs.ok_or_else(|| serving.name(missing()))?, summary));
-            }
-        }
-    }
-}
-
-/// The outputs as they were asked for, or as the model gives them.
-fn in_order(mut tensors: Vec<Tensor>, wanted: &[String]) -> Vec<Tensor> {
-    if !wanted.is_empty() {
-        tensors.retain(|tensor| wanted.contains(&tensor.name));
-        tensors.sort_by_key(|tensor| wanted.iter().position(|name| *name == tensor.name));
-    }
-    tensors
 }

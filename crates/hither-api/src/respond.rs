@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::admin::ErrorDto;
 use crate::door::Summary;
-use crate::errors::{Nearest, Problem};
+use crate::errors::{Code, Nearest, Problem};
+use crate::grpc;
 use crate::serving::Serving;
 
 /// Whose form an error takes.
@@ -23,11 +24,17 @@ pub(crate) enum Form {
     Ollama,
     /// `{"code": ..., "message": ..., "help": ...}`.
     Operator,
+    /// A status and metadata, and no body.
+    Grpc,
 }
 
 impl Form {
-    /// By the path, so that also what is not found is answered in the caller's protocol.
-    pub(crate) fn of(path: &str) -> Self {
+    /// By the path, and by what gRPC alone says of itself, so that also what is not found is answered in the caller's
+    /// protocol.
+    pub(crate) fn of(path: &str, headers: &HeaderMap) -> Self {
+        if grpc::is_grpc(headers) {
+            return Self::Grpc;
+        }
         let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if under("/v1") {
             Self::OpenAi
@@ -62,6 +69,7 @@ impl Form {
                 message: problem.message.clone(),
                 help: problem.help.join("; "),
             }),
+            Self::Grpc => String::new(),
         }
     }
 }
@@ -153,7 +161,13 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 
 /// An error in the form of its protocol.
 pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = match form {
+        Form::Grpc => return grpc::response(problem),
+        // This protocol has no quotas: too much at the moment is a server that cannot serve now.
+        Form::Inference if problem.code == Code::Overloaded.as_str() => 503,
+        Form::Inference | Form::OpenAi | Form::Ollama | Form::Operator => problem.status,
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = response(status, "application/json", form.body(problem));
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -21,7 +21,7 @@ use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
-use crate::{dashboard, oip, ollama, openai, operator};
+use crate::{dashboard, grpc, oip, ollama, openai, operator};
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +55,7 @@ pub(crate) fn router(door: Arc<dyn Door>, listener: Listener, stop: watch::Recei
         .route("/health", get(health))
         .route("/metrics", get(metrics::scrape))
         .merge(dashboard::routes())
+        .merge(grpc::routes(&app))
         .merge(oip::routes())
         .merge(openai::routes())
         .merge(ollama::routes())
@@ -86,7 +87,7 @@ pub(crate) fn normalize(mut request: Request) -> Request {
 
 async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let form = Form::of(request.uri().path());
+    let form = Form::of(request.uri().path(), request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let response = match enter(&app, &mut request).await {
@@ -211,12 +212,12 @@ async fn unknown_route(request: Request<Body>) -> Response {
     let said: String = path.chars().take(120).collect();
     let unknown = Problem::new(Code::UnknownRoute, format!("there is nothing at {said}"))
         .help("the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)");
-    problem(Form::of(path), &unknown)
+    problem(Form::of(path, request.headers()), &unknown)
 }
 
 async fn wrong_method(request: Request<Body>) -> Response {
     let path: String = request.uri().path().chars().take(120).collect();
     let wrong = Problem::new(Code::WrongMethod, format!("{path} does not take {}", request.method()))
         .help("the Allow header says what it takes");
-    problem(Form::of(&path), &wrong)
+    problem(Form::of(&path, request.headers()), &wrong)
 }

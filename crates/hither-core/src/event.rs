@@ -161,6 +161,8 @@ pub enum Event {
     FetchFailed(Digest),
     /// An operator wants a model here.
     PullWanted(Digest),
+    /// Somebody wants the memory of an open model back: it is closed as soon as nobody uses it.
+    CloseWanted(Digest),
     /// A model's engine is ready here.
     ModelReady(LocalModel),
     /// A model's engine is gone: its worker died or was stopped. Tasks on it failed one by one before.
@@ -293,7 +295,7 @@ pub enum Action {
     },
     /// Open a stored model in a worker, and ask it what the catalog knows the answers to.
     Load(Digest),
-    /// Close a model: another needs its memory, or its answers are wrong. No event follows.
+    /// Close a model: another needs its memory, somebody wants it closed, or its answers are wrong. No event follows.
     Unload(Digest),
     /// Ask an open model once more what the catalog knows the answers to; a wrong one is [`Event::ModelRefuted`].
     Prove(Digest),

@@ -82,6 +82,8 @@ pub struct Core {
     pub(crate) memory: Memory,
     /// Cold models that work waits for, while there is no room for them.
     pub(crate) thirsty: BTreeSet<Digest>,
+    /// Open models that somebody wants closed, while others use them.
+    pub(crate) closing: BTreeSet<Digest>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
     pub(crate) trace: Trace,
@@ -126,6 +128,7 @@ impl Core {
             catalog: Catalog::default(),
             memory: Memory::new(memory),
             thirsty: BTreeSet::new(),
+            closing: BTreeSet::new(),
             scheduler: Scheduler::new(Power::new(cap, idle)),
             timers: Timers::default(),
             trace: Trace::new(traces),
@@ -147,6 +150,7 @@ impl Core {
         self.now = self.now.max(now);
         self.dispatch(event);
         self.start_waiting();
+        self.close_idle();
         self.quench();
         self.tell_if_changed();
         self.check();
@@ -245,6 +249,7 @@ impl Core {
             Event::FetchProgress { digest, bytes } => self.fetch_progress(digest, bytes),
             Event::FetchFailed(digest) => self.fetch_failed(digest),
             Event::PullWanted(digest) => self.pull_wanted(digest),
+            Event::CloseWanted(digest) => self.close_wanted(digest),
             Event::ModelReady(model) => self.model_ready(model),
             Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
             Event::ModelRefuted(digest) => self.model_refuted(digest),

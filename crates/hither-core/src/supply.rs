@@ -143,6 +143,7 @@ impl Core {
 
     /// An operator wants a model here.
     pub(crate) fn pull_wanted(&mut self, digest: Digest) {
+        self.closing.remove(&digest);
         let local = self.catalog.local_mut(digest);
         match local.stage {
             Stage::Absent | Stage::Wanted => {

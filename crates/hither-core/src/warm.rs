@@ -117,6 +117,36 @@ impl Core {
         }
     }
 
+    /// Somebody wants the memory of a model back. It goes on as one that was never opened: whoever asks for it opens it.
+    pub(crate) fn close_wanted(&mut self, digest: Digest) {
+        if matches!(self.catalog.stage(digest), Stage::Loading | Stage::Ready) {
+            self.closing.insert(digest);
+        }
+    }
+
+    /// Closes what shall be closed, where nobody uses it now.
+    pub(crate) fn close_idle(&mut self) {
+        for digest in std::mem::take(&mut self.closing) {
+            match self.catalog.stage(digest) {
+                Stage::Ready if !self.is_in_use(digest) => {
+                    self.memory.close(digest);
+                    self.catalog.local_mut(digest).stage = Stage::Cold;
+                    self.close(digest);
+                }
+                Stage::Ready | Stage::Loading => {
+                    self.closing.insert(digest);
+                }
+                Stage::Absent
+                | Stage::Wanted
+                | Stage::Fetching
+                | Stage::Stored
+                | Stage::Cold
+                | Stage::Quarantined
+                | Stage::Refuted => {}
+            }
+        }
+    }
+
     /// Nobody has a model in memory: the nearest lawful member that has its file is asked, which makes it open it, and
     /// the request waits. `false`: nobody is left to ask.
     pub(crate) fn wake(&mut self, id: RequestId, digest: Digest, circle: &Circle) -> bool {

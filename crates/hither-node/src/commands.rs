@@ -25,6 +25,7 @@ impl Driver {
             Command::VerifyModel(name) => return self.verify(&name, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
             Command::PullModel(name) => self.pull(&name),
+            Command::CloseModel(name) => self.close(&name),
             Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),
             Command::SetCap(cap) => {
                 self.cap = cap;

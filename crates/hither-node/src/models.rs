@@ -202,6 +202,13 @@ impl Driver {
         Ok(CommandDone::PullBegun)
     }
 
+    /// A model is to give its memory back; the mind says when.
+    pub(crate) fn close(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
+        let digest = self.shelf.named(name).ok_or_else(|| unknown(name))?.digest;
+        self.feed(Event::CloseWanted(digest));
+        Ok(CommandDone::Done)
+    }
+
     /// Takes a file into the store: copied, hashed, opened once in a worker to see what it is, signed, published.
     pub(crate) fn add_model(&mut self, added: AddModel, reply: CommandReply) {
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());

@@ -300,8 +300,8 @@ fn readable(nearest: &Value) -> Option<String> {
 fn exit_of(status: u16, code: &str) -> Exit {
     match (status, code) {
         (451, _) => Exit::Refused,
-        // No power at the site: a budget leaves no room.
-        (429 | 507, _) | (503, "E0502") => Exit::OverBudget,
+        // Too much at the moment, in the form of either protocol; no power at the site: a budget leaves no room.
+        (429 | 507, _) | (503, "E0501" | "E0502") => Exit::OverBudget,
         (502..=504, _) => Exit::Unreachable,
         _ => Exit::Failed,
     }

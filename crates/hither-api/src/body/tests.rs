@@ -111,3 +111,20 @@ fn brackets_in_strings_do_not_nest() {
     assert!(check_depth("[".repeat(101).as_bytes()).is_err());
     assert!(check_depth(b"\"\\").is_ok());
 }
+
+#[tokio::test]
+async fn a_compressed_body_counts_as_what_it_is_when_it_is_open() {
+    let bodies = super::Bodies::new();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &vec![0; 32 << 20]).unwrap();
+    let packed = encoder.finish().unwrap();
+    let mut headers = hyper::HeaderMap::new();
+    headers.insert("content-encoding", "gzip".parse().unwrap());
+    headers.insert("content-length", packed.len().into());
+    let mut held = Vec::new();
+    while let Ok(body) = bodies.read(&headers, packed.clone().into()).await {
+        held.push(body);
+    }
+    // Each takes its size and a little for what came.
+    assert_eq!(held.len(), crate::limits::BODIES_BYTES / (32 << 20) - 1);
+}

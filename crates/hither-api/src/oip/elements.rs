@@ -6,8 +6,17 @@ use hither_types::model::Datatype;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 /// The product of the dimensions, if it can be addressed.
-pub(super) fn count(shape: &[u64]) -> Option<usize> {
+pub(crate) fn count(shape: &[u64]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, dimension| product.checked_mul(usize::try_from(*dimension).ok()?))
+}
+
+/// The datatype of this name.
+pub(crate) fn datatype(name: &str) -> Result<Datatype, String> {
+    Datatype::parse(name).ok_or_else(|| {
+        let known: Vec<&str> = Datatype::ALL.into_iter().map(Datatype::as_str).collect();
+        let said: String = name.chars().take(40).collect();
+        format!("datatype {said:?} is none of {}", known.join(", "))
+    })
 }
 
 /// Reads nested or flat JSON lists of as many elements as the shape says.

@@ -6,28 +6,34 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use hither_engine::work::{InferWork, Tensor};
-use hither_types::model::{Datatype, TensorSpec};
+use hither_types::model::TensorSpec;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::classify::{self, Classes};
 use super::elements;
+use super::options::{Options, Parameters, flag, unsupported, whole};
 use crate::errors::{Code, Problem};
 use crate::limits::TENSORS;
 
 /// A request, understood.
-pub(super) struct Call {
+pub(crate) struct Call {
     /// The caller's own id, given back.
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// The work.
-    pub(super) work: InferWork,
+    pub(crate) work: InferWork,
     /// How outputs are wanted.
-    pub(super) binary: Binary,
+    pub(crate) binary: Binary,
+    /// Outputs that are wanted as their best classes.
+    pub(crate) classes: Classes,
+    /// How it is to be served.
+    pub(crate) options: Options,
 }
 
 /// Which outputs are wanted in binary form.
 #[derive(Debug, Default)]
-pub(super) struct Binary {
+pub(crate) struct Binary {
     all: bool,
     named: BTreeMap<String, bool>,
 }
@@ -72,50 +78,12 @@ impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Bounded<T
     }
 }
 
-/// The value of a parameter: text, a number or a truth, nothing else.
-#[derive(Debug)]
-enum Scalar {
-    Flag(bool),
-    Whole(u64),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct One;
-        impl Visitor<'_> for One {
-            type Value = Scalar;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, a number or a boolean as the value of a parameter")
-            }
-            fn visit_bool<E: Error>(self, flag: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Flag(flag))
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
-                Ok(Scalar::Whole(number))
-            }
-            fn visit_i64<E: Error>(self, _: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
-            }
-            fn visit_f64<E: Error>(self, _: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
-            }
-            fn visit_str<E: Error>(self, _: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
-            }
-        }
-        deserializer.deserialize_any(One)
-    }
-}
-
-type Parameters = BTreeMap<String, Scalar>;
-
 #[derive(Deserialize)]
 struct RequestForm<'a> {
     #[serde(default, borrow)]
     id: Option<Cow<'a, str>>,
-    #[serde(default)]
-    parameters: Option<Parameters>,
+    #[serde(default, deserialize_with = "or_none")]
+    parameters: Parameters,
     #[serde(borrow)]
     inputs: Bounded<InputForm<'a>, TENSORS>,
     #[serde(default)]
@@ -127,8 +95,8 @@ struct InputForm<'a> {
     name: String,
     datatype: String,
     shape: Bounded<u64, 32>,
-    #[serde(default)]
-    parameters: Option<Parameters>,
+    #[serde(default, deserialize_with = "or_none")]
+    parameters: Parameters,
     #[serde(default, borrow)]
     data: Option<&'a RawValue>,
 }
@@ -136,8 +104,13 @@ struct InputForm<'a> {
 #[derive(Deserialize)]
 struct OutputForm {
     name: String,
-    #[serde(default)]
-    parameters: Option<Parameters>,
+    #[serde(default, deserialize_with = "or_none")]
+    parameters: Parameters,
+}
+
+/// `null` is as good as nothing.
+fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn malformed(text: impl Into<String>) -> Problem {
@@ -146,7 +119,7 @@ fn malformed(text: impl Into<String>) -> Problem {
 
 impl Call {
     /// Reads JSON, and the binary tensors behind it if the request said where they begin.
-    pub(super) fn parse(json: &[u8], blobs: Option<&[u8]>) -> Result<Self, Problem> {
+    pub(crate) fn parse(json: &[u8], blobs: Option<&[u8]>) -> Result<Self, Problem> {
         let form: RequestForm<'_> =
             serde_json::from_slice(json).map_err(|error| malformed(format!("the inference request: {error}")))?;
         let mut rest = blobs;
@@ -155,18 +128,22 @@ impl Call {
             return Err(malformed(format!("{} bytes are left over behind the binary tensors", rest.len())));
         }
         let mut binary =
-            Binary { all: flag(form.parameters.as_ref(), "binary_data_output")?.unwrap_or(false), ..Binary::default() };
-        let mut outputs = Vec::new();
+            Binary { all: flag(&form.parameters, "binary_data_output")?.unwrap_or(false), ..Binary::default() };
+        let (mut outputs, mut classes) = (Vec::new(), Classes::default());
         for output in form.outputs.unwrap_or_default().0 {
-            let parameters = output.parameters.as_ref();
-            unsupported(parameters, &["classification", "shared_memory_region"], &output.name)?;
-            let wanted = flag(parameters, "binary_data")?.unwrap_or(binary.all);
+            unsupported(&output.parameters, &["shared_memory_region"], &output.name)?;
+            let wanted = flag(&output.parameters, "binary_data")?.unwrap_or(binary.all);
+            if let Some(count) = classify::wanted(&output.parameters)? {
+                classes.insert(output.name.clone(), count);
+            }
             if binary.named.insert(output.name.clone(), wanted).is_some() {
                 return Err(malformed(format!("output {:?} is asked for twice", output.name)));
             }
             outputs.push(output.name);
         }
-        Ok(Self { id: form.id.map(Cow::into_owned), work: InferWork { inputs, outputs }, binary })
+        let options = Options::read(&form.parameters)?;
+        let id = form.id.map(Cow::into_owned);
+        Ok(Self { id, work: InferWork { inputs, outputs }, binary, classes, options })
     }
 
     /// Reads a body that is one tensor and nothing else; the model says what it is.
@@ -189,7 +166,8 @@ impl Call {
         };
         let tensor = Tensor { name: spec.name.clone(), datatype: spec.datatype, shape, data };
         let work = InferWork { inputs: vec![tensor], outputs: Vec::new() };
-        Ok(Self { id: None, work, binary: Binary { all: true, ..Binary::default() } })
+        let binary = Binary { all: true, ..Binary::default() };
+        Ok(Self { id: None, work, binary, classes: Classes::default(), options: Options::default() })
     }
 }
 
@@ -217,17 +195,11 @@ fn raw_shape(spec: &TensorSpec, length: usize, size: usize) -> Result<Vec<u64>, 
 fn tensor(input: InputForm<'_>, blobs: &mut Option<&[u8]>) -> Result<Tensor, Problem> {
     let InputForm { name, datatype, shape: Bounded(shape), parameters, data } = input;
     let wrong = |text: String| Problem::new(Code::WrongTensor, format!("input {name:?}: {text}")).param("inputs");
-    unsupported(parameters.as_ref(), &["shared_memory_region"], &name)?;
-    let Some(datatype) = Datatype::parse(&datatype) else {
-        let known: Vec<&str> = Datatype::ALL.into_iter().map(Datatype::as_str).collect();
-        return Err(wrong(format!("datatype {datatype:?} is none of {}", known.join(", "))));
-    };
+    unsupported(&parameters, &["shared_memory_region"], &name)?;
+    let datatype = elements::datatype(&datatype).map_err(wrong)?;
     let count = elements::count(&shape).ok_or_else(|| wrong(format!("the shape {shape:?} is beyond all memory")))?;
-    let size = match parameters.as_ref().and_then(|parameters| parameters.get("binary_data_size")) {
-        None => None,
-        Some(Scalar::Whole(size)) => Some(*size),
-        Some(_) => return Err(wrong("binary_data_size is not a length in bytes".to_owned())),
-    };
+    let size = whole(&parameters, "binary_data_size")
+        .map_err(|_| wrong("binary_data_size is not a length in bytes".to_owned()))?;
     let data = match (data, size) {
         (Some(_), Some(_)) => return Err(wrong("it has both data and binary_data_size".to_owned())),
         (None, None) => return Err(wrong("it has neither data nor binary_data_size".to_owned())),
@@ -245,21 +217,4 @@ fn tensor(input: InputForm<'_>, blobs: &mut Option<&[u8]>) -> Result<Tensor, Pro
         }
     };
     Ok(Tensor { name, datatype, shape, data })
-}
-
-fn flag(parameters: Option<&Parameters>, name: &str) -> Result<Option<bool>, Problem> {
-    match parameters.and_then(|parameters| parameters.get(name)) {
-        None => Ok(None),
-        Some(Scalar::Flag(flag)) => Ok(Some(*flag)),
-        Some(_) => Err(malformed(format!("parameter {name} is neither true nor false"))),
-    }
-}
-
-fn unsupported(parameters: Option<&Parameters>, names: &[&str], of: &str) -> Result<(), Problem> {
-    match names.iter().find(|name| parameters.is_some_and(|parameters| parameters.contains_key(**name))) {
-        None => Ok(()),
-        Some(name) => {
-            Err(Problem::new(Code::Unsupported, format!("{of:?} asks for {name}, which this node does not offer")))
-        }
-    }
 }

@@ -56,8 +56,16 @@ const GOOD: &str = r#"{"name":"features","datatype":"FP32","shape":[1,4],"data":
 async fn metadata_and_health_are_as_the_protocol_says() {
     let lab = Lab::new(script);
     for (path, status, body) in [
-        ("/v2", 200, r#"{"name":"hither","version":"0.1.0","extensions":["binary_tensor_data"]}"#),
-        ("/v2/", 200, r#"{"name":"hither","version":"0.1.0","extensions":["binary_tensor_data"]}"#),
+        (
+            "/v2",
+            200,
+            r#"{"name":"hither","version":"0.1.0","extensions":["binary_tensor_data","classification","model_configuration","model_repository","schedule_policy","statistics"]}"#,
+        ),
+        (
+            "/v2/",
+            200,
+            r#"{"name":"hither","version":"0.1.0","extensions":["binary_tensor_data","classification","model_configuration","model_repository","schedule_policy","statistics"]}"#,
+        ),
         ("/v2/health/live", 200, r#"{"live":true}"#),
         ("/v2/health/ready", 200, r#"{"ready":true}"#),
         (
@@ -170,7 +178,7 @@ async fn a_refusal_for_overload_says_when_to_come_back_in_whole_seconds() {
     for (micros, seconds) in [(0, "1"), (1, "1"), (1_000_000, "1"), (1_000_001, "2"), (59_000_001, "60")] {
         let lab = Lab::new(move |_| Err(Refusal::Overloaded { retry_after: Micros(micros) }));
         let came = lab.send("POST /v2/models/fraud/infer", format!(r#"{{"inputs":[{GOOD}]}}"#)).await;
-        assert_eq!((came.status, came.header("retry-after")), (429, seconds), "{micros} µs");
+        assert_eq!((came.status, came.header("retry-after")), (503, seconds), "{micros} µs");
         assert_eq!(came.json()["code"], "E0501");
     }
 }
@@ -213,9 +221,18 @@ async fn what_is_wrong_is_a_400_that_says_what() {
         (format!(r#"{{"inputs":[{GOOD}],"outputs":[{{"name":"none"}}]}}"#), "no output \"none\""),
         (format!(r#"{{"inputs":[{GOOD}],"outputs":[{{"name":"label"}},{{"name":"label"}}]}}"#), "asked for twice"),
         (
-            format!(r#"{{"inputs":[{GOOD}],"outputs":[{{"name":"label","parameters":{{"classification":2}}}}]}}"#),
+            format!(r#"{{"inputs":[{GOOD}],"outputs":[{{"name":"label","parameters":{{"classification":-1}}}}]}}"#),
+            "classification is not a whole number",
+        ),
+        (
+            format!(
+                r#"{{"inputs":[{GOOD}],"outputs":[{{"name":"label","parameters":{{"shared_memory_region":"r"}}}}]}}"#
+            ),
             "does not offer",
         ),
+        (format!(r#"{{"inputs":[{GOOD}],"parameters":{{"priority":"high"}}}}"#), "priority is not a whole number"),
+        (format!(r#"{{"inputs":[{GOOD}],"parameters":{{"timeout":-1}}}}"#), "timeout is not a whole number"),
+        (format!(r#"{{"inputs":[{GOOD}],"parameters":{{"sequence_id":7}}}}"#), "keeps a state"),
         (with_input(r#"{"datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}"#), "missing field `name`"),
         (with_input(r#"{"name":"features","datatype":"FP32","data":[1,2,3,4]}"#), "missing field `shape`"),
         (with_input(r#"{"name":"features","datatype":"FP32","shape":[1,4]}"#), "neither data nor binary_data_size"),
@@ -368,7 +385,7 @@ async fn a_refusal_keeps_its_reason_and_gets_its_status() {
     let cases: Vec<(Result<Answer, Refusal>, u16, &str, &str)> = vec![
         (Ok(Answer::Refused(unlawful())), 451, "E0301", "-"),
         (Ok(Answer::Refused(Refusal::UnlawfulThere(crate::tests::fake::denial()))), 451, "E0302", "-"),
-        (Err(Refusal::Overloaded { retry_after: Micros(1_200_000) }), 429, "E0501", "2"),
+        (Err(Refusal::Overloaded { retry_after: Micros(1_200_000) }), 503, "E0501", "2"),
         (Ok(Answer::Refused(Refusal::NoPower { cap: hither_types::unit::Milliwatts(40_000) })), 503, "E0502", "2"),
         (Ok(Answer::Refused(Refusal::NoCapacity { tried: 2 })), 503, "E0503", "2"),
         (Ok(Answer::Refused(Refusal::DeadlinePassed)), 504, "E0504", "-"),

@@ -190,7 +190,9 @@ impl Door for FakeDoor {
                 }),
                 Command::Invite { .. } => Ok(CommandDone::Invited { ticket: "hither1abc".to_owned() }),
                 Command::Join { .. } => Ok(CommandDone::Joined(view.me.clone())),
-                Command::SetCap(_) | Command::Isolate(_) | Command::ReloadPolicy => Ok(CommandDone::Done),
+                Command::CloseModel(_) | Command::SetCap(_) | Command::Isolate(_) | Command::ReloadPolicy => {
+                    Ok(CommandDone::Done)
+                }
             }
         })
     }

@@ -61,6 +61,11 @@ impl Lab {
         Self { door: Arc::clone(&self.door), stop: self.stop.clone(), router }
     }
 
+    /// What is served, for clients that bring their own way of calling it.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     pub(crate) async fn open(&self, head: &str, body: impl Into<Body>) -> axum::response::Response {
         let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty());
         let (method, path) = lines.next().unwrap().split_once(' ').unwrap();

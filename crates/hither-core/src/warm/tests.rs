@@ -103,6 +103,43 @@ fn an_operator_who_asks_for_a_model_gets_it_opened() {
 }
 
 #[test]
+fn what_somebody_wants_closed_is_closed_when_nobody_uses_it_and_opened_by_the_next_who_asks() {
+    let script = vec![
+        submitted(500, 1, FRAUD),
+        (600, Event::CloseWanted(FRAUD)),
+        done(900, own(1, 1)),
+        submitted(1000, 2, FRAUD),
+        ready(1400, FRAUD, 2),
+    ];
+    let mut play = Play::cramped().then(vec![stored(0, FRAUD), ready(400, FRAUD, 2)]).then(script);
+    let said = play.only(&["load", "unload", "run"]);
+    let expected =
+        ["0: load fraud", "500: run 1/1 fraud", "900: unload fraud", "1000: load fraud", "1400: run 2/1 fraud"];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn closing_what_is_idle_is_at_once_and_what_is_not_open_stays_as_it_is() {
+    let script =
+        vec![(500, Event::CloseWanted(FRAUD)), (600, Event::CloseWanted(FRAUD)), (700, Event::CloseWanted(CHAT))];
+    let mut play = Play::cramped().then(one_open()).then(script);
+    assert_eq!(play.only(MODELS), ["0: load fraud", "500: unload fraud"]);
+    assert_eq!(note(&play, 800, FRAUD), "not in memory, loaded when it is asked for");
+}
+
+#[test]
+fn whoever_wants_a_model_here_takes_back_that_it_shall_be_closed() {
+    let script = vec![
+        submitted(500, 1, FRAUD),
+        (600, Event::CloseWanted(FRAUD)),
+        (700, Event::PullWanted(FRAUD)),
+        done(900, own(1, 1)),
+    ];
+    let mut play = Play::cramped().then(one_open()).then(script);
+    assert_eq!(play.only(MODELS), ["0: load fraud"]);
+}
+
+#[test]
 fn a_peer_that_has_only_the_file_is_asked_and_the_request_waits_until_it_is_open() {
     let loading = Refusal::Overloaded { retry_after: Micros::from_millis(2000) };
     let reject = Signal::Reject { request: RequestId(1), attempt: Attempt(1), refusal: loading, load: load(0, 0) };

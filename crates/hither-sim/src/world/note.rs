@@ -28,6 +28,7 @@ impl World<'_> {
             | Event::ModelRemoved(_)
             | Event::FetchFailed(_)
             | Event::PullWanted(_)
+            | Event::CloseWanted(_)
             | Event::ModelReady(_)
             | Event::ModelLost(_)
             | Event::LoadFailed(_)

@@ -56,6 +56,7 @@ fn exit_codes_follow_the_status() {
     let exit = |status, code: &str| trouble_of(status, format!("{{\"code\":\"{code}\"}}").as_bytes()).exit;
     assert_eq!(exit(400, "E0601"), Exit::Failed);
     assert_eq!(exit(429, "E0501"), Exit::OverBudget);
+    assert_eq!(exit(503, "E0501"), Exit::OverBudget);
     assert_eq!(exit(451, "E0302"), Exit::Refused);
     assert_eq!(exit(503, "E0502"), Exit::OverBudget);
     assert_eq!(exit(503, "E0503"), Exit::Unreachable);
