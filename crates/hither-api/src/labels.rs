@@ -5,6 +5,7 @@ use hither_types::id::{ParseIdError, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Priority, Quality};
+use hither_types::trace::TraceParent;
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
 
@@ -28,6 +29,8 @@ pub(crate) struct Asked {
     pub(crate) quality: Quality,
     /// How long the client waits.
     pub(crate) patience: Micros,
+    /// The trace of the caller.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 /// Reads the headers.
@@ -61,6 +64,8 @@ pub(crate) fn read(headers: &HeaderMap, door: &dyn Door) -> Result<Asked, Proble
         prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
         quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
         patience: Micros::from_millis(millis.unwrap_or(PATIENCE_MS)),
+        // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
+        trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
     })
 }
 

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use hither_engine::work::{CacheScope, Piece, Work};
+use hither_engine::work::{CacheScope, GenerateWork, Piece, Prompt, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
 use hither_types::model::{Device, Manifest};
 use hither_types::refusal::{Failure, Refusal};
@@ -104,7 +104,13 @@ impl Serving {
             prefer: asked.prefer,
             quality: asked.quality,
         };
-        let submission = Submission { envelope, patience: asked.patience, payload };
+        let operation = match work {
+            Work::Infer(_) => "infer",
+            Work::Embed(_) => "embeddings",
+            Work::Generate(GenerateWork { prompt: Prompt::Chat(_), .. }) => "chat",
+            Work::Generate(_) => "text_completion",
+        };
+        let submission = Submission { envelope, patience: asked.patience, payload, operation, trace: asked.trace };
         let reception = app.door.submit(submission).map_err(|refusal| Problem::from(&refusal))?;
         Ok(Self {
             request: reception.request,

@@ -19,6 +19,7 @@ mod proof;
 mod records;
 mod run;
 mod session;
+mod traces;
 mod trust;
 mod workers;
 
