@@ -59,11 +59,13 @@ const SHUT_IN: &[(&str, &[&str])] = &[
     ("axum", &["hither-api"]),
     ("tonic", &["hither-api"]),
     ("clap", &["hither"]),
+    ("opentelemetry", &["hither-node"]),
+    ("opentelemetry-otlp", &["hither-node"]),
+    ("opentelemetry_sdk", &["hither-node"]),
 ];
 
 /// Crates that would contact somebody, or that bring a second TLS. None may be in the lock file's build.
-const NEVER: &[&str] =
-    &["hf-hub", "iroh-mdns-address-lookup", "native-tls", "openssl", "opentelemetry", "portmapper", "sentry"];
+const NEVER: &[&str] = &["hf-hub", "iroh-mdns-address-lookup", "native-tls", "openssl", "portmapper", "sentry"];
 
 /// Licences that may be linked.
 const LICENCES: &[&str] = &[

@@ -12,6 +12,7 @@ use hither_types::member::Member;
 use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
+use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, watch};
@@ -29,6 +30,10 @@ pub struct Submission {
     pub patience: Micros,
     /// The work, encoded by `hither-engine`.
     pub payload: Bytes,
+    /// What it is, in the words of OpenTelemetry's conventions for generative AI (`gen_ai.operation.name`).
+    pub operation: &'static str,
+    /// The trace of the caller, if it brought one.
+    pub trace: Option<TraceParent>,
 }
 
 /// The other end of a request. Dropping it cancels the request everywhere.

@@ -7,6 +7,7 @@ use hither_types::id::{AppName, ParseIdError, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Priority, Quality};
+use hither_types::trace::TraceParent;
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
 use tokio::time::Instant;
@@ -34,6 +35,8 @@ pub(crate) struct Asked {
     pub(crate) quality: Quality,
     /// How long the client waits.
     pub(crate) patience: Micros,
+    /// The trace of the caller.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Asked {
@@ -73,6 +76,8 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
         quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
         patience,
+        // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
+        trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
         // The last: what is wrong in itself counts for nothing.
         admission: caller.enter(Instant::now())?,
     })

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hither_engine::work::{CacheScope, Piece, Work};
+use hither_engine::work::{CacheScope, GenerateWork, Piece, Prompt, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
 use hither_types::model::{Device, Manifest};
 use hither_types::refusal::{Failure, Refusal};
@@ -105,8 +105,14 @@ impl Serving {
             prefer: asked.prefer,
             quality: asked.quality,
         };
+        let operation = match work {
+            Work::Infer(_) => "infer",
+            Work::Embed(_) => "embeddings",
+            Work::Generate(GenerateWork { prompt: Prompt::Chat(_), .. }) => "chat",
+            Work::Generate(_) => "text_completion",
+        };
         let tally = Tally::new(asked.admission, work, payload.len());
-        let submission = Submission { envelope, patience: asked.patience, payload };
+        let submission = Submission { envelope, patience: asked.patience, payload, operation, trace: asked.trace };
         let reception = app.door.submit(submission).map_err(|refusal| Problem::from(&refusal))?;
         Ok(Self {
             request: reception.request,

@@ -13,6 +13,7 @@ use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
 
 use crate::driver::Driver;
+use crate::traces::End;
 use crate::workers::Sink;
 
 impl Driver {
@@ -44,17 +45,20 @@ impl Driver {
             }
             Action::Finish { request, cost } => {
                 if let Some(session) = self.end_session(request) {
+                    self.traces.end(&session.trace, request, End::Answered(&cost));
                     let summary = session.summary(cost);
                     self.say(session, Answer::Done(summary));
                 }
             }
             Action::Refuse { request, refusal } => {
                 if let Some(session) = self.end_session(request) {
+                    self.traces.end(&session.trace, request, End::Refused(&refusal));
                     self.say(session, Answer::Refused(refusal));
                 }
             }
             Action::Fail { request, failure } => {
                 if let Some(session) = self.end_session(request) {
+                    self.traces.end(&session.trace, request, End::Failed(&failure));
                     self.say(session, Answer::Failed(failure));
                 }
             }
@@ -193,7 +197,9 @@ impl Driver {
         let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(payload.len() as u64));
         session.add_egress(leaving.0);
         self.egress_requests.0 += leaving.0;
-        let ask = Ask { request: task.request, attempt: task.attempt, digest, envelope, remaining, resume, payload };
+        let trace = session.trace.onwards(task.attempt);
+        let ask =
+            Ask { request: task.request, attempt: task.attempt, digest, envelope, remaining, resume, payload, trace };
         let hand =
             crate::forward::ask_peer(self.swarm.clone(), peer, task, ask, Arc::clone(session), self.inbox.clone());
         let handle = self.hands.spawn(hand);
@@ -213,6 +219,15 @@ impl Driver {
     }
 
     fn last_frame(&mut self, task: Task, frame: Frame) {
+        if let Some(ask) = self.asks.get(&task) {
+            let end = match &frame {
+                Frame::Done(cost) => End::Answered(cost),
+                Frame::Declined(refusal) => End::Refused(refusal),
+                Frame::Failed(failure) => End::Failed(failure),
+                Frame::Accepted | Frame::Beat { .. } | Frame::Piece(_) => End::Left,
+            };
+            self.traces.end(&ask.trace, task.request, end);
+        }
         self.frame(task, frame);
         self.asks.remove(&task);
     }

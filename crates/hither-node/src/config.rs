@@ -18,10 +18,12 @@ use crate::machine;
 pub mod api;
 pub mod ladder;
 pub mod model;
+pub mod telemetry;
 
 use api::{ApiError, ApiSection};
 use ladder::{LadderError, LadderSection};
 use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
+use telemetry::{Telemetry, TelemetryError, TelemetrySection};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,15 @@ pub enum ConfigError {
         /// Which model, and why.
         #[source]
         source: ModelError,
+    },
+    /// Where spans go is not said as it should be.
+    #[error("the configuration {path} cannot be used")]
+    Telemetry {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: TelemetryError,
     },
     /// No data directory was given and none can be guessed.
     #[error("no data directory: give --data DIR, or set HITHER_DATA or HOME")]
@@ -135,6 +146,8 @@ pub struct NodeConfig {
     pub per_model: BTreeMap<ModelName, ModelConfig>,
     /// Whether `isolate` is allowed.
     pub drill: bool,
+    /// Where spans go; nowhere unless the file says so.
+    pub telemetry: Option<Telemetry>,
     /// The policy file.
     pub policy: PathBuf,
     /// The program that workers are started from: this one.
@@ -152,6 +165,7 @@ struct File {
     ladder: LadderSection,
     drill: DrillSection,
     law: LawSection,
+    telemetry: TelemetrySection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -244,6 +258,8 @@ impl NodeConfig {
             ladder::families(file.ladder).map_err(|source| ConfigError::Ladder { path: path.to_owned(), source })?;
         let per_model =
             model::models(file.model).map_err(|source| ConfigError::Model { path: path.to_owned(), source })?;
+        let telemetry = telemetry::telemetry(file.telemetry)
+            .map_err(|source| ConfigError::Telemetry { path: path.to_owned(), source })?;
         let inside = |path: PathBuf| data_dir.join(path);
         let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
@@ -277,6 +293,7 @@ impl NodeConfig {
             device: file.models.device.0,
             per_model,
             drill: file.drill.allow,
+            telemetry,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,

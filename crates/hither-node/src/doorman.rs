@@ -18,6 +18,7 @@ use crate::apps::Apps;
 use crate::driver::Inbound;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
+use crate::traces::Traces;
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,7 @@ pub(crate) struct Doorman {
     pub(crate) salt: Salt,
     pub(crate) leavers: Arc<Leavers>,
     pub(crate) apps: Arc<Apps>,
+    pub(crate) traces: Arc<Traces>,
 }
 
 impl Door for Doorman {
@@ -100,7 +102,8 @@ impl Door for Doorman {
         // Here and not in the loop: reading a long prompt takes time.
         let affinity = self.salt.affinity(&submission.envelope, &submission.payload);
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
-        let session = Arc::new(Session::new(request, submission.payload, answers));
+        let trace = self.traces.of_client(submission.operation, &submission.envelope, submission.trace);
+        let session = Arc::new(Session::new(request, submission.payload, answers, trace));
         let told = Arc::clone(&session);
         let inbound = Inbound::Submit { session, envelope: submission.envelope, deadline, affinity };
         self.inbox.try_send(inbound).map_err(|error| match error {

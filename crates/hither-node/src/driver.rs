@@ -31,6 +31,7 @@ use crate::models::Shelf;
 use crate::proof::Unproven;
 use crate::records::Records;
 use crate::session::{AskSession, Session, Sessions};
+use crate::traces::{End, Traces};
 use crate::trust::Invites;
 use crate::workers::{ReadLoop, Worker};
 
@@ -101,6 +102,7 @@ pub(crate) struct Driver {
     /// The crashes of the last minutes, by model.
     pub(crate) crashes: Crashes,
     pub(crate) draining: bool,
+    pub(crate) traces: Arc<Traces>,
     /// Bytes that left with requests, and with answers: as the ledger counts them.
     pub(crate) egress_requests: ByteCount,
     pub(crate) egress_answers: ByteCount,
@@ -149,7 +151,9 @@ impl Driver {
                     }
                     for request in gone {
                         self.feed(Event::ClientGone(request));
-                        self.end_session(request);
+                        if let Some(session) = self.end_session(request) {
+                            self.traces.end(&session.trace, request, End::Left);
+                        }
                     }
                 }
                 Some(_) = self.hands.join_next() => continue,
@@ -191,7 +195,9 @@ impl Driver {
         match inbound {
             Inbound::Event(Event::AskerGone(task)) => {
                 self.feed(Event::AskerGone(task));
-                self.asks.remove(&task);
+                if let Some(ask) = self.asks.remove(&task) {
+                    self.traces.end(&ask.trace, task.request, End::Left);
+                }
             }
             Inbound::Event(event) => self.feed(event),
             Inbound::Submit { session, envelope, deadline, affinity } => {
@@ -257,6 +263,7 @@ impl Driver {
             frames,
             progress: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            trace: self.traces.of_peer(&ask.envelope, ask.trace),
         });
         self.asks.insert(task, Arc::clone(&session));
         self.hands.spawn(crate::forward::answer_peer(answer, task, session, receiver, self.inbox.clone()));

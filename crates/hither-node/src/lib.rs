@@ -20,6 +20,7 @@ mod proof;
 mod records;
 mod run;
 mod session;
+mod traces;
 mod trust;
 mod workers;
 

@@ -26,6 +26,7 @@ use crate::limits::INBOX_MAX;
 use crate::mesh::Mesh;
 use crate::models::Shelf;
 use crate::records::Records;
+use crate::traces::{Traces, TracesError};
 use crate::trust::Invites;
 
 /// Why a node cannot start, or ended.
@@ -68,6 +69,9 @@ pub enum RunError {
         /// The cause.
         text: String,
     },
+    /// Spans cannot be sent where the configuration says.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 impl From<InitError> for RunError {
@@ -164,6 +168,7 @@ async fn assemble(
     let invites = Invites::open(dir.join("invites"))
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
+    let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let (stopping, stop) = watch::channel(false);
     let mut driver = Driver {
         cap: config.cap,
@@ -190,6 +195,7 @@ async fn assemble(
         warnings: Default::default(),
         crashes: Default::default(),
         draining: false,
+        traces: Arc::clone(&traces),
         egress_requests: Default::default(),
         egress_answers: Default::default(),
     };
@@ -205,7 +211,7 @@ async fn assemble(
     driver.record(None, Fact::Started { policy, version });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
-    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps };
+    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces };
     Ok((driver, ears, doorman, stopping))
 }
 
@@ -239,9 +245,13 @@ async fn serve(
     }
     driver.hands.shutdown().await;
     let socket = driver.config.api_socket.clone();
-    let records = driver.records;
-    // The thread of the ledger waits for a disk; the runtime must not.
-    let stopped = tokio::task::spawn_blocking(move || records.stop()).await;
+    let (records, traces) = (driver.records, driver.traces);
+    // The thread of the ledger waits for a disk, and the last spans for a collector; the runtime must not.
+    let stopped = tokio::task::spawn_blocking(move || {
+        traces.stop();
+        records.stop();
+    })
+    .await;
     if let Err(error) = stopped {
         tracing::error!(%error, "the ledger's thread did not end well");
     }

@@ -16,6 +16,7 @@ use hither_types::unit::ByteCount;
 use tokio::sync::mpsc;
 
 use crate::limits::TOKENS_MAX;
+use crate::traces::Trace;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub(crate) struct Session {
     answers: mpsc::Sender<Answer>,
     ended: AtomicBool,
     state: Mutex<State>,
+    pub(crate) trace: Trace,
 }
 
 struct State {
@@ -85,7 +87,7 @@ pub(crate) enum Delivery {
 }
 
 impl Session {
-    pub(crate) fn new(request: RequestId, payload: Bytes, answers: mpsc::Sender<Answer>) -> Self {
+    pub(crate) fn new(request: RequestId, payload: Bytes, answers: mpsc::Sender<Answer>, trace: Trace) -> Self {
         let state = State {
             live: Vec::new(),
             last: Attempt(0),
@@ -98,7 +100,7 @@ impl Session {
             outgoing: BTreeMap::new(),
             egress: 0,
         };
-        Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state), trace }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,6 +110,7 @@ impl Session {
 
     /// Begins an attempt, beside an older one only while the client has nothing. Gives the token ids to go on from.
     pub(crate) fn begin(&self, attempt: Attempt) -> Vec<u32> {
+        self.trace.begin(attempt);
         let mut state = self.state();
         state.enter(attempt);
         state.ids.clone()
@@ -139,12 +142,14 @@ impl Session {
 
     /// Gives an attempt up: its pieces are discarded from now on.
     pub(crate) fn give_up(&self, attempt: Attempt) {
+        self.trace.give_up(attempt);
         self.state().live.retain(|live| *live != attempt);
     }
 
     /// Remembers where an attempt is served. What the client has to be told of it now: a second copy is told of when it
     /// delivers, and not before.
     pub(crate) fn route(&self, route: Route) -> Option<Answer> {
+        self.trace.route(&route);
         let mut state = self.state();
         let attempt = route.attempt;
         state.routes.insert(attempt, route.clone());
@@ -249,6 +254,7 @@ pub(crate) struct AskSession {
     pub(crate) progress: AtomicU64,
     /// Bytes of the answer that were given to the transport.
     pub(crate) sent: AtomicU64,
+    pub(crate) trace: Trace,
 }
 
 impl AskSession {

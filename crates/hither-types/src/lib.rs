@@ -13,5 +13,6 @@ pub mod place;
 pub mod refusal;
 pub mod request;
 pub mod time;
+pub mod trace;
 pub mod unit;
 pub mod view;

@@ -9,6 +9,7 @@ use crate::place::Jurisdiction;
 use crate::refusal::{Failure, Refusal};
 use crate::request::{Cost, Envelope};
 use crate::time::WallTime;
+use crate::trace::TraceParent;
 use crate::unit::{Micros, Milliwatts};
 
 /// How far a model is at a node.
@@ -183,6 +184,8 @@ pub struct Ask {
     pub resume: Vec<u32>,
     /// The work, encoded by `hither-engine`.
     pub payload: Vec<u8>,
+    /// Where the request stands in a trace, if it belongs to one.
+    pub trace: Option<TraceParent>,
 }
 
 impl std::fmt::Debug for Ask {

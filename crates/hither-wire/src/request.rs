@@ -4,6 +4,7 @@ use hither_types::id::{Attempt, Digest, RequestId};
 use hither_types::label::Label;
 use hither_types::message::{Ask, Frame};
 use hither_types::request::{Cost, Envelope};
+use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Millijoules};
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +24,18 @@ pub(crate) struct AskForm<'a> {
     resume: List<Number, MAX_RESUME>,
     #[serde(borrow)]
     payload: Bytes<'a>,
+    trace: Option<TraceForm>,
 }
+
+/// Trace, span, and whether it is recorded.
+#[derive(Serialize, Deserialize)]
+struct TraceForm([u8; 16], u64, bool);
 
 impl<'a> TryFrom<&'a Ask> for AskForm<'a> {
     type Error = EncodeError;
 
     fn try_from(ask: &'a Ask) -> Result<Self, EncodeError> {
-        let Ask { request, attempt, digest, envelope, remaining, resume, payload } = ask;
+        let Ask { request, attempt, digest, envelope, remaining, resume, payload, trace } = ask;
         Ok(Self {
             request: request.0.to_be_bytes(),
             attempt: attempt.0,
@@ -38,6 +44,7 @@ impl<'a> TryFrom<&'a Ask> for AskForm<'a> {
             remaining: remaining.0,
             resume: List::of("tokens to go on from", resume)?,
             payload: Bytes(payload),
+            trace: trace.map(|trace| TraceForm(trace.trace.to_be_bytes(), trace.span, trace.sampled)),
         })
     }
 }
@@ -54,6 +61,11 @@ impl TryFrom<AskForm<'_>> for Ask {
             remaining: Micros(form.remaining),
             resume: form.resume.into_words()?,
             payload: form.payload.0.to_vec(),
+            trace: form.trace.map(|TraceForm(trace, span, sampled)| TraceParent {
+                trace: u128::from_be_bytes(trace),
+                span,
+                sampled,
+            }),
         })
     }
 }

@@ -4,7 +4,8 @@ use super::*;
 
 fn leaving(request: u128, leavers: &Arc<Leavers>) -> Leaving {
     let (answers, _) = mpsc::channel(1);
-    let session = Arc::new(Session::new(RequestId(request), bytes::Bytes::new(), answers));
+    let session =
+        Arc::new(Session::new(RequestId(request), bytes::Bytes::new(), answers, crate::traces::Trace::default()));
     Leaving { session, leavers: Arc::clone(leavers) }
 }
 

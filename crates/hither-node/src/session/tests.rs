@@ -12,7 +12,7 @@ use super::*;
 
 fn session(room: usize) -> (Session, mpsc::Receiver<Answer>) {
     let (answers, receiver) = mpsc::channel(room);
-    (Session::new(RequestId(1), Bytes::new(), answers), receiver)
+    (Session::new(RequestId(1), Bytes::new(), answers, crate::traces::Trace::default()), receiver)
 }
 
 fn tokens(first: u32, ids: &[u32]) -> Piece {
@@ -75,7 +75,8 @@ async fn what_was_not_sent_is_not_logged_when_the_wait_is_dropped() {
 #[test]
 fn what_leaves_with_an_attempt_is_the_payload_and_the_tokens_to_go_on_from() {
     let (answers, _receiver) = mpsc::channel(16);
-    let session = Session::new(RequestId(1), Bytes::from_static(b"0123456789"), answers);
+    let session =
+        Session::new(RequestId(1), Bytes::from_static(b"0123456789"), answers, crate::traces::Trace::default());
     session.begin(Attempt(1));
     session.deliver(Attempt(1), tokens(0, &[10, 11, 12]));
     assert_eq!(session.fix_outgoing(Attempt(2)), ByteCount(10 + 3 * 4));

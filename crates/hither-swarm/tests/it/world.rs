@@ -192,5 +192,6 @@ pub(crate) fn ask(request: u128, payload: Vec<u8>) -> Ask {
         remaining: Micros::from_millis(5000),
         resume: vec![1, 2, 3],
         payload,
+        trace: None,
     }
 }

@@ -18,6 +18,7 @@ use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
+use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use proptest::collection::vec;
 use proptest::option;
@@ -210,9 +211,11 @@ fn envelope() -> impl Strategy<Value = Envelope> {
 }
 
 pub(crate) fn ask() -> impl Strategy<Value = Ask> {
-    let rest = (vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000));
+    let trace = (any::<u128>(), any::<u64>(), any::<bool>());
+    let trace = trace.prop_map(|(trace, span, sampled)| TraceParent { trace, span, sampled });
+    let rest = (vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000), proptest::option::of(trace));
     (any::<u128>(), any::<u8>(), digest(), envelope(), micros(), rest).prop_map(
-        |(request, attempt, digest, envelope, remaining, (resume, payload))| Ask {
+        |(request, attempt, digest, envelope, remaining, (resume, payload, trace))| Ask {
             request: RequestId(request),
             attempt: Attempt(attempt),
             digest,
@@ -220,6 +223,7 @@ pub(crate) fn ask() -> impl Strategy<Value = Ask> {
             remaining,
             resume,
             payload,
+            trace,
         },
     )
 }

@@ -16,6 +16,7 @@ use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
+use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 
 fn site(name: &str) -> SiteName {
@@ -140,12 +141,18 @@ pub(crate) fn ask() -> Vec<Ask> {
         remaining: Micros(30_000_000),
         resume: vec![0, 127, 128, 49_151],
         payload: b"work".to_vec(),
+        trace: Some(TraceParent {
+            trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            span: 0xf067_aa0b_a902_b7,
+            sampled: true,
+        }),
     };
     let mut plain = resumed.clone();
     plain.envelope = envelope(RequestKind::Infer, Priority::Low, DataClass::Public);
     plain.envelope.label = Label { class: DataClass::Public, tags: vec![], subjects: vec![place("FR")], purpose: None };
     plain.envelope.prefer = None;
     plain.resume.clear();
+    plain.trace = None;
     vec![resumed, plain]
 }
 
