@@ -18,7 +18,7 @@ use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
-use crate::{dashboard, oip, openai, operator};
+use crate::{dashboard, jobs, oip, openai, operator};
 
 #[cfg(test)]
 mod tests;
@@ -44,8 +44,23 @@ pub(crate) struct App {
 
 /// Everything that is served.
 pub(crate) fn router(door: Arc<dyn Door>, listener: Listener, stop: watch::Receiver<bool>) -> Router {
-    let metrics = Metrics::of(&door);
-    let app = App { door, bodies: Bodies::new(), metrics, listener, stop };
+    let app = App::new(door, listener, stop);
+    paths().layer(middleware::from_fn_with_state(app.clone(), gate)).with_state(app)
+}
+
+/// The same without a gate: for what was let in when it was handed in, and is asked later.
+pub(crate) fn inside(door: Arc<dyn Door>, stop: watch::Receiver<bool>) -> Router {
+    paths().with_state(App::new(door, Listener::Unix, stop))
+}
+
+impl App {
+    fn new(door: Arc<dyn Door>, listener: Listener, stop: watch::Receiver<bool>) -> Self {
+        let metrics = Metrics::of(&door);
+        Self { door, bodies: Bodies::new(), metrics, listener, stop }
+    }
+}
+
+fn paths() -> Router<App> {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics::scrape))
@@ -53,10 +68,9 @@ pub(crate) fn router(door: Arc<dyn Door>, listener: Listener, stop: watch::Recei
         .merge(oip::routes())
         .merge(openai::routes())
         .merge(operator::routes())
+        .merge(jobs::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(app.clone(), gate))
-        .with_state(app)
 }
 
 /// Serves `/v2/` like `/v2`.

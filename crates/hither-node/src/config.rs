@@ -11,6 +11,7 @@ use hither_types::model::DeviceChoice;
 use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
+use crate::jobs::{JobBounds, JobsSection};
 use crate::limits::HANG_TIME;
 use crate::machine;
 
@@ -119,6 +120,8 @@ pub struct NodeConfig {
     pub device: DeviceChoice,
     /// What is different for one model.
     pub per_model: BTreeMap<ModelName, ModelConfig>,
+    /// What is kept of jobs.
+    pub jobs: JobBounds,
     /// Whether `isolate` is allowed.
     pub drill: bool,
     /// The policy file.
@@ -136,6 +139,7 @@ struct File {
     models: ModelsSection,
     model: ModelSections,
     ladder: LadderSection,
+    jobs: JobsSection,
     drill: DrillSection,
     law: LawSection,
 }
@@ -264,6 +268,7 @@ impl NodeConfig {
             providers: file.models.providers.map(inside).into_iter().collect(),
             device: file.models.device.0,
             per_model,
+            jobs: file.jobs.into(),
             drill: file.drill.allow,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),

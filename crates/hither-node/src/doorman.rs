@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use hither_api::door::{Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
+use hither_api::errors::{Code, Problem};
+use hither_api::jobs::JobStore;
 use hither_types::id::{NodeId, RequestId};
 use hither_types::label::DataClass;
 use hither_types::refusal::Refusal;
@@ -14,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::affinity::Salt;
 use crate::driver::Inbound;
+use crate::jobs::Jobs;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
 
@@ -84,6 +87,8 @@ pub(crate) struct Doorman {
     pub(crate) clock: Clock,
     pub(crate) salt: Salt,
     pub(crate) leavers: Arc<Leavers>,
+    /// The jobs of this node, or why it keeps none.
+    pub(crate) jobs: Result<Arc<Jobs>, String>,
 }
 
 impl Door for Doorman {
@@ -134,5 +139,13 @@ impl Door for Doorman {
 
     fn me(&self) -> NodeId {
         self.facade.read().unwrap_or_else(PoisonError::into_inner).me
+    }
+
+    fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
+        match &self.jobs {
+            Ok(jobs) => Ok(Arc::clone(jobs) as Arc<dyn JobStore>),
+            Err(why) => Err(Problem::new(Code::JobsOff, format!("this node keeps no jobs: {why}"))
+                .help("send the request itself and wait for its answer; hither status")),
+        }
     }
 }
