@@ -177,6 +177,7 @@ pub trait Door: Send + Sync + 'static {
     fn me(&self) -> NodeId;
     /// Whoever keeps jobs, or why nobody does.
     fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
-        Err(Problem::new(Code::JobsOff, "this node keeps no jobs").help("send the request itself and wait for its answer"))
+        Err(Problem::new(Code::JobsOff, "this node keeps no jobs")
+            .help("send the request itself and wait for its answer"))
     }
 }

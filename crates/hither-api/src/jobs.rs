@@ -63,8 +63,7 @@ pub enum Status {
 
 impl Status {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Expired, Self::Cancelled];
+    pub const ALL: [Self; 6] = [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Expired, Self::Cancelled];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {

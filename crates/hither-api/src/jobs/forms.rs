@@ -132,7 +132,8 @@ pub(super) fn problem_of(job: &Job) -> Option<Problem> {
     match head.status {
         Status::Queued | Status::Running | Status::Done => None,
         Status::Expired => {
-            let mut text = format!("the deadline {} of job {} passed before an answer was there", time(head.deadline), head.id);
+            let mut text =
+                format!("the deadline {} of job {} passed before an answer was there", time(head.deadline), head.id);
             match &head.last {
                 Some(last) => text.push_str(&format!("; the last attempt: {} [{}]", last.message, last.code)),
                 None => text.push_str("; it was never its turn"),

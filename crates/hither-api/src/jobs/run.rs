@@ -65,7 +65,9 @@ pub async fn run_jobs(door: Arc<dyn Door>, mut stop: watch::Receiver<bool>) {
                 break Duration::MAX;
             }
             match lease(&store).await {
-                Some(Next::Run(leased)) => running.spawn(attempt(router.clone(), Arc::clone(&store), *leased, stop.clone())),
+                Some(Next::Run(leased)) => {
+                    running.spawn(attempt(router.clone(), Arc::clone(&store), *leased, stop.clone()))
+                }
                 Some(Next::Wait(wait)) => break wait,
                 None => return,
             };
@@ -192,7 +194,8 @@ async fn send(router: Router, leased: &Leased) -> Given {
 
 fn request(leased: &Leased) -> Result<Request, hyper::http::Error> {
     let left = leased.deadline.0.saturating_sub(wall_now().0).clamp(1, PATIENCE_MAX_MS);
-    let mut request = Request::builder().method(Method::POST).uri(&leased.ask.url).header(CONTENT_TYPE, "application/json");
+    let mut request =
+        Request::builder().method(Method::POST).uri(&leased.ask.url).header(CONTENT_TYPE, "application/json");
     let mut patience = left;
     for (name, value) in &leased.ask.headers {
         if name == "x-hither-timeout-ms" {

@@ -49,11 +49,10 @@ async fn a_job_is_accepted_with_its_id_and_kept_with_its_label() {
     let body = r#"{"model":"smollm2-135m","messages":[{"role":"user","content":"hi"}]}"#;
     assert_eq!(new.ask.body, body, "byte for byte");
     let again = submit(&lab, "Idempotency-Key: k 1", &chat(r#","metadata":{"ticket":7}"#)).await;
-    assert_eq!((again.status, again.json()["id"].as_str(), again.json()["joined"].as_bool()), (
-        200,
-        Some(id.to_string().as_str()),
-        Some(true)
-    ));
+    assert_eq!(
+        (again.status, again.json()["id"].as_str(), again.json()["joined"].as_bool()),
+        (200, Some(id.to_string().as_str()), Some(true))
+    );
 }
 
 #[tokio::test]
@@ -92,7 +91,13 @@ async fn what_cannot_be_kept_or_run_is_refused_before_it_is_kept() {
     let url = |url: &str| good.replace("/v1/chat/completions", url);
     for (headers, body, status, code, param) in [
         ("", good.replace("\"url\"", "\"stream\":true,\"url\""), 400, "E0601", Value::Null),
-        ("", good.replace("\"model\"", "\"stream\":true,\"model\""), 400, "unsupported_parameter", json!("request.body.stream")),
+        (
+            "",
+            good.replace("\"model\"", "\"stream\":true,\"model\""),
+            400,
+            "unsupported_parameter",
+            json!("request.body.stream"),
+        ),
         ("", good.replace("\"url\"", "\"method\":\"GET\",\"url\""), 400, "invalid_value", json!("request.method")),
         ("", url("/v1/models"), 400, "invalid_value", json!("request.url")),
         ("", url("/v1/jobs"), 400, "invalid_value", json!("request.url")),
@@ -104,7 +109,13 @@ async fn what_cannot_be_kept_or_run_is_refused_before_it_is_kept() {
         ("", chat(&format!(r#","metadata":{{"a":"{}"}}"#, "x".repeat(5000))), 400, "invalid_value", json!("metadata")),
         ("", chat(r#","surprise":1"#), 400, "E0601", Value::Null),
         ("", "[".repeat(500), 400, "E0601", Value::Null),
-        ("", r#"{"deadline_s":5,"request":{"url":"/v1/completions","body":"text"}}"#.to_owned(), 400, "E0601", json!("request.body")),
+        (
+            "",
+            r#"{"deadline_s":5,"request":{"url":"/v1/completions","body":"text"}}"#.to_owned(),
+            400,
+            "E0601",
+            json!("request.body"),
+        ),
         ("x-hither-class: special", good.clone(), 451, "E0305", json!("x-hither-class")),
         ("x-hither-class: secret", good.clone(), 451, "E0305", json!("x-hither-class")),
         ("x-hither-class: public", good.clone(), 400, "E0303", json!("x-hither-class")),
@@ -233,7 +244,10 @@ async fn jobs_are_listed_page_by_page_taken_back_and_deleted() {
     assert_eq!((page["data"].as_array().unwrap().len(), page["has_more"].as_bool()), (2, Some(true)));
     let after = page["data"][1]["id"].as_str().unwrap();
     let rest = lab.send(&format!("GET /v1/jobs?limit=2&after={after}"), "").await.json();
-    assert_eq!((rest["data"][0]["id"].as_str(), rest["has_more"].as_bool()), (Some(id.to_string().as_str()), Some(false)));
+    assert_eq!(
+        (rest["data"][0]["id"].as_str(), rest["has_more"].as_bool()),
+        (Some(id.to_string().as_str()), Some(false))
+    );
     for query in ["limit=0", "limit=1001", "limit=x", "after=x", "page=2"] {
         assert_eq!(lab.send(&format!("GET /v1/jobs?{query}"), "").await.status, 400, "{query}");
     }
@@ -245,7 +259,9 @@ async fn jobs_are_listed_page_by_page_taken_back_and_deleted() {
     let again = lab.send(&format!("POST {path}/cancel"), "").await;
     assert_eq!((again.status, again.json()["error"]["code"].as_str()), (409, Some("E0422")));
     assert_eq!(lab.send(&format!("DELETE {path}"), "").await.status, 204);
-    for head in [format!("GET {path}"), format!("GET {path}/result"), format!("POST {path}/cancel"), format!("DELETE {path}")] {
+    for head in
+        [format!("GET {path}"), format!("GET {path}/result"), format!("POST {path}/cancel"), format!("DELETE {path}")]
+    {
         let came = lab.send(&head, "").await;
         assert_eq!((came.status, came.json()["error"]["code"].as_str()), (404, Some("E0420")), "{head}");
     }
@@ -267,7 +283,11 @@ async fn operators_see_all_jobs_over_the_socket_and_never_their_content() {
         assert!(!came.text().contains("canary"), "{path}: {}", came.text());
     }
     let (tcp, _) = super::lab();
-    for head in ["GET /hither/v1/jobs".to_owned(), format!("GET /hither/v1/jobs/{id}"), format!("POST /hither/v1/jobs/{id}/cancel")] {
+    for head in [
+        "GET /hither/v1/jobs".to_owned(),
+        format!("GET /hither/v1/jobs/{id}"),
+        format!("POST /hither/v1/jobs/{id}/cancel"),
+    ] {
         let came = tcp.send(&head, "").await;
         assert_eq!((came.status, came.json()["code"].as_str()), (403, Some("E0114")), "{head}");
     }

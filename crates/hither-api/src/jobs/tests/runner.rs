@@ -47,7 +47,10 @@ async fn a_job_is_answered_as_its_path_answers() {
     let body: serde_json::Value = serde_json::from_slice(&given.body).unwrap();
     assert_eq!((job.head.status, given.status), (Status::Done, 200));
     assert_eq!(body["choices"][0]["message"]["content"], "Hello!");
-    assert_eq!((given.header("x-hither-served-by"), given.header("x-hither-rule")), (Some("munich"), Some("eea-personal")));
+    assert_eq!(
+        (given.header("x-hither-served-by"), given.header("x-hither-rule")),
+        (Some("munich"), Some("eea-personal"))
+    );
     let submissions = std::mem::take(&mut *lab.door.submissions.lock().unwrap());
     let envelope = &submissions[0].envelope;
     assert_eq!((envelope.priority, envelope.app.as_str()), (Priority::Low, "anonymous"));
@@ -67,11 +70,9 @@ async fn what_passes_is_waited_for_and_what_stays_wrong_is_final() {
     ];
     for (refusal, status) in refusals {
         let tries = std::sync::atomic::AtomicU32::new(0);
-        let door = FakeDoor::new(move |submission| {
-            match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-                0..5 => Err(refusal()),
-                _ => speaks(submission),
-            }
+        let door = FakeDoor::new(move |submission| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+            0..5 => Err(refusal()),
+            _ => speaks(submission),
         });
         let (_lab, kept, id, _runner) = runs(door).await;
         let job = ended(&kept, id).await;
@@ -80,7 +81,9 @@ async fn what_passes_is_waited_for_and_what_stays_wrong_is_final() {
         assert!(state.released.iter().all(|(tried, _)| tried.status == status), "{:?}", state.released);
         let named = status == 429;
         let wait = Some(Duration::from_secs(7)).filter(|_| named);
-        assert!(state.released.iter().all(|(_, pause)| matches!(pause, Pause::Everyone(said) if !named || *said == wait)));
+        assert!(
+            state.released.iter().all(|(_, pause)| matches!(pause, Pause::Everyone(said) if !named || *said == wait))
+        );
     }
     let wrong = || Ok(vec![Answer::Failed(Failure::BadInput(InputFault::Other("it is wrong".to_owned())))]);
     let (_lab, kept, id, _runner) = runs(FakeDoor::new(move |_| wrong())).await;
@@ -195,7 +198,11 @@ fn each_answer_has_one_meaning() {
         (503, "E0503", everyone, everyone),
         (504, "E0504", everyone, everyone),
     ] {
-        assert_eq!((verdict(&given(status, code), 0), verdict(&given(status, code), 2)), (first, third), "{status} {code}");
+        assert_eq!(
+            (verdict(&given(status, code), 0), verdict(&given(status, code), 2)),
+            (first, third),
+            "{status} {code}"
+        );
     }
     let inference = Given {
         status: 404,
