@@ -29,7 +29,7 @@ pub use bounds::JobBounds;
 pub(crate) use bounds::JobsSection;
 
 use disk::{Disk, Folder};
-use files::{Files, Found};
+use files::{Files, Found, is_full};
 use index::{Entry, Index};
 use record::{EndForm, JobForm, Origin, RunForm, TriedForm};
 use seal::{Kind, Seal};
@@ -272,12 +272,7 @@ fn damaged(id: JobId, why: &str) -> JobError {
 }
 
 fn trouble(error: io::Error) -> JobError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            JobError::DiskFull(error)
-        }
-        _ => JobError::Disk(error),
-    }
+    if is_full(&error) { JobError::DiskFull(error) } else { JobError::Disk(error) }
 }
 
 /// One hash over several parts, none of which can be taken for another.
@@ -335,7 +330,7 @@ impl<D: Disk> JobStore for Jobs<D> {
             self.files.forget(id).map_err(trouble)?;
             self.index().remove(id);
         }
-        self.files.put(id, Kind::Job, &sealed).map_err(trouble)?;
+        self.files.set_aside().and_then(|()| self.files.put(id, Kind::Job, &sealed)).map_err(trouble)?;
         let entry = Self::entry(form.origin, Status::Queued, 0, bytes).map_err(|why| damaged(id, why))?;
         self.index().insert(id, entry);
         drop(writer);

@@ -100,3 +100,6 @@ pub(crate) const JOBS_SWEPT_AT_ONCE: usize = 32;
 /// How soon, and how late, it is looked at again whether a job is due: not at once, for what could not be done; and not
 /// later than a wall clock that jumps would have it.
 pub(crate) const JOBS_LOOK_AGAIN: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_secs(60);
+
+/// Space on disk that is set aside so that jobs can end when there is no other: a hundred short answers, or one long one.
+pub(crate) const JOB_RESERVE_BYTES: usize = 1 << 20;

@@ -2,26 +2,32 @@
 //!
 //! What must stay true: a file is written whole under a name that nobody reads, synced, renamed, and the directory is
 //! synced, before anybody is told. A job has ended if and only if its `ID.end` is there: it is put there once, never in
-//! the place of another, and what was to be asked is removed after that.
+//! the place of another, and what was to be asked is removed after that. Some space is set aside, so that on a full disk
+//! a job can still end; while it is not there, no job is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hither_api::jobs::JobId;
 
 use super::disk::Disk;
 use super::record::{self, EndForm, JobForm, RunForm};
 use super::seal::{Kind, Seal};
+use crate::limits::JOB_RESERVE_BYTES;
 
 /// A file on its way to its name.
 const NEW: &str = ".new";
 /// A file that could not be read, put aside.
 const DAMAGED: &str = ".damaged";
+/// The space that is set aside.
+pub(super) const RESERVE: &str = "reserve";
 
 /// The files.
 pub(super) struct Files<D> {
     disk: D,
     seal: Seal,
+    has_reserve: AtomicBool,
 }
 
 /// A job as it was found.
@@ -30,6 +36,11 @@ pub(super) enum Found {
     Open { id: JobId, job: JobForm, epoch: u32, run: RunForm, bytes: u64 },
     /// It has.
     Ended { id: JobId, epoch: u32, end: EndForm, bytes: u64 },
+}
+
+/// Whether an error says that there is no space.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 fn name(id: JobId, kind: Kind) -> String {
@@ -45,7 +56,7 @@ fn parse(name: &str) -> Option<(JobId, Kind)> {
 
 impl<D: Disk> Files<D> {
     pub(super) fn new(disk: D, seal: Seal) -> Self {
-        Self { disk, seal }
+        Self { disk, seal, has_reserve: AtomicBool::new(false) }
     }
 
     #[cfg(test)]
@@ -59,7 +70,18 @@ impl<D: Disk> Files<D> {
     }
 
     /// Writes a file. When this returns well, it survives a loss of power; when not, it is as if nothing had been done.
+    /// An end may take the space that was set aside.
     pub(super) fn put(&self, id: JobId, kind: Kind, sealed: &[u8]) -> io::Result<()> {
+        match self.place(id, kind, sealed) {
+            Err(error) if kind == Kind::End && is_full(&error) && self.has_reserve.swap(false, Ordering::SeqCst) => {
+                self.disk.remove(RESERVE)?;
+                self.place(id, kind, sealed)
+            }
+            placed => placed,
+        }
+    }
+
+    fn place(&self, id: JobId, kind: Kind, sealed: &[u8]) -> io::Result<()> {
         let name = name(id, kind);
         let new = format!("{name}{NEW}");
         let renamed = self.disk.write(&new, sealed).and_then(|()| match kind {
@@ -77,6 +99,27 @@ impl<D: Disk> Files<D> {
                 let _ = self.disk.remove(&name);
             }
         })
+    }
+
+    /// Sets space aside, if it is not. While that fails, no job may be taken.
+    pub(super) fn set_aside(&self) -> io::Result<()> {
+        if self.has_reserve.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        // Not zeros: a file system that compresses would set nothing aside.
+        let mut filling = vec![0; JOB_RESERVE_BYTES];
+        blake3::Hasher::new().finalize_xof().fill(&mut filling);
+        match self.disk.write(RESERVE, &filling).and_then(|()| self.disk.sync()) {
+            Ok(()) => {
+                self.has_reserve.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            Err(error) => {
+                // Half of it is of no use.
+                let _ = self.disk.remove(RESERVE);
+                Err(error)
+            }
+        }
     }
 
     /// What is to be asked.
@@ -128,6 +171,8 @@ impl<D: Disk> Files<D> {
             if file.ends_with(NEW) {
                 // Nobody was told of it.
                 self.disk.remove(&file)?;
+            } else if file == RESERVE {
+                // Written anew, for who knows how much of it is there.
             } else if let Some((id, kind)) = parse(&file) {
                 by_job.entry(id).or_default().insert(kind);
             } else if file.ends_with(DAMAGED) {
@@ -138,6 +183,9 @@ impl<D: Disk> Files<D> {
         }
         let found = by_job.into_iter().filter_map(|(id, kinds)| self.one(id, &kinds, &mut warnings)).collect();
         self.disk.sync()?;
+        if let Err(error) = self.set_aside() {
+            warnings.push(format!("no space can be set aside for jobs, so none is taken: {error}"));
+        }
         Ok((found, warnings))
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Fate {
     PowerAfter(usize),
     /// Nothing fits any more: what takes space fails after half of it was written.
     Full,
+    /// So many bytes fit.
+    Room(usize),
 }
 
 pub(super) struct State {
@@ -56,8 +58,11 @@ impl Model {
         Self(Arc::new(Mutex::new(State { seen, kept, fate: Fate::Fine, steps: 0 })))
     }
 
+    /// All files but the space that is set aside.
     pub(super) fn files(&self) -> Names {
-        self.0.lock().unwrap().seen.clone()
+        let mut names = self.0.lock().unwrap().seen.clone();
+        names.remove(super::super::files::RESERVE);
+        names
     }
 
     pub(super) fn replace(&self, name: &str, bytes: Vec<u8>) {
@@ -101,6 +106,10 @@ impl Disk for Model {
 
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.step(true, |state, half| {
+            let used: usize = state.seen.values().map(Vec::len).sum();
+            if matches!(state.fate, Fate::Room(room) if used + bytes.len() > room) {
+                return Err(io::Error::from(io::ErrorKind::StorageFull));
+            }
             let written = if half { &bytes[..bytes.len() / 2] } else { bytes };
             state.seen.insert(name.to_owned(), written.to_vec());
             Ok(())

@@ -2,6 +2,7 @@
 
 use super::model::{Fate, Model};
 use super::*;
+use crate::limits::JOB_RESERVE_BYTES;
 
 const SECRET: [u8; 32] = [9; 32];
 
@@ -172,7 +173,8 @@ fn a_damaged_result_is_put_aside_and_a_damaged_count_costs_the_count_alone() {
     *bytes.last_mut().unwrap() ^= 1;
     disk.replace(&end, bytes);
     let (jobs, warnings) = opened(&disk, &hands);
-    assert!(warnings[0].contains(&end) && warnings[0].contains("its result is lost"), "{warnings:?}");
+    let lost = |text: &String| text.contains(&end) && text.contains("its result is lost");
+    assert!(warnings.iter().any(lost), "{warnings:?}");
     assert!(matches!(jobs.show(&own("ship"), id), Err(JobError::Unknown(_))));
     let (_, warnings) = opened(&disk, &hands);
     assert!(warnings.iter().any(|text| text.contains(&end) && text.contains("put aside")), "{warnings:?}");
@@ -199,6 +201,36 @@ fn a_full_disk_takes_no_job_leaves_nothing_and_loses_none() {
     assert_eq!((again.id, again.epoch), (kept, 2));
     jobs.settle(kept, again.epoch, End::Done(given("x"))).unwrap();
     assert_eq!(jobs.show(&own("ship"), kept).unwrap().head.status, Status::Done);
+}
+
+#[test]
+fn on_a_disk_that_is_full_to_the_last_byte_jobs_still_end() {
+    let (disk, hands) = (Model::new(), Hands::at_noon());
+    let (jobs, _) = opened(&disk, &hands);
+    disk.fate(Fate::Room(JOB_RESERVE_BYTES + 60_000));
+    let text = "x".repeat(5_000);
+    let mut ids = Vec::new();
+    let full = loop {
+        match jobs.submit(job("ship", "smollm2", 4, &format!("{} {text}", ids.len()))) {
+            Ok(taken) => ids.push(taken.job.head.id),
+            Err(full) => break full,
+        }
+    };
+    assert!(matches!(full, JobError::DiskFull(_)) && ids.len() > 8, "{full}");
+    // To the last byte: even what is small does not fit beside the space set aside.
+    let used: usize = disk.files().values().map(Vec::len).sum();
+    disk.fate(Fate::Room(JOB_RESERVE_BYTES + used));
+    assert_eq!(jobs.cancel(&own("ship"), ids[0]).unwrap().status, Status::Cancelled);
+    for id in &ids[1..] {
+        let leased = taken(&jobs);
+        assert_eq!(leased.id, *id);
+        jobs.settle(*id, leased.epoch, End::Done(given(&text))).unwrap();
+    }
+    // The ends took less than what they ended, so that space can be set aside again, and jobs be taken.
+    ids.push(jobs.submit(job("ship", "smollm2", 4, "y")).unwrap().job.head.id);
+    let (jobs, warnings) = opened(&disk.after_power(false), &hands);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(jobs.list(&own("ship"), None, 99).len(), ids.len());
 }
 
 #[test]
