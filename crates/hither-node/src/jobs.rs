@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hither_api::jobs::{
     Accepted, End, Given, Head, Job, JobError, JobId, JobStore, Leased, NewJob, Next, Pause, Status, Tried, Whose,
 };
@@ -31,7 +32,7 @@ pub(crate) use bounds::JobsSection;
 use disk::{Disk, Folder};
 use files::{Files, Found, is_full};
 use index::{Entry, Index};
-use record::{EndForm, JobForm, Origin, RunForm, TriedForm};
+use record::{EndForm, GivenForm, JobForm, Origin, RunForm, TriedForm};
 use seal::{Kind, Seal};
 
 use crate::limits::{
@@ -168,13 +169,14 @@ impl<D: Disk> Jobs<D> {
             (Origin::clone(&entry.origin), entry.epoch, entry.last.as_ref().map(TriedForm::from))
         };
         let number = record::status_number(status);
-        let form = EndForm { origin, status: number, ended: now.0, last, given: given.map(Into::into) };
-        let sealed = self.files.close(id, Kind::End, epoch, &record::write(&form));
+        let form = EndForm { origin, status: number, ended: now.0, last, given: given.as_ref().map(GivenForm::of) };
+        let body = given.as_ref().map_or(&[][..], |given| &given.body);
+        let sealed = self.files.close(id, Kind::End, epoch, &record::write(&form, body));
         match self.files.put(id, Kind::End, &sealed) {
             Ok(()) => self.index().end(id, status, now, sealed.len() as u64),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // An end that could neither be synced nor removed: it is the one that counts.
-                let end = self.read_end(id)?;
+                let (end, _) = self.read_end(id)?;
                 let there = record::end_of(end.status).map_err(|why| damaged(id, why))?;
                 self.index().end(id, there, WallTime(end.ended), sealed.len() as u64);
             }
@@ -185,7 +187,7 @@ impl<D: Disk> Jobs<D> {
         Ok(())
     }
 
-    fn read_end(&self, id: JobId) -> Result<EndForm, JobError> {
+    fn read_end(&self, id: JobId) -> Result<(EndForm, Bytes), JobError> {
         match self.files.end(id) {
             Ok(end) => end.map_err(|why| damaged(id, why)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(JobError::Unknown(id)),
@@ -200,8 +202,11 @@ impl<D: Disk> Jobs<D> {
             (index.head(id, entry), entry.origin.metadata.clone())
         };
         let has_answer = matches!(head.status, Status::Done | Status::Failed);
-        let given = if has_answer { self.read_end(id)?.given.map(Given::from) } else { None };
-        Ok(Job { head, metadata, given })
+        if !has_answer {
+            return Ok(Job { head, metadata, given: None });
+        }
+        let (end, body) = self.read_end(id)?;
+        Ok(Job { head, metadata, given: end.given.map(|given| given.into_given(body)) })
     }
 
     /// Ends what is overdue and forgets what was kept long enough. Whether there may be more of it.
@@ -234,7 +239,7 @@ impl<D: Disk> Jobs<D> {
         }) else {
             return;
         };
-        let sealed = self.files.close(id, Kind::Run, epoch, &record::write(&form));
+        let sealed = self.files.close(id, Kind::Run, epoch, &record::write(&form, &[]));
         if let Err(error) = self.files.put(id, Kind::Run, &sealed) {
             tracing::warn!(job = %id, %error, "how often a job was tried cannot be written");
         }
@@ -252,9 +257,9 @@ impl<D: Disk> Jobs<D> {
             Err(error) => Err(error.to_string()),
         };
         match read {
-            Ok(job) => {
+            Ok((job, body)) => {
                 self.note(id);
-                Some(Next::Run(Box::new(Leased { id, epoch, strikes, deadline, app, ask: job.into_ask() })))
+                Some(Next::Run(Box::new(Leased { id, epoch, strikes, deadline, app, ask: job.into_ask(body) })))
             }
             Err(why) => {
                 // The disk may give it back; until then its place in the queue is not in the way of others.
@@ -322,8 +327,8 @@ impl<D: Disk> JobStore for Jobs<D> {
             return Ok(Accepted { job: self.job(id)?, joined: true });
         }
         let id = JobId(uuid::Uuid::now_v7().as_u128());
-        let form = JobForm { origin, headers: new.ask.headers, body: new.ask.body.into() };
-        let sealed = self.files.close(id, Kind::Job, 0, &record::write(&form));
+        let form = JobForm { origin, headers: new.ask.headers };
+        let sealed = self.files.close(id, Kind::Job, 0, &record::write(&form, &new.ask.body));
         let bytes = sealed.len() as u64;
         let going = self.index().room(&self.bounds, &new.app, bytes)?;
         for id in going {

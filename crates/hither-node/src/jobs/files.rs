@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use hither_api::jobs::JobId;
 
 use super::disk::Disk;
@@ -123,15 +124,15 @@ impl<D: Disk> Files<D> {
     }
 
     /// What is to be asked.
-    pub(super) fn job(&self, id: JobId) -> io::Result<Result<JobForm, &'static str>> {
+    pub(super) fn job(&self, id: JobId) -> io::Result<Result<(JobForm, Bytes), &'static str>> {
         let file = self.disk.read(&name(id, Kind::Job))?;
-        Ok(self.seal.open(id, Kind::Job, &file).and_then(|(_, plain)| record::read(&plain)))
+        Ok(self.seal.open(id, Kind::Job, &file).and_then(|(_, plain)| record::read(plain)))
     }
 
     /// How it ended.
-    pub(super) fn end(&self, id: JobId) -> io::Result<Result<EndForm, &'static str>> {
+    pub(super) fn end(&self, id: JobId) -> io::Result<Result<(EndForm, Bytes), &'static str>> {
         let file = self.disk.read(&name(id, Kind::End))?;
-        Ok(self.seal.open(id, Kind::End, &file).and_then(|(_, plain)| record::read(&plain)))
+        Ok(self.seal.open(id, Kind::End, &file).and_then(|(_, plain)| record::read(plain)))
     }
 
     /// Removes what an end has made needless.
@@ -221,7 +222,7 @@ impl<D: Disk> Files<D> {
             }
         };
         let opened = self.seal.open(id, kind, &file);
-        let read = opened.and_then(|(epoch, plain)| Ok((epoch, record::read(&plain)?, file.len() as u64)));
+        let read = opened.and_then(|(epoch, plain)| Ok((epoch, record::read(plain)?.0, file.len() as u64)));
         read.map_err(|why| {
             self.aside(&name);
             let lost = match kind {

@@ -1,4 +1,5 @@
-//! What lies in the files of jobs, before it is encrypted: this boundary's own structs, as postcard writes them.
+//! What lies in the files of jobs, before it is encrypted: this boundary's own structs, as postcard writes them, with a
+//! body behind them as it is. A start reads everything that is there, and need not look at the bodies.
 
 use bytes::Bytes;
 use hither_api::jobs::{Ask, Given, Status, Tried};
@@ -32,7 +33,6 @@ pub(super) struct Origin {
 pub(super) struct JobForm {
     pub(super) origin: Origin,
     pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
 }
 
 /// How far it is. The epoch stands outside.
@@ -65,19 +65,25 @@ pub(super) struct TriedForm {
 pub(super) struct GivenForm {
     status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
 }
 
-/// Writes one.
-pub(super) fn write(form: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(form).expect("text, numbers and lists of known length can be written")
+/// Writes one, and a body behind it.
+pub(super) fn write(form: &impl Serialize, body: &[u8]) -> Vec<u8> {
+    let form = postcard::to_allocvec(form).expect("text, numbers and lists of known length can be written");
+    let length = u32::try_from(form.len()).expect("names, headers and metadata are bounded at the door");
+    [&length.to_le_bytes()[..], &form, body].concat()
 }
 
-/// Reads one.
-pub(super) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((form, [])) => Ok(form),
-        Ok(_) | Err(_) => Err("it opens, and what is in it is not what this version of the program writes"),
+/// Reads one, and the body behind it.
+pub(super) fn read<T: serde::de::DeserializeOwned>(plain: Vec<u8>) -> Result<(T, Bytes), &'static str> {
+    const OTHER: &str = "it opens, and what is in it is not what this version of the program writes";
+    let plain = Bytes::from(plain);
+    let (length, _) = plain.split_first_chunk::<4>().ok_or(OTHER)?;
+    let end =
+        usize::try_from(u32::from_le_bytes(*length)).ok().and_then(|length| length.checked_add(4)).ok_or(OTHER)?;
+    match postcard::take_from_bytes(plain.get(4..end).ok_or(OTHER)?) {
+        Ok((form, [])) => Ok((form, plain.slice(end..))),
+        Ok(_) | Err(_) => Err(OTHER),
     }
 }
 
@@ -108,8 +114,8 @@ pub(super) fn end_of(number: u8) -> Result<Status, &'static str> {
 
 impl JobForm {
     /// What is to be asked.
-    pub(super) fn into_ask(self) -> Ask {
-        Ask { url: self.origin.url, headers: self.headers, body: Bytes::from(self.body) }
+    pub(super) fn into_ask(self, body: Bytes) -> Ask {
+        Ask { url: self.origin.url, headers: self.headers, body }
     }
 }
 
@@ -137,14 +143,14 @@ impl From<TriedForm> for Tried {
     }
 }
 
-impl From<Given> for GivenForm {
-    fn from(given: Given) -> Self {
-        Self { status: given.status, headers: given.headers, body: given.body.into() }
+impl GivenForm {
+    /// What came back, without its body.
+    pub(super) fn of(given: &Given) -> Self {
+        Self { status: given.status, headers: given.headers.clone() }
     }
-}
 
-impl From<GivenForm> for Given {
-    fn from(form: GivenForm) -> Self {
-        Self { status: form.status, headers: form.headers, body: Bytes::from(form.body) }
+    /// What came back.
+    pub(super) fn into_given(self, body: Bytes) -> Given {
+        Given { status: self.status, headers: self.headers, body }
     }
 }

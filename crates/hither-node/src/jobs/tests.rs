@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use hither_api::jobs::Ask;
 use hither_types::label::DataClass;
 
