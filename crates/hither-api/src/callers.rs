@@ -323,6 +323,14 @@ impl Callers {
         apps
     }
 
+    /// The app of a name, or whoever has none. `None`: there is no such app any more.
+    pub(crate) fn named(&self, name: &AppName) -> Option<Caller> {
+        if name.as_str() == ANONYMOUS {
+            return Some(self.anonymous.clone());
+        }
+        self.table().by_key.values().find(|caller| caller.name() == name).cloned()
+    }
+
     /// What was counted of each app, and of all who have no name.
     pub(crate) fn counts(&self) -> Vec<(AppName, Counts)> {
         let mut all: Vec<(AppName, Counts)> =

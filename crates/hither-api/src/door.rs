@@ -18,6 +18,8 @@ use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, watch};
 
 use crate::callers::{AppEntry, Callers, Change, Key};
+use crate::errors::{Code, Problem};
+use crate::jobs::JobStore;
 
 /// A boxed future, so that the trait can be an object.
 pub type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -217,4 +219,9 @@ pub trait Door: Send + Sync + 'static {
     fn unlabelled(&self) -> hither_types::label::DataClass;
     /// The node itself.
     fn me(&self) -> NodeId;
+    /// Whoever keeps jobs, or why nobody does.
+    fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
+        Err(Problem::new(Code::JobsOff, "this node keeps no jobs")
+            .help("send the request itself and wait for its answer"))
+    }
 }

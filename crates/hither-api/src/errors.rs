@@ -86,6 +86,24 @@ pub enum Code {
     NotRemembered,
     /// What is asked for would have to be kept, and is not.
     NotKept,
+    /// The law does not let data of this class be kept for later.
+    NotKeptByLaw,
+    /// There is no such job.
+    UnknownJob,
+    /// The job has not ended.
+    JobNotEnded,
+    /// The job has ended.
+    JobEnded,
+    /// The key of the job names another one.
+    KeyReused,
+    /// No more jobs are kept.
+    JobsFull,
+    /// The disk is full.
+    JobDiskFull,
+    /// The node keeps no jobs.
+    JobsOff,
+    /// The deadline of the job passed.
+    JobExpired,
 }
 
 impl Code {
@@ -115,6 +133,7 @@ impl Code {
             Self::UnlawfulThere => ("E0302", 451, None),
             Self::LabelLoosened => ("E0303", 400, None),
             Self::LabelUnreadable => ("E0304", 400, None),
+            Self::NotKeptByLaw => ("E0305", 451, None),
             Self::UnknownModel => ("E0401", 404, Some("model_not_found")),
             Self::UnknownVersion => ("E0402", 404, None),
             Self::UnknownRoute => ("E0403", 404, None),
@@ -124,6 +143,10 @@ impl Code {
             Self::NotRemembered => ("E0407", 404, None),
             Self::NotKept => ("E0408", 404, None),
             Self::NotOffered => ("E0410", 501, None),
+            Self::UnknownJob => ("E0420", 404, None),
+            Self::JobNotEnded => ("E0421", 409, None),
+            Self::JobEnded => ("E0422", 409, None),
+            Self::KeyReused => ("E0423", 422, None),
             Self::Overloaded => ("E0501", 429, Some("rate_limit_exceeded")),
             Self::NoPower => ("E0502", 503, None),
             Self::NoCapacity => ("E0503", 503, None),
@@ -134,6 +157,10 @@ impl Code {
             Self::EngineFailed => ("E0508", 500, None),
             Self::LimitReached => ("E0510", 429, Some("rate_limit_exceeded")),
             Self::PlacesLost => ("E0509", 503, None),
+            Self::JobsFull => ("E0520", 507, None),
+            Self::JobDiskFull => ("E0521", 507, None),
+            Self::JobsOff => ("E0522", 503, None),
+            Self::JobExpired => ("E0523", 504, None),
             Self::Malformed => ("E0601", 400, None),
             Self::WrongTensor => ("E0602", 400, None),
             Self::ContextOverflow => ("E0603", 400, Some("context_length_exceeded")),

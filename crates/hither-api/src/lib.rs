@@ -13,6 +13,7 @@ pub mod admin;
 pub mod door;
 pub mod errors;
 pub mod explain;
+pub mod jobs;
 
 #[cfg(test)]
 extern crate self as hither_api;

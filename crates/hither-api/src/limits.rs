@@ -96,3 +96,26 @@ pub(crate) const COMPRESS_FROM: usize = 1 << 10;
 
 /// Requests of one stream that are served at once; answers keep their order.
 pub(crate) const STREAM_AHEAD: usize = 8;
+
+/// The farthest deadline of a job, in seconds: thirty days, as long as a certificate lives.
+pub(crate) const JOB_SPAN_MAX_S: u64 = 30 * 86_400;
+
+/// Bytes of a job's key: enough for any UUID or hash.
+pub(crate) const JOB_KEY_BYTES: usize = 255;
+
+/// Bytes of a job's metadata: enough to find something again, and not to keep it here.
+pub(crate) const JOB_METADATA_BYTES: usize = 4096;
+
+/// Jobs tried at once: enough to keep an engine busy, and few beside what people wait for.
+pub(crate) const JOBS_AT_ONCE: usize = 4;
+
+/// Refusals by law, and failures of engines, after which a job is not tried again.
+pub(crate) const JOB_STRIKES: u32 = 3;
+
+/// Jobs in one answer, if the client does not say, and at most.
+pub(crate) const JOBS_LISTED: usize = 100;
+/// See there.
+pub(crate) const JOBS_LISTED_MAX: usize = 1000;
+
+/// How often it is looked at whether somebody came who could serve what nobody could.
+pub(crate) const JOBS_WAKE_EVERY: Duration = Duration::from_millis(500);

@@ -199,7 +199,7 @@ fn read<T>(what: &str, parsed: Result<T, ParseIdError>) -> Result<T, Problem> {
     parsed.map_err(|error| Problem::new(Code::OutOfRange, format!("{what}: {error}")))
 }
 
-fn socket_only(app: &App) -> Result<(), Problem> {
+pub(crate) fn socket_only(app: &App) -> Result<(), Problem> {
     match app.listener {
         Listener::Unix => Ok(()),
         Listener::Tcp => Err(Problem::new(

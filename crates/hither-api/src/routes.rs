@@ -21,7 +21,7 @@ use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
-use crate::{dashboard, grpc, oip, ollama, openai, operator};
+use crate::{dashboard, grpc, jobs, oip, ollama, openai, operator};
 
 #[cfg(test)]
 mod tests;
@@ -48,22 +48,36 @@ pub(crate) struct App {
 
 /// Everything that is served.
 pub(crate) fn router(door: Arc<dyn Door>, listener: Listener, stop: watch::Receiver<bool>) -> Router {
-    let metrics = Metrics::of(&door);
-    let callers = door.callers();
-    let app = App { door, bodies: Bodies::new(), callers, metrics, listener, stop };
+    let app = App::new(door, listener, stop);
+    paths(&app).layer(middleware::from_fn_with_state(app.clone(), gate)).with_state(app)
+}
+
+/// The same without a gate: for what was let in when it was handed in, and is asked later. Whoever asks says whose it is.
+pub(crate) fn inside(door: Arc<dyn Door>, stop: watch::Receiver<bool>) -> Router {
+    let app = App::new(door, Listener::Unix, stop);
+    paths(&app).with_state(app)
+}
+
+impl App {
+    fn new(door: Arc<dyn Door>, listener: Listener, stop: watch::Receiver<bool>) -> Self {
+        let (metrics, callers) = (Metrics::of(&door), door.callers());
+        Self { door, bodies: Bodies::new(), callers, metrics, listener, stop }
+    }
+}
+
+fn paths(app: &App) -> Router<App> {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics::scrape))
         .merge(dashboard::routes())
-        .merge(grpc::routes(&app))
+        .merge(grpc::routes(app))
         .merge(oip::routes())
         .merge(openai::routes())
         .merge(ollama::routes())
         .merge(operator::routes())
+        .merge(jobs::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(app.clone(), gate))
-        .with_state(app)
 }
 
 /// Serves `/v2/` like `/v2`.

@@ -12,6 +12,7 @@ use hither_types::model::DeviceChoice;
 use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
+use crate::jobs::{JobBounds, JobsSection};
 use crate::limits::HANG_TIME;
 use crate::machine;
 
@@ -144,6 +145,8 @@ pub struct NodeConfig {
     pub device: DeviceChoice,
     /// What is different for one model.
     pub per_model: BTreeMap<ModelName, ModelConfig>,
+    /// What is kept of jobs.
+    pub jobs: JobBounds,
     /// Whether `isolate` is allowed.
     pub drill: bool,
     /// Where spans go; nowhere unless the file says so.
@@ -163,6 +166,7 @@ struct File {
     models: ModelsSection,
     model: ModelSections,
     ladder: LadderSection,
+    jobs: JobsSection,
     drill: DrillSection,
     law: LawSection,
     telemetry: TelemetrySection,
@@ -292,6 +296,7 @@ impl NodeConfig {
             providers: file.models.providers.map(inside).into_iter().collect(),
             device: file.models.device.0,
             per_model,
+            jobs: file.jobs.into(),
             drill: file.drill.allow,
             telemetry,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),

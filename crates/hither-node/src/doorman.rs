@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use hither_api::callers::Callers;
 use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
+use hither_api::errors::{Code, Problem};
+use hither_api::jobs::JobStore;
 use hither_types::id::{NodeId, RequestId};
 use hither_types::label::DataClass;
 use hither_types::refusal::Refusal;
@@ -16,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::affinity::Salt;
 use crate::apps::Apps;
 use crate::driver::Inbound;
+use crate::jobs::Jobs;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
 use crate::traces::Traces;
@@ -93,6 +96,8 @@ pub(crate) struct Doorman {
     pub(crate) leavers: Arc<Leavers>,
     pub(crate) apps: Arc<Apps>,
     pub(crate) traces: Arc<Traces>,
+    /// The jobs of this node, or why it keeps none.
+    pub(crate) jobs: Result<Arc<Jobs>, String>,
 }
 
 impl Door for Doorman {
@@ -158,5 +163,13 @@ impl Door for Doorman {
 
     fn me(&self) -> NodeId {
         self.facade.read().unwrap_or_else(PoisonError::into_inner).me
+    }
+
+    fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
+        match &self.jobs {
+            Ok(jobs) => Ok(Arc::clone(jobs) as Arc<dyn JobStore>),
+            Err(why) => Err(Problem::new(Code::JobsOff, format!("this node keeps no jobs: {why}"))
+                .help("send the request itself and wait for its answer; hither status")),
+        }
     }
 }

@@ -10,6 +10,7 @@ mod doorman;
 mod driver;
 mod forward;
 mod home;
+mod jobs;
 pub mod law;
 pub mod library;
 mod limits;
@@ -25,5 +26,6 @@ mod trust;
 mod workers;
 
 pub use home::{InitDone, InitError, InitOptions, init};
+pub use jobs::JobBounds;
 pub use library::find as find_library;
 pub use run::{RunError, Started, run};

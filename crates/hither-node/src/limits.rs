@@ -83,3 +83,26 @@ pub(crate) const CRASHES_MAX: usize = 8;
 
 /// Apps of one node: an operator names each of them.
 pub(crate) const APPS_MAX: usize = 1000;
+
+/// Jobs that nobody can serve wait so long at first, and twice as long each time, in milliseconds.
+pub(crate) const JOB_HOLD_FIRST_MS: u64 = 1_000;
+
+/// The longest that they wait, if nothing changes: asking costs a decision and two small writes.
+pub(crate) const JOB_HOLD_MAX_MS: u64 = 60_000;
+
+/// The longest wait that a place may ask for: its clock, or ours, may be wrong.
+pub(crate) const JOB_WAIT_NAMED_MAX_MS: u64 = 300_000;
+
+/// A job that was refused by law, or failed an engine, waits so long at first: until a peer that was just found is
+/// heard (a beat of the mesh is half a second).
+pub(crate) const JOB_STRIKE_FIRST_MS: u64 = 5_000;
+
+/// Jobs that are ended or forgotten in one step: each costs two syncs, and who hands a job in waits for them.
+pub(crate) const JOBS_SWEPT_AT_ONCE: usize = 32;
+
+/// How soon, and how late, it is looked at again whether a job is due: not at once, for what could not be done; and not
+/// later than a wall clock that jumps would have it.
+pub(crate) const JOBS_LOOK_AGAIN: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_secs(60);
+
+/// Space on disk that is set aside so that jobs can end when there is no other: a hundred short answers, or one long one.
+pub(crate) const JOB_RESERVE_BYTES: usize = 1 << 20;

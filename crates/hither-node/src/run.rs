@@ -207,11 +207,21 @@ async fn assemble(
                     proxy before it, or listen on 127.0.0.1";
         driver.warn(None, text.to_owned());
     }
+    let jobs = match crate::jobs::open(&dir, driver.config.jobs) {
+        Ok((jobs, warnings)) => {
+            warnings.into_iter().for_each(|text| driver.warn(None, text));
+            Ok(Arc::new(jobs))
+        }
+        Err(error) => {
+            driver.warn(None, format!("jobs cannot be kept in {}: {error}; none is taken", dir.join("jobs").display()));
+            Err(error.to_string())
+        }
+    };
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     driver.record(None, Fact::Started { policy, version });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
-    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces };
+    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces, jobs };
     Ok((driver, ears, doorman, stopping))
 }
 
@@ -226,7 +236,8 @@ async fn serve(
     let watched = ears.stop.clone();
     let mut servers = JoinSet::new();
     servers.spawn(hither_api::serve_tcp(tcp, Arc::clone(&door), watched.clone()));
-    servers.spawn(hither_api::serve_unix(unix, door, watched));
+    servers.spawn(hither_api::serve_unix(unix, Arc::clone(&door), watched.clone()));
+    servers.spawn(hither_api::jobs::run_jobs(door, watched));
     driver.wake();
     {
         let work = driver.run(ears);

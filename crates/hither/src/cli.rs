@@ -16,6 +16,7 @@ use crate::worker;
 mod apps;
 mod explain;
 mod init;
+mod jobs;
 mod ledger;
 mod mesh;
 mod models;
@@ -72,6 +73,9 @@ enum Command {
     Apps(apps::AppsCommand),
     /// Ask a model something.
     Run(run::RunArgs),
+    /// Show what is kept to be answered later, or give it up.
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Show why a request went where it went.
     Explain(explain::ExplainArgs),
     /// Check or test a policy file.
@@ -163,6 +167,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Models(command) => models::models(&context, command),
         Command::Apps(command) => apps::apps(&context, command),
         Command::Run(args) => run::run(&context, args),
+        Command::Jobs(command) => jobs::jobs(&context, &command),
         Command::Explain(args) => explain::explain(&context, &args),
         Command::Policy(command) => policy::policy(&context, command),
         Command::Ledger(command) => ledger::ledger(&context, command),

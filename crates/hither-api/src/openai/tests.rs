@@ -188,11 +188,12 @@ async fn the_wish_reaches_the_engine_as_it_was_made() {
     let body = r#"{"model":"smollm2-135m","messages":[{"role":"developer","content":"be brief"},{"role":"user","content":[{"type":"text","text":"h"},{"type":"text","text":"i"}],"name":"me"},{"role":"assistant","content":"yes","tool_calls":[]}],
         "max_tokens":5,"max_completion_tokens":7,"temperature":0,"top_p":0.5,"top_k":-1,"seed":-1,"stop":["a","b"],"ignore_eos":true,
         "n":1,"tools":[],"tool_choice":null,"response_format":{"type":"text"},"logprobs":false,"frequency_penalty":0,"logit_bias":{},"user":"u","metadata":{}}"#;
-    let head = "POST /v1/chat/completions\nx-hither-class: personal\nx-hither-tags: phi, child,phi\nx-hither-subjects: ID,DE-BY\nx-hither-purpose: triage\nx-hither-prefer: paris\nx-hither-priority: critical\nx-hither-timeout-ms: 1500";
+    let head = "POST /v1/chat/completions\nx-hither-class: personal\nx-hither-tags: phi, child,phi\nx-hither-subjects: ID,DE-BY\nx-hither-purpose: triage\nx-hither-prefer: paris\nx-hither-priority: critical\nx-hither-timeout-ms: 1500\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let came = lab.send(head, body).await;
     assert_eq!(came.status, 200, "{}", came.text());
     let submissions = lab.door.submissions.lock().unwrap();
-    let Submission { envelope, patience, payload } = &submissions[0];
+    let Submission { envelope, patience, payload, operation, trace } = &submissions[0];
+    assert_eq!((*operation, trace.map(|trace| trace.span)), ("chat", Some(0x00f0_67aa_0ba9_02b7)));
     assert_eq!(
         (*patience, envelope.priority, envelope.kind),
         (Micros(1_500_000), Priority::Critical, RequestKind::Generate)

@@ -7,6 +7,8 @@ use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_
 use hither_api::door::{
     Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Route, Submission, Summary,
 };
+use hither_api::errors::{Code, Problem};
+use hither_api::jobs::JobStore;
 use hither_engine::work::{FinishReason, Piece};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
@@ -47,6 +49,8 @@ pub(crate) struct FakeDoor {
     pub(crate) endless: bool,
     /// After so many answers, the rest waits for a word.
     pub(crate) pause: Option<(usize, watch::Receiver<bool>)>,
+    /// Where jobs are kept.
+    pub(crate) jobs: Option<Arc<dyn JobStore>>,
     next: AtomicU64,
 }
 
@@ -63,6 +67,7 @@ impl FakeDoor {
             left: watch::Sender::new(0),
             endless: false,
             pause: None,
+            jobs: None,
             next: AtomicU64::new(0),
         }
     }
@@ -212,6 +217,10 @@ impl Door for FakeDoor {
 
     fn me(&self) -> NodeId {
         NodeId([1; 32])
+    }
+
+    fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
+        self.jobs.clone().ok_or_else(|| Problem::new(Code::JobsOff, "this node keeps no jobs: its disk is read-only"))
     }
 }
 

@@ -156,6 +156,7 @@ impl World<'_> {
             remaining,
             resume: own.log.clone(),
             payload: own.payload.clone(),
+            trace: None,
         };
         match codec::ask(&ask) {
             Ok(bytes) => {

@@ -14,6 +14,8 @@ fn a_wrong_command_line_ends_with_two_and_says_what_would_be_right() {
         &["init", "--site", "a b", "--jurisdiction", "DE"],
         &["invite", "--site", "paris", "--jurisdiction", "FR", "--ttl", "soon"],
         &["explain", "yesterday"],
+        &["jobs", "show", "yesterday"],
+        &["jobs", "ls", "--limit", "0"],
         &["up", "--api", "8080"],
         &["models", "add", "/dev/null", "--name", "a name"],
         &["policy", "check"],
@@ -40,8 +42,8 @@ fn help_and_version_are_answers_and_not_errors() {
     let (help, stderr) = ends(&["--help"], 0);
     assert_eq!(stderr, "");
     for command in [
-        "up", "init", "invite", "join", "status", "models", "run", "explain", "policy", "ledger", "sim", "demo",
-        "bench",
+        "up", "init", "invite", "join", "status", "models", "run", "jobs", "explain", "policy", "ledger", "sim",
+        "demo", "bench",
     ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in\n{help}");
         let (text, _) = ends(&[command, "--help"], 0);
@@ -63,6 +65,9 @@ fn where_no_node_runs_every_online_command_ends_with_four_and_says_how_to_start_
         &["join", "hither1aaaa"],
         &["run", "fraud", "hello"],
         &["explain", UUID],
+        &["jobs", "ls"],
+        &["jobs", "show", UUID],
+        &["jobs", "cancel", UUID],
     ] {
         let args: Vec<&str> = command.iter().copied().chain(["--data", text(dir.path())]).collect();
         let (stdout, stderr) = ends(&args, 4);

@@ -1,0 +1,207 @@
+//! Reads a submission: what is to be asked, by when, and under which label.
+//!
+//! What must stay true: what cannot be kept or run is refused here, before anything is on disk; the label is fixed here,
+//! and later changes of what is assumed without a label change nothing.
+
+use bytes::Bytes;
+use hither_types::id::ModelName;
+use hither_types::label::DataClass;
+use hither_types::time::WallTime;
+use hither_types::unit::Micros;
+use hyper::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Ask, NewJob, wall_now};
+use crate::body::check_depth;
+use crate::callers::Caller;
+use crate::door::Door;
+use crate::errors::{Code, Problem};
+use crate::labels;
+use crate::limits::{JOB_KEY_BYTES, JOB_METADATA_BYTES, JOB_SPAN_MAX_S};
+use crate::respond;
+
+/// Paths whose answers are whole and depend on nothing but the request.
+const PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submission<'a> {
+    deadline: Option<String>,
+    deadline_s: Option<u64>,
+    #[serde(borrow)]
+    request: RequestForm<'a>,
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestForm<'a> {
+    method: Option<String>,
+    url: String,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+/// What is looked at in the body of the request; the rest is the path's own business.
+#[derive(Deserialize)]
+struct Peek {
+    model: Option<String>,
+    stream: Option<bool>,
+}
+
+/// Reads it.
+pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn Door) -> Result<NewJob, Problem> {
+    let key = key(headers)?;
+    let (headers, class) = label(headers, caller, door)?;
+    check_depth(&said)?;
+    let form: Submission<'_> = serde_json::from_slice(&said)
+        .map_err(|error| Problem::new(Code::Malformed, format!("the job: {error}")).help(FORM))?;
+    let deadline = deadline(&form, wall_now())?;
+    if form.request.method.as_deref().is_some_and(|method| method != "POST") {
+        return Err(wrong("request.method", "a job sends POST requests alone").help("leave request.method out"));
+    }
+    let body = form.request.body.get();
+    let peek: Peek = serde_json::from_str(body).ok().filter(|_| body.starts_with('{')).ok_or_else(|| {
+        Problem::new(Code::Malformed, "request.body is not the object that its path takes").param("request.body")
+    })?;
+    if peek.stream == Some(true) {
+        let text = "the answer of a job is read when it is whole, so it cannot be streamed";
+        return Err(Problem::new(Code::Unsupported, text).help("leave stream out").param("request.body.stream"));
+    }
+    let model = target(&form.request.url, peek.model)?;
+    if let Some(model) = model.as_deref().and_then(|model| ModelName::parse(model).ok()) {
+        caller.may_use(&model)?;
+    }
+    let metadata = match form.metadata.map(RawValue::get) {
+        Some(text) if !text.starts_with('{') => return Err(wrong("metadata", "metadata is an object")),
+        Some(text) if text.len() > JOB_METADATA_BYTES => {
+            return Err(wrong("metadata", format!("metadata has {} bytes, at most {JOB_METADATA_BYTES}", text.len())));
+        }
+        metadata => metadata.map(str::to_owned),
+    };
+    let ask = Ask { url: form.request.url, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
+    let app = caller.name().clone();
+    Ok(NewJob { app, key, said, model, class, deadline, ask, metadata })
+}
+
+const FORM: &str = "a job is {\"deadline_s\": 3600, \"request\": {\"url\": \"/v1/chat/completions\", \"body\": {…}}}";
+
+fn wrong(param: &str, text: impl Into<String>) -> Problem {
+    Problem::new(Code::OutOfRange, text).param(param)
+}
+
+/// The key: any visible text, quoted as a structured field or not.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    const NAME: &str = "Idempotency-Key";
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(wrong(NAME, "the header Idempotency-Key came more than once"));
+    }
+    let text = value.to_str().map(str::trim).unwrap_or_default();
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    if bare.is_empty() || bare.len() > JOB_KEY_BYTES {
+        let text = format!("the header Idempotency-Key takes 1 to {JOB_KEY_BYTES} bytes of plain text");
+        return Err(wrong(NAME, text).help("a UUID is a good key"));
+    }
+    Ok(Some(bare.to_owned()))
+}
+
+/// The headers that are kept with the job: everything that is said to this node, and the label as it is understood now.
+fn label(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<(Vec<(String, String)>, DataClass), Problem> {
+    let asked = labels::read(headers, caller, door)?;
+    let class = asked.label.class;
+    if class >= DataClass::Special {
+        let text = format!(
+            "data of class {class} are not kept for later: that would need a permit for the action enqueue, and the \
+             policy has no such action yet"
+        );
+        return Err(Problem::new(Code::NotKeptByLaw, text)
+            .help("send the request itself and wait for its answer, without a job")
+            .param("x-hither-class"));
+    }
+    let mut kept: Vec<(String, String)> = Vec::new();
+    for (name, value) in headers {
+        let text = value.to_str().ok().filter(|_| name.as_str().starts_with("x-hither-"));
+        if let Some(text) = text {
+            kept.push((name.as_str().to_owned(), text.to_owned()));
+        }
+    }
+    kept.retain(|(name, _)| name != "x-hither-class" && name != "x-hither-subjects");
+    let subjects: Vec<String> = asked.label.subjects.iter().map(ToString::to_string).collect();
+    kept.push(("x-hither-class".to_owned(), class.as_str().to_owned()));
+    kept.push(("x-hither-subjects".to_owned(), subjects.join(",")));
+    if !kept.iter().any(|(name, _)| name == "x-hither-priority") {
+        // Whoever hands in a job does not wait for it; somebody else does.
+        kept.push(("x-hither-priority".to_owned(), "low".to_owned()));
+    }
+    kept.sort();
+    Ok((kept, class))
+}
+
+fn deadline(form: &Submission<'_>, now: WallTime) -> Result<WallTime, Problem> {
+    let help = "give deadline_s: seconds from now, or deadline: a time such as 2026-12-01T18:00:00Z";
+    let deadline = match (&form.deadline, form.deadline_s) {
+        (None, None) => return Err(wrong("deadline", "a job needs a deadline, and this one has none").help(help)),
+        (Some(_), Some(_)) => {
+            return Err(wrong("deadline", "the job has both deadline and deadline_s").help("leave one of them out"));
+        }
+        (None, Some(seconds)) => WallTime(now.0.saturating_add(seconds.saturating_mul(1000))),
+        (Some(text), None) => {
+            let at: jiff::Timestamp = text.parse().map_err(|_| {
+                let said: String = text.chars().take(80).collect();
+                wrong("deadline", format!("the deadline {said:?} is not a time of RFC 3339")).help(help)
+            })?;
+            WallTime(u64::try_from(at.as_millisecond()).unwrap_or(0))
+        }
+    };
+    if deadline <= now {
+        let text = format!("the deadline {} has passed", super::forms::time(deadline));
+        return Err(wrong("deadline", text).help(help));
+    }
+    let most = Micros(JOB_SPAN_MAX_S * 1_000_000);
+    if deadline.0 - now.0 > JOB_SPAN_MAX_S * 1000 {
+        let text = format!("the deadline is more than {} days away", most.0 / 86_400_000_000);
+        return Err(wrong("deadline", text).help("give an earlier one, and hand the job in again if need be"));
+    }
+    Ok(deadline)
+}
+
+/// Holds the path against those that a job may ask, and says which model it asks.
+fn target(url: &str, named: Option<String>) -> Result<Option<String>, Problem> {
+    if PATHS.contains(&url) {
+        return Ok(named);
+    }
+    let inside = url.strip_prefix("/v2/models/").and_then(|rest| rest.strip_suffix("/infer"));
+    let model = inside.map(|inside| inside.split_once("/versions/").map_or(inside, |(model, _)| model));
+    let plain = model.filter(|model| !model.contains(['/', '?', '#']) && ModelName::parse(&decoded(model)).is_ok());
+    match plain {
+        Some(model) => Ok(Some(decoded(model))),
+        None => {
+            let said: String = url.chars().take(120).collect();
+            Err(wrong("request.url", format!("a job cannot ask {said:?}"))
+                .help(format!("it can ask {} and /v2/models/MODEL/infer", PATHS.join(", "))))
+        }
+    }
+}
+
+/// Names have no other character that a path would have to escape.
+fn decoded(model: &str) -> String {
+    model.replace("%2F", "/").replace("%2f", "/").replace("%3A", ":").replace("%3a", ":")
+}
+
+/// The JSON of an answer, if it is some.
+pub(super) fn json_of(content_type: Option<&str>, body: &[u8]) -> Option<Box<RawValue>> {
+    let is_json = content_type.is_some_and(|kind| kind.starts_with("application/json"));
+    let text = std::str::from_utf8(body).ok().filter(|_| is_json)?;
+    RawValue::from_string(text.trim().to_owned()).ok()
+}
+
+/// Text as JSON, for what was JSON when it was taken in.
+pub(super) fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned())
+        .or_else(|_| RawValue::from_string(respond::write(&text)))
+        .expect("a JSON string is JSON")
+}
