@@ -112,11 +112,15 @@ async fn a_job_that_fails_engines_is_not_given_to_a_fourth() {
 
 #[tokio::test]
 async fn a_job_that_is_taken_back_while_it_runs_cancels_its_request() {
-    let mut door = FakeDoor::new(|_| Ok(vec![routed()]));
+    let (asked, mut was_asked) = watch::channel(false);
+    let mut door = FakeDoor::new(move |_| {
+        asked.send_replace(true);
+        Ok(vec![routed()])
+    });
     door.endless = true;
     let mut left = door.left.subscribe();
     let (lab, kept, id, _runner) = runs(door).await;
-    until(&kept, |state| state.jobs[&id].1.head.status == Status::Running).await;
+    was_asked.wait_for(|asked| *asked).await.unwrap();
     assert_eq!(lab.send(&format!("POST /v1/jobs/{id}/cancel"), "").await.status, 200);
     left.wait_for(|left| *left == 1).await.unwrap();
     assert_eq!(kept.job(id).head.status, Status::Cancelled);
