@@ -17,7 +17,7 @@ CANARY = "canary-8c1f5e"
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps every span that arrives, with the node that sent it."""
+    """Keeps every span that arrives, with the site that sent it."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -30,9 +30,8 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     def Export(self, request, context):
         with self.lock:
             for of_node in request.resource_spans:
-                about = {one.key: one.value.string_value for one in of_node.resource.attributes}
                 for scope in of_node.scope_spans:
-                    self.spans.extend((about["hither.site"], span) for span in scope.spans)
+                    self.spans.extend((attributes(span)["hither.here"], span) for span in scope.spans)
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def of(self, trace):

@@ -343,6 +343,7 @@ impl Driver {
         for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
             self.swarm.expel(node);
         }
+        self.traces.moved(&me);
         self.drop_sessions();
         self.mesh.clear();
         self.adopt_policy(&me);

@@ -6,7 +6,7 @@
 //! request.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use hither_api::door::Route;
@@ -39,6 +39,7 @@ mod name {
     pub(super) const APP: &str = "hither.app";
     pub(super) const REQUEST: &str = "hither.request";
     pub(super) const ATTEMPT: &str = "hither.attempt";
+    pub(super) const HERE: &str = "hither.here";
     pub(super) const SITE: &str = "hither.site";
     pub(super) const JURISDICTION: &str = "hither.jurisdiction";
     pub(super) const RULE: &str = "hither.rule";
@@ -57,6 +58,8 @@ pub struct TracesError {
 /// Where spans go, if anywhere.
 pub(crate) struct Traces {
     me: NodeId,
+    /// The site of this node, which changes when it joins a mesh.
+    site: RwLock<String>,
     out: Option<Out>,
 }
 
@@ -82,6 +85,7 @@ struct Recorded {
     operation: &'static str,
     model: ModelName,
     app: String,
+    here: String,
     begun: SystemTime,
     attempts: Mutex<BTreeMap<Attempt, Tried>>,
 }
@@ -127,7 +131,7 @@ impl Traces {
     ///
     /// The address is none that can be sent to. Whether anybody listens there is found out later, and logged.
     pub(crate) fn start(telemetry: Option<&Telemetry>, me: &Member) -> Result<Self, TracesError> {
-        let Some(telemetry) = telemetry else { return Ok(Self { me: me.node, out: None }) };
+        let Some(telemetry) = telemetry else { return Ok(Self::made(None, me)) };
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(&telemetry.otlp).build();
         let exporter =
             exporter.map_err(|error| TracesError { endpoint: telemetry.otlp.clone(), text: error.to_string() })?;
@@ -143,12 +147,19 @@ impl Traces {
         let about = [
             KeyValue::new("service.instance.id", me.node.to_string()),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new(name::SITE, me.site.to_string()),
-            KeyValue::new(name::JURISDICTION, me.jurisdiction.to_string()),
         ];
         let resource = Resource::builder_empty().with_service_name("hither").with_attributes(about).build();
         spans.set_resource(&resource);
-        Self { me: me.node, out: Some(Out { spans, share }) }
+        Self::made(Some(Out { spans, share }), me)
+    }
+
+    fn made(out: Option<Out>, me: &Member) -> Self {
+        Self { me: me.node, site: RwLock::new(me.site.to_string()), out }
+    }
+
+    /// This node has another site now.
+    pub(crate) fn moved(&self, me: &Member) {
+        *self.site.write().unwrap_or_else(PoisonError::into_inner) = me.site.to_string();
     }
 
     /// A request of a client begins.
@@ -189,6 +200,7 @@ impl Traces {
             operation,
             model: envelope.model.clone(),
             app: envelope.app.to_string(),
+            here: self.site.read().unwrap_or_else(PoisonError::into_inner).clone(),
             begun: SystemTime::now(),
             attempts: Mutex::default(),
         });
@@ -358,9 +370,10 @@ impl Recorded {
         span_kind: SpanKind,
         name: String,
         (start_time, end_time): (SystemTime, SystemTime),
-        attributes: Vec<KeyValue>,
+        mut attributes: Vec<KeyValue>,
         status: Status,
     ) -> SpanData {
+        attributes.push(KeyValue::new(name::HERE, self.here.clone()));
         let id = |span: u64| SpanId::from_bytes(span.to_be_bytes());
         let trace = TraceId::from_bytes(self.span.trace.to_be_bytes());
         let own = id(span.unwrap_or_else(new_span));
