@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub(crate) fn run(args: WorkerArgs) -> ExitCode {
 }
 
 fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
+    begin_without_reserve()?;
     sandbox::tie_to_parent()?;
     keep_freed_memory();
     // ggml would otherwise start a debugger when it aborts, and the sandbox would stop that noisily.
@@ -123,6 +125,23 @@ fn start(args: WorkerArgs) -> Result<(), Box<dyn Error>> {
             Err(error)
         }
     }
+}
+
+/// The limit of a worker's memory counts addresses, and the allocator reserves a gigabyte of them at its first call,
+/// before there is a line of ours. It looks into the environment whether it shall; so this program begins once more.
+fn begin_without_reserve() -> Result<(), Box<dyn Error>> {
+    const RESERVE: &str = "MIMALLOC_ARENA_RESERVE";
+    if std::env::var_os(RESERVE).is_some() {
+        return Ok(());
+    }
+    let mut words = std::env::args_os();
+    // By this name, for the file of a program that runs may have been replaced.
+    let mut again = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = words.next() {
+        again.arg0(name);
+    }
+    let error = again.args(words).env(RESERVE, "0").exec();
+    Err(format!("the worker cannot begin without memory in reserve: {error}").into())
 }
 
 /// What a worker really gets on this machine: everything up to the model, which is not opened.

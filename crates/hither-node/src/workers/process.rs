@@ -66,9 +66,7 @@ pub(super) fn command(
     if let Some(bytes) = memory {
         command.args(["--memory-bytes", &bytes.to_string()]);
     }
-    // The limit of a worker's memory counts addresses: its allocator must not reserve a gigabyte of them in advance.
-    command.env_clear().env("MIMALLOC_ARENA_RESERVE", "0");
-    command.envs(GIVEN.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.env_clear().envs(GIVEN.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdout(Stdio::null()).kill_on_drop(true);
     command
 }
