@@ -100,8 +100,11 @@ pub(crate) fn all() -> Vec<String> {
     [layers(), outside(), licences(), files(), map()].concat()
 }
 
+/// The checkout that this was started in: cargo says it when it runs something. The one that it was compiled in may be
+/// another, where several share a folder of what is built.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root").to_owned()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).parent().expect("xtask lies in the root").to_owned()
 }
 
 fn manifests() -> Vec<(String, toml::Table)> {
