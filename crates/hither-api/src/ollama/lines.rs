@@ -1,13 +1,11 @@
 //! An answer as lines of JSON, or as one object.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hither_engine::work::{FinishReason, ToolCall};
 use hither_types::request::Quality;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
 use super::parse::Kind;
@@ -96,7 +94,7 @@ pub(super) fn nanos(span: Duration) -> u64 {
 }
 
 fn stamp() -> String {
-    OffsetDateTime::from(SystemTime::now()).format(&Rfc3339).expect("the year has four digits")
+    jiff::Timestamp::now().to_string()
 }
 
 impl Lines {
