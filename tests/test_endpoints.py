@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,9 @@ class Stub(http.server.BaseHTTPRequestHandler):
             if mode == "half" and at == 2:
                 self.close_connection = True
                 return
+            if mode == "hold" and at == 2:
+                self.server.held.set()
+                self.server.go_on.wait(60)
             self.event({"choices": [{"index": 0, "delta": {"content": word}}]})
         self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         self.event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}})
@@ -70,16 +74,25 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Quiet(http.server.ThreadingHTTPServer):
+    """Clients that leave are expected here."""
+
+    def handle_error(self, *_):
+        pass
+
+
 class Server:
     """The stub in this process."""
 
     def __init__(self, port=0):
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", port), Stub)
+        self.http = Quiet(("127.0.0.1", port), Stub)
         self.http.mode, self.http.asked = "well", []
+        self.http.held, self.http.go_on = threading.Event(), threading.Event()
         self.port = self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def close(self):
+        self.http.go_on.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -132,6 +145,14 @@ def ask(munich, headers=None, **fields):
     return munich.post("/v1/chat/completions", body, headers)
 
 
+def command(munich, path):
+    """What an operator's program asks over the node's socket: the status of the answer."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as line:
+        line.connect(str(munich.data / "api.sock"))
+        line.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        return int(line.makefile("rb").readline().split()[1])
+
+
 def lives(munich, site="lab"):
     nodes = {node["member"]["site"]: node for node in munich.view()["nodes"]}
     return site in nodes and nodes[site]["presence"] == "present"
@@ -168,6 +189,29 @@ def test_the_law_decides_about_a_cloud_and_its_bytes_are_on_the_record(server):
         assert int(headers["x-hither-egress-bytes"]) > 0
         records = munich.run("ledger", "show", munich.data / "ledger").stdout
         assert "cloud" in records and "cloud-for-public" in records, records
+
+
+def test_an_answer_that_the_law_stops_there_does_not_begin_again_here(server):
+    open_law = EEA.replace('"internal"\n', '"public"\n', 1)
+    with node(section("cloud", server.port, US), policy=open_law + CLOUD_RULE) as munich:
+        wait_for("the server is there", lambda: lives(munich, "cloud"))
+        server.http.mode = "hold"
+        client = openai.OpenAI(base_url=munich.url + "/v1", api_key="none", max_retries=0)
+        stream = iter(client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "A colour?"}], stream=True,
+            extra_headers={"x-hither-class": "public"},
+        ))
+        heard = [next(stream).choices[0].delta.content, next(stream).choices[0].delta.content]
+        assert server.http.held.wait(60)
+        stub = munich.data / "assistant.stub"
+        stub.write_text("hither-stub 1\nprefill_us=0 token_us=0 length=3\n")
+        munich.run("models", "add", stub, "--name", "assistant")
+        wait_for("munich has it, too", lambda: ask(munich)[1]["x-hither-served-by"] == "munich")
+        (munich.data / "policy.toml").write_text(open_law)
+        assert command(munich, "/hither/v1/policy/reload") == 200
+        with pytest.raises(openai.APIError, match="no lawful place|no other place can go on"):
+            heard.extend(chunk.choices[0].delta.content for chunk in stream)
+        assert heard == WORDS[:2], heard
 
 
 def test_a_node_that_has_the_model_goes_before_it(server):

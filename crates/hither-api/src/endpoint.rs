@@ -27,7 +27,7 @@ mod ask;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answering, Totals};
+pub use answer::{Answering, Totals, UNKNOWN_TOKEN};
 
 /// Where a server is, and what it wants to see.
 #[derive(Clone)]

@@ -119,9 +119,11 @@ impl Core {
         self.peers.replied(from, number, self.now);
         self.heard_load(from, digest, load);
         self.trace.totals.rejected += 1;
+        let outside = self.is_endpoint(from);
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.rejects = request.rejects.saturating_add(1);
-        if is_want_of_room(&refusal) {
+        // A server outside the mesh says no to this request alone: it has no queue whose length others should know of.
+        if is_want_of_room(&refusal) && !outside {
             self.peers.declined(from, digest, self.now);
         } else {
             request.tried.push(from);

@@ -27,7 +27,7 @@ impl Driver {
                 self.give_up(task);
             }
             Action::Forward { task, peer, digest, envelope, remaining } => {
-                if !self.forward_outside(task, peer, &envelope.model) {
+                if !self.is_severed(task) && !self.forward_outside(task, peer, &envelope.model) {
                     self.forward(task, (peer, digest), envelope, remaining);
                 }
             }
@@ -164,7 +164,21 @@ impl Driver {
         }
     }
 
+    /// An answer that began at a server outside the mesh cannot go on anywhere: the mind is told so.
+    fn is_severed(&mut self, task: Task) -> bool {
+        let own = task.origin == self.home.me.node;
+        let severed = own && self.sessions.get(&task.request).is_some_and(|session| session.is_severed());
+        if severed {
+            let failure = Failure::Severed("it began at a server outside the mesh, which may not go on".to_owned());
+            self.echoes.push_back(Event::Failed { task, failure });
+        }
+        severed
+    }
+
     fn run_here(&mut self, task: Task, digest: Digest) {
+        if self.is_severed(task) {
+            return;
+        }
         let Some(worker) = self.workers.get(&digest) else {
             self.echoes.push_back(Event::Failed { task, failure: Failure::EngineLost });
             return;

@@ -252,7 +252,13 @@ impl Driver {
     pub(crate) fn answer_for_endpoint(&mut self, peer: NodeId, signal: &Signal) -> bool {
         let Some(server) = self.endpoints.get(&peer) else { return false };
         let load = server.load();
+        let begun = |request| self.sessions.get(&request).is_some_and(|session: &Arc<Session>| session.has_begun());
         let answer = match *signal {
+            // It does not know the tokens that the client has.
+            Signal::Offer { request, attempt, .. } if begun(request) => {
+                let refusal = Refusal::NoCapacity { tried: 0 };
+                Some(Signal::Reject { request, attempt, refusal, load })
+            }
             Signal::Offer { request, attempt, .. } if load.busy < load.slots => {
                 Some(Signal::Accept { request, attempt, load })
             }
@@ -274,8 +280,8 @@ impl Driver {
         let Some(session) = self.sessions.get(&task.request).cloned() else { return true };
         let resume = session.begin(task.attempt);
         if !resume.is_empty() {
-            let text = format!("{} cannot go on with an answer that began elsewhere", server.config.name);
-            self.echoes.push_back(Event::Failed { task, failure: Failure::Severed(text) });
+            let text = format!("endpoint {} cannot go on with an answer that began elsewhere", server.config.name);
+            self.echoes.push_back(Event::Failed { task, failure: Failure::Engine(text) });
             return true;
         }
         if !server.is_here() {

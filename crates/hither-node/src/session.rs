@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hither_api::door::{Answer, Route, Summary};
+use hither_api::endpoint::UNKNOWN_TOKEN;
 use hither_engine::work::Piece;
 use hither_types::id::{Attempt, RequestId};
 use hither_types::message::Frame;
@@ -114,6 +115,16 @@ impl Session {
         let mut state = self.state();
         state.enter(attempt);
         state.ids.clone()
+    }
+
+    /// Whether the client has tokens already, so that only a place that knows their ids can go on.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.state().ids.is_empty()
+    }
+
+    /// Whether nobody can go on: the client has tokens whose ids only a server outside the mesh knows.
+    pub(crate) fn is_severed(&self) -> bool {
+        self.state().ids.contains(&UNKNOWN_TOKEN)
     }
 
     /// Fixes what leaves with an attempt: from here on nothing is added to the tokens to go on from before it starts.

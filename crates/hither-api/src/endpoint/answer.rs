@@ -251,7 +251,7 @@ impl Answering {
     fn tokens(&mut self, count: u32, text: String, chances: Vec<Chances>) -> Piece {
         let first = self.said.tokens;
         self.said.tokens = first.saturating_add(count);
-        let ids = vec![UNKNOWN; usize::try_from(count).unwrap_or(usize::MAX)];
+        let ids = vec![UNKNOWN_TOKEN; usize::try_from(count).unwrap_or(usize::MAX)];
         Piece::Tokens { first, ids, text, chances, calls: Vec::new() }
     }
 
@@ -326,7 +326,7 @@ impl Answering {
 }
 
 /// The id of a token that only the server knows. No place can go on from it.
-const UNKNOWN: u32 = u32::MAX;
+pub const UNKNOWN_TOKEN: u32 = u32::MAX;
 
 fn read_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, EndpointError> {
     serde_json::from_slice(text).map_err(|error| {
@@ -337,7 +337,7 @@ fn read_json<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, EndpointError>
 
 fn chances(form: ChancesForm) -> Vec<Chances> {
     let chance = |form: &ChanceForm| Chance {
-        id: UNKNOWN,
+        id: UNKNOWN_TOKEN,
         log: form.logprob,
         bytes: form.bytes.clone().unwrap_or_else(|| form.token.clone().into_bytes()),
     };

@@ -1,14 +1,15 @@
 //! Servers outside the mesh: the last resort, within the law.
 
-use hither_types::id::{NodeId, Operator, SiteName};
+use hither_types::id::{Attempt, NodeId, Operator, RequestId, SiteName};
 use hither_types::member::Member;
+use hither_types::message::Signal;
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::unit::Micros;
 
 use crate::tests::{
-    CHAT, FRAUD, PARIS, Play, check, done, eea, failed, heard, member, nothing, own, place, ready, recorded, submitted,
-    until,
+    CHAT, FRAUD, LYON, PARIS, Play, check, done, eea, failed, heard, load, member, nothing, own, place, ready,
+    recorded, submitted, told, until,
 };
 use crate::{Event, PullPolicy};
 
@@ -191,4 +192,28 @@ fn equal_servers_share_the_work() {
     assert_eq!(play.only(&["finish"]).len(), 40);
     let at_cloud = (1..=40).filter(|request| play.steps(*request).contains("cloud chosen")).count();
     assert!((10..=30).contains(&at_cloud), "{at_cloud} of 40 at one of two equal servers");
+}
+
+#[test]
+fn one_that_cannot_take_this_request_is_asked_by_others_and_the_request_waits_for_a_member() {
+    let offer = |request, attempt| (RequestId(request), Attempt(attempt));
+    let accept = |at, from, (request, attempt)| told(at, from, Signal::Accept { request, attempt, load: load(1, 4) });
+    let no = |at, from, (request, attempt), refusal| {
+        told(at, from, Signal::Reject { request, attempt, refusal, load: load(4, 4) })
+    };
+    let script = vec![
+        heard(0, PARIS, CHAT, 0),
+        submitted(1, 1, CHAT),
+        accept(2, PARIS, offer(1, 1)),
+        recorded(2, 1),
+        heard(3, LYON, CHAT, 0),
+        failed(4, own(1, 1), Failure::Unreachable),
+        no(5, LYON, offer(1, 2), Refusal::Overloaded { retry_after: Micros::from_millis(500) }),
+        no(6, CLOUD, offer(1, 2), Refusal::NoCapacity { tried: 0 }),
+        submitted(7, 2, CHAT),
+    ];
+    let lines = Play::new(eea()).with_signals().then(after(cloud("FR"), script)).only(&["tell", "refuse", "fail"]);
+    let to_cloud: Vec<_> = lines.iter().filter(|line| line.contains("tell nowhere")).collect();
+    assert_eq!(to_cloud, ["5: tell nowhere offer 1/2", "7: tell nowhere offer 2/1"], "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("refuse") || line.contains("fail")), "{lines:?}");
 }

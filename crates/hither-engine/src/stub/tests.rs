@@ -70,7 +70,7 @@ fn reading_a_prompt_shows_progress() {
     assert_eq!(progress, 2);
 }
 
-fn sleep(micros: f32) -> Work {
+fn lasting(micros: f32) -> Work {
     let data = micros.to_le_bytes().to_vec();
     let x = Tensor { name: "x".into(), datatype: Datatype::Fp32, shape: vec![1, 1], data };
     Work::Infer(InferWork { inputs: vec![x], outputs: Vec::new() })
@@ -80,7 +80,7 @@ fn sleep(micros: f32) -> Work {
 fn slept(model: &str, works: &[f32]) -> Vec<(u64, u64)> {
     let mut engine = StubEngine::new(StubModel::parse(&format!("hither-stub 1\nkind=sleep {model}")).unwrap());
     for (job, micros) in (1..).zip(works) {
-        engine.admit(JobId(job), sleep(*micros), Vec::new());
+        engine.admit(JobId(job), lasting(*micros), Vec::new());
     }
     let mut ends = Vec::new();
     while engine.step(&mut |job, output| match output {
@@ -106,7 +106,7 @@ fn each_request_to_a_sleep_brings_its_own_time() {
 fn a_sleep_without_a_time_is_refused() {
     for micros in [f32::NAN, -1.0, f32::INFINITY, 4.0e9] {
         let mut engine = StubEngine::new(StubModel::parse("hither-stub 1\nkind=sleep").unwrap());
-        engine.admit(JobId(1), sleep(micros), Vec::new());
+        engine.admit(JobId(1), lasting(micros), Vec::new());
         let mut faults = Vec::new();
         engine.step(&mut |_, output| faults.push(output));
         assert!(matches!(&faults[..], [Output::Failed(JobFault::Input(_))]), "{micros}: {faults:?}");

@@ -156,3 +156,14 @@ fn an_answer_whose_end_got_lost_is_not_given_again() {
     assert_eq!(session.deliver(Attempt(3), Piece::Outputs(Vec::new())), Delivery::Delivered);
     assert_eq!(seen(&mut receiver).1, 1);
 }
+
+#[test]
+fn it_is_known_whether_an_answer_has_begun_and_whether_anybody_can_go_on_with_it() {
+    let (known, _receiver) = session(16);
+    known.begin(Attempt(1));
+    assert!(!known.has_begun() && !known.is_severed());
+    known.deliver(Attempt(1), tokens(0, &[10]));
+    assert!(known.has_begun() && !known.is_severed());
+    known.deliver(Attempt(1), tokens(1, &[UNKNOWN_TOKEN]));
+    assert!(known.is_severed());
+}
