@@ -13,9 +13,12 @@ pub mod admin;
 pub mod door;
 pub mod errors;
 pub mod explain;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod jobs;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 extern crate self as hither_api;
 
 mod body;
@@ -37,7 +40,7 @@ mod routes;
 mod serve;
 mod serving;
 mod tail;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod tests;
 mod vectors;
 
