@@ -68,7 +68,7 @@ fn command(root: &Path, target: &str, minutes: u32) -> Command {
         command.arg(format!("-dict={dictionary}"));
     }
     // What runs this is stable, and says so to whatever it starts.
-    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC", "RUSTFLAGS", "CARGO_TARGET_DIR"] {
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTC", "RUSTFLAGS"] {
         command.env_remove(name);
     }
     command
