@@ -1,8 +1,9 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
 //! writes what the documentation shows; `cargo xtask rivals engines` measures this program
-//! beside others; `cargo xtask mutants-core` plants bugs in the mind and looks who finds them.
+//! beside others; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask mutants-core` plants bugs in the mind and looks who finds them.
 
 mod figures;
+mod fuzz;
 mod mutants;
 mod operators;
 mod real;
@@ -15,6 +16,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
+       cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]
        cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 
@@ -35,6 +37,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "rivals" => match rivals::rivals(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "fuzz" => match fuzz::fuzz(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

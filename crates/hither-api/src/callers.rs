@@ -90,7 +90,7 @@ pub(crate) fn from_peer(router: &Router, stream: &UnixStream) -> Router {
 }
 
 impl Peer {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn with_uid(uid: u32) -> Self {
         Self { uid }
     }

@@ -14,9 +14,12 @@ pub mod door;
 pub mod endpoint;
 pub mod errors;
 pub mod explain;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod jobs;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 extern crate self as hither_api;
 
 mod body;
@@ -38,7 +41,7 @@ mod routes;
 mod serve;
 mod serving;
 mod tail;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod tests;
 mod vectors;
 

@@ -3,6 +3,9 @@
 //! A crash of an engine is an event, never the end of the node: engines run in worker processes.
 
 pub mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gguf;
 pub mod golden;
 pub mod limits;

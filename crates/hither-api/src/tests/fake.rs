@@ -123,6 +123,15 @@ impl FakeDoor {
         Ok(AppDone { entry, key })
     }
 
+    /// Forgets all that was handed in, asked and changed, so that the next request is the first.
+    pub(crate) fn forget(&self) {
+        self.submissions.lock().unwrap().clear();
+        self.commands.lock().unwrap().clear();
+        self.apps.lock().unwrap().clear();
+        self.callers.replace(&[]);
+        self.next.store(0, Ordering::Relaxed);
+    }
+
     /// Replaces the picture.
     pub(crate) fn show(&self, view: View) {
         self.view.send_replace(Arc::new(view));
