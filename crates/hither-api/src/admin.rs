@@ -20,9 +20,11 @@ use crate::explain;
 
 mod apps;
 mod asked;
+mod problem;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
+pub use problem::ProblemDto;
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -289,17 +291,6 @@ pub struct StepDto {
     pub rule: Option<String>,
     /// The step as a sentence for a person.
     pub text: String,
-}
-
-/// The answer of the operator's interface when something is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorDto {
-    /// A stable code such as `E0207`.
-    pub code: String,
-    /// What happened and why.
-    pub message: String,
-    /// What to type next; empty if there is nothing.
-    pub help: String,
 }
 
 impl From<&Member> for MemberDto {

@@ -17,13 +17,12 @@ use hither_types::id::{ModelName, ParseIdError, RequestId, SiteName};
 use hither_types::model::Manifest;
 use hither_types::place::Jurisdiction;
 use hither_types::unit::{Micros, Milliwatts};
-use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, DoneDto, ErrorDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto,
+    AddModelDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto,
     ViewDto,
 };
 use crate::body::check_depth;
@@ -60,7 +59,7 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 fn wrong(problem: &Problem) -> Response {
-    respond::problem(Form::Operator, problem)
+    respond::problem(Form::Own, problem)
 }
 
 async fn view(State(app): State<App>) -> Response {
@@ -249,6 +248,5 @@ async fn carry_out(app: &App, command: Command) -> Response {
 }
 
 fn failed(error: CommandError) -> Response {
-    let body = ErrorDto { code: error.code.to_owned(), message: error.message, help: error.help };
-    respond::response(StatusCode::UNPROCESSABLE_ENTITY, "application/json", write(&body))
+    wrong(&Problem::from(&error))
 }

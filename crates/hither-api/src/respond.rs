@@ -7,7 +7,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::admin::ErrorDto;
+use crate::admin::ProblemDto;
 use crate::door::Summary;
 use crate::errors::{Code, Nearest, Problem};
 use crate::grpc;
@@ -22,8 +22,8 @@ pub(crate) enum Form {
     OpenAi,
     /// `{"error": "..."}` and nothing beside it.
     Ollama,
-    /// `{"code": ..., "message": ..., "help": ...}`.
-    Operator,
+    /// `application/problem+json` (RFC 9457): what speaks no other protocol.
+    Own,
     /// A status and metadata, and no body.
     Grpc,
 }
@@ -36,14 +36,16 @@ impl Form {
             return Self::Grpc;
         }
         let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if under("/v1") {
+        if under("/v1/jobs") {
+            Self::Own
+        } else if under("/v1") {
             Self::OpenAi
         } else if under("/v2") {
             Self::Inference
         } else if under("/api") {
             Self::Ollama
         } else {
-            Self::Operator
+            Self::Own
         }
     }
 
@@ -64,11 +66,7 @@ impl Form {
                 },
             }),
             Self::Ollama => write(&OllamaError { error: problem.sentence() }),
-            Self::Operator => write(&ErrorDto {
-                code: problem.code.clone(),
-                message: problem.message.clone(),
-                help: problem.help.join("; "),
-            }),
+            Self::Own => write(&ProblemDto::from(problem)),
             Self::Grpc => String::new(),
         }
     }
@@ -165,10 +163,14 @@ pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
         Form::Grpc => return grpc::response(problem),
         // This protocol has no quotas: too much at the moment is a server that cannot serve now.
         Form::Inference if problem.code == Code::Overloaded.as_str() => 503,
-        Form::Inference | Form::OpenAi | Form::Ollama | Form::Operator => problem.status,
+        Form::Inference | Form::OpenAi | Form::Ollama | Form::Own => problem.status,
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = response(status, "application/json", form.body(problem));
+    let content_type = match form {
+        Form::Own => "application/problem+json",
+        _ => "application/json",
+    };
+    let mut response = response(status, content_type, form.body(problem));
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = problem.retry_after_s {

@@ -25,11 +25,12 @@ async fn what_is_not_there_is_a_404_in_the_callers_form() {
         ),
         (
             "/v10",
-            r#"{"code":"E0403","message":"there is nothing at /v10","help":"the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)"}"#,
+            r#"{"type":"/docs/errors#E0403","title":"There is nothing at this path","status":404,"detail":"there is nothing at /v10","code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)"]}"#,
         ),
     ] {
         let came = lab().send(&format!("GET {path}"), "").await;
-        assert_eq!((came.status, came.text().as_str(), came.header("content-type")), (404, body, "application/json"));
+        let content_type = if path == "/v10" { "application/problem+json" } else { "application/json" };
+        assert_eq!((came.status, came.text().as_str(), came.header("content-type")), (404, body, content_type));
     }
 }
 
