@@ -28,6 +28,7 @@ pub use problem::ProblemDto;
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "View"))]
 pub struct ViewDto {
     /// The state of the mesh in one or two sentences.
     pub summary: String,
@@ -51,6 +52,7 @@ pub struct ViewDto {
 
 /// One member, as its certificate states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Member"))]
 pub struct MemberDto {
     /// Its key, 64 hexadecimal digits.
     pub node: String,
@@ -72,6 +74,7 @@ pub struct MemberDto {
 
 /// Whether a member is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Presence"))]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceDto {
     /// The node that answers.
@@ -84,6 +87,7 @@ pub enum PresenceDto {
 
 /// One member and what it last said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Node"))]
 pub struct NodeDto {
     /// Who.
     pub member: MemberDto,
@@ -103,6 +107,7 @@ pub struct NodeDto {
 
 /// How far a model is at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelStage"))]
 #[serde(rename_all = "snake_case")]
 pub enum StageDto {
     /// The file is being fetched.
@@ -117,6 +122,7 @@ pub enum StageDto {
 
 /// A model at a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "HeldModel"))]
 pub struct HeldDto {
     /// Its digest.
     pub digest: String,
@@ -150,6 +156,7 @@ pub struct HeldDto {
 
 /// A model in the catalog: `GET /hither/v1/models`, and the answer to adding one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Model"))]
 pub struct ModelDto {
     /// What people call it.
     pub name: String,
@@ -177,6 +184,7 @@ pub struct ModelDto {
 
 /// What a model does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelIo"))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum IoDto {
     /// Tensors in, tensors out.
@@ -195,6 +203,7 @@ pub enum IoDto {
 
 /// An input or output, as the Open Inference Protocol writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TensorMetadata"))]
 pub struct TensorDto {
     /// Its name.
     pub name: String,
@@ -206,6 +215,7 @@ pub struct TensorDto {
 
 /// How a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RequestState"))]
 #[serde(rename_all = "snake_case")]
 pub enum StateDto {
     /// Waiting or running.
@@ -222,6 +232,7 @@ pub enum StateDto {
 
 /// One request in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Request"))]
 pub struct RequestDto {
     /// The request, a UUID.
     pub request: String,
@@ -245,6 +256,7 @@ pub struct RequestDto {
 
 /// Totals since the node started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Totals"))]
 pub struct TotalsDto {
     /// Requests that entered here.
     pub requests: u64,
@@ -268,6 +280,7 @@ pub struct TotalsDto {
 
 /// Why a request went where it went: `GET /hither/v1/requests/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Explanation"))]
 pub struct ExplanationDto {
     /// The request in short.
     pub request: RequestDto,
@@ -279,6 +292,7 @@ pub struct ExplanationDto {
 
 /// One step in the life of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Step"))]
 pub struct StepDto {
     /// How long after the arrival.
     pub after_us: u64,

@@ -31,6 +31,7 @@ impl Code {
 
 /// One place that the law left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Nearest"))]
 pub struct Nearest {
     /// Where the place stands; absent if the place itself said no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +49,7 @@ pub struct Nearest {
 
 /// What went wrong: what, why, and what to type next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RequestProblem"))]
 pub struct Problem {
     /// A stable code such as `E0301`.
     pub code: String,

@@ -31,6 +31,7 @@ mod metrics;
 mod oip;
 mod ollama;
 mod openai;
+mod openapi;
 mod operator;
 mod respond;
 mod routes;

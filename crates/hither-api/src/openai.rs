@@ -5,11 +5,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use hither_engine::work::{GenerateWork, Prompt};
 use hither_types::model::{Manifest, ModelIo};
 use hither_types::refusal::Refusal;
@@ -20,23 +20,23 @@ use crate::callers::Caller;
 use crate::chorus::{Chorus, conclude, speaker, take_in};
 use crate::errors::{Code, Problem};
 use crate::respond::{self, Form, json};
-use crate::routes::App;
+use crate::routes::{App, Routes};
 use crate::serving::manifest;
 
 pub(crate) mod chances;
-mod embeddings;
-mod forms;
+pub(crate) mod embeddings;
+pub(crate) mod forms;
 pub(crate) mod options;
 mod parse;
-mod responses;
-mod stream;
+pub(crate) mod responses;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
 use forms::Head;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/models", get(models))
         .route("/v1/models/{*model}", get(model))
         .route("/v1/chat/completions", post(chat))
@@ -47,13 +47,15 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 #[derive(Serialize)]
-struct ModelList {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelList"))]
+pub(crate) struct ModelList {
     object: &'static str,
     data: Vec<ModelForm>,
 }
 
 #[derive(Serialize)]
-struct ModelForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OpenAiModel"))]
+pub(crate) struct ModelForm {
     id: String,
     object: &'static str,
     created: u64,

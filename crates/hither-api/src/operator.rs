@@ -5,12 +5,12 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::stream;
 use hither_types::id::{ModelName, ParseIdError, RequestId, SiteName};
@@ -22,8 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto,
-    ViewDto,
+    AddModelDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -32,15 +31,15 @@ use crate::errors::{Code, Problem};
 use crate::golden;
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::respond::{self, Form, json, write};
-use crate::routes::{App, Listener};
+use crate::routes::{App, Listener, Routes};
 use crate::serve::stopped;
 
 mod apps;
 #[cfg(test)]
 mod tests;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/hither/v1/view", get(view))
         .route("/hither/v1/events", get(events))
         .route("/hither/v1/requests/{id}", get(explain))

@@ -49,6 +49,15 @@ impl Form {
         }
     }
 
+    /// The status of an error, where the protocol has its own mind.
+    pub(crate) fn status(self, code: &str, status: u16) -> u16 {
+        match self {
+            // This protocol has no quotas: too much at the moment is a server that cannot serve now.
+            Self::Inference if code == Code::Overloaded.as_str() => 503,
+            Self::Inference | Self::OpenAi | Self::Ollama | Self::Own | Self::Grpc => status,
+        }
+    }
+
     /// The body of an error.
     pub(crate) fn body(self, problem: &Problem) -> String {
         match self {
@@ -73,6 +82,7 @@ impl Form {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ErrorDetails"))]
 struct More<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
@@ -96,7 +106,8 @@ impl<'a> More<'a> {
 }
 
 #[derive(Serialize)]
-struct InferenceError<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "InferenceError"))]
+pub(crate) struct InferenceError<'a> {
     error: String,
     code: &'a str,
     #[serde(flatten)]
@@ -104,16 +115,19 @@ struct InferenceError<'a> {
 }
 
 #[derive(Serialize)]
-struct OllamaError {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaError"))]
+pub(crate) struct OllamaError {
     error: String,
 }
 
 #[derive(Serialize)]
-struct OpenAiError<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OpenAiError"))]
+pub(crate) struct OpenAiError<'a> {
     error: OpenAiErrorInside<'a>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OpenAiErrorInside"))]
 struct OpenAiErrorInside<'a> {
     message: &'a str,
     r#type: &'static str,
@@ -159,12 +173,10 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 
 /// An error in the form of its protocol.
 pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
-    let status = match form {
-        Form::Grpc => return grpc::response(problem),
-        // This protocol has no quotas: too much at the moment is a server that cannot serve now.
-        Form::Inference if problem.code == Code::Overloaded.as_str() => 503,
-        Form::Inference | Form::OpenAi | Form::Ollama | Form::Own => problem.status,
-    };
+    if form == Form::Grpc {
+        return grpc::response(problem);
+    }
+    let status = form.status(&problem.code, problem.status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = match form {
         Form::Own => "application/problem+json",

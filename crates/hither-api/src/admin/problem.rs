@@ -6,6 +6,7 @@ use crate::errors::{self, Nearest, Problem};
 
 /// The body of an error, `application/problem+json`, where no other protocol is spoken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Problem"))]
 pub struct ProblemDto {
     /// Where the code is explained: a page of the node itself.
     pub r#type: String,

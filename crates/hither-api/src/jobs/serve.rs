@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
@@ -19,10 +18,10 @@ use crate::errors::{Code, Problem};
 use crate::limits::{JOBS_LISTED, JOBS_LISTED_MAX};
 use crate::operator::socket_only;
 use crate::respond::{self, Form, json, write};
-use crate::routes::App;
+use crate::routes::{App, Routes};
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/jobs", get(list).post(submit))
         .route("/v1/jobs/{id}", get(show).delete(remove))
         .route("/v1/jobs/{id}/result", get(result))

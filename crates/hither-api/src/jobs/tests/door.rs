@@ -91,13 +91,7 @@ async fn what_cannot_be_kept_or_run_is_refused_before_it_is_kept() {
     let url = |url: &str| good.replace("/v1/chat/completions", url);
     for (headers, body, status, code, param) in [
         ("", good.replace("\"url\"", "\"stream\":true,\"url\""), 400, "E0601", Value::Null),
-        (
-            "",
-            good.replace("\"model\"", "\"stream\":true,\"model\""),
-            400,
-            "E0604",
-            json!("request.body.stream"),
-        ),
+        ("", good.replace("\"model\"", "\"stream\":true,\"model\""), 400, "E0604", json!("request.body.stream")),
         ("", good.replace("\"url\"", "\"method\":\"GET\",\"url\""), 400, "E0605", json!("request.method")),
         ("", url("/v1/models"), 400, "E0605", json!("request.url")),
         ("", url("/v1/jobs"), 400, "E0605", json!("request.url")),
@@ -172,10 +166,7 @@ async fn how_far_a_job_is_is_told_and_its_result_is_what_the_path_would_have_sai
     let (id, new) = first(&kept);
     let path = format!("/v1/jobs/{id}");
     let came = lab.send(&format!("GET {path}/result"), "").await;
-    assert_eq!(
-        (came.status, came.json()["code"].as_str(), came.header("retry-after")),
-        (409, Some("E0421"), "2")
-    );
+    assert_eq!((came.status, came.json()["code"].as_str(), came.header("retry-after")), (409, Some("E0421"), "2"));
     let Next::Run(leased) = kept.lease() else { panic!("it is its turn") };
     let last = Tried {
         at: WallTime(1_800_000_000_000),
