@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::callers::Caller;
 use crate::chorus::{Chorus, conclude, speaker, take_in};
 use crate::errors::{Code, Problem};
+use crate::labels;
 use crate::respond::{self, Form, json};
 use crate::routes::{App, Routes};
 use crate::serving::manifest;
@@ -117,7 +118,7 @@ async fn generate(app: &App, request: Request, kind: Kind) -> Response {
 
 async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<String>) -> Result<Response, Problem> {
     let (headers, asked, body) = take_in(app, request).await?;
-    let with_ids = headers.get("x-hither-tokens").is_some_and(|value| value == "1");
+    let with_ids = labels::wants_ids(&headers)?;
     let parse::Wish { model, wanted, per_prompt, stream, counts, echoes } = parse::wish(&body.bytes, kind)?;
     drop(body);
     let found = speaker(app, &model, named)?;

@@ -13,6 +13,9 @@ use crate::errors::{Code, Nearest, Problem};
 use crate::grpc;
 use crate::serving::Serving;
 
+#[cfg(test)]
+mod tests;
+
 /// Whose form an error takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {

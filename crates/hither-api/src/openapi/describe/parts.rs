@@ -159,7 +159,7 @@ pub(super) fn parameters() -> Value {
             whole(1, PATIENCE_MAX_MS),
             "How long the caller waits, in milliseconds; 120000 if absent.",
         ),
-        header("x-hither-tokens", word(&["1"]), "Whether the answer says the ids of its tokens."),
+        header("x-hither-tokens", word(&["0", "1"]), "Whether the answer says the ids of its tokens."),
         header("traceparent", text(), "The trace that the request belongs to (W3C Trace Context)."),
         header(
             "Idempotency-Key",
