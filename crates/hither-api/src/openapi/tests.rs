@@ -122,10 +122,13 @@ fn ids_are_unique_and_every_parameter_of_a_path_is_described() {
     }
 }
 
+/// A body, the lists of its fields, and those of one value alone.
+type Looked = (&'static str, &'static [&'static [&'static str]], &'static [&'static str]);
+
 #[test]
 fn fields_that_are_looked_at_are_described_but_for_those_with_one_value() {
     let whole = description();
-    let cases: [(&str, &[&[&str]], &[&str]); 4] = [
+    let cases: [Looked; 4] = [
         (
             "ChatRequest",
             &[&crate::openai::options::KNOWN, &crate::openai::options::NEUTRAL],

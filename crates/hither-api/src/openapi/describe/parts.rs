@@ -127,8 +127,8 @@ pub(super) fn name(most: usize, more: &str) -> Value {
 
 /// Parameters, by name.
 pub(super) fn parameters() -> Value {
-    let csv =
-        |item: &str| json!({ "type": "string", "pattern": format!("^{item}( ?, ?{item}){{0,{}}}$", LABEL_ITEMS - 1) });
+    // Empty items are passed over, as in every list of a header.
+    let csv = |item: &str| json!({ "type": "string", "pattern": format!("^({item})?( ?, ?({item})?){{0,{}}}$", LABEL_ITEMS - 1) });
     let all = [
         in_path("model", name(120, "._/:-"), "The name of a model; a slash in it is written %2F.", "fraud"),
         in_path("version", text(), "The version of the model: 1, for every model.", "1"),
