@@ -44,6 +44,8 @@ pub(in crate::openapi) struct Operation {
     open: bool,
     /// Whether the node behind the door may refuse it with a code of its own.
     commands: bool,
+    /// Whether it can also answer as another path did, with whatever status.
+    passes_on: bool,
 }
 
 /// Where operations belong: a tag, and whose form their errors take.
@@ -78,6 +80,7 @@ impl Place {
             codes: Vec::new(),
             open: false,
             commands: false,
+            passes_on: false,
         }
         // Whoever comes by a foreign name or from a foreign page, or without a key that is needed.
         .errors(&[Code::ForeignOrigin, Code::KeyNeeded, Code::WrongKey])
@@ -190,6 +193,12 @@ impl Operation {
         self
     }
 
+    /// It can also answer as another path did, with whatever status.
+    pub(super) fn passes_on(mut self) -> Self {
+        self.passes_on = true;
+        self
+    }
+
     /// The same for the version of a model.
     pub(super) fn versioned(mut self) -> Self {
         self.path = self.path.replace("{model}", "{model}/versions/{version}");
@@ -228,6 +237,11 @@ impl Operation {
         }
         for (status, codes) in self.by_status() {
             responses.insert(status.to_string(), self.error(book, status, &codes));
+        }
+        if self.passes_on {
+            let any = json!({ "application/json": { "schema": {} } });
+            responses
+                .insert("default".to_owned(), json!({ "description": "As the other path answered.", "content": any }));
         }
         let mut written = json!({
             "operationId": self.id,
@@ -298,6 +312,11 @@ impl Operation {
             "content": { kind: { "schema": schema } },
             "headers": headers(named),
         });
+        let mut response = response;
+        if self.passes_on {
+            response["content"]["application/json"] = json!({ "schema": {} });
+            return response;
+        }
         book.response(&format!("{name}{status}"), response)
     }
 }
