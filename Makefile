@@ -34,6 +34,7 @@ test: models
 	@scripts/fetch-models providers operators
 	@scripts/venv
 	@scripts/venv frameworks
+	@scripts/venv openapi
 	@scripts/node-clients
 	@scripts/conformance/setup >/dev/null
 	HITHER_NEEDS_MODELS=1 $(CARGO) test --release --locked --workspace

@@ -161,7 +161,7 @@ def test_a_deadline_that_passes_ends_a_job_and_says_so():
         assert done["status"] == "expired" and done["problem"]["code"] == "E0523", done
         assert "nobody-has-it" in done["problem"]["message"], done
         status, body = made.get(f"/v1/jobs/{job['id']}/result")
-        assert status == 504 and json.loads(body)["error"]["code"] == "E0523", body
+        assert status == 504 and json.loads(body)["code"] == "E0523", body
         # While the node is down, too.
         job = submit(made, decision(seconds=3, model="nobody-has-it"))
         made.kill()
@@ -170,7 +170,7 @@ def test_a_deadline_that_passes_ends_a_job_and_says_so():
         for wrong in [{}, {"deadline_s": 0}, {"deadline": "2020-01-01T00:00:00Z"}, {"deadline_s": 10**9}]:
             body = {"request": decision()["request"], **wrong}
             answer = submit(made, body, status=400)
-            assert answer["error"]["param"] == "deadline" and answer["error"]["help"], answer
+            assert answer["param"] == "deadline" and answer["help"], answer
 
 
 def test_the_same_key_is_the_same_job_and_another_body_is_refused():
@@ -182,7 +182,7 @@ def test_the_same_key_is_the_same_job_and_another_body_is_refused():
         again = submit(made, decision(at=1), key, status=200)
         assert (again["id"], again["joined"]) == (first["id"], True)
         other = submit(made, decision(at=2), key, status=422)
-        assert other["error"]["code"] == "E0423" and first["id"] in other["error"]["message"], other
+        assert other["code"] == "E0423" and first["id"] in other["detail"], other
         ended(made, first)
         made.kill()
         made.up()
@@ -219,7 +219,7 @@ def test_data_that_may_not_be_kept_are_refused_by_law():
         made.up()
         for data_class in ["special", "secret"]:
             answer = submit(made, decision(), {"x-hither-class": data_class}, status=451)
-            assert answer["error"]["code"] == "E0305" and "enqueue" in answer["error"]["message"], answer
+            assert answer["code"] == "E0305" and "enqueue" in answer["detail"], answer
         assert files(made) == []
 
 
@@ -284,8 +284,8 @@ def test_a_full_disk_takes_no_job_and_says_so_and_the_accepted_ones_are_answered
                 refused = (status, answer)
                 break
             accepted.append(answer)
-        assert refused and refused[0] == 507 and refused[1]["error"]["code"] == "E0521", refused
-        assert refused[1]["error"]["help"] and len(accepted) > 5
+        assert refused and refused[0] == 507 and refused[1]["code"] == "E0521", refused
+        assert refused[1]["help"] and len(accepted) > 5
         assert {job["id"] for job in listed(made)} == {job["id"] for job in accepted}
         first = accepted[0]
         for job in accepted[-2:]:
@@ -306,7 +306,7 @@ def test_a_full_store_is_507_until_something_is_deleted():
         made.up()
         jobs = [submit(made, decision(at=at, model="nobody-has-it")) for at in range(4)]
         answer = submit(made, decision(at=9, model="nobody-has-it"), status=507)
-        assert answer["error"]["code"] == "E0520" and "4 jobs" in answer["error"]["message"], answer
+        assert answer["code"] == "E0520" and "4 jobs" in answer["detail"], answer
         assert made.post(f"/v1/jobs/{jobs[0]['id']}/cancel", {})[0] == 200
         assert submit(made, decision(at=9, model="nobody-has-it"))["status"] == "queued"
         wrong = Node("wrong", EEA, config="[jobs]\napp_share = 0\n")

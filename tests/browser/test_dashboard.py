@@ -46,6 +46,7 @@ class Page:
         self.socket = websocket.create_connection(address, timeout=60)
         self.number = 0
         self.complaints = []
+        self.asked = []
         for domain in ["Page", "Runtime", "Log", "Network"]:
             self.call(f"{domain}.enable")
 
@@ -60,6 +61,8 @@ class Page:
             self.heard(said)
 
     def heard(self, said):
+        if said["method"] == "Network.requestWillBeSent":
+            self.asked.append(said["params"]["request"]["url"])
         if said["method"] == "Runtime.exceptionThrown":
             self.complaints.append(said["params"]["exceptionDetails"])
         if said["method"] == "Log.entryAdded" and said["params"]["entry"]["source"] in ("security", "javascript"):

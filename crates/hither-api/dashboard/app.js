@@ -180,7 +180,7 @@ async function explain(id) {
   try {
     const answer = await fetch(`/hither/v1/requests/${encodeURIComponent(id)}`);
     const said = await answer.json();
-    if (!answer.ok) throw new Error(`${said.message}. ${said.help}`);
+    if (!answer.ok) throw new Error([said.detail, ...(said.help ?? [])].join(". "));
     body.replaceChildren(
       el("p", {}, `${said.request.model} · ${said.request.class}${said.label ? ` · ${said.label}` : ""}`),
       el("p", {}, el("code", {}, said.request.request)),

@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 const CONTEXT: u32 = 2048;
+/// Numbers in a made-up vector.
+const WIDTH: usize = 8;
 
 /// Zeros of the right shape, or the words of a made-up answer.
 fn answers(submission: &hither_api::door::Submission) -> Vec<Answer> {
@@ -47,6 +49,13 @@ fn answers(submission: &hither_api::door::Submission) -> Vec<Answer> {
             }
             let reason = if most < words.len() { FinishReason::Length } else { FinishReason::Stop };
             answers.push(fake::end(reason, ""));
+        }
+        (Ok(Work::Embed(work)), _) => {
+            let rows = work.inputs.len();
+            let shape = vec![rows as u64, WIDTH as u64];
+            let tensor =
+                Tensor { name: "vectors".to_owned(), datatype: Datatype::Fp32, shape, data: vec![0; rows * WIDTH * 4] };
+            answers.push(Answer::Piece(Piece::Outputs(vec![tensor])));
         }
         _ => return Vec::new(),
     }

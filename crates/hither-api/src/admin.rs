@@ -20,12 +20,15 @@ use crate::explain;
 
 mod apps;
 mod asked;
+mod problem;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
+pub use problem::ProblemDto;
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "View"))]
 pub struct ViewDto {
     /// The state of the mesh in one or two sentences.
     pub summary: String,
@@ -49,6 +52,7 @@ pub struct ViewDto {
 
 /// One member, as its certificate states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Member"))]
 pub struct MemberDto {
     /// Its key, 64 hexadecimal digits.
     pub node: String,
@@ -70,6 +74,7 @@ pub struct MemberDto {
 
 /// Whether a member is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Presence"))]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceDto {
     /// The node that answers.
@@ -82,6 +87,7 @@ pub enum PresenceDto {
 
 /// One member and what it last said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Node"))]
 pub struct NodeDto {
     /// Who.
     pub member: MemberDto,
@@ -101,6 +107,7 @@ pub struct NodeDto {
 
 /// How far a model is at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelStage"))]
 #[serde(rename_all = "snake_case")]
 pub enum StageDto {
     /// The file is being fetched.
@@ -115,6 +122,7 @@ pub enum StageDto {
 
 /// A model at a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "HeldModel"))]
 pub struct HeldDto {
     /// Its digest.
     pub digest: String,
@@ -148,6 +156,7 @@ pub struct HeldDto {
 
 /// A model in the catalog: `GET /hither/v1/models`, and the answer to adding one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Model"))]
 pub struct ModelDto {
     /// What people call it.
     pub name: String,
@@ -175,6 +184,7 @@ pub struct ModelDto {
 
 /// What a model does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelIo"))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum IoDto {
     /// Tensors in, tensors out.
@@ -193,6 +203,7 @@ pub enum IoDto {
 
 /// An input or output, as the Open Inference Protocol writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TensorMetadata"))]
 pub struct TensorDto {
     /// Its name.
     pub name: String,
@@ -204,6 +215,7 @@ pub struct TensorDto {
 
 /// How a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RequestState"))]
 #[serde(rename_all = "snake_case")]
 pub enum StateDto {
     /// Waiting or running.
@@ -220,6 +232,7 @@ pub enum StateDto {
 
 /// One request in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Request"))]
 pub struct RequestDto {
     /// The request, a UUID.
     pub request: String,
@@ -243,6 +256,7 @@ pub struct RequestDto {
 
 /// Totals since the node started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Totals"))]
 pub struct TotalsDto {
     /// Requests that entered here.
     pub requests: u64,
@@ -266,6 +280,7 @@ pub struct TotalsDto {
 
 /// Why a request went where it went: `GET /hither/v1/requests/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Explanation"))]
 pub struct ExplanationDto {
     /// The request in short.
     pub request: RequestDto,
@@ -277,6 +292,7 @@ pub struct ExplanationDto {
 
 /// One step in the life of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Step"))]
 pub struct StepDto {
     /// How long after the arrival.
     pub after_us: u64,
@@ -289,17 +305,6 @@ pub struct StepDto {
     pub rule: Option<String>,
     /// The step as a sentence for a person.
     pub text: String,
-}
-
-/// The answer of the operator's interface when something is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorDto {
-    /// A stable code such as `E0207`.
-    pub code: String,
-    /// What happened and why.
-    pub message: String,
-    /// What to type next; empty if there is nothing.
-    pub help: String,
 }
 
 impl From<&Member> for MemberDto {

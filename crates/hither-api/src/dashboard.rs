@@ -1,6 +1,6 @@
 //! The dashboard: three files inside the program, nothing from outside, nothing built.
 
-use axum::Router;
+use axum::body::Body;
 use axum::response::Response;
 use axum::routing::get;
 use hyper::HeaderMap;
@@ -10,15 +10,15 @@ use hyper::header::{
 
 use crate::ollama;
 use crate::respond;
-use crate::routes::App;
+use crate::routes::Routes;
 
 #[cfg(test)]
 mod tests;
 
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/", get(root))
         .route("/app.js", get(|| async { file("text/javascript; charset=utf-8", include_str!("../dashboard/app.js")) }))
         .route("/style.css", get(|| async { file("text/css; charset=utf-8", include_str!("../dashboard/style.css")) }))
@@ -33,7 +33,7 @@ async fn root(headers: HeaderMap) -> Response {
     respond::text("text/plain; charset=utf-8", ollama::RUNNING)
 }
 
-fn file(content_type: &'static str, text: &'static str) -> Response {
+pub(crate) fn file(content_type: &'static str, text: impl Into<Body>) -> Response {
     let mut response = respond::text(content_type, text);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));

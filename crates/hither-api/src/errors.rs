@@ -7,175 +7,31 @@ use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::unit::Micros;
 use serde::{Deserialize, Serialize};
 
+use crate::door::CommandError;
 use crate::explain;
 
-/// What can go wrong, each with its stable code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// The request is not from this machine's own pages or programs.
-    ForeignOrigin,
-    /// No key, and one is needed.
-    KeyNeeded,
-    /// A key that no app has.
-    WrongKey,
-    /// The app may not do this.
-    NotAllowed,
-    /// The app has used what it may.
-    LimitReached,
-    /// No lawful place.
-    Unlawful,
-    /// The target's own law says no.
-    UnlawfulThere,
-    /// A label that loosens.
-    LabelLoosened,
-    /// A label or a number in a header that cannot be read.
-    LabelUnreadable,
-    /// Nobody has the model.
-    UnknownModel,
-    /// The model has no such version.
-    UnknownVersion,
-    /// No such path.
-    UnknownRoute,
-    /// The path exists, the method does not.
-    WrongMethod,
-    /// The model cannot be loaded.
-    ModelBroken,
-    /// The model does another kind of work.
-    WrongKind,
-    /// Too much is asked for.
-    Overloaded,
-    /// The power budget leaves no slot.
-    NoPower,
-    /// Nobody lawful can serve it now.
-    NoCapacity,
-    /// The deadline passed.
-    DeadlinePassed,
-    /// The ledger cannot record.
-    LedgerUnavailable,
-    /// The node is stopping.
-    Stopping,
-    /// A peer does not know this node.
-    NotAMember,
-    /// The body is not what the protocol says.
-    Malformed,
-    /// A tensor is wrong.
-    WrongTensor,
-    /// Prompt and answer do not fit.
-    ContextOverflow,
-    /// A field that changes the meaning and is not supported.
-    Unsupported,
-    /// A part of the protocol that this node does not offer.
-    NotOffered,
-    /// A field has a value that is not allowed.
-    OutOfRange,
-    /// The body is too large.
-    TooLarge,
-    /// The encoding of the body is not supported.
-    WrongEncoding,
-    /// The answer cannot be written as JSON.
-    NotJson,
-    /// The engine failed.
-    EngineFailed,
-    /// Every place that was tried fell silent.
-    PlacesLost,
-    /// The client sent its body too slowly.
-    TooSlow,
-    /// An operator's command over TCP.
-    SocketOnly,
-    /// The request is no longer remembered.
-    NotRemembered,
-    /// What is asked for would have to be kept, and is not.
-    NotKept,
-    /// The law does not let data of this class be kept for later.
-    NotKeptByLaw,
-    /// There is no such job.
-    UnknownJob,
-    /// The job has not ended.
-    JobNotEnded,
-    /// The job has ended.
-    JobEnded,
-    /// The key of the job names another one.
-    KeyReused,
-    /// No more jobs are kept.
-    JobsFull,
-    /// The disk is full.
-    JobDiskFull,
-    /// The node keeps no jobs.
-    JobsOff,
-    /// The deadline of the job passed.
-    JobExpired,
-}
+mod codes;
+#[cfg(test)]
+mod tests;
+
+pub use codes::{Code, Entry, OF_COMMANDS};
+pub(crate) use codes::{all, title};
 
 impl Code {
     /// The code that people can look up; it never changes.
     pub fn as_str(self) -> &'static str {
-        self.row().0
+        self.entry().code
     }
 
     /// The HTTP status.
     pub fn status(self) -> u16 {
-        self.row().1
-    }
-
-    /// OpenAI's own word for it, where it has one.
-    pub fn openai(self) -> Option<&'static str> {
-        self.row().2
-    }
-
-    fn row(self) -> (&'static str, u16, Option<&'static str>) {
-        match self {
-            Self::ForeignOrigin => ("E0113", 403, None),
-            Self::SocketOnly => ("E0114", 403, None),
-            Self::KeyNeeded => ("E0116", 401, Some("invalid_api_key")),
-            Self::NotAllowed => ("E0117", 403, None),
-            Self::WrongKey => ("E0118", 401, Some("invalid_api_key")),
-            Self::Unlawful => ("E0301", 451, None),
-            Self::UnlawfulThere => ("E0302", 451, None),
-            Self::LabelLoosened => ("E0303", 400, None),
-            Self::LabelUnreadable => ("E0304", 400, None),
-            Self::NotKeptByLaw => ("E0305", 451, None),
-            Self::UnknownModel => ("E0401", 404, Some("model_not_found")),
-            Self::UnknownVersion => ("E0402", 404, None),
-            Self::UnknownRoute => ("E0403", 404, None),
-            Self::WrongMethod => ("E0404", 405, None),
-            Self::ModelBroken => ("E0405", 500, None),
-            Self::WrongKind => ("E0406", 400, None),
-            Self::NotRemembered => ("E0407", 404, None),
-            Self::NotKept => ("E0408", 404, None),
-            Self::NotOffered => ("E0410", 501, None),
-            Self::UnknownJob => ("E0420", 404, None),
-            Self::JobNotEnded => ("E0421", 409, None),
-            Self::JobEnded => ("E0422", 409, None),
-            Self::KeyReused => ("E0423", 422, None),
-            Self::Overloaded => ("E0501", 429, Some("rate_limit_exceeded")),
-            Self::NoPower => ("E0502", 503, None),
-            Self::NoCapacity => ("E0503", 503, None),
-            Self::DeadlinePassed => ("E0504", 504, None),
-            Self::LedgerUnavailable => ("E0505", 503, None),
-            Self::Stopping => ("E0506", 503, None),
-            Self::NotAMember => ("E0507", 503, None),
-            Self::EngineFailed => ("E0508", 500, None),
-            Self::LimitReached => ("E0510", 429, Some("rate_limit_exceeded")),
-            Self::PlacesLost => ("E0509", 503, None),
-            Self::JobsFull => ("E0520", 507, None),
-            Self::JobDiskFull => ("E0521", 507, None),
-            Self::JobsOff => ("E0522", 503, None),
-            Self::JobExpired => ("E0523", 504, None),
-            Self::Malformed => ("E0601", 400, None),
-            Self::WrongTensor => ("E0602", 400, None),
-            Self::ContextOverflow => ("E0603", 400, Some("context_length_exceeded")),
-            Self::Unsupported => ("E0604", 400, Some("unsupported_parameter")),
-            Self::OutOfRange => ("E0605", 400, Some("invalid_value")),
-            Self::TooLarge => ("E0606", 413, None),
-            Self::WrongEncoding => ("E0607", 415, None),
-            Self::NotJson => ("E0608", 400, None),
-            Self::TooSlow => ("E0609", 408, None),
-        }
+        self.entry().status
     }
 }
 
 /// One place that the law left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Nearest"))]
 pub struct Nearest {
     /// Where the place stands; absent if the place itself said no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,6 +49,7 @@ pub struct Nearest {
 
 /// What went wrong: what, why, and what to type next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RequestProblem"))]
 pub struct Problem {
     /// A stable code such as `E0301`.
     pub code: String,
@@ -265,6 +122,11 @@ impl Problem {
     pub(crate) fn retry_after(mut self, span: Micros) -> Self {
         self.retry_after_s = Some(span.0.div_ceil(1_000_000).max(1));
         self
+    }
+
+    /// Where the code is explained, at the node itself.
+    pub(crate) fn kind(&self) -> String {
+        format!("/docs/errors#{}", self.code)
     }
 
     /// What, why and help in one string, for protocols that have room for no more.
@@ -414,5 +276,14 @@ fn nearest(denial: &Denial, jurisdiction: Option<String>) -> Nearest {
 impl From<&DeniedPlace> for Nearest {
     fn from(place: &DeniedPlace) -> Self {
         nearest(&place.denial, Some(place.jurisdiction.to_string()))
+    }
+}
+
+impl From<&CommandError> for Problem {
+    fn from(error: &CommandError) -> Self {
+        // 422 whatever the code: the command was understood, and the node did not carry it out.
+        let mut problem = Self::new(Code::Malformed, error.message.clone());
+        (problem.code, problem.status, problem.openai_code) = (error.code.to_owned(), 422, None);
+        if error.help.is_empty() { problem } else { problem.help(error.help.clone()) }
     }
 }

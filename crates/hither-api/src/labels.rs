@@ -93,6 +93,16 @@ pub(crate) fn patience(headers: &HeaderMap) -> Result<Micros, Problem> {
     Ok(Micros::from_millis(millis.unwrap_or(PATIENCE_MS)))
 }
 
+/// Whether the ids of tokens are wanted beside their text.
+pub(crate) fn wants_ids(headers: &HeaderMap) -> Result<bool, Problem> {
+    let wanted = one(headers, "x-hither-tokens", |text| match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(ParseIdError::new("0 or 1", text)),
+    })?;
+    Ok(wanted.unwrap_or(false))
+}
+
 fn priority(text: &str) -> Result<Priority, ParseIdError> {
     match text {
         "low" => Ok(Priority::Low),

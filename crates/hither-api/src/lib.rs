@@ -35,6 +35,7 @@ mod metrics;
 mod oip;
 mod ollama;
 mod openai;
+mod openapi;
 mod operator;
 mod respond;
 mod routes;

@@ -3,7 +3,6 @@
 //! What must stay true: success paths as the reference server gives them, a clean 4xx for what is wrong, and every
 //! error an object with `error`.
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -23,7 +22,7 @@ use crate::callers::Caller;
 use crate::errors::{Code, Problem};
 use crate::labels;
 use crate::respond::{self, Form, json};
-use crate::routes::App;
+use crate::routes::{App, Routes};
 use crate::serving::manifest;
 
 pub(crate) mod classify;
@@ -65,8 +64,8 @@ pub(crate) fn tensors(list: &serde_json::Value) -> Result<Vec<Tensor>, Problem> 
     Ok(Call::parse(request.as_bytes(), None)?.work.inputs)
 }
 
-pub(crate) fn routes() -> Router<App> {
-    let shared = ["system", "cuda"].into_iter().fold(Router::new(), |router, kind| {
+pub(crate) fn routes() -> Routes {
+    let shared = ["system", "cuda"].into_iter().fold(Routes::new(), |router, kind| {
         let at = format!("/v2/{kind}sharedmemory");
         router
             .route(&format!("{at}/status"), get(settings::no_regions))
@@ -124,7 +123,8 @@ pub(crate) const EXTENSIONS: [&str; 6] = [
 pub(crate) const NAME: &str = "hither";
 
 #[derive(Serialize)]
-struct Server {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ServerMetadata"))]
+pub(crate) struct Server {
     name: &'static str,
     version: &'static str,
     extensions: [&'static str; EXTENSIONS.len()],
@@ -135,7 +135,8 @@ async fn server() -> Response {
 }
 
 #[derive(Serialize)]
-struct Live {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Live"))]
+pub(crate) struct Live {
     live: bool,
 }
 
@@ -144,7 +145,8 @@ async fn live() -> Response {
 }
 
 #[derive(Serialize)]
-struct Ready<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Ready"))]
+pub(crate) struct Ready<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     ready: bool,
@@ -176,7 +178,8 @@ pub(crate) fn versioned(app: &App, name: &str, version: Option<&str>) -> Result<
 }
 
 #[derive(Serialize)]
-struct Metadata<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelMetadata"))]
+pub(crate) struct Metadata<'a> {
     name: &'a str,
     versions: [&'static str; 1],
     platform: &'static str,

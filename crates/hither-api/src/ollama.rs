@@ -3,7 +3,6 @@
 //! What must stay true: an answer is a line of JSON after another unless it is wanted whole; every error is an object
 //! with `error`; what Ollama would drop without a word is named in the header `x-hither-ignored`.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
@@ -17,11 +16,11 @@ use crate::chorus::{Chorus, conclude, speaker, take_in};
 use crate::errors::{Code, Problem};
 use crate::fields::{Fields, unsupported};
 use crate::respond::{self, Form, json};
-use crate::routes::App;
+use crate::routes::{App, Routes};
 use crate::vectors::{self, numbers};
 
-mod catalog;
-mod lines;
+pub(crate) mod catalog;
+pub(crate) mod lines;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -29,8 +28,8 @@ mod tests;
 use lines::{Asking, Lines};
 use parse::{Kind, Wish};
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/api/chat", post(chat))
         .route("/api/generate", post(generate))
         .route("/api/embed", post(embed))
@@ -103,7 +102,8 @@ fn name_ignored(response: &mut Response, ignored: &[String]) {
 }
 
 #[derive(Serialize)]
-struct VectorsForm<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaEmbeddings"))]
+pub(crate) struct VectorsForm<'a> {
     model: &'a str,
     embeddings: Vec<Vec<f32>>,
     total_duration: u64,
@@ -112,7 +112,8 @@ struct VectorsForm<'a> {
 }
 
 #[derive(Serialize)]
-struct VectorForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaEmbedding"))]
+pub(crate) struct VectorForm {
     embedding: Vec<f32>,
 }
 

@@ -5,11 +5,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use hither_engine::work::{GenerateWork, Prompt};
 use hither_types::model::{Manifest, ModelIo};
 use hither_types::refusal::Refusal;
@@ -19,24 +19,25 @@ use tokio::time::Instant;
 use crate::callers::Caller;
 use crate::chorus::{Chorus, conclude, speaker, take_in};
 use crate::errors::{Code, Problem};
+use crate::labels;
 use crate::respond::{self, Form, json};
-use crate::routes::App;
+use crate::routes::{App, Routes};
 use crate::serving::manifest;
 
 pub(crate) mod chances;
-mod embeddings;
-mod forms;
+pub(crate) mod embeddings;
+pub(crate) mod forms;
 pub(crate) mod options;
 mod parse;
-mod responses;
-mod stream;
+pub(crate) mod responses;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
 use forms::Head;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/models", get(models))
         .route("/v1/models/{*model}", get(model))
         .route("/v1/chat/completions", post(chat))
@@ -47,13 +48,15 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 #[derive(Serialize)]
-struct ModelList {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelList"))]
+pub(crate) struct ModelList {
     object: &'static str,
     data: Vec<ModelForm>,
 }
 
 #[derive(Serialize)]
-struct ModelForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OpenAiModel"))]
+pub(crate) struct ModelForm {
     id: String,
     object: &'static str,
     created: u64,
@@ -115,7 +118,7 @@ async fn generate(app: &App, request: Request, kind: Kind) -> Response {
 
 async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<String>) -> Result<Response, Problem> {
     let (headers, asked, body) = take_in(app, request).await?;
-    let with_ids = headers.get("x-hither-tokens").is_some_and(|value| value == "1");
+    let with_ids = labels::wants_ids(&headers)?;
     let parse::Wish { model, wanted, per_prompt, stream, counts, echoes } = parse::wish(&body.bytes, kind)?;
     drop(body);
     let found = speaker(app, &model, named)?;

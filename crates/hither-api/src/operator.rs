@@ -5,26 +5,24 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::stream;
 use hither_types::id::{ModelName, ParseIdError, RequestId, SiteName};
 use hither_types::model::Manifest;
 use hither_types::place::Jurisdiction;
 use hither_types::unit::{Micros, Milliwatts};
-use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, DoneDto, ErrorDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto,
-    ViewDto,
+    AddModelDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -33,15 +31,15 @@ use crate::errors::{Code, Problem};
 use crate::golden;
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::respond::{self, Form, json, write};
-use crate::routes::{App, Listener};
+use crate::routes::{App, Listener, Routes};
 use crate::serve::stopped;
 
 mod apps;
 #[cfg(test)]
 mod tests;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/hither/v1/view", get(view))
         .route("/hither/v1/events", get(events))
         .route("/hither/v1/requests/{id}", get(explain))
@@ -60,7 +58,7 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 fn wrong(problem: &Problem) -> Response {
-    respond::problem(Form::Operator, problem)
+    respond::problem(Form::Own, problem)
 }
 
 async fn view(State(app): State<App>) -> Response {
@@ -249,6 +247,5 @@ async fn carry_out(app: &App, command: Command) -> Response {
 }
 
 fn failed(error: CommandError) -> Response {
-    let body = ErrorDto { code: error.code.to_owned(), message: error.message, help: error.help };
-    respond::response(StatusCode::UNPROCESSABLE_ENTITY, "application/json", write(&body))
+    wrong(&Problem::from(&error))
 }

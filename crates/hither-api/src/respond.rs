@@ -7,11 +7,14 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use crate::admin::ErrorDto;
+use crate::admin::ProblemDto;
 use crate::door::Summary;
 use crate::errors::{Code, Nearest, Problem};
 use crate::grpc;
 use crate::serving::Serving;
+
+#[cfg(test)]
+mod tests;
 
 /// Whose form an error takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +25,8 @@ pub(crate) enum Form {
     OpenAi,
     /// `{"error": "..."}` and nothing beside it.
     Ollama,
-    /// `{"code": ..., "message": ..., "help": ...}`.
-    Operator,
+    /// `application/problem+json` (RFC 9457): what speaks no other protocol.
+    Own,
     /// A status and metadata, and no body.
     Grpc,
 }
@@ -36,14 +39,25 @@ impl Form {
             return Self::Grpc;
         }
         let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if under("/v1") {
+        if under("/v1/jobs") {
+            Self::Own
+        } else if under("/v1") {
             Self::OpenAi
         } else if under("/v2") {
             Self::Inference
         } else if under("/api") {
             Self::Ollama
         } else {
-            Self::Operator
+            Self::Own
+        }
+    }
+
+    /// The status of an error, where the protocol has its own mind.
+    pub(crate) fn status(self, code: &str, status: u16) -> u16 {
+        match self {
+            // This protocol has no quotas: too much at the moment is a server that cannot serve now.
+            Self::Inference if code == Code::Overloaded.as_str() => 503,
+            Self::Inference | Self::OpenAi | Self::Ollama | Self::Own | Self::Grpc => status,
         }
     }
 
@@ -64,17 +78,14 @@ impl Form {
                 },
             }),
             Self::Ollama => write(&OllamaError { error: problem.sentence() }),
-            Self::Operator => write(&ErrorDto {
-                code: problem.code.clone(),
-                message: problem.message.clone(),
-                help: problem.help.join("; "),
-            }),
+            Self::Own => write(&ProblemDto::from(problem)),
             Self::Grpc => String::new(),
         }
     }
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ErrorDetails"))]
 struct More<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
@@ -98,7 +109,8 @@ impl<'a> More<'a> {
 }
 
 #[derive(Serialize)]
-struct InferenceError<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "InferenceError"))]
+pub(crate) struct InferenceError<'a> {
     error: String,
     code: &'a str,
     #[serde(flatten)]
@@ -106,16 +118,19 @@ struct InferenceError<'a> {
 }
 
 #[derive(Serialize)]
-struct OllamaError {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaError"))]
+pub(crate) struct OllamaError {
     error: String,
 }
 
 #[derive(Serialize)]
-struct OpenAiError<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OpenAiError"))]
+pub(crate) struct OpenAiError<'a> {
     error: OpenAiErrorInside<'a>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OpenAiErrorInside"))]
 struct OpenAiErrorInside<'a> {
     message: &'a str,
     r#type: &'static str,
@@ -161,14 +176,16 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 
 /// An error in the form of its protocol.
 pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
-    let status = match form {
-        Form::Grpc => return grpc::response(problem),
-        // This protocol has no quotas: too much at the moment is a server that cannot serve now.
-        Form::Inference if problem.code == Code::Overloaded.as_str() => 503,
-        Form::Inference | Form::OpenAi | Form::Ollama | Form::Operator => problem.status,
-    };
+    if form == Form::Grpc {
+        return grpc::response(problem);
+    }
+    let status = form.status(&problem.code, problem.status);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = response(status, "application/json", form.body(problem));
+    let content_type = match form {
+        Form::Own => "application/problem+json",
+        _ => "application/json",
+    };
+    let mut response = response(status, content_type, form.body(problem));
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(seconds) = problem.retry_after_s {

@@ -21,10 +21,13 @@ use crate::door::Door;
 use crate::errors::{Code, Problem};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
-use crate::{dashboard, grpc, jobs, oip, ollama, openai, operator};
+use crate::{dashboard, grpc, jobs, oip, ollama, openai, openapi, operator};
 
+mod table;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use table::Routes;
 
 /// Which way a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +68,22 @@ impl App {
     }
 }
 
-fn paths(app: &App) -> Router<App> {
-    Router::new()
+/// Everything but gRPC, which describes itself by reflection.
+pub(crate) fn described() -> Routes {
+    Routes::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics::scrape))
         .merge(dashboard::routes())
-        .merge(grpc::routes(app))
+        .merge(openapi::routes())
         .merge(oip::routes())
         .merge(openai::routes())
         .merge(ollama::routes())
         .merge(operator::routes())
         .merge(jobs::routes())
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(wrong_method)
+}
+
+fn paths(app: &App) -> Router<App> {
+    described().into_router().merge(grpc::routes(app)).fallback(unknown_route).method_not_allowed_fallback(wrong_method)
 }
 
 /// Serves `/v2/` like `/v2`.
@@ -124,7 +130,7 @@ async fn enter(app: &App, request: &mut Request) -> Result<(), Problem> {
         knock(app.callers.access(), request.uri(), request.headers())?;
     }
     let path = request.uri().path();
-    if is_health(path) {
+    if is_health(path) || openapi::is_manual(path) {
         request.extensions_mut().insert(app.callers.anonymous());
         return Ok(());
     }
@@ -225,7 +231,7 @@ async fn unknown_route(request: Request<Body>) -> Response {
     let path = request.uri().path();
     let said: String = path.chars().take(120).collect();
     let unknown = Problem::new(Code::UnknownRoute, format!("there is nothing at {said}"))
-        .help("the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)");
+        .help("the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics, /docs and / (the dashboard)");
     problem(Form::of(path, request.headers()), &unknown)
 }
 

@@ -7,6 +7,7 @@ use crate::respond::{quality, write};
 
 /// What is known at the end.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Tail"))]
 pub(crate) struct Tail {
     request: String,
     served_by: Option<String>,

@@ -218,7 +218,7 @@ impl Driver {
             let done = describe(&config, &swarm, added, publisher, inbox.clone()).await;
             let done = done.and_then(|manifest| match taken {
                 Some(other) if other != manifest.digest => Err(CommandError {
-                    code: "E0402",
+                    code: "E0432",
                     message: format!("another model of this mesh is called {} already", manifest.name),
                     help: "choose another --name".into(),
                 }),
@@ -227,7 +227,7 @@ impl Driver {
             let done = done.and_then(|manifest| match hither_wire::encode_manifest(&manifest) {
                 Ok(bytes) => Ok((trust::sign(&key, Seal::Manifest, bytes), manifest)),
                 Err(error) => Err(CommandError {
-                    code: "E0406",
+                    code: "E0436",
                     message: format!("the model cannot be published: {error}"),
                     help: String::new(),
                 }),
@@ -297,14 +297,14 @@ async fn describe(
     let path = path.as_path();
     let fault = |code, message: String, help: &str| CommandError { code, message, help: help.to_owned() };
     let unreadable = |error: std::io::Error| {
-        fault("E0403", format!("{} cannot be read: {error}", path.display()), "give the path of a model file")
+        fault("E0433", format!("{} cannot be read: {error}", path.display()), "give the path of a model file")
     };
     let format = format_of(path).map_err(unreadable)?;
     let owned = path.to_owned();
     let hashed = tokio::task::spawn_blocking(move || sha256(&owned)).await;
     let sha256 = hashed.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(unreadable)?;
     let (digest, size) = swarm.import(path).await.map_err(|error| {
-        fault("E0404", format!("{} cannot be taken into the store: {error}", path.display()), "df -h")
+        fault("E0434", format!("{} cannot be taken into the store: {error}", path.display()), "df -h")
     })?;
     match open(config, swarm, digest, (format, config.model(&name)), inbox).await {
         Ok((worker, read_loop)) => {
@@ -329,7 +329,7 @@ async fn describe(
                         }
                         Unproven::Gone => "the worker ended while the model was asked".to_owned(),
                     };
-                    return Err(fault("E0408", text, "correct the file that --golden names, or leave it away"));
+                    return Err(fault("E0438", text, "correct the file that --golden names, or leave it away"));
                 }
             };
             Ok(Manifest { name, digest, sha256, size, format, licence, io, memory, golden, publisher })
@@ -337,7 +337,7 @@ async fn describe(
         Err(text) => {
             // What cannot be opened is not kept.
             let _ = swarm.remove(digest).await;
-            Err(fault("E0405", format!("{} cannot be opened as {}: {text}", path.display(), format.as_str()), ""))
+            Err(fault("E0435", format!("{} cannot be opened as {}: {text}", path.display(), format.as_str()), ""))
         }
     }
 }

@@ -75,7 +75,7 @@ impl Driver {
         self.hands.spawn(async move {
             let result = ask_all(&worker, &golden).await;
             let wrong = |text: &str| CommandError {
-                code: "E0410",
+                code: "E0430",
                 message: format!("{name} gives wrong answers on this node, and is not offered any more: {text}"),
                 help: format!("hither models pull {name}"),
             };

@@ -13,6 +13,7 @@ use crate::limits::LIMIT_ITEMS;
 /// What an app may do: part of `POST /hither/v1/apps`, and the body of `POST /hither/v1/apps/{app}/limits`. What is
 /// absent stays as it is; 0 and an empty list lift a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AppLimits"))]
 #[serde(deny_unknown_fields, default)]
 pub struct ChangeDto {
     /// The user whose programs are the app when they come over the Unix socket.
@@ -40,6 +41,7 @@ pub struct ChangeDto {
 
 /// The body of `POST /hither/v1/apps`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewApp"))]
 #[serde(deny_unknown_fields)]
 pub struct AddAppDto {
     /// What the law, the ledger and people call it.
@@ -51,6 +53,7 @@ pub struct AddAppDto {
 
 /// One app: `GET /hither/v1/apps` gives all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "App"))]
 pub struct AppDto {
     /// What it is called.
     pub name: String,
@@ -82,6 +85,7 @@ pub struct AppDto {
 
 /// The answer to making a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AppKey"))]
 pub struct AppKeyDto {
     /// The app.
     pub app: AppDto,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The body of `POST /hither/v1/models`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewModel"))]
 #[serde(deny_unknown_fields)]
 pub struct AddModelDto {
     /// The file, an absolute path on the node's machine.
@@ -20,6 +21,7 @@ pub struct AddModelDto {
 
 /// A question to a model, and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KnownAnswer"))]
 #[serde(untagged, deny_unknown_fields)]
 pub enum GoldenDto {
     /// Of a tensor model.
@@ -46,6 +48,7 @@ pub enum GoldenDto {
 
 /// The body of `POST /hither/v1/invites`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Invite"))]
 #[serde(deny_unknown_fields)]
 pub struct InviteDto {
     /// The site of the new member.
@@ -58,6 +61,7 @@ pub struct InviteDto {
 
 /// The answer to `POST /hither/v1/invites`, and the body of `POST /hither/v1/join`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Ticket"))]
 #[serde(deny_unknown_fields)]
 pub struct TicketDto {
     /// The text to hand over.
@@ -66,6 +70,7 @@ pub struct TicketDto {
 
 /// The body of `POST /hither/v1/power`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PowerCap"))]
 #[serde(deny_unknown_fields)]
 pub struct PowerDto {
     /// The new cap in watts.
@@ -74,6 +79,7 @@ pub struct PowerDto {
 
 /// The body of `POST /hither/v1/isolate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Isolation"))]
 #[serde(deny_unknown_fields)]
 pub struct IsolateDto {
     /// Whether the node is to be cut off from all peers.
@@ -82,6 +88,7 @@ pub struct IsolateDto {
 
 /// The answer to a command that gives nothing back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Done"))]
 pub struct DoneDto {
     /// What happened, in one sentence.
     pub message: String,

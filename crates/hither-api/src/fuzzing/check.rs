@@ -82,13 +82,15 @@ fn json(bytes: &[u8]) -> Value {
 /// An error has the form of its protocol.
 fn bad(asked: &Asked, came: &Came, body: &[u8]) {
     let shown = || format!("{} {}: {} {}", asked.method, asked.path, came.status, String::from_utf8_lossy(body));
-    assert_eq!(came.header("content-type"), "application/json", "{}", shown());
+    let problem = asked.form == Form::Own;
+    let form = if problem { "application/problem+json" } else { "application/json" };
+    assert_eq!(came.header("content-type"), form, "{}", shown());
     let said = json(body);
     let texts: &[&str] = match asked.form {
         Form::Inference => &["/error", "/code"],
         Form::OpenAi => &["/error/message", "/error/type", "/error/code", "/error/hither_code"],
         Form::Ollama => &["/error"],
-        Form::Operator => &["/code", "/message"],
+        Form::Own => &["/type", "/title", "/detail", "/code"],
         Form::Grpc => &[],
     };
     for at in texts {
@@ -99,6 +101,9 @@ fn bad(asked: &Asked, came: &Came, body: &[u8]) {
         let (param, code) = (&said["error"]["param"], &said["error"]["hither_code"]);
         assert!(param.is_null() || param.is_string(), "{}", shown());
         assert_ne!(code, "E0508", "the engine is blamed: {}", shown());
+    }
+    if problem {
+        assert_eq!(said["status"], came.status, "{}", shown());
     }
     match came.status {
         401 => assert_eq!(came.header("www-authenticate"), "Bearer", "{}", shown()),

@@ -10,6 +10,7 @@ use crate::errors::{Code, Problem};
 
 /// A job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Job"))]
 pub struct JobDto {
     /// Its id.
     pub id: String,
@@ -69,6 +70,7 @@ pub struct JobDto {
 
 /// An attempt that gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "JobAttempt"))]
 pub struct TriedDto {
     /// When, RFC 3339.
     pub at: String,
@@ -85,6 +87,7 @@ pub struct TriedDto {
 
 /// The answer of the path.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "JobResponse"))]
 pub struct ResponseDto {
     /// The HTTP status.
     pub status: u16,
@@ -98,6 +101,7 @@ pub struct ResponseDto {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "JobProblem"))]
 pub struct ProblemDto {
     /// The code.
     pub code: String,
@@ -111,6 +115,7 @@ pub struct ProblemDto {
 
 /// Several jobs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "JobList"))]
 pub struct JobsDto {
     /// Always `list`.
     pub object: String,

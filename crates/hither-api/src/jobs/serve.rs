@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
@@ -19,10 +18,10 @@ use crate::errors::{Code, Problem};
 use crate::limits::{JOBS_LISTED, JOBS_LISTED_MAX};
 use crate::operator::socket_only;
 use crate::respond::{self, Form, json, write};
-use crate::routes::App;
+use crate::routes::{App, Routes};
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/jobs", get(list).post(submit))
         .route("/v1/jobs/{id}", get(show).delete(remove))
         .route("/v1/jobs/{id}/result", get(result))
@@ -48,11 +47,11 @@ fn caller(request: &Request) -> AppName {
 }
 
 fn wrong(problem: &Problem) -> Response {
-    respond::problem(Form::OpenAi, problem)
+    respond::problem(Form::Own, problem)
 }
 
-fn answer<T>(form: Form, result: Result<T, Problem>, render: impl FnOnce(T) -> Response) -> Response {
-    result.map_or_else(|problem| respond::problem(form, &problem), render)
+fn answer<T>(result: Result<T, Problem>, render: impl FnOnce(T) -> Response) -> Response {
+    result.map_or_else(|problem| wrong(&problem), render)
 }
 
 /// Asks the store on a thread that may wait for a disk.
@@ -76,7 +75,7 @@ fn parse(id: Id) -> Result<JobId, Problem> {
 }
 
 async fn submit(State(app): State<App>, request: Request) -> Response {
-    answer(Form::OpenAi, take(&app, request).await, |Accepted { job, joined }| {
+    answer(take(&app, request).await, |Accepted { job, joined }| {
         let dto = JobDto { joined: Some(joined), ..JobDto::whole(&job) };
         // Joined: nothing was accepted that was not before.
         let status = if joined { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -114,12 +113,12 @@ fn page(app: &App, whose: &Whose, page: Page) -> Result<JobsDto, Problem> {
 }
 
 async fn list(State(app): State<App>, query: Page, request: Request) -> Response {
-    answer(Form::OpenAi, page(&app, &Whose::App(caller(&request)), query), |jobs| json(&jobs))
+    answer(page(&app, &Whose::App(caller(&request)), query), |jobs| json(&jobs))
 }
 
 async fn list_all(State(app): State<App>, query: Page) -> Response {
     let jobs = socket_only(&app).and_then(|()| page(&app, &Whose::Everyone, query));
-    answer(Form::Operator, jobs, |jobs| json(&jobs))
+    answer(jobs, |jobs| json(&jobs))
 }
 
 async fn find(app: &App, whose: Whose, id: Id) -> Result<Job, Problem> {
@@ -129,7 +128,7 @@ async fn find(app: &App, whose: Whose, id: Id) -> Result<Job, Problem> {
 
 async fn show(State(app): State<App>, id: Id, request: Request) -> Response {
     let job = find(&app, Whose::App(caller(&request)), id).await;
-    answer(Form::OpenAi, job, |job| json(&JobDto::whole(&job)))
+    answer(job, |job| json(&JobDto::whole(&job)))
 }
 
 async fn show_any(State(app): State<App>, id: Id) -> Response {
@@ -137,7 +136,7 @@ async fn show_any(State(app): State<App>, id: Id) -> Response {
         Ok(()) => find(&app, Whose::Everyone, id).await,
         Err(problem) => Err(problem),
     };
-    answer(Form::Operator, job, |job| json(&JobDto::without_content(&job)))
+    answer(job, |job| json(&JobDto::without_content(&job)))
 }
 
 async fn stop(app: &App, whose: Whose, id: Id) -> Result<Head, Problem> {
@@ -147,7 +146,7 @@ async fn stop(app: &App, whose: Whose, id: Id) -> Result<Head, Problem> {
 
 async fn cancel(State(app): State<App>, id: Id, request: Request) -> Response {
     let head = stop(&app, Whose::App(caller(&request)), id).await;
-    answer(Form::OpenAi, head, |head| json(&JobDto::from(&head)))
+    answer(head, |head| json(&JobDto::from(&head)))
 }
 
 async fn cancel_any(State(app): State<App>, id: Id) -> Response {
@@ -155,7 +154,7 @@ async fn cancel_any(State(app): State<App>, id: Id) -> Response {
         Ok(()) => stop(&app, Whose::Everyone, id).await,
         Err(problem) => Err(problem),
     };
-    answer(Form::Operator, head, |head| json(&JobDto::from(&head)))
+    answer(head, |head| json(&JobDto::from(&head)))
 }
 
 async fn remove(State(app): State<App>, id: Id, request: Request) -> Response {
@@ -164,7 +163,7 @@ async fn remove(State(app): State<App>, id: Id, request: Request) -> Response {
         Ok(id) => ask(&app, move |store| store.remove(&whose, id)).await,
         Err(problem) => Err(problem),
     };
-    answer(Form::OpenAi, removed, |()| {
+    answer(removed, |()| {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NO_CONTENT;
         response

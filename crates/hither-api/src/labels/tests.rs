@@ -111,3 +111,15 @@ fn what_cannot_be_read_is_refused_not_ignored() {
         "E0304 header x-hither-class: one value, and several came",
     );
 }
+
+#[test]
+fn the_ids_of_tokens_are_wanted_or_not_and_nothing_else() {
+    for (sent, wanted) in [(None, Some(false)), (Some("0"), Some(false)), (Some("1"), Some(true)), (Some("yes"), None)]
+    {
+        let mut headers = HeaderMap::new();
+        if let Some(sent) = sent {
+            headers.insert("x-hither-tokens", HeaderValue::from_static(sent));
+        }
+        assert_eq!(super::wants_ids(&headers).ok(), wanted, "{sent:?}");
+    }
+}

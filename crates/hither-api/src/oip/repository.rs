@@ -30,6 +30,7 @@ mod tests;
 
 /// A model in the index.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RepositoryModel"))]
 pub(crate) struct Entry {
     pub(crate) name: String,
     pub(crate) version: &'static str,

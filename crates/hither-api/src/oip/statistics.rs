@@ -26,6 +26,7 @@ mod tests;
 
 /// How often, and how long together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Duration"))]
 pub(crate) struct Span {
     pub(crate) count: u64,
     pub(crate) ns: u64,
@@ -136,11 +137,13 @@ pub(crate) fn memory(app: &App, model: &Manifest) -> Option<u64> {
 }
 
 #[derive(Serialize)]
-struct All {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelStatistics"))]
+pub(crate) struct All {
     model_stats: Vec<One>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "StatisticsOfModel"))]
 struct One {
     name: String,
     version: &'static str,
@@ -154,6 +157,7 @@ struct One {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "InferenceStatistics"))]
 struct Inference {
     success: Span,
     fail: Span,
@@ -166,6 +170,7 @@ struct Inference {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "BatchStatistics"))]
 struct BatchForm {
     batch_size: u64,
     compute_input: Span,
@@ -174,6 +179,7 @@ struct BatchForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "MemoryUsage"))]
 struct Memory {
     r#type: &'static str,
     id: u32,

@@ -33,12 +33,14 @@ const UNTIL_NEEDED: &str = "9999-12-31T23:59:59Z";
 const UNKNOWN: &str = "unknown";
 
 #[derive(Serialize)]
-struct List<T: Serialize> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "{T}List"))]
+pub(crate) struct List<T: Serialize> {
     models: Vec<T>,
 }
 
 #[derive(Serialize)]
-struct TagForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaModel"))]
+pub(crate) struct TagForm {
     name: String,
     model: String,
     modified_at: &'static str,
@@ -48,7 +50,8 @@ struct TagForm {
 }
 
 #[derive(Serialize)]
-struct RunningForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaRunningModel"))]
+pub(crate) struct RunningForm {
     name: String,
     model: String,
     size: u64,
@@ -60,6 +63,7 @@ struct RunningForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaModelDetails"))]
 struct DetailsForm {
     parent_model: &'static str,
     format: &'static str,
@@ -70,7 +74,8 @@ struct DetailsForm {
 }
 
 #[derive(Serialize)]
-struct ShowForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaModelCard"))]
+pub(crate) struct ShowForm {
     license: String,
     modelfile: &'static str,
     parameters: &'static str,
@@ -82,7 +87,8 @@ struct ShowForm {
 }
 
 #[derive(Serialize)]
-struct VersionForm {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaVersion"))]
+pub(crate) struct VersionForm {
     version: &'static str,
     hither: &'static str,
 }

@@ -33,7 +33,8 @@ pub(super) struct Lines {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaAnswer"))]
+pub(crate) struct Line<'a> {
     model: &'a str,
     created_at: String,
     #[serde(flatten)]
@@ -47,6 +48,7 @@ struct Line<'a> {
 
 /// Chats have a message, texts a response.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaSaid"))]
 #[serde(rename_all = "snake_case")]
 enum Said<'a> {
     Message(MessageForm<'a>),
@@ -54,6 +56,7 @@ enum Said<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaMessage"))]
 struct MessageForm<'a> {
     role: &'static str,
     content: &'a str,
@@ -62,12 +65,14 @@ struct MessageForm<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaToolCall"))]
 struct CallForm<'a> {
     id: &'a str,
     function: FunctionForm<'a>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaCalledFunction"))]
 struct FunctionForm<'a> {
     name: &'a str,
     /// An object, where others have its text.
@@ -76,6 +81,7 @@ struct FunctionForm<'a> {
 
 /// What is known at the end. Spans are in nanoseconds.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OllamaEnd"))]
 struct EndForm {
     done_reason: &'static str,
     total_duration: u64,

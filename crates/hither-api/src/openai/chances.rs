@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Kind;
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Logprobs"))]
 #[serde(untagged)]
 pub(super) enum ChancesForm {
     Chat { content: Vec<PlaceForm>, refusal: () },
@@ -15,6 +16,7 @@ pub(super) enum ChancesForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TokenLogprobs"))]
 pub(crate) struct PlaceForm {
     #[serde(flatten)]
     said: ChanceForm,
@@ -22,6 +24,7 @@ pub(crate) struct PlaceForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "TokenLogprob"))]
 struct ChanceForm {
     token: String,
     logprob: f32,
@@ -29,6 +32,7 @@ struct ChanceForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "LogprobColumns"))]
 pub(super) struct ColumnsForm {
     tokens: Vec<String>,
     token_logprobs: Vec<f32>,

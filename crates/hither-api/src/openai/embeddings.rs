@@ -14,7 +14,7 @@ use crate::respond::{self, Form, json};
 use crate::routes::App;
 use crate::vectors::{self, numbers};
 
-const KNOWN: [&str; 5] = ["dimensions", "encoding_format", "input", "model", "user"];
+pub(crate) const KNOWN: [&str; 5] = ["dimensions", "encoding_format", "input", "model", "user"];
 
 /// How a vector is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,8 @@ enum Encoding {
 }
 
 #[derive(Serialize)]
-struct ListForm<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Embeddings"))]
+pub(crate) struct ListForm<'a> {
     object: &'static str,
     data: Vec<VectorForm>,
     model: &'a str,
@@ -32,6 +33,7 @@ struct ListForm<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Embedding"))]
 struct VectorForm {
     object: &'static str,
     index: usize,
@@ -39,6 +41,7 @@ struct VectorForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "EmbeddingNumbers"))]
 #[serde(untagged)]
 enum NumbersForm {
     Numbers(Vec<f32>),
@@ -46,6 +49,7 @@ enum NumbersForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "EmbeddingUsage"))]
 struct UsageForm {
     prompt_tokens: u32,
     total_tokens: u32,

@@ -30,6 +30,7 @@ pub(super) fn finish(reason: FinishReason) -> &'static str {
 /// Tokens of prompts and of answers. A prompt counts once, however many texts were made of it; its length is known at
 /// the end, and `null` until then.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Usage"))]
 pub(super) struct Usage {
     prompt_tokens: Option<u64>,
     completion_tokens: u64,
@@ -39,12 +40,14 @@ pub(super) struct Usage {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PromptTokensDetails"))]
 struct PromptDetails {
     cached_tokens: u32,
 }
 
 /// A call of a tool. In a stream it has an index, and comes whole.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ToolCall"))]
 pub(super) struct CallForm<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
@@ -54,13 +57,15 @@ pub(super) struct CallForm<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CalledFunction"))]
 struct FunctionForm<'a> {
     name: &'a str,
     arguments: &'a str,
 }
 
 #[derive(Serialize)]
-pub(super) struct WholeForm<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Completion"))]
+pub(crate) struct WholeForm<'a> {
     id: &'a str,
     object: &'static str,
     created: u64,
@@ -72,6 +77,7 @@ pub(super) struct WholeForm<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Choice"))]
 struct WholeChoice<'a> {
     index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +92,7 @@ struct WholeChoice<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "AssistantMessage"))]
 struct MessageForm<'a> {
     role: &'static str,
     content: Option<&'a str>,
@@ -96,6 +103,7 @@ struct MessageForm<'a> {
 
 /// What OpenAI's form has no place for.
 #[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Beside"))]
 pub(super) struct Beside<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<u32>,

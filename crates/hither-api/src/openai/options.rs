@@ -23,7 +23,7 @@ mod tests;
 
 /// Fields of chats and completions that are looked at. Those of `refuse_unsupported` are taken with the value that
 /// changes nothing.
-const KNOWN: [&str; 41] = [
+pub(crate) const KNOWN: [&str; 41] = [
     "audio",
     "best_of",
     "cache_salt",
@@ -69,7 +69,7 @@ const KNOWN: [&str; 41] = [
 
 /// Fields that say who asks, where to keep a copy, how long to remember or in which queue to stand, and nothing about
 /// the answer. They are read past: this node keeps no copies and has one queue.
-pub(super) const NEUTRAL: [&str; 6] =
+pub(crate) const NEUTRAL: [&str; 6] =
     ["metadata", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user"];
 
 #[derive(Deserialize)]

@@ -17,7 +17,7 @@ use crate::respond::{self, Form, json};
 use crate::routes::App;
 
 mod events;
-mod parse;
+pub(crate) mod parse;
 #[cfg(test)]
 mod tests;
 
@@ -86,7 +86,8 @@ impl Standing {
 }
 
 #[derive(Serialize)]
-struct ResponseForm<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Response"))]
+pub(crate) struct ResponseForm<'a> {
     id: String,
     object: &'static str,
     created_at: u64,
@@ -109,17 +110,20 @@ struct ResponseForm<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ResponseError"))]
 struct ErrorForm {
     code: &'static str,
     message: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "IncompleteDetails"))]
 struct DetailsForm {
     reason: &'static str,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ResponseReasoning"))]
 struct ReasoningForm {
     effort: (),
     summary: (),
@@ -127,12 +131,14 @@ struct ReasoningForm {
 
 /// What OpenAI's form has no place for.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ResponseBeside"))]
 struct BesideForm {
     dropped_prompt_tokens: u32,
     dropped_tool_calls: u32,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ResponseUsage"))]
 struct UsageForm {
     input_tokens: u64,
     input_tokens_details: InputDetails,
@@ -142,6 +148,7 @@ struct UsageForm {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "InputTokensDetails"))]
 struct InputDetails {
     cached_tokens: u32,
     /// What the request was the first to read is kept only for those that may share it, and nobody counts it.
@@ -149,12 +156,14 @@ struct InputDetails {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OutputTokensDetails"))]
 struct OutputDetails {
     reasoning_tokens: u32,
 }
 
 /// One thing that came out.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OutputItem"))]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Item<'a> {
     Message { id: String, status: &'static str, role: &'static str, content: Vec<PartForm<'a>> },
@@ -162,6 +171,7 @@ enum Item<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OutputText"))]
 struct PartForm<'a> {
     r#type: &'static str,
     text: &'a str,

@@ -30,7 +30,8 @@ struct Progress {
 }
 
 #[derive(Serialize)]
-struct Chunk<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "CompletionChunk"))]
+pub(crate) struct Chunk<'a> {
     id: &'a str,
     object: &'static str,
     created: u64,
@@ -43,6 +44,7 @@ struct Chunk<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ChunkChoice"))]
 struct Choice<'a> {
     index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +56,7 @@ struct Choice<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Delta"))]
 struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,

@@ -182,7 +182,7 @@ async fn completions_write_text_not_deltas() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_wish_reaches_the_engine_as_it_was_made() {
     let lab = Lab::new(speaks);
     let body = r#"{"model":"smollm2-135m","messages":[{"role":"developer","content":"be brief"},{"role":"user","content":[{"type":"text","text":"h"},{"type":"text","text":"i"}],"name":"me"},{"role":"assistant","content":"yes","tool_calls":[]}],
@@ -216,7 +216,7 @@ async fn the_wish_reaches_the_engine_as_it_was_made() {
     assert_eq!(said, ["system:be brief", "user:hi", "assistant:yes"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_nobody_asked_for_takes_its_default() {
     let lab = Lab::new(speaks);
     let nulls = r#","max_tokens":null,"temperature":null,"top_p":null,"seed":null,"stop":null,"stream":null,"stream_options":null,"tools":null,"n":null"#;

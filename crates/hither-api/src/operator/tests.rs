@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 
-use crate::admin::{DoneDto, ErrorDto, ExplanationDto, MemberDto, ModelDto, StateDto, TicketDto, ViewDto};
+use crate::admin::{DoneDto, ExplanationDto, MemberDto, ModelDto, ProblemDto, StateDto, TicketDto, ViewDto};
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::routes::Listener;
 use crate::tests::fake::{FakeDoor, example};
@@ -105,7 +105,7 @@ async fn commands_over_tcp_are_refused_before_they_are_read() {
     let lab = lab(Listener::Tcp);
     for (path, body, _) in COMMANDS {
         let came = lab.send(&format!("POST /hither/v1/{path}"), body).await;
-        let error: ErrorDto = serde_json::from_slice(&came.bytes).unwrap();
+        let error: ProblemDto = serde_json::from_slice(&came.bytes).unwrap();
         assert_eq!((came.status, error.code.as_str(), error.help.is_empty()), (403, "E0114", false), "{path}");
     }
     assert!(lab.door.commands.lock().unwrap().is_empty());

@@ -13,23 +13,24 @@ async fn what_is_not_there_is_a_404_in_the_callers_form() {
     for (path, body) in [
         (
             "/v2/nothing",
-            r#"{"error":"there is nothing at /v2/nothing [E0403]; help: the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)","code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)"]}"#,
+            r#"{"error":"there is nothing at /v2/nothing [E0403]; help: the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics, /docs and / (the dashboard)","code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics, /docs and / (the dashboard)"]}"#,
         ),
         (
             "/v1/moderations",
-            r#"{"error":{"message":"there is nothing at /v1/moderations","type":"invalid_request_error","param":null,"code":"E0403","hither_code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)"]}}"#,
+            r#"{"error":{"message":"there is nothing at /v1/moderations","type":"invalid_request_error","param":null,"code":"E0403","hither_code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics, /docs and / (the dashboard)"]}}"#,
         ),
         (
             "/api/blobs/sha256:0",
-            r#"{"error":"there is nothing at /api/blobs/sha256:0 [E0403]; help: the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)"}"#,
+            r#"{"error":"there is nothing at /api/blobs/sha256:0 [E0403]; help: the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics, /docs and / (the dashboard)"}"#,
         ),
         (
             "/v10",
-            r#"{"code":"E0403","message":"there is nothing at /v10","help":"the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics and / (the dashboard)"}"#,
+            r#"{"type":"/docs/errors#E0403","title":"There is nothing at this path","status":404,"detail":"there is nothing at /v10","code":"E0403","help":["the paths are /v1 (OpenAI), /v2 (Open Inference Protocol), /api (Ollama), /hither/v1, /metrics, /docs and / (the dashboard)"]}"#,
         ),
     ] {
         let came = lab().send(&format!("GET {path}"), "").await;
-        assert_eq!((came.status, came.text().as_str(), came.header("content-type")), (404, body, "application/json"));
+        let content_type = if path == "/v10" { "application/problem+json" } else { "application/json" };
+        assert_eq!((came.status, came.text().as_str(), came.header("content-type")), (404, body, content_type));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::openai::parse::{Content, role};
 
 /// Fields of responses that are looked at. Those of `refuse_memory` and `refuse_unsupported` are taken with the value
 /// that changes nothing.
-const KNOWN: [&str; 35] = [
+pub(crate) const KNOWN: [&str; 35] = [
     "background",
     "cache_salt",
     "context_management",
@@ -54,7 +54,7 @@ const KNOWN: [&str; 35] = [
 
 /// What may be asked for beside the answer. All but the first belong to tools, images and thoughts, of which there are
 /// none, so that nothing is left out.
-const INCLUDE: [&str; 7] = [
+pub(crate) const INCLUDE: [&str; 7] = [
     "message.output_text.logprobs",
     "code_interpreter_call.outputs",
     "computer_call_output.output.image_url",
@@ -74,6 +74,7 @@ pub(super) struct Wish {
 
 /// What a response repeats of its request.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ResponseEcho"))]
 pub(super) struct Echo {
     instructions: Option<String>,
     max_output_tokens: Option<u32>,
@@ -91,6 +92,7 @@ pub(super) struct Echo {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ResponseText"))]
 struct TextEcho {
     format: Box<RawValue>,
 }

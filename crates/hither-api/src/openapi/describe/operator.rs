@@ -1,0 +1,124 @@
+//! The operator's interface.
+
+use serde_json::json;
+
+use super::codes::BODY;
+use super::operation::{Operation, Place};
+use super::parts::{said, text};
+use crate::admin::{
+    AddAppDto, AddModelDto, AppDto, AppKeyDto, ChangeDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto,
+    ModelDto, PowerDto, TicketDto, ViewDto,
+};
+use crate::errors::Code;
+use crate::respond::Form;
+
+const OPERATOR: Place = Place("Operator", Form::Own);
+
+pub(super) fn all() -> Vec<Operation> {
+    let events = said(
+        text(),
+        "Server-sent events, each with a View as its data: at once, with each change, and after a silence.",
+    );
+    let seen = vec![
+        OPERATOR.get("/hither/v1/view", "view", "What the node sees.").gives::<ViewDto>("The whole picture."),
+        OPERATOR.get("/hither/v1/events", "events", "What the node sees, as it changes.").gives_as(
+            200,
+            "The picture, again and again.",
+            "text/event-stream",
+            events,
+        ),
+        OPERATOR
+            .get("/hither/v1/requests/{id}", "explain", "Why a request went where it went.")
+            .with(&["id"])
+            .gives::<ExplanationDto>("What happened, in order.")
+            .errors(&[Code::Malformed, Code::NotRemembered]),
+        OPERATOR.get("/hither/v1/models", "catalog", "The catalog.").gives::<Vec<ModelDto>>("The models."),
+    ];
+    [seen, models(), mesh(), apps()].concat()
+}
+
+fn command(method: &'static str, path: &str, id: &str, summary: &'static str) -> Operation {
+    let operation = match method {
+        "delete" => OPERATOR.delete(path, id, summary),
+        _ => OPERATOR.post(path, id, summary),
+    };
+    operation.about("A command: over the Unix socket alone.").errors(&[Code::SocketOnly, Code::NotAllowed]).commands()
+}
+
+fn models() -> Vec<Operation> {
+    let add = json!({ "path": "/srv/models/fraud.onnx", "name": "fraud", "licence": "Apache-2.0" });
+    vec![
+        command("post", "/hither/v1/models", "addModel", "Takes a model file into the store, and publishes it.")
+            .takes::<AddModelDto>(add)
+            .gives::<ModelDto>("The model.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/models/{model}/pull", "pullModel", "Fetches a model, or tries it again at once.")
+            .with(&["model"])
+            .gives::<DoneDto>("It has begun.")
+            .errors(&[Code::OutOfRange]),
+        command(
+            "post",
+            "/hither/v1/models/{model}/verify",
+            "verifyModel",
+            "Asks a model what is known of its answers.",
+        )
+        .with(&["model"])
+        .gives::<DoneDto>("It answers as it should.")
+        .errors(&[Code::OutOfRange]),
+    ]
+}
+
+fn mesh() -> Vec<Operation> {
+    vec![
+        command("post", "/hither/v1/invites", "invite", "Makes an invite for one new member.")
+            .takes::<InviteDto>(json!({ "site": "lyon", "jurisdiction": "FR", "lifetime_s": 3600 }))
+            .gives::<TicketDto>("The ticket.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/join", "join", "Joins a mesh.")
+            .takes::<TicketDto>(json!({ "ticket": "hither1…" }))
+            .gives::<MemberDto>("This node is a member.")
+            .errors(BODY),
+        command("post", "/hither/v1/power", "power", "Changes the power cap.")
+            .takes::<PowerDto>(json!({ "cap_w": 60.0 }))
+            .gives::<DoneDto>("Done.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/isolate", "isolate", "Cuts the node off from all peers, or heals it: a drill.")
+            .takes::<IsolateDto>(json!({ "isolated": true }))
+            .gives::<DoneDto>("Done.")
+            .errors(BODY),
+        command("post", "/hither/v1/policy/reload", "reloadPolicy", "Reads the policy file again.")
+            .gives::<DoneDto>("Done."),
+    ]
+}
+
+fn apps() -> Vec<Operation> {
+    vec![
+        OPERATOR
+            .get("/hither/v1/apps", "apps", "The apps of this node.")
+            .about("Over the Unix socket alone.")
+            .gives::<Vec<AppDto>>("The apps.")
+            .errors(&[Code::SocketOnly]),
+        command("post", "/hither/v1/apps", "addApp", "Takes an app in, and makes its key.")
+            .takes::<AddAppDto>(json!({ "name": "triage", "limits": { "requests_per_s": 10 } }))
+            .gives::<AppKeyDto>("The app and its key.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("delete", "/hither/v1/apps/{app}", "removeApp", "Forgets an app and its key.")
+            .with(&["app"])
+            .gives::<AppDto>("What it was.")
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/apps/{app}/limits", "limitApp", "Changes what an app may do.")
+            .with(&["app"])
+            .takes::<ChangeDto>(json!({ "concurrent": 4 }))
+            .gives::<AppDto>("The app.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/apps/{app}/rotate", "rotateKey", "Makes a new key; the old one is worth nothing.")
+            .with(&["app"])
+            .gives::<AppKeyDto>("The app and its key.")
+            .errors(&[Code::OutOfRange]),
+    ]
+}
