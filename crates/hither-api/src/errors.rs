@@ -94,8 +94,12 @@ pub enum Code {
     JobNotEnded,
     /// The job has ended.
     JobEnded,
-    /// The key of the job names another one.
+    /// The key names another request.
     KeyReused,
+    /// The first request with this key has not ended.
+    KeyBusy,
+    /// The answer was too large to be kept.
+    AnswerNotKept,
     /// No more jobs are kept.
     JobsFull,
     /// The disk is full.
@@ -147,6 +151,8 @@ impl Code {
             Self::JobNotEnded => ("E0421", 409, None),
             Self::JobEnded => ("E0422", 409, None),
             Self::KeyReused => ("E0423", 422, None),
+            Self::KeyBusy => ("E0424", 409, None),
+            Self::AnswerNotKept => ("E0425", 409, None),
             Self::Overloaded => ("E0501", 429, Some("rate_limit_exceeded")),
             Self::NoPower => ("E0502", 503, None),
             Self::NoCapacity => ("E0503", 503, None),

@@ -25,6 +25,7 @@ mod dashboard;
 mod fields;
 mod golden;
 mod grpc;
+mod idempotency;
 mod labels;
 mod limits;
 mod metrics;

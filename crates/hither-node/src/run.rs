@@ -196,8 +196,7 @@ async fn assemble(
         crashes: Default::default(),
         draining: false,
         traces: Arc::clone(&traces),
-        egress_requests: Default::default(),
-        egress_answers: Default::default(),
+        egress: Default::default(),
     };
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
