@@ -4,12 +4,31 @@ import contextlib
 import os
 import pty
 import re
+import pathlib
 import subprocess
+import tempfile
 import threading
 
 import pytest
 
+import canary
 from mesh import EEA, HITHER, LANGUAGE_MODEL, ROOT, Node, wait_for
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files():
+    """One folder for whatever the programs of this run put aside, searched when all have ended."""
+    with tempfile.TemporaryDirectory(prefix="hither-tests-") as folder:
+        # Others may pass through, as through the folder that it stands for.
+        os.chmod(folder, 0o711)
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield pathlib.Path(folder)
+        canary.check(folder)
+        tempfile.tempdir = None
+        os.environ.pop("TMPDIR")
+        if before is not None:
+            os.environ["TMPDIR"] = before
 
 
 @pytest.fixture(scope="session")

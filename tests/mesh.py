@@ -1,14 +1,20 @@
 """Nodes started by hand, as a user would: the program, its command line, and nothing else."""
 
+import contextlib
+import http.client
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
+
+import canary
+from canary import WORD as CANARY
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("HITHER_CACHE", pathlib.Path.home() / ".cache/hither"))
@@ -78,6 +84,8 @@ class Node:
         self.process = subprocess.Popen(
             [*prefix, HITHER, "--data", self.data, "up", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0"],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
+            # A core dump would be written here, and be searched.
+            cwd=self.data,
         )
         wait_for(f"{self.name} is up", self.ready)
         return self
@@ -103,7 +111,7 @@ class Node:
 
     def post(self, path, body, headers=None, timeout=120):
         """Status, headers and JSON (or text) of the answer."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else json.dumps(marked(path, body)).encode()
         request = urllib.request.Request(self.url + path, data=data, method="POST")
         for key, value in {"Content-Type": "application/json", **(headers or {})}.items():
             request.add_header(key, value)
@@ -130,9 +138,53 @@ class Node:
         return "".join(self.log.readlines()[-40:])
 
     def close(self):
+        """Ends it, and searches what it told and left for what it was sent."""
+        told = self.told()
         self.kill()
         self.log.close()
-        self.folder.cleanup()
+        try:
+            canary.check_text(f"the metrics and the picture of {self.name}", told)
+            canary.check(self.data)
+        finally:
+            self.folder.cleanup()
+
+    def told(self):
+        """What the node tells whoever watches it; nothing, if it runs no more or is frozen."""
+        if not self.process or self.process.poll() is not None or state(self.process.pid) == "T":
+            return b""
+        said = b""
+        for path in ("/metrics", "/hither/v1/view"):
+            link = http.client.HTTPConnection("localhost", timeout=30)
+            link.sock = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                link.sock.connect(str(self.data / "api.sock"))
+                link.request("GET", path)
+                said += link.getresponse().read()
+            link.close()
+        return said
+
+
+def state(pid):
+    """The letter of a process, as the system has it; a program may be called anything."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def marked(path, body):
+    """A request with the secret word of this run, where it does not change what is answered."""
+    if not isinstance(body, dict) or not path.startswith(("/v1/", "/v2/", "/api/")):
+        return body
+    if "messages" in body or "prompt" in body:
+        if path.startswith("/api/emb"):
+            return body
+        if path.startswith("/api/"):
+            options = body.get("options") or {}
+            return {**body, "options": {"stop": [CANARY], **options}}
+        return {"stop": [CANARY], **body}
+    if "inputs" in body:
+        return {"id": CANARY, **body}
+    if "input" in body and path.startswith("/v1/"):
+        return {"user": CANARY, **body}
+    return body
 
 
 def parse(body):

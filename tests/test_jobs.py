@@ -11,9 +11,8 @@ import urllib.request
 
 import pytest
 
-from mesh import EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
+from mesh import CANARY, EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
 
-CANARY = "canary-9b41f7"
 GOLDEN = json.loads((ROOT / "models/fraud.golden.json").read_text())
 DECISION = {
     "inputs": [{"name": "input", "shape": [1, 12], "datatype": "FP32", "data": GOLDEN["input"][0]}],

@@ -13,7 +13,7 @@ import textwrap
 import openai
 import pytest
 
-from mesh import EEA, HITHER, Node, parse, wait_for
+from mesh import CANARY, EEA, HITHER, Node, parse, wait_for
 
 # A stub speaks slowly enough to be met while it speaks: twenty seconds for an answer of a thousand tokens.
 TALKER = "hither-stub 1\ntoken_us=20000 length=1000 slots=4\n"
@@ -69,7 +69,7 @@ def client(node, key, retries=0):
 
 
 def say(client, tokens=3, **more):
-    messages = [{"role": "user", "content": "hello"}]
+    messages = [{"role": "user", "content": f"hello {CANARY}"}]
     return client.chat.completions.create(model="talker", messages=messages, max_tokens=tokens, **more)
 
 

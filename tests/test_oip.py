@@ -24,7 +24,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from mesh import ROOT, wait_for
+from mesh import CANARY, ROOT, wait_for
 from tensor_models import DATATYPES, node_with_models
 
 SERVICE = "inference.GRPCInferenceService"
@@ -44,7 +44,7 @@ VALUES = {
     "FP32": numpy.array([0.1, -0.0, numpy.nan], numpy.float32),
     "FP64": numpy.array([0.1, -1e300, numpy.inf], numpy.float64),
     # ONNX Runtime takes texts that are UTF-8 and have no zero byte.
-    "BYTES": numpy.array([b"", "日本".encode(), "Grüße".encode()], object),
+    "BYTES": numpy.array([b"", "日本".encode(), f"Grüße {CANARY}".encode()], object),
 }
 
 
@@ -95,7 +95,7 @@ def same(one, other):
 def test_every_datatype_comes_back_bit_for_bit(over_http, over_grpc, datatype):
     values, model = VALUES[datatype], f"id_{datatype.lower()}"
     for sent in (values, values[:0]):
-        answer = over_http.infer(model, [tensor(tritonclient.http, datatype, sent)])
+        answer = over_http.infer(model, [tensor(tritonclient.http, datatype, sent)], request_id=CANARY)
         assert same(sent, answer.as_numpy("OUTPUT0")), "HTTP, binary"
         answer = over_grpc.infer(model, [tensor(tritonclient.grpc, datatype, sent)], request_id="7")
         assert same(sent, answer.as_numpy("OUTPUT0")), "gRPC"

@@ -5,10 +5,10 @@ import json
 import ollama
 import pytest
 
-from mesh import wait_for
+from mesh import CANARY, wait_for
 
 CHAT = "smollm2-135m"
-GREEDY = {"temperature": 0, "num_predict": 12}
+GREEDY = {"temperature": 0, "num_predict": 12, "stop": [CANARY]}
 HI = [{"role": "user", "content": "Name one colour."}]
 
 

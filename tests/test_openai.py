@@ -12,7 +12,7 @@ import openai
 import pydantic
 import pytest
 
-from mesh import EEA, LANGUAGE_MODEL, Node, wait_for
+from mesh import CANARY, EEA, LANGUAGE_MODEL, Node, wait_for
 
 CHAT = "smollm2-135m"
 WEATHER = {
@@ -40,11 +40,11 @@ def client(munich_alone):
 
 def ask(client, text="Name one colour.", **more):
     messages = [{"role": "user", "content": text}]
-    return client.chat.completions.create(model=CHAT, messages=messages, **{"max_tokens": 12, "temperature": 0, **more})
+    return client.chat.completions.create(model=CHAT, messages=messages, **{"max_tokens": 12, "temperature": 0, "stop": [CANARY], **more})
 
 
 def respond(client, given="Name one colour.", **more):
-    return client.responses.create(model=CHAT, input=given, **{"max_output_tokens": 16, "temperature": 0, **more})
+    return client.responses.create(model=CHAT, input=given, **{"max_output_tokens": 16, "temperature": 0, "user": CANARY, **more})
 
 
 def refusal(call, kind=openai.BadRequestError):
@@ -101,7 +101,7 @@ def test_usage_is_told_at_the_end_and_all_along(client):
 
 def test_completions_take_every_form_of_prompt(client):
     def complete(prompt, **more):
-        return client.completions.create(model=CHAT, prompt=prompt, **{"max_tokens": 2, "temperature": 0, **more})
+        return client.completions.create(model=CHAT, prompt=prompt, **{"max_tokens": 2, "temperature": 0, "stop": [CANARY], **more})
 
     # What comes next is beyond doubt: beside another text, numbers differ in their last digits.
     once, sky = complete("Once upon a"), complete("The capital of France is")
@@ -130,7 +130,7 @@ def test_what_says_nothing_about_the_answer_changes_nothing(client):
     plain = ask(client).choices[0].message.content
     again = ask(client, user="me", metadata={"a": "b"}, store=False, service_tier="auto", parallel_tool_calls=False)
     assert again.choices[0].message.content == plain
-    fixed = ask(client, extra_body={"min_tokens": 9, "max_completion_tokens": 9})
+    fixed = ask(client, stop=None, extra_body={"min_tokens": 9, "max_completion_tokens": 9})
     assert fixed.usage.completion_tokens == 9 and fixed.choices[0].finish_reason == "length"
     for field, value in [("temprature", 1), ("reasoning_effort", "high"), ("n", 0), ("min_tokens", 3)]:
         assert refusal(lambda: ask(client, extra_body={field: value})).param == field

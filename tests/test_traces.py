@@ -9,11 +9,11 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from mesh import EEA, ROOT, Node, wait_for
+import canary
+from mesh import CANARY, EEA, ROOT, Node, wait_for
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CLIENT = "00f067aa0ba902b7"
-CANARY = "canary-8c1f5e"
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
@@ -40,6 +40,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     def close(self):
         self.server.stop(None).wait()
+        canary.check_text("the spans", b"".join(span.SerializeToString() for _, span in self.spans))
 
 
 @pytest.fixture(scope="module")

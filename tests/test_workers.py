@@ -12,7 +12,7 @@ import struct
 
 import pytest
 
-from mesh import EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
+from mesh import CANARY, EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
 
 GOLDEN = json.loads((ROOT / "models/fraud.golden.json").read_text())
 ROW = GOLDEN["input"][0]
@@ -88,7 +88,7 @@ def decide(node, **fields):
 
 
 def talk(node, **fields):
-    body = {"model": "talker", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 100, **fields}
+    body = {"model": "talker", "messages": [{"role": "user", "content": f"hello {CANARY}"}], "max_tokens": 100, **fields}
     return node.post("/v1/chat/completions", body)
 
 

@@ -5,6 +5,8 @@ import litellm
 import pydantic
 import pytest
 
+from canary import WORD
+
 CHAT = "smollm2-135m"
 HI = [{"role": "user", "content": "Name one colour."}]
 
@@ -29,7 +31,7 @@ def chain(url):
 
 @pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
 def test_litellm_asks_streams_and_counts(url, provider):
-    asked = dict(model=f"{provider}/{CHAT}", api_base=url, api_key="none", messages=HI, max_tokens=12, temperature=0)
+    asked = dict(model=f"{provider}/{CHAT}", api_base=url, api_key="none", messages=HI, max_tokens=12, temperature=0, stop=[WORD])
     whole = litellm.completion(**asked)
     assert whole.choices[0].message.content and whole.usage.completion_tokens <= 12
     parts = list(litellm.completion(**asked, stream=True))
@@ -44,7 +46,7 @@ def test_litellm_makes_vectors(url):
 
 
 def test_litellm_speaks_ollama(munich_alone):
-    asked = dict(model=f"ollama_chat/{CHAT}", api_base=munich_alone.url, messages=HI, max_tokens=12, temperature=0)
+    asked = dict(model=f"ollama_chat/{CHAT}", api_base=munich_alone.url, messages=HI, max_tokens=12, temperature=0, stop=[WORD])
     whole = litellm.completion(**asked)
     assert whole.choices[0].message.content and whole.usage.prompt_tokens > 0
     parts = list(litellm.completion(**asked, stream=True))

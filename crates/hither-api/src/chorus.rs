@@ -25,6 +25,7 @@ use crate::body::{Whole, check_depth};
 use crate::callers::Caller;
 use crate::door::Summary;
 use crate::errors::{Code, Problem};
+use crate::idempotency::Broken;
 use crate::labels::{self, Asked};
 use crate::respond::{self, Form};
 use crate::routes::App;
@@ -337,6 +338,7 @@ impl Chorus {
             && let Some(summary) = self.summary()
         {
             respond::set_summary(headers, &summary);
+            respond::set_truncated(headers, self.voices.iter().map(|voice| voice.account.dropped_tokens).sum());
         }
     }
 
@@ -348,7 +350,9 @@ impl Chorus {
         self.set_headers(headers);
         headers.insert("cache-control", HeaderValue::from_static("no-cache"));
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        *response.body_mut() = body(self, first, teller);
+        let broken = Broken::default();
+        response.extensions_mut().insert(broken.clone());
+        *response.body_mut() = body(self, first, teller, broken);
         Ok(response)
     }
 }
@@ -378,9 +382,9 @@ fn room(app: &App, model: &Manifest) -> usize {
 }
 
 /// The parts as a body. Dropping it cancels what still runs.
-fn body<T: Teller>(chorus: Chorus, first: Option<(usize, Heard)>, teller: T) -> Body {
-    Body::from_stream(stream::unfold(Some((chorus, teller, first)), |state| async move {
-        let (mut chorus, mut teller, mut first) = state?;
+fn body<T: Teller>(chorus: Chorus, first: Option<(usize, Heard)>, teller: T, broken: Broken) -> Body {
+    Body::from_stream(stream::unfold(Some((chorus, teller, first, broken)), |state| async move {
+        let (mut chorus, mut teller, mut first, broken) = state?;
         loop {
             let next = match first.take() {
                 Some(first) => Some(Ok(first)),
@@ -392,8 +396,11 @@ fn body<T: Teller>(chorus: Chorus, first: Option<(usize, Heard)>, teller: T) -> 
             };
             match told {
                 Ok(said) if said.is_empty() => {}
-                Ok(said) => return Some((Ok(Bytes::from(said)), Some((chorus, teller, None)))),
-                Err(problem) => return Some((Ok(Bytes::from(teller.fail(&problem, &chorus))), None)),
+                Ok(said) => return Some((Ok(Bytes::from(said)), Some((chorus, teller, None, broken)))),
+                Err(problem) => {
+                    broken.set();
+                    return Some((Ok(Bytes::from(teller.fail(&problem, &chorus))), None));
+                }
             }
         }
     }))

@@ -50,7 +50,7 @@ impl Asked {
 /// is refused costs next to nothing.
 pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<Asked, Problem> {
     let floor = door.unlabelled();
-    let class = one(headers, "x-hither-class", DataClass::parse)?.unwrap_or(floor);
+    let class = class(headers, floor)?;
     if class < floor {
         let text =
             format!("a label can only be tightened: {class} is less than {floor}, the least that this node takes");
@@ -81,6 +81,11 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         // The last: what is wrong in itself counts for nothing.
         admission: caller.enter(Instant::now())?,
     })
+}
+
+/// The class that the label says, or that of data without a label.
+pub(crate) fn class(headers: &HeaderMap, unlabelled: DataClass) -> Result<DataClass, Problem> {
+    Ok(one(headers, "x-hither-class", DataClass::parse)?.unwrap_or(unlabelled))
 }
 
 /// How long the caller waits.

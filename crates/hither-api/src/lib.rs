@@ -29,6 +29,7 @@ mod dashboard;
 mod fields;
 mod golden;
 mod grpc;
+mod idempotency;
 mod labels;
 mod limits;
 mod metrics;

@@ -100,8 +100,26 @@ pub(crate) const STREAM_AHEAD: usize = 8;
 /// The farthest deadline of a job, in seconds: thirty days, as long as a certificate lives.
 pub(crate) const JOB_SPAN_MAX_S: u64 = 30 * 86_400;
 
-/// Bytes of a job's key: enough for any UUID or hash.
-pub(crate) const JOB_KEY_BYTES: usize = 255;
+/// Bytes of an Idempotency-Key: enough for any UUID or hash.
+pub(crate) const KEY_BYTES: usize = 255;
+
+/// How long the answer to a request with a key is kept: longer than any client goes on trying.
+pub(crate) const KEPT_FOR: Duration = Duration::from_secs(600);
+
+/// How often what is older is looked for: how much longer it may lie in memory.
+pub(crate) const KEPT_SWEEP: Duration = Duration::from_secs(60);
+
+/// Keys at once; a new one is refused, for to forget an old one would let its request run twice.
+pub(crate) const KEPT_KEYS: usize = 4096;
+
+/// Of one app: a quarter, so that no app takes all.
+pub(crate) const KEPT_KEYS_OF_APP: usize = 1024;
+
+/// Bytes of all answers that are kept.
+pub(crate) const KEPT_BYTES: usize = 64 << 20;
+
+/// Bytes of one answer that is kept: some thousand vectors, or the longest text.
+pub(crate) const KEPT_ANSWER_BYTES: usize = 4 << 20;
 
 /// Bytes of a job's metadata: enough to find something again, and not to keep it here.
 pub(crate) const JOB_METADATA_BYTES: usize = 4096;

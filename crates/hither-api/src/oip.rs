@@ -42,7 +42,6 @@ mod tests;
 use coding::Coding;
 use infer::Answered;
 use parse::Call;
-pub(crate) use statistics::Statistics;
 
 /// The header that says where the JSON ends and the binary tensors begin.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");

@@ -164,6 +164,9 @@ pub(crate) fn response(status: StatusCode, content_type: &'static str, body: imp
     response
 }
 
+/// Names what went wrong, whichever form the body has.
+pub(crate) const CODE: &str = "x-hither-code";
+
 /// A 200 with text.
 pub(crate) fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
     response(StatusCode::OK, content_type, body)
@@ -188,6 +191,7 @@ pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
     let mut response = response(status, content_type, form.body(problem));
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set(headers, CODE, &problem.code);
     if let Some(seconds) = problem.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -249,11 +253,24 @@ pub(crate) fn quality(quality: Quality) -> &'static str {
     }
 }
 
+/// The energy that an answer took.
+pub(crate) fn joules(summary: &Summary) -> f64 {
+    summary.cost.energy.0 as f64 / 1000.0
+}
+
+/// Says how many tokens of the prompt were left out, because the request allowed it.
+pub(crate) fn set_truncated(headers: &mut HeaderMap, tokens: u32) {
+    if tokens > 0 {
+        set(headers, "x-hither-truncated", &tokens.to_string());
+    }
+}
+
 /// Says what is known only at the end.
 pub(crate) fn set_summary(headers: &mut HeaderMap, summary: &Summary) {
     set(headers, "x-hither-attempts", &summary.attempts.to_string());
     set(headers, "x-hither-migrations", &summary.migrations.to_string());
     set(headers, "x-hither-egress-bytes", &summary.egress.0.to_string());
+    set(headers, "x-hither-joules", &format!("{:.3}", joules(summary)));
     let cost = &summary.cost;
     let timing = format!(
         "queue;dur={:.3}, prefill;dur={:.3}, decode;dur={:.3}",

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{RequestExt, Router};
 use hither_types::id::ModelName;
-use hyper::header::{EXPECT, HOST, ORIGIN};
+use hyper::header::{EXPECT, HOST, HeaderName, ORIGIN};
 use hyper::{HeaderMap, Method, Uri};
 use tokio::sync::watch;
 
@@ -19,6 +19,7 @@ use crate::body::{Bodies, discard};
 use crate::callers::{Access, Callers, Peer};
 use crate::door::Door;
 use crate::errors::{Code, Problem};
+use crate::idempotency::{self, Kept};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
 use crate::{dashboard, grpc, jobs, oip, ollama, openai, openapi, operator};
@@ -28,6 +29,9 @@ mod table;
 mod tests;
 
 pub(crate) use table::Routes;
+
+/// What a client calls its request, given back with the answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which way a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,7 @@ pub(crate) struct App {
     pub(crate) bodies: Bodies,
     pub(crate) callers: Arc<Callers>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) kept: Arc<Kept>,
     pub(crate) listener: Listener,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -63,8 +68,8 @@ pub(crate) fn inside(door: Arc<dyn Door>, stop: watch::Receiver<bool>) -> Router
 
 impl App {
     fn new(door: Arc<dyn Door>, listener: Listener, stop: watch::Receiver<bool>) -> Self {
-        let (metrics, callers) = (Metrics::of(&door), door.callers());
-        Self { door, bodies: Bodies::new(), callers, metrics, listener, stop }
+        let ((metrics, kept), callers) = (Metrics::of(&door), door.callers());
+        Self { door, bodies: Bodies::new(), callers, metrics, kept, listener, stop }
     }
 }
 
@@ -109,9 +114,10 @@ async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Respo
     let begun = Instant::now();
     let form = Form::of(request.uri().path(), request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let response = match enter(&app, &mut request).await {
-        Ok(()) => next.run(request).await,
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let named = request.headers().get(REQUEST_ID).cloned();
+    let mut response = match enter(&app, &mut request).await {
+        Ok(()) => idempotency::once(&app, form, request, next).await,
         Err(refused) => {
             // Who asks before sending is told without.
             if !request.headers().contains_key(EXPECT) {
@@ -120,7 +126,13 @@ async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Respo
             problem(form, &refused)
         }
     };
-    app.metrics.responded(&method, route.as_deref().unwrap_or("other"), response.status(), begun.elapsed());
+    let headers = response.headers_mut();
+    // Who has no name for a request is given the node's.
+    if let Some(name) = named.or_else(|| headers.get("x-hither-request").cloned()) {
+        headers.insert(REQUEST_ID, name);
+    }
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    app.metrics.responded(&method, route, &response, begun.elapsed());
     response
 }
 

@@ -22,9 +22,11 @@ use tracing::{debug, warn};
 
 use crate::callers;
 use crate::door::Door;
+use crate::idempotency::{self, Kept};
 use crate::limits::{
     CONNECTION_WINDOW, CONNECTIONS, DRAIN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, STREAM_WINDOW, STREAMS,
 };
+use crate::metrics::Metrics;
 use crate::routes::{self, Listener};
 
 mod pace;
@@ -38,7 +40,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves a TCP listener until `stop` says true, then lets open requests end.
 pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
-    let mut connections = Connections::new(routes::router(door, Listener::Tcp, stop.clone()), stop);
+    let kept = Metrics::of(&door).1;
+    let mut connections = Connections::new(routes::router(door, Listener::Tcp, stop.clone()), kept, stop);
     while let Some(permit) = connections.room().await {
         let accepted = tokio::select! {
             biased;
@@ -61,8 +64,9 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::
 
 /// Serves a Unix listener until `stop` says true, then lets open requests end. Operators' commands work only here.
 pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
+    let kept = Metrics::of(&door).1;
     let router = routes::router(door, Listener::Unix, stop.clone());
-    let mut connections = Connections::new(router.clone(), stop);
+    let mut connections = Connections::new(router.clone(), kept, stop);
     while let Some(permit) = connections.room().await {
         let accepted = tokio::select! {
             biased;
@@ -101,14 +105,11 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(router: Router, stop: watch::Receiver<bool>) -> Self {
-        Self {
-            router,
-            stop,
-            room: Arc::new(Semaphore::new(CONNECTIONS)),
-            graceful: GracefulShutdown::new(),
-            tasks: JoinSet::new(),
-        }
+    fn new(router: Router, kept: Arc<Kept>, stop: watch::Receiver<bool>) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(idempotency::sweep(kept, stop.clone()));
+        let (room, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
+        Self { router, stop, room, graceful, tasks }
     }
 
     /// Waits for room for one more connection. `None` once the server stops.

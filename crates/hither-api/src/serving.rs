@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hither_engine::work::{CacheScope, GenerateWork, Piece, Prompt, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
 use hither_types::model::{Device, Manifest};
-use hither_types::refusal::{Failure, Refusal};
+use hither_types::refusal::Refusal;
 use hither_types::request::{Envelope, Quality, RequestKind};
 use hither_types::unit::ByteCount;
 use hither_types::view::View;
@@ -19,6 +19,7 @@ use crate::callers::ANONYMOUS;
 use crate::door::{Answer, Route, Submission, Summary};
 use crate::errors::{Code, Problem};
 use crate::labels::Asked;
+use crate::metrics::Course;
 use crate::routes::App;
 
 mod tally;
@@ -36,6 +37,8 @@ pub(crate) struct Serving {
     /// The smaller one of its family that answers instead, if one does.
     smaller: Option<Model>,
     view: watch::Receiver<Arc<View>>,
+    /// Of texts and vectors: tensors are counted with their rows, where those are known.
+    course: Option<Course>,
     answers: mpsc::Receiver<Answer>,
     tally: Tally,
     _leaving: Box<dyn Send + Sync>,
@@ -111,15 +114,28 @@ impl Serving {
             Work::Generate(GenerateWork { prompt: Prompt::Chat(_), .. }) => "chat",
             Work::Generate(_) => "text_completion",
         };
+        let rows = match work {
+            Work::Infer(_) => None,
+            Work::Embed(embed) => Some(embed.inputs.len() as u64),
+            Work::Generate(_) => Some(1),
+        };
+        let mut course = rows.map(|rows| Course::begin(Arc::clone(&app.metrics), operation, rows));
         let tally = Tally::new(asked.admission, work, payload.len());
         let submission = Submission { envelope, patience: asked.patience, payload, operation, trace: asked.trace };
-        let reception = app.door.submit(submission).map_err(|refusal| Problem::from(&refusal))?;
+        let reception = app.door.submit(submission).map_err(|refusal| {
+            let problem = Problem::from(&refusal);
+            if let Some(course) = &mut course {
+                course.failed(&model.name, &problem.code);
+            }
+            problem
+        })?;
         Ok(Self {
             request: reception.request,
             route: None,
             asked: Model { name: model.name.clone(), digest: Some(model.digest) },
             smaller: None,
             view: app.door.view(),
+            course,
             answers: reception.answers,
             tally,
             _leaving: reception.leaving,
@@ -171,19 +187,25 @@ impl Serving {
                     continue;
                 }
                 Some(Answer::Piece(piece)) => {
-                    self.tally.piece(&piece);
+                    let tokens = self.tally.piece(&piece);
+                    if let Some(course) = &mut self.course {
+                        course.tokens(tokens);
+                    }
                     Ok(Next::Piece(piece))
                 }
                 Some(Answer::Done(summary)) => {
                     self.tally.done(&summary);
+                    if let Some(course) = &mut self.course {
+                        course.answered(&self.asked.name, &summary.cost);
+                    }
                     Ok(Next::Done(summary))
                 }
-                Some(Answer::Refused(refusal)) => Err(self.name(Problem::from(&refusal))),
-                Some(Answer::Failed(failure)) => Err(self.fail(&failure)),
+                Some(Answer::Refused(refusal)) => Err(self.fail(Problem::from(&refusal))),
+                Some(Answer::Failed(failure)) => Err(self.fail(Problem::from(&failure))),
                 None => {
                     let lost =
                         Problem::new(Code::EngineFailed, "the node stopped working on the request without a word");
-                    Err(self.name(lost))
+                    Err(self.fail(lost))
                 }
             });
         }
@@ -195,7 +217,18 @@ impl Serving {
         problem.help(format!("hither explain {}", self.request))
     }
 
-    fn fail(&self, failure: &Failure) -> Problem {
-        self.name(Problem::from(failure))
+    fn fail(&mut self, problem: Problem) -> Problem {
+        if let Some(course) = &mut self.course {
+            course.failed(&self.asked.name, &problem.code);
+        }
+        self.name(problem)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(course) = &mut self.course {
+            course.left(&self.asked.name);
+        }
     }
 }

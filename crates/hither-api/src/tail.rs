@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::chorus::{Chorus, Voice};
-use crate::respond::{quality, write};
+use crate::respond::{joules, quality, write};
 
 /// What is known at the end.
 #[derive(Serialize)]
@@ -24,13 +24,16 @@ pub(crate) struct Tail {
     decode_us: u64,
     prompt_tokens: u32,
     output_tokens: usize,
-    energy_mj: u64,
+    joules: f64,
+    /// Tokens of the prompt that were left out, because the request allowed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<u32>,
 }
 
 impl Tail {
     /// That of one text, once it is over.
     pub(crate) fn of(voice: &Voice) -> Option<Self> {
-        let Voice { serving, summary, delivered, .. } = voice;
+        let Voice { serving, summary, delivered, account, .. } = voice;
         let summary = summary.as_ref()?;
         let route = serving.route.as_ref();
         let model = serving.model();
@@ -50,7 +53,8 @@ impl Tail {
             decode_us: summary.cost.decode.0,
             prompt_tokens: summary.cost.prompt_tokens,
             output_tokens: *delivered,
-            energy_mj: summary.cost.energy.0,
+            joules: joules(summary),
+            truncated: Some(account.dropped_tokens).filter(|tokens| *tokens > 0),
         })
     }
 }

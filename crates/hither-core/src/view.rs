@@ -3,7 +3,7 @@
 use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::time::Timestamp;
 use hither_types::unit::ByteCount;
-use hither_types::view::{ModelView, NodeView, PresenceView, View};
+use hither_types::view::{Egress, ModelView, NodeView, PresenceView, View};
 
 use crate::catalog::Stage;
 use crate::machine::Core;
@@ -49,6 +49,7 @@ impl Core {
             models: locals.collect(),
             power: self.scheduler.power().now(),
             cap: self.scheduler.power().cap(),
+            egress: Egress::default(),
         }
     }
 
@@ -97,6 +98,8 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
         models: said.map_or_else(Vec::new, |said| said.models.iter().map(view_model).collect()),
         power: said.map(|said| said.power).unwrap_or_default(),
         cap: said.map(|said| said.cap).unwrap_or_default(),
+        // Bytes are counted by whoever sends them.
+        egress: Egress::default(),
     }
 }
 

@@ -123,7 +123,7 @@ impl Driver {
                 {
                     *bytes = ByteCount(ask.sent.load(Ordering::Relaxed));
                 }
-                self.egress_answers.0 += bytes.0;
+                self.egress.entry(to.node).or_default().answers.0 += bytes.0;
             }
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
@@ -213,7 +213,7 @@ impl Driver {
         let payload = session.payload.to_vec();
         let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(payload.len() as u64));
         session.add_egress(leaving.0);
-        self.egress_requests.0 += leaving.0;
+        self.egress.entry(peer).or_default().requests.0 += leaving.0;
         let trace = session.trace.onwards(task.attempt);
         let ask =
             Ask { request: task.request, attempt: task.attempt, digest, envelope, remaining, resume, payload, trace };

@@ -16,7 +16,7 @@ use hither_types::refusal::Crash;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
-use hither_types::view::{Explanation, View};
+use hither_types::view::{Egress, Explanation, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
@@ -109,9 +109,8 @@ pub(crate) struct Driver {
     pub(crate) crashes: Crashes,
     pub(crate) draining: bool,
     pub(crate) traces: Arc<Traces>,
-    /// Bytes that left with requests, and with answers: as the ledger counts them.
-    pub(crate) egress_requests: ByteCount,
-    pub(crate) egress_answers: ByteCount,
+    /// Bytes that left for each peer, as the ledger counts them.
+    pub(crate) egress: BTreeMap<NodeId, Egress>,
 }
 
 /// What the loop listens to.
@@ -301,7 +300,15 @@ impl Driver {
                 self.workers.get(&model.digest).map(|worker| worker.loaded.engine.clone()).unwrap_or_default();
         }
         view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
-        (view.totals.egress_requests, view.totals.egress_answers) = (self.egress_requests, self.egress_answers);
+        for node in &mut view.nodes {
+            node.egress = self.egress.get(&node.member.node).copied().unwrap_or_default();
+        }
+        let (mut requests, mut answers) = (0, 0);
+        for to_peer in self.egress.values() {
+            requests += to_peer.requests.0;
+            answers += to_peer.answers.0;
+        }
+        (view.totals.egress_requests, view.totals.egress_answers) = (ByteCount(requests), ByteCount(answers));
         self.view.send_replace(Arc::new(view));
     }
 

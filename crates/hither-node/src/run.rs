@@ -198,8 +198,7 @@ async fn assemble(
         crashes: Default::default(),
         draining: false,
         traces: Arc::clone(&traces),
-        egress_requests: Default::default(),
-        egress_answers: Default::default(),
+        egress: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
         driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));

@@ -46,6 +46,17 @@ pub struct NodeView {
     pub power: Milliwatts,
     /// The cap in force.
     pub cap: Milliwatts,
+    /// What left this node for it.
+    pub egress: Egress,
+}
+
+/// Payload bytes that left this node for another, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// With requests.
+    pub requests: ByteCount,
+    /// With answers.
+    pub answers: ByteCount,
 }
 
 /// Whether a member is there.

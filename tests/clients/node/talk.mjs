@@ -7,7 +7,9 @@ const [url, model] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0, timeout: 120_000 });
 const ollama = new Ollama({ host: url });
 const messages = [{ role: "user", content: "Name one colour." }];
-const asked = { model, messages, max_tokens: 12, temperature: 0 };
+// The secret word of the run: nothing may be left of it.
+const stop = [process.env.HITHER_CANARY];
+const asked = { model, messages, max_tokens: 12, temperature: 0, stop };
 const said = {};
 
 said.models = [];

@@ -92,8 +92,12 @@ codes! {
     JobNotEnded = "E0421", 409, None, "Wait: GET /v1/jobs/ID says how far it is. Or give it up: POST /v1/jobs/ID/cancel.";
     /// The job has ended.
     JobEnded = "E0422", 409, None, "GET /v1/jobs/ID says how.";
-    /// The Idempotency-Key was used for another submission.
-    KeyReused = "E0423", 422, None, "Send a new Idempotency-Key, or the submission that it was used for.";
+    /// The Idempotency-Key was used for another request.
+    KeyReused = "E0423", 422, None, "Send a new Idempotency-Key, or the request that it was used for.";
+    /// The first request with this Idempotency-Key has not ended.
+    KeyBusy = "E0424", 409, None, "Wait for the first answer, then send the same again, or use another key.";
+    /// The first request with this Idempotency-Key was answered, and the answer was too large to be kept.
+    AnswerNotKept = "E0425", 409, None, "Send the request again with another key: it is run once more.";
     /// Too much is asked for at the moment.
     Overloaded = "E0501", 429, Some("rate_limit_exceeded"), "Try again after the seconds in Retry-After.";
     /// The power budget leaves no slot.

@@ -123,11 +123,18 @@ async fn an_answer_is_raw_and_says_where_it_came_from() {
     let mut request = Request::new(fraud());
     request.metadata_mut().insert("x-hither-class", "personal".parse().unwrap());
     request.metadata_mut().insert("grpc-timeout", "1500m".parse().unwrap());
+    request.metadata_mut().insert("x-request-id", "mine-17".parse().unwrap());
     request.get_mut().parameters.insert("priority".to_owned(), parameter(ParameterChoice::Uint64Param(1)));
     let response = client(&lab).model_infer(request).await.unwrap();
-    for (name, value) in
-        [("x-hither-served-by", "munich"), ("x-hither-rule", "eea-personal"), ("x-hither-attempts", "1")]
-    {
+    for (name, value) in [
+        ("x-hither-served-by", "munich"),
+        ("x-hither-rule", "eea-personal"),
+        ("x-hither-attempts", "1"),
+        ("x-hither-egress-bytes", "1832"),
+        ("x-hither-joules", "2.500"),
+        ("server-timing", "queue;dur=1.250, prefill;dur=20.000, decode;dur=300.001"),
+        ("x-request-id", "mine-17"),
+    ] {
         assert_eq!(response.metadata().get(name).unwrap(), value, "{name}");
     }
     let answer = response.into_inner();

@@ -17,8 +17,9 @@ use crate::body::check_depth;
 use crate::callers::Caller;
 use crate::door::Door;
 use crate::errors::{Code, Problem};
+use crate::idempotency;
 use crate::labels;
-use crate::limits::{JOB_KEY_BYTES, JOB_METADATA_BYTES, JOB_SPAN_MAX_S};
+use crate::limits::{JOB_METADATA_BYTES, JOB_SPAN_MAX_S};
 use crate::respond;
 
 /// Paths whose answers are whole and depend on nothing but the request.
@@ -53,7 +54,7 @@ struct Peek {
 
 /// Reads it.
 pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn Door) -> Result<NewJob, Problem> {
-    let key = key(headers)?;
+    let key = idempotency::key(headers)?;
     let (headers, class) = label(headers, caller, door)?;
     check_depth(&said)?;
     let form: Submission<'_> = serde_json::from_slice(&said)
@@ -90,23 +91,6 @@ const FORM: &str = "a job is {\"deadline_s\": 3600, \"request\": {\"url\": \"/v1
 
 fn wrong(param: &str, text: impl Into<String>) -> Problem {
     Problem::new(Code::OutOfRange, text).param(param)
-}
-
-/// The key: any visible text, quoted as a structured field or not.
-fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    const NAME: &str = "Idempotency-Key";
-    let mut values = headers.get_all(NAME).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(wrong(NAME, "the header Idempotency-Key came more than once"));
-    }
-    let text = value.to_str().map(str::trim).unwrap_or_default();
-    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    if bare.is_empty() || bare.len() > JOB_KEY_BYTES {
-        let text = format!("the header Idempotency-Key takes 1 to {JOB_KEY_BYTES} bytes of plain text");
-        return Err(wrong(NAME, text).help("a UUID is a good key"));
-    }
-    Ok(Some(bare.to_owned()))
 }
 
 /// The headers that are kept with the job: everything that is said to this node, and the label as it is understood now.

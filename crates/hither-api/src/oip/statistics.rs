@@ -123,7 +123,17 @@ impl Statistics {
 
     /// The names are those of the catalog, which is bounded.
     fn of(&self, model: &ModelName, change: impl FnOnce(&mut Counted)) {
-        change(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(model.clone()).or_default());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get_mut(model) {
+            Some(counted) => change(counted),
+            None => change(all.entry(model.clone()).or_default()),
+        }
+    }
+
+    /// What was counted of every model that was asked.
+    pub(crate) fn all(&self) -> Vec<(ModelName, Counted)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(model, counted)| (model.clone(), counted.clone())).collect()
     }
 }
 

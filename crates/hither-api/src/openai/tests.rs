@@ -88,7 +88,7 @@ async fn a_stream_is_framed_as_clients_read_it() {
         chunk(&choice(r#""content":"!""#, "null"), "null"),
         chunk(&choice("", "\"stop\""), "null"),
         chunk("", r#"{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":0}}"#),
-        ": hither {\"request\":\"01900000-0000-7000-8000-000000000000\",\"served_by\":\"munich\",\"jurisdiction\":\"DE-BY\",\"rule\":\"eea-personal\",\"model\":\"smollm2-135m\",\"digest\":\"3030303030303030303030303030303030303030303030303030303030303030\",\"quality\":\"exact\",\"attempts\":1,\"migrations\":0,\"egress_bytes\":1832,\"queue_us\":1250,\"prefill_us\":20000,\"decode_us\":300001,\"prompt_tokens\":9,\"output_tokens\":3,\"energy_mj\":2500}\n\n".to_owned(),
+        ": hither {\"request\":\"01900000-0000-7000-8000-000000000000\",\"served_by\":\"munich\",\"jurisdiction\":\"DE-BY\",\"rule\":\"eea-personal\",\"model\":\"smollm2-135m\",\"digest\":\"3030303030303030303030303030303030303030303030303030303030303030\",\"quality\":\"exact\",\"attempts\":1,\"migrations\":0,\"egress_bytes\":1832,\"queue_us\":1250,\"prefill_us\":20000,\"decode_us\":300001,\"prompt_tokens\":9,\"output_tokens\":3,\"joules\":2.5}\n\n".to_owned(),
         "data: [DONE]\n\n".to_owned(),
     ];
     assert_eq!(timeless(&came.text()), wanted.concat());

@@ -10,6 +10,8 @@ use crate::door::Answer;
 use crate::tests::fake::unlawful;
 use crate::tests::lab::{Came, Lab};
 
+mod headers;
+
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 

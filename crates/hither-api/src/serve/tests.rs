@@ -144,7 +144,7 @@ async fn pipe() -> tokio::io::DuplexStream {
     // Who drops the sender stops the server: it must outlive the test.
     let stop = Box::leak(Box::new(watch::Sender::new(false)));
     let router = routes::router(Arc::new(speaking(false)), Listener::Tcp, stop.subscribe());
-    let mut connections = Connections::new(router, stop.subscribe());
+    let mut connections = Connections::new(router, Arc::default(), stop.subscribe());
     let (client, server) = tokio::io::duplex(4096);
     let permit = connections.room().await.unwrap();
     connections.serve(server, permit);

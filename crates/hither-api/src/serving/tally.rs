@@ -30,12 +30,14 @@ impl Tally {
         Self { admission, delivered: 0, prompt_guess, settled: false }
     }
 
-    /// A part of the answer came.
-    pub(super) fn piece(&mut self, piece: &Piece) {
-        match piece {
-            Piece::Tokens { ids, .. } => self.delivered += ids.len() as u64,
-            Piece::Outputs(_) | Piece::End { .. } => {}
-        }
+    /// A part of the answer came: how many tokens it has.
+    pub(super) fn piece(&mut self, piece: &Piece) -> usize {
+        let tokens = match piece {
+            Piece::Tokens { ids, .. } => ids.len(),
+            Piece::Outputs(_) | Piece::End { .. } => 0,
+        };
+        self.delivered += tokens as u64;
+        tokens
     }
 
     /// The answer is whole.

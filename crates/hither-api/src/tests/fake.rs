@@ -22,7 +22,7 @@ use hither_types::request::Cost;
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::view::{
-    Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View,
+    Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -407,6 +407,11 @@ fn example_nodes() -> Vec<NodeView> {
         models,
         power: Milliwatts::from_watts(power),
         cap: Milliwatts::from_watts(cap),
+        egress: match id {
+            1 => Egress { requests: ByteCount(40_213), answers: ByteCount(9_120) },
+            3 => Egress { requests: ByteCount(8_000), answers: ByteCount(0) },
+            _ => Egress::default(),
+        },
     };
     let ready = ModelStage::Ready;
     vec![

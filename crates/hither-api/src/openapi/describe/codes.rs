@@ -12,6 +12,10 @@ pub(super) const LABEL: &[Code] = &[Code::LabelLoosened, Code::LabelUnreadable, 
 /// What a field of a body can be.
 pub(super) const FIELDS: &[Code] = &[Code::Unsupported, Code::OutOfRange];
 
+/// A request that is run once under its key.
+pub(super) const KEYED: &[Code] =
+    &[Code::OutOfRange, Code::KeyReused, Code::KeyBusy, Code::AnswerNotKept, Code::NotKeptByLaw];
+
 /// Finding a model that does this kind of work.
 pub(super) const MODEL: &[Code] = &[Code::UnknownModel, Code::WrongKind];
 

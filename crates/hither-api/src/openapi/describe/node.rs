@@ -14,12 +14,9 @@ pub(super) fn all() -> Vec<Operation> {
     let style = |path, id| NODE.get(path, id, "A file of the page.").gives_as(200, "The file.", STYLE, text());
     vec![
         NODE.get("/health", "health", "Whether the node lives.").gives_as(200, "It does.", PLAIN, text()).open(),
-        NODE.get("/metrics", "metrics", "Counters and gauges, as Prometheus reads them.").gives_as(
-            200,
-            "The text form of Prometheus.",
-            "text/plain; version=0.0.4; charset=utf-8",
-            text(),
-        ),
+        NODE.get("/metrics", "metrics", "Counters, gauges and histograms, as Prometheus reads them.")
+            .gives_as(200, "In the form that Accept asks for.", "text/plain; version=0.0.4; charset=utf-8", text())
+            .or_as("application/openmetrics-text; version=1.0.0; charset=utf-8", text()),
         page("/", "dashboard", "The dashboard, for who takes HTML; else what clients of Ollama look for.")
             .or_as(PLAIN, text()),
         script("/app.js", "dashboardScript"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::codes::{BODY, LABEL, MESH, MODEL};
+use super::codes::{BODY, KEYED, LABEL, MESH, MODEL};
 use super::operation::{Operation, Place};
 use super::parts::{ASKED, SERVED_TENSORS, schema, text};
 use crate::errors::Code;
@@ -73,7 +73,7 @@ fn infer() -> Operation {
                 Inference-Header-Content-Length says how long the JSON is. The answer is compressed where Accept-Encoding \
                 has gzip or deflate and it is worth it.")
         .with(&ASKED)
-        .with(&["Content-Encoding", "Inference-Header-Content-Length"])
+        .with(&["Content-Encoding", "Idempotency-Key", "Inference-Header-Content-Length"])
         .body_of(json!({ "required": true, "content": {
             "application/json": { "schema": schema("InferRequest"), "example": example },
             "application/octet-stream": { "schema": binary },
@@ -82,6 +82,7 @@ fn infer() -> Operation {
         .or_as("application/octet-stream", binary)
         .headers(SERVED_TENSORS)
         .errors(BODY)
+        .errors(KEYED)
         .errors(LABEL)
         .errors(MODEL)
         .errors(MESH)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::codes::{BODY, FIELDS, LABEL, MESH, MODEL};
+use super::codes::{BODY, FIELDS, KEYED, LABEL, MESH, MODEL};
 use super::operation::{Operation, Place};
 use super::parts::{ASKED, SERVED_BY_OLLAMA, said, text};
 use crate::errors::Code;
@@ -74,7 +74,7 @@ fn taken(operation: Operation) -> Operation {
 
 /// What asks a model.
 fn asks(operation: Operation) -> Operation {
-    taken(operation).errors(FIELDS).errors(MODEL).errors(MESH)
+    taken(operation).with(&["Idempotency-Key"]).errors(FIELDS).errors(KEYED).errors(MODEL).errors(MESH)
 }
 
 fn commands(operation: Operation) -> Operation {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::codes::{BODY, FIELDS, LABEL, MESH, MODEL};
+use super::codes::{BODY, FIELDS, KEYED, LABEL, MESH, MODEL};
 use super::operation::{Operation, Place};
 use super::parts::{ASKED, SERVED, said, text};
 use crate::errors::Code;
@@ -42,9 +42,10 @@ pub(super) fn all() -> Vec<Operation> {
 fn asks(operation: Operation) -> Operation {
     operation
         .with(&ASKED)
-        .with(&["Content-Encoding"])
+        .with(&["Content-Encoding", "Idempotency-Key"])
         .errors(BODY)
         .errors(FIELDS)
+        .errors(KEYED)
         .errors(LABEL)
         .errors(MODEL)
         .errors(MESH)

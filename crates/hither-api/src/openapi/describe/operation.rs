@@ -302,10 +302,10 @@ impl Operation {
             .map(|code| format!("[{code}](/docs/errors#{code}) {}", code.entry().summary(), code = code.as_str()))
             .collect();
         let named: &[&str] = match status {
-            401 => &["WWW-Authenticate"],
-            415 => &["Accept-Encoding"],
-            409 | 429 | 503 => &["Retry-After", "X-Hither-Request"],
-            _ => &["X-Hither-Request"],
+            401 => &["WWW-Authenticate", "X-Hither-Code", "X-Request-Id"],
+            415 => &["Accept-Encoding", "X-Hither-Code", "X-Request-Id"],
+            409 | 429 | 503 => &["Retry-After", "X-Hither-Code", "X-Hither-Request", "X-Request-Id"],
+            _ => &["X-Hither-Code", "X-Hither-Request", "X-Request-Id"],
         };
         let response = json!({
             "description": said.join("; ") + ".",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::limits::{JOB_KEY_BYTES, LABEL_ITEMS, PATIENCE_MAX_MS};
+use crate::limits::{KEY_BYTES, LABEL_ITEMS, PATIENCE_MAX_MS};
 
 /// A part of the components, by name.
 pub(super) fn reference(kind: &str, name: &str) -> Value {
@@ -97,7 +97,7 @@ pub(super) fn or_null(schema: Value) -> Value {
 }
 
 /// What belongs to the label of a request, and what else its headers say.
-pub(super) const ASKED: [&str; 9] = [
+pub(super) const ASKED: [&str; 10] = [
     "x-hither-class",
     "x-hither-tags",
     "x-hither-subjects",
@@ -107,6 +107,7 @@ pub(super) const ASKED: [&str; 9] = [
     "x-hither-quality",
     "x-hither-timeout-ms",
     "traceparent",
+    "x-request-id",
 ];
 
 fn header(name: &str, schema: Value, text: &str) -> (String, Value) {
@@ -161,10 +162,12 @@ pub(super) fn parameters() -> Value {
         ),
         header("x-hither-tokens", word(&["0", "1"]), "Whether the answer says the ids of its tokens."),
         header("traceparent", text(), "The trace that the request belongs to (W3C Trace Context)."),
+        header("x-request-id", text(), "What the caller names its request; it comes back with the answer."),
         header(
             "Idempotency-Key",
-            json!({ "type": "string", "minLength": 1, "maxLength": JOB_KEY_BYTES }),
-            "The same key and the same submission are the same job. Without it the submission itself is the key.",
+            json!({ "type": "string", "minLength": 1, "maxLength": KEY_BYTES }),
+            "The same key, app and request: the same answer, for ten minutes; of a job, as long as it is kept. A job \
+                without a key has its submission as the key.",
         ),
         header(
             "Content-Encoding",
@@ -193,6 +196,10 @@ pub(super) const SERVED: &[&str] = &[
     "X-Hither-Attempts",
     "X-Hither-Migrations",
     "X-Hither-Egress-Bytes",
+    "X-Hither-Joules",
+    "X-Hither-Truncated",
+    "X-Hither-Replayed",
+    "X-Request-Id",
     "Server-Timing",
 ];
 
@@ -209,6 +216,10 @@ pub(super) const SERVED_BY_OLLAMA: &[&str] = &[
     "X-Hither-Attempts",
     "X-Hither-Migrations",
     "X-Hither-Egress-Bytes",
+    "X-Hither-Joules",
+    "X-Hither-Truncated",
+    "X-Hither-Replayed",
+    "X-Request-Id",
     "X-Hither-Ignored",
     "Server-Timing",
 ];
@@ -226,6 +237,9 @@ pub(super) const SERVED_TENSORS: &[&str] = &[
     "X-Hither-Attempts",
     "X-Hither-Migrations",
     "X-Hither-Egress-Bytes",
+    "X-Hither-Joules",
+    "X-Hither-Replayed",
+    "X-Request-Id",
     "Server-Timing",
     "Inference-Header-Content-Length",
     "Content-Encoding",
@@ -252,6 +266,11 @@ pub(super) fn headers() -> Value {
         named("X-Hither-Attempts", text(), "How many places were tried."),
         named("X-Hither-Migrations", text(), "How often the answer went on elsewhere."),
         named("X-Hither-Egress-Bytes", text(), "Payload bytes that left this node for it."),
+        named("X-Hither-Joules", text(), "The energy that it took, in joules. Streams say it in their last comment."),
+        named("X-Hither-Truncated", text(), "How many tokens of the prompt were left out."),
+        named("X-Hither-Replayed", text(), "true: the answer was given before, for the same Idempotency-Key."),
+        named("X-Hither-Code", text(), "The code of the error: /docs/errors."),
+        named("X-Request-Id", text(), "As it came, or else X-Hither-Request."),
         named("X-Hither-Ignored", text(), "Fields of the request without effect."),
         named("Server-Timing", text(), "What it took: queue, prefill and decode, in milliseconds."),
         named(
