@@ -287,7 +287,7 @@ impl Driver {
         if !server.is_here() {
             let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(session.payload.len() as u64));
             session.add_egress(leaving.0);
-            self.egress_requests.0 += leaving.0;
+            self.egress.entry(peer).or_default().requests.0 += leaving.0;
         }
         let there = server.config.models.get(model).cloned().unwrap_or_else(|| model.to_string());
         let handle = self.hands.spawn(ask(server, there, task, session, self.inbox.clone()));
