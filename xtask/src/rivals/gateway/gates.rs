@@ -97,7 +97,7 @@ fn nginx(address: SocketAddr, backends: &[SocketAddr], scratch: &Path, name: &st
     let folder = |kind: &str| format!("{kind}_temp_path {}-{kind};", temporary.display());
     let folders: Vec<String> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(folder).to_vec();
     format!(
-        "daemon off; user root; worker_processes {}; worker_rlimit_nofile 40000; pid {}.pid; error_log stderr error;\n\
+        "daemon off; user root; worker_processes {}; pid {}.pid; error_log stderr error;\n\
          events {{ worker_connections 16000; }}\n\
          http {{ access_log off; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 120s; {}\n\
          upstream back {{{servers} keepalive 64; keepalive_requests 100000000; }}\n\

@@ -16,8 +16,8 @@ const BARE: &str = "bare axum";
 
 const CONNECTIONS: usize = 10_000;
 
-/// Files that this program and every server may have open: what haproxy wants for 16,000 connections, and some.
-const FILES: usize = 4 * CONNECTIONS;
+/// Files that this program and every server may have open: a connection, and some for the backends of a gateway.
+const FILES: usize = 2 * CONNECTIONS;
 
 const MEMORY_MAX_KB: f64 = 20.0;
 
@@ -72,7 +72,7 @@ fn measure(setting: &Setting, board: &mut Board) -> Result<(), String> {
 /// The machine does not allow it.
 pub(super) fn files() -> Result<(), String> {
     let own = std::process::id().to_string();
-    let raised = Command::new("prlimit").args(["--pid", &own, &format!("--nofile={FILES}:{FILES}")]).output();
+    let raised = Command::new("prlimit").args(["--pid", &own, &format!("--nofile={FILES}:")]).output();
     let raised = raised.map_err(|error| format!("prlimit: {error}"))?;
     match raised.status.success() {
         true => Ok(()),

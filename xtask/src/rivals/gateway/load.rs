@@ -91,7 +91,7 @@ pub(super) fn h2load(
         return Err(format!("h2load said something else: {text}"));
     };
     let data = text.lines().find_map(|line| line.strip_prefix("traffic:")).and_then(|line| {
-        let words = line.split('(').nth(3)?;
+        let words = line.rsplit('(').next()?;
         words.split(')').next()?.parse::<f64>().ok()
     });
     let data = data.ok_or_else(|| format!("h2load did not say how much came: {text}"))?;
