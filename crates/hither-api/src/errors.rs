@@ -372,6 +372,10 @@ impl From<&Failure> for Problem {
                 format!("no place gave an answer; at the last, {}", explain::failure(failure)),
             )
             .help("look into the log of the node"),
+            Failure::Severed(_) => {
+                Self::new(Code::PlacesLost, format!("{}; no other place can go on with it", explain::failure(failure)))
+                    .help("ask again: the next answer begins anew")
+            }
             Failure::Unreachable | Failure::Silent | Failure::Stuck => Self::new(
                 Code::PlacesLost,
                 format!("no place gave an answer; of the last, {}", explain::failure(failure)),

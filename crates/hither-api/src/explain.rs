@@ -136,6 +136,7 @@ pub(crate) fn failure(failure: &Failure) -> String {
         Failure::Unreachable => "it cannot be reached".to_owned(),
         Failure::Silent => "nothing was heard from it for three beats".to_owned(),
         Failure::Stuck => "its engine makes no progress".to_owned(),
+        Failure::Severed(text) => format!("its answer broke off: {text}"),
     }
 }
 

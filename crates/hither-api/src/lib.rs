@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod door;
+pub mod endpoint;
 pub mod errors;
 pub mod explain;
 pub mod jobs;

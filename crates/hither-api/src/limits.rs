@@ -119,3 +119,25 @@ pub(crate) const JOBS_LISTED_MAX: usize = 1000;
 
 /// How often it is looked at whether somebody came who could serve what nobody could.
 pub(crate) const JOBS_WAKE_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a connection to a server outside the mesh may take to open: one that is there takes a round trip or three.
+pub(crate) const ENDPOINT_CONNECT: Duration = Duration::from_millis(1500);
+
+/// How long a connection to such a server is kept for the next request: shorter than what servers keep theirs for, so
+/// that none is used that is just being closed.
+pub(crate) const ENDPOINT_IDLE: Duration = Duration::from_secs(20);
+
+/// Connections to one such server that are kept for the next request.
+pub(crate) const ENDPOINT_IDLE_MAX: usize = 128;
+
+/// Bytes of an error of such a server that are read; a thirty-second part of it is told, in characters.
+pub(crate) const ENDPOINT_ERROR: usize = 8 << 10;
+
+/// Bytes of one event of such a server's stream.
+pub(crate) const ENDPOINT_EVENT: usize = 1 << 20;
+
+/// Bytes of an answer of such a server that is one text: a thousand vectors.
+pub(crate) const ENDPOINT_ANSWER: usize = 64 << 20;
+
+/// Calls of tools in one answer of such a server.
+pub(crate) const ENDPOINT_CALLS: usize = 64;

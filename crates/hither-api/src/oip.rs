@@ -208,6 +208,7 @@ pub(crate) fn platform(format: ModelFormat) -> &'static str {
         ModelFormat::Onnx => "onnxruntime_onnx",
         ModelFormat::Gguf => "llamacpp_gguf",
         ModelFormat::Stub => "hither_stub",
+        ModelFormat::Outside => "hither_endpoint",
     }
 }
 

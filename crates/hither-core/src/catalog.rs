@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::message::ModelStage;
-use hither_types::model::Manifest;
+use hither_types::model::{Manifest, OUTSIDE};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 
@@ -157,9 +157,11 @@ impl Catalog {
         self.manifests.values()
     }
 
-    /// Names that several publishers use for different models.
+    /// Names that several publishers use for different models. What servers outside the mesh call so is none: whatever a
+    /// member publishes counts before it.
     pub(crate) fn conflicts(&self) -> impl Iterator<Item = (&ModelName, usize)> {
-        self.names.iter().map(|(name, publishers)| (name, publishers.len())).filter(|(_, count)| *count > 1)
+        let members = |publishers: &BTreeMap<NodeId, Digest>| publishers.keys().filter(|key| **key != OUTSIDE).count();
+        self.names.iter().map(move |(name, publishers)| (name, members(publishers))).filter(|(_, count)| *count > 1)
     }
 
     /// How far a model is here.

@@ -37,6 +37,8 @@ impl Kind {
 pub(crate) struct Circle {
     /// Lawful members that have the model ready, nearest first.
     pub(crate) ready: Vec<(NodeId, RuleId)>,
+    /// Lawful servers outside the mesh that have it.
+    pub(crate) endpoints: Vec<(NodeId, RuleId)>,
     /// Lawful members that have its file and may open it, the nearest few.
     pub(crate) cold: Vec<(NodeId, RuleId)>,
     /// The beginnings of their keys: what a search reads lies close together.
@@ -129,9 +131,13 @@ impl Core {
             let step = match self.gate(envelope, digest, &peer.member) {
                 Ok(lawful) => {
                     circle.lawful = circle.lawful.saturating_add(1);
+                    if self.is_endpoint(peer.member.node) {
+                        circle.endpoints.push((lawful.node(), lawful.rule().clone()));
+                    }
                     let far = peer.rtt().unwrap_or(Micros(0));
                     let silent = peer.is_cooling(self.now) || peer.is_overdue(self.now);
                     let list = match model.stage {
+                        _ if self.is_endpoint(peer.member.node) => None,
                         ModelStage::Ready => Some(&mut ready),
                         ModelStage::Stored => Some(&mut cold),
                         ModelStage::Fetching | ModelStage::Quarantined => None,

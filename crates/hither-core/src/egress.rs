@@ -4,6 +4,7 @@
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Load, Signal};
+use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
@@ -52,22 +53,29 @@ impl Core {
         self.trace.step(id, Step::Chosen { site, predicted }, self.now);
         let (egress, ticket) = self.write_intent(id, offer, Waiter::Own(id))?;
         let attempt = egress.attempt;
-        let pending = Pending { ticket: Some(ticket), accepted: true, number: 0, until: self.now, doubted: false };
+        let pending = Pending { ticket, accepted: true, number: 0, until: self.now, doubted: false };
         self.requests.get_mut(&id)?.phase = Phase::Offering(egress, pending);
         Some((attempt, node))
     }
 
-    /// Writes an egress down, and counts it against the peer.
-    pub(crate) fn write_intent(&mut self, id: RequestId, offer: Offer, waiter: Waiter) -> Option<(Egress, Ticket)> {
+    /// Writes an egress down, and counts it against the peer. What stays on this machine is no egress: no ticket.
+    pub(crate) fn write_intent(
+        &mut self,
+        id: RequestId,
+        offer: Offer,
+        waiter: Waiter,
+    ) -> Option<(Egress, Option<Ticket>)> {
         let lawful = offer.lawful;
         let node = lawful.node();
         let to = self.peers.get(node).map(|peer| counterpart(&peer.member))?;
         let request = self.requests.get(&id)?;
         let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
-        let subject = self.subject(id, attempt, &envelope);
-        let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
-        let ticket = self.note_first(waiter, fact);
+        let ticket = (self.kind_of(node) != PlaceKind::Home).then(|| {
+            let subject = self.subject(id, attempt, &envelope);
+            let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
+            self.note_first(waiter, fact)
+        });
         if !mutant!(OwnUsesForgotten) {
             self.peers.sent(node, digest);
             self.pool.used(digest, node);
@@ -176,7 +184,9 @@ impl Core {
     pub(crate) fn send(&mut self, id: RequestId, attempt: Attempt, peer: NodeId, digest: Digest) {
         let Some(request) = self.requests.get(&id) else { return };
         let (envelope, remaining) = (request.envelope.clone(), self.now.until(request.deadline));
-        self.trace.totals.egress_requests.0 += envelope.size.0;
+        if self.kind_of(peer) != PlaceKind::Home {
+            self.trace.totals.egress_requests.0 += envelope.size.0;
+        }
         let envelope = Envelope { size: ByteCount(envelope.size.0 | u64::from(mutant!(EnvelopeChanged))), ..envelope };
         let task = Task { origin: self.me.node, request: id, attempt };
         self.act(Action::Forward { task, peer, digest, envelope, remaining });

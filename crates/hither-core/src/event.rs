@@ -8,6 +8,7 @@ use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::{Presence, Signal};
 use hither_types::model::{Device, Manifest};
+use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -142,6 +143,14 @@ pub enum Event {
     },
     /// Somebody belongs, or its certificate was renewed.
     MemberAdded(Member),
+    /// There is a server outside the mesh that this node may ask when nobody nearer can answer in time. It tells of
+    /// itself, and is asked, as a member is; the driver speaks for it.
+    EndpointAdded {
+        /// What the configuration says of it; its key is made up.
+        place: Member,
+        /// [`PlaceKind::Home`] if it runs on this machine, so that nothing leaves; else [`PlaceKind::Cloud`].
+        kind: PlaceKind,
+    },
     /// Somebody does not belong any more.
     MemberRemoved(NodeId),
     /// A model is in the catalog; its signature was checked.

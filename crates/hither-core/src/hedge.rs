@@ -202,7 +202,7 @@ impl Core {
         if !self.hedging.budget.spend(digest) && !mutant!(HedgesUnpaid) {
             return;
         }
-        let Some((egress, ticket)) = self.write_intent(id, offer, Waiter::Hedge(id)) else { return };
+        let Some((egress, Some(ticket))) = self.write_intent(id, offer, Waiter::Hedge(id)) else { return };
         self.trace.step(id, Step::Hedged { site: egress.to.site.clone() }, self.now);
         if let Some(request) = self.requests.get_mut(&id) {
             request.hedge_looks = 0;

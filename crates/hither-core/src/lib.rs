@@ -18,6 +18,7 @@ mod budget;
 mod catalog;
 mod circle;
 mod egress;
+mod endpoint;
 pub mod event;
 mod hedge;
 mod hosted;

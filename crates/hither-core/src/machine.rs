@@ -64,6 +64,8 @@ pub struct Core {
     pub(crate) random: Random,
     pub(crate) announce_every: Micros,
     pub(crate) peers: Peers,
+    /// Which of the peers are servers outside the mesh.
+    pub(crate) endpoints: BTreeMap<NodeId, PlaceKind>,
     pub(crate) circles: Circles,
     pub(crate) pool: Pool,
     pub(crate) hungry: Hungry,
@@ -114,6 +116,7 @@ impl Core {
             random: Random::new(seed),
             announce_every,
             peers: Peers::new(announce_every),
+            endpoints: BTreeMap::new(),
             circles: Circles::default(),
             pool: Pool::default(),
             hungry: Hungry::default(),
@@ -242,6 +245,7 @@ impl Core {
             Event::Told { from, signal } => self.told(from, signal),
             Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
             Event::MemberAdded(member) => self.member_added(member),
+            Event::EndpointAdded { place, kind } => self.endpoint_added(place, kind),
             Event::MemberRemoved(node) => self.member_removed(node),
             Event::Catalogued(manifest) => self.catalogued(manifest),
             Event::ModelStored(digest) => self.model_stored(digest),
@@ -358,7 +362,7 @@ impl Core {
         }
     }
 
-    fn member_added(&mut self, member: Member) {
+    pub(crate) fn member_added(&mut self, member: Member) {
         let node = member.node;
         let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
         let (known, changed) = (before.is_some(), before.is_some_and(|before| before.place() != member.place()));
@@ -460,7 +464,7 @@ impl Core {
         digest: Digest,
         target: &Member,
     ) -> Result<Lawful, hither_types::law::Denial> {
-        let kind = if target.node == self.me.node { PlaceKind::Home } else { PlaceKind::Peer };
+        let kind = self.kind_of(target.node);
         let gate = Gate { policy: &self.policy, origin: &self.me };
         match self.catalog.manifest(digest).filter(|manifest| manifest.name != envelope.model) {
             None => gate.infer(envelope, target, kind),

@@ -7,6 +7,7 @@ use hither_types::id::{Attempt, Digest, NodeId, RequestId, SiteName, Task};
 use hither_types::law::Denial;
 use hither_types::message::ModelStage;
 use hither_types::model::Device;
+use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
@@ -221,14 +222,15 @@ impl Core {
                 | Failure::EngineCrashed(_)
                 | Failure::Unreachable
                 | Failure::Silent
-                | Failure::Stuck => {
+                | Failure::Stuck
+                | Failure::Severed(_) => {
                     request.losses_here += 1;
                 }
             }
             return;
         };
         match failure {
-            Failure::Unreachable | Failure::Silent => self.peers.struck(node, self.now),
+            Failure::Unreachable | Failure::Silent | Failure::Severed(_) => self.peers.struck(node, self.now),
             Failure::Stuck => self.peers.stuck(node, self.now),
             Failure::Declined(refusal) if is_want_of_room(refusal) => {
                 request.digest.inspect(|digest| self.peers.declined(node, *digest, self.now));
@@ -313,7 +315,7 @@ impl Core {
         self.leave(id, leave);
         self.trace.step(id, Step::AttemptFailed { site, failure: failure.clone() }, self.now);
         match failure {
-            Failure::BadInput(_) => self.fail(id, failure),
+            Failure::BadInput(_) | Failure::Severed(_) => self.fail(id, failure),
             Failure::Declined(_)
             | Failure::EngineLost
             | Failure::EngineCrashed(_)
@@ -389,6 +391,9 @@ impl Core {
     fn settle(&mut self, id: RequestId, egress: Egress, bytes: ByteCount, leave: &Leave) {
         let Some(request) = self.requests.get(&id) else { return };
         if mutant!(OnlyAnswersSettled) && !matches!(leave, Leave::Answered(_)) {
+            return;
+        }
+        if self.kind_of(egress.lawful.node()) == PlaceKind::Home {
             return;
         }
         let (answer, outcome) = match leave {

@@ -85,6 +85,7 @@ impl Core {
             Choice::Queue(_) if self.wait_here(id, digest, self.now) => {
                 self.probe(&survey.circle, digest, limits::PROBES);
             }
+            Choice::Queue(_) | Choice::Nowhere if attempts_left && self.ask_outside(id, digest, survey.home) => {}
             Choice::Queue(_) | Choice::Nowhere => self.stranded(id, digest, survey),
         }
     }

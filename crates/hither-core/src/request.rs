@@ -194,7 +194,7 @@ impl Request {
                     | Failure::Unreachable
                     | Failure::Silent
                     | Failure::Stuck => true,
-                    Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) => false,
+                    Failure::BadInput(_) | Failure::Declined(_) | Failure::Engine(_) | Failure::Severed(_) => false,
                 })
     }
 

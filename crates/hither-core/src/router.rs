@@ -35,6 +35,11 @@ impl Lawful {
         circle.cold.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone() })
     }
 
+    /// The servers of a circle that are outside the mesh.
+    pub(crate) fn of_endpoints(circle: &Circle) -> impl Iterator<Item = Self> {
+        circle.endpoints.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone() })
+    }
+
     /// The place.
     pub(crate) fn node(&self) -> NodeId {
         self.node

@@ -223,7 +223,8 @@ impl Core {
         let Some(manifest) = self.catalog.manifest(digest) else { return (Vec::new(), 0) };
         let (mut found, mut forbidden) = (Vec::new(), 0);
         for peer in self.peers.iter() {
-            if !self.peers.is_present(peer, self.now) || peer.holding(digest).is_none() {
+            let gives = !self.is_endpoint(peer.member.node) && peer.holding(digest).is_some();
+            if !gives || !self.peers.is_present(peer, self.now) {
                 continue;
             }
             match (Gate { policy: &self.policy, origin: &peer.member }).replicate(&manifest.name, &self.me) {

@@ -27,7 +27,9 @@ impl Driver {
                 self.give_up(task);
             }
             Action::Forward { task, peer, digest, envelope, remaining } => {
-                self.forward(task, (peer, digest), envelope, remaining);
+                if !self.forward_outside(task, peer, &envelope.model) {
+                    self.forward(task, (peer, digest), envelope, remaining);
+                }
             }
             Action::Abandon { task, peer: _ } => {
                 if let Some(forward) = self.forwards.remove(&task) {
@@ -71,6 +73,7 @@ impl Driver {
                     self.swarm.send(peer, PeerMessage::Presence(presence.clone()));
                 }
             }
+            Action::Tell { peer, signal } if self.answer_for_endpoint(peer, &signal) => {}
             Action::Tell { peer, signal } => self.swarm.send(peer, PeerMessage::Signal(signal)),
             Action::Fetch { manifest, providers } => self.fetch(manifest, providers),
             Action::Load(digest) => self.load(digest),

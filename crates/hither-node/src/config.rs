@@ -17,11 +17,13 @@ use crate::limits::HANG_TIME;
 use crate::machine;
 
 pub mod api;
+pub mod endpoint;
 pub mod ladder;
 pub mod model;
 pub mod telemetry;
 
 use api::{ApiError, ApiSection};
+use endpoint::{EndpointConfig, EndpointError, EndpointSections};
 use ladder::{LadderError, LadderSection};
 use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
 use telemetry::{Telemetry, TelemetryError, TelemetrySection};
@@ -82,6 +84,15 @@ pub enum ConfigError {
         /// What is wrong.
         #[source]
         source: TelemetryError,
+    },
+    /// A server outside the mesh is not described as it should be.
+    #[error("the configuration {path} cannot be used")]
+    Endpoint {
+        /// The file.
+        path: PathBuf,
+        /// Which server, and what is wrong.
+        #[source]
+        source: EndpointError,
     },
     /// No data directory was given and none can be guessed.
     #[error("no data directory: give --data DIR, or set HITHER_DATA or HOME")]
@@ -151,6 +162,8 @@ pub struct NodeConfig {
     pub drill: bool,
     /// Where spans go; nowhere unless the file says so.
     pub telemetry: Option<Telemetry>,
+    /// Servers outside the mesh that may be asked.
+    pub endpoints: Vec<EndpointConfig>,
     /// The policy file.
     pub policy: PathBuf,
     /// The program that workers are started from: this one.
@@ -170,6 +183,7 @@ struct File {
     drill: DrillSection,
     law: LawSection,
     telemetry: TelemetrySection,
+    endpoint: EndpointSections,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -265,6 +279,8 @@ impl NodeConfig {
         let telemetry = telemetry::telemetry(file.telemetry)
             .map_err(|source| ConfigError::Telemetry { path: path.to_owned(), source })?;
         let inside = |path: PathBuf| data_dir.join(path);
+        let endpoints = endpoint::endpoints(file.endpoint, &data_dir)
+            .map_err(|source| ConfigError::Endpoint { path: path.to_owned(), source })?;
         let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
         let access =
@@ -299,6 +315,7 @@ impl NodeConfig {
             jobs: file.jobs.into(),
             drill: file.drill.allow,
             telemetry,
+            endpoints,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::config::NodeConfig;
 use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade, Leavers};
+use crate::endpoints::Endpoints;
 use crate::home::Home;
 use crate::limits::{ANSWERS_MAX, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
 use crate::mesh::Mesh;
@@ -60,6 +61,10 @@ pub(crate) enum Inbound {
     Welcomed { from: NodeId, reply: Result<HelloReply, String>, joining: Option<Joining> },
     /// Somebody wants to know why.
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
+    /// A server outside the mesh is there.
+    EndpointLives(NodeId),
+    /// Something that an operator would act on.
+    Warn(String),
     /// An operator wants something.
     Command { command: Command, reply: CommandReply },
 }
@@ -83,6 +88,7 @@ pub(crate) struct Driver {
     pub(crate) cap: Milliwatts,
     pub(crate) incarnation: u64,
     pub(crate) swarm: Swarm,
+    pub(crate) endpoints: Endpoints,
     pub(crate) mesh: Mesh,
     pub(crate) invites: Invites,
     pub(crate) shelf: Shelf,
@@ -232,6 +238,8 @@ impl Driver {
                 // Whoever asked may have left.
                 let _ = reply.send(self.core.explain(request));
             }
+            Inbound::EndpointLives(node) => self.endpoint_lives(node),
+            Inbound::Warn(text) => self.warn(None, text),
             Inbound::Command { command, reply } => self.command(command, reply),
         }
     }
@@ -310,6 +318,7 @@ impl Driver {
         for digest in self.shelf.stored() {
             self.feed(Event::ModelStored(digest));
         }
+        self.tell_of_endpoints();
         self.show();
     }
 
@@ -331,9 +340,13 @@ impl Driver {
         MemberRecord { certificate: self.home.certificate.clone(), addresses: self.swarm.addresses() }
     }
 
-    /// A member, this node included.
+    /// A member or a server outside the mesh, this node included.
     pub(crate) fn member(&self, node: NodeId) -> Option<Member> {
-        if node == self.home.me.node { Some(self.home.me.clone()) } else { self.mesh.member(node) }
+        if node == self.home.me.node {
+            return Some(self.home.me.clone());
+        }
+        let outside = || self.endpoints.get(&node).map(|server| server.member(node, &self.home.me));
+        self.mesh.member(node).or_else(outside)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod config;
 mod crashes;
 mod doorman;
 mod driver;
+mod endpoints;
 mod forward;
 mod home;
 mod jobs;

@@ -106,3 +106,22 @@ pub(crate) const JOBS_LOOK_AGAIN: std::ops::Range<Duration> = Duration::from_mil
 
 /// Space on disk that is set aside so that jobs can end when there is no other: a hundred short answers, or one long one.
 pub(crate) const JOB_RESERVE_BYTES: usize = 1 << 20;
+
+/// Servers outside the mesh that one node may ask: an operator names each of them.
+pub(crate) const ENDPOINTS_MAX: usize = 32;
+
+/// Requests at once at such a server, unless the configuration says otherwise.
+pub(crate) const ENDPOINT_AT_ONCE: u16 = 64;
+
+/// How often it is looked at whether a server that has work shows life: as often as a peer beats.
+pub(crate) const ENDPOINT_PULSE: Duration = Duration::from_millis(250);
+
+/// A server that has work, said nothing for a pulse and does not answer a probe for so long is taken for dead: three
+/// pulses in all, as of a peer.
+pub(crate) const ENDPOINT_PROBE: Duration = Duration::from_millis(500);
+
+/// How often a server that is not there is tried again.
+pub(crate) const ENDPOINT_RETRY: Duration = Duration::from_secs(1);
+
+/// How often the mind is told that a server is there: as often as members tell of themselves.
+pub(crate) const ENDPOINT_TELL: Duration = Duration::from_millis(500);

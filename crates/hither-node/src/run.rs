@@ -169,6 +169,7 @@ async fn assemble(
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
+    let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
     let mut driver = Driver {
         cap: config.cap,
@@ -179,6 +180,7 @@ async fn assemble(
         policy,
         incarnation,
         swarm,
+        endpoints,
         mesh,
         invites,
         shelf,
@@ -199,6 +201,9 @@ async fn assemble(
         egress_requests: Default::default(),
         egress_answers: Default::default(),
     };
+    for (node, server) in driver.endpoints.clone() {
+        driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));
+    }
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
     }

@@ -12,6 +12,8 @@ pub enum ModelFormat {
     Gguf,
     /// The stub engine's own, for tests of the mesh alone.
     Stub,
+    /// No file: only servers outside the mesh have the model.
+    Outside,
 }
 
 impl ModelFormat {
@@ -21,6 +23,7 @@ impl ModelFormat {
             Self::Onnx => "onnx",
             Self::Gguf => "gguf",
             Self::Stub => "stub",
+            Self::Outside => "outside",
         }
     }
 }
@@ -215,6 +218,9 @@ pub struct Manifest {
     /// The member that published it.
     pub publisher: NodeId,
 }
+
+/// The publisher in entries of models that only servers outside the mesh have: the last of all keys, and nobody's.
+pub const OUTSIDE: NodeId = NodeId([0xff; 32]);
 
 /// A question to a model, and what its answer has to be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

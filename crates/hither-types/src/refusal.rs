@@ -81,6 +81,9 @@ pub enum Failure {
     Stuck,
     /// The worker ended under the request.
     EngineCrashed(Crash),
+    /// An answer broke off of which the client has a part, and no other place can go on with it: an endpoint outside the
+    /// mesh does not tell the tokens it said.
+    Severed(String),
 }
 
 /// How a worker ended that nobody had stopped.

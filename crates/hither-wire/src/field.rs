@@ -284,7 +284,7 @@ codes! {
     KindCode: RequestKind, "kind of request" { Infer = 0, Generate = 1 }
     PriorityCode: Priority, "priority" { Low = 0, Normal = 1, Critical = 2 }
     QualityCode: Quality, "word on quality" { Exact = 0, Family = 1 }
-    FormatCode: ModelFormat, "format of a model" { Onnx = 0, Gguf = 1, Stub = 2 }
+    FormatCode: ModelFormat, "format of a model" { Onnx = 0, Gguf = 1, Stub = 2, Outside = 3 }
     DatatypeCode: Datatype, "element type" {
         Bool = 0,
         Uint8 = 1,

@@ -257,7 +257,8 @@ impl<'a> TryFrom<&'a Failure> for FailureForm<'a> {
             Failure::BadInput(fault) => Self::BadInput(fault.into()),
             Failure::Declined(refusal) => Self::Declined(refusal.try_into()?),
             Failure::EngineLost => Self::EngineLost,
-            Failure::Engine(text) => Self::Engine(Text::sentence(text)),
+            // Only requests that entered here are sent to endpoints: no peer is told of one that broke off there.
+            Failure::Engine(text) | Failure::Severed(text) => Self::Engine(Text::sentence(text)),
             Failure::Unreachable => Self::Unreachable,
             Failure::Silent => Self::Silent,
             Failure::Stuck => Self::Stuck,

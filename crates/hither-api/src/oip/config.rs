@@ -45,6 +45,7 @@ fn backend(format: ModelFormat) -> &'static str {
         ModelFormat::Onnx => "onnxruntime",
         ModelFormat::Gguf => "llamacpp",
         ModelFormat::Stub => "hither_stub",
+        ModelFormat::Outside => "hither_endpoint",
     }
 }
 

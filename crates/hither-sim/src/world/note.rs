@@ -14,6 +14,7 @@ impl World<'_> {
             | Event::Beat { .. }
             | Event::FetchProgress { .. }
             | Event::MemberAdded(_)
+            | Event::EndpointAdded { .. }
             | Event::Catalogued(_) => true,
             Event::Submitted { .. }
             | Event::ClientGone(_)

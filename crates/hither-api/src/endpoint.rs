@@ -1,0 +1,226 @@
+//! The client's side: a server outside the mesh that speaks OpenAI's API, asked with work in this program's own words.
+//!
+//! What must stay true: the key appears in no error, log or `Debug`; what the server says is bounded in memory; an answer
+//! that did not end is told from one that did.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hither_engine::work::Work;
+use hither_types::trace::TraceParent;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::limits::{ENDPOINT_ERROR, ENDPOINT_IDLE, ENDPOINT_IDLE_MAX};
+
+mod answer;
+mod ask;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answering, Totals};
+
+/// Where a server is, and what it wants to see.
+#[derive(Clone)]
+pub struct Address {
+    /// The address before `/v1`, without a slash at its end.
+    pub base: String,
+    /// Sent as a bearer token.
+    pub key: Option<String>,
+    /// Certificates of authorities that are believed beside those of this machine, as PEM.
+    pub authorities: Option<Vec<u8>>,
+    /// The path that shows whether it lives.
+    pub probe: String,
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// It is no address of HTTP.
+    #[error("{0:?} is not an address such as https://models.example:8000")]
+    Form(String),
+    /// The key cannot be sent.
+    #[error("the key has characters that no header can carry")]
+    Key,
+    /// The certificates cannot be read, or none is there.
+    #[error("the certificates of authorities cannot be used: {0}")]
+    Authorities(String),
+}
+
+/// Why a server did not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// It cannot ever do this work; the text says what it does not do.
+    #[error("{0}")]
+    Cannot(String),
+    /// It says that the request is wrong.
+    #[error("it says: {0}")]
+    Wrong(String),
+    /// It has no room at the moment, for so long if it said.
+    #[error("it has no room at the moment")]
+    Full(Option<Duration>),
+    /// It does not let this node in.
+    #[error("it refuses the key (HTTP {0})")]
+    Forbidden(u16),
+    /// It failed; the text is its own, cut short.
+    #[error("it failed: {0}")]
+    Failed(String),
+    /// There was no way to it, or the connection broke.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+/// A server outside the mesh.
+#[derive(Clone)]
+pub struct Endpoint {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+    probe: Uri,
+    key: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({}, {})", self.base, if self.key.is_some() { "with a key" } else { "without a key" })
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({}, {})", self.base, if self.key.is_some() { "with a key" } else { "without a key" })
+    }
+}
+
+impl Endpoint {
+    /// A server at an address. Nothing is sent yet.
+    pub fn new(address: &Address) -> Result<Self, AddressError> {
+        let wrong = || AddressError::Form(address.base.clone());
+        let base: Uri = address.base.parse().map_err(|_| wrong())?;
+        if base.host().is_none_or(str::is_empty) || !matches!(base.scheme_str(), Some("http" | "https")) {
+            return Err(wrong());
+        }
+        let probe = format!("{}{}", address.base, address.probe).parse().map_err(|_| wrong())?;
+        let key = address.key.as_ref().map(|key| {
+            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| AddressError::Key)?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(crate::limits::ENDPOINT_CONNECT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(address.authorities.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(ENDPOINT_IDLE)
+            .pool_max_idle_per_host(ENDPOINT_IDLE_MAX)
+            .build(connector);
+        Ok(Self { client, base: address.base.clone(), probe, key: key.transpose()? })
+    }
+
+    /// Whether it lives: any answer but an inner error of its gateway will do.
+    pub async fn probe(&self, within: Duration) -> Result<(), EndpointError> {
+        let request = self.request(Method::GET, self.probe.clone(), None, Bytes::new());
+        let silent = || EndpointError::Unreachable(format!("no answer within {} ms", within.as_millis()));
+        let response = tokio::time::timeout(within, self.client.request(request)).await.map_err(|_| silent())?;
+        let status = response.map_err(|error| unreachable(&error))?.status();
+        match status {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(EndpointError::Unreachable(format!("HTTP {}", status.as_u16())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends work and waits for the head of the answer. `model` is its name there.
+    pub async fn ask(&self, model: &str, work: &Work, trace: Option<TraceParent>) -> Result<Answering, EndpointError> {
+        let asked = ask::render(model, work)?;
+        let target =
+            format!("{}{}", self.base, asked.path).parse().expect("the base is an address, the path a constant");
+        let request = self.request(Method::POST, target, trace, asked.body.into());
+        let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response).await);
+        }
+        Ok(Answering::new(response, asked.expects))
+    }
+
+    fn request(&self, method: Method, target: Uri, trace: Option<TraceParent>, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        (*request.method_mut(), *request.uri_mut()) = (method, target);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = &self.key {
+            headers.insert(AUTHORIZATION, key.clone());
+        }
+        if let Some(value) = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
+            headers.insert("traceparent", value);
+        }
+        request
+    }
+}
+
+fn tls(authorities: Option<&[u8]>) -> Result<rustls::ClientConfig, AddressError> {
+    let bad = |text: String| AddressError::Authorities(text);
+    let extra = CertificateDer::pem_slice_iter(authorities.unwrap_or_default())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| bad(error.to_string()))?;
+    if authorities.is_some() && extra.is_empty() {
+        return Err(bad("there is none in the file".to_owned()));
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, std::sync::Arc::clone(&provider))
+        .map_err(|error| bad(error.to_string()))?;
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(std::sync::Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(config)
+}
+
+fn unreachable(error: &hyper_util::client::legacy::Error) -> EndpointError {
+    use std::error::Error;
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    EndpointError::Unreachable(text)
+}
+
+/// What a status other than 200 means to whoever asked.
+async fn refusal(response: Response<Incoming>) -> EndpointError {
+    let status = response.status();
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = Limited::new(response.into_body(), ENDPOINT_ERROR).collect().await;
+    let said = body.map(|body| answer::error_text(&body.to_bytes())).unwrap_or_default();
+    let said = if said.is_empty() { format!("HTTP {}", status.as_u16()) } else { said };
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => EndpointError::Forbidden(status.as_u16()),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            EndpointError::Full(seconds.map(Duration::from_secs))
+        }
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+            EndpointError::Wrong(said)
+        }
+        _ => EndpointError::Failed(format!("HTTP {}: {said}", status.as_u16())),
+    }
+}

@@ -1,0 +1,1 @@
+//! What a server outside the mesh is asked, and how its words are read.

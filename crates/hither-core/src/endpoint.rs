@@ -1,0 +1,106 @@
+//! Servers outside the mesh as places: asked last, when nobody nearer can answer in time.
+//!
+//! To the rest of the mind such a server is a peer: it tells of itself, says yes or no to offers, and is judged by the law
+//! and watched as one. It has no model's file to give, is asked for no second copy, and takes no part in the search for
+//! free slots.
+
+use hither_types::id::{Digest, NodeId, RequestId};
+use hither_types::member::Member;
+use hither_types::place::PlaceKind;
+use hither_types::unit::Micros;
+use hither_types::view::Step;
+
+use crate::machine::Core;
+use crate::peers::Peer;
+use crate::router::{Lawful, Offer};
+
+#[cfg(test)]
+mod tests;
+
+impl Core {
+    /// There is a server outside the mesh that may be asked.
+    pub(crate) fn endpoint_added(&mut self, place: Member, kind: PlaceKind) {
+        self.endpoints.insert(place.node, kind);
+        self.member_added(place);
+    }
+
+    /// Whether a place is a server outside the mesh.
+    pub(crate) fn is_endpoint(&self, node: NodeId) -> bool {
+        self.endpoints.contains_key(&node)
+    }
+
+    /// What a place is to the law.
+    pub(crate) fn kind_of(&self, node: NodeId) -> PlaceKind {
+        if node == self.me.node {
+            return PlaceKind::Home;
+        }
+        self.endpoints.get(&node).copied().unwrap_or(PlaceKind::Peer)
+    }
+
+    /// Nobody in the mesh can take a request in time: a smaller model there, if that may answer, else a server outside.
+    /// `false` if there is none. The model is opened here meanwhile if its file is, for those that come next.
+    pub(crate) fn ask_outside(&mut self, id: RequestId, digest: Digest, home: bool) -> bool {
+        if self.endpoints.is_empty() {
+            return false;
+        }
+        let Some((wanted, offer)) = self.outside(id, digest) else { return false };
+        if home {
+            self.thirst(digest);
+        }
+        if self.step_down(id, digest) {
+            self.place(id);
+            return true;
+        }
+        if let Some(request) = self.requests.get_mut(&id)
+            && request.digest.replace(wanted) != Some(wanted)
+        {
+            // No smaller model had room: the one that was asked for answers after all.
+            request.instead = None;
+        }
+        self.offer(id, offer);
+        true
+    }
+
+    /// The server for a request, and the model that it has: the one that was asked for, whatever stood in for it.
+    fn outside(&mut self, id: RequestId, digest: Digest) -> Option<(Digest, Offer)> {
+        let request = self.requests.get(&id)?;
+        let envelope = request.envelope.clone();
+        let wanted = match &request.instead {
+            Some(_) => self.catalog.resolve(&envelope.model)?,
+            None => digest,
+        };
+        let circle = self.circle(&envelope, wanted);
+        let request = self.requests.get(&id)?;
+        let (mut offers, mut steps) = (Vec::new(), Vec::new());
+        for lawful in Lawful::of_endpoints(&circle) {
+            let Some(peer) = self.peers.get(lawful.node()) else { continue };
+            match self.unfit(request, peer, wanted) {
+                Some(why) => steps.push(Step::PassedOver { site: peer.member.site.clone(), why }),
+                None => offers.push(self.shared(self.offer_of(request, peer, wanted, lawful), peer, wanted)),
+            }
+        }
+        let chosen = self.clearly_better(offers);
+        steps.into_iter().for_each(|step| self.trace.step(id, step, self.now));
+        chosen.map(|offer| (wanted, offer))
+    }
+
+    /// One drawn by chance, unless a second one is clearly better: equal servers share the work.
+    fn clearly_better(&mut self, offers: Vec<Offer>) -> Option<Offer> {
+        if offers.len() < 2 {
+            return offers.into_iter().next();
+        }
+        let (first, second) = self.random.pair(offers.len());
+        let clearly = offers[second].cost().0.saturating_mul(5) < offers[first].cost().0.saturating_mul(4);
+        offers.into_iter().nth(if clearly { second } else { first })
+    }
+
+    /// An offer that counts what runs there already, whoever said so. Of a server that was not tried yet the best is
+    /// hoped: else it would never be.
+    fn shared(&self, mut offer: Offer, peer: &Peer, digest: Digest) -> Offer {
+        offer.service = peer.service(digest).unwrap_or(Micros(0));
+        let Some(word) = self.pool.of(digest, offer.lawful.node(), self.now) else { return offer };
+        let busy = u64::from(word.load.busy.min(word.load.slots));
+        let crowd = offer.service.0.saturating_mul(busy) / u64::from(word.load.slots.max(1));
+        Offer { crowd: Micros(crowd), ..offer }
+    }
+}

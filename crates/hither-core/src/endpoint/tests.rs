@@ -1,0 +1,194 @@
+//! Servers outside the mesh: the last resort, within the law.
+
+use hither_types::id::{NodeId, Operator, SiteName};
+use hither_types::member::Member;
+use hither_types::place::PlaceKind;
+use hither_types::refusal::{Failure, Refusal};
+use hither_types::unit::Micros;
+
+use crate::tests::{
+    CHAT, FRAUD, PARIS, Play, check, done, eea, failed, heard, member, nothing, own, place, ready, recorded, submitted,
+    until,
+};
+use crate::{Event, PullPolicy};
+
+const CLOUD: NodeId = NodeId([0xc0; 32]);
+const OTHER: NodeId = NodeId([0xc1; 32]);
+
+/// A server that stands somewhere and is run by somebody.
+fn server(at: u64, node: NodeId, jurisdiction: &str, kind: PlaceKind) -> (u64, Event) {
+    let site = SiteName::parse(if node == CLOUD { "cloud" } else { "other" }).unwrap();
+    let operator = Operator::parse("somebody").unwrap();
+    let place = Member { node, site, jurisdiction: place(jurisdiction), operator, ..member(PARIS) };
+    (at, Event::EndpointAdded { place, kind })
+}
+
+fn cloud(jurisdiction: &str) -> Vec<(u64, Event)> {
+    vec![server(0, CLOUD, jurisdiction, PlaceKind::Cloud), heard(0, CLOUD, CHAT, 0)]
+}
+
+fn after(begin: Vec<(u64, Event)>, rest: Vec<(u64, Event)>) -> Vec<(u64, Event)> {
+    begin.into_iter().chain(rest).collect()
+}
+
+#[test]
+fn a_server_outside_is_asked_when_nobody_in_the_mesh_has_the_model_and_its_egress_is_recorded_first() {
+    check(
+        after(cloud("FR"), vec![submitted(1, 1, CHAT), recorded(2, 1), done(300, own(1, 1))]),
+        "
+        1: record#1 intent 1/1 to cloud by eea, 1000 B
+        2: route 1/1 nowhere by eea
+        2: forward 1/1 to nowhere, 9999 ms left
+        300: record settled 1/1 to cloud: 1000 B, 50 B back, Answered
+        300: finish 1
+        300: record ended 1/0 Answered by nowhere after 1
+    ",
+    );
+}
+
+#[test]
+fn a_member_with_room_goes_before_it_and_so_does_a_wait_here() {
+    let script = after(
+        cloud("FR"),
+        vec![
+            heard(0, PARIS, CHAT, 0),
+            submitted(1, 1, CHAT),
+            ready(2, CHAT, 1),
+            submitted(3, 2, CHAT),
+            submitted(4, 3, CHAT),
+        ],
+    );
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        3: route 2/1 munich by local
+        3: run 2/1 chat
+    ",
+    );
+}
+
+#[test]
+fn it_takes_over_when_the_members_cannot_be_reached() {
+    let script = after(
+        cloud("FR"),
+        vec![
+            heard(0, PARIS, CHAT, 0),
+            submitted(1, 1, CHAT),
+            recorded(2, 1),
+            failed(3, own(1, 1), Failure::Unreachable),
+            recorded(4, 2),
+        ],
+    );
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        3: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        3: record#2 intent 1/2 to cloud by eea, 1000 B
+        4: route 1/2 nowhere by eea
+        4: forward 1/2 to nowhere, 9997 ms left
+    ",
+    );
+}
+
+#[test]
+fn the_law_is_asked_about_it_as_about_any_place() {
+    check(
+        after(cloud("US"), vec![submitted(1, 1, CHAT)]),
+        "
+        1: record denied 1/0, rule -, 1 considered
+        1: refuse 1 Unlawful(nowhere)
+        1: record ended 1/0 Refused by nobody after 0
+    ",
+    );
+}
+
+#[test]
+fn what_stays_on_this_machine_is_no_egress_and_always_lawful() {
+    let begin = vec![server(0, CLOUD, "DE", PlaceKind::Home), heard(0, CLOUD, CHAT, 0)];
+    Play::new(nothing()).then(after(begin, vec![submitted(1, 1, CHAT), done(9, own(1, 1))])).check(
+        "
+        1: route 1/1 nowhere by local
+        1: forward 1/1 to nowhere, 10000 ms left
+        9: finish 1
+        9: record ended 1/0 Answered by nowhere after 1
+    ",
+    );
+}
+
+#[test]
+fn a_server_that_does_not_speak_is_not_asked() {
+    let begin = vec![server(0, CLOUD, "FR", PlaceKind::Cloud)];
+    let silent = after(begin, vec![submitted(1, 1, CHAT)]);
+    let gone = after(cloud("FR"), vec![until(4000), submitted(4000, 1, CHAT)]);
+    for script in [silent, gone] {
+        assert!(Play::new(eea()).then(script).says("refuse 1 NoCapacity"));
+    }
+}
+
+#[test]
+fn one_that_is_frozen_is_left_for_another_and_one_that_says_no_too() {
+    let two = |kind| {
+        vec![
+            server(0, CLOUD, "DE", kind),
+            server(0, OTHER, "DE", kind),
+            heard(0, CLOUD, CHAT, 0),
+            heard(0, OTHER, CHAT, 0),
+        ]
+    };
+    let frozen = after(two(PlaceKind::Home), vec![submitted(1, 1, CHAT), until(800)]);
+    let lines = Play::new(eea()).then(frozen).only(&["forward", "abandon"]);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[1].contains("abandon 1/1") && lines[2].contains("forward 1/2"), "{lines:?}");
+
+    let no = Failure::Declined(Refusal::Overloaded { retry_after: Micros::from_millis(1) });
+    let full = after(two(PlaceKind::Home), vec![submitted(1, 1, CHAT), failed(2, own(1, 1), no)]);
+    let lines = Play::new(eea()).then(full).only(&["forward", "refuse"]);
+    assert!(lines.last().is_some_and(|line| line.contains("forward 1/2")), "{lines:?}");
+}
+
+#[test]
+fn an_answer_that_broke_off_there_does_not_begin_again_elsewhere() {
+    let begin = vec![server(0, CLOUD, "DE", PlaceKind::Home), heard(0, CLOUD, CHAT, 0)];
+    let broken = Failure::Severed("cloud went away".to_owned());
+    let script = vec![submitted(1, 1, CHAT), heard(4, PARIS, CHAT, 0), failed(5, own(1, 1), broken)];
+    check(
+        after(begin, script),
+        "
+        1: route 1/1 nowhere by local
+        1: forward 1/1 to nowhere, 10000 ms left
+        5: fail 1 Severed(\"cloud went away\")
+        5: record ended 1/0 Refused by nobody after 1
+    ",
+    );
+}
+
+#[test]
+fn it_gives_no_files_and_gets_no_second_copies() {
+    let begin = vec![server(0, CLOUD, "DE", PlaceKind::Home), heard(0, CLOUD, FRAUD, 0)];
+    let script = vec![submitted(1, 1, FRAUD), done(5, own(1, 1)), (6, Event::PullWanted(FRAUD))];
+    let lines = Play::with(eea(), PullPolicy::OnDemand).then(after(begin, script)).only(&["fetch", "load", "finish"]);
+    assert_eq!(lines, ["5: finish 1"]);
+}
+
+#[test]
+fn equal_servers_share_the_work() {
+    let begin = vec![
+        server(0, CLOUD, "DE", PlaceKind::Home),
+        server(0, OTHER, "DE", PlaceKind::Home),
+        heard(0, CLOUD, CHAT, 0),
+        heard(0, OTHER, CHAT, 0),
+    ];
+    let mut script = begin;
+    for request in 1..=40 {
+        let at = u64::try_from(request).unwrap();
+        script.extend([submitted(at, request, CHAT), done(at, own(request, 1))]);
+    }
+    let mut play = Play::new(eea()).then(script);
+    assert_eq!(play.only(&["finish"]).len(), 40);
+    let at_cloud = (1..=40).filter(|request| play.steps(*request).contains("cloud chosen")).count();
+    assert!((10..=30).contains(&at_cloud), "{at_cloud} of 40 at one of two equal servers");
+}

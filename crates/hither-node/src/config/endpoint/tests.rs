@@ -1,0 +1,74 @@
+//! What may be said of a server outside the mesh.
+
+use std::path::Path;
+
+use super::{EndpointConfig, EndpointSections, endpoints};
+
+fn read(text: &str, dir: &Path) -> Result<Vec<EndpointConfig>, String> {
+    let sections: std::collections::BTreeMap<String, EndpointSections> =
+        toml::from_str(text).map_err(|error| error.to_string())?;
+    let sections = sections.into_values().next().unwrap_or_default();
+    endpoints(sections, dir).map_err(|error| match std::error::Error::source(&error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    })
+}
+
+#[track_caller]
+fn refused(text: &str, part: &str) {
+    let error = read(text, Path::new("/nowhere")).expect_err(text);
+    assert!(error.contains(part), "{error}");
+}
+
+#[test]
+fn a_server_on_this_machine_needs_an_address_and_models() {
+    let text = "[endpoint.lab]\nurl = \"http://127.0.0.1:9000/v1/\"\nmodels = [\"assistant\"]";
+    let found = read(text, Path::new("/nowhere")).unwrap();
+    assert_eq!(found[0].address.base, "http://127.0.0.1:9000");
+    assert_eq!(found[0].address.probe, "/v1/models");
+    assert!(found[0].elsewhere.is_none());
+    assert_eq!(found[0].at_once, 64);
+}
+
+#[test]
+fn one_elsewhere_says_where_it_stands_and_who_runs_it() {
+    let known = "[endpoint.cloud]\nurl = \"https://models.example/openai\"\nmodels = { assistant = \"big-1\" }\n\
+                 jurisdiction = \"US\"\noperator = \"example\"\ncontrol = [\"US\"]";
+    let found = read(known, Path::new("/nowhere")).unwrap();
+    let elsewhere = found[0].elsewhere.as_ref().unwrap();
+    assert_eq!((elsewhere.jurisdiction.to_string(), elsewhere.operator.to_string()), ("US".into(), "example".into()));
+    assert_eq!(found[0].models.values().collect::<Vec<_>>(), ["big-1"]);
+    refused("[endpoint.c]\nurl = \"https://m.example\"\nmodels = [\"a\"]", "is not on this machine");
+    refused(
+        "[endpoint.c]\nurl = \"https://m.example\"\nmodels = [\"a\"]\njurisdiction = \"US\"",
+        "is not on this machine",
+    );
+    // A tunnel ends on this machine, and begins elsewhere: whoever says where is believed.
+    let tunnel =
+        "[endpoint.t]\nurl = \"http://localhost:1\"\nmodels = [\"a\"]\njurisdiction = \"US\"\noperator = \"x\"";
+    assert!(read(tunnel, Path::new("/nowhere")).unwrap()[0].elsewhere.is_some());
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_what_to_write() {
+    let clear = "[endpoint.c]\nurl = \"http://10.0.0.1\"\nmodels = [\"a\"]\njurisdiction = \"DE\"\noperator = \"x\"";
+    refused(clear, "plain_http = true");
+    assert!(read(&format!("{clear}\nplain_http = true"), Path::new("/nowhere")).is_ok());
+    refused("[endpoint.c]\nurl = \"ftp://x\"\nmodels = [\"a\"]", "must be an address");
+    refused("[endpoint.c]\nurl = \"http://user:secret@localhost\"\nmodels = [\"a\"]", "must be an address");
+    refused("[endpoint.c]\nurl = \"http://localhost\"\nmodels = []", "names no model");
+    refused("[endpoint.c]\nurl = \"http://localhost\"\nmodels = [\"a\"]\nat_once = 0", "never be asked");
+    refused("[endpoint.c]\nurl = \"http://localhost\"\nmodels = [\"a\"]\nprobe = \"health\"", "such as /health");
+    refused("[endpoint.c]\nurl = \"http://localhost\"\nmodels = [\"a\"]\nkey_file = \"k\"", "cannot read /nowhere/k");
+    refused("[endpoint.c]\nurl = \"http://localhost\"\nmodels = [\"a\"]\nkey = \"k\"", "unknown field `key`");
+}
+
+#[test]
+fn a_key_is_read_from_its_file_and_shown_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("lab.key"), "sk-very-secret\n").unwrap();
+    let text = "[endpoint.lab]\nurl = \"http://localhost:9000\"\nmodels = [\"a\"]\nkey_file = \"lab.key\"";
+    let found = read(text, dir.path()).unwrap();
+    assert_eq!(found[0].address.key.as_deref(), Some("sk-very-secret"));
+    assert!(!format!("{found:?}").contains("secret"));
+}

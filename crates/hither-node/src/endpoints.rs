@@ -1,0 +1,424 @@
+//! Servers outside the mesh, as places: what the mind is told of them, and the hand that asks them.
+//!
+//! Such a server knows nothing of offers, beats and presence. The driver speaks for it: it says yes while there is room,
+//! takes an answer or a reply to a probe for a beat, and tells of it while it lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use hither_api::endpoint::{Answering, Endpoint, EndpointError};
+use hither_core::Event;
+use hither_engine::work::{Piece, Work};
+use hither_types::id::{Digest, ModelName, NodeId, Task};
+use hither_types::member::Member;
+use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
+use hither_types::model::{Device, Manifest, ModelFormat, ModelIo, OUTSIDE};
+use hither_types::place::{Assurance, PlaceKind};
+use hither_types::refusal::{Failure, InputFault, Refusal};
+use hither_types::request::Cost;
+use hither_types::time::WallTime;
+use hither_types::unit::{ByteCount, Micros};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::config::endpoint::EndpointConfig;
+use crate::driver::{Driver, Inbound};
+use crate::limits::{BEAT, BEAT_FROM_PIECES, ENDPOINT_PROBE, ENDPOINT_PULSE, ENDPOINT_RETRY, ENDPOINT_TELL};
+use crate::session::{Delivery, Session};
+
+#[cfg(test)]
+mod tests;
+
+/// All of them, by the key that stands for each.
+pub(crate) type Endpoints = BTreeMap<NodeId, Arc<Server>>;
+
+/// One of them.
+pub(crate) struct Server {
+    config: EndpointConfig,
+    endpoint: Endpoint,
+    begun: std::time::Instant,
+    /// Requests that are there now.
+    busy: AtomicU32,
+    /// When it last showed life, in milliseconds since `begun`.
+    heard: AtomicU64,
+    /// Whether it is there.
+    lives: watch::Sender<bool>,
+    /// Somebody was sent there.
+    asked: Notify,
+    /// Numbers what the mind is told of it.
+    sequence: AtomicU64,
+}
+
+/// Opens what the configuration names. Addresses were checked when it was read.
+pub(crate) fn open(configs: &[EndpointConfig]) -> Endpoints {
+    let server = |config: &EndpointConfig| {
+        let endpoint = Endpoint::new(&config.address).ok()?;
+        Some((key(config.name.as_str()), Arc::new(Server::new(config.clone(), endpoint))))
+    };
+    configs.iter().filter_map(server).collect()
+}
+
+/// The key that stands for a server: nobody has the secret to it.
+fn key(name: &str) -> NodeId {
+    NodeId(blake3::derive_key("hither 2026 a server outside the mesh", name.as_bytes()))
+}
+
+/// The digest that stands for a model that only servers outside the mesh have.
+fn digest(name: &ModelName) -> Digest {
+    Digest(blake3::derive_key("hither 2026 a model outside the mesh", name.as_str().as_bytes()))
+}
+
+impl Server {
+    fn new(config: EndpointConfig, endpoint: Endpoint) -> Self {
+        Self {
+            config,
+            endpoint,
+            begun: std::time::Instant::now(),
+            busy: AtomicU32::new(0),
+            heard: AtomicU64::new(0),
+            lives: watch::Sender::new(false),
+            asked: Notify::new(),
+            sequence: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it runs on this machine, so that nothing leaves.
+    pub(crate) fn is_here(&self) -> bool {
+        self.config.elsewhere.is_none()
+    }
+
+    /// What it is to the mind and to the law. One on this machine stands where this node does.
+    pub(crate) fn member(&self, node: NodeId, me: &Member) -> Member {
+        let site = self.config.name.clone();
+        match &self.config.elsewhere {
+            None => Member { node, site, ..me.clone() },
+            Some(elsewhere) => Member {
+                node,
+                mesh: me.mesh,
+                site,
+                jurisdiction: elsewhere.jurisdiction,
+                control: elsewhere.control.clone(),
+                operator: elsewhere.operator.clone(),
+                assurance: Assurance::Claimed,
+                expires: WallTime(u64::MAX),
+            },
+        }
+    }
+
+    fn load(&self) -> Load {
+        let busy = u16::try_from(self.busy.load(Ordering::Relaxed)).unwrap_or(u16::MAX);
+        let zero = Micros(0);
+        Load { slots: self.config.at_once, busy, queued: 0, wait: zero, urgent: zero, service: zero }
+    }
+
+    fn hear(&self) {
+        self.heard.store(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.lives.send_if_modified(|lives| !std::mem::replace(lives, true));
+    }
+
+    /// How long it has said nothing.
+    fn silence(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)))
+    }
+
+    fn lost(&self) {
+        self.lives.send_if_modified(|lives| std::mem::replace(lives, false));
+    }
+
+    /// Waits until it is taken for dead.
+    async fn dies(&self) {
+        // The sender lives as long as the server does.
+        let _ = self.lives.subscribe().wait_for(|lives| !lives).await;
+    }
+
+    async fn probe(&self) {
+        match self.endpoint.probe(ENDPOINT_PROBE).await {
+            Ok(()) => self.hear(),
+            Err(error) => {
+                if *self.lives.borrow() {
+                    tracing::warn!(endpoint = %self.config.name, %error, "a server outside the mesh is not there");
+                }
+                self.lost();
+            }
+        }
+    }
+}
+
+/// One request less is there.
+struct Busy<'a>(&'a Server);
+
+impl<'a> Busy<'a> {
+    fn enter(server: &'a Server) -> Self {
+        if server.busy.fetch_add(1, Ordering::Relaxed) == 0 {
+            server.asked.notify_one();
+        }
+        Self(server)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Watches a server: probes it when it is not there, and when it has work and says nothing; and tells of it while it
+/// lives. One that lives and has no work is left in peace.
+pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::Sender<Inbound>) {
+    let mut told = None::<Instant>;
+    loop {
+        let lives = *server.lives.borrow();
+        if !lives || (server.busy.load(Ordering::Relaxed) > 0 && server.silence() >= ENDPOINT_PULSE) {
+            server.probe().await;
+        }
+        let lives = *server.lives.borrow();
+        if lives && told.is_none_or(|told| told.elapsed() >= ENDPOINT_TELL) {
+            told = Some(Instant::now());
+            if inbox.send(Inbound::EndpointLives(node)).await.is_err() {
+                return;
+            }
+        }
+        let is_busy = server.busy.load(Ordering::Relaxed) > 0;
+        let pause = match (lives, is_busy) {
+            (false, _) => ENDPOINT_RETRY,
+            (true, true) => ENDPOINT_PULSE,
+            (true, false) => ENDPOINT_TELL,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = server.asked.notified(), if lives && !is_busy => tokio::time::sleep(ENDPOINT_PULSE).await,
+        }
+    }
+}
+
+impl Driver {
+    /// Tells the mind of the servers outside the mesh, and of models that only they have.
+    pub(crate) fn tell_of_endpoints(&mut self) {
+        let names: BTreeSet<ModelName> =
+            self.endpoints.values().flat_map(|server| server.config.models.keys().cloned()).collect();
+        for name in names {
+            self.feed(Event::Catalogued(Manifest {
+                digest: digest(&name),
+                name,
+                sha256: [0; 32],
+                size: ByteCount(0),
+                format: ModelFormat::Outside,
+                licence: String::new(),
+                io: ModelIo::Language { context_tokens: 0 },
+                memory: ByteCount(0),
+                golden: Vec::new(),
+                publisher: OUTSIDE,
+            }));
+        }
+        let me = self.home.me.clone();
+        for (node, server) in self.endpoints.clone() {
+            let kind = if server.is_here() { PlaceKind::Home } else { PlaceKind::Cloud };
+            self.feed(Event::EndpointAdded { place: server.member(node, &me), kind });
+            if *server.lives.borrow() {
+                self.endpoint_lives(node);
+            }
+        }
+    }
+
+    /// A server is there: the mind hears of it as of a member.
+    pub(crate) fn endpoint_lives(&mut self, node: NodeId) {
+        let Some(server) = self.endpoints.get(&node).cloned() else { return };
+        let load = server.load();
+        let names = server.config.models.keys();
+        // What a member published under the same name is the same model, for whoever wrote the configuration said so.
+        let digests = names.flat_map(|name| {
+            [Some(digest(name)), self.shelf.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
+        });
+        let model = |digest| ModelPresence {
+            digest,
+            stage: ModelStage::Ready,
+            device: Device::default(),
+            slots: load.slots,
+            busy: load.busy,
+            queued: 0,
+            service: Micros(0),
+        };
+        let presence = Presence {
+            incarnation: self.incarnation,
+            sequence: server.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+            models: digests.map(model).collect(),
+            power: Default::default(),
+            cap: Default::default(),
+            policy: self.policy.digest,
+        };
+        self.feed(Event::Presence { from: node, presence: Arc::new(presence) });
+    }
+
+    /// Answers a word of the mind in a server's stead; `false` if it is meant for a member.
+    pub(crate) fn answer_for_endpoint(&mut self, peer: NodeId, signal: &Signal) -> bool {
+        let Some(server) = self.endpoints.get(&peer) else { return false };
+        let load = server.load();
+        let answer = match *signal {
+            Signal::Offer { request, attempt, .. } if load.busy < load.slots => {
+                Some(Signal::Accept { request, attempt, load })
+            }
+            Signal::Offer { request, attempt, .. } => {
+                let refusal = Refusal::Overloaded { retry_after: Micros::from_millis(1000) };
+                Some(Signal::Reject { request, attempt, refusal, load })
+            }
+            Signal::Probe { number, digest, .. } => Some(Signal::State { number, digest, load }),
+            Signal::Steal { number, digest, .. } => Some(Signal::Nothing { number, digest }),
+            Signal::State { .. } | Signal::Accept { .. } | Signal::Reject { .. } | Signal::Nothing { .. } => None,
+        };
+        self.echoes.extend(answer.map(|signal| Event::Told { from: peer, signal }));
+        true
+    }
+
+    /// Sends a request to a server outside the mesh; `false` if the place is a member.
+    pub(crate) fn forward_outside(&mut self, task: Task, peer: NodeId, model: &ModelName) -> bool {
+        let Some(server) = self.endpoints.get(&peer).cloned() else { return false };
+        let Some(session) = self.sessions.get(&task.request).cloned() else { return true };
+        let resume = session.begin(task.attempt);
+        if !resume.is_empty() {
+            let text = format!("{} cannot go on with an answer that began elsewhere", server.config.name);
+            self.echoes.push_back(Event::Failed { task, failure: Failure::Severed(text) });
+            return true;
+        }
+        if !server.is_here() {
+            let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(session.payload.len() as u64));
+            session.add_egress(leaving.0);
+            self.egress_requests.0 += leaving.0;
+        }
+        let there = server.config.models.get(model).cloned().unwrap_or_else(|| model.to_string());
+        let handle = self.hands.spawn(ask(server, there, task, session, self.inbox.clone()));
+        self.forwards.insert(task, handle);
+        true
+    }
+}
+
+/// Asks a server and carries what it says to the client.
+async fn ask(server: Arc<Server>, model: String, task: Task, session: Arc<Session>, inbox: mpsc::Sender<Inbound>) {
+    let busy = Busy::enter(&server);
+    let mut told = 0;
+    let ended = tokio::select! {
+        ended = read(&server, &model, task, &session, &inbox, &mut told) => ended,
+        () = server.dies() => Err(Broken::Server(EndpointError::Unreachable("it shows no life".to_owned()))),
+        () = beat(&server, task, &inbox) => return,
+    };
+    drop(busy);
+    let event = match ended {
+        Ok(cost) => Event::Done { task, cost },
+        Err(Broken::Unwanted) => return,
+        Err(Broken::Old) => Event::Failed { task, failure: Failure::Engine("another copy answered first".into()) },
+        Err(Broken::Server(error)) => Event::Failed { task, failure: failed(&server, error, told > 0, &inbox).await },
+    };
+    // A closed inbox means that the node is stopping.
+    let _ = inbox.send(Inbound::Event(event)).await;
+}
+
+/// Why no answer came.
+enum Broken {
+    Server(EndpointError),
+    /// The client left.
+    Unwanted,
+    /// The attempt was given up.
+    Old,
+}
+
+/// Beats while the server lives: whether it advances is not to be seen from here, so life is taken for progress.
+async fn beat(server: &Server, task: Task, inbox: &mpsc::Sender<Inbound>) {
+    let mut progress = 0;
+    loop {
+        tokio::time::sleep(BEAT).await;
+        if server.silence() < ENDPOINT_PULSE + ENDPOINT_PROBE {
+            progress += 1;
+        }
+        if inbox.send(Inbound::Event(Event::Beat { task, progress })).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(
+    server: &Server,
+    model: &str,
+    task: Task,
+    session: &Session,
+    inbox: &mpsc::Sender<Inbound>,
+    told: &mut u64,
+) -> Result<Cost, Broken> {
+    let damaged = |_| Broken::Server(EndpointError::Cannot("the work is damaged".to_owned()));
+    let work = Work::decode(&session.payload).map_err(damaged)?;
+    let begun = Instant::now();
+    let trace = session.trace.onwards(task.attempt);
+    let mut answer: Answering = server.endpoint.ask(model, &work, trace).await.map_err(Broken::Server)?;
+    drop(work);
+    server.hear();
+    let (mut bytes, mut first, mut beaten) = (0, None, Instant::now());
+    while let Some(piece) = answer.next().await.map_err(Broken::Server)? {
+        let first = *first.get_or_insert_with(|| begun.elapsed());
+        if beaten.elapsed() >= BEAT_FROM_PIECES {
+            server.hear();
+            beaten = Instant::now();
+            let progress = u64::try_from(first.as_millis()).unwrap_or(0) + bytes;
+            let _ = inbox.send(Inbound::Event(Event::Beat { task, progress })).await;
+        }
+        let size = size_of(&piece);
+        bytes += size;
+        if !server.is_here() {
+            session.add_answer(task.attempt, size);
+        }
+        match session.deliver_wait(task.attempt, piece).await {
+            Delivery::Delivered | Delivery::Full => *told += 1,
+            Delivery::ClientGone => return Err(Broken::Unwanted),
+            Delivery::Old | Delivery::Gap => return Err(Broken::Old),
+        }
+    }
+    server.hear();
+    let totals = answer.totals();
+    let prefill = first.unwrap_or_default();
+    Ok(Cost {
+        prefill: micros(prefill),
+        decode: micros(begun.elapsed().saturating_sub(prefill)),
+        prompt_tokens: totals.prompt_tokens,
+        output_tokens: totals.output_tokens,
+        answer: ByteCount(bytes),
+        ..Cost::default()
+    })
+}
+
+fn micros(time: Duration) -> Micros {
+    Micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Bytes of what was said, as the ledger counts an answer.
+fn size_of(piece: &Piece) -> u64 {
+    match piece {
+        Piece::Tokens { text, .. } => text.len() as u64,
+        Piece::Outputs(tensors) => tensors.iter().map(|tensor| tensor.data.len() as u64).sum(),
+        Piece::End { calls, .. } => calls.iter().map(|call| (call.name.len() + call.arguments.len()) as u64).sum(),
+    }
+}
+
+/// What a failure means to the mind. `told`: the client has a part of the answer, which no other place can go on with.
+async fn failed(server: &Server, error: EndpointError, told: bool, inbox: &mpsc::Sender<Inbound>) -> Failure {
+    let name = &server.config.name;
+    if let EndpointError::Unreachable(_) = error {
+        server.lost();
+    }
+    if let EndpointError::Forbidden(_) = error {
+        let text = format!("endpoint {name}: {error}; look at its key_file, and start the node again");
+        let _ = inbox.send(Inbound::Warn(text)).await;
+    }
+    if told {
+        return Failure::Severed(format!("endpoint {name}: {error}"));
+    }
+    match error {
+        EndpointError::Unreachable(_) => Failure::Unreachable,
+        EndpointError::Full(wait) => {
+            let retry_after = wait.map_or(Micros::from_millis(1000), micros);
+            Failure::Declined(Refusal::Overloaded { retry_after })
+        }
+        EndpointError::Wrong(_) | EndpointError::Cannot(_) => {
+            Failure::BadInput(InputFault::Other(format!("endpoint {name} does not take this: {error}")))
+        }
+        other => Failure::Engine(format!("endpoint {name}: {other}")),
+    }
+}

@@ -1,0 +1,1 @@
+//! The hand that asks servers outside the mesh.
