@@ -109,13 +109,19 @@ impl Part {
         for row in &self.rows {
             let _ = writeln!(text, "{}", row.line());
         }
-        let missed: Vec<&Row> = self.rows.iter().filter(|row| row.is_met() == Some(false)).collect();
+        let mut missed: Vec<(&str, Vec<&str>)> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.is_met() == Some(false)) {
+            match missed.iter_mut().find(|(why, _)| *why == row.why) {
+                Some((_, rows)) => rows.push(&row.what),
+                None => missed.push((row.why, vec![&row.what])),
+            }
+        }
         if !missed.is_empty() {
             text.push_str("\nMissed:\n\n");
         }
-        for row in missed {
-            let why = if row.why.is_empty() { "no reason is known" } else { row.why };
-            let _ = writeln!(text, "- {}: {why}.", row.what);
+        for (why, rows) in missed {
+            let why = if why.is_empty() { "no reason is known" } else { why };
+            let _ = writeln!(text, "- {}: {why}.", rows.join("; "));
         }
         let table = self.board.table();
         let _ = write!(text, "\n{table}{}", if table.is_empty() { "" } else { "\n" });

@@ -7,7 +7,7 @@ use crate::rivals::page::{Goal, Row, median, short};
 #[cfg(test)]
 mod tests;
 
-/// A table: a line for each server, a column for each measure.
+/// A table: a line for each measure, a column for each server.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     cells: Vec<Cell>,
@@ -136,21 +136,22 @@ impl Board {
         names
     }
 
-    /// The table, and below it who is not in it.
+    /// The table, a line for each measure and a column for each server, and below it who is not in it.
     pub(super) fn table(&self) -> String {
-        let mut columns: Vec<&str> = Vec::new();
+        let names = self.names();
+        let mut measures: Vec<&str> = Vec::new();
         for cell in &self.cells {
-            if !columns.contains(&cell.what.as_str()) {
-                columns.push(&cell.what);
+            if !measures.contains(&cell.what.as_str()) {
+                measures.push(&cell.what);
             }
         }
         let mut text = String::new();
-        if !columns.is_empty() {
-            let _ = writeln!(text, "| | {} |\n|{}", columns.join(" | "), " --- |".repeat(columns.len() + 1));
+        if !names.is_empty() {
+            let _ = writeln!(text, "| | {} |\n|{}", names.join(" | "), " --- |".repeat(names.len() + 1));
         }
-        for name in self.names() {
-            let cells: Vec<String> = columns.iter().map(|what| self.shown(&name, what)).collect();
-            let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+        for what in measures {
+            let cells: Vec<String> = names.iter().map(|name| self.shown(name, what)).collect();
+            let _ = writeln!(text, "| {what} | {} |", cells.join(" | "));
         }
         for (name, why) in &self.absent {
             let _ = write!(text, "\n{name} was not measured: {why}.\n");

@@ -11,8 +11,9 @@ use super::{NODE, PATIENCE, Part};
 use crate::rivals::Setting;
 use crate::rivals::page::Goal;
 
-/// Requests go on for so long, and after a second of them a backend breaks.
-const STEADY: Steady = Steady { rate: 100.0, connections: 16, span: Duration::from_secs(4), patience: PATIENCE };
+/// Requests go on for so long, and after a second of them a backend breaks. As many connections as can hang, so that those
+/// that do keep nobody else from asking.
+const STEADY: Steady = Steady { rate: 50.0, connections: 100, span: Duration::from_secs(4), patience: PATIENCE };
 const HEALTHY: Duration = Duration::from_secs(1);
 
 /// How often who has no backend any more is asked.
@@ -37,14 +38,14 @@ pub(super) fn part(setting: &Setting) -> Part {
     }
     let rows = vec![
         board.alone(FROZEN, FROZEN, "s", NODE, Goal::AtMost(1.0)),
-        board.alone(&format!("one of two frozen: {FROZEN_LOST}"), FROZEN_LOST, "", NODE, Goal::AtMost(0.0)),
-        board.alone(KILLED_LOST, KILLED_LOST, "", NODE, Goal::AtMost(0.0)),
+        board.alone("one of two frozen: clients' errors", FROZEN_LOST, "errors", NODE, Goal::AtMost(0.0)),
+        board.alone(KILLED_LOST, KILLED_LOST, "errors", NODE, Goal::AtMost(0.0)),
         board.alone(DEAD, DEAD, "ms", NODE, Goal::AtMost(50.0)),
     ];
     Part {
         title: "Faults: gateways before two backends",
         about: format!(
-            "100 requests a second for {} s on 16 connections; after {} s one of two bare servers is stopped where it stands \
+            "50 requests a second for {} s on 100 connections; after {} s one of two bare servers is stopped where it stands \
              (SIGSTOP: its connections stay open, and new ones are taken by the kernel), or killed (SIGKILL). A client waits {} s \
              and no longer: `> 10 s` is a request that it gave up, and that is an error of its own. All dead: both are killed, \
              and a client asks {ASKED} times; the slowest answer, the last one's status, what kind of body it has and whether it \
@@ -114,5 +115,5 @@ fn while_asked(gate: &Running, breaks: impl FnOnce()) -> Result<Vec<Sample>, Str
 
 fn lost(board: &mut Board, who: &str, what: &str, samples: &[Sample]) {
     let faults: Vec<&String> = samples.iter().filter_map(|sample| sample.fault.as_ref()).collect();
-    board.add(who, what, "", faults.len() as f64);
+    board.add(who, what, "errors", faults.len() as f64);
 }

@@ -6,18 +6,13 @@ use super::board::Board;
 use super::http1::{ask, post, request};
 use super::load::{Post, wrk};
 use super::process::{bare, node};
-use super::triton::{GROUPED, written};
+use super::triton::{GROUPED, WHY, written};
 use super::{NODE, PATIENCE, Part};
 use crate::rivals::Setting;
 use crate::rivals::page::Goal;
 
 const BARE: &str = "bare axum";
 const RATE_MIN: f64 = 0.7;
-
-/// Found with `perf record` on the node.
-const WHY: &str = "a bare server reads a request and writes bytes that it has; a node parses it, asks the mind, hands the tensors \
-                   to another process over a socket, is woken when that has run the model, writes the answer with where it came \
-                   from, and records it: the line of the door alone says what is HTTP";
 
 /// What is asked: through to a model in a worker, and of the door alone.
 const INFER: &str = "/v2/models/identity/infer";

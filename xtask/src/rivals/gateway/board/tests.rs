@@ -27,5 +27,5 @@ fn who_was_not_measured_is_named_with_the_reason_and_has_no_figure() {
     board.lacks("other", "it ended");
     let row = board.ratio("rate", "rate", ("ours", "other"), Goal::AtLeast(1.0));
     assert!(!row.has_run() && row.line().contains("other: it ended"), "{}", row.line());
-    assert_eq!(board.table(), "| | rate |\n| --- | --- |\n| ours | 5.00 /s |\n\nother was not measured: it ended.\n");
+    assert_eq!(board.table(), "| | ours |\n| --- | --- |\n| rate | 5.00 /s |\n\nother was not measured: it ended.\n");
 }
