@@ -94,13 +94,16 @@ impl Core {
         offers.into_iter().nth(if clearly { second } else { first })
     }
 
-    /// An offer that counts what runs there already, whoever said so. Of a server that was not tried yet the best is
-    /// hoped: else it would never be.
-    fn shared(&self, mut offer: Offer, peer: &Peer, digest: Digest) -> Offer {
-        offer.service = peer.service(digest).unwrap_or(Micros(0));
-        let Some(word) = self.pool.of(digest, offer.lawful.node(), self.now) else { return offer };
-        let busy = u64::from(word.load.busy.min(word.load.slots));
-        let crowd = offer.service.0.saturating_mul(busy) / u64::from(word.load.slots.max(1));
-        Offer { crowd: Micros(crowd), ..offer }
+    /// An offer that counts what runs there already, whoever said so; whether there is room it says itself. Of a server
+    /// that was not tried yet the best is hoped: else it would never be.
+    fn shared(&self, offer: Offer, peer: &Peer, digest: Digest) -> Offer {
+        let service = peer.service(digest).unwrap_or(Micros(0));
+        let (busy, slots) = match self.pool.of(digest, offer.lawful.node(), self.now) {
+            Some(word) => (u64::from(word.load.busy), word.load.slots),
+            None => peer.model(digest).map_or((0, 1), |model| (u64::from(model.busy) + peer.sent(digest), model.slots)),
+        };
+        let slots = u64::from(slots.max(1));
+        let crowd = Micros(service.0.saturating_mul(busy.min(slots)) / slots);
+        Offer { service, crowd, wait: Micros(0), age: None, ..offer }
     }
 }

@@ -28,9 +28,6 @@ use crate::driver::{Driver, Inbound};
 use crate::limits::{BEAT, BEAT_FROM_PIECES, ENDPOINT_PROBE, ENDPOINT_PULSE, ENDPOINT_RETRY, ENDPOINT_TELL};
 use crate::session::{Delivery, Session};
 
-#[cfg(test)]
-mod tests;
-
 /// All of them, by the key that stands for each.
 pub(crate) type Endpoints = BTreeMap<NodeId, Arc<Server>>;
 

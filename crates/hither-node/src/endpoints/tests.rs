@@ -1,1 +1,0 @@
-//! The hand that asks servers outside the mesh.

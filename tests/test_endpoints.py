@@ -1,0 +1,262 @@
+"""Servers outside the mesh: models of others through a node, within the law, and what happens when they fail."""
+
+import contextlib
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import openai
+import pytest
+
+from mesh import EEA, Node, wait_for
+
+WORDS = ["Blue", ", ", "like ", "the ", "sea."]
+
+
+class Stub(http.server.BaseHTTPRequestHandler):
+    """A small server of OpenAI's API: five words, or whatever `mode` says."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.answer(200, {"object": "list", "data": [{"id": "big-1"}]})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        mode = self.server.mode
+        self.server.asked.append((self.path, dict(self.headers), json.loads(body)))
+        if mode == "full":
+            return self.answer(429, {"error": {"message": "slow down"}}, {"Retry-After": "7"})
+        if mode == "wrong":
+            return self.answer(400, {"error": {"message": "this model takes 10 tokens"}})
+        if mode == "key":
+            return self.answer(401, {"error": {"message": "no"}})
+        if mode == "broken":
+            return self.answer(500, {"error": {"message": "out of memory"}})
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for at, word in enumerate(WORDS):
+            if mode == "half" and at == 2:
+                self.close_connection = True
+                return
+            self.event({"choices": [{"index": 0, "delta": {"content": word}}]})
+        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        self.event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def event(self, value):
+        self.wfile.write(f"data: {json.dumps(value)}\n\n".encode())
+        self.wfile.flush()
+
+    def answer(self, status, value, headers=()):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in dict(headers).items():
+            self.send_header(name, text)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server:
+    """The stub in this process."""
+
+    def __init__(self, port=0):
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", port), Stub)
+        self.http.mode, self.http.asked = "well", []
+        self.port = self.http.server_address[1]
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+class Process:
+    """The stub in a process of its own, so that it can be frozen and killed."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def section(name, port, more=""):
+    return f'[endpoint.{name}]\nurl = "http://127.0.0.1:{port}/v1"\nmodels = {{ assistant = "big-1" }}\n{more}'
+
+
+US = 'jurisdiction = "US"\noperator = "example"\n'
+CLOUD_RULE = """
+[[permit]]
+id = "cloud-for-public"
+action = ["infer"]
+class = ["public"]
+target = ["US"]
+"""
+
+
+@contextlib.contextmanager
+def node(*sections, policy=EEA):
+    with contextlib.closing(Node("munich", policy, '[models]\npull = "manual"\n' + "".join(sections))) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        yield munich
+
+
+@pytest.fixture
+def server():
+    with contextlib.closing(Server()) as server:
+        yield server
+
+
+def ask(munich, headers=None, **fields):
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "A colour?"}], **fields}
+    return munich.post("/v1/chat/completions", body, headers)
+
+
+def lives(munich, site="lab"):
+    nodes = {node["member"]["site"]: node for node in munich.view()["nodes"]}
+    return site in nodes and nodes[site]["presence"] == "present"
+
+
+def test_a_server_on_this_machine_answers_through_the_node_and_nothing_leaves(server):
+    with node(section("lab", server.port)) as munich:
+        wait_for("the server is there", lambda: lives(munich))
+        client = openai.OpenAI(base_url=munich.url + "/v1", api_key="none")
+        assert "assistant" in [model.id for model in client.models.list()]
+        whole = client.chat.completions.create(model="assistant", messages=[{"role": "user", "content": "A colour?"}])
+        assert whole.choices[0].message.content == "".join(WORDS)
+        assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (11, 5)
+        stream = client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "A colour?"}], stream=True, temperature=0.5
+        )
+        assert [chunk.choices[0].delta.content for chunk in stream][: len(WORDS)] == WORDS
+        path, _, body = server.http.asked[-1]
+        assert (path, body["model"], body["temperature"]) == ("/v1/chat/completions", "big-1", 0.5)
+        status, headers, _ = ask(munich)
+        assert (status, headers["x-hither-served-by"], headers["x-hither-jurisdiction"]) == (200, "lab", "DE-BY")
+        assert headers["x-hither-rule"] == "local" and headers["x-hither-egress-bytes"] == "0"
+        assert munich.view()["totals"]["egress_requests"] == 0
+
+
+def test_the_law_decides_about_a_cloud_and_its_bytes_are_on_the_record(server):
+    with node(section("cloud", server.port, US), policy=EEA.replace('"internal"\n', '"public"\n', 1) + CLOUD_RULE) as munich:
+        wait_for("the server is there", lambda: lives(munich, "cloud"))
+        status, _, refused = ask(munich, {"x-hither-class": "internal"})
+        assert status == 451, refused
+        assert not [path for path, *_ in server.http.asked if path.endswith("completions")]
+        status, headers, _ = ask(munich, {"x-hither-class": "public"})
+        assert (status, headers["x-hither-served-by"], headers["x-hither-rule"]) == (200, "cloud", "cloud-for-public")
+        assert int(headers["x-hither-egress-bytes"]) > 0
+        records = munich.run("ledger", "show", munich.data / "ledger").stdout
+        assert "cloud" in records and "cloud-for-public" in records, records
+
+
+def test_a_node_that_has_the_model_goes_before_it(server):
+    config = '[models]\npull = "manual"\n' + section("lab", server.port)
+    with contextlib.closing(Node("munich", EEA, config)) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        wait_for("the server is there", lambda: lives(munich))
+        stub = munich.data / "assistant.stub"
+        stub.write_text("hither-stub 1\nprefill_us=0 token_us=0 length=3\n")
+        added = munich.run("models", "add", stub, "--name", "assistant", check=False)
+        if added.returncode != 0:
+            pytest.fail(added.stderr)
+        wait_for("munich serves it itself", lambda: ask(munich)[1]["x-hither-served-by"] == "munich")
+
+
+def test_what_the_server_says_reaches_the_client_in_the_protocols_own_form(server):
+    with node(section("lab", server.port)) as munich:
+        wait_for("the server is there", lambda: lives(munich))
+        for mode, expected, words in [
+            ("full", 429, "too much is asked for"),
+            ("wrong", 400, "this model takes 10 tokens"),
+            ("key", 500, "refuses the key"),
+            ("broken", 500, "out of memory"),
+        ]:
+            server.http.mode = mode
+            # One that has no room is left alone for a moment.
+            status, headers, body = wait_for(mode, lambda: (answer := ask(munich))[0] != 503 and answer)
+            assert status == expected, (mode, status, body)
+            assert words in json.dumps(body), body
+            assert set(body["error"]) >= {"message", "type", "code"}
+            if mode == "full":
+                assert int(headers["Retry-After"]) >= 1
+        wait_for("the operator is told", lambda: "key_file" in json.dumps(munich.view()["warnings"]))
+        server.http.mode = "half"
+        client = openai.OpenAI(base_url=munich.url + "/v1", api_key="none", max_retries=0)
+        stream = client.chat.completions.create(
+            model="assistant", messages=[{"role": "user", "content": "A colour?"}], stream=True
+        )
+        heard = []
+        with pytest.raises(openai.APIError, match="broke off"):
+            heard.extend(chunk.choices[0].delta.content for chunk in stream)
+        server.http.mode = "well"
+
+
+def test_a_frozen_server_is_left_for_another_and_a_dead_mesh_says_so_at_once():
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(contextlib.closing(Process())) for _ in range(2))
+        munich = stack.enter_context(node(section("first", first.port), section("second", second.port)))
+        wait_for("both are there", lambda: lives(munich, "first") and lives(munich, "second"))
+        first.process.send_signal(signal.SIGSTOP)
+        answers = [ask(munich) for _ in range(12)]
+        assert [status for status, *_ in answers] == [200] * 12
+        assert {headers["x-hither-served-by"] for _, headers, _ in answers} == {"second"}
+        second.process.kill()
+        second.process.wait()
+        wait_for("nobody is there", lambda: ask(munich)[0] == 503)
+        status, headers, body = ask(munich)
+        assert status == 503 and int(headers["Retry-After"]) >= 1, body
+        assert body["error"]["type"]
+        first.process.send_signal(signal.SIGCONT)
+        wait_for("the first is back", lambda: ask(munich)[0] == 200)
+
+
+def test_who_leaves_is_gone_there_too(server):
+    with node(section("lab", server.port, "at_once = 1\n")) as munich:
+        wait_for("the server is there", lambda: lives(munich))
+        for _ in range(5):
+            client = openai.OpenAI(base_url=munich.url + "/v1", api_key="none")
+            stream = client.chat.completions.create(
+                model="assistant", messages=[{"role": "user", "content": "A colour?"}], stream=True
+            )
+            next(iter(stream))
+            stream.close()
+            wait_for("its place is free again", lambda: ask(munich)[0] == 200)
+
+
+def test_a_configuration_that_cannot_be_is_refused_with_what_to_write():
+    config = '[endpoint.cloud]\nurl = "https://models.example"\nmodels = ["assistant"]\n'
+    with contextlib.closing(Node("munich", EEA, config)) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme", check=False)
+        failed = munich.run("up", check=False)
+        assert failed.returncode != 0 and "jurisdiction" in failed.stderr and "operator" in failed.stderr, failed.stderr
+
+
+if __name__ == "__main__":
+    server = Server()
+    print(server.port, flush=True)
+    parent = os.getppid()
+    # It ends with whoever started it.
+    while os.getppid() == parent:
+        time.sleep(0.5)
