@@ -1,6 +1,7 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
-//! writes what the documentation shows; `cargo xtask rivals engines` measures this program
-//! beside others; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask mutants-core` plants bugs in the mind and looks who finds them.
+//! writes what the documentation shows; `cargo xtask rivals engines` and `… gateway` measure this
+//! program beside others; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask mutants-core` plants bugs in the mind and
+//! looks who finds them.
 
 mod figures;
 mod fuzz;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask operators [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]
+       cargo xtask rivals gateway [--rounds N] [--part hop|triton|router|stream|idle|faults|hostile …] [--hither PROGRAM]
+                                  [--to DIRECTORY]
        cargo xtask seeds N
        cargo xtask mutants-core [BUG …]";
 

@@ -1,4 +1,4 @@
-//! `cargo xtask rivals engines`: this program and its rivals in one run, in turn, each at its best settings.
+//! `cargo xtask rivals engines` and `… gateway`: this program and its rivals in one run, in turn, each at its best settings.
 //!
 //! What must stay true: a ratio compares two rounds that ran one after the other; a rival that did not run is said not to
 //! have run, with the reason, and no figure stands in its row.
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::tidy::root;
 
+mod gateway;
 mod http;
 mod idle;
 mod language;
@@ -30,68 +31,97 @@ struct Setting {
     scratch: PathBuf,
 }
 
-/// Measures and writes the page.
+/// What the words of a command say.
+struct Told {
+    setting: Setting,
+    /// Where pages are written.
+    to: PathBuf,
+    /// Parts that are wanted; all if empty.
+    parts: Vec<String>,
+}
+
+impl Told {
+    /// Reads the words. `part` is the one that names a part of the field, and `parts` are all of them.
+    fn read(words: &[String], part: &str, parts: &[&str]) -> Result<Self, String> {
+        let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = var("HOME").ok_or("HOME is not set")?;
+        let cache = var("HITHER_CACHE").unwrap_or_else(|| home.join(".cache/hither"));
+        let built = var("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target"));
+        let mut setting = Setting {
+            hither: built.join("release/hither"),
+            rivals: cache.join("rivals"),
+            cache,
+            rounds: 5,
+            scratch: std::env::temp_dir().join(format!("hither-rivals-{}", std::process::id())),
+        };
+        let (mut to, mut wanted) = (root().join("docs/figures"), Vec::new());
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut next = || words.next().ok_or(format!("{word} wants a value"));
+            match word.as_str() {
+                "--hither" => setting.hither = PathBuf::from(next()?),
+                "--to" => to = PathBuf::from(next()?),
+                "--rounds" => setting.rounds = next()?.parse().map_err(|error| format!("--rounds: {error}"))?,
+                word if word == part => wanted.push(next()?.clone()),
+                other => return Err(format!("there is no {other:?}")),
+            }
+        }
+        if let Some(unknown) = wanted.iter().find(|name| !parts.contains(&name.as_str())) {
+            return Err(format!("{part} takes one of {}, and not {unknown:?}", parts.join(", ")));
+        }
+        if !setting.hither.is_file() {
+            return Err(format!("{} is not there; make it with: make build", setting.hither.display()));
+        }
+        std::fs::create_dir_all(&setting.scratch).map_err(|error| format!("{}: {error}", setting.scratch.display()))?;
+        Ok(Self { setting, to, parts: wanted })
+    }
+
+    /// Whether a part is wanted.
+    fn wants(&self, name: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == name)
+    }
+}
+
+/// Measures one field and writes its page.
 ///
 /// # Errors
 /// What is wrong with the words, that nothing could be measured, or that the page cannot be written.
 pub(crate) fn rivals(words: &[String]) -> Result<Vec<String>, String> {
-    let Some(("engines", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) else {
-        return Err("there is one field: cargo xtask rivals engines".to_owned());
-    };
-    let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = var("HOME").ok_or("HOME is not set")?;
-    let cache = var("HITHER_CACHE").unwrap_or_else(|| home.join(".cache/hither"));
-    let built = var("CARGO_TARGET_DIR").unwrap_or_else(|| root().join("target"));
-    let mut setting = Setting {
-        hither: built.join("release/hither"),
-        rivals: cache.join("rivals"),
-        cache,
-        rounds: 5,
-        scratch: std::env::temp_dir().join(format!("hither-rivals-{}", std::process::id())),
-    };
-    let (mut to, mut only) = (root().join("docs/figures"), Vec::new());
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let mut next = || words.next().ok_or(format!("{word} wants a value"));
-        match word.as_str() {
-            "--hither" => setting.hither = PathBuf::from(next()?),
-            "--to" => to = PathBuf::from(next()?),
-            "--rounds" => setting.rounds = next()?.parse().map_err(|error| format!("--rounds: {error}"))?,
-            "--only" => only.push(next()?.clone()),
-            other => return Err(format!("there is no {other:?}")),
+    let (told, field) = match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("engines", rest)) => {
+            (Told::read(rest, "--only", &PARTS.map(|(name, _)| name))?, engines as fn(&Told) -> Result<(), String>)
         }
-    }
-    if let Some(unknown) = only.iter().find(|name| !["onnx", "http", "language", "idle"].contains(&name.as_str())) {
-        return Err(format!("--only takes onnx, http, language or idle, and not {unknown:?}"));
-    }
-    if !setting.hither.is_file() {
-        return Err(format!("{} is not there; make it with: make build", setting.hither.display()));
-    }
-    std::fs::create_dir_all(&setting.scratch).map_err(|error| format!("{}: {error}", setting.scratch.display()))?;
-    let wants = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
-    let mut rows = Vec::new();
-    let parts =
-        [("onnx", onnx::rows as Measure), ("http", http::rows), ("language", language::rows), ("idle", idle::rows)];
-    for (name, measure) in parts {
-        rows.extend(if wants(name) { measure(&setting) } else { Vec::new() });
-    }
+        Some(("gateway", rest)) => (Told::read(rest, "--part", &gateway::PARTS)?, gateway::gateway as fn(&Told) -> _),
+        _ => return Err("there are two fields: cargo xtask rivals engines, cargo xtask rivals gateway".to_owned()),
+    };
+    let done = field(&told);
     // Temporary files that stay are no fault of a measurement.
-    let _ = std::fs::remove_dir_all(&setting.scratch);
+    let _ = std::fs::remove_dir_all(&told.setting.scratch);
+    done.map(|()| Vec::new())
+}
+
+type Measure = fn(&Setting) -> Vec<Row>;
+
+const PARTS: [(&str, Measure); 4] =
+    [("onnx", onnx::rows), ("http", http::rows), ("language", language::rows), ("idle", idle::rows)];
+
+fn engines(told: &Told) -> Result<(), String> {
+    let mut rows = Vec::new();
+    for (name, measure) in PARTS {
+        rows.extend(if told.wants(name) { measure(&told.setting) } else { Vec::new() });
+    }
     for row in &rows {
         println!("{}", row.line());
     }
     if !rows.iter().any(Row::has_run) {
         return Err("nothing was measured, so no page is written; install the rivals: scripts/rivals/setup".to_owned());
     }
-    if !only.is_empty() {
+    if !told.parts.is_empty() {
         println!("a part was measured, so no page is written");
-        return Ok(Vec::new());
+        return Ok(());
     }
-    write(&to.join("engines.md"), &page(&rows, &setting))?;
-    Ok(Vec::new())
+    write(&told.to.join("engines.md"), &page(&rows, &told.setting))
 }
-
-type Measure = fn(&Setting) -> Vec<Row>;
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))

@@ -44,6 +44,11 @@ impl Row {
         self.figures.as_ref().is_ok_and(|figures| !figures.is_empty())
     }
 
+    /// The same, and what is known of why its goal may be missed.
+    pub(super) fn because(self, why: &'static str) -> Self {
+        Self { why, ..self }
+    }
+
     /// The median, with the least and the greatest.
     fn figure(&self) -> Option<(f64, f64, f64)> {
         let figures = self.figures.as_ref().ok()?;
@@ -52,7 +57,8 @@ impl Row {
         (!figures.is_empty()).then(|| (median(figures), least, most))
     }
 
-    fn is_met(&self) -> Option<bool> {
+    /// Whether the median is what is wanted; `None` without a figure or a goal.
+    pub(super) fn is_met(&self) -> Option<bool> {
         let (middle, ..) = self.figure()?;
         match self.goal {
             Goal::AtMost(most) => Some(middle <= most),
@@ -141,7 +147,8 @@ pub(super) fn page(rows: &[Row], setting: &Setting) -> String {
     text
 }
 
-fn machine() -> String {
+/// What this machine is, and how busy.
+pub(super) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let field = |name: &str| {

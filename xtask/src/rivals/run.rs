@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Setting;
 
 /// How long a server may take until it answers: it loads a model, and some load a language first.
-const UP_MAX: Duration = Duration::from_secs(120);
+pub(super) const UP_MAX: Duration = Duration::from_secs(120);
 
 /// How long a server may take to end.
 const DOWN_MAX: Duration = Duration::from_secs(10);
@@ -90,18 +90,25 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Asks it to end, so that it takes its own children along; then makes it.
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        let began = Instant::now();
-        while let Ok(None) = self.child.try_wait() {
-            if began.elapsed() > DOWN_MAX {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        end(&mut self.child);
+    }
+}
+
+/// Asks a process to end, so that it takes its own children along; then makes it.
+pub(super) fn end(child: &mut Child) {
+    if let Ok(Some(_)) = child.try_wait() {
+        return;
+    }
+    let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    let began = Instant::now();
+    while let Ok(None) = child.try_wait() {
+        if began.elapsed() > DOWN_MAX {
+            let _ = child.kill();
+            let _ = child.wait();
+            return;
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
