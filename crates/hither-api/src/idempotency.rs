@@ -24,7 +24,7 @@ use hither_types::unit::Micros;
 use hyper::body::{Frame, SizeHint};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -81,7 +81,7 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 /// Serves a request once for each key that it brings; one without a key as ever.
 pub(crate) async fn once(app: &App, form: Form, request: Request, next: Next) -> Response {
-    let is_ours = |path: &MatchedPath| ROUTES.contains(&path.as_str());
+    let is_ours = |path: &MatchedPath| request.method() == Method::POST && ROUTES.contains(&path.as_str());
     if !request.headers().contains_key(NAME) || !request.extensions().get().is_some_and(is_ours) {
         return next.run(request).await;
     }

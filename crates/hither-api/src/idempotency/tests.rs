@@ -84,6 +84,8 @@ async fn another_request_under_the_same_key_is_refused() {
     }
     let moved = lab.send(&format!("POST /v1/completions\n{KEY}"), r#"{"model":"smollm2-135m","prompt":"hi"}"#).await;
     assert_eq!(moved.status, 422);
+    let wrong = lab.send(&format!("TRACE /v1/chat/completions\n{KEY}"), chat("ho", "")).await;
+    assert_eq!(wrong.status, 405, "a method that nothing takes is no request under a key");
     // Packed or not, it is the same body.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, chat("hi", "").as_bytes()).unwrap();

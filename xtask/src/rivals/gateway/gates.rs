@@ -62,7 +62,7 @@ pub(super) fn gate(setting: &Setting, who: &str, name: &str, backends: &[SocketA
             command
         }
         VLLM | SGLANG => router(setting, who, port, backends)?,
-        _ => return node(setting, &format!("{name}-node"), &endpoints(backends), &[]).map_err(plain),
+        _ => return node(setting, &format!("{name}-node"), &endpoints(backends), &[]),
     };
     Running::start(&mut command, &log, &|| Some(address), &post(CHAT_PATH, CHAT.as_bytes()))
 }
@@ -123,14 +123,6 @@ fn router(setting: &Setting, who: &str, at: u16, backends: &[SocketAddr]) -> Res
     // They would ask a registry for a tokenizer otherwise.
     command.env("HF_HUB_OFFLINE", "1");
     Ok(command)
-}
-
-/// A program that does not know the word in its configuration says so at length.
-fn plain(why: String) -> String {
-    match why.contains("unknown field `endpoint`") {
-        true => "this version takes no servers of others as places".to_owned(),
-        false => why,
-    }
 }
 
 fn endpoints(backends: &[SocketAddr]) -> String {
