@@ -32,9 +32,9 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.answer(200, {"object": "list", "data": [{"id": "big-1"}]})
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         mode = self.server.mode
-        self.server.asked.append((self.path, dict(self.headers), json.loads(body)))
+        self.server.asked.append((self.path, dict(self.headers), body))
         if mode == "full":
             return self.answer(429, {"error": {"message": "slow down"}}, {"Retry-After": "7"})
         if mode == "wrong":
@@ -43,6 +43,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
             return self.answer(401, {"error": {"message": "no"}})
         if mode == "broken":
             return self.answer(500, {"error": {"message": "out of memory"}})
+        if not body["stream"]:
+            return self.whole(mode)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -59,11 +61,21 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.event({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}})
         self.wfile.write(b"data: [DONE]\n\n")
 
+    def whole(self, mode):
+        if mode == "hold":
+            self.server.held.set()
+            self.server.go_on.wait(60)
+        message = {"role": "assistant", "content": "".join(WORDS)}
+        self.answer(200, {
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 11, "completion_tokens": 5},
+        }, cut=mode == "half")
+
     def event(self, value):
         self.wfile.write(f"data: {json.dumps(value)}\n\n".encode())
         self.wfile.flush()
 
-    def answer(self, status, value, headers=()):
+    def answer(self, status, value, headers=(), cut=False):
         body = json.dumps(value).encode()
         self.send_response(status)
         for name, text in dict(headers).items():
@@ -71,7 +83,8 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[:len(body) // 2] if cut else body)
+        self.close_connection |= cut
 
 
 class Quiet(http.server.ThreadingHTTPServer):

@@ -36,6 +36,8 @@ pub struct Submission {
     pub operation: &'static str,
     /// The trace of the caller, if it brought one.
     pub trace: Option<TraceParent>,
+    /// Whether the client takes the answer whole, so that its pieces need not come one by one.
+    pub whole: bool,
 }
 
 /// The other end of a request. Dropping it cancels the request everywhere.

@@ -148,8 +148,15 @@ impl Endpoint {
     }
 
     /// Sends work and waits for the head of the answer. `model` is its name there.
-    pub async fn ask(&self, model: &str, work: &Work, trace: Option<TraceParent>) -> Result<Answering, EndpointError> {
-        let asked = ask::render(model, work)?;
+    /// `whole`: its pieces need not come one by one.
+    pub async fn ask(
+        &self,
+        model: &str,
+        work: &Work,
+        whole: bool,
+        trace: Option<TraceParent>,
+    ) -> Result<Answering, EndpointError> {
+        let asked = ask::render(model, work, whole)?;
         let target =
             format!("{}{}", self.base, asked.path).parse().expect("the base is an address, the path a constant");
         let request = self.request(Method::POST, target, trace, asked.body.into());

@@ -37,6 +37,8 @@ pub(crate) struct Asked {
     pub(crate) patience: Micros,
     /// The trace of the caller.
     pub(crate) trace: Option<TraceParent>,
+    /// Whether the answer is given whole, and not as it comes.
+    pub(crate) whole: bool,
 }
 
 impl Asked {
@@ -78,6 +80,7 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         patience,
         // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
         trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
+        whole: false,
         // The last: what is wrong in itself counts for nothing.
         admission: caller.enter(Instant::now())?,
     })

@@ -65,8 +65,9 @@ async fn speak(app: &App, request: Request, kind: Kind) -> Response {
 
 async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<String>) -> Result<Response, Problem> {
     let begun = Instant::now();
-    let (_, asked, body) = take_in(app, request).await?;
+    let (_, mut asked, body) = take_in(app, request).await?;
     let Wish { model, wanted, stream, is_load, context_tokens, ignored } = parse::wish(&body.bytes, kind)?;
+    asked.whole = !stream;
     drop(body);
     let found = find(app, &model, named)?;
     parse::fits(&found, context_tokens)?;

@@ -117,9 +117,10 @@ async fn generate(app: &App, request: Request, kind: Kind) -> Response {
 }
 
 async fn answer(app: &App, request: Request, kind: Kind, named: &mut Option<String>) -> Result<Response, Problem> {
-    let (headers, asked, body) = take_in(app, request).await?;
+    let (headers, mut asked, body) = take_in(app, request).await?;
     let with_ids = labels::wants_ids(&headers)?;
     let parse::Wish { model, wanted, per_prompt, stream, counts, echoes } = parse::wish(&body.bytes, kind)?;
+    asked.whole = !stream;
     drop(body);
     let found = speaker(app, &model, named)?;
     let mut chorus = Chorus::begin(app, &found, asked, wanted)?;

@@ -228,6 +228,9 @@ pub(crate) fn set_route(headers: &mut HeaderMap, serving: &Serving) {
 
 /// Says where each text of an answer came from: a header has what differs, in the order of the texts.
 pub(crate) fn set_routes(headers: &mut HeaderMap, servings: &[&Serving]) {
+    if let [serving] = servings {
+        return set_route(headers, serving);
+    }
     let mut all = HeaderMap::new();
     for serving in servings {
         let mut each = HeaderMap::new();

@@ -121,7 +121,8 @@ impl Serving {
         };
         let mut course = rows.map(|rows| Course::begin(Arc::clone(&app.metrics), operation, rows));
         let tally = Tally::new(asked.admission, work, payload.len());
-        let submission = Submission { envelope, patience: asked.patience, payload, operation, trace: asked.trace };
+        let (patience, trace, whole) = (asked.patience, asked.trace, asked.whole);
+        let submission = Submission { envelope, patience, payload, operation, trace, whole };
         let reception = app.door.submit(submission).map_err(|refusal| {
             let problem = Problem::from(&refusal);
             if let Some(course) = &mut course {

@@ -108,7 +108,8 @@ impl Door for Doorman {
         let affinity = self.salt.affinity(&submission.envelope, &submission.payload);
         let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
         let trace = self.traces.of_client(submission.operation, &submission.envelope, submission.trace);
-        let session = Arc::new(Session::new(request, submission.payload, answers, trace));
+        let session = Session::new(request, submission.payload, answers, trace).taken_whole(submission.whole);
+        let session = Arc::new(session);
         let told = Arc::clone(&session);
         let inbound = Inbound::Submit { session, envelope: submission.envelope, deadline, affinity };
         self.inbox.try_send(inbound).map_err(|error| match error {

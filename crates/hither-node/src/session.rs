@@ -30,6 +30,8 @@ pub(crate) struct Session {
     ended: AtomicBool,
     state: Mutex<State>,
     pub(crate) trace: Trace,
+    /// Whether the client takes the answer whole.
+    pub(crate) whole: bool,
 }
 
 struct State {
@@ -101,7 +103,12 @@ impl Session {
             outgoing: BTreeMap::new(),
             egress: 0,
         };
-        Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state), trace }
+        Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state), trace, whole: false }
+    }
+
+    /// The same for a client that takes the answer whole, or not.
+    pub(crate) fn taken_whole(self, whole: bool) -> Self {
+        Self { whole, ..self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -30,7 +30,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<PromptForm<'a>>,
     stream: bool,
-    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     temperature: f32,
     seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,9 +148,9 @@ struct Texts<'a> {
 }
 
 /// Writes work as a request; what such a server cannot do is an error.
-pub(super) fn render(model: &str, work: &Work) -> Result<Asking, EndpointError> {
+pub(super) fn render(model: &str, work: &Work, whole: bool) -> Result<Asking, EndpointError> {
     match work {
-        Work::Generate(work) => generate(model, work),
+        Work::Generate(work) => generate(model, work, whole),
         Work::Embed(work) => embed(model, work),
         Work::Infer(_) => Err(cannot("it takes text, and tensors were sent")),
     }
@@ -175,7 +176,7 @@ fn embed(model: &str, work: &EmbedWork) -> Result<Asking, EndpointError> {
     Ok(Asking { path: "/v1/embeddings", body, expects })
 }
 
-fn generate(model: &str, work: &GenerateWork) -> Result<Asking, EndpointError> {
+fn generate(model: &str, work: &GenerateWork, whole: bool) -> Result<Asking, EndpointError> {
     let chat = matches!(work.prompt, Prompt::Chat(_));
     if !work.logit_bias.is_empty() {
         return Err(cannot("logit_bias names tokens of one model's vocabulary, and it has its own"));
@@ -192,8 +193,8 @@ fn generate(model: &str, work: &GenerateWork) -> Result<Asking, EndpointError> {
         model,
         messages,
         prompt,
-        stream: true,
-        stream_options: StreamOptions { include_usage: true },
+        stream: !whole,
+        stream_options: (!whole).then_some(StreamOptions { include_usage: true }),
         temperature: work.temperature,
         // As wide as the narrowest of such servers reads it.
         seed: work.seed & u64::from(i32::MAX.cast_unsigned()),

@@ -43,7 +43,11 @@ fn greeting() -> Work {
 
 /// Everything that is said, then what was counted or why it broke off.
 async fn hear(endpoint: &Endpoint, work: &Work) -> (Vec<Piece>, Result<Totals, EndpointError>) {
-    let mut answer = match endpoint.ask("big-1", work, None).await {
+    hear_as(endpoint, work, false).await
+}
+
+async fn hear_as(endpoint: &Endpoint, work: &Work, whole: bool) -> (Vec<Piece>, Result<Totals, EndpointError>) {
+    let mut answer = match endpoint.ask("big-1", work, whole, None).await {
         Ok(answer) => answer,
         Err(error) => return (Vec::new(), Err(error)),
     };
@@ -113,12 +117,17 @@ async fn an_answer_that_breaks_off_is_told_from_one_that_ended() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_stream_is_understood_too() {
+async fn an_answer_that_is_wanted_whole_is_asked_whole_and_understood() {
     let body = r#"{"choices":[{"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
-    let (endpoint, _) = server("200 OK", "application/json", body).await;
-    let (pieces, totals) = hear(&endpoint, &greeting()).await;
-    assert_eq!((text(&pieces).as_str(), pieces.len()), ("Hello", 2));
-    assert_eq!(totals.unwrap().prompt_tokens, 3);
+    for whole in [true, false] {
+        let (endpoint, asked) = server("200 OK", "application/json", body).await;
+        let (pieces, totals) = hear_as(&endpoint, &greeting(), whole).await;
+        assert_eq!((text(&pieces).as_str(), pieces.len()), ("Hello", 2));
+        assert_eq!(totals, Ok(Totals { prompt_tokens: 3, output_tokens: 2, cached_tokens: 0 }));
+        let asked = asked.await.unwrap();
+        assert!(asked.contains(&format!("\"stream\":{}", !whole)), "{asked}");
+        assert_eq!(asked.contains("stream_options"), !whole, "who does not stream may not say how: {asked}");
+    }
 }
 
 #[tokio::test]
@@ -195,7 +204,7 @@ async fn what_such_a_server_cannot_do_is_not_sent() {
         Work::Generate(GenerateWork { format: Format::Pattern("a".into()), ..work.clone() }),
         Work::Generate(GenerateWork { chances: Some(1), prompt: Prompt::Text("a".into()), ..work }),
     ] {
-        assert!(matches!(endpoint.ask("m", &work, None).await, Err(EndpointError::Cannot(_))), "{work:?}");
+        assert!(matches!(endpoint.ask("m", &work, false, None).await, Err(EndpointError::Cannot(_))), "{work:?}");
     }
     assert!(!asked.is_finished());
 }

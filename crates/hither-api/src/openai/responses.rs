@@ -40,8 +40,9 @@ pub(super) async fn kept() -> Response {
 }
 
 async fn answer(app: &App, request: Request, named: &mut Option<String>) -> Result<Response, Problem> {
-    let (_, asked, body) = take_in(app, request).await?;
+    let (_, mut asked, body) = take_in(app, request).await?;
     let parse::Wish { model, wanted, stream, echo } = parse::wish(&body.bytes)?;
+    asked.whole = !stream;
     drop(body);
     let found = speaker(app, &model, named)?;
     let mut chorus = Chorus::begin(app, &found, asked, wanted)?;
