@@ -103,6 +103,36 @@ def test_a_job_survives_kill_9_right_after_it_was_accepted_and_is_answered_once(
         assert len(names) == 5 and all(name.endswith(".end") for name in names), names
 
 
+def test_every_path_of_a_model_can_be_asked_by_a_job():
+    says = [{"role": "user", "content": f"Name a colour. {CANARY}"}]
+    model = "smollm2-135m"
+    asked = {
+        "/v1/completions": {"model": model, "prompt": CANARY, "max_tokens": 4},
+        "/v1/responses": {"model": model, "input": CANARY, "max_output_tokens": 16, "store": False},
+        "/v1/embeddings": {"model": model, "input": CANARY},
+        "/api/chat": {"model": model, "messages": says, "stream": False, "options": {"num_predict": 4}},
+        "/api/generate": {"model": model, "prompt": CANARY, "stream": False, "options": {"num_predict": 4}},
+        "/api/embed": {"model": model, "input": CANARY},
+    }
+    with node() as made:
+        made.up()
+        # Handed in before anybody has the model: they wait for it, whatever form their path gives its refusals.
+        jobs = {url: submit(made, {"deadline_s": 600, "request": {"url": url, "body": body}}) for url, body in asked.items()}
+        for job in jobs.values():
+            seen = wait_for("it was tried", lambda: (found := show(made, job))["attempts"] and found.get("last") and found)
+            assert (seen["status"], seen["last"]["code"]) == ("queued", "E0401"), seen
+        add(made, model)
+        texts = {}
+        for url, job in jobs.items():
+            done = ended(made, job)
+            assert done["status"] == "done", (url, done)
+            texts[url] = done["response"]["body"]
+        assert texts["/v1/responses"]["status"] in ("completed", "incomplete")
+        assert texts["/api/chat"]["message"]["role"] == "assistant" and texts["/api/chat"]["done"]
+        assert texts["/api/generate"]["done"] and texts["/v1/completions"]["choices"]
+        assert texts["/api/embed"]["embeddings"] and texts["/v1/embeddings"]["data"]
+
+
 def test_every_accepted_job_is_answered_once_though_the_node_is_killed_while_it_takes_and_runs_them():
     with node() as made:
         made.up()

@@ -164,7 +164,9 @@ pub(super) fn said(given: &Given) -> (String, String) {
     let value: serde_json::Value = serde_json::from_slice(&given.body).unwrap_or_default();
     let inner = if value["error"].is_object() { &value["error"] } else { &value };
     let first = |names: [&str; 3]| names.into_iter().find_map(|name| inner[name].as_str()).map(str::to_owned);
-    let code = first(["hither_code", "code", "code"]).unwrap_or_else(|| format!("HTTP {}", given.status));
+    // Not every protocol has a place for it in its body.
+    let code = given.header("x-hither-code").map(str::to_owned).or_else(|| first(["hither_code", "code", "code"]));
+    let code = code.unwrap_or_else(|| format!("HTTP {}", given.status));
     let message = first(["message", "detail", "error"])
         .unwrap_or_else(|| format!("the path answered with HTTP status {}", given.status));
     (code, message)

@@ -238,7 +238,10 @@ fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 fn refused(leased: &Leased, problem: &Problem) -> Given {
-    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let headers = vec![
+        ("content-type".to_owned(), "application/json".to_owned()),
+        ("x-hither-code".to_owned(), problem.code.clone()),
+    ];
     let body = Form::of(&leased.ask.url, &HeaderMap::new()).body(problem);
     Given { status: problem.status, headers, body: Bytes::from(body) }
 }

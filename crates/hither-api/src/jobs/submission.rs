@@ -23,7 +23,18 @@ use crate::limits::{JOB_METADATA_BYTES, JOB_SPAN_MAX_S};
 use crate::respond;
 
 /// Paths whose answers are whole and depend on nothing but the request.
-const PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+const PATHS: [&str; 7] = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+];
+
+/// Those of them that stream unless they are told not to.
+const STREAMING: [&str; 2] = ["/api/chat", "/api/generate"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,9 +78,11 @@ pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn
     let peek: Peek = serde_json::from_str(body).ok().filter(|_| body.starts_with('{')).ok_or_else(|| {
         Problem::new(Code::Malformed, "request.body is not the object that its path takes").param("request.body")
     })?;
-    if peek.stream == Some(true) {
+    let streams = STREAMING.contains(&form.request.url.as_str());
+    if peek.stream.unwrap_or(streams) {
         let text = "the answer of a job is read when it is whole, so it cannot be streamed";
-        return Err(Problem::new(Code::Unsupported, text).help("leave stream out").param("request.body.stream"));
+        let help = if streams { "add \"stream\": false" } else { "leave stream out" };
+        return Err(Problem::new(Code::Unsupported, text).help(help).param("request.body.stream"));
     }
     let model = target(&form.request.url, peek.model)?;
     if let Some(model) = model.as_deref().and_then(|model| ModelName::parse(model).ok()) {

@@ -92,6 +92,8 @@ async fn what_cannot_be_kept_or_run_is_refused_before_it_is_kept() {
     for (headers, body, status, code, param) in [
         ("", good.replace("\"url\"", "\"stream\":true,\"url\""), 400, "E0601", Value::Null),
         ("", good.replace("\"model\"", "\"stream\":true,\"model\""), 400, "E0604", json!("request.body.stream")),
+        ("", url("/api/chat"), 400, "E0604", json!("request.body.stream")),
+        ("", url("/api/generate"), 400, "E0604", json!("request.body.stream")),
         ("", good.replace("\"url\"", "\"method\":\"GET\",\"url\""), 400, "E0605", json!("request.method")),
         ("", url("/v1/models"), 400, "E0605", json!("request.url")),
         ("", url("/v1/jobs"), 400, "E0605", json!("request.url")),
@@ -132,6 +134,8 @@ async fn paths_of_models_are_asked_by_their_name() {
         ("/v2/models/fraud/versions/1/infer", "fraud"),
         ("/v2/models/acme%2Ffraud/infer", "acme/fraud"),
         ("/v1/embeddings", "smollm2-135m"),
+        ("/v1/responses", "smollm2-135m"),
+        ("/api/embed", "smollm2-135m"),
     ] {
         let (lab, kept) = lab();
         let came = submit(&lab, "", &chat("").replace("/v1/chat/completions", url)).await;

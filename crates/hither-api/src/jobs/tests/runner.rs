@@ -214,4 +214,10 @@ fn each_answer_has_one_meaning() {
         body: bytes::Bytes::from_static(b"{\"error\":\"nobody has it [E0401]\",\"code\":\"E0401\"}"),
     };
     assert_eq!(verdict(&inference, 0), everyone);
+    let ollama = Given {
+        status: 404,
+        headers: vec![("x-hither-code".to_owned(), "E0401".to_owned())],
+        body: bytes::Bytes::from_static(b"{\"error\":\"nobody has it [E0401]\"}"),
+    };
+    assert_eq!(verdict(&ollama, 0), everyone);
 }
