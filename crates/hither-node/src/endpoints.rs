@@ -351,7 +351,8 @@ async fn read(
     let work = Work::decode(&session.payload).map_err(damaged)?;
     let begun = Instant::now();
     let trace = session.trace.onwards(task.attempt);
-    let mut answer: Answering = server.endpoint.ask(model, &work, session.whole, trace).await.map_err(Broken::Server)?;
+    let mut answer: Answering =
+        server.endpoint.ask(model, &work, session.whole, trace).await.map_err(Broken::Server)?;
     drop(work);
     server.hear();
     let (mut bytes, mut first, mut beaten) = (0, None, Instant::now());
