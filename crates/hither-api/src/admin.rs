@@ -20,10 +20,12 @@ use crate::explain;
 
 mod apps;
 mod asked;
+mod authority;
 mod problem;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
+pub use authority::{AuthorityDto, IssuerDto};
 pub use problem::ProblemDto;
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.

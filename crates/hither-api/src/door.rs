@@ -118,6 +118,19 @@ pub enum Command {
         /// The ticket, as printed by an invite.
         ticket: String,
     },
+    /// Tell what the authority log says.
+    Authority,
+    /// End the membership of a node for good.
+    Revoke(NodeId),
+    /// Let a member let others in.
+    Appoint {
+        /// Which.
+        node: NodeId,
+        /// Where those whom it lets in must stand; empty: wherever.
+        within: Vec<Jurisdiction>,
+    },
+    /// Take that back.
+    Dismiss(NodeId),
     /// Change the power cap.
     SetCap(Milliwatts),
     /// Cut the node off from all peers, or heal it: a drill, allowed only where the configuration says so.
@@ -156,6 +169,8 @@ pub enum CommandDone {
         /// The text to give to the new member.
         ticket: String,
     },
+    /// What the authority log says.
+    Authority(hither_types::authority::AuthorityView),
     /// This node is a member now.
     Joined(Member),
     /// Done.

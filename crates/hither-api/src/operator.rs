@@ -22,7 +22,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto, TicketDto, ViewDto,
+    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto,
+    TicketDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -35,6 +36,7 @@ use crate::routes::{App, Listener, Routes};
 use crate::serve::stopped;
 
 mod apps;
+mod authority;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,10 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/models/{model}/verify", post(verify_model))
         .route("/hither/v1/invites", post(invite))
         .route("/hither/v1/join", post(join))
+        .route("/hither/v1/authority", get(authority::show))
+        .route("/hither/v1/members/{node}/revoke", post(authority::revoke))
+        .route("/hither/v1/issuers", post(authority::appoint))
+        .route("/hither/v1/issuers/{node}", delete(authority::dismiss))
         .route("/hither/v1/power", post(power))
         .route("/hither/v1/isolate", post(isolate))
         .route("/hither/v1/policy/reload", post(reload))
@@ -241,6 +247,7 @@ async fn carry_out(app: &App, command: Command) -> Response {
         Ok(CommandDone::Verified { answers }) => done(&format!("all {answers} known answers came")),
         Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
         Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),
+        Ok(CommandDone::Authority(view)) => json(&AuthorityDto::from(&view)),
         Ok(CommandDone::Done) => done("done"),
         Err(error) => failed(error),
     }

@@ -534,7 +534,11 @@ fn failure_text(failure: &Failure) -> String {
 fn fact_text(fact: &Fact) -> String {
     let of = |subject: &hither_types::fact::Subject| format!("{}/{}", subject.request.0, subject.attempt.0);
     match fact {
-        Fact::Started { .. } | Fact::PolicyChanged { .. } | Fact::Joined(_) | Fact::ModelAdmitted { .. } => {
+        Fact::Started { .. }
+        | Fact::PolicyChanged { .. }
+        | Fact::Joined(_)
+        | Fact::Revoked(_)
+        | Fact::ModelAdmitted { .. } => {
             panic!("the driver's to write: {fact:?}")
         }
         Fact::Denied { subject, rule, considered } => {

@@ -69,6 +69,7 @@ impl From<&Fact> for Body {
                 .with("version", Value::text(version_text(version))),
             Fact::PolicyChanged { policy } => Self::new(Kind::PolicyChange).with("policy", digest(policy)),
             Fact::Joined(member) => Self::new(Kind::MemberJoin).place(member),
+            Fact::Revoked(member) => Self::new(Kind::MemberRevoke).place(member),
             Fact::ModelAdmitted { model, digest: weights, size, from } => Self::new(Kind::ModelAdmit)
                 .with("model", Value::text(model))
                 .with("digest", digest(weights))

@@ -44,6 +44,8 @@ kinds! {
     PolicyChange = "policy.change",
     /// A member joined.
     MemberJoin = "member.join",
+    /// A member is none any more.
+    MemberRevoke = "member.revoke",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
     /// A request was refused by law.
@@ -271,7 +273,7 @@ impl Record {
             required("class", self.class)?;
         }
         let transfer = about_request && !matches!(self.kind, Kind::Deny | Kind::RequestEnd);
-        if transfer || self.kind == Kind::MemberJoin {
+        if transfer || matches!(self.kind, Kind::MemberJoin | Kind::MemberRevoke) {
             required("place", self.place.as_ref())?;
         }
         if matches!(self.kind, Kind::EgressIntent | Kind::IngressAccept) {

@@ -121,5 +121,6 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             attempts: 3,
             energy: Millijoules(12_345),
         },
+        Fact::Revoked(counterpart(&MUNICH)),
     ]
 }

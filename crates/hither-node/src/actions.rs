@@ -125,6 +125,7 @@ impl Driver {
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
             | Fact::Joined(_)
+            | Fact::Revoked(_)
             | Fact::ModelAdmitted { .. }
             | Fact::Denied { .. }
             | Fact::IngressRefused { .. }

@@ -27,6 +27,10 @@ impl Driver {
             Command::PullModel(name) => self.pull(&name),
             Command::CloseModel(name) => self.close(&name),
             Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),
+            Command::Authority => Ok(CommandDone::Authority(self.home.authority.view())),
+            Command::Revoke(node) => self.revoke(node),
+            Command::Appoint { node, within } => self.appoint(node, within),
+            Command::Dismiss(node) => self.dismiss(node),
             Command::SetCap(cap) => {
                 self.cap = cap;
                 self.feed(Event::CapChanged(cap));
@@ -49,8 +53,17 @@ impl Driver {
         if !self.home.is_issuer() {
             return Err(CommandError {
                 code: "E0207",
-                message: "this node may not let others in; the node that made the mesh may".into(),
-                help: "run hither invite there".into(),
+                message: "this node may not let others in; the founder of the mesh and its issuers may".into(),
+                help:
+                    "hither authority names them; run hither invite there, or hither authority appoint at the founder"
+                        .into(),
+            });
+        }
+        if !self.home.authority.may_let_in(self.home.me.node, jurisdiction) {
+            return Err(CommandError {
+                code: "E0207",
+                message: format!("this node may let in nobody who stands in {jurisdiction}"),
+                help: "hither authority says whom it may let in; the founder may let in everybody".into(),
             });
         }
         let invite = Invite {

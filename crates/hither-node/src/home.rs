@@ -6,14 +6,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use hither_types::authority::Statement;
 use hither_types::id::{MeshId, NodeId, Operator, SiteName};
 use hither_types::member::{Member, Signed};
+use hither_types::message::PeerMessage;
 use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::CERTIFICATE_DAYS;
-use crate::trust::{self, Authority};
+use crate::authority::{Authority, mesh_id};
+use crate::limits::{CERTIFICATE_DAYS, GRACE_DAYS};
+use crate::trust::{self, TrustError, wall_now};
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +89,12 @@ pub(crate) struct Home {
 #[serde(deny_unknown_fields)]
 struct MeshFile {
     mesh: String,
-    issuer: String,
+    /// Who made the mesh.
+    #[serde(alias = "issuer")]
+    founder: String,
+    /// Who signed the certificate, unless the founder did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
     certificate: String,
     signature: String,
 }
@@ -104,25 +113,63 @@ impl Home {
             let operator = Operator::parse("self").expect("a constant name");
             found(dir, &key, site, jurisdiction, operator)?;
         }
-        let (authority, certificate, me) = load_mesh(&path, &key)?;
+        let (authority, certificate, me) = load_mesh(dir, &key)?;
         Ok(Self { dir: dir.to_owned(), key, authority, certificate, me, _lock: lock })
     }
 
     /// Puts a certificate from an issuer in the place of the old one.
     pub(crate) fn adopt(&mut self, authority: Authority, certificate: Signed, me: Member) -> Result<(), InitError> {
-        save_mesh(&self.dir, authority, &certificate)?;
+        save_authority(&self.dir, &authority)?;
+        save_mesh(&self.dir, &authority, &certificate)?;
         (self.authority, self.certificate, self.me) = (authority, certificate, me);
         Ok(())
     }
 
+    /// Puts a newer certificate of the same mesh in the place of the old one.
+    pub(crate) fn renewed(&mut self, certificate: Signed, me: Member) -> Result<(), InitError> {
+        save_mesh(&self.dir, &self.authority, &certificate)?;
+        (self.certificate, self.me) = (certificate, me);
+        Ok(())
+    }
+
+    /// The member that a certificate vouches for, now, or a while after its end if it is of this node's site and operator:
+    /// a site that is cut off goes on with its own.
+    pub(crate) fn check_member(&self, signed: &Signed, now: WallTime) -> Result<Member, TrustError> {
+        let member = self.authority.check_but_for_time(signed)?;
+        let is_near = member.site == self.me.site && member.operator == self.me.operator;
+        let grace = if is_near { days(GRACE_DAYS) } else { Micros(0) };
+        if trust::wall_after(member.expires, grace) < now { Err(TrustError::Expired) } else { Ok(member) }
+    }
+
+    /// Keeps what was added to the authority log.
+    pub(crate) fn keep_authority(&self) -> Result<(), InitError> {
+        save_authority(&self.dir, &self.authority)
+    }
+
     /// Whether this node may let others in.
     pub(crate) fn is_issuer(&self) -> bool {
-        self.authority.issuer == self.me.node
+        self.authority.is_issuer(self.me.node)
+    }
+
+    /// Whether this node made the mesh.
+    pub(crate) fn is_founder(&self) -> bool {
+        self.authority.founder == self.me.node
+    }
+
+    /// Whether the mesh holds this node for a member no more.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.authority.is_revoked(self.me.node)
     }
 
     /// Vouches for a new member.
     pub(crate) fn certify(&self, node: NodeId, site: SiteName, jurisdiction: Jurisdiction) -> (Signed, Member) {
         let member = Member { node, site, jurisdiction, expires: certificate_end(), ..self.me.clone() };
+        (trust::certify(&self.key, &member), member)
+    }
+
+    /// Vouches for a member again.
+    pub(crate) fn certify_again(&self, member: &Member) -> (Signed, Member) {
+        let member = Member { expires: certificate_end(), ..member.clone() };
         (trust::certify(&self.key, &member), member)
     }
 
@@ -172,7 +219,7 @@ fn found(
 ) -> Result<MeshId, InitError> {
     let node = trust::node_id(key);
     let nonce = random::<16>();
-    let mesh = MeshId(*blake3::hash(&[b"hither genesis 1\0".as_slice(), &node.0, &nonce].concat()).as_bytes());
+    let mesh = mesh_id(node, &nonce);
     let member = Member {
         node,
         mesh,
@@ -184,48 +231,96 @@ fn found(
         expires: certificate_end(),
     };
     let certificate = trust::certify(key, &member);
-    save_mesh(dir, Authority { mesh, issuer: node }, &certificate)?;
+    let mut authority = Authority::new(mesh, node);
+    authority.state(key, Statement::Found { nonce }, wall_now()).expect("whoever founds a mesh may say so");
+    save_authority(dir, &authority)?;
+    save_mesh(dir, &authority, &certificate)?;
     Ok(mesh)
 }
 
-fn certificate_end() -> hither_types::time::WallTime {
-    trust::wall_after(trust::wall_now(), Micros(CERTIFICATE_DAYS * 86_400 * 1_000_000))
+fn certificate_end() -> WallTime {
+    trust::wall_after(wall_now(), days(CERTIFICATE_DAYS))
 }
 
-fn save_mesh(dir: &Path, authority: Authority, certificate: &Signed) -> Result<(), InitError> {
+/// So many days.
+pub(crate) fn days(count: u64) -> Micros {
+    Micros(count * 86_400 * 1_000_000)
+}
+
+/// The authority log of a data directory.
+fn authority_path(dir: &Path) -> PathBuf {
+    dir.join("authority")
+}
+
+fn save_authority(dir: &Path, authority: &Authority) -> Result<(), InitError> {
+    let path = authority_path(dir);
+    write_message(&path, &PeerMessage::Authority(authority.entries())).map_err(|source| InitError::Io { path, source })
+}
+
+/// Reads the authority log into what is known of the mesh. One that cannot be read is told: who was revoked must not
+/// come back by a damaged file.
+fn load_authority(dir: &Path, authority: &mut Authority) -> Result<(), InitError> {
+    let path = authority_path(dir);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        // Of a mesh that was founded before there was a log.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(InitError::Io { path, source }),
+    };
+    let damaged = |text: String| InitError::Damaged { path: authority_path(dir), text };
+    match hither_wire::decode_message(&bytes) {
+        Ok(PeerMessage::Authority(entries)) => match authority.take_all(entries).1.first() {
+            None => Ok(()),
+            Some((_, error)) => Err(damaged(error.to_string())),
+        },
+        Ok(_) => Err(damaged("it is no authority log".into())),
+        Err(error) => Err(damaged(error.to_string())),
+    }
+}
+
+fn save_mesh(dir: &Path, authority: &Authority, certificate: &Signed) -> Result<(), InitError> {
     let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
     let file = MeshFile {
         mesh: authority.mesh.to_string(),
-        issuer: authority.issuer.to_string(),
+        founder: authority.founder.to_string(),
+        signer: (certificate.signer != authority.founder).then(|| certificate.signer.to_string()),
         certificate: hex(&certificate.bytes),
         signature: hex(&certificate.signature),
     };
     let path = dir.join("mesh.toml");
-    let text = toml::to_string(&file).expect("four strings");
+    let text = toml::to_string(&file).expect("strings alone");
     write_private(&path, text.as_bytes()).map_err(|source| InitError::Io { path, source })
 }
 
-fn load_mesh(path: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member), InitError> {
+fn load_mesh(dir: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member), InitError> {
+    let path = &dir.join("mesh.toml");
     let damaged = |text: String| InitError::Damaged { path: path.to_owned(), text };
     let text = std::fs::read_to_string(path).map_err(|source| InitError::Io { path: path.to_owned(), source })?;
     let file: MeshFile = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     let mesh = MeshId::parse(&file.mesh).map_err(|error| damaged(error.to_string()))?;
-    let issuer = NodeId::parse(&file.issuer).map_err(|error| damaged(error.to_string()))?;
+    let key_of = |text: &str| NodeId::parse(text).map_err(|error| damaged(error.to_string()));
+    let founder = key_of(&file.founder)?;
+    let signer = file.signer.as_deref().map(key_of).transpose()?.unwrap_or(founder);
     let unhex =
         |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|error| damaged(error.to_string()));
     let signature = unhex(&file.signature)?.try_into().map_err(|_| damaged("the signature is too short".into()))?;
-    let mut certificate = Signed { bytes: unhex(&file.certificate)?, signer: issuer, signature };
-    let authority = Authority { mesh, issuer };
+    let mut certificate = Signed { bytes: unhex(&file.certificate)?, signer, signature };
+    let mut authority = Authority::new(mesh, founder);
+    load_authority(dir, &mut authority)?;
     let mut me = hither_wire::decode_member(&certificate.bytes).map_err(|error| damaged(error.to_string()))?;
     if me.node != trust::node_id(key) {
         return Err(damaged("it belongs to another key".into()));
     }
-    if issuer == me.node {
-        // The issuer vouches for itself anew with each start.
+    if founder == me.node {
+        // The founder vouches for itself anew with each start.
         me.expires = certificate_end();
         certificate = trust::certify(key, &me);
     }
-    authority.check_certificate(&certificate, trust::wall_now()).map_err(|error| damaged(error.to_string()))?;
+    match authority.check_but_for_time(&certificate) {
+        // Its time may be over, and the mesh may hold it for a member no more: others say so, and the node goes on alone.
+        Ok(_) | Err(TrustError::Revoked | TrustError::Issuer | TrustError::Scope) => {}
+        Err(error) => return Err(damaged(error.to_string())),
+    }
     Ok((authority, certificate, me))
 }
 
@@ -266,7 +361,7 @@ fn lock(dir: &Path) -> Result<File, InitError> {
 }
 
 /// Keeps a message as a file: the form between nodes is the form on disk.
-pub(crate) fn write_message(path: &Path, message: &hither_types::message::PeerMessage) -> std::io::Result<()> {
+pub(crate) fn write_message(path: &Path, message: &PeerMessage) -> std::io::Result<()> {
     write_private(path, &hither_wire::encode_message(message).map_err(std::io::Error::other)?)
 }
 

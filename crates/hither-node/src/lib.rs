@@ -3,6 +3,7 @@
 mod actions;
 mod affinity;
 mod apps;
+mod authority;
 mod commands;
 pub mod config;
 mod crashes;

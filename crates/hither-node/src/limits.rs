@@ -72,6 +72,13 @@ pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);
 /// A certificate's life.
 pub(crate) const CERTIFICATE_DAYS: u64 = 30;
 
+/// An issuer vouches again for a member that it is linked with when its certificate has no longer than this.
+pub(crate) const RENEW_DAYS: u64 = 20;
+
+/// How long after its certificate's end a member of the same site and operator is still taken for one, and how long an
+/// issuer vouches for it again: a ship may be away that long.
+pub(crate) const GRACE_DAYS: u64 = 90;
+
 /// How long running requests may take when the node is told to stop.
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
 

@@ -9,9 +9,13 @@ use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{Hello, HelloReply, Invite, PeerMessage};
 
+use crate::authority::{Authority, founder_of};
 use crate::driver::{CommandReply, Driver, Inbound, Joining};
+use crate::home::Home;
 use crate::limits::TOLD_MAX;
-use crate::trust::{self, Authority, wall_now};
+use crate::trust::{self, wall_now};
+
+mod standing;
 
 /// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
 pub(crate) struct Mesh {
@@ -22,12 +26,12 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
-    pub(crate) fn open(path: PathBuf, authority: Authority, me: NodeId) -> Self {
+    pub(crate) fn open(path: PathBuf, home: &Home) -> Self {
         let mut mesh = Self { path, records: BTreeMap::new(), linked: BTreeSet::new(), introducing: BTreeSet::new() };
         let bytes = std::fs::read(&mesh.path).unwrap_or_default();
         let records = match hither_wire::decode_message(&bytes) {
             Ok(PeerMessage::Members(records)) => records,
-            Ok(PeerMessage::Presence(_) | PeerMessage::Catalog(_) | PeerMessage::Signal(_)) => Vec::new(),
+            Ok(_) => Vec::new(),
             Err(_) if bytes.is_empty() => Vec::new(),
             Err(error) => {
                 tracing::warn!(path = %mesh.path.display(), %error, "the list of members is damaged; peers tell it anew");
@@ -35,8 +39,8 @@ impl Mesh {
             }
         };
         for record in records {
-            match authority.check_certificate(&record.certificate, wall_now()) {
-                Ok(member) if member.node != me => {
+            match home.check_member(&record.certificate, wall_now()) {
+                Ok(member) if member.node != home.me.node => {
                     mesh.records.insert(member.node, (record, member));
                 }
                 Ok(_) => {}
@@ -71,7 +75,8 @@ impl Mesh {
     fn vouched(&self, certificate: &Signed) -> Option<Member> {
         let said = hither_wire::decode_member(&certificate.bytes).ok()?;
         let (record, member) = self.records.get(&said.node)?;
-        (record.certificate == *certificate && member.expires >= wall_now()).then(|| member.clone())
+        // One that ended meanwhile is looked at by whoever looks at all of them.
+        (record.certificate == *certificate).then(|| member.clone())
     }
 
     /// Takes a record in. Says whether the member is new; writes the list when anything changed.
@@ -82,11 +87,24 @@ impl Mesh {
             return false;
         }
         self.records.insert(member.node, (record, member));
+        self.write();
+        new
+    }
+
+    /// Forgets a member.
+    fn remove(&mut self, node: NodeId) -> Option<Member> {
+        let (_, member) = self.records.remove(&node)?;
+        self.linked.remove(&node);
+        self.introducing.remove(&node);
+        self.write();
+        Some(member)
+    }
+
+    fn write(&self) {
         let message = PeerMessage::Members(self.records());
         if let Err(error) = crate::home::write_message(&self.path, &message) {
             tracing::warn!(path = %self.path.display(), %error, "the list of members cannot be written");
         }
-        new
     }
 
     fn clear(&mut self) {
@@ -108,6 +126,7 @@ impl Driver {
                     self.learn_model(from, signed);
                 }
             }
+            PeerMessage::Authority(entries) => self.learn_authority(from, entries),
         }
     }
 
@@ -133,7 +152,7 @@ impl Driver {
         }
         let checked = match self.mesh.vouched(&record.certificate) {
             Some(member) => Ok(member),
-            None => self.home.authority.check_certificate(&record.certificate, wall_now()),
+            None => self.home.check_member(&record.certificate, wall_now()),
         };
         let member = match checked {
             Ok(member) => member,
@@ -144,8 +163,17 @@ impl Driver {
         };
         let node = member.node;
         if node == self.home.me.node {
-            return;
+            return self.own_certificate(record.certificate, member);
         }
+        // Of two certificates the one that ends later is the newer: who tells of the older has not heard of it yet.
+        let (record, member) = match self.mesh.records.get(&node) {
+            Some((known, member_before)) if member_before.expires > member.expires => {
+                record.certificate = known.certificate.clone();
+                (record, member_before.clone())
+            }
+            _ => (record, member),
+        };
+        let mut record = record;
         if self.mesh.linked.contains(&node) {
             // A live connection knows better than rumour.
             record.addresses = self.swarm.known(node);
@@ -166,6 +194,7 @@ impl Driver {
     }
 
     fn tell(&self, peer: NodeId) {
+        self.swarm.send(peer, PeerMessage::Authority(self.home.authority.entries()));
         let mut members = vec![self.own_record()];
         for mut record in self.mesh.records() {
             if let Some(node) = self.node_of(&record)
@@ -186,6 +215,7 @@ impl Driver {
 
     /// Tells all linked members again, and introduces this node to those that are not linked.
     pub(crate) fn tell_members(&mut self) {
+        self.look_at_standing();
         for peer in self.mesh.linked() {
             self.tell(peer);
         }
@@ -213,13 +243,12 @@ impl Driver {
     /// Answers somebody who may be a stranger.
     pub(crate) fn hello(&mut self, from: NodeId, hello: Hello) -> HelloReply {
         match hello {
-            Hello::Introduce(record) => match self.home.authority.check_certificate(&record.certificate, wall_now()) {
-                Ok(member) if member.node == from => {
+            Hello::Introduce(record) => match self.introduced(from, record) {
+                Ok(record) => {
                     self.learn_member(record);
                     self.welcome(self.home.certificate.clone())
                 }
-                Ok(_) => HelloReply::Refused("the certificate belongs to another key".into()),
-                Err(error) => HelloReply::Refused(format!("not a member: {error}")),
+                Err(why) => HelloReply::Refused(why),
             },
             Hello::Join { mesh, invite, proof, addresses } => {
                 if mesh != self.home.authority.mesh || !self.home.is_issuer() {
@@ -237,6 +266,18 @@ impl Driver {
     }
 
     fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<std::net::SocketAddr>) -> HelloReply {
+        if self.home.authority.is_revoked(node) {
+            return HelloReply::Refused(
+                "this key was revoked in that mesh, and never gets back in; start the node with a new data directory"
+                    .into(),
+            );
+        }
+        if !self.home.authority.may_let_in(self.home.me.node, invite.jurisdiction) {
+            return HelloReply::Refused(format!(
+                "whoever made the invite may let in nobody from {}",
+                invite.jurisdiction
+            ));
+        }
         let (certificate, _) = self.home.certify(node, invite.site, invite.jurisdiction);
         self.learn_member(MemberRecord { certificate: certificate.clone(), addresses });
         self.tell_members();
@@ -247,7 +288,8 @@ impl Driver {
         let mut members = vec![self.own_record()];
         members.extend(self.mesh.records());
         members.truncate(TOLD_MAX);
-        HelloReply::Welcome { certificate, members, catalog: self.shelf.signed() }
+        let authority = self.home.authority.entries();
+        HelloReply::Welcome { certificate, members, catalog: self.shelf.signed(), authority }
     }
 
     /// An answer to an introduction or to a join.
@@ -255,12 +297,13 @@ impl Driver {
         self.mesh.introducing.remove(&from);
         match (reply, joining) {
             (reply, Some(joining)) => self.joined(from, reply, joining),
-            (Ok(HelloReply::Welcome { members, catalog, .. }), None) => {
+            (Ok(HelloReply::Welcome { members, catalog, authority, certificate: _ }), None) => {
+                self.learn_authority(from, authority);
                 members.into_iter().for_each(|record| self.learn_member(record));
                 catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
             }
             (Ok(HelloReply::Refused(why)), None) => {
-                tracing::warn!(peer = %from.short(), why, "a member refuses this node");
+                self.warn_once(format!("{} does not take this node for a member: {why}", from.short()));
             }
             (Err(error), None) => tracing::debug!(peer = %from.short(), error, "a member cannot be reached"),
         }
@@ -316,8 +359,10 @@ impl Driver {
     ) -> Result<hither_api::door::CommandDone, hither_api::door::CommandError> {
         let fault =
             |code, message: String, help: &str| hither_api::door::CommandError { code, message, help: help.to_owned() };
-        let (certificate, members, catalog) = match reply {
-            Ok(HelloReply::Welcome { certificate, members, catalog }) => (certificate, members, catalog),
+        let (certificate, members, catalog, entries) = match reply {
+            Ok(HelloReply::Welcome { certificate, members, catalog, authority }) => {
+                (certificate, members, catalog, authority)
+            }
             Ok(HelloReply::Refused(why)) => {
                 return Err(fault("E0204", why, "ask for a new invite: hither invite"));
             }
@@ -330,7 +375,12 @@ impl Driver {
                 ));
             }
         };
-        let authority = Authority { mesh: invite.mesh, issuer: invite.issuer };
+        // The id of a mesh is a hash that names its founder; one without a log has no issuer but the founder.
+        let founder = founder_of(invite.mesh, &entries).unwrap_or(invite.issuer);
+        let mut authority = Authority::new(invite.mesh, founder);
+        for (signer, error) in authority.take_all(entries).1 {
+            tracing::warn!(signer = %signer.short(), %error, "an entry of the authority log is not believed");
+        }
         let me = authority
             .check_certificate(&certificate, wall_now())
             .map_err(|error| fault("E0206", format!("the certificate is not believed: {error}"), ""))?;

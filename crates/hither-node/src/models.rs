@@ -40,7 +40,7 @@ impl Shelf {
         let bytes = std::fs::read(&shelf.path).unwrap_or_default();
         let signed = match hither_wire::decode_message(&bytes) {
             Ok(PeerMessage::Catalog(signed)) => signed,
-            Ok(PeerMessage::Presence(_) | PeerMessage::Members(_) | PeerMessage::Signal(_)) => Vec::new(),
+            Ok(_) => Vec::new(),
             Err(_) if bytes.is_empty() => Vec::new(),
             Err(error) => {
                 tracing::warn!(path = %shelf.path.display(), %error, "the catalog on disk is damaged; peers tell it anew");

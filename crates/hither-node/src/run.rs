@@ -159,7 +159,7 @@ async fn assemble(
     let core = Core::new(core_config(&config, &home.me, &policy, incarnation, config.cap));
     let (view, views) = watch::channel(Arc::new(core.view(clock.now())));
     let facade = Arc::new(RwLock::new(Facade { me: home.me.node, unlabelled: policy.unlabelled }));
-    let mesh = Mesh::open(dir.join("members"), home.authority, home.me.node);
+    let mesh = Mesh::open(dir.join("members"), &home);
     for record in mesh.records() {
         if let Ok(member) = hither_wire::decode_member(&record.certificate.bytes) {
             swarm.admit(member.node, record.addresses);

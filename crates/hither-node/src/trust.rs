@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use hither_types::id::{MeshId, NodeId};
+use hither_types::id::NodeId;
 use hither_types::member::{Member, Signed};
 use hither_types::message::Invite;
 use hither_types::model::Manifest;
@@ -20,6 +20,7 @@ mod tests;
 pub(crate) enum Seal {
     Certificate,
     Manifest,
+    Authority,
 }
 
 impl Seal {
@@ -27,6 +28,7 @@ impl Seal {
         match self {
             Self::Certificate => b"hither certificate 1\0",
             Self::Manifest => b"hither manifest 1\0",
+            Self::Authority => b"hither authority 1\0",
         }
     }
 }
@@ -42,8 +44,12 @@ pub(crate) fn certify(key: &SigningKey, member: &Member) -> Signed {
 pub(crate) enum TrustError {
     #[error("the signature does not fit")]
     Signature,
-    #[error("the certificate was signed by a key that is not this mesh's issuer")]
+    #[error("the certificate was signed by a key that is no issuer of this mesh")]
     Issuer,
+    #[error("the issuer may not let in whom the certificate is for")]
+    Scope,
+    #[error("the node is no member any more: it was revoked")]
+    Revoked,
     #[error("the certificate is for another mesh")]
     Mesh,
     #[error("the certificate has expired")]
@@ -61,36 +67,11 @@ pub(crate) fn sign(key: &SigningKey, seal: Seal, bytes: Vec<u8>) -> Signed {
     Signed { bytes, signer: node_id(key), signature }
 }
 
-fn check(signed: &Signed, seal: Seal) -> Result<(), TrustError> {
+/// Checks a signature, and what it is for.
+pub(crate) fn check(signed: &Signed, seal: Seal) -> Result<(), TrustError> {
     let key = VerifyingKey::from_bytes(&signed.signer.0).map_err(|_| TrustError::Signature)?;
     let signature = Signature::from_bytes(&signed.signature);
     key.verify_strict(&[seal.context(), &signed.bytes].concat(), &signature).map_err(|_| TrustError::Signature)
-}
-
-/// Who may say who belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Authority {
-    pub(crate) mesh: MeshId,
-    pub(crate) issuer: NodeId,
-}
-
-impl Authority {
-    /// The member that a certificate vouches for.
-    pub(crate) fn check_certificate(&self, signed: &Signed, now: WallTime) -> Result<Member, TrustError> {
-        if signed.signer != self.issuer {
-            return Err(TrustError::Issuer);
-        }
-        check(signed, Seal::Certificate)?;
-        let member =
-            hither_wire::decode_member(&signed.bytes).map_err(|error| TrustError::Malformed(error.to_string()))?;
-        if member.mesh != self.mesh {
-            return Err(TrustError::Mesh);
-        }
-        if member.expires < now {
-            return Err(TrustError::Expired);
-        }
-        Ok(member)
-    }
 }
 
 /// The manifest inside signed bytes; that its publisher is a member is for the caller to check.

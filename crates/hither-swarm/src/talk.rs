@@ -61,7 +61,10 @@ impl Peer {
     fn push(&self, message: PeerMessage) {
         let message = match message {
             PeerMessage::Signal(signal) => return self.push_signal(signal),
-            PeerMessage::Presence(_) | PeerMessage::Catalog(_) | PeerMessage::Members(_) => message,
+            PeerMessage::Presence(_)
+            | PeerMessage::Catalog(_)
+            | PeerMessage::Members(_)
+            | PeerMessage::Authority(_) => message,
         };
         let mut state = self.lock();
         if matches!(message, PeerMessage::Presence(_)) {

@@ -69,6 +69,8 @@ pub enum Fact {
     },
     /// A member joined (`member.join`).
     Joined(Counterpart),
+    /// A member is none any more (`member.revoke`).
+    Revoked(Counterpart),
     /// A model was admitted to the store (`model.admit`).
     ModelAdmitted {
         /// Its name.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here depends on anything, is serializable, or does anything. Each boundary owns its own encoding.
 
+pub mod authority;
 pub mod fact;
 pub mod id;
 pub mod label;

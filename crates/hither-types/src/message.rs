@@ -165,6 +165,8 @@ pub enum PeerMessage {
     Members(Vec<MemberRecord>),
     /// A word on the way to a place for a request.
     Signal(Signal),
+    /// The authority log; inside each is a [`crate::authority::AuthorityEntry`].
+    Authority(Vec<Signed>),
 }
 
 /// A request on its way to a peer: the head of a request stream.
@@ -264,6 +266,8 @@ pub enum HelloReply {
         members: Vec<MemberRecord>,
         /// The catalog.
         catalog: Vec<Signed>,
+        /// The authority log.
+        authority: Vec<Signed>,
     },
     /// No, and why, in one sentence for a person.
     Refused(String),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field::{Address, List, Text};
-use crate::limits::{MAX_ADDRESSES, MAX_CATALOG, MAX_MEMBERS};
+use crate::limits::{MAX_ADDRESSES, MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS};
 use crate::member::{RecordForm, SignedForm};
 
 #[derive(Serialize, Deserialize)]
@@ -58,6 +58,7 @@ pub(crate) enum ReplyForm<'a> {
         certificate: SignedForm<'a>,
         members: List<RecordForm<'a>, MAX_MEMBERS>,
         catalog: List<SignedForm<'a>, MAX_CATALOG>,
+        authority: List<SignedForm<'a>, MAX_AUTHORITY>,
     },
     Refused(Text<'a>),
 }
@@ -67,10 +68,11 @@ impl<'a> TryFrom<&'a HelloReply> for ReplyForm<'a> {
 
     fn try_from(reply: &'a HelloReply) -> Result<Self, EncodeError> {
         Ok(match reply {
-            HelloReply::Welcome { certificate, members, catalog } => Self::Welcome {
+            HelloReply::Welcome { certificate, members, catalog, authority } => Self::Welcome {
                 certificate: certificate.into(),
                 members: List::of("members", members)?,
                 catalog: List::of("entries of the catalog", catalog)?,
+                authority: List::of("entries of the authority log", authority)?,
             },
             HelloReply::Refused(why) => Self::Refused(Text::sentence(why)),
         })
@@ -82,10 +84,11 @@ impl TryFrom<ReplyForm<'_>> for HelloReply {
 
     fn try_from(form: ReplyForm<'_>) -> Result<Self, DecodeError> {
         Ok(match form {
-            ReplyForm::Welcome { certificate, members, catalog } => Self::Welcome {
+            ReplyForm::Welcome { certificate, members, catalog, authority } => Self::Welcome {
                 certificate: certificate.into(),
                 members: members.into_words()?,
                 catalog: catalog.into_words()?,
+                authority: authority.into_words()?,
             },
             ReplyForm::Refused(why) => Self::Refused(why.into_sentence("the reason of a refusal")?),
         })

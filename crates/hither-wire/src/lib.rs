@@ -4,11 +4,13 @@
 //! checked before anything is read, text and bytes are borrowed from the input, lists stop at their limit, names are
 //! parsed into their types, and bytes that are left over are refused.
 
+use hither_types::authority::AuthorityEntry;
 use hither_types::member::Member;
 use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, PeerMessage};
 use hither_types::model::Manifest;
 use serde::{Deserialize, Serialize};
 
+mod authority;
 mod error;
 mod field;
 mod hello;
@@ -116,6 +118,12 @@ forms! {
     encode_member;
     /// Reads a certificate. Its signature was checked before.
     decode_member;
+
+    AUTHORITY_ENTRY = "an entry of the authority log", MAX_AUTHORITY_ENTRY; AuthorityEntry as authority::EntryForm<'_>;
+    /// Writes what the signature of an entry of the authority log covers.
+    encode_authority_entry;
+    /// Reads an entry of the authority log. Its signature was checked before.
+    decode_authority_entry;
 
     INVITE = "an invite", MAX_INVITE; Invite as hello::InviteForm<'_>;
     /// Writes an invite; [`ticket::format`] makes it text.

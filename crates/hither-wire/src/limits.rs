@@ -40,6 +40,16 @@ pub const MAX_MEMBERS: usize = 256;
 /// Entries of the catalog in one message. A larger catalog sends several.
 pub const MAX_CATALOG: usize = 256;
 
+/// Entries of the authority log: who is appointed, dismissed or revoked in the life of a mesh. With signatures they take
+/// a quarter of a message.
+pub const MAX_AUTHORITY: usize = 1024;
+
+/// The inside of an entry of the authority log.
+pub const MAX_AUTHORITY_ENTRY: usize = 1024;
+
+/// Jurisdictions that one issuer may let others in from.
+pub const MAX_WITHIN: usize = 64;
+
 /// Models in one presence: it is sent twice a second, so it stays below 4 kB.
 pub const MAX_PRESENT_MODELS: usize = 64;
 

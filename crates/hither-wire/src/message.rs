@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
-use crate::limits::{MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
+use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
 
@@ -21,6 +21,8 @@ pub(crate) enum MessageForm<'a> {
     Members(List<RecordForm<'a>, MAX_MEMBERS>),
     #[serde(borrow)]
     Signal(SignalForm<'a>),
+    #[serde(borrow)]
+    Authority(List<SignedForm<'a>, MAX_AUTHORITY>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -32,6 +34,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Catalog(entries) => Self::Catalog(List::of("entries of the catalog", entries)?),
             PeerMessage::Members(members) => Self::Members(List::of("members", members)?),
             PeerMessage::Signal(signal) => Self::Signal(signal.try_into()?),
+            PeerMessage::Authority(entries) => Self::Authority(List::of("entries of the authority log", entries)?),
         })
     }
 }
@@ -45,6 +48,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Catalog(entries) => Self::Catalog(entries.into_words()?),
             MessageForm::Members(members) => Self::Members(members.into_words()?),
             MessageForm::Signal(signal) => Self::Signal(signal.try_into()?),
+            MessageForm::Authority(entries) => Self::Authority(entries.into_words()?),
         })
     }
 }

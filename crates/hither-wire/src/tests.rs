@@ -21,7 +21,7 @@ type Decode<T> = fn(&[u8]) -> Result<T, DecodeError>;
 /// Runs a generic check on every form there is.
 macro_rules! every_form {
     ($check:ident) => {
-        every_form! { $check: message ask frame hello hello_reply member manifest invite }
+        every_form! { $check: message ask frame hello hello_reply member manifest invite authority_entry }
     };
     ($check:ident: $($form:ident)*) => {$(
         $check(stringify!($form), &samples::$form(), arbitrary::$form(), form_functions::$form());
@@ -45,6 +45,7 @@ mod form_functions {
         member: hither_types::member::Member, encode_member, decode_member;
         manifest: hither_types::model::Manifest, encode_manifest, decode_manifest;
         invite: hither_types::message::Invite, encode_invite, decode_invite;
+        authority_entry: hither_types::authority::AuthorityEntry, encode_authority_entry, decode_authority_entry;
     }
 }
 

@@ -14,6 +14,7 @@ use crate::output::{Exit, Screen, Trouble};
 use crate::worker;
 
 mod apps;
+mod authority;
 mod explain;
 mod init;
 mod jobs;
@@ -59,6 +60,14 @@ enum Command {
     Invite(mesh::InviteArgs),
     /// Join a mesh by an invite.
     Join(mesh::JoinArgs),
+    /// List members, or end a membership for good.
+    #[command(subcommand)]
+    Member(authority::MemberCommand),
+    /// Show who may let others in, or change it.
+    Authority {
+        #[command(subcommand)]
+        command: Option<authority::AuthorityCommand>,
+    },
     /// Show this node, its peers, models, power and law.
     Status,
     /// Look at this machine: what a node has to work with, what it lacks, and what to type.
@@ -161,6 +170,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(args) => init::init(&context, args),
         Command::Invite(args) => mesh::invite(&context, args),
         Command::Join(args) => mesh::join(&context, &args),
+        Command::Member(command) => authority::member(&context, command),
+        Command::Authority { command } => authority::authority(&context, command),
         Command::Status => status::status(&context),
         Command::Doctor => look(&context),
         Command::Ps => ps::ps(&context),

@@ -10,6 +10,7 @@ use hither_api::door::{
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
 use hither_engine::work::{FinishReason, Piece};
+use hither_types::authority::{AuthorityView, Issuer};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, FailedField, NearMiss};
@@ -204,9 +205,20 @@ impl Door for FakeDoor {
                 }),
                 Command::Invite { .. } => Ok(CommandDone::Invited { ticket: "hither1abc".to_owned() }),
                 Command::Join { .. } => Ok(CommandDone::Joined(view.me.clone())),
-                Command::CloseModel(_) | Command::SetCap(_) | Command::Isolate(_) | Command::ReloadPolicy => {
-                    Ok(CommandDone::Done)
-                }
+                Command::Authority => Ok(CommandDone::Authority(AuthorityView {
+                    mesh: view.me.mesh,
+                    founder: view.me.node,
+                    issuers: vec![Issuer { node: NodeId([3; 32]), within: vec![view.me.jurisdiction] }],
+                    revoked: vec![NodeId([4; 32])],
+                    entries: 3,
+                })),
+                Command::CloseModel(_)
+                | Command::SetCap(_)
+                | Command::Isolate(_)
+                | Command::ReloadPolicy
+                | Command::Revoke(_)
+                | Command::Appoint { .. }
+                | Command::Dismiss(_) => Ok(CommandDone::Done),
             }
         })
     }

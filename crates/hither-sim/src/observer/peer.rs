@@ -46,6 +46,7 @@ impl Observer {
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
             | Fact::Joined(_)
+            | Fact::Revoked(_)
             | Fact::ModelAdmitted { .. }
             | Fact::Denied { .. }
             | Fact::AnswerSent { .. }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hither_types::authority::{AuthorityEntry, Statement};
 use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
@@ -137,6 +138,7 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         vec(signed(), 0..20).prop_map(PeerMessage::Catalog),
         vec(record(), 0..20).prop_map(PeerMessage::Members),
         signal().prop_map(PeerMessage::Signal),
+        vec(signed(), 0..20).prop_map(PeerMessage::Authority),
     ]
 }
 
@@ -321,9 +323,23 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
 }
 
 pub(crate) fn hello_reply() -> impl Strategy<Value = HelloReply> {
-    let welcome = (signed(), vec(record(), 0..10), vec(signed(), 0..10))
-        .prop_map(|(certificate, members, catalog)| HelloReply::Welcome { certificate, members, catalog });
+    let welcome = (signed(), vec(record(), 0..10), vec(signed(), 0..10), vec(signed(), 0..10)).prop_map(
+        |(certificate, members, catalog, authority)| HelloReply::Welcome { certificate, members, catalog, authority },
+    );
     prop_oneof![welcome, sentence().prop_map(HelloReply::Refused)]
+}
+
+pub(crate) fn authority_entry() -> impl Strategy<Value = AuthorityEntry> {
+    let node = || any::<[u8; 32]>().prop_map(NodeId);
+    let statement = prop_oneof![
+        any::<[u8; 16]>().prop_map(|nonce| Statement::Found { nonce }),
+        node().prop_map(|node| Statement::Revoke { node }),
+        (node(), vec(jurisdiction(), 0..=64)).prop_map(|(node, within)| Statement::Appoint { node, within }),
+        (node(), any::<u64>()).prop_map(|(node, keep)| Statement::Dismiss { node, keep }),
+    ];
+    (any::<[[u8; 32]; 2]>(), any::<[u64; 2]>(), statement).prop_map(|([mesh, previous], [number, at], statement)| {
+        AuthorityEntry { mesh: MeshId(mesh), number, previous, at: WallTime(at), statement }
+    })
 }
 
 fn tensors() -> impl Strategy<Value = Vec<TensorSpec>> {

@@ -1,5 +1,6 @@
 //! One sample of each variant of each form: the content of the golden files.
 
+use hither_types::authority::{AuthorityEntry, Statement};
 use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
@@ -88,6 +89,7 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     ];
     messages.extend(signals().into_iter().map(PeerMessage::Signal));
     messages.push(PeerMessage::Presence(later));
+    messages.push(PeerMessage::Authority(vec![signed()]));
     messages
 }
 
@@ -218,9 +220,32 @@ pub(crate) fn hello() -> Vec<Hello> {
 
 pub(crate) fn hello_reply() -> Vec<HelloReply> {
     vec![
-        HelloReply::Welcome { certificate: signed(), members: vec![record()], catalog: vec![signed()] },
+        HelloReply::Welcome {
+            certificate: signed(),
+            members: vec![record()],
+            catalog: vec![signed()],
+            authority: vec![signed()],
+        },
         HelloReply::Refused("this invite has ended".to_owned()),
     ]
+}
+
+pub(crate) fn authority_entry() -> Vec<AuthorityEntry> {
+    let node = NodeId([0x11; 32]);
+    let statements = [
+        Statement::Found { nonce: [0x99; 16] },
+        Statement::Revoke { node },
+        Statement::Appoint { node, within: vec![place("DE"), place("FR")] },
+        Statement::Dismiss { node, keep: 3 },
+    ];
+    let entry = |(number, statement)| AuthorityEntry {
+        mesh: MeshId([0x22; 32]),
+        number,
+        previous: [0xab; 32],
+        at: WallTime(1_800_000_000_000),
+        statement,
+    };
+    (0..).zip(statements).map(entry).collect()
 }
 
 pub(crate) fn manifest() -> Vec<Manifest> {

@@ -6,8 +6,8 @@ use super::codes::BODY;
 use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
-    AddAppDto, AddModelDto, AppDto, AppKeyDto, ChangeDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto,
-    ModelDto, PowerDto, TicketDto, ViewDto,
+    AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto, IsolateDto,
+    IssuerDto, MemberDto, ModelDto, PowerDto, TicketDto, ViewDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -80,6 +80,24 @@ fn mesh() -> Vec<Operation> {
             .takes::<TicketDto>(json!({ "ticket": "hither1…" }))
             .gives::<MemberDto>("This node is a member.")
             .errors(BODY),
+        OPERATOR
+            .get("/hither/v1/authority", "authority", "Who may say who belongs.")
+            .about("Over the Unix socket alone.")
+            .gives::<AuthorityDto>("What the authority log says.")
+            .errors(&[Code::SocketOnly]),
+        command("post", "/hither/v1/members/{node}/revoke", "revokeMember", "Ends the membership of a node for good.")
+            .with(&["node"])
+            .gives::<DoneDto>("It is no member any more.")
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/issuers", "appointIssuer", "Lets a member let others in.")
+            .takes::<IssuerDto>(json!({ "node": "1f".repeat(32), "within": ["DE", "FR"] }))
+            .gives::<DoneDto>("It may.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("delete", "/hither/v1/issuers/{node}", "dismissIssuer", "Takes back that a member may let others in.")
+            .with(&["node"])
+            .gives::<DoneDto>("It may not any more.")
+            .errors(&[Code::OutOfRange]),
         command("post", "/hither/v1/power", "power", "Changes the power cap.")
             .takes::<PowerDto>(json!({ "cap_w": 60.0 }))
             .gives::<DoneDto>("Done.")

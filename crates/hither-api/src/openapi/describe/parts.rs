@@ -135,6 +135,12 @@ pub(super) fn parameters() -> Value {
         in_path("version", text(), "The version of the model: 1, for every model.", "1"),
         in_path("id", json!({ "type": "string", "format": "uuid" }), "A UUID.", "0190f000-0000-7000-8000-000000000000"),
         in_path("app", name(63, "._-"), "The name of an app.", "triage"),
+        in_path(
+            "node",
+            json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
+            "The key of a node.",
+            &"1f".repeat(32),
+        ),
         in_path("region", text(), "The name of a region.", "r1"),
         header(
             "x-hither-class",

@@ -1,0 +1,54 @@
+//! Who may say who belongs: shown, and changed.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use hither_types::id::NodeId;
+use hither_types::place::Jurisdiction;
+
+use super::{carry_out, command, read, socket_only, wrong};
+use crate::admin::IssuerDto;
+use crate::door::Command;
+use crate::routes::App;
+
+pub(super) async fn show(State(app): State<App>) -> Response {
+    match socket_only(&app) {
+        Ok(()) => carry_out(&app, Command::Authority).await,
+        Err(problem) => wrong(&problem),
+    }
+}
+
+pub(super) async fn revoke(State(app): State<App>, node: Result<Path<String>, PathRejection>) -> Response {
+    of_node(&app, node, Command::Revoke).await
+}
+
+pub(super) async fn dismiss(State(app): State<App>, node: Result<Path<String>, PathRejection>) -> Response {
+    of_node(&app, node, Command::Dismiss).await
+}
+
+pub(super) async fn appoint(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: IssuerDto| {
+        let within = asked.within.iter().map(|code| read("within", Jurisdiction::parse(code)));
+        Ok(Command::Appoint {
+            node: read("node", NodeId::parse(&asked.node))?,
+            within: within.collect::<Result<_, _>>()?,
+        })
+    })
+    .await
+}
+
+/// A command about the node that the path names.
+async fn of_node(
+    app: &App,
+    node: Result<Path<String>, PathRejection>,
+    command: impl FnOnce(NodeId) -> Command,
+) -> Response {
+    if let Err(problem) = socket_only(app) {
+        return wrong(&problem);
+    }
+    let node = node.map(|Path(node)| node).unwrap_or_default();
+    match read("the node in the path", NodeId::parse(&node)) {
+        Ok(node) => carry_out(app, command(node)).await,
+        Err(problem) => wrong(&problem),
+    }
+}

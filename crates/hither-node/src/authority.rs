@@ -1,0 +1,269 @@
+//! The authority log: who founded the mesh, who else may let others in, and who is no member any more.
+//!
+//! What must stay true: nothing counts before its signature and its place in its chain were checked; the same entries
+//! give the same answer in whatever order they came; a revoked key never counts again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ed25519_dalek::SigningKey;
+use hither_types::authority::{AuthorityEntry, AuthorityView, Issuer, Statement};
+use hither_types::id::{MeshId, NodeId};
+use hither_types::member::{Member, Signed};
+use hither_types::place::Jurisdiction;
+use hither_types::time::WallTime;
+
+use crate::trust::{self, Seal, TrustError};
+
+#[cfg(test)]
+mod tests;
+
+/// Who may say who belongs.
+#[derive(Debug, Clone)]
+pub(crate) struct Authority {
+    pub(crate) mesh: MeshId,
+    pub(crate) founder: NodeId,
+    chains: BTreeMap<NodeId, Vec<Link>>,
+    /// What follows from the chains.
+    issuers: BTreeMap<NodeId, Vec<Jurisdiction>>,
+    dismissed: BTreeMap<NodeId, u64>,
+    revoked: BTreeSet<NodeId>,
+}
+
+#[derive(Debug, Clone)]
+struct Link {
+    signed: Signed,
+    statement: Statement,
+}
+
+/// Why an entry is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EntryError {
+    #[error("the signature does not fit")]
+    Signature,
+    #[error("the bytes are malformed")]
+    Malformed,
+    #[error("it is of another mesh")]
+    Mesh,
+    #[error("it does not follow the entry before it")]
+    Chain,
+    #[error("the same key signed two different entries with one number: it is in two hands, or was copied")]
+    Forked,
+    #[error("who signed it may not state that")]
+    Forbidden,
+    #[error("the log is full")]
+    Full,
+}
+
+/// The id of the mesh that a key founds.
+pub(crate) fn mesh_id(founder: NodeId, nonce: &[u8; 16]) -> MeshId {
+    MeshId(*blake3::hash(&[b"hither genesis 1\0".as_slice(), &founder.0, nonce].concat()).as_bytes())
+}
+
+/// The founder that a log names, if its first entry fits the mesh.
+pub(crate) fn founder_of(mesh: MeshId, entries: &[Signed]) -> Option<NodeId> {
+    let found = entries.iter().find(|signed| {
+        let entry = hither_wire::decode_authority_entry(&signed.bytes);
+        entry.is_ok_and(|entry| match entry.statement {
+            Statement::Found { nonce } => mesh_id(signed.signer, &nonce) == mesh,
+            Statement::Revoke { .. } | Statement::Appoint { .. } | Statement::Dismiss { .. } => false,
+        })
+    });
+    found.map(|signed| signed.signer)
+}
+
+impl Authority {
+    /// A mesh of which nothing but its founder is known.
+    pub(crate) fn new(mesh: MeshId, founder: NodeId) -> Self {
+        Self {
+            mesh,
+            founder,
+            chains: BTreeMap::new(),
+            issuers: BTreeMap::new(),
+            dismissed: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+        }
+    }
+
+    /// All entries, so that whoever takes them in this order needs no second round: the founder's first.
+    pub(crate) fn entries(&self) -> Vec<Signed> {
+        let founder = self.chains.get(&self.founder).into_iter();
+        let others = self.chains.iter().filter(|(node, _)| **node != self.founder).map(|(_, chain)| chain);
+        founder.chain(others).flatten().map(|link| link.signed.clone()).collect()
+    }
+
+    /// Takes entries in; gives how many were new, and what was wrong with others.
+    pub(crate) fn take_all(&mut self, entries: Vec<Signed>) -> (usize, Vec<(NodeId, EntryError)>) {
+        let (mut new, mut wrong) = (0, Vec::new());
+        for signed in entries {
+            let signer = signed.signer;
+            match self.take(signed) {
+                Ok(true) => new += 1,
+                Ok(false) => {}
+                Err(error) => wrong.push((signer, error)),
+            }
+        }
+        (new, wrong)
+    }
+
+    /// Takes an entry in. `false`: it is known, or comes too early in its chain.
+    pub(crate) fn take(&mut self, signed: Signed) -> Result<bool, EntryError> {
+        let chain = self.chains.get(&signed.signer).map_or(&[][..], Vec::as_slice);
+        if chain.iter().any(|link| link.signed == signed) {
+            return Ok(false);
+        }
+        trust::check(&signed, Seal::Authority).map_err(|_| EntryError::Signature)?;
+        let entry = hither_wire::decode_authority_entry(&signed.bytes).map_err(|_| EntryError::Malformed)?;
+        if entry.mesh != self.mesh {
+            return Err(EntryError::Mesh);
+        }
+        let next = chain.len() as u64;
+        if entry.number > next {
+            return Ok(false);
+        }
+        if !self.may_state(signed.signer, &entry) {
+            return Err(EntryError::Forbidden);
+        }
+        if entry.number < next {
+            return Err(EntryError::Forked);
+        }
+        if entry.previous != previous(chain) {
+            return Err(EntryError::Chain);
+        }
+        if self.chains.values().map(Vec::len).sum::<usize>() >= hither_wire::limits::MAX_AUTHORITY {
+            return Err(EntryError::Full);
+        }
+        self.chains.entry(signed.signer).or_default().push(Link { signed, statement: entry.statement });
+        self.conclude();
+        Ok(true)
+    }
+
+    /// Whether a key may state this at all. What others state meanwhile does not change it, but for an appointment that
+    /// comes first and a dismissal that ends it.
+    fn may_state(&self, signer: NodeId, entry: &AuthorityEntry) -> bool {
+        let is_founder = signer == self.founder;
+        match &entry.statement {
+            Statement::Found { nonce } => is_founder && entry.number == 0 && mesh_id(signer, nonce) == self.mesh,
+            Statement::Appoint { node, .. } | Statement::Dismiss { node, .. } => is_founder && *node != self.founder,
+            Statement::Revoke { node } => {
+                let appointed = self.issuers.contains_key(&signer)
+                    || self.dismissed.get(&signer).is_some_and(|keep| entry.number < *keep);
+                *node != self.founder && (is_founder || appointed)
+            }
+        }
+    }
+
+    /// Draws what follows from the chains.
+    fn conclude(&mut self) {
+        let stated = |node: &NodeId| self.chains.get(node).into_iter().flatten().map(|link| &link.statement);
+        let (mut appointed, mut dismissed, mut revoked) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        for statement in stated(&self.founder) {
+            match statement {
+                Statement::Found { .. } => {}
+                Statement::Revoke { node } => {
+                    revoked.insert(*node);
+                }
+                Statement::Appoint { node, within } => {
+                    appointed.insert(*node, within.clone());
+                }
+                Statement::Dismiss { node, keep } => {
+                    dismissed.insert(*node, *keep);
+                }
+            }
+        }
+        // An issuer that is no member any more states nothing more, wherever its last entries got to first.
+        for node in revoked.iter().filter(|node| appointed.contains_key(*node)) {
+            dismissed.entry(*node).or_insert(0);
+        }
+        for (node, chain) in &mut self.chains {
+            if let Some(keep) = dismissed.get(node) {
+                chain.truncate(usize::try_from(*keep).unwrap_or(usize::MAX));
+            }
+        }
+        // What an issuer states of an issuer does not count: the founder judges those.
+        for (node, chain) in self.chains.iter().filter(|(node, _)| **node != self.founder) {
+            if appointed.contains_key(node) {
+                revoked.extend(chain.iter().filter_map(|link| match &link.statement {
+                    Statement::Revoke { node } if !appointed.contains_key(node) => Some(*node),
+                    _ => None,
+                }));
+            }
+        }
+        appointed.retain(|node, _| !dismissed.contains_key(node));
+        (self.issuers, self.dismissed, self.revoked) = (appointed, dismissed, revoked);
+    }
+
+    /// Writes the next entry of a key's own chain, and takes it in.
+    pub(crate) fn state(&mut self, key: &SigningKey, statement: Statement, at: WallTime) -> Result<(), EntryError> {
+        let chain = self.chains.get(&trust::node_id(key)).map_or(&[][..], Vec::as_slice);
+        let entry =
+            AuthorityEntry { mesh: self.mesh, number: chain.len() as u64, previous: previous(chain), at, statement };
+        let bytes = hither_wire::encode_authority_entry(&entry).map_err(|_| EntryError::Malformed)?;
+        self.take(trust::sign(key, Seal::Authority, bytes)).map(|_| ())
+    }
+
+    /// Whether a node may let others in.
+    pub(crate) fn is_issuer(&self, node: NodeId) -> bool {
+        node == self.founder || self.issuers.contains_key(&node)
+    }
+
+    /// Whether a node may let in somebody who stands there.
+    pub(crate) fn may_let_in(&self, issuer: NodeId, jurisdiction: Jurisdiction) -> bool {
+        let lets_in =
+            |within: &Vec<Jurisdiction>| within.is_empty() || within.iter().any(|outer| jurisdiction.within(*outer));
+        issuer == self.founder || self.issuers.get(&issuer).is_some_and(lets_in)
+    }
+
+    /// Whether a node is no member any more.
+    pub(crate) fn is_revoked(&self, node: NodeId) -> bool {
+        self.revoked.contains(&node)
+    }
+
+    /// How many entries a node's own chain has.
+    pub(crate) fn length(&self, node: NodeId) -> u64 {
+        self.chains.get(&node).map_or(0, Vec::len) as u64
+    }
+
+    /// The member that a certificate vouches for, now.
+    pub(crate) fn check_certificate(&self, signed: &Signed, now: WallTime) -> Result<Member, TrustError> {
+        let member = self.check_but_for_time(signed)?;
+        if member.expires < now { Err(TrustError::Expired) } else { Ok(member) }
+    }
+
+    /// The same of a certificate that may have ended.
+    pub(crate) fn check_but_for_time(&self, signed: &Signed) -> Result<Member, TrustError> {
+        if !self.is_issuer(signed.signer) {
+            return Err(TrustError::Issuer);
+        }
+        trust::check(signed, Seal::Certificate)?;
+        let member =
+            hither_wire::decode_member(&signed.bytes).map_err(|error| TrustError::Malformed(error.to_string()))?;
+        if member.mesh != self.mesh {
+            return Err(TrustError::Mesh);
+        }
+        if self.is_revoked(member.node) {
+            return Err(TrustError::Revoked);
+        }
+        // An issuer vouches for others: what it says of itself the founder must say.
+        let is_own = signed.signer == member.node && signed.signer != self.founder;
+        if is_own || !self.may_let_in(signed.signer, member.jurisdiction) {
+            return Err(TrustError::Scope);
+        }
+        Ok(member)
+    }
+
+    /// What the log says, for people.
+    pub(crate) fn view(&self) -> AuthorityView {
+        let issuers = self.issuers.iter().map(|(node, within)| Issuer { node: *node, within: within.clone() });
+        AuthorityView {
+            mesh: self.mesh,
+            founder: self.founder,
+            issuers: issuers.collect(),
+            revoked: self.revoked.iter().copied().collect(),
+            entries: self.chains.values().map(Vec::len).sum(),
+        }
+    }
+}
+
+fn previous(chain: &[Link]) -> [u8; 32] {
+    chain.last().map_or([0; 32], |link| *blake3::hash(&link.signed.bytes).as_bytes())
+}

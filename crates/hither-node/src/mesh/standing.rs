@@ -1,0 +1,233 @@
+//! Who stays a member: what the authority log and the clock say of those who are, and certificates that are made anew.
+
+use hither_api::door::{CommandDone, CommandError};
+use hither_core::Event;
+use hither_types::authority::Statement;
+use hither_types::fact::Fact;
+use hither_types::id::NodeId;
+use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::message::PeerMessage;
+use hither_types::place::Jurisdiction;
+
+use super::counterpart;
+use crate::authority::EntryError;
+use crate::driver::Driver;
+use crate::home::days;
+use crate::limits::{GRACE_DAYS, RENEW_DAYS};
+use crate::trust::{TrustError, wall_after, wall_now};
+
+impl Driver {
+    /// Takes in what a member told of the authority log; what is new goes on to all others at once.
+    pub(crate) fn learn_authority(&mut self, from: NodeId, entries: Vec<Signed>) {
+        let (new, wrong) = self.home.authority.take_all(entries);
+        for (signer, error) in wrong {
+            match error {
+                EntryError::Forked => {
+                    let text = format!(
+                        "authority-forked: the key {} signed two different entries of the authority log with one number: \
+                         it is in two hands, or was copied; the founder can dismiss it: hither authority dismiss {}",
+                        signer.short(),
+                        signer.short()
+                    );
+                    self.warn_once(text);
+                }
+                // A dismissed issuer's last entries go round until everybody has heard of it.
+                _ => tracing::debug!(peer = %from.short(), signer = %signer.short(), %error, "an entry is not taken"),
+            }
+        }
+        if new > 0 {
+            tracing::info!(peer = %from.short(), new, "the authority log has grown");
+            self.authority_changed();
+        }
+    }
+
+    /// The authority log has grown: it is kept, told, and what follows from it is done.
+    fn authority_changed(&mut self) {
+        if let Err(error) = self.home.keep_authority() {
+            self.warn(
+                None,
+                format!(
+                    "the authority log cannot be written: {error}; after a restart this node believes \
+                                     whom it should not until a member tells it"
+                ),
+            );
+        }
+        let message = PeerMessage::Authority(self.home.authority.entries());
+        for peer in self.mesh.linked() {
+            self.swarm.send(peer, message.clone());
+        }
+        self.look_at_standing();
+        self.show();
+    }
+
+    /// Ends the membership of everybody who is no member any more, and vouches again for those who need it.
+    pub(crate) fn look_at_standing(&mut self) {
+        let now = wall_now();
+        if self.home.is_revoked() {
+            self.warn_once(
+                "revoked: this node is no member of its mesh any more, and its key never will be again; nothing is asked of \
+                 others and nothing answered for them. To join anew: stop it, and start with another data directory"
+                    .to_owned(),
+            );
+            for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
+                self.expel(node, &TrustError::Revoked);
+            }
+            return;
+        }
+        let soon = wall_after(now, days(RENEW_DAYS));
+        if self.home.is_founder() && self.home.me.expires < soon {
+            let (certificate, me) = self.home.certify_again(&self.home.me);
+            self.own_certificate(certificate, me);
+        }
+        let may_vouch = self.home.is_issuer();
+        for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
+            match self.home.check_member(&record.certificate, now) {
+                Err(error) => self.expel(member.node, &error),
+                Ok(_) if may_vouch && member.expires < soon && self.mesh.linked.contains(&member.node) => {
+                    self.vouch_again(record, &member);
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Makes the certificate of a member anew, where this node may.
+    fn vouch_again(&mut self, record: MemberRecord, member: &Member) {
+        if self.home.authority.may_let_in(self.home.me.node, member.jurisdiction) {
+            let (certificate, member) = self.home.certify_again(member);
+            tracing::info!(node = %member.node.short(), site = %member.site, "a certificate is made anew");
+            self.mesh.put(MemberRecord { certificate, ..record }, member.clone());
+            self.feed(Event::MemberAdded(member));
+        }
+    }
+
+    /// Ends a membership: connections close at once, what runs there goes elsewhere, what runs for it ends.
+    fn expel(&mut self, node: NodeId, why: &TrustError) {
+        let Some(member) = self.mesh.remove(node) else { return };
+        tracing::warn!(node = %node.short(), site = %member.site, %why, "no member any more");
+        self.swarm.expel(node);
+        self.record(None, Fact::Revoked(counterpart(&member)));
+        self.feed(Event::MemberRemoved(node));
+    }
+
+    /// Somebody told this node of its own certificate: it takes a newer one that says the same of it.
+    pub(super) fn own_certificate(&mut self, certificate: Signed, member: Member) {
+        let me = &self.home.me;
+        let holds = self.home.authority.check_certificate(&self.home.certificate, wall_now()).is_ok();
+        if holds && member.expires <= me.expires {
+            return;
+        }
+        if (Member { expires: me.expires, ..member.clone() }) != *me {
+            tracing::warn!("a certificate that says something else of this node than its own is left alone");
+            return;
+        }
+        match self.home.renewed(certificate, member) {
+            Ok(()) => tracing::info!("this node's certificate was made anew"),
+            Err(error) => self.warn(None, format!("the new certificate cannot be written: {error}")),
+        }
+    }
+
+    /// The record of whoever introduced itself, with a certificate that holds; or why it has none, for a person.
+    pub(super) fn introduced(&mut self, from: NodeId, record: MemberRecord) -> Result<MemberRecord, String> {
+        let now = wall_now();
+        let refused = |error: &TrustError| format!("not a member: {error}");
+        match self.home.check_member(&record.certificate, now) {
+            Ok(member) if member.node == from => Ok(record),
+            Ok(_) => Err("the certificate belongs to another key".into()),
+            // The key is proved by the connection, and the certificate that this node knows is the newer one.
+            Err(TrustError::Expired | TrustError::Issuer) if self.mesh.records.contains_key(&from) => {
+                let (known, _) = &self.mesh.records[&from];
+                Ok(MemberRecord { certificate: known.certificate.clone(), addresses: record.addresses })
+            }
+            Err(error @ TrustError::Expired) if self.home.is_issuer() => {
+                let member =
+                    self.home.authority.check_but_for_time(&record.certificate).map_err(|error| refused(&error))?;
+                let may = member.node == from && self.home.authority.may_let_in(self.home.me.node, member.jurisdiction);
+                if !may || wall_after(member.expires, days(GRACE_DAYS)) < now {
+                    return Err(refused(&error));
+                }
+                let (certificate, _) = self.home.certify_again(&member);
+                Ok(MemberRecord { certificate, addresses: record.addresses })
+            }
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    /// Ends the membership of a node for good.
+    pub(crate) fn revoke(&mut self, node: NodeId) -> Result<CommandDone, CommandError> {
+        if node == self.home.me.node {
+            return Err(refuse(
+                "E0209",
+                "this is the node itself, and the node that revokes stays",
+                "hither member ls",
+            ));
+        }
+        if self.home.authority.is_issuer(node) {
+            if !self.home.is_founder() {
+                return Err(only_the_founder());
+            }
+            let keep = self.home.authority.length(node);
+            self.state(Statement::Dismiss { node, keep })?;
+        }
+        self.state(Statement::Revoke { node })
+    }
+
+    /// Lets a member let others in.
+    pub(crate) fn appoint(&mut self, node: NodeId, within: Vec<Jurisdiction>) -> Result<CommandDone, CommandError> {
+        if self.mesh.member(node).is_none() {
+            return Err(refuse("E0210", "it is no member of this mesh", "hither member ls"));
+        }
+        self.state(Statement::Appoint { node, within })
+    }
+
+    /// Takes that back. Members that it vouched for are vouched for by this node first, so that they stay.
+    pub(crate) fn dismiss(&mut self, node: NodeId) -> Result<CommandDone, CommandError> {
+        if node == self.home.authority.founder || !self.home.authority.is_issuer(node) {
+            return Err(refuse("E0210", "it is no issuer that could be dismissed", "hither authority"));
+        }
+        if self.home.is_founder() {
+            for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
+                if record.certificate.signer == node {
+                    self.vouch_again(record, &member);
+                }
+            }
+            self.tell_members();
+        }
+        let keep = self.home.authority.length(node);
+        self.state(Statement::Dismiss { node, keep })
+    }
+
+    fn state(&mut self, statement: Statement) -> Result<CommandDone, CommandError> {
+        let stated = self.home.authority.state(&self.home.key, statement, wall_now());
+        stated.map_err(|error| match error {
+            EntryError::Forbidden if !self.home.is_issuer() => refuse(
+                "E0207",
+                "this node may not say who belongs; the founder of the mesh and its issuers may",
+                "hither authority names them; run the command there",
+            ),
+            EntryError::Forbidden => only_the_founder(),
+            error => refuse("E0212", &format!("the authority log does not take it: {error}"), "hither authority"),
+        })?;
+        self.authority_changed();
+        Ok(CommandDone::Done)
+    }
+
+    /// A warning that is shown once, however often its cause is found.
+    pub(super) fn warn_once(&mut self, text: String) {
+        if !self.warnings.contains(&(None, text.clone())) {
+            self.warn(None, text);
+        }
+    }
+}
+
+fn only_the_founder() -> CommandError {
+    refuse(
+        "E0211",
+        "that is for the founder of the mesh to say, and nobody revokes the founder",
+        "hither authority names the founder; run the command there",
+    )
+}
+
+fn refuse(code: &'static str, message: &str, help: &str) -> CommandError {
+    CommandError { code, message: message.to_owned(), help: help.to_owned() }
+}

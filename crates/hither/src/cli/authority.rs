@@ -1,0 +1,164 @@
+//! `hither member` and `hither authority`: who belongs, and who says so.
+
+use clap::Subcommand;
+use hither_api::admin::{AuthorityDto, DoneDto, IssuerDto, NodeDto, PresenceDto, ViewDto};
+use hither_types::place::Jurisdiction;
+use serde_json::json;
+
+use super::{Context, parse};
+use crate::client::Client;
+use crate::output::{Colour, Exit, Trouble, plain};
+
+/// What can be done with members.
+#[derive(Debug, Subcommand)]
+pub(super) enum MemberCommand {
+    /// List the members: their keys, and how long their certificates hold.
+    Ls,
+    /// End the membership of a node for good: every member closes its connections to it at once.
+    Revoke {
+        /// Its key or the beginning of it, as `hither member ls` shows it; or its site, if one node stands there.
+        node: String,
+    },
+}
+
+/// What can be done with those who let others in.
+#[derive(Debug, Subcommand)]
+pub(super) enum AuthorityCommand {
+    /// Let a member let others in, too. At the founder of the mesh.
+    Appoint {
+        /// Its key or the beginning of it, or its site.
+        node: String,
+        /// Where those whom it lets in must stand, with commas between: ISO 3166, such as DE,FR. Wherever, if absent.
+        #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = parse::jurisdiction)]
+        within: Vec<Jurisdiction>,
+    },
+    /// Take that back; members that it let in stay. At the founder of the mesh.
+    Dismiss {
+        /// Its key or the beginning of it, or its site.
+        node: String,
+    },
+}
+
+/// Lists members, or ends a membership.
+pub(super) fn member(context: &Context, command: MemberCommand) -> Result<(), Trouble> {
+    let client = Client::of(&context.data_dir()?);
+    match command {
+        MemberCommand::Ls => {
+            let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
+            let members: Vec<_> = view.nodes.iter().map(|node| &node.member).collect();
+            context.screen.answer(&json!(members), |colour| view.nodes.iter().map(|node| line(node, colour)).collect());
+        }
+        MemberCommand::Revoke { node } => {
+            let key = find(context, &client, &node)?;
+            let _: DoneDto = context.wait(client.post(&format!("/hither/v1/members/{key}/revoke"), &json!({})))?;
+            context.screen.answer(&json!({ "revoked": key }), |_| {
+                format!("{} is no member any more, and its key never gets back in.\n", short(&key))
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Shows who lets others in, or changes it.
+pub(super) fn authority(context: &Context, command: Option<AuthorityCommand>) -> Result<(), Trouble> {
+    let client = Client::of(&context.data_dir()?);
+    match command {
+        None => {
+            let authority: AuthorityDto = context.wait(client.get("/hither/v1/authority"))?;
+            let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
+            context.screen.answer(&json!(authority), |colour| described(&authority, &view, colour));
+        }
+        Some(AuthorityCommand::Appoint { node, within }) => {
+            let key = find(context, &client, &node)?;
+            let issuer = IssuerDto { node: key.clone(), within: within.iter().map(ToString::to_string).collect() };
+            let _: DoneDto = context.wait(client.post("/hither/v1/issuers", &json!(issuer)))?;
+            context
+                .screen
+                .answer(&json!(issuer), |_| format!("{} may let others in{}.\n", short(&key), range(&issuer)));
+        }
+        Some(AuthorityCommand::Dismiss { node }) => {
+            let key = find(context, &client, &node)?;
+            let _: DoneDto = context.wait(client.delete(&format!("/hither/v1/issuers/{key}")))?;
+            context
+                .screen
+                .answer(&json!({ "dismissed": key }), |_| format!("{} lets nobody in any more.\n", short(&key)));
+        }
+    }
+    Ok(())
+}
+
+/// The whole key of a node that somebody named by its beginning, or by its site.
+fn find(context: &Context, client: &Client, said: &str) -> Result<String, Trouble> {
+    let is_hex = said.chars().all(|c| c.is_ascii_hexdigit());
+    if said.len() == 64 && is_hex {
+        return Ok(said.to_ascii_lowercase());
+    }
+    let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
+    let fits = |node: &&NodeDto| {
+        node.member.site == said
+            || (is_hex && said.len() >= 6 && node.member.node.starts_with(&said.to_ascii_lowercase()))
+    };
+    let found: Vec<&NodeDto> = view.nodes.iter().filter(fits).collect();
+    match found[..] {
+        [node] => Ok(node.member.node.clone()),
+        [] => Err(Trouble::new("E0213", format!("no member has the site or a key that begins with {said:?}"))
+            .help("hither member ls")
+            .exit(Exit::Usage)),
+        _ => {
+            Err(Trouble::new("E0213", format!("{} members fit {said:?}; more of the key would say which", found.len()))
+                .help("hither member ls")
+                .exit(Exit::Usage))
+        }
+    }
+}
+
+fn short(key: &str) -> String {
+    key.chars().take(10).collect()
+}
+
+fn range(issuer: &IssuerDto) -> String {
+    match issuer.within.is_empty() {
+        true => String::new(),
+        false => format!(" who stand in {}", plain(&issuer.within.join(", "))),
+    }
+}
+
+fn line(node: &NodeDto, colour: Colour) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let left = i128::from(node.member.expires_unix_ms) - i128::try_from(now).unwrap_or(i128::MAX);
+    // A server outside the mesh has no certificate.
+    let days = match left / 86_400_000 {
+        days if days > 36_500 => "no certificate".to_owned(),
+        days if left < 0 => format!("its certificate ended {} days ago", -days),
+        days => format!("its certificate holds {days} days"),
+    };
+    let presence = match node.presence {
+        PresenceDto::Here => "here",
+        PresenceDto::Present => "present",
+        PresenceDto::Gone => "gone",
+    };
+    format!(
+        "{}  {}  {:6}  {:12}  {presence:8} {days}\n",
+        short(&node.member.node),
+        colour.bold(&format!("{:16}", plain(&node.member.site))),
+        plain(&node.member.jurisdiction),
+        plain(&node.member.operator),
+    )
+}
+
+fn described(authority: &AuthorityDto, view: &ViewDto, colour: Colour) -> String {
+    let site = |key: &str| {
+        let known = view.nodes.iter().find(|node| node.member.node == key);
+        known.map_or_else(String::new, |node| format!("  {}", plain(&node.member.site)))
+    };
+    let mut text = format!("mesh {}, {} entries in its authority log\n", short(&authority.mesh), authority.entries);
+    let founder = colour.bold(&short(&authority.founder));
+    text.push_str(&format!("founder  {founder}{}\n", site(&authority.founder)));
+    for issuer in &authority.issuers {
+        text.push_str(&format!("issuer   {}{}{}\n", short(&issuer.node), site(&issuer.node), range(issuer)));
+    }
+    for node in &authority.revoked {
+        text.push_str(&format!("revoked  {}\n", short(node)));
+    }
+    text
+}
