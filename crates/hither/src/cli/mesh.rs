@@ -1,5 +1,6 @@
 //! `hither invite` and `hither join`: how a node becomes a member.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -30,8 +31,11 @@ pub(super) struct InviteArgs {
 #[derive(Debug, Args)]
 pub(super) struct JoinArgs {
     /// The ticket that `hither invite` printed; `-` reads it from stdin, where no other process sees it.
-    #[arg(value_name = "TICKET")]
-    ticket: String,
+    #[arg(value_name = "TICKET", required_unless_present = "ticket_file", conflicts_with = "ticket_file")]
+    ticket: Option<String>,
+    /// A file with the ticket: for machines that are set up with nobody before them.
+    #[arg(long, value_name = "FILE")]
+    ticket_file: Option<PathBuf>,
 }
 
 /// Makes an invite.
@@ -58,11 +62,13 @@ pub(super) fn invite(context: &Context, args: InviteArgs) -> Result<(), Trouble>
 
 /// Joins a mesh.
 pub(super) fn join(context: &Context, args: &JoinArgs) -> Result<(), Trouble> {
-    let ticket = if args.ticket == "-" {
-        std::io::read_to_string(std::io::stdin())
-            .map_err(|error| Trouble::new("E0130", format!("cannot read the ticket from stdin: {error}")))?
-    } else {
-        args.ticket.clone()
+    let unread = |from: String| {
+        move |error: std::io::Error| Trouble::new("E0130", format!("cannot read the ticket from {from}: {error}"))
+    };
+    let ticket = match (args.ticket.as_deref(), &args.ticket_file) {
+        (_, Some(path)) => std::fs::read_to_string(path).map_err(unread(path.display().to_string()))?,
+        (Some("-"), None) => std::io::read_to_string(std::io::stdin()).map_err(unread("stdin".to_owned()))?,
+        (ticket, None) => ticket.unwrap_or_default().to_owned(),
     };
     let client = Client::of(&context.data_dir()?);
     let body = TicketDto { ticket: ticket.trim().to_owned() };
