@@ -130,7 +130,10 @@ fn run_trouble(error: &RunError, data_dir: &Path) -> Trouble {
         RunError::Api { address, .. } => Trouble::new("E0104", text)
             .help(format!("hither up --data {dir} --api 127.0.0.1:0     takes a free port and says which"))
             .help(format!("ss -ltnp 'sport = :{}'     shows who has it", address.port())),
-        RunError::Home { .. } => Trouble::new("E0108", text),
+        RunError::Home { path, .. } => Trouble::new("E0108", text).help(format!(
+            "if {} is damaged: put a copy of it back, or start with another --data and join the mesh anew",
+            path.display()
+        )),
         RunError::Policy { path, .. } => {
             Trouble::new("E0106", text).help(format!("hither policy check {}", path.display()))
         }
