@@ -23,7 +23,7 @@ use crate::limits::{JOB_METADATA_BYTES, JOB_SPAN_MAX_S};
 use crate::respond;
 
 /// Paths whose answers are whole and depend on nothing but the request.
-const PATHS: [&str; 7] = [
+pub(crate) const PATHS: [&str; 7] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
@@ -34,7 +34,7 @@ const PATHS: [&str; 7] = [
 ];
 
 /// Those of them that stream unless they are told not to.
-const STREAMING: [&str; 2] = ["/api/chat", "/api/generate"];
+pub(crate) const STREAMING: [&str; 2] = ["/api/chat", "/api/generate"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,9 +58,11 @@ struct RequestForm<'a> {
 
 /// What is looked at in the body of the request; the rest is the path's own business.
 #[derive(Deserialize)]
-struct Peek {
-    model: Option<String>,
-    stream: Option<bool>,
+pub(crate) struct Peek {
+    /// The model that is asked.
+    pub(crate) model: Option<String>,
+    /// Whether the answer is to come in pieces.
+    pub(crate) stream: Option<bool>,
 }
 
 /// Reads it.
@@ -107,7 +109,11 @@ fn wrong(param: &str, text: impl Into<String>) -> Problem {
 }
 
 /// The headers that are kept with the job: everything that is said to this node, and the label as it is understood now.
-fn label(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<(Vec<(String, String)>, DataClass), Problem> {
+pub(crate) fn label(
+    headers: &HeaderMap,
+    caller: &Caller,
+    door: &dyn Door,
+) -> Result<(Vec<(String, String)>, DataClass), Problem> {
     let asked = labels::read(headers, caller, door)?;
     let class = asked.label.class;
     if class >= DataClass::Special {
@@ -190,14 +196,14 @@ fn decoded(model: &str) -> String {
 }
 
 /// The JSON of an answer, if it is some.
-pub(super) fn json_of(content_type: Option<&str>, body: &[u8]) -> Option<Box<RawValue>> {
+pub(crate) fn json_of(content_type: Option<&str>, body: &[u8]) -> Option<Box<RawValue>> {
     let is_json = content_type.is_some_and(|kind| kind.starts_with("application/json"));
     let text = std::str::from_utf8(body).ok().filter(|_| is_json)?;
     RawValue::from_string(text.trim().to_owned()).ok()
 }
 
 /// Text as JSON, for what was JSON when it was taken in.
-pub(super) fn raw(text: &str) -> Box<RawValue> {
+pub(crate) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned())
         .or_else(|_| RawValue::from_string(respond::write(&text)))
         .expect("a JSON string is JSON")
