@@ -1,7 +1,7 @@
 //! Files and batches: the power goes at each step of a batch's life, and each line is in its output or among its errors
 //! once; what is not the app's own, not in its form, too much or over is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hither_api::batches::{
     BatchId, BatchStatus, BatchStore, Desk, FileEnd, FileId, KeptError, Moved, NewBatch, NewFile, turn,
@@ -66,25 +66,35 @@ fn new_batch(name: &str, input: FileId) -> NewBatch {
     }
 }
 
-/// Answers what is leased, each third line with a refusal that is final. Whether there was something.
-fn answer(jobs: &Jobs<Model>) -> bool {
+/// The lines whose answers are on disk.
+type Answered = BTreeSet<u32>;
+
+/// Answers what is leased, each third line with a refusal that is final. Whether there was something. A line whose answer
+/// is on disk is not asked again.
+fn answer(jobs: &Jobs<Model>, answered: &mut Answered) -> bool {
     let Next::Run(leased) = jobs.lease() else { return false };
     let body = String::from_utf8(leased.ask.body.to_vec()).unwrap();
     let seed = body.split("\"seed\":").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
-    let is_wrong = seed.parse::<u32>().unwrap() % 3 == 2;
+    let number: u32 = seed.parse().unwrap();
+    assert!(!answered.contains(&number), "line {number} is asked again");
+    let is_wrong = number % 3 == 2;
     let answer = Given { status: if is_wrong { 400 } else { 200 }, ..given(&format!("of {seed}")) };
     let end = if is_wrong { End::Failed(answer) } else { End::Done(answer) };
-    jobs.settle(leased.id, leased.epoch, end).is_ok()
+    let is_kept = jobs.settle(leased.id, leased.epoch, end).is_ok();
+    if is_kept {
+        answered.insert(number);
+    }
+    is_kept
 }
 
 /// Works until the batch has ended, or nothing moves any more.
-fn work(jobs: &Jobs<Model>, id: BatchId) -> Result<(), KeptError> {
+fn work(jobs: &Jobs<Model>, id: BatchId, answered: &mut Answered) -> Result<(), KeptError> {
     let mut desk = Desk::default();
     loop {
         match turn(jobs, id, &mut desk)? {
             Moved::Ended => return Ok(()),
             Moved::More => {}
-            Moved::Waits if answer(jobs) => while answer(jobs) {},
+            Moved::Waits if answer(jobs, answered) => while answer(jobs, answered) {},
             Moved::Waits => return Ok(()),
         }
     }
@@ -131,6 +141,7 @@ fn check(jobs: &Jobs<Model>, id: BatchId, lines: u32, case: &str) {
 struct Told {
     file: Option<FileId>,
     batch: Option<BatchId>,
+    answered: Answered,
     ended: bool,
 }
 
@@ -140,7 +151,7 @@ fn live(jobs: &Arc<Jobs<Model>>, lines: u32, told: &mut Told) -> Result<(), Kept
     told.file = Some(file);
     let id = jobs.begin(new_batch("ship", file))?.id;
     told.batch = Some(id);
-    work(jobs, id)?;
+    work(jobs, id, &mut told.answered)?;
     told.ended = jobs.batch(&app("ship"), id)?.progress.status().is_end();
     Ok(())
 }
@@ -179,7 +190,7 @@ fn power_goes(lines: u32, stride: usize) {
             if told.ended {
                 assert!(jobs.batch(&app("ship"), id).unwrap().progress.status().is_end(), "{case}");
             }
-            work(&jobs, id).unwrap();
+            work(&jobs, id, &mut told.answered).unwrap();
             // What is needless and was left by a loss of power is swept.
             while !matches!(jobs.lease(), Next::Wait(wait) if !wait.is_zero()) {}
             check(&jobs, id, lines, &case);
@@ -239,7 +250,7 @@ fn wrong_lines_fail_the_batch_by_their_numbers_and_none_is_asked() {
     let wrong = [line(0), "\n".to_owned(), "nonsense\n".to_owned(), line(1), line(0)].concat();
     let file = send(&jobs, "ship", &wrong).unwrap();
     let id = jobs.begin(new_batch("ship", file)).unwrap().id;
-    work(&jobs, id).unwrap();
+    work(&jobs, id, &mut Answered::new()).unwrap();
     let (jobs, _) = opened(&disk.after_power(false), &hands);
     let progress = jobs.batch(&app("ship"), id).unwrap().progress;
     let faults: Vec<_> = progress.faults.iter().map(|fault| (fault.line, &*fault.code)).collect();
@@ -248,7 +259,7 @@ fn wrong_lines_fail_the_batch_by_their_numbers_and_none_is_asked() {
     assert!(jobs.list(&Whose::Everyone, None, 9).is_empty());
     let empty = send(&jobs, "ship", "\n \n").unwrap();
     let id = jobs.begin(new_batch("ship", empty)).unwrap().id;
-    work(&jobs, id).unwrap();
+    work(&jobs, id, &mut Answered::new()).unwrap();
     assert_eq!(jobs.batch(&app("ship"), id).unwrap().progress.faults[0].code, "empty_file");
 }
 
@@ -262,7 +273,8 @@ fn a_batch_taken_back_or_out_of_time_has_all_its_lines_too() {
         let mut desk = Desk::default();
         while turn(&*jobs, id, &mut desk).unwrap() == Moved::More {}
         // Two are answered, one runs, and of many the last are no jobs yet.
-        assert!(answer(&jobs) && answer(&jobs));
+        let mut answered = Answered::new();
+        assert!(answer(&jobs, &mut answered) && answer(&jobs, &mut answered));
         let _running = taken(&jobs);
         if is_late {
             hands.later(3 * HOUR);
@@ -310,7 +322,7 @@ fn a_batch_larger_than_the_store_goes_through_it_a_piece_at_a_time() {
     let (jobs, _) = bounded(&disk, &hands, bounds);
     let file = send(&jobs, "ship", &text(100)).unwrap();
     let id = jobs.begin(new_batch("ship", file)).unwrap().id;
-    work(&jobs, id).unwrap();
+    work(&jobs, id, &mut Answered::new()).unwrap();
     check(&jobs, id, 100, "in pieces");
 }
 
@@ -324,6 +336,6 @@ fn files_expire_but_for_those_that_a_batch_reads() {
     hands.later(25 * HOUR);
     let _swept = jobs.lease();
     assert!(matches!(jobs.file(&app("ship"), free), Err(KeptError::UnknownFile(_))));
-    work(&jobs, id).unwrap();
+    work(&jobs, id, &mut Answered::new()).unwrap();
     check(&jobs, id, 2, "of a file that would have expired");
 }
