@@ -58,6 +58,8 @@ pub enum Answer {
     Routed(Route),
     /// A part of the answer.
     Piece(Piece),
+    /// Several at once, in their order.
+    Together(Vec<Answer>),
     /// The end.
     Done(Summary),
     /// A "no". Nothing comes after it.

@@ -1,6 +1,6 @@
 //! The fields of a JSON body, each read alone, so that an error names it. `null` is absent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::errors::{Code, Problem};
 
 /// The fields of a body, not yet read.
-pub(crate) struct Fields<'a>(HashMap<String, &'a RawValue>);
+pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Fields<'a> {
     /// Splits a body into its fields.
@@ -42,9 +42,7 @@ impl<'a> Fields<'a> {
 
     /// The names of the fields, in their order.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.0.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names
+        self.0.keys().map(String::as_str).collect()
     }
 
     /// Refuses fields that nobody looks at.

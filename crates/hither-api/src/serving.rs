@@ -1,5 +1,6 @@
 //! A request between the protocols and the door: handed in once, then followed to its end.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -40,6 +41,8 @@ pub(crate) struct Serving {
     /// Of texts and vectors: tensors are counted with their rows, where those are known.
     course: Option<Course>,
     answers: mpsc::Receiver<Answer>,
+    /// What came together and was not read yet.
+    together: VecDeque<Answer>,
     tally: Tally,
     _leaving: Box<dyn Send + Sync>,
 }
@@ -138,6 +141,7 @@ impl Serving {
             view: app.door.view(),
             course,
             answers: reception.answers,
+            together: VecDeque::new(),
             tally,
             _leaving: reception.leaving,
         })
@@ -182,7 +186,15 @@ impl Serving {
     /// The next part of the answer, if it is there.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Next, Problem>> {
         loop {
-            return Poll::Ready(match ready!(self.answers.poll_recv(context)) {
+            let answer = match self.together.pop_front() {
+                Some(answer) => Some(answer),
+                None => ready!(self.answers.poll_recv(context)),
+            };
+            return Poll::Ready(match answer {
+                Some(Answer::Together(answers)) => {
+                    self.together.extend(answers);
+                    continue;
+                }
                 Some(Answer::Routed(route)) => {
                     self.routed(route);
                     continue;

@@ -39,10 +39,7 @@ impl Driver {
             }
             Action::Route { request, attempt, served_by, rule, instead } => {
                 if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
-                    let session = Arc::clone(session);
-                    if let Some(answer) = session.route(Route { attempt, served_by, rule, instead }) {
-                        self.say(session, answer);
-                    }
+                    session.route(Route { attempt, served_by, rule, instead });
                 }
             }
             Action::Finish { request, cost } => {

@@ -20,7 +20,7 @@ use hither_types::refusal::{Failure, InputFault, Refusal};
 use hither_types::request::Cost;
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::config::endpoint::EndpointConfig;
@@ -43,7 +43,6 @@ pub(crate) struct Server {
     /// Whether it is there.
     lives: watch::Sender<bool>,
     /// Somebody was sent there.
-    asked: Notify,
     /// Numbers what the mind is told of it.
     sequence: AtomicU64,
 }
@@ -76,7 +75,6 @@ impl Server {
             busy: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             lives: watch::Sender::new(false),
-            asked: Notify::new(),
             sequence: AtomicU64::new(0),
         }
     }
@@ -148,9 +146,7 @@ struct Busy<'a>(&'a Server);
 
 impl<'a> Busy<'a> {
     fn enter(server: &'a Server) -> Self {
-        if server.busy.fetch_add(1, Ordering::Relaxed) == 0 {
-            server.asked.notify_one();
-        }
+        server.busy.fetch_add(1, Ordering::Relaxed);
         Self(server)
     }
 }
@@ -177,16 +173,8 @@ pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::S
                 return;
             }
         }
-        let is_busy = server.busy.load(Ordering::Relaxed) > 0;
-        let pause = match (lives, is_busy) {
-            (false, _) => ENDPOINT_RETRY,
-            (true, true) => ENDPOINT_PULSE,
-            (true, false) => ENDPOINT_TELL,
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = server.asked.notified(), if lives && !is_busy => tokio::time::sleep(ENDPOINT_PULSE).await,
-        }
+        // A look at two numbers: to be woken by the first of some requests would cost each request more.
+        tokio::time::sleep(if lives { ENDPOINT_PULSE } else { ENDPOINT_RETRY }).await;
     }
 }
 
@@ -369,15 +357,20 @@ async fn read(
         if !server.is_here() {
             session.add_answer(task.attempt, size);
         }
-        match session.deliver_wait(task.attempt, piece).await {
-            Delivery::Delivered | Delivery::Full => *told += 1,
+        let delivery = match session.whole {
+            true => session.hold(task.attempt, piece),
+            false => session.deliver_wait(task.attempt, piece).await,
+        };
+        match delivery {
+            Delivery::Delivered => *told += 1,
             Delivery::ClientGone => return Err(Broken::Unwanted),
-            Delivery::Old | Delivery::Gap => return Err(Broken::Old),
+            Delivery::Old | Delivery::Gap | Delivery::Full => return Err(Broken::Old),
         }
     }
     server.hear();
     let totals = answer.totals();
-    let prefill = first.unwrap_or_default();
+    // Of an answer that came whole nobody knows how long its prompt was read, and no place is preferred for it.
+    let prefill = first.filter(|_| !session.whole).unwrap_or_default();
     Ok(Cost {
         prefill: micros(prefill),
         decode: micros(begun.elapsed().saturating_sub(prefill)),

@@ -66,14 +66,14 @@ async fn read_answer(
                     Err(_) => Delivery::Gap,
                 };
                 match delivery {
-                    Delivery::Delivered | Delivery::Full => told.elapsed() >= BEAT_FROM_PIECES,
+                    Delivery::Delivered => told.elapsed() >= BEAT_FROM_PIECES,
                     Delivery::ClientGone => return None,
                     // Of an attempt that was given up the mind does not want to know.
                     Delivery::Old => {
                         let failure = Failure::Engine("another copy answered first".into());
                         return Some(Event::Failed { task, failure });
                     }
-                    Delivery::Gap => {
+                    Delivery::Gap | Delivery::Full => {
                         let failure = Failure::Engine("the peer skipped or repeated a token".into());
                         return Some(Event::Failed { task, failure });
                     }

@@ -47,6 +47,8 @@ struct State {
     /// Bytes of answers that came from elsewhere.
     answers: BTreeMap<Attempt, u64>,
     ids: Vec<u32>,
+    /// What the client gets with what is sent next, so that it is woken once.
+    held: Vec<Answer>,
     migrations: u8,
     /// Bytes that leave with each attempt that is sent away: the payload, and the tokens to go on from.
     outgoing: BTreeMap<Attempt, u64>,
@@ -71,6 +73,18 @@ impl State {
         if !self.ids.is_empty() {
             self.migrations = self.migrations.saturating_add(1);
         }
+    }
+}
+
+impl State {
+    /// An answer behind those that were held.
+    fn with_held(&mut self, answer: Answer) -> Answer {
+        if self.held.is_empty() {
+            return answer;
+        }
+        let mut answers = std::mem::take(&mut self.held);
+        answers.push(answer);
+        Answer::Together(answers)
     }
 }
 
@@ -99,6 +113,7 @@ impl Session {
             told: None,
             answers: BTreeMap::new(),
             ids: Vec::new(),
+            held: Vec::new(),
             migrations: 0,
             outgoing: BTreeMap::new(),
             egress: 0,
@@ -164,18 +179,10 @@ impl Session {
         self.state().live.retain(|live| *live != attempt);
     }
 
-    /// Remembers where an attempt is served. What the client has to be told of it now: a second copy is told of when it
-    /// delivers, and not before.
-    pub(crate) fn route(&self, route: Route) -> Option<Answer> {
+    /// Remembers where an attempt is served. The client is told with the first piece that comes from there.
+    pub(crate) fn route(&self, route: Route) {
         self.trace.route(&route);
-        let mut state = self.state();
-        let attempt = route.attempt;
-        state.routes.insert(attempt, route.clone());
-        let beside = state.delivered.is_none() && state.live.iter().any(|live| *live != attempt);
-        (!beside).then(|| {
-            state.told = Some(attempt);
-            Answer::Routed(route)
-        })
+        self.state().routes.insert(route.attempt, route);
     }
 
     /// Counts payload that leaves this node.
@@ -186,7 +193,7 @@ impl Session {
     /// Delivers a piece if there is room at once. For places that serve many requests from one thread.
     pub(crate) fn deliver(&self, attempt: Attempt, piece: Piece) -> Delivery {
         match self.answers.try_reserve() {
-            Ok(permit) => self.place(attempt, piece, permit),
+            Ok(permit) => self.place(attempt, piece, Some(permit)),
             Err(mpsc::error::TrySendError::Full(())) => Delivery::Full,
             Err(mpsc::error::TrySendError::Closed(())) => Delivery::ClientGone,
         }
@@ -195,41 +202,53 @@ impl Session {
     /// Delivers a piece, waiting for a slow client. Nothing is lost if the wait is dropped.
     pub(crate) async fn deliver_wait(&self, attempt: Attempt, piece: Piece) -> Delivery {
         match self.answers.reserve().await {
-            Ok(permit) => self.place(attempt, piece, permit),
+            Ok(permit) => self.place(attempt, piece, Some(permit)),
             Err(_) => Delivery::ClientGone,
         }
     }
 
+    /// Delivers a piece of an answer that is there as a whole: its client gets it with the last word.
+    pub(crate) fn hold(&self, attempt: Attempt, piece: Piece) -> Delivery {
+        match self.answers.is_closed() {
+            true => Delivery::ClientGone,
+            false => self.place(attempt, piece, None),
+        }
+    }
+
     /// Checks, logs and sends as one step, so that what is logged is what the client gets, in this order. The first piece
-    /// decides whose answer it is.
-    fn place(&self, attempt: Attempt, piece: Piece, permit: mpsc::Permit<'_, Answer>) -> Delivery {
+    /// decides whose answer it is. The end of an answer is held until the last word, which follows it at once.
+    fn place(&self, attempt: Attempt, piece: Piece, permit: Option<mpsc::Permit<'_, Answer>>) -> Delivery {
         let mut state = self.state();
         if !state.live.contains(&attempt) {
             return Delivery::Old;
         }
-        let fresh: &[u32] = match &piece {
+        let (fresh, is_end): (&[u32], bool) = match &piece {
             Piece::Tokens { first, ids, .. } => {
                 if *first as usize != state.ids.len() || state.ids.len() + ids.len() > TOKENS_MAX {
                     return Delivery::Gap;
                 }
-                ids
+                (ids, false)
             }
             // The end of that answer got lost: the client has the whole of it already.
             Piece::Outputs(_) if state.delivered.is_some_and(|by| by != attempt) => return Delivery::Delivered,
-            Piece::Outputs(_) | Piece::End { .. } => &[],
+            Piece::Outputs(_) | Piece::End { .. } => (&[], true),
         };
-        if state.told != Some(attempt)
-            && let Some(route) = state.routes.get(&attempt).cloned()
-        {
-            if self.answers.try_send(Answer::Routed(route)).is_err() {
-                return Delivery::Full;
-            }
-            state.told = Some(attempt);
-        }
+        // The word after an end got lost, and another attempt goes on from there: the end is its to give.
+        state.held.retain(|held| !matches!(held, Answer::Piece(Piece::End { .. })));
         state.live.retain(|live| *live == attempt);
         state.delivered = Some(attempt);
         state.ids.extend_from_slice(fresh);
-        permit.send(Answer::Piece(piece));
+        if state.told != Some(attempt)
+            && let Some(route) = state.routes.get(&attempt).cloned()
+        {
+            state.told = Some(attempt);
+            state.held.push(Answer::Routed(route));
+        }
+        let answer = Answer::Piece(piece);
+        match permit {
+            Some(permit) if !is_end => permit.send(state.with_held(answer)),
+            Some(_) | None => state.held.push(answer),
+        }
         Delivery::Delivered
     }
 
@@ -239,15 +258,16 @@ impl Session {
         Summary { cost, attempts: state.last.0, migrations: state.migrations, egress: ByteCount(state.egress) }
     }
 
-    /// Says something that is not a piece. Gives it back if there is no room.
+    /// Says the last word, behind all that was held. Gives it back if there is no room.
     pub(crate) fn say(&self, answer: Answer) -> Result<(), Box<Answer>> {
+        let answer = self.state().with_held(answer);
         match self.answers.try_send(answer) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(answer)) => Err(Box::new(answer)),
         }
     }
 
-    /// Says something that is not a piece, waiting for a slow client.
+    /// Says what [`Self::say`] gave back, waiting for a slow client.
     pub(crate) async fn say_wait(&self, answer: Answer) {
         // A client that left does not want to know.
         let _ = self.answers.send(answer).await;

@@ -19,9 +19,21 @@ fn tokens(first: u32, ids: &[u32]) -> Piece {
     Piece::tokens(first, ids.to_vec(), String::new())
 }
 
-fn delivered(receiver: &mut mpsc::Receiver<Answer>) -> Vec<u32> {
+/// Everything that the client has, one after the other.
+fn answers(receiver: &mut mpsc::Receiver<Answer>) -> Vec<Answer> {
     let mut all = Vec::new();
     while let Ok(answer) = receiver.try_recv() {
+        match answer {
+            Answer::Together(answers) => all.extend(answers),
+            answer => all.push(answer),
+        }
+    }
+    all
+}
+
+fn delivered(receiver: &mut mpsc::Receiver<Answer>) -> Vec<u32> {
+    let mut all = Vec::new();
+    for answer in answers(receiver) {
         if let Answer::Piece(Piece::Tokens { ids, .. }) = answer {
             all.extend(ids);
         }
@@ -101,30 +113,29 @@ fn route(attempt: u8, site: &str) -> Route {
     Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap(), instead: None }
 }
 
-/// A request with a first copy at paris and a second at lyon; the client is told what a driver would tell it.
+/// A request with a first copy at paris and a second at lyon.
 fn hedged() -> (Session, mpsc::Receiver<Answer>) {
     let (session, receiver) = session(16);
     for (attempt, site) in [(1, "paris"), (2, "lyon")] {
         session.fix_outgoing(Attempt(attempt));
-        if let Some(answer) = session.route(route(attempt, site)) {
-            session.say(answer).unwrap();
-        }
+        session.route(route(attempt, site));
         session.begin(Attempt(attempt));
     }
     (session, receiver)
 }
 
-/// What the client saw: whom it believes to serve it, and how many answers it has.
-fn seen(receiver: &mut mpsc::Receiver<Answer>) -> (String, usize) {
-    let (mut site, mut answers) = (String::new(), 0);
-    while let Ok(answer) = receiver.try_recv() {
+/// What the client saw once it is over: whom it believes to serve it, and how many answers it has.
+fn seen(session: &Session, receiver: &mut mpsc::Receiver<Answer>) -> (String, usize) {
+    session.say(Answer::Done(session.summary(Cost::default()))).unwrap();
+    let (mut site, mut outputs) = (String::new(), 0);
+    for answer in answers(receiver) {
         match answer {
             Answer::Routed(route) => site = route.served_by.site.to_string(),
-            Answer::Piece(Piece::Outputs(_)) => answers += 1,
+            Answer::Piece(Piece::Outputs(_)) => outputs += 1,
             _ => {}
         }
     }
-    (site, answers)
+    (site, outputs)
 }
 
 #[test]
@@ -133,7 +144,7 @@ fn of_two_copies_the_first_that_delivers_is_the_only_one_and_the_one_that_is_tol
         let (session, mut receiver) = hedged();
         assert_eq!(session.deliver(Attempt(first), Piece::Outputs(Vec::new())), Delivery::Delivered);
         assert_eq!(session.deliver(Attempt(second), Piece::Outputs(Vec::new())), Delivery::Old);
-        assert_eq!(seen(&mut receiver), (site.to_owned(), 1));
+        assert_eq!(seen(&session, &mut receiver), (site.to_owned(), 1));
         assert_eq!((session.summary(Cost::default()).attempts, session.summary(Cost::default()).migrations), (2, 0));
     }
 }
@@ -144,7 +155,7 @@ fn a_copy_that_was_given_up_delivers_nothing_and_the_other_does() {
     session.give_up(Attempt(1));
     assert_eq!(session.deliver(Attempt(1), Piece::Outputs(Vec::new())), Delivery::Old);
     assert_eq!(session.deliver(Attempt(2), Piece::Outputs(Vec::new())), Delivery::Delivered);
-    assert_eq!(seen(&mut receiver), ("lyon".to_owned(), 1));
+    assert_eq!(seen(&session, &mut receiver), ("lyon".to_owned(), 1));
 }
 
 #[test]
@@ -154,7 +165,7 @@ fn an_answer_whose_end_got_lost_is_not_given_again() {
     session.give_up(Attempt(1));
     session.begin(Attempt(3));
     assert_eq!(session.deliver(Attempt(3), Piece::Outputs(Vec::new())), Delivery::Delivered);
-    assert_eq!(seen(&mut receiver).1, 1);
+    assert_eq!(seen(&session, &mut receiver).1, 1);
 }
 
 #[test]
@@ -166,4 +177,47 @@ fn it_is_known_whether_an_answer_has_begun_and_whether_anybody_can_go_on_with_it
     assert!(known.has_begun() && !known.is_severed());
     known.deliver(Attempt(1), tokens(1, &[UNKNOWN_TOKEN]));
     assert!(known.is_severed());
+}
+
+#[test]
+fn the_end_of_an_answer_comes_with_its_last_word_and_tokens_come_at_once() {
+    let end = || Piece::end(hither_engine::work::FinishReason::Stop, String::new());
+    let (session, mut receiver) = session(16);
+    session.route(route(1, "paris"));
+    session.begin(Attempt(1));
+    session.deliver(Attempt(1), tokens(0, &[10]));
+    let first = answers(&mut receiver);
+    assert!(matches!(first[..], [Answer::Routed(_), Answer::Piece(Piece::Tokens { .. })]), "{first:?}");
+    assert_eq!(session.deliver(Attempt(1), end()), Delivery::Delivered);
+    assert!(answers(&mut receiver).is_empty());
+    // Its last word got lost: another place goes on, and the end is given once.
+    session.route(route(2, "lyon"));
+    session.begin(Attempt(2));
+    assert_eq!(session.deliver(Attempt(2), tokens(1, &[11])), Delivery::Delivered);
+    assert_eq!(session.deliver(Attempt(2), end()), Delivery::Delivered);
+    session.say(Answer::Done(session.summary(Cost::default()))).unwrap();
+    let rest = answers(&mut receiver);
+    let [Answer::Routed(_), Answer::Piece(Piece::Tokens { .. }), Answer::Piece(Piece::End { .. }), Answer::Done(_)] =
+        &rest[..]
+    else {
+        panic!("{rest:?}")
+    };
+}
+
+#[test]
+fn an_answer_that_is_there_as_a_whole_is_said_in_one_word_and_to_nobody_who_left() {
+    let (session, mut receiver) = session(1);
+    session.route(route(1, "paris"));
+    session.begin(Attempt(1));
+    for (first, id) in [(0, 10), (1, 11), (2, 12)] {
+        assert_eq!(session.hold(Attempt(1), tokens(first, &[id])), Delivery::Delivered);
+    }
+    assert_eq!(session.hold(Attempt(1), tokens(2, &[13])), Delivery::Gap);
+    assert_eq!(session.hold(Attempt(2), tokens(3, &[13])), Delivery::Old);
+    assert!(receiver.try_recv().is_err());
+    session.say(Answer::Done(session.summary(Cost::default()))).unwrap();
+    let Ok(Answer::Together(all)) = receiver.try_recv() else { panic!("all of it in one word") };
+    assert!(matches!(all[..], [Answer::Routed(_), .., Answer::Done(_)]) && all.len() == 5, "{all:?}");
+    drop(receiver);
+    assert_eq!(session.hold(Attempt(1), tokens(3, &[13])), Delivery::ClientGone);
 }
