@@ -137,6 +137,10 @@ pub(super) fn read(line: &[u8], endpoint: &str) -> Result<Request, LineFault> {
         let text = "the answer to a line is kept whole, so it cannot be streamed: \"stream\" must be false";
         return Err(fault("unsupported_stream", Some("body.stream"), text));
     }
+    if peek.background.unwrap_or(false) {
+        let text = "a line is answered in the background already: \"background\" must be false";
+        return Err(fault("unsupported_background", Some("body.background"), text));
+    }
     Ok(Request { custom_id, model: peek.model, body: Bytes::copy_from_slice(body.as_bytes()) })
 }
 

@@ -9,6 +9,7 @@ use hither_types::label::DataClass;
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -63,6 +64,8 @@ pub(crate) struct Peek {
     pub(crate) model: Option<String>,
     /// Whether the answer is to come in pieces.
     pub(crate) stream: Option<bool>,
+    /// Whether the answer is to be kept and read later.
+    pub(crate) background: Option<bool>,
 }
 
 /// Reads it.
@@ -85,6 +88,12 @@ pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn
         let text = "the answer of a job is read when it is whole, so it cannot be streamed";
         let help = if streams { "add \"stream\": false" } else { "leave stream out" };
         return Err(Problem::new(Code::Unsupported, text).help(help).param("request.body.stream"));
+    }
+    if peek.background.unwrap_or(false) {
+        let text = "a job is answered in the background already, and what it asks cannot be once more";
+        return Err(Problem::new(Code::Unsupported, text)
+            .help("leave background out")
+            .param("request.body.background"));
     }
     let model = target(&form.request.url, peek.model)?;
     if let Some(model) = model.as_deref().and_then(|model| ModelName::parse(model).ok()) {
@@ -144,9 +153,27 @@ pub(crate) fn label(
     Ok((kept, class))
 }
 
+/// The deadline that a header says, as seconds from now or as a time; without one, the farthest that a job may have.
+pub(crate) fn deadline_of(header: Option<&HeaderValue>) -> Result<WallTime, Problem> {
+    let now = wall_now();
+    let Some(header) = header else { return Ok(WallTime(now.0 + JOB_SPAN_MAX_S * 1000)) };
+    let text = header.to_str().map(str::trim).unwrap_or_default();
+    let (deadline, deadline_s) = match text.parse() {
+        Ok(seconds) => (None, Some(seconds)),
+        Err(_) => (Some(text.to_owned()), None),
+    };
+    by(deadline.as_deref(), deadline_s, now).map_err(|problem| {
+        problem.help("x-hither-deadline takes both: 3600, or 2026-12-01T18:00:00Z").param("x-hither-deadline")
+    })
+}
+
 fn deadline(form: &Submission<'_>, now: WallTime) -> Result<WallTime, Problem> {
+    by(form.deadline.as_deref(), form.deadline_s, now)
+}
+
+fn by(deadline: Option<&str>, deadline_s: Option<u64>, now: WallTime) -> Result<WallTime, Problem> {
     let help = "give deadline_s: seconds from now, or deadline: a time such as 2026-12-01T18:00:00Z";
-    let deadline = match (&form.deadline, form.deadline_s) {
+    let deadline = match (deadline, deadline_s) {
         (None, None) => return Err(wrong("deadline", "a job needs a deadline, and this one has none").help(help)),
         (Some(_), Some(_)) => {
             return Err(wrong("deadline", "the job has both deadline and deadline_s").help("leave one of them out"));
