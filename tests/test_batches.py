@@ -248,6 +248,93 @@ def test_a_full_store_is_507_and_takes_files_again_when_one_is_deleted():
         assert send(1_500_000).bytes == 1_500_000
 
 
+def test_a_full_disk_takes_no_file_and_leaves_nothing_of_it_and_the_node_lives_on():
+    with contextlib.closing(Node("munich", EEA)) as made:
+        made.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        # Files lie beside jobs, here on a disk of 4 MB that only the node's process sees.
+        jobs = made.data / "jobs"
+        jobs.mkdir()
+        mount = f'mount -t tmpfs -o size=4m tmpfs "{jobs}" && exec "$@"'
+        try:
+            made.up(prefix=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"])
+        except AssertionError as error:
+            if "unshare" in str(error) or "mount" in str(error):
+                pytest.skip(f"this machine lets nobody mount a small disk: {error}")
+            raise
+        add(made)
+        with client(made) as api:
+            # Twice: had the first left its parts there, the small file would not fit.
+            for _ in range(2):
+                with pytest.raises(openai.InternalServerError) as refused:
+                    api.files.create(file=("large.jsonl", b"x" * (6 << 20)), purpose="batch")
+                assert refused.value.status_code == 507, refused.value
+                assert refused.value.body["hither_code"] == "E0521" and refused.value.body["help"], refused.value.body
+                assert list(api.files.list()) == []
+                kept = api.files.create(file=("small.jsonl", b"x" * (2 << 20)), purpose="batch")
+                assert api.files.content(kept.id).read() == b"x" * (2 << 20)
+                api.files.delete(kept.id)
+            assert ended(made, begun(api, [line(0)])).request_counts.completed == 1
+
+
+def background(api, **more):
+    return api.responses.create(
+        model=CHAT, input=f"Say one. {CANARY}", max_output_tokens=16, temperature=0, background=True, **more
+    )
+
+
+def test_a_response_in_the_background_is_answered_though_the_node_is_killed_before():
+    with node('[models]\npull = "manual"\n', model=False) as made:
+        with client(made) as api:
+            begun = background(api, store=True, instructions="Be brief.", metadata={"note": "seven"})
+            assert begun.status in ("queued", "in_progress") and begun.background and begun.id.startswith("resp_")
+            other = background(api)
+            assert other.id != begun.id
+        made.kill()
+        made.up()
+        with client(made) as api:
+            waits = api.responses.retrieve(begun.id)
+            assert waits.status in ("queued", "in_progress") and waits.metadata == {"note": "seven"}
+            assert waits.instructions == "Be brief." and waits.output == [] and waits.error is None
+            assert api.responses.cancel(other.id).status == "cancelled"
+            assert api.responses.retrieve(other.id).status == "cancelled"
+            add(made)
+
+            def look():
+                seen = api.responses.retrieve(begun.id)
+                return seen if seen.status not in ("queued", "in_progress") else None
+
+            done = wait_for("it is answered", look, 120)
+            assert done.status in ("completed", "incomplete") and done.id == begun.id, done
+            assert done.output_text and done.usage.output_tokens > 0 and done.metadata == {"note": "seven"}
+            assert done.created_at == begun.created_at and done.background
+            assert api.responses.cancel(begun.id).status == done.status, "one that ended stays as it is"
+            api.responses.delete(begun.id)
+            with pytest.raises(openai.NotFoundError) as refused:
+                api.responses.retrieve(begun.id)
+            assert refused.value.body["hither_code"] == "E0408"
+            for wrong, param in [({"store": False}, "store"), ({"stream": True}, "stream")]:
+                with pytest.raises(openai.BadRequestError) as refused:
+                    background(api, **wrong)
+                assert refused.value.param == param
+
+
+def test_a_response_in_the_background_is_seen_by_its_app_alone_and_fails_at_its_deadline():
+    with node('[models]\npull = "manual"\n', model=False) as made:
+        keys = [made.json("apps", "add", name)["key"] for name in ["ship", "shore"]]
+        with client(made, keys[0]) as ship, client(made, keys[1]) as shore:
+            begun = background(ship, extra_headers={"x-hither-deadline": "3"})
+            for call in [shore.responses.retrieve, shore.responses.cancel, shore.responses.delete]:
+                with pytest.raises(openai.NotFoundError):
+                    call(begun.id)
+
+            def look():
+                seen = ship.responses.retrieve(begun.id)
+                return seen if seen.status == "failed" else None
+
+            failed = wait_for("its deadline passes", look)
+            assert "deadline" in failed.error.message and failed.output == [], failed
+
+
 def test_data_that_may_not_be_kept_are_refused_by_law():
     with node(model=False) as made:
         for data_class in ["special", "secret"]:
