@@ -53,6 +53,14 @@ def test_responses_are_whole_or_events(said):
     assert kinds[0] == "response.created" and kinds[-1] == f"response.{said['response']['status']}"
 
 
+def test_a_file_and_its_batch_come_back_line_by_line(said):
+    name, kept, sent = said["batch"]["file"]
+    assert (name, kept) == ("asks.jsonl", sent)
+    assert said["batch"]["ended"] == ["completed", {"total": 2, "completed": 2, "failed": 0}]
+    text = said["whole"]["choices"][0]["message"]["content"]
+    assert said["batch"]["texts"] == [["line-0", text], ["line-1", text]]
+
+
 def test_errors_are_those_that_the_client_knows(said):
     assert said["errors"] == [
         ["NotFoundError", 404, "model_not_found", "model"],

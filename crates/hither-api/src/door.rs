@@ -17,6 +17,7 @@ use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use hither_types::view::{Explanation, View};
 use tokio::sync::{mpsc, watch};
 
+use crate::batches::BatchStore;
 use crate::callers::{AppEntry, Callers, Change, Key};
 use crate::errors::{Code, Problem};
 use crate::jobs::JobStore;
@@ -242,5 +243,10 @@ pub trait Door: Send + Sync + 'static {
     fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
         Err(Problem::new(Code::JobsOff, "this node keeps no jobs")
             .help("send the request itself and wait for its answer"))
+    }
+    /// Whoever keeps files and batches, or why nobody does.
+    fn batches(&self) -> Result<Arc<dyn BatchStore>, Problem> {
+        Err(Problem::new(Code::JobsOff, "this node keeps no files and no batches")
+            .help("send each request itself and wait for its answer"))
     }
 }

@@ -23,9 +23,11 @@ mod submission;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use forms::problem_of;
 pub use forms::{JobDto, JobsDto, ProblemDto, ResponseDto, TriedDto};
 pub use run::run_jobs;
-pub(crate) use serve::routes;
+pub(crate) use serve::{ask, copy, routes};
+pub(crate) use submission::{PATHS, Peek, STREAMING, deadline_of as deadline, json_of, label, raw};
 
 /// A job, given by the node that keeps it: a UUIDv7, so that older ones sort first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,6 +10,7 @@
 )]
 
 pub mod admin;
+pub mod batches;
 pub mod door;
 pub mod endpoint;
 pub mod errors;

@@ -159,3 +159,48 @@ pub(crate) const ENDPOINT_ANSWER: usize = 64 << 20;
 
 /// Calls of tools in one answer of such a server.
 pub(crate) const ENDPOINT_CALLS: usize = 64;
+
+/// Bytes of one file, as OpenAI has it; what an app may keep is often less.
+pub(crate) const FILE_BYTES: u64 = 200 << 20;
+
+/// Bytes of a file that are in memory at once, and lie in one file on the disk.
+pub(crate) const FILE_PART_BYTES: usize = 1 << 20;
+
+/// Bytes of a field beside the file.
+pub(crate) const FILE_FIELD_BYTES: usize = 256;
+
+/// Bytes of the name of a file: what file systems take.
+pub(crate) const FILE_NAME_BYTES: usize = 255;
+
+/// How long a file is kept, in seconds, at least: as OpenAI has it.
+pub(crate) const FILE_KEEP_MIN_S: u64 = 3600;
+
+/// The same at most, and if the client does not say: thirty days, as OpenAI has it.
+pub(crate) const FILE_KEEP_MAX_S: u64 = 30 * 86_400;
+
+/// Lines of one batch, as OpenAI has it.
+pub(crate) const BATCH_LINES: u32 = 50_000;
+
+/// Bytes of one line: a long conversation, and many of them beside the bodies of other requests.
+pub(crate) const BATCH_LINE_BYTES: usize = 8 << 20;
+
+/// Bytes of a custom_id: any name that a key or a path could have.
+pub(crate) const BATCH_ID_BYTES: usize = 512;
+
+/// Wrong lines that a batch names: more would not help whoever reads them.
+pub(crate) const BATCH_FAULTS: usize = 100;
+
+/// Lines of one batch that are jobs at once, from the first that lies in no file yet: so that no batch fills the store.
+pub(crate) const BATCH_AHEAD: u32 = 512;
+
+/// Lines whose answers are written together: each part costs two syncs.
+pub(crate) const BATCH_PART_LINES: u32 = 64;
+
+/// Bytes of a part after which no further line is added to it.
+pub(crate) const BATCH_PART_BYTES: usize = 1 << 20;
+
+/// How often it is looked at whether a deadline of a batch has passed.
+pub(crate) const BATCH_LOOK: Duration = Duration::from_secs(1);
+
+/// How soon a batch is tried again that the disk did not take or give.
+pub(crate) const BATCH_AGAIN: Duration = Duration::from_secs(5);

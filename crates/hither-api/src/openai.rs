@@ -43,7 +43,7 @@ pub(crate) fn routes() -> Routes {
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completions))
         .route("/v1/responses", post(responses::respond))
-        .route("/v1/responses/{*id}", get(responses::kept).delete(responses::kept).post(responses::kept))
+        .merge(responses::background::routes())
         .route("/v1/embeddings", post(embeddings::embeddings))
 }
 

@@ -22,7 +22,7 @@ use crate::errors::{Code, Problem};
 use crate::idempotency::{self, Kept};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
-use crate::{dashboard, grpc, jobs, oip, ollama, openai, openapi, operator};
+use crate::{batches, dashboard, grpc, jobs, oip, ollama, openai, openapi, operator};
 
 mod table;
 #[cfg(test)]
@@ -85,6 +85,7 @@ pub(crate) fn described() -> Routes {
         .merge(ollama::routes())
         .merge(operator::routes())
         .merge(jobs::routes())
+        .merge(batches::routes())
 }
 
 fn paths(app: &App) -> Router<App> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use hither_api::batches::BatchStore;
 use hither_api::callers::Callers;
 use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
 use hither_api::errors::{Code, Problem};
@@ -171,6 +172,14 @@ impl Door for Doorman {
             Ok(jobs) => Ok(Arc::clone(jobs) as Arc<dyn JobStore>),
             Err(why) => Err(Problem::new(Code::JobsOff, format!("this node keeps no jobs: {why}"))
                 .help("send the request itself and wait for its answer; hither status")),
+        }
+    }
+
+    fn batches(&self) -> Result<Arc<dyn BatchStore>, Problem> {
+        match &self.jobs {
+            Ok(jobs) => Ok(Arc::clone(jobs) as Arc<dyn BatchStore>),
+            Err(why) => Err(Problem::new(Code::JobsOff, format!("this node keeps no files and no batches: {why}"))
+                .help("send each request itself and wait for its answer; hither status")),
         }
     }
 }

@@ -17,12 +17,15 @@ use hither_types::id::AppName;
 use hither_types::time::WallTime;
 use tokio::sync::watch;
 
+mod batches;
 mod bounds;
 mod disk;
 mod files;
 mod index;
 mod record;
+mod scraps;
 mod seal;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +34,7 @@ pub(crate) use bounds::JobsSection;
 
 use disk::{Disk, Folder};
 use files::{Files, Found, is_full};
-use index::{Entry, Index};
+use index::{Entry, Index, Load};
 use record::{EndForm, GivenForm, JobForm, Origin, RunForm, TriedForm};
 use seal::{Kind, Seal};
 
@@ -79,8 +82,9 @@ fn secret(path: &Path) -> io::Result<[u8; 32]> {
 impl<D: Disk> Jobs<D> {
     /// Reads what is there.
     fn load(files: Files<D>, bounds: JobBounds, clock: WallClock) -> io::Result<(Self, Vec<String>)> {
-        let (found, mut warnings) = files.load()?;
+        let (found, scraps, mut warnings) = files.load()?;
         let mut index = Index::default();
+        scraps.put_back(&files, &mut index, &mut warnings)?;
         for found in found {
             let (id, entry) = match found {
                 Found::Open { id, job, epoch, run, bytes } => {
@@ -160,6 +164,26 @@ impl<D: Disk> Jobs<D> {
         Ok((origin.is_named || !without_answer).then_some(id))
     }
 
+    /// Makes room, if there is some to be made. The caller holds the writer.
+    fn make_room(&self, app: &AppName, more: Load) -> Result<(), JobError> {
+        let going = self.index().room(&self.bounds, app, more)?;
+        for id in going {
+            self.files.forget(id).map_err(trouble)?;
+            self.index().remove(id);
+        }
+        self.files.set_aside().map_err(trouble)
+    }
+
+    /// Puts a new job on disk, then in memory. The caller holds the writer.
+    fn take_in(&self, id: JobId, origin: Origin, sealed: &[u8]) -> Result<(), JobError> {
+        let bytes = sealed.len() as u64;
+        let entry = Self::entry(origin, Status::Queued, 0, bytes).map_err(|why| damaged(id, why))?;
+        self.make_room(&entry.app, Load { jobs: 1, bytes })?;
+        self.files.put(id, Kind::Job, sealed).map_err(trouble)?;
+        self.index().insert(id, entry);
+        Ok(())
+    }
+
     /// Ends a job on disk, then in memory. The caller holds the writer, and has seen that it has not ended.
     fn end(&self, id: JobId, status: Status, given: Option<Given>) -> Result<(), JobError> {
         let now = self.now();
@@ -229,6 +253,7 @@ impl<D: Disk> Jobs<D> {
                 }
             }
         }
+        self.sweep_shelf();
         more && !stuck
     }
 
@@ -329,15 +354,7 @@ impl<D: Disk> JobStore for Jobs<D> {
         let id = JobId(uuid::Uuid::now_v7().as_u128());
         let form = JobForm { origin, headers: new.ask.headers };
         let sealed = self.files.close(id, Kind::Job, 0, &record::write(&form, &new.ask.body));
-        let bytes = sealed.len() as u64;
-        let going = self.index().room(&self.bounds, &new.app, bytes)?;
-        for id in going {
-            self.files.forget(id).map_err(trouble)?;
-            self.index().remove(id);
-        }
-        self.files.set_aside().and_then(|()| self.files.put(id, Kind::Job, &sealed)).map_err(trouble)?;
-        let entry = Self::entry(form.origin, Status::Queued, 0, bytes).map_err(|why| damaged(id, why))?;
-        self.index().insert(id, entry);
+        self.take_in(id, form.origin, &sealed)?;
         drop(writer);
         self.tell();
         Ok(Accepted { job: self.job(id)?, joined: false })

@@ -132,3 +132,9 @@ pub(crate) const ENDPOINT_RETRY: Duration = Duration::from_secs(1);
 
 /// How often the mind is told that a server is there: as often as members tell of themselves.
 pub(crate) const ENDPOINT_TELL: Duration = Duration::from_millis(500);
+
+/// Batches of one app that have not ended: each reads its file anew at a start.
+pub(crate) const BATCHES_OPEN: usize = 16;
+
+/// How long a batch is shown after its end, in milliseconds: as long as its files are kept at most.
+pub(crate) const BATCH_KEEP_MS: u64 = 30 * 86_400_000;

@@ -241,6 +241,7 @@ async fn serve(
     let mut servers = JoinSet::new();
     servers.spawn(hither_api::serve_tcp(tcp, Arc::clone(&door), watched.clone()));
     servers.spawn(hither_api::serve_unix(unix, Arc::clone(&door), watched.clone()));
+    servers.spawn(hither_api::batches::run_batches(Arc::clone(&door), watched.clone()));
     servers.spawn(hither_api::jobs::run_jobs(door, watched));
     driver.wake();
     {

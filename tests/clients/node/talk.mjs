@@ -1,7 +1,7 @@
 // What applications in JavaScript do with the clients of OpenAI and Ollama. Prints what the clients returned, as JSON:
 // tests/test_javascript.py knows what it has to be. Usage: node talk.mjs URL-OF-THE-NODE MODEL
 import { Ollama } from "ollama";
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 const [url, model] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "none", maxRetries: 0, timeout: 120_000 });
@@ -83,6 +83,19 @@ for await (const chunk of left) {
   said.left = chunk.choices[0].delta.role;
   break;
 }
+
+const asks = [0, 1].map((at) => JSON.stringify({ custom_id: `line-${at}`, method: "POST", url: "/v1/chat/completions", body: asked }));
+const file = await client.files.create({ file: await toFile(Buffer.from(asks.join("\n")), "asks.jsonl"), purpose: "batch" });
+const batch = await client.batches.create({ input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" });
+let now = batch;
+while (["validating", "in_progress", "finalizing"].includes(now.status)) now = await client.batches.retrieve(batch.id);
+const output = await (await client.files.content(now.output_file_id)).text();
+said.batch = {
+  file: [file.filename, file.bytes, asks.join("\n").length],
+  ended: [now.status, now.request_counts],
+  texts: output.trim().split("\n").map((line) => JSON.parse(line)).map((line) => [line.custom_id, line.response.body.choices[0].message.content]),
+};
+for (const id of [file.id, now.output_file_id]) await client.files.delete(id);
 
 const options = { temperature: 0, num_predict: 12 };
 said.ollama = { whole: await ollama.chat({ model, messages, options }), text: "", listed: [] };

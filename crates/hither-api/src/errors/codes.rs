@@ -98,6 +98,14 @@ codes! {
     KeyBusy = "E0424", 409, None, "Wait for the first answer, then send the same again, or use another key.";
     /// The first request with this Idempotency-Key was answered, and the answer was too large to be kept.
     AnswerNotKept = "E0425", 409, None, "Send the request again with another key: it is run once more.";
+    /// There is no such file, or it belongs to another app.
+    UnknownFile = "E0426", 404, None, "GET /v1/files lists those that there are.";
+    /// A batch that has not ended reads the file.
+    FileInUse = "E0427", 409, None, "Wait until the batch has ended: GET /v1/batches/ID. Or give it up: POST /v1/batches/ID/cancel.";
+    /// There is no such batch, or it belongs to another app.
+    UnknownBatch = "E0428", 404, None, "GET /v1/batches lists those that there are.";
+    /// The batch has ended.
+    BatchEnded = "E0429", 409, None, "GET /v1/batches/ID says how.";
     /// Too much is asked for at the moment.
     Overloaded = "E0501", 429, Some("rate_limit_exceeded"), "Try again after the seconds in Retry-After.";
     /// The power budget leaves no slot.

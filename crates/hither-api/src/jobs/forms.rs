@@ -132,7 +132,7 @@ pub(super) fn time(at: WallTime) -> String {
 }
 
 /// Why a job that ended has no answer.
-pub(super) fn problem_of(job: &Job) -> Option<Problem> {
+pub(crate) fn problem_of(job: &Job) -> Option<Problem> {
     let head = &job.head;
     match head.status {
         Status::Queued | Status::Running | Status::Done => None,

@@ -130,8 +130,13 @@ fn outlook(view: &View) -> u64 {
         let there = !matches!(node.presence, PresenceView::Gone(_));
         (node.member.node, there, node.cap.0).hash(&mut hasher);
         for held in &node.models {
-            let serves = matches!(held.stage, ModelStage::Stored | ModelStage::Ready);
-            (held.digest, serves).hash(&mut hasher);
+            // A model that is loaded answers those that were told to wait while it was not.
+            let stage: u8 = match held.stage {
+                ModelStage::Stored => 1,
+                ModelStage::Ready => 2,
+                ModelStage::Fetching | ModelStage::Quarantined => 0,
+            };
+            (held.digest, stage).hash(&mut hasher);
         }
     }
     hasher.finish()

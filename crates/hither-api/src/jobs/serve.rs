@@ -55,7 +55,7 @@ fn answer<T>(result: Result<T, Problem>, render: impl FnOnce(T) -> Response) -> 
 }
 
 /// Asks the store on a thread that may wait for a disk.
-async fn ask<T: Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     app: &App,
     question: impl FnOnce(&dyn JobStore) -> Result<T, JobError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -191,7 +191,8 @@ async fn result(State(app): State<App>, id: Id, request: Request) -> Response {
     }
 }
 
-fn copy(from: &[(String, String)], to: &mut HeaderMap) {
+/// Gives the headers of a kept answer to one that is sent.
+pub(crate) fn copy(from: &[(String, String)], to: &mut HeaderMap) {
     for (name, value) in from {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {

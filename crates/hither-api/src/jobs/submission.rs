@@ -9,6 +9,7 @@ use hither_types::label::DataClass;
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -23,7 +24,7 @@ use crate::limits::{JOB_METADATA_BYTES, JOB_SPAN_MAX_S};
 use crate::respond;
 
 /// Paths whose answers are whole and depend on nothing but the request.
-const PATHS: [&str; 7] = [
+pub(crate) const PATHS: [&str; 7] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
@@ -34,7 +35,7 @@ const PATHS: [&str; 7] = [
 ];
 
 /// Those of them that stream unless they are told not to.
-const STREAMING: [&str; 2] = ["/api/chat", "/api/generate"];
+pub(crate) const STREAMING: [&str; 2] = ["/api/chat", "/api/generate"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,9 +59,13 @@ struct RequestForm<'a> {
 
 /// What is looked at in the body of the request; the rest is the path's own business.
 #[derive(Deserialize)]
-struct Peek {
-    model: Option<String>,
-    stream: Option<bool>,
+pub(crate) struct Peek {
+    /// The model that is asked.
+    pub(crate) model: Option<String>,
+    /// Whether the answer is to come in pieces.
+    pub(crate) stream: Option<bool>,
+    /// Whether the answer is to be kept and read later.
+    pub(crate) background: Option<bool>,
 }
 
 /// Reads it.
@@ -83,6 +88,12 @@ pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn
         let text = "the answer of a job is read when it is whole, so it cannot be streamed";
         let help = if streams { "add \"stream\": false" } else { "leave stream out" };
         return Err(Problem::new(Code::Unsupported, text).help(help).param("request.body.stream"));
+    }
+    if peek.background.unwrap_or(false) {
+        let text = "a job is answered in the background already, and what it asks cannot be once more";
+        return Err(Problem::new(Code::Unsupported, text)
+            .help("leave background out")
+            .param("request.body.background"));
     }
     let model = target(&form.request.url, peek.model)?;
     if let Some(model) = model.as_deref().and_then(|model| ModelName::parse(model).ok()) {
@@ -107,7 +118,11 @@ fn wrong(param: &str, text: impl Into<String>) -> Problem {
 }
 
 /// The headers that are kept with the job: everything that is said to this node, and the label as it is understood now.
-fn label(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<(Vec<(String, String)>, DataClass), Problem> {
+pub(crate) fn label(
+    headers: &HeaderMap,
+    caller: &Caller,
+    door: &dyn Door,
+) -> Result<(Vec<(String, String)>, DataClass), Problem> {
     let asked = labels::read(headers, caller, door)?;
     let class = asked.label.class;
     if class >= DataClass::Special {
@@ -138,9 +153,27 @@ fn label(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<(Vec<(
     Ok((kept, class))
 }
 
+/// The deadline that a header says, as seconds from now or as a time; without one, the farthest that a job may have.
+pub(crate) fn deadline_of(header: Option<&HeaderValue>) -> Result<WallTime, Problem> {
+    let now = wall_now();
+    let Some(header) = header else { return Ok(WallTime(now.0 + JOB_SPAN_MAX_S * 1000)) };
+    let text = header.to_str().map(str::trim).unwrap_or_default();
+    let (deadline, deadline_s) = match text.parse() {
+        Ok(seconds) => (None, Some(seconds)),
+        Err(_) => (Some(text.to_owned()), None),
+    };
+    by(deadline.as_deref(), deadline_s, now).map_err(|problem| {
+        problem.help("x-hither-deadline takes both: 3600, or 2026-12-01T18:00:00Z").param("x-hither-deadline")
+    })
+}
+
 fn deadline(form: &Submission<'_>, now: WallTime) -> Result<WallTime, Problem> {
+    by(form.deadline.as_deref(), form.deadline_s, now)
+}
+
+fn by(deadline: Option<&str>, deadline_s: Option<u64>, now: WallTime) -> Result<WallTime, Problem> {
     let help = "give deadline_s: seconds from now, or deadline: a time such as 2026-12-01T18:00:00Z";
-    let deadline = match (&form.deadline, form.deadline_s) {
+    let deadline = match (deadline, deadline_s) {
         (None, None) => return Err(wrong("deadline", "a job needs a deadline, and this one has none").help(help)),
         (Some(_), Some(_)) => {
             return Err(wrong("deadline", "the job has both deadline and deadline_s").help("leave one of them out"));
@@ -190,14 +223,14 @@ fn decoded(model: &str) -> String {
 }
 
 /// The JSON of an answer, if it is some.
-pub(super) fn json_of(content_type: Option<&str>, body: &[u8]) -> Option<Box<RawValue>> {
+pub(crate) fn json_of(content_type: Option<&str>, body: &[u8]) -> Option<Box<RawValue>> {
     let is_json = content_type.is_some_and(|kind| kind.starts_with("application/json"));
     let text = std::str::from_utf8(body).ok().filter(|_| is_json)?;
     RawValue::from_string(text.trim().to_owned()).ok()
 }
 
 /// Text as JSON, for what was JSON when it was taken in.
-pub(super) fn raw(text: &str) -> Box<RawValue> {
+pub(crate) fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned())
         .or_else(|_| RawValue::from_string(respond::write(&text)))
         .expect("a JSON string is JSON")

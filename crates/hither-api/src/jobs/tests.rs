@@ -14,6 +14,7 @@ use crate::routes::Listener;
 use crate::tests::fake::FakeDoor;
 use crate::tests::lab::Lab;
 
+mod background;
 mod door;
 mod runner;
 

@@ -1,7 +1,8 @@
-//! `POST /v1/responses`, without memory: nothing is kept, so a conversation comes whole with each request.
+//! `POST /v1/responses`, without memory: a conversation comes whole with each request, and nothing is kept but what was
+//! asked for with `background: true`.
 //!
-//! What must stay true: what would need memory (`store: true`, `previous_response_id`, …) is refused, and so is every
-//! tool that is not a function.
+//! What must stay true: what would need other memory (`store: true`, `previous_response_id`, …) is refused, and so is
+//! every tool that is not a function.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -11,11 +12,13 @@ use tokio::time::Instant;
 
 use super::chances::PlaceForm;
 use super::{now, request_id};
+use crate::callers::Caller;
 use crate::chorus::{Chorus, Teller, conclude, speaker, take_in};
 use crate::errors::{Code, Problem};
 use crate::respond::{self, Form, json};
 use crate::routes::App;
 
+pub(crate) mod background;
 mod events;
 pub(crate) mod parse;
 #[cfg(test)]
@@ -31,17 +34,22 @@ pub(super) async fn respond(State(app): State<App>, request: Request) -> Respons
     conclude(&app, Form::OpenAi, begun, model, result)
 }
 
-/// What is asked of responses that were given before.
-pub(super) async fn kept() -> Response {
+/// What is asked of the input of a response that was given before.
+async fn kept() -> Response {
     let none =
-        Problem::new(Code::NotKept, "responses are not kept here, so none can be looked up, deleted or cancelled")
-            .help("keep what POST /v1/responses answers, and send what matters of it in input");
+        Problem::new(Code::NotKept, "the input of a response is not given back: whoever asks for it has sent it")
+            .help("GET /v1/responses/ID says what became of it");
     respond::problem(Form::OpenAi, &none)
 }
 
 async fn answer(app: &App, request: Request, named: &mut Option<String>) -> Result<Response, Problem> {
-    let (_, mut asked, body) = take_in(app, request).await?;
-    let parse::Wish { model, wanted, stream, echo } = parse::wish(&body.bytes)?;
+    let caller = Caller::of(request.extensions()).clone();
+    let (headers, mut asked, body) = take_in(app, request).await?;
+    let wish = parse::wish(&body.bytes)?;
+    if wish.background {
+        return background::keep(app, &caller, &headers, &body.bytes, &wish).await;
+    }
+    let parse::Wish { model, wanted, stream, echo, .. } = wish;
     asked.whole = !stream;
     drop(body);
     let found = speaker(app, &model, named)?;

@@ -7,6 +7,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+mod batches;
 mod bodies;
 mod codes;
 mod jobs;
@@ -22,7 +23,7 @@ use operation::Operation;
 
 /// Everything that is described, by path and method in small letters.
 pub(super) fn operations() -> Vec<Operation> {
-    [node::all(), oip::all(), openai::all(), ollama::all(), jobs::all(), operator::all()].concat()
+    [node::all(), oip::all(), openai::all(), ollama::all(), jobs::all(), batches::all(), operator::all()].concat()
 }
 
 /// The whole description.

@@ -1,4 +1,5 @@
-//! The files of jobs: `ID.job` what is to be asked, `ID.run` how far it is, `ID.end` how it ended.
+//! The files of jobs: `ID.job` what is to be asked, `ID.run` how far it is, `ID.end` how it ended. Beside them those of
+//! files and batches: `ID.NUMBER.part`, `ID.file` and `ID.batch`.
 //!
 //! What must stay true: a file is written whole under a name that nobody reads, synced, renamed, and the directory is
 //! synced, before anybody is told. A job has ended if and only if its `ID.end` is there: it is put there once, never in
@@ -14,6 +15,7 @@ use hither_api::jobs::JobId;
 
 use super::disk::Disk;
 use super::record::{self, EndForm, JobForm, RunForm};
+use super::scraps::{self, Scraps};
 use super::seal::{Kind, Seal};
 use crate::limits::JOB_RESERVE_BYTES;
 
@@ -31,6 +33,15 @@ pub(super) struct Files<D> {
     has_reserve: AtomicBool,
 }
 
+/// How a file comes to its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// There must be none of that name.
+    New,
+    /// In the place of one that may be there.
+    Over,
+}
+
 /// A job as it was found.
 pub(super) enum Found {
     /// It has not ended.
@@ -44,7 +55,7 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
-fn name(id: JobId, kind: Kind) -> String {
+pub(super) fn name(id: JobId, kind: Kind) -> String {
     format!("{:032x}.{}", id.0, kind.as_str())
 }
 
@@ -83,11 +94,17 @@ impl<D: Disk> Files<D> {
     }
 
     fn place(&self, id: JobId, kind: Kind, sealed: &[u8]) -> io::Result<()> {
-        let name = name(id, kind);
+        let how = if kind == Kind::Run { How::Over } else { How::New };
+        self.put_as(&name(id, kind), how, sealed)
+    }
+
+    /// Writes a file under a name. When this returns well, it survives a loss of power; when not, a new one is not there,
+    /// and of one that is put in the place of another either is.
+    pub(super) fn put_as(&self, name: &str, how: How, sealed: &[u8]) -> io::Result<()> {
         let new = format!("{name}{NEW}");
-        let renamed = self.disk.write(&new, sealed).and_then(|()| match kind {
-            Kind::Run => self.disk.rename(&new, &name),
-            Kind::Job | Kind::End => self.disk.rename_new(&new, &name),
+        let renamed = self.disk.write(&new, sealed).and_then(|()| match how {
+            How::Over => self.disk.rename(&new, name),
+            How::New => self.disk.rename_new(&new, name),
         });
         if let Err(error) = renamed {
             // What was begun is in nobody's way, and removed at the next start if not now.
@@ -95,9 +112,9 @@ impl<D: Disk> Files<D> {
             return Err(error);
         }
         self.disk.sync().inspect_err(|_| {
-            if kind != Kind::Run {
+            if how == How::New {
                 // Nobody was told of it, so it must not be there.
-                let _ = self.disk.remove(&name);
+                let _ = self.disk.remove(name);
             }
         })
     }
@@ -157,17 +174,49 @@ impl<D: Disk> Files<D> {
         self.disk.sync()
     }
 
+    /// Removes everything of several jobs that have ended.
+    pub(super) fn forget_all(&self, ids: &[JobId]) -> io::Result<()> {
+        for id in ids {
+            self.clear(*id);
+            self.remove(&name(*id, Kind::End))?;
+        }
+        self.disk.sync()
+    }
+
+    /// Reads what was written under a name.
+    pub(super) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.disk.read(name)
+    }
+
+    /// Decrypts.
+    pub(super) fn unseal(&self, id: JobId, kind: Kind, file: &[u8]) -> Result<(u32, Vec<u8>), &'static str> {
+        self.seal.open(id, kind, file)
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match self.disk.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// From here on, what was removed stays so.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
     /// Puts a file aside.
-    fn aside(&self, name: &str) {
+    pub(super) fn aside(&self, name: &str) {
         if let Err(error) = self.disk.rename(name, &format!("{name}{DAMAGED}")) {
             tracing::warn!(file = name, %error, "a damaged file of a job cannot be put aside");
         }
     }
 
     /// Reads everything that is there, and puts aside what cannot be read: each with a sentence that names it.
-    pub(super) fn load(&self) -> io::Result<(Vec<Found>, Vec<String>)> {
+    pub(super) fn load(&self) -> io::Result<(Vec<Found>, Scraps, Vec<String>)> {
         let mut by_job: BTreeMap<JobId, BTreeSet<Kind>> = BTreeMap::new();
-        let mut warnings = Vec::new();
+        let (mut scraps, mut warnings) = (Scraps::default(), Vec::new());
         for file in self.disk.names()? {
             if file.ends_with(NEW) {
                 // Nobody was told of it.
@@ -176,6 +225,14 @@ impl<D: Disk> Files<D> {
                 // Written anew, for who knows how much of it is there.
             } else if let Some((id, kind)) = parse(&file) {
                 by_job.entry(id).or_default().insert(kind);
+            } else if let Some((id, number)) = scraps::parse_part(&file) {
+                scraps.parts.insert((id, number));
+            } else if let Some(id) = scraps::parse(&file, Kind::File) {
+                let form = self.open(JobId(id), Kind::File, &mut warnings);
+                scraps.files.extend(form.map(|(_, form, _)| (id, form)));
+            } else if let Some(id) = scraps::parse(&file, Kind::Batch) {
+                let form = self.open(JobId(id), Kind::Batch, &mut warnings);
+                scraps.batches.extend(form.map(|(_, form, _)| (id, form)));
             } else if file.ends_with(DAMAGED) {
                 warnings.push(format!("{file} in jobs/ was damaged and put aside; remove it when you have seen to it"));
             } else {
@@ -187,7 +244,7 @@ impl<D: Disk> Files<D> {
         if let Err(error) = self.set_aside() {
             warnings.push(format!("no space can be set aside for jobs, so none is taken: {error}"));
         }
-        Ok((found, warnings))
+        Ok((found, scraps, warnings))
     }
 
     fn one(&self, id: JobId, kinds: &BTreeSet<Kind>, warnings: &mut Vec<String>) -> Option<Found> {
@@ -229,6 +286,8 @@ impl<D: Disk> Files<D> {
                 Kind::Job => "what was to be asked is lost",
                 Kind::Run => "the job goes on, and how often it was tried is lost",
                 Kind::End => "its result is lost, and the job is tried again if it is still there",
+                Kind::Part | Kind::File => "the file is lost",
+                Kind::Batch => "the batch is lost; those of its lines that are jobs go on",
             };
             warnings.push(format!("{name} in jobs/ is damaged and put aside as {name}{DAMAGED}: {why}; {lost}"));
         })

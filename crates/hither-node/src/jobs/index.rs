@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hither_api::batches::{BatchId, Line};
 use hither_api::jobs::{Head, JobError, JobId, Status, Tried, Whose};
 use hither_types::id::AppName;
 use hither_types::label::DataClass;
@@ -12,6 +13,7 @@ use hither_types::time::WallTime;
 
 use super::bounds::JobBounds;
 use super::record::Origin;
+use super::shelf::Shelf;
 
 /// One job.
 pub(super) struct Entry {
@@ -29,6 +31,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The line of a batch that it is, if it is one.
+    pub(super) fn line(&self) -> Option<(BatchId, u32)> {
+        self.origin.line()
+    }
+
     fn deadline(&self) -> WallTime {
         WallTime(self.origin.deadline)
     }
@@ -41,10 +48,11 @@ struct Hold {
     tries: u32,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Load {
-    jobs: u64,
-    bytes: u64,
+/// What somebody keeps here. A file or a batch counts as a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Load {
+    pub(super) jobs: u64,
+    pub(super) bytes: u64,
 }
 
 /// All of them.
@@ -57,14 +65,34 @@ pub(super) struct Index {
     holds: BTreeMap<[u8; 32], Hold>,
     apps: BTreeMap<AppName, Load>,
     total: Load,
+    /// Files and batches.
+    pub(super) shelf: Shelf,
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, id: JobId, entry: Entry) {
-        for load in [self.apps.entry(entry.app.clone()).or_default(), &mut self.total] {
-            load.jobs += 1;
-            load.bytes += entry.bytes;
+    /// Counts something that is kept.
+    pub(super) fn charge(&mut self, app: &AppName, more: Load) {
+        for load in [self.apps.entry(app.clone()).or_default(), &mut self.total] {
+            load.jobs += more.jobs;
+            load.bytes += more.bytes;
         }
+    }
+
+    /// Counts something that is not kept any more.
+    pub(super) fn discharge(&mut self, app: &AppName, less: Load) {
+        self.total.jobs -= less.jobs;
+        self.total.bytes -= less.bytes;
+        if let Some(load) = self.apps.get_mut(app) {
+            load.jobs -= less.jobs;
+            load.bytes -= less.bytes;
+            if *load == Load::default() {
+                self.apps.remove(app);
+            }
+        }
+    }
+
+    pub(super) fn insert(&mut self, id: JobId, entry: Entry) {
+        self.charge(&entry.app, Load { jobs: 1, bytes: entry.bytes });
         self.keys.insert((entry.app.clone(), entry.origin.key), id);
         if entry.status == Status::Queued {
             self.queue.insert((entry.deadline(), id));
@@ -79,21 +107,31 @@ impl Index {
         if self.keys.get(&key) == Some(&id) {
             self.keys.remove(&key);
         }
-        self.total.jobs -= 1;
-        self.total.bytes -= entry.bytes;
-        if let Some(load) = self.apps.get_mut(&entry.app) {
-            load.jobs -= 1;
-            load.bytes -= entry.bytes;
-            if load.jobs == 0 {
-                self.apps.remove(&entry.app);
-            }
-        }
+        self.discharge(&entry.app, Load { jobs: 1, bytes: entry.bytes });
+    }
+
+    /// Those lines of a batch that are jobs, in their order.
+    pub(super) fn lines(&self, app: &AppName, batch: BatchId) -> Vec<Line> {
+        let key = |number| (app.clone(), Origin::line_key(batch, number));
+        let range = self.keys.range(key(0)..=key(u32::MAX));
+        let line = |job: &JobId| {
+            let entry = self.entries.get(job)?;
+            let (_, number) = entry.line()?;
+            Some(Line { number, job: *job, status: entry.status })
+        };
+        range.filter_map(|(_, job)| line(job)).collect()
+    }
+
+    /// Whether a job is a line of a batch that has not ended: it is needed until its batch has written it down.
+    fn is_needed(&self, entry: &Entry) -> bool {
+        entry.line().is_some_and(|(batch, _)| self.shelf.is_open(batch))
     }
 
     /// A job that somebody may see.
     pub(super) fn get(&self, whose: &Whose, id: JobId) -> Result<&Entry, JobError> {
         let found = self.entries.get(&id).filter(|entry| match whose {
-            Whose::App(app) => entry.app == *app,
+            // Lines are seen by their batch.
+            Whose::App(app) => entry.app == *app && entry.line().is_none(),
             Whose::Everyone => true,
         });
         found.ok_or(JobError::Unknown(id))
@@ -133,25 +171,25 @@ impl Index {
     pub(super) fn list(&self, whose: &Whose, after: Option<JobId>, most: usize) -> Vec<Head> {
         let older = self.entries.range(..after.unwrap_or(JobId(u128::MAX))).rev();
         let theirs = older.filter(|(_, entry)| match whose {
-            Whose::App(app) => entry.app == *app,
+            Whose::App(app) => entry.app == *app && entry.line().is_none(),
             Whose::Everyone => true,
         });
         theirs.take(most).map(|(id, entry)| self.head(*id, entry)).collect()
     }
 
-    /// Which jobs must go so that one more of an app fits: those that ended without an answer, the oldest first. What
+    /// Which jobs must go so that more of an app fits: those that ended without an answer, the oldest first. What
     /// was acknowledged and lives never goes, and an answer only when its time is over.
-    pub(super) fn room(&self, bounds: &JobBounds, app: &AppName, bytes: u64) -> Result<Vec<JobId>, JobError> {
+    pub(super) fn room(&self, bounds: &JobBounds, app: &AppName, more: Load) -> Result<Vec<JobId>, JobError> {
         let own = self.apps.get(app).copied().unwrap_or_default();
         let share = Load { jobs: bounds.share(bounds.max as u64), bytes: bounds.share(bounds.max_bytes) };
         let whole = Load { jobs: bounds.max as u64, bytes: bounds.max_bytes };
         let mut going = Vec::new();
         let (mut own_left, mut total_left) = (own, self.total);
-        let fits = |load: Load, most: Load| load.jobs < most.jobs && load.bytes + bytes <= most.bytes;
+        let fits = |load: Load, most: Load| load.jobs + more.jobs <= most.jobs && load.bytes + more.bytes <= most.bytes;
         let mut needless: Vec<(WallTime, JobId, &Entry)> = self
             .entries
             .iter()
-            .filter(|(_, entry)| matches!(entry.status, Status::Expired | Status::Cancelled))
+            .filter(|(_, entry)| matches!(entry.status, Status::Expired | Status::Cancelled) && !self.is_needed(entry))
             .map(|(id, entry)| (entry.ended.unwrap_or_default(), *id, entry))
             .collect();
         needless.sort_by_key(|(ended, id, _)| (*ended, *id));
@@ -161,7 +199,7 @@ impl Index {
             let Some((_, id, entry)) = needless.find(|(_, _, entry)| !own_only || entry.app == *app) else {
                 return Err(JobError::Full(match own_only {
                     true => format!(
-                        "app {app} has {} jobs of {} bytes here, and may have {} of {} bytes",
+                        "app {app} has {} jobs, files and batches of {} bytes here, and may have {} of {} bytes",
                         own_left.jobs, own_left.bytes, share.jobs, share.bytes
                     ),
                     false => format!(
@@ -182,7 +220,12 @@ impl Index {
     /// Jobs whose deadline has passed and that have not ended, and jobs whose end was long enough ago.
     pub(super) fn due(&self, now: WallTime, keep_ms: u64, most: usize) -> (Vec<JobId>, Vec<JobId>) {
         let over = |entry: &&Entry| !entry.status.is_end() && entry.deadline() <= now;
-        let old = |entry: &&Entry| entry.ended.is_some_and(|ended| ended.0.saturating_add(keep_ms) <= now.0);
+        let old = |entry: &&Entry| match (entry.ended, entry.line()) {
+            (None, _) => false,
+            (Some(ended), None) => ended.0.saturating_add(keep_ms) <= now.0,
+            // It lies in a file of its batch, if that ended well.
+            (Some(_), Some((batch, _))) => !self.shelf.is_open(batch),
+        };
         let pick = |wanted: &dyn Fn(&&Entry) -> bool| {
             self.entries.iter().filter(|(_, entry)| wanted(entry)).map(|(id, _)| *id).take(most).collect()
         };
@@ -207,7 +250,8 @@ impl Index {
 
     /// When something is to be done again, if nothing changes.
     pub(super) fn next(&self, keep_ms: u64) -> Option<WallTime> {
-        let times = self.entries.values().map(|entry| match entry.status {
+        let waiting = self.entries.values().filter(|entry| !(entry.status.is_end() && self.is_needed(entry)));
+        let times = waiting.map(|entry| match entry.status {
             Status::Queued => {
                 let hold = self.holds.get(&entry.origin.target).map_or(WallTime(0), |hold| hold.until);
                 entry.not_before.max(hold).min(entry.deadline())

@@ -2,6 +2,7 @@
 //! body behind them as it is. A start reads everything that is there, and need not look at the bodies.
 
 use bytes::Bytes;
+use hither_api::batches::BatchId;
 use hither_api::jobs::{Ask, Given, Status, Tried};
 use hither_types::id::AppName;
 use hither_types::label::DataClass;
@@ -87,7 +88,26 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(plain: Vec<u8>) -> Result<(T,
     }
 }
 
+/// The end of the key of a line; every other key is a hash.
+const LINE: &[u8; 12] = b"a batch line";
+
 impl Origin {
+    /// The key of a line of a batch. Those of one batch stand together, in the order of their lines.
+    pub(super) fn line_key(batch: BatchId, number: u32) -> [u8; 32] {
+        let mut key = [0; 32];
+        key[..16].copy_from_slice(&batch.0.to_be_bytes());
+        key[16..20].copy_from_slice(&number.to_be_bytes());
+        key[20..].copy_from_slice(LINE);
+        key
+    }
+
+    /// The line of a batch that it is, if it is one.
+    pub(super) fn line(&self) -> Option<(BatchId, u32)> {
+        let (batch, rest) = self.key.split_first_chunk::<16>()?;
+        let (number, end) = rest.split_first_chunk::<4>()?;
+        (end == LINE).then(|| (BatchId(u128::from_be_bytes(*batch)), u32::from_be_bytes(*number)))
+    }
+
     /// Who and what, if it is still what it must be.
     pub(super) fn words(&self) -> Result<(AppName, DataClass), &'static str> {
         let app = AppName::parse(&self.app).map_err(|_| "its app has no name")?;

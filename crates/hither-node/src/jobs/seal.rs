@@ -13,6 +13,9 @@ const NONCE: usize = 24;
 /// Magic, version, kind, epoch.
 const HEAD: usize = 4 + 1 + 1 + 4;
 
+/// What a part takes on the disk beside its bytes: the head, the nonce and the tag.
+pub(crate) const PART_OVERHEAD: u64 = (HEAD + NONCE + 16) as u64;
+
 /// What a file says of its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -22,9 +25,16 @@ pub(crate) enum Kind {
     Run,
     /// How it ended.
     End,
+    /// A part of a file; its number is the epoch.
+    Part,
+    /// What is known of a file: it is there if and only if this is.
+    File,
+    /// How far a batch is.
+    Batch,
 }
 
 impl Kind {
+    /// Those of jobs.
     pub(crate) const ALL: [Self; 3] = [Self::Job, Self::Run, Self::End];
 
     /// The end of the file's name.
@@ -33,6 +43,9 @@ impl Kind {
             Self::Job => "job",
             Self::Run => "run",
             Self::End => "end",
+            Self::Part => "part",
+            Self::File => "file",
+            Self::Batch => "batch",
         }
     }
 
@@ -41,6 +54,9 @@ impl Kind {
             Self::Job => 1,
             Self::Run => 2,
             Self::End => 3,
+            Self::Part => 4,
+            Self::File => 5,
+            Self::Batch => 6,
         }
     }
 }

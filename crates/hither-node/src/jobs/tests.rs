@@ -7,6 +7,7 @@ use hither_types::label::DataClass;
 
 use super::*;
 
+mod batches;
 mod model;
 mod power;
 mod rules;

@@ -1,6 +1,7 @@
 //! What becomes of jobs: an answer, a refusal for good, another try.
 
 use hither_engine::work::FinishReason;
+use hither_types::message::ModelStage;
 use hither_types::refusal::{Failure, InputFault, Refusal};
 use hither_types::request::Priority;
 use hither_types::unit::{Micros, Milliwatts};
@@ -159,8 +160,19 @@ async fn those_that_wait_are_woken_when_the_mesh_changes_and_not_otherwise() {
     lab.door.show(view.clone());
     until(&kept, |state| state.woken == 1).await;
     view.models.pop();
-    lab.door.show(view);
+    lab.door.show(view.clone());
     until(&kept, |state| state.woken == 2).await;
+    // A file that came is tried while it is loaded, and answers when it is ready.
+    view.nodes[0].models[0].stage = ModelStage::Ready;
+    lab.door.show(view.clone());
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let before = kept.state().woken;
+    for (woken, stage) in [(1, ModelStage::Fetching), (2, ModelStage::Stored), (3, ModelStage::Ready)] {
+        let woken = before + woken;
+        view.nodes[0].models[0].stage = stage;
+        lab.door.show(view.clone());
+        until(&kept, |state| state.woken == woken).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

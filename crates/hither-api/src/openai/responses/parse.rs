@@ -69,6 +69,8 @@ pub(super) struct Wish {
     pub(super) model: String,
     pub(super) wanted: Wanted,
     pub(super) stream: bool,
+    /// Whether it is kept and answered later.
+    pub(super) background: bool,
     pub(super) echo: Echo,
 }
 
@@ -125,7 +127,8 @@ pub(super) fn wish(body: &[u8]) -> Result<Wish, Problem> {
     let fields = Fields::parse(body)?;
     let model = fields.need("model")?;
     fields.refuse_unknown(&[&KNOWN, &NEUTRAL])?;
-    refuse_memory(&fields)?;
+    let background = fields.get::<bool>("background")?.unwrap_or(false);
+    refuse_memory(&fields, background)?;
     refuse_unsupported(&fields)?;
     let instructions: Option<String> = fields.get("instructions")?;
     let mut work = generate_work(Prompt::Chat(turns(&fields, instructions.as_deref())?));
@@ -141,18 +144,27 @@ pub(super) fn wish(body: &[u8]) -> Result<Wish, Problem> {
     let is_one_call = options::is_one_call(&fields)?;
     let echo = echo(&fields, &work, instructions, is_one_call, format_echo)?;
     let wanted = Wanted { works: vec![work], salts: options::salts(&fields)?, is_one_call };
-    Ok(Wish { model, wanted, stream, echo })
+    Ok(Wish { model, wanted, stream, background, echo })
 }
 
-/// What would need memory of earlier requests, or for later ones.
-fn refuse_memory(fields: &Fields<'_>) -> Result<(), Problem> {
-    for name in ["store", "background"] {
-        if fields.get::<bool>(name)?.unwrap_or(false) {
-            let text = format!("{name}: true asks the node to keep the response, and responses are not kept here");
-            return Err(Problem::new(Code::Unsupported, text)
-                .help(format!("send {name}: false, or leave it out: that means false here"))
-                .param(name));
+/// What would need memory of earlier requests, or for later ones. A response in the background is kept until it is read,
+/// and no other is.
+fn refuse_memory(fields: &Fields<'_>, background: bool) -> Result<(), Problem> {
+    let refused = |text: &str, help: &str| Err(Problem::new(Code::Unsupported, text).help(help).param("store"));
+    match (background, fields.get::<bool>("store")?) {
+        (false, Some(true)) => {
+            return refused(
+                "store: true asks the node to keep the response, and only those of background: true are kept here",
+                "send store: false, or leave it out: without background it means false here",
+            );
         }
+        (true, Some(false)) => {
+            return refused(
+                "a response in the background is read later, so it has to be kept, and store: false says not to",
+                "send store: true, or leave it out: with background it means true",
+            );
+        }
+        _ => {}
     }
     for name in ["previous_response_id", "conversation", "prompt"] {
         if fields.raw(name).is_some() {

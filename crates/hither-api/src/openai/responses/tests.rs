@@ -243,7 +243,7 @@ async fn what_needs_memory_or_is_not_offered_is_a_400_that_names_the_field() {
         (r#","input":[{"type":"item_reference","id":"x"}]"#, "input"),
         (r#","input":[{"type":"function_call","name":"f","arguments":"{}"}]"#, "input"),
         (r#","input":"hi","store":true"#, "store"),
-        (r#","input":"hi","background":true"#, "background"),
+        (r#","input":"hi","background":true,"store":false"#, "store"),
         (r#","input":"hi","previous_response_id":"resp_1""#, "previous_response_id"),
         (r#","input":"hi","conversation":"conv_1""#, "conversation"),
         (r#","input":"hi","prompt":{"id":"p"}"#, "prompt"),

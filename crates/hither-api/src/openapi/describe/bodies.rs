@@ -5,7 +5,7 @@ use hither_types::model::Datatype;
 use serde_json::{Map, Value, json};
 
 use super::parts::{either, flag, list, number, object, said, schema, text, whole, word};
-use crate::limits::{CHOICES, JOB_SPAN_MAX_S, MESSAGES, SALT_BYTES, STOPS, TENSORS};
+use crate::limits::{CHOICES, FILE_KEEP_MAX_S, FILE_KEEP_MIN_S, JOB_SPAN_MAX_S, MESSAGES, SALT_BYTES, STOPS, TENSORS};
 use crate::openai::options::NEUTRAL;
 
 mod conversations;
@@ -16,7 +16,7 @@ const U32: u64 = u32::MAX as u64;
 /// All of them, by name.
 pub(super) fn all() -> Map<String, Value> {
     let mut all = Map::new();
-    let parts = [tensors(), repository(), jobs(), openai(), conversations::all(), ollama::all()].concat();
+    let parts = [tensors(), repository(), jobs(), batches(), openai(), conversations::all(), ollama::all()].concat();
     for (name, schema) in parts {
         assert!(all.insert(name.to_owned(), schema).is_none(), "two bodies are called {name}");
     }
@@ -147,6 +147,31 @@ fn jobs() -> Named {
         false,
     );
     vec![("JobSubmission", submission)]
+}
+
+fn batches() -> Named {
+    let expires = object(
+        &[
+            ("anchor", json!({ "type": "string", "const": "created_at" })),
+            ("seconds", whole(FILE_KEEP_MIN_S as i64, FILE_KEEP_MAX_S)),
+        ],
+        &[],
+        false,
+    );
+    let window = json!({ "type": "string", "pattern": "^[0-9]+[smhd]$" });
+    let submission = object(
+        &[
+            ("input_file_id", said(text(), "The lines.")),
+            ("endpoint", said(word(&crate::jobs::PATHS), "The path that each line asks.")),
+            ("completion_window", said(window, "How long it may take: 24h, or another whole number of s, m, h or d.")),
+        ],
+        &[
+            ("metadata", said(json!({ "type": "object" }), "What the app wants to find again with the batch.")),
+            ("output_expires_after", said(expires, "How long its output is kept.")),
+        ],
+        false,
+    );
+    vec![("BatchSubmission", submission)]
 }
 
 /// Ids of tokens.

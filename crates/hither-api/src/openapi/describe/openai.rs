@@ -9,6 +9,7 @@ use crate::errors::Code;
 use crate::openai::embeddings::ListForm;
 use crate::openai::forms::WholeForm;
 use crate::openai::responses::ResponseForm;
+use crate::openai::responses::background::DeletedForm;
 use crate::openai::{ModelForm, ModelList};
 use crate::respond::Form;
 
@@ -17,9 +18,9 @@ const OPENAI: Place = Place("OpenAI", Form::OpenAi);
 pub(super) fn all() -> Vec<Operation> {
     let kept = |operation: Operation| {
         operation
-            .about("Responses are not kept, so none can be looked up, deleted or cancelled.")
+            .about("Those that were asked for with background: true are kept, for their app alone.")
             .parameter(json!({ "name": "id", "in": "path", "required": true, "schema": text(), "example": "resp_1" }))
-            .errors(&[Code::NotKept])
+            .errors(&[Code::NotKept, Code::JobsOff])
     };
     vec![
         OPENAI.get("/v1/models", "models", "The models that speak.").gives::<ModelList>("The models."),
@@ -31,9 +32,24 @@ pub(super) fn all() -> Vec<Operation> {
         chat(),
         completions(),
         responses(),
-        kept(OPENAI.get("/v1/responses/{id}", "keptResponse", "A response that was given before.")),
-        kept(OPENAI.delete("/v1/responses/{id}", "deleteKeptResponse", "Forgets a response.")),
-        kept(OPENAI.post("/v1/responses/{id}", "changeKeptResponse", "Cancels a response.")),
+        kept(OPENAI.get("/v1/responses/{id}", "keptResponse", "A response in the background as it stands."))
+            .gives::<ResponseForm<'_>>("The response: queued, in_progress, completed, incomplete, failed or cancelled.")
+            .errors(&[Code::OutOfRange]),
+        kept(OPENAI.delete(
+            "/v1/responses/{id}",
+            "deleteKeptResponse",
+            "Forgets a response, cancelled first if need be.",
+        ))
+        .gives::<DeletedForm>("It is gone.")
+        .errors(&[Code::JobDiskFull]),
+        kept(OPENAI.post(
+            "/v1/responses/{id}/cancel",
+            "cancelKeptResponse",
+            "Cancels a response; one that ended stays.",
+        ))
+        .gives::<ResponseForm<'_>>("The response.")
+        .errors(&[Code::JobDiskFull]),
+        kept(OPENAI.get("/v1/responses/{id}/input_items", "keptInput", "The input of a response, which is not given.")),
         embeddings(),
     ]
 }
@@ -86,7 +102,10 @@ fn completions() -> Operation {
 fn responses() -> Operation {
     let example = json!({ "model": "smollm2-135m", "input": "Name a colour.", "max_output_tokens": 8 });
     asks(OPENAI.post("/v1/responses", "responses", "A response, without memory: the conversation comes whole."))
+        .about("With background: true it is kept as a job, and asked for at /v1/responses/{id}.")
+        .with(&["x-hither-deadline"])
         .body("ResponseRequest", example)
+        .errors(&[Code::JobsFull, Code::JobDiskFull, Code::JobsOff])
         .gives::<ResponseForm<'_>>("The response.")
         .or_as("text/event-stream", events("they tell of the response as it grows, numbered without a gap."))
         .headers(SERVED)

@@ -166,6 +166,12 @@ pub(super) fn parameters() -> Value {
             whole(1, PATIENCE_MAX_MS),
             "How long the caller waits, in milliseconds; 120000 if absent.",
         ),
+        header(
+            "x-hither-deadline",
+            text(),
+            "By when a response in the background has to be there: seconds from now, or a time of RFC 3339; thirty days \
+                if absent.",
+        ),
         header("x-hither-tokens", word(&["0", "1"]), "Whether the answer says the ids of its tokens."),
         header("traceparent", text(), "The trace that the request belongs to (W3C Trace Context)."),
         header("x-request-id", text(), "What the caller names its request; it comes back with the answer."),

@@ -100,8 +100,8 @@ fn response() -> Value {
             said(json!({ "type": "object", "additionalProperties": { "enum": ["none", null] } }), "There is none."),
         ),
         ("stream_options", object(&[], &[("include_obfuscation", json!({}))], false)),
-        ("store", json!({ "type": "boolean", "const": false })),
-        ("background", json!({ "type": "boolean", "const": false })),
+        ("store", said(flag(), "With background true or absent; without it false or absent.")),
+        ("background", said(flag(), "Whether it is kept as a job, and answered when somebody can.")),
         ("max_tool_calls", said(json!({}), "Without effect.")),
         ("parallel_tool_calls", flag()),
     ]);
