@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::errors::{Code, Problem};
 use crate::explain;
 use crate::routes::Listener;
+use crate::tls::Shown;
 
 mod app;
 mod key;
@@ -254,6 +255,7 @@ fn list<T: ToString>(items: &[T]) -> String {
 struct Table {
     by_key: BTreeMap<KeyId, Caller>,
     by_uid: BTreeMap<u32, Caller>,
+    by_certificate: BTreeMap<String, Caller>,
 }
 
 /// Everyone who may call. The node behind the door replaces the apps while callers come.
@@ -275,7 +277,7 @@ impl Callers {
             let meter = Arc::new(Meter::new(&limits, Instant::now()));
             // No key has this hash, and the table does not have the id.
             let key = KeyMark { id: KeyId(0), hash: [0; 32] };
-            Caller(Arc::new(Known { entry: AppEntry { name, key, uid: None, limits }, meter }))
+            Caller(Arc::new(Known { entry: AppEntry { name, key, uid: None, certificate: None, limits }, meter }))
         };
         let (anonymous, operator) = (nameless(access.anonymous.clone()), nameless(Limits::default()));
         Self { access, hash_key, anonymous, operator, owner, table: RwLock::default() }
@@ -311,6 +313,9 @@ impl Callers {
             if let Some(uid) = entry.uid {
                 made.by_uid.insert(uid, caller.clone());
             }
+            if let Some(certificate) = &entry.certificate {
+                made.by_certificate.insert(certificate.clone(), caller.clone());
+            }
             made.by_key.insert(entry.key.id, caller);
         }
         *table = Arc::new(made);
@@ -344,20 +349,22 @@ impl Callers {
         self.anonymous.clone()
     }
 
-    /// Finds out who calls. A key comes before the user of the socket.
+    /// Finds out who calls. A key comes before a certificate and the user of the socket.
     pub(crate) fn identify(
         &self,
         listener: Listener,
         headers: &HeaderMap,
         peer: Option<Peer>,
+        shown: Option<&Shown>,
     ) -> Result<Caller, Problem> {
         let sent = Sent::of(headers)?;
-        match (sent, listener) {
-            (Sent::Ours(text), _) => self.holder(text),
-            (_, Listener::Unix) => Ok(self.user(peer)),
-            (_, Listener::Tcp) if self.access.keys == Keys::Optional => Ok(self.anonymous.clone()),
-            (Sent::Foreign, Listener::Tcp) => Err(needed("the key that was sent is not one of this node")),
-            (Sent::Nothing, Listener::Tcp) => Err(needed("this node answers apps with a key alone, and none was sent")),
+        match (sent, shown, listener) {
+            (Sent::Ours(text), _, _) => self.holder(text),
+            (_, Some(shown), _) => self.bearer(shown),
+            (_, None, Listener::Unix) => Ok(self.user(peer)),
+            (_, None, Listener::Tcp) if self.access.keys == Keys::Optional => Ok(self.anonymous.clone()),
+            (Sent::Foreign, ..) => Err(needed("the key that was sent is not one of this node")),
+            (Sent::Nothing, ..) => Err(needed("this node answers apps with a key alone, and none was sent")),
         }
     }
 
@@ -402,6 +409,18 @@ impl Callers {
         // The id is no secret; of the secret nothing is told by how long this takes.
         let found = table.by_key.get(&key.id()).filter(|app| hash == blake3::Hash::from(app.entry().key.hash));
         found.cloned().ok_or_else(wrong)
+    }
+
+    /// The app of a certificate.
+    fn bearer(&self, shown: &Shown) -> Result<Caller, Problem> {
+        let table = self.table();
+        let found = shown.0.iter().find_map(|name| table.by_certificate.get(name));
+        found.cloned().ok_or_else(|| {
+            let names = if shown.0.is_empty() { "none".to_owned() } else { shown.0.join(", ") };
+            let text = format!("the certificate is of no app here; its names: {names}");
+            let name = shown.0.first().map_or("NAME_IN_CERTIFICATE", String::as_str);
+            Problem::new(Code::WrongKey, text).help(format!("hither apps add APP --certificate {name}"))
+        })
     }
 
     fn table(&self) -> Arc<Table> {

@@ -45,6 +45,7 @@ mod serving;
 mod tail;
 #[cfg(any(test, feature = "fuzzing"))]
 mod tests;
+pub mod tls;
 mod vectors;
 
 pub use oip::infer_work;

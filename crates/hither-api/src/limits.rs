@@ -79,6 +79,8 @@ pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
 /// Model names that metrics count apart; the rest are counted together.
 pub(crate) const METRIC_MODELS: usize = 256;
 
+/// The name in a certificate of a client.
+pub(crate) const CERTIFICATE_NAME_BYTES: usize = 253;
 /// Models or purposes of one app: people write them down.
 pub(crate) const LIMIT_ITEMS: usize = 256;
 

@@ -40,6 +40,8 @@ struct AppForm {
     key_hash: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
     #[serde(default)]
     limits: LimitsSection,
 }
@@ -51,6 +53,7 @@ impl From<&AppEntry> for AppForm {
             key_id: entry.key.id.to_string(),
             key_hash: HEXLOWER.encode(&entry.key.hash),
             uid: entry.uid,
+            certificate: entry.certificate.clone(),
             limits: LimitsSection::from(&entry.limits),
         }
     }
@@ -64,7 +67,7 @@ impl AppForm {
         let hash = HEXLOWER.decode(self.key_hash.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let hash = hash.ok_or_else(|| of("key_hash is 64 hexadecimal digits".to_owned()))?;
         let limits = self.limits.read().map_err(|error| of(crate::config::api::told(&error)))?;
-        Ok(AppEntry { key: KeyMark { id, hash }, uid: self.uid, limits, name })
+        Ok(AppEntry { key: KeyMark { id, hash }, uid: self.uid, certificate: self.certificate, limits, name })
     }
 }
 
@@ -112,7 +115,7 @@ impl Apps {
             AppCommand::Limit { name, change } => {
                 let at = find(entries, &name)?;
                 change.apply(&mut entries[at]);
-                single_uid(entries, &entries[at])?;
+                single(entries, &entries[at])?;
                 Ok(AppDone { entry: entries[at].clone(), key: None })
             }
             AppCommand::Rotate(name) => {
@@ -151,9 +154,9 @@ impl Apps {
             });
         }
         let key = new_key(entries);
-        let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, limits: Limits::default() };
+        let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, certificate: None, limits: Limits::default() };
         change.apply(&mut entry);
-        single_uid(entries, &entry)?;
+        single(entries, &entry)?;
         entries.push(entry.clone());
         Ok(AppDone { entry, key: Some(key) })
     }
@@ -167,8 +170,18 @@ fn find(entries: &[AppEntry], name: &AppName) -> Result<usize, CommandError> {
     })
 }
 
-/// A user is one app, or nobody could tell which one calls.
-fn single_uid(entries: &[AppEntry], changed: &AppEntry) -> Result<(), CommandError> {
+/// A user is one app, and so is a name in certificates, or nobody could tell which one calls.
+fn single(entries: &[AppEntry], changed: &AppEntry) -> Result<(), CommandError> {
+    let others = || entries.iter().filter(|other| other.name != changed.name);
+    if let Some(name) = &changed.certificate
+        && let Some(other) = others().find(|other| other.certificate.as_ref() == Some(name))
+    {
+        return Err(CommandError {
+            code: "E0166",
+            message: format!("certificates of {name} are app {} already", other.name),
+            help: format!("choose another name, or hither apps rm {}", other.name),
+        });
+    }
     let same = |other: &&AppEntry| other.name != changed.name && other.uid == changed.uid;
     match changed.uid.and_then(|uid| entries.iter().find(same).map(|other| (uid, &other.name))) {
         None => Ok(()),
@@ -203,13 +216,15 @@ fn read(path: &Path) -> Result<Vec<AppEntry>, InitError> {
     let entries: Vec<AppEntry> =
         file.app.into_iter().map(AppForm::read).collect::<Result<_, String>>().map_err(damaged)?;
     let (mut names, mut ids, mut uids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut certificates = BTreeSet::new();
     for entry in &entries {
         let is_new = names.insert(&entry.name)
             && ids.insert(entry.key.id)
             && entry.uid.is_none_or(|uid| uids.insert(uid))
+            && entry.certificate.as_ref().is_none_or(|name| certificates.insert(name))
             && entry.name.as_str() != ANONYMOUS;
         if !is_new {
-            return Err(damaged(format!("app {} has a name, a key or a user that is another's", entry.name)));
+            return Err(damaged(format!("app {} has a name, a key, a user or a certificate that is another's", entry.name)));
         }
     }
     Ok(entries)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hither_api::callers::Access;
+use hither_api::tls::Tls;
 use hither_core::PullPolicy;
 use hither_types::id::ModelName;
 use hither_types::model::DeviceChoice;
@@ -121,6 +122,8 @@ pub struct NodeConfig {
     pub api_socket: PathBuf,
     /// Who may use the API, and how.
     pub access: Access,
+    /// HTTPS at `api_listen`; plain HTTP if absent.
+    pub tls: Option<Tls>,
     /// QUIC.
     pub mesh_listen: SocketAddr,
     /// The node's power cap.
@@ -283,12 +286,15 @@ impl NodeConfig {
             .map_err(|source| ConfigError::Endpoint { path: path.to_owned(), source })?;
         let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
+        let tls =
+            api::tls(&file.api, &data_dir).map_err(|source| ConfigError::Api { path: path.to_owned(), source })?;
         let access =
             api::access(file.api, api_listen).map_err(|source| ConfigError::Api { path: path.to_owned(), source })?;
         Ok(Self {
             api_listen,
             api_socket,
             access,
+            tls,
             mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             cap: Milliwatts::from_watts(file.power.cap_w.into()),
             idle: Milliwatts::from_watts(file.power.idle_w.into()),

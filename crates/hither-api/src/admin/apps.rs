@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::callers::{AppEntry, Caller, Change, Counts, Key};
 use crate::errors::{Code, Problem};
-use crate::limits::LIMIT_ITEMS;
+use crate::limits::{CERTIFICATE_NAME_BYTES, LIMIT_ITEMS};
 
 /// What an app may do: part of `POST /hither/v1/apps`, and the body of `POST /hither/v1/apps/{app}/limits`. What is
 /// absent stays as it is; 0 and an empty list lift a limit.
@@ -19,6 +19,9 @@ pub struct ChangeDto {
     /// The user whose programs are the app when they come over the Unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// The name in the certificates that the app shows: a DNS name or URI of the subject alternative names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// The highest class of data that it may send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -61,6 +64,9 @@ pub struct AppDto {
     pub key_id: String,
     /// The user whose programs it is.
     pub uid: Option<u32>,
+    /// The name in the certificates that it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// The highest class of data that it may send; absent if any.
     pub class: Option<String>,
     /// The models that it may ask for; empty if all.
@@ -101,6 +107,7 @@ impl ChangeDto {
     pub(crate) fn read(self) -> Result<Change, Problem> {
         Ok(Change {
             uid: self.uid,
+            certificate: self.certificate.map(certificate).transpose()?,
             class: self.class.map(|class| field("class", DataClass::parse(&class))).transpose()?,
             models: self.models.map(|models| list("models", &models, ModelName::parse)).transpose()?,
             purposes: self.purposes.map(|purposes| list("purposes", &purposes, Purpose::parse)).transpose()?,
@@ -125,6 +132,16 @@ fn field<T>(what: &'static str, parsed: Result<T, ParseIdError>) -> Result<T, Pr
     parsed.map_err(|error| Problem::new(Code::OutOfRange, format!("{what}: {error}")).param(what))
 }
 
+/// A name as certificates have them.
+fn certificate(name: String) -> Result<String, Problem> {
+    let is_name = (1..=CERTIFICATE_NAME_BYTES).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_name {
+        return Ok(name);
+    }
+    let text = format!("certificate takes 1 to {CERTIFICATE_NAME_BYTES} letters, digits and signs, without spaces");
+    Err(Problem::new(Code::OutOfRange, text).param("certificate"))
+}
+
 fn list<T: Ord>(
     what: &'static str,
     items: &[String],
@@ -146,6 +163,7 @@ fn app_dto(entry: &AppEntry, counts: Counts) -> AppDto {
         name: entry.name.to_string(),
         key_id: entry.key.id.to_string(),
         uid: entry.uid,
+        certificate: entry.certificate.clone(),
         class: limits.class.map(|class| class.to_string()),
         models: limits.models.iter().map(ToString::to_string).collect(),
         purposes: limits.purposes.iter().map(ToString::to_string).collect(),

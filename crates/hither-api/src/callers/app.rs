@@ -43,6 +43,8 @@ pub struct AppEntry {
     pub key: KeyMark,
     /// The user whose programs are this app when they come over the Unix socket.
     pub uid: Option<u32>,
+    /// The name in the certificates that its programs show.
+    pub certificate: Option<String>,
     /// What it may do.
     pub limits: Limits,
 }
@@ -52,6 +54,8 @@ pub struct AppEntry {
 pub struct Change {
     /// The user whose programs it is.
     pub uid: Option<u32>,
+    /// The name in its certificates.
+    pub certificate: Option<String>,
     /// The highest class of data.
     pub class: Option<DataClass>,
     /// The models; none of them lifts the limit.
@@ -71,6 +75,7 @@ impl Change {
     pub fn apply(self, entry: &mut AppEntry) {
         let limits = &mut entry.limits;
         entry.uid = self.uid.or(entry.uid);
+        entry.certificate = self.certificate.or(entry.certificate.take());
         limits.class = self.class.or(limits.class);
         if let Some(models) = self.models {
             limits.models = models;

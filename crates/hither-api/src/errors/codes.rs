@@ -153,6 +153,7 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0162", "The node keeps as many apps as it can.", "hither apps rm NAME of those that nobody needs."),
     command("E0163", "The name cannot be that of an app.", "Choose another name."),
     command("E0164", "The user is another app already.", "Choose another user, or hither apps rm NAME."),
+    command("E0166", "Certificates of this name are another app already.", "Choose another name, or hither apps rm NAME."),
     command("E0165", "The apps cannot be written to the disk, and stay as they were.", "df -h"),
     command("E0201", "This is not a ticket.", "Copy the whole line that hither invite printed."),
     command("E0202", "The invite has expired.", "Ask for a new one: hither invite."),

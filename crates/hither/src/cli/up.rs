@@ -80,7 +80,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Trouble> {
 
 fn tell(screen: Screen, data_dir: &Path, started: &hither_node::Started) {
     let me = &started.me;
-    let url = format!("http://{}", started.api);
+    let scheme = if started.is_tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}", started.api);
     let mesh: Vec<String> = started.mesh.iter().map(ToString::to_string).collect();
     if screen.is_json() {
         let object = json!({
@@ -113,6 +114,7 @@ pub(super) fn config_trouble(error: &ConfigError) -> Trouble {
                     "write into {}: [api] keys = \"required\", and give each app a key: hither apps add NAME",
                     path.display()
                 ))
+                .help("or let in who shows a certificate: [api.tls] certificate_file, key_file, client_ca_file, clients = \"required\"")
                 .help(format!("or stay on this machine: hither up --api 127.0.0.1:{port}"))
                 .exit(Exit::Usage)
         }
