@@ -82,7 +82,7 @@ impl FakeDoor {
     pub(crate) fn add_app(&self, name: &str, uid: Option<u32>, limits: Limits) -> String {
         let mut apps = self.apps.lock().unwrap();
         let key = self.key();
-        apps.push(AppEntry { name: AppName::parse(name).unwrap(), key: self.callers.mark(&key), uid, limits });
+        apps.push(AppEntry { name: AppName::parse(name).unwrap(), key: self.callers.mark(&key), uid, certificate: None, limits });
         self.callers.replace(&apps);
         key.reveal().to_owned()
     }
@@ -99,7 +99,7 @@ impl FakeDoor {
         let (entry, key) = match command {
             AppCommand::Add { name, change } => {
                 let (key, limits) = (self.key(), Limits::default());
-                let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, limits };
+                let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, certificate: None, limits };
                 change.apply(&mut entry);
                 apps.push(entry.clone());
                 (entry, Some(key))

@@ -99,7 +99,7 @@ fn there_is_a_most_of_apps() {
     let mut full = Vec::new();
     for number in 0..APPS_MAX {
         let key = KeyMark { id: KeyId(number as u32), hash: [0; 32] };
-        full.push(AppEntry { name: name(&format!("app-{number}")), key, uid: None, limits: Limits::default() });
+        full.push(AppEntry { name: name(&format!("app-{number}")), key, uid: None, certificate: None, limits: Limits::default() });
     }
     *apps.entries.lock().unwrap() = full;
     assert_eq!(add(&apps, "one-more", Change::default()).unwrap_err().code, "E0162");
