@@ -164,6 +164,19 @@ class Node:
         return said
 
 
+@contextlib.contextmanager
+def two_sites(config=""):
+    """munich, which began, and paris, which joined it. They have no models yet."""
+    with contextlib.ExitStack() as stack:
+        munich, paris = (stack.enter_context(contextlib.closing(Node(name, EEA, config))) for name in ("munich", "paris"))
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        ticket = munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"]
+        paris.up()
+        paris.run("join", ticket)
+        yield munich, paris
+
+
 def state(pid):
     """The letter of a process, as the system has it; a program may be called anything."""
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

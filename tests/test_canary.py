@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 
 import canary
 from canary import WORD
-from mesh import EEA, LANGUAGE_MODEL, ROOT, Node, chat, wait_for
+from mesh import EEA, LANGUAGE_MODEL, ROOT, Node, chat, two_sites, wait_for
 from tensor_models import onnx_model
 
 ECHO = ([("INPUT0", "BYTES", [-1])], [("OUTPUT0", "BYTES", [-1])])
@@ -61,14 +61,7 @@ def test_the_search_looks_at_names_and_a_close_fails_upon_a_find(tmp_path):
 @pytest.fixture(scope="module")
 def sites():
     """munich has the models; paris asks, and keeps what it may."""
-    config = '[models]\npull = "manual"\n'
-    with contextlib.ExitStack() as stack:
-        munich, paris = (stack.enter_context(contextlib.closing(Node(name, EEA, config))) for name in ("munich", "paris"))
-        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
-        munich.up()
-        ticket = munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"]
-        paris.up()
-        paris.run("join", ticket)
+    with two_sites() as (munich, paris):
         munich.run("models", "add", LANGUAGE_MODEL, "--name", "smollm2-135m")
         munich.run("models", "add", ROOT / "models/fraud.onnx", "--name", "fraud")
         path = munich.data / "echo.onnx"

@@ -3,13 +3,11 @@
 import contextlib
 import http.server
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 
 import openai
 import pytest
@@ -114,7 +112,9 @@ class Process:
     """The stub in a process of its own, so that it can be frozen and killed."""
 
     def __init__(self):
-        self.process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.port = int(self.process.stdout.readline())
 
     def close(self):
@@ -122,6 +122,7 @@ class Process:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         self.process.wait()
+        self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -179,14 +180,18 @@ def test_a_server_on_this_machine_answers_through_the_node_and_nothing_leaves(se
         whole = client.chat.completions.create(model="assistant", messages=[{"role": "user", "content": "A colour?"}])
         assert whole.choices[0].message.content == "".join(WORDS)
         assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (11, 5)
+        assert server.http.asked[-1][2]["stream"] is False
         stream = client.chat.completions.create(
             model="assistant", messages=[{"role": "user", "content": "A colour?"}], stream=True, temperature=0.5
         )
         assert [chunk.choices[0].delta.content for chunk in stream][: len(WORDS)] == WORDS
         path, _, body = server.http.asked[-1]
-        assert (path, body["model"], body["temperature"]) == ("/v1/chat/completions", "big-1", 0.5)
+        assert (path, body["model"], body["temperature"], body["stream"]) == ("/v1/chat/completions", "big-1", 0.5, True)
         status, headers, _ = ask(munich)
         assert (status, headers["x-hither-served-by"], headers["x-hither-jurisdiction"]) == (200, "lab", "DE-BY")
+        # It came whole, so that nothing says how long the prompt was read.
+        spent = dict(part.split(";dur=") for part in headers["server-timing"].split(", "))
+        assert float(spent["prefill"]) == 0 < float(spent["decode"]), spent
         assert headers["x-hither-rule"] == "local" and headers["x-hither-egress-bytes"] == "0"
         assert munich.view()["totals"]["egress_requests"] == 0
 
@@ -313,7 +318,5 @@ def test_a_configuration_that_cannot_be_is_refused_with_what_to_write():
 if __name__ == "__main__":
     server = Server()
     print(server.port, flush=True)
-    parent = os.getppid()
-    # It ends with whoever started it.
-    while os.getppid() == parent:
-        time.sleep(0.5)
+    # It ends with whoever started it, and with them the other end of this.
+    sys.stdin.read()

@@ -15,7 +15,7 @@ import prometheus_client.openmetrics.parser
 import prometheus_client.parser
 import pytest
 
-from mesh import CACHE, CANARY, EEA, LANGUAGE_MODEL, ROOT, Node, chat, wait_for
+from mesh import CACHE, CANARY, LANGUAGE_MODEL, ROOT, chat, two_sites, wait_for
 
 PROMETHEUS = CACHE / "prometheus/usr/bin/prometheus"
 PROMTOOL = CACHE / "prometheus/usr/bin/promtool"
@@ -27,13 +27,7 @@ ROW = json.loads((ROOT / "models/fraud.golden.json").read_text())["input"][0]
 @pytest.fixture(scope="module")
 def sites():
     """munich has the models; paris asks."""
-    with contextlib.ExitStack() as stack:
-        munich, paris = (stack.enter_context(contextlib.closing(Node(name, EEA))) for name in ("munich", "paris"))
-        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
-        munich.up()
-        ticket = munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"]
-        paris.up()
-        paris.run("join", ticket)
+    with two_sites() as (munich, paris):
         munich.run("models", "add", ROOT / "models/fraud.onnx", "--name", "fraud")
         munich.run("models", "add", LANGUAGE_MODEL, "--name", "smollm2-135m")
         for node in (munich, paris):

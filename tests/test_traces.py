@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 import canary
-from mesh import CANARY, EEA, ROOT, Node, wait_for
+from mesh import CANARY, EEA, ROOT, Node, two_sites, wait_for
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CLIENT = "00f067aa0ba902b7"
@@ -53,13 +53,7 @@ def collector():
 def sites(collector):
     """munich has the model; paris asks."""
     config = f'[models]\npull = "manual"\n[telemetry]\notlp = "http://127.0.0.1:{collector.port}"\n'
-    with contextlib.ExitStack() as stack:
-        munich, paris = (stack.enter_context(contextlib.closing(Node(name, EEA, config))) for name in ("munich", "paris"))
-        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
-        munich.up()
-        ticket = munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"]
-        paris.up()
-        paris.run("join", ticket)
+    with two_sites(config) as (munich, paris):
         munich.run("models", "add", ROOT / "models/fraud.onnx", "--name", "fraud")
         wait_for("paris knows of the model", lambda: paris.get("/v2/models/fraud/ready")[0] == 200)
         yield munich, paris

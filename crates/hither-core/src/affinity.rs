@@ -18,7 +18,7 @@ pub(crate) struct Affinities {
 }
 
 impl Affinities {
-    /// A request was answered at a place, which read its prompt for so long.
+    /// A request was answered at a place, which read its prompt for so long; zero if nobody knows.
     pub(crate) fn learn(&mut self, affinity: u64, digest: Digest, place: NodeId, prefill: Micros) {
         if self.places.insert(affinity, place).is_none() {
             self.order.push_back(affinity);
@@ -28,7 +28,8 @@ impl Affinities {
         {
             self.places.remove(&oldest);
         }
-        if self.prefill.len() < limits::POOLS_MAX || self.prefill.contains_key(&digest) {
+        let has_room = self.prefill.len() < limits::POOLS_MAX || self.prefill.contains_key(&digest);
+        if has_room && prefill > Micros(0) {
             self.prefill.entry(digest).or_default().add(prefill);
         }
     }
@@ -41,5 +42,21 @@ impl Affinities {
     /// What knowing it saves: the mean time of reading a prompt.
     pub(crate) fn saved(&self, digest: Digest) -> Micros {
         self.prefill.get(&digest).map_or(Micros(0), Mean::value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_nobody_knows_changes_no_mean_and_the_place_is_learned() {
+        let (digest, place) = (Digest([1; 32]), NodeId([2; 32]));
+        let mut affinities = Affinities::default();
+        affinities.learn(7, digest, place, Micros(0));
+        assert_eq!((affinities.place(7), affinities.saved(digest)), (Some(place), Micros(0)));
+        affinities.learn(7, digest, place, Micros(4000));
+        affinities.learn(8, digest, place, Micros(0));
+        assert_eq!((affinities.place(8), affinities.saved(digest)), (Some(place), Micros(4000)));
     }
 }

@@ -377,7 +377,8 @@ async fn read(
     }
     server.hear();
     let totals = answer.totals();
-    let prefill = first.unwrap_or_default();
+    // Of an answer that came whole nobody knows how long its prompt was read, and no place is preferred for it.
+    let prefill = first.filter(|_| !session.whole).unwrap_or_default();
     Ok(Cost {
         prefill: micros(prefill),
         decode: micros(begun.elapsed().saturating_sub(prefill)),

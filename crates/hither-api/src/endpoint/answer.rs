@@ -243,7 +243,10 @@ impl Answering {
         if text.is_empty() && chances.is_empty() {
             return Ok(None);
         }
-        let count = u32::try_from(chances.len().max(1)).unwrap_or(u32::MAX);
+        // One that is whole has as many tokens as the server counted, but no more than it has bytes.
+        let counted = if self.is_stream { 1 } else { self.said.totals.output_tokens as usize };
+        let count = chances.len().max(counted.min(text.len())).max(1);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         Ok(Some(self.tokens(count, text, chances)))
     }
 

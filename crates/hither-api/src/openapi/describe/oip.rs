@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::codes::{BODY, KEYED, LABEL, MESH, MODEL};
 use super::operation::{Operation, Place};
-use super::parts::{ASKED, SERVED_TENSORS, schema, text};
+use super::parts::{ASKED, SERVED, schema, text};
 use crate::errors::Code;
 use crate::oip::repository::Entry;
 use crate::oip::statistics::All;
@@ -80,7 +80,8 @@ fn infer() -> Operation {
         } }))
         .gives_as(200, "The outputs.", "application/json", schema("InferResponse"))
         .or_as("application/octet-stream", binary)
-        .headers(SERVED_TENSORS)
+        .headers(SERVED)
+        .headers(&["Inference-Header-Content-Length", "Content-Encoding", "Vary"])
         .errors(BODY)
         .errors(KEYED)
         .errors(LABEL)

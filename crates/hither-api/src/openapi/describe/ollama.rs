@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::codes::{BODY, FIELDS, KEYED, LABEL, MESH, MODEL};
 use super::operation::{Operation, Place};
-use super::parts::{ASKED, SERVED_BY_OLLAMA, said, text};
+use super::parts::{ASKED, PROMPTED, SERVED, said, text};
 use crate::errors::Code;
 use crate::ollama::catalog::{List, RunningForm, ShowForm, TagForm, VersionForm};
 use crate::ollama::lines::Line;
@@ -31,7 +31,9 @@ pub(super) fn all() -> Vec<Operation> {
             .body(schema, example)
             .gives::<Line<'_>>("The answer.")
             .or_as("application/x-ndjson", lines.clone())
-            .headers(SERVED_BY_OLLAMA)
+            .headers(SERVED)
+            .headers(PROMPTED)
+            .headers(&["X-Hither-Ignored"])
             .errors(&[Code::ContextOverflow])
     };
     let embeds = |path, id, summary| asks(OLLAMA.post(path, id, summary)).errors(&[Code::ContextOverflow]);
@@ -41,11 +43,15 @@ pub(super) fn all() -> Vec<Operation> {
         embeds("/api/embed", "ollamaEmbed", "A vector of each text.")
             .body("OllamaEmbedRequest", json!({ "model": "smollm2-135m", "input": ["The sky is blue."] }))
             .gives::<VectorsForm<'_>>("The vectors.")
-            .headers(SERVED_BY_OLLAMA),
+            .headers(SERVED)
+            .headers(PROMPTED)
+            .headers(&["X-Hither-Ignored"]),
         embeds("/api/embeddings", "ollamaEmbeddings", "The vector of a text, in the older form.")
             .body("OllamaEmbeddingRequest", vector)
             .gives::<VectorForm>("The vector.")
-            .headers(SERVED_BY_OLLAMA),
+            .headers(SERVED)
+            .headers(PROMPTED)
+            .headers(&["X-Hither-Ignored"]),
         OLLAMA.get("/api/tags", "ollamaTags", "The models that speak.").gives::<List<TagForm>>("The models."),
         OLLAMA.get("/api/ps", "ollamaRunning", "Those that are open here.").gives::<List<RunningForm>>("The models."),
         OLLAMA

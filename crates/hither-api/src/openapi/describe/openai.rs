@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::codes::{BODY, FIELDS, KEYED, LABEL, MESH, MODEL};
 use super::operation::{Operation, Place};
-use super::parts::{ASKED, SERVED, said, text};
+use super::parts::{ASKED, PROMPTED, SERVED, said, text};
 use crate::errors::Code;
 use crate::openai::embeddings::ListForm;
 use crate::openai::forms::WholeForm;
@@ -69,6 +69,7 @@ fn chat() -> Operation {
         .gives::<WholeForm<'_>>("The answer.")
         .or_as("text/event-stream", events(CHUNKS))
         .headers(SERVED)
+        .headers(PROMPTED)
 }
 
 fn completions() -> Operation {
@@ -79,6 +80,7 @@ fn completions() -> Operation {
         .gives::<WholeForm<'_>>("The answer.")
         .or_as("text/event-stream", events(CHUNKS))
         .headers(SERVED)
+        .headers(PROMPTED)
 }
 
 fn responses() -> Operation {
@@ -88,6 +90,7 @@ fn responses() -> Operation {
         .gives::<ResponseForm<'_>>("The response.")
         .or_as("text/event-stream", events("they tell of the response as it grows, numbered without a gap."))
         .headers(SERVED)
+        .headers(PROMPTED)
 }
 
 fn embeddings() -> Operation {
@@ -96,4 +99,5 @@ fn embeddings() -> Operation {
         .body("EmbeddingRequest", example)
         .gives::<ListForm<'_>>("The vectors.")
         .headers(SERVED)
+        .headers(PROMPTED)
 }

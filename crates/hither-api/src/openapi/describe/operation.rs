@@ -18,7 +18,7 @@ struct Answer {
     status: u16,
     text: &'static str,
     content: Vec<(&'static str, Content)>,
-    headers: &'static [&'static str],
+    headers: Vec<&'static str>,
 }
 
 #[derive(Clone)]
@@ -167,13 +167,13 @@ impl Operation {
     }
 
     fn content(mut self, status: u16, text: &'static str, content: Vec<(&'static str, Content)>) -> Self {
-        self.answers.push(Answer { status, text, content, headers: &[] });
+        self.answers.push(Answer { status, text, content, headers: Vec::new() });
         self
     }
 
-    /// Headers of the last answer, by name.
+    /// More headers of the last answer, by name.
     pub(super) fn headers(mut self, names: &'static [&'static str]) -> Self {
-        self.answers.last_mut().expect("an answer stands before its headers").headers = names;
+        self.answers.last_mut().expect("an answer stands before its headers").headers.extend(names);
         self
     }
 
@@ -223,7 +223,7 @@ impl Operation {
                 written["content"] = content.into();
             }
             if !answer.headers.is_empty() {
-                written["headers"] = headers(answer.headers);
+                written["headers"] = headers(&answer.headers);
             }
             responses.insert(answer.status.to_string(), written);
         }

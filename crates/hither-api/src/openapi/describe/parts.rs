@@ -197,54 +197,13 @@ pub(super) const SERVED: &[&str] = &[
     "X-Hither-Migrations",
     "X-Hither-Egress-Bytes",
     "X-Hither-Joules",
-    "X-Hither-Truncated",
     "X-Hither-Replayed",
     "X-Request-Id",
     "Server-Timing",
 ];
 
-/// The same, where fields without effect are named.
-pub(super) const SERVED_BY_OLLAMA: &[&str] = &[
-    "X-Hither-Request",
-    "X-Hither-Model",
-    "X-Hither-Digest",
-    "X-Hither-Quality",
-    "X-Hither-Served-By",
-    "X-Hither-Jurisdiction",
-    "X-Hither-Device",
-    "X-Hither-Rule",
-    "X-Hither-Attempts",
-    "X-Hither-Migrations",
-    "X-Hither-Egress-Bytes",
-    "X-Hither-Joules",
-    "X-Hither-Truncated",
-    "X-Hither-Replayed",
-    "X-Request-Id",
-    "X-Hither-Ignored",
-    "Server-Timing",
-];
-
-/// The same, of tensors.
-pub(super) const SERVED_TENSORS: &[&str] = &[
-    "X-Hither-Request",
-    "X-Hither-Model",
-    "X-Hither-Digest",
-    "X-Hither-Quality",
-    "X-Hither-Served-By",
-    "X-Hither-Jurisdiction",
-    "X-Hither-Device",
-    "X-Hither-Rule",
-    "X-Hither-Attempts",
-    "X-Hither-Migrations",
-    "X-Hither-Egress-Bytes",
-    "X-Hither-Joules",
-    "X-Hither-Replayed",
-    "X-Request-Id",
-    "Server-Timing",
-    "Inference-Header-Content-Length",
-    "Content-Encoding",
-    "Vary",
-];
+/// What was done to the prompt.
+pub(super) const PROMPTED: &[&str] = &["X-Hither-Truncated"];
 
 /// Headers of answers, by name.
 pub(super) fn headers() -> Value {
