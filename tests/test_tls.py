@@ -1,46 +1,22 @@
 """HTTPS, and apps that show certificates instead of keys, with OpenAI's client, httpx and gRPC."""
 
 import contextlib
-import datetime
 import ipaddress
 import socket
 import ssl
+import subprocess
 
 import httpx
 import openai
 import pytest
 import tritonclient.grpc as grpc
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from mesh import CANARY, EEA, Node, wait_for
+from certificates import certificate
+from mesh import CANARY, EEA, HITHER, Node, wait_for
 
 TALKER = "hither-stub 1\nlength=5 slots=4\n"
 TLS = '[models]\npull = "manual"\n[api.tls]\ncertificate_file = "node.pem"\nkey_file = "node.key"\n'
-
-
-def certificate(folder, name, names, signer=None):
-    """A certificate and its key as files; gives what signs others."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer, signing = signer or (subject, key)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5)).not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-    )
-    if names:
-        made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    made = made.sign(signing, hashes.SHA256())
-    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{name}.key").write_bytes(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ))
-    return subject, key
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +117,8 @@ def test_a_certificate_that_others_signed_and_plain_http_get_nothing(open_):
     with pytest.raises(openai.APIConnectionError):
         say(open_, "forged")
     host, port = open_.url.removeprefix("https://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as plain:
-        plain.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        with contextlib.suppress(ConnectionResetError):
-            said = plain.recv(4096)
-            assert b"HTTP/1.1 200" not in said
+    told = httpx.get(f"http://{host}:{port}/v2/health/live", timeout=30)
+    assert told.status_code == 400 and "https://" in told.text
     assert say(open_).status_code == 200
 
 
@@ -165,7 +138,42 @@ def test_grpc_and_http_2_are_spoken_over_tls(open_, folder):
 
 def test_a_name_is_one_app(open_):
     done = open_.run("apps", "add", "other", "--certificate", "till-7.shop.example", check=False)
-    assert done.returncode != 0 and "E0166" in done.stderr, done.stderr
+    assert done.returncode != 0 and "E0167" in done.stderr, done.stderr
+
+
+def test_a_name_can_be_given_to_another_app(open_):
+    open_.run("apps", "limit", "till", "--unlink", "certificate")
+    with pytest.raises(openai.AuthenticationError):
+        say(open_, "till")
+    open_.run("apps", "add", "new-till", "--certificate", "till-7.shop.example")
+    assert app_of(open_, say(open_, "till")) == "new-till"
+    open_.run("apps", "rm", "new-till")
+    open_.run("apps", "limit", "till", "--certificate", "till-7.shop.example")
+    assert app_of(open_, say(open_, "till")) == "till"
+
+
+def shown(munich):
+    """The serial number of the certificate that the node shows."""
+    host, port = munich.url.removeprefix("https://").split(":")
+    return x509.load_pem_x509_certificate(ssl.get_server_certificate((host, int(port))).encode()).serial_number
+
+
+def test_renewed_files_are_taken_without_a_restart_and_broken_ones_are_told(tmp_path):
+    authority = certificate(tmp_path, "authority", None)
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    certificate(tmp_path, "node", names, authority)
+    with node(tmp_path, TLS) as munich:
+        first, good = shown(munich), (munich.data / "node.pem").read_bytes()
+        warned = lambda: [text for text in munich.json("status")["warnings"] if "renewed files of HTTPS" in text]
+        (munich.data / "node.pem").write_text("half a certificate\n")
+        wait_for("it says so", warned)
+        assert shown(munich) == first and say(munich).status_code == 200
+        certificate(tmp_path, "node", names, authority)
+        for name in ["node.pem", "node.key"]:
+            (munich.data / name).write_bytes((tmp_path / name).read_bytes())
+        wait_for("the new one is shown", lambda: shown(munich) != first)
+        wait_for("nothing is wrong any more", lambda: not warned())
+        assert say(munich).status_code == 200 and good != (munich.data / "node.pem").read_bytes()
 
 
 def test_where_certificates_are_required_a_public_address_is_allowed_and_nobody_comes_without(folder):
@@ -175,10 +183,23 @@ def test_where_certificates_are_required_a_public_address_is_allowed_and_nobody_
         assert app_of(munich, say(munich, "till")) == "till"
         with pytest.raises((openai.APIConnectionError, httpx.HTTPError)):
             say(munich)
-    with contextlib.closing(Secure(folder, '[api]\nlisten = "0.0.0.0:0"\n' + TLS)) as shut:
+    listen = '[api]\nlisten = "0.0.0.0:0"\n'
+    with contextlib.closing(Secure(folder, listen + required)) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.process = subprocess.Popen(
+            [HITHER, "--data", munich.data, "up", "--mesh", "127.0.0.1:0"],
+            stdout=munich.log, stderr=munich.log, stdin=subprocess.DEVNULL,
+        )
+        wait_for("it is up", munich.ready)
+        assert munich.json("status")["warnings"] == []
+        munich.run("apps", "add", "till", "--certificate", "till-7.shop.example")
+        with munich.client("till") as http:
+            assert http.get(munich.url.replace("0.0.0.0", "127.0.0.1") + "/v1/models").status_code == 200
+    with contextlib.closing(Secure(folder, listen + TLS)) as shut:
         shut.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         done = shut.run("up", check=False)
-        assert done.returncode == 2 and "E0112" in done.stderr and "[api.tls]" in done.stderr, done.stderr
+        assert done.returncode == 2 and "E0112" in done.stderr, done.stderr
+        assert all(way in done.stderr for way in ['keys = "required"', "[api.tls]", "[api.oidc]", "127.0.0.1"]), done.stderr
 
 
 @pytest.mark.parametrize("wrong, says", [

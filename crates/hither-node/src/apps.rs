@@ -42,6 +42,8 @@ struct AppForm {
     uid: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     #[serde(default)]
     limits: LimitsSection,
 }
@@ -54,6 +56,7 @@ impl From<&AppEntry> for AppForm {
             key_hash: HEXLOWER.encode(&entry.key.hash),
             uid: entry.uid,
             certificate: entry.certificate.clone(),
+            subject: entry.subject.clone(),
             limits: LimitsSection::from(&entry.limits),
         }
     }
@@ -67,7 +70,8 @@ impl AppForm {
         let hash = HEXLOWER.decode(self.key_hash.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let hash = hash.ok_or_else(|| of("key_hash is 64 hexadecimal digits".to_owned()))?;
         let limits = self.limits.read().map_err(|error| of(crate::config::api::told(&error)))?;
-        Ok(AppEntry { key: KeyMark { id, hash }, uid: self.uid, certificate: self.certificate, limits, name })
+        let entry = AppEntry::new(name, KeyMark { id, hash }, limits);
+        Ok(AppEntry { uid: self.uid, certificate: self.certificate, subject: self.subject, ..entry })
     }
 }
 
@@ -154,7 +158,7 @@ impl Apps {
             });
         }
         let key = new_key(entries);
-        let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, certificate: None, limits: Limits::default() };
+        let mut entry = AppEntry::new(name, self.callers.mark(&key), Limits::default());
         change.apply(&mut entry);
         single(entries, &entry)?;
         entries.push(entry.clone());
@@ -170,27 +174,26 @@ fn find(entries: &[AppEntry], name: &AppName) -> Result<usize, CommandError> {
     })
 }
 
-/// A user is one app, and so is a name in certificates, or nobody could tell which one calls.
+/// A user is one app, and so is a name in certificates and a value in tokens, or nobody could tell which one calls.
 fn single(entries: &[AppEntry], changed: &AppEntry) -> Result<(), CommandError> {
-    let others = || entries.iter().filter(|other| other.name != changed.name);
-    if let Some(name) = &changed.certificate
-        && let Some(other) = others().find(|other| other.certificate.as_ref() == Some(name))
-    {
+    for other in entries.iter().filter(|other| other.name != changed.name) {
+        let (name, taken) = (&other.name, |one: &Option<String>, other| one.is_some() && one == other);
+        let (code, link, what) = if changed.uid.is_some() && changed.uid == other.uid {
+            ("E0164", "uid", "the user")
+        } else if taken(&changed.certificate, &other.certificate) {
+            ("E0167", "certificate", "who shows a certificate of this name")
+        } else if taken(&changed.subject, &other.subject) {
+            ("E0167", "subject", "who sends a token of this subject")
+        } else {
+            continue;
+        };
         return Err(CommandError {
-            code: "E0166",
-            message: format!("certificates of {name} are app {} already", other.name),
-            help: format!("choose another name, or hither apps rm {}", other.name),
+            code,
+            message: format!("{what} is app {name} already"),
+            help: format!("hither apps limit {name} --unlink {link}, or choose another"),
         });
     }
-    let same = |other: &&AppEntry| other.name != changed.name && other.uid == changed.uid;
-    match changed.uid.and_then(|uid| entries.iter().find(same).map(|other| (uid, &other.name))) {
-        None => Ok(()),
-        Some((uid, other)) => Err(CommandError {
-            code: "E0164",
-            message: format!("user {uid} is app {other} already"),
-            help: format!("choose another user, or hither apps rm {other}"),
-        }),
-    }
+    Ok(())
 }
 
 fn new_key(entries: &[AppEntry]) -> Key {
@@ -216,15 +219,19 @@ fn read(path: &Path) -> Result<Vec<AppEntry>, InitError> {
     let entries: Vec<AppEntry> =
         file.app.into_iter().map(AppForm::read).collect::<Result<_, String>>().map_err(damaged)?;
     let (mut names, mut ids, mut uids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let mut certificates = BTreeSet::new();
+    let (mut certificates, mut subjects) = (BTreeSet::new(), BTreeSet::new());
     for entry in &entries {
         let is_new = names.insert(&entry.name)
             && ids.insert(entry.key.id)
             && entry.uid.is_none_or(|uid| uids.insert(uid))
             && entry.certificate.as_ref().is_none_or(|name| certificates.insert(name))
+            && entry.subject.as_ref().is_none_or(|value| subjects.insert(value))
             && entry.name.as_str() != ANONYMOUS;
         if !is_new {
-            return Err(damaged(format!("app {} has a name, a key, a user or a certificate that is another's", entry.name)));
+            return Err(damaged(format!(
+                "app {} has a name, a key, a user, a certificate or a subject that is another's",
+                entry.name
+            )));
         }
     }
     Ok(entries)

@@ -20,6 +20,7 @@ mod mesh;
 mod models;
 mod proof;
 mod records;
+mod renewal;
 mod run;
 mod session;
 mod traces;

@@ -125,3 +125,12 @@ pub(crate) const ENDPOINT_RETRY: Duration = Duration::from_secs(1);
 
 /// How often the mind is told that a server is there: as often as members tell of themselves.
 pub(crate) const ENDPOINT_TELL: Duration = Duration::from_millis(500);
+
+/// How often it is looked at whether files of certificates or keys were renewed.
+pub(crate) const FILES_LOOK: Duration = Duration::from_secs(5);
+
+/// How often an issuer's keys are fetched anew: it publishes a new one longer before it signs with it.
+pub(crate) const KEYS_FETCH: Duration = Duration::from_secs(900);
+
+/// The least time between two fetches, whatever tokens say and however often it fails.
+pub(crate) const KEYS_FETCH_LEAST: Duration = Duration::from_secs(60);

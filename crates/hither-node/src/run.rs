@@ -241,11 +241,19 @@ async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let watched = ears.stop.clone();
-    let tls = driver.config.tls.clone();
+    let secured = driver.config.tls.clone();
+    let tls = secured.as_ref().map(|secured| secured.tls.clone());
     let mut servers = JoinSet::new();
     servers.spawn(hither_api::serve_tcp(tcp, Arc::clone(&door), tls, watched.clone()));
     servers.spawn(hither_api::serve_unix(unix, Arc::clone(&door), watched.clone()));
     servers.spawn(hither_api::jobs::run_jobs(door, watched));
+    if let Some(secured) = secured {
+        driver.hands.spawn(crate::renewal::certificates(secured, driver.inbox.clone()));
+    }
+    if let Some(oidc) = driver.config.oidc.clone() {
+        let kept = driver.config.data_dir.join("issuer.toml");
+        driver.hands.spawn(crate::renewal::keys(oidc, kept, driver.inbox.clone()));
+    }
     driver.wake();
     {
         let work = driver.run(ears);

@@ -3,13 +3,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use hither_api::callers::{Access, Keys, Limits};
-use hither_api::tls::{ClientAuthorities, Identity, Tls};
+use hither_api::tokens::Tokens;
 use hither_types::id::{ModelName, ParseIdError, Purpose};
 use hither_types::label::DataClass;
 use serde::{Deserialize, Serialize};
+
+use super::oidc::OidcSection;
+use super::tls::TlsSection;
 
 #[cfg(test)]
 mod tests;
@@ -24,22 +28,12 @@ pub(crate) struct ApiSection {
     hosts: Vec<String>,
     anonymous: LimitsSection,
     pub(crate) tls: Option<TlsSection>,
-}
-
-/// HTTPS.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TlsSection {
-    certificate_file: PathBuf,
-    key_file: PathBuf,
-    client_ca_file: Option<PathBuf>,
-    #[serde(default)]
-    clients: KeysWord,
+    pub(crate) oidc: Option<OidcSection>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum KeysWord {
+pub(crate) enum KeysWord {
     #[default]
     Optional,
     Required,
@@ -70,7 +64,7 @@ pub enum ApiError {
     /// The address can be reached from elsewhere, and nobody would have to say who they are.
     #[error("the API would listen on {0}, where others than this machine reach it, and callers need no key")]
     PublicAddress(SocketAddr),
-    /// A file of HTTPS cannot be read.
+    /// A file cannot be read.
     #[error("{} cannot be read: {text}", .path.display())]
     File {
         /// Which.
@@ -84,6 +78,9 @@ pub enum ApiError {
     /// HTTPS cannot be offered with these files.
     #[error("[api.tls]: {0}")]
     Tls(String),
+    /// Tokens cannot be believed as it says.
+    #[error("[api.oidc]: {0}")]
+    Oidc(String),
     /// A name of the node is none.
     #[error("hosts has {0:?}, which is not the name of a host; give it without http:// and without a port")]
     Host(String),
@@ -142,25 +139,8 @@ pub(crate) fn told(error: &ApiError) -> String {
     }
 }
 
-/// Reads the files of HTTPS. Relative paths are relative to the data directory.
-pub(crate) fn tls(section: &ApiSection, data_dir: &Path) -> Result<Option<Tls>, ApiError> {
-    let Some(told) = &section.tls else { return Ok(None) };
-    let read = |path: &PathBuf| {
-        let path = data_dir.join(path);
-        std::fs::read(&path).map_err(|error| ApiError::File { path, text: error.to_string() })
-    };
-    let required = told.clients == KeysWord::Required;
-    let clients = match &told.client_ca_file {
-        None if required => return Err(ApiError::NoAuthority),
-        None => None,
-        Some(path) => Some(ClientAuthorities { authorities: read(path)?, required }),
-    };
-    let identity = Identity { certificates: read(&told.certificate_file)?, key: read(&told.key_file)?, clients };
-    Tls::new(&identity).map(Some).map_err(|error| ApiError::Tls(error.to_string()))
-}
-
 /// Checks the section for a listener at an address.
-pub(crate) fn access(section: ApiSection, listen: SocketAddr) -> Result<Access, ApiError> {
+pub(crate) fn access(section: ApiSection, listen: SocketAddr, tokens: Option<Arc<Tokens>>) -> Result<Access, ApiError> {
     let keys = match section.keys {
         KeysWord::Optional => Keys::Optional,
         KeysWord::Required => Keys::Required,
@@ -171,7 +151,7 @@ pub(crate) fn access(section: ApiSection, listen: SocketAddr) -> Result<Access, 
         return Err(ApiError::PublicAddress(listen));
     }
     let hosts = section.hosts.into_iter().map(host).collect::<Result<_, _>>()?;
-    Ok(Access { keys, bound: listen.ip(), hosts, anonymous: section.anonymous.read()? })
+    Ok(Access { keys, bound: listen.ip(), hosts, anonymous: section.anonymous.read()?, tokens })
 }
 
 fn host(text: String) -> Result<String, ApiError> {
