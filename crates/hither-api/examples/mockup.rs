@@ -79,6 +79,6 @@ async fn main() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
     let (_stop, stopped) = watch::channel(false);
-    hither_api::serve_tcp(listener, door, stopped).await;
+    hither_api::serve_tcp(listener, door, None, stopped).await;
     Ok(())
 }

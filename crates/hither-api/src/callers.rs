@@ -20,16 +20,20 @@ use tokio::time::Instant;
 use crate::errors::{Code, Problem};
 use crate::explain;
 use crate::routes::Listener;
+use crate::tls::Shown;
+use crate::tokens::Tokens;
 
 mod app;
 mod key;
+mod linked;
 mod meter;
 mod sent;
 #[cfg(test)]
 mod tests;
 
-pub use app::{AppEntry, Change, KeyMark, Limits};
+pub use app::{AppEntry, Change, KeyMark, Limits, Link};
 pub use key::{Key, KeyId, SECRET_BYTES};
+pub(crate) use linked::is_link;
 pub use meter::Counts;
 use meter::{Excess, Meter};
 use sent::Sent;
@@ -58,6 +62,8 @@ pub struct Access {
     pub hosts: Vec<String>,
     /// What callers without a name may do.
     pub anonymous: Limits,
+    /// Whose tokens are believed beside keys of this node.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 impl Default for Access {
@@ -67,6 +73,7 @@ impl Default for Access {
             bound: IpAddr::from([127, 0, 0, 1]),
             hosts: Vec::new(),
             anonymous: Limits::default(),
+            tokens: None,
         }
     }
 }
@@ -254,6 +261,8 @@ fn list<T: ToString>(items: &[T]) -> String {
 struct Table {
     by_key: BTreeMap<KeyId, Caller>,
     by_uid: BTreeMap<u32, Caller>,
+    by_certificate: BTreeMap<String, Caller>,
+    by_subject: BTreeMap<String, Caller>,
 }
 
 /// Everyone who may call. The node behind the door replaces the apps while callers come.
@@ -275,7 +284,7 @@ impl Callers {
             let meter = Arc::new(Meter::new(&limits, Instant::now()));
             // No key has this hash, and the table does not have the id.
             let key = KeyMark { id: KeyId(0), hash: [0; 32] };
-            Caller(Arc::new(Known { entry: AppEntry { name, key, uid: None, limits }, meter }))
+            Caller(Arc::new(Known { entry: AppEntry::new(name, key, limits), meter }))
         };
         let (anonymous, operator) = (nameless(access.anonymous.clone()), nameless(Limits::default()));
         Self { access, hash_key, anonymous, operator, owner, table: RwLock::default() }
@@ -311,6 +320,12 @@ impl Callers {
             if let Some(uid) = entry.uid {
                 made.by_uid.insert(uid, caller.clone());
             }
+            if let Some(certificate) = &entry.certificate {
+                made.by_certificate.insert(certificate.clone(), caller.clone());
+            }
+            if let Some(subject) = &entry.subject {
+                made.by_subject.insert(subject.clone(), caller.clone());
+            }
             made.by_key.insert(entry.key.id, caller);
         }
         *table = Arc::new(made);
@@ -344,20 +359,23 @@ impl Callers {
         self.anonymous.clone()
     }
 
-    /// Finds out who calls. A key comes before the user of the socket.
+    /// Finds out who calls. A key comes before a token, and both before a certificate and the user of the socket.
     pub(crate) fn identify(
         &self,
         listener: Listener,
         headers: &HeaderMap,
         peer: Option<Peer>,
+        shown: Option<&Shown>,
     ) -> Result<Caller, Problem> {
         let sent = Sent::of(headers)?;
-        match (sent, listener) {
-            (Sent::Ours(text), _) => self.holder(text),
-            (_, Listener::Unix) => Ok(self.user(peer)),
-            (_, Listener::Tcp) if self.access.keys == Keys::Optional => Ok(self.anonymous.clone()),
-            (Sent::Foreign, Listener::Tcp) => Err(needed("the key that was sent is not one of this node")),
-            (Sent::Nothing, Listener::Tcp) => Err(needed("this node answers apps with a key alone, and none was sent")),
+        match (sent, &self.access.tokens, shown, listener) {
+            (Sent::Ours(text), ..) => self.holder(text),
+            (Sent::Token(text), Some(tokens), ..) => self.subject(tokens, text),
+            (_, _, Some(shown), _) => self.bearer(shown),
+            (_, _, None, Listener::Unix) => Ok(self.user(peer)),
+            (_, _, None, Listener::Tcp) if self.access.keys == Keys::Optional => Ok(self.anonymous.clone()),
+            (Sent::Foreign | Sent::Token(_), ..) => Err(self.needed("what was sent is no key of this node")),
+            (Sent::Nothing, ..) => Err(self.needed("this node answers nobody without a key, and none was sent")),
         }
     }
 
@@ -404,13 +422,17 @@ impl Callers {
         found.cloned().ok_or_else(wrong)
     }
 
+    fn needed(&self, why: &str) -> Problem {
+        let needed = Problem::new(Code::KeyNeeded, why)
+            .help("hither apps add NAME  (on the node's machine, makes a key)")
+            .help("send it as Authorization: Bearer hk_…");
+        match &self.access.tokens {
+            None => needed,
+            Some(tokens) => needed.help(format!("or send a token of {} in its place", tokens.rules().issuer)),
+        }
+    }
+
     fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn needed(why: &str) -> Problem {
-    Problem::new(Code::KeyNeeded, why)
-        .help("hither apps add NAME  (on the node's machine, makes a key)")
-        .help("send it as Authorization: Bearer hk_…")
 }

@@ -24,10 +24,15 @@ use crate::limits::{ENDPOINT_ERROR, ENDPOINT_IDLE, ENDPOINT_IDLE_MAX};
 
 mod answer;
 mod ask;
+mod reader;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answering, Totals, UNKNOWN_TOKEN};
+pub use reader::Reader;
+
+/// Keeps connections for the next request.
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Where a server is, and what it wants to see.
 #[derive(Clone)]
@@ -84,7 +89,7 @@ pub enum EndpointError {
 /// A server outside the mesh.
 #[derive(Clone)]
 pub struct Endpoint {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     base: String,
     probe: Uri,
     key: Option<HeaderValue>,
@@ -116,20 +121,7 @@ impl Endpoint {
             value.set_sensitive(true);
             Ok(value)
         });
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(crate::limits::ENDPOINT_CONNECT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(address.authorities.as_deref())?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(ENDPOINT_IDLE)
-            .pool_max_idle_per_host(ENDPOINT_IDLE_MAX)
-            .build(connector);
+        let client = client(address.authorities.as_deref())?;
         Ok(Self { client, base: address.base.clone(), probe, key: key.transpose()? })
     }
 
@@ -180,6 +172,24 @@ impl Endpoint {
         }
         request
     }
+}
+
+/// What speaks HTTP and HTTPS. `authorities`: PEM of those that are believed beside those of this machine.
+fn client(authorities: Option<&[u8]>) -> Result<HttpClient, AddressError> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(crate::limits::ENDPOINT_CONNECT));
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls(authorities)?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(ENDPOINT_IDLE)
+        .pool_max_idle_per_host(ENDPOINT_IDLE_MAX)
+        .build(connector))
 }
 
 fn tls(authorities: Option<&[u8]>) -> Result<rustls::ClientConfig, AddressError> {

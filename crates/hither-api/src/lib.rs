@@ -46,6 +46,8 @@ mod serving;
 mod tail;
 #[cfg(any(test, feature = "fuzzing"))]
 mod tests;
+pub mod tls;
+pub mod tokens;
 mod vectors;
 
 pub use oip::infer_work;

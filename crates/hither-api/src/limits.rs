@@ -79,6 +79,25 @@ pub(crate) const VIEW_SILENCE: Duration = Duration::from_secs(10);
 /// Model names that metrics count apart; the rest are counted together.
 pub(crate) const METRIC_MODELS: usize = 256;
 
+/// Bytes of what makes an app known beside its key, a name in a certificate or a value in a token: as much as a DNS name,
+/// an e-mail address or the identity of a workload has.
+pub(crate) const LINK_BYTES: usize = 255;
+
+/// Keys of one issuer: some publish a dozen while they change them.
+pub(crate) const TOKEN_KEYS: usize = 64;
+
+/// Keys that are tried upon a token that names none.
+pub(crate) const TOKEN_KEYS_TRIED: usize = 8;
+
+/// By how much the clock of an issuer may differ from that of this node.
+pub(crate) const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+
+/// What is read of an issuer's keys or description: a key has a kilobyte, its chain of certificates some more.
+pub(crate) const ISSUER_BYTES: usize = 1 << 20;
+
+/// How long an issuer may take to answer.
+pub(crate) const ISSUER_TIME: Duration = Duration::from_secs(10);
+
 /// Models or purposes of one app: people write them down.
 pub(crate) const LIMIT_ITEMS: usize = 256;
 

@@ -199,7 +199,10 @@ pub(crate) fn problem(form: Form, problem: &Problem) -> Response {
         set(headers, "x-hither-request", request);
     }
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        // RFC 6750, section 3.1: a client that refreshes its tokens does so upon this word.
+        let is_token = problem.code == Code::WrongToken.as_str();
+        let scheme = if is_token { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         headers.insert("accept-encoding", HeaderValue::from_static("gzip, deflate"));

@@ -22,6 +22,7 @@ use crate::errors::{Code, Problem};
 use crate::idempotency::{self, Kept};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
+use crate::tls::Shown;
 use crate::{batches, dashboard, grpc, jobs, oip, ollama, openai, openapi, operator};
 
 mod table;
@@ -151,7 +152,8 @@ async fn enter(app: &App, request: &mut Request) -> Result<(), Problem> {
     if is_command(request.method(), path) {
         app.callers.may_command(peer)?;
     }
-    let caller = app.callers.identify(app.listener, request.headers(), peer)?;
+    let shown = request.extensions().get::<Shown>();
+    let caller = app.callers.identify(app.listener, request.headers(), peer, shown)?;
     // Every path that names a model names it so; what is asked of it does not matter.
     if !caller.entry().limits.models.is_empty()
         && let Ok(params) = request.extract_parts::<RawPathParams>().await

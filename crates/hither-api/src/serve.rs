@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -28,6 +28,7 @@ use crate::limits::{
 };
 use crate::metrics::Metrics;
 use crate::routes::{self, Listener};
+use crate::tls::{self, Tls};
 
 mod pace;
 #[cfg(test)]
@@ -38,8 +39,8 @@ use pace::{Paced, Patience, Version};
 /// After a failed accept (usually: no file descriptor left), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves a TCP listener until `stop` says true, then lets open requests end.
-pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::Receiver<bool>) {
+/// Serves a TCP listener until `stop` says true, then lets open requests end. `tls`: HTTPS, and nothing else.
+pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, tls: Option<Tls>, stop: watch::Receiver<bool>) {
     let kept = Metrics::of(&door).1;
     let mut connections = Connections::new(routes::router(door, Listener::Tcp, stop.clone()), kept, stop);
     while let Some(permit) = connections.room().await {
@@ -53,7 +54,10 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, stop: watch::
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%peer, %error, "could not switch Nagle off");
                 }
-                connections.serve(stream, permit);
+                match &tls {
+                    None => connections.serve(stream, permit),
+                    Some(tls) => connections.shake(stream, tls.clone(), permit),
+                }
             }
             Err(error) => accept_failed(error).await,
         }
@@ -126,17 +130,24 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let (router, watcher, stop) = (self.router.clone(), self.graceful.watcher(), self.stop.clone());
+        self.tasks.spawn(async move {
+            open(stream, router, watcher, stop).await;
+            drop(permit);
+        });
+    }
+
+    /// The same after a handshake, which may be as slow as a head.
+    fn shake(&mut self, stream: TcpStream, tls: Tls, permit: OwnedSemaphorePermit) {
         let (router, watcher, mut stop) = (self.router.clone(), self.graceful.watcher(), self.stop.clone());
         self.tasks.spawn(async move {
-            let opened = tokio::select! {
+            let shaken = tokio::select! {
                 biased;
-                opened = Paced::open(stream) => opened,
-                // Who has said nothing yet has no request that may end.
+                shaken = tls.accept(stream) => shaken,
                 () = stopped(&mut stop) => None,
             };
-            match opened {
-                Some((stream, version)) => connection(stream, version, router, watcher).await,
-                None => debug!("a client said nothing, or left before it did"),
+            if let Some((stream, shown)) = shaken {
+                open(stream, tls::with_shown(&router, shown), watcher, stop).await;
             }
             drop(permit);
         });
@@ -151,6 +162,22 @@ impl Connections {
         if tokio::time::timeout(DRAIN, ended).await.is_err() {
             warn!("some requests did not end in time and are cut off");
         }
+    }
+}
+
+async fn open<S>(stream: S, router: Router, watcher: Watcher, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let opened = tokio::select! {
+        biased;
+        opened = Paced::open(stream) => opened,
+        // Who has said nothing yet has no request that may end.
+        () = stopped(&mut stop) => None,
+    };
+    match opened {
+        Some((stream, version)) => connection(stream, version, router, watcher).await,
+        None => debug!("a client said nothing, or left before it did"),
     }
 }
 

@@ -40,6 +40,10 @@ struct AppForm {
     key_hash: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     #[serde(default)]
     limits: LimitsSection,
 }
@@ -51,6 +55,8 @@ impl From<&AppEntry> for AppForm {
             key_id: entry.key.id.to_string(),
             key_hash: HEXLOWER.encode(&entry.key.hash),
             uid: entry.uid,
+            certificate: entry.certificate.clone(),
+            subject: entry.subject.clone(),
             limits: LimitsSection::from(&entry.limits),
         }
     }
@@ -64,7 +70,8 @@ impl AppForm {
         let hash = HEXLOWER.decode(self.key_hash.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let hash = hash.ok_or_else(|| of("key_hash is 64 hexadecimal digits".to_owned()))?;
         let limits = self.limits.read().map_err(|error| of(crate::config::api::told(&error)))?;
-        Ok(AppEntry { key: KeyMark { id, hash }, uid: self.uid, limits, name })
+        let entry = AppEntry::new(name, KeyMark { id, hash }, limits);
+        Ok(AppEntry { uid: self.uid, certificate: self.certificate, subject: self.subject, ..entry })
     }
 }
 
@@ -112,7 +119,7 @@ impl Apps {
             AppCommand::Limit { name, change } => {
                 let at = find(entries, &name)?;
                 change.apply(&mut entries[at]);
-                single_uid(entries, &entries[at])?;
+                single(entries, &entries[at])?;
                 Ok(AppDone { entry: entries[at].clone(), key: None })
             }
             AppCommand::Rotate(name) => {
@@ -151,9 +158,9 @@ impl Apps {
             });
         }
         let key = new_key(entries);
-        let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, limits: Limits::default() };
+        let mut entry = AppEntry::new(name, self.callers.mark(&key), Limits::default());
         change.apply(&mut entry);
-        single_uid(entries, &entry)?;
+        single(entries, &entry)?;
         entries.push(entry.clone());
         Ok(AppDone { entry, key: Some(key) })
     }
@@ -167,17 +174,26 @@ fn find(entries: &[AppEntry], name: &AppName) -> Result<usize, CommandError> {
     })
 }
 
-/// A user is one app, or nobody could tell which one calls.
-fn single_uid(entries: &[AppEntry], changed: &AppEntry) -> Result<(), CommandError> {
-    let same = |other: &&AppEntry| other.name != changed.name && other.uid == changed.uid;
-    match changed.uid.and_then(|uid| entries.iter().find(same).map(|other| (uid, &other.name))) {
-        None => Ok(()),
-        Some((uid, other)) => Err(CommandError {
-            code: "E0164",
-            message: format!("user {uid} is app {other} already"),
-            help: format!("choose another user, or hither apps rm {other}"),
-        }),
+/// A user is one app, and so is a name in certificates and a value in tokens, or nobody could tell which one calls.
+fn single(entries: &[AppEntry], changed: &AppEntry) -> Result<(), CommandError> {
+    for other in entries.iter().filter(|other| other.name != changed.name) {
+        let (name, taken) = (&other.name, |one: &Option<String>, other| one.is_some() && one == other);
+        let (code, link, what) = if changed.uid.is_some() && changed.uid == other.uid {
+            ("E0164", "uid", "the user")
+        } else if taken(&changed.certificate, &other.certificate) {
+            ("E0167", "certificate", "who shows a certificate of this name")
+        } else if taken(&changed.subject, &other.subject) {
+            ("E0167", "subject", "who sends a token of this subject")
+        } else {
+            continue;
+        };
+        return Err(CommandError {
+            code,
+            message: format!("{what} is app {name} already"),
+            help: format!("hither apps limit {name} --unlink {link}, or choose another"),
+        });
     }
+    Ok(())
 }
 
 fn new_key(entries: &[AppEntry]) -> Key {
@@ -203,13 +219,19 @@ fn read(path: &Path) -> Result<Vec<AppEntry>, InitError> {
     let entries: Vec<AppEntry> =
         file.app.into_iter().map(AppForm::read).collect::<Result<_, String>>().map_err(damaged)?;
     let (mut names, mut ids, mut uids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut certificates, mut subjects) = (BTreeSet::new(), BTreeSet::new());
     for entry in &entries {
         let is_new = names.insert(&entry.name)
             && ids.insert(entry.key.id)
             && entry.uid.is_none_or(|uid| uids.insert(uid))
+            && entry.certificate.as_ref().is_none_or(|name| certificates.insert(name))
+            && entry.subject.as_ref().is_none_or(|value| subjects.insert(value))
             && entry.name.as_str() != ANONYMOUS;
         if !is_new {
-            return Err(damaged(format!("app {} has a name, a key or a user that is another's", entry.name)));
+            return Err(damaged(format!(
+                "app {} has a name, a key, a user, a certificate or a subject that is another's",
+                entry.name
+            )));
         }
     }
     Ok(entries)

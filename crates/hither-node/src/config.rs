@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hither_api::callers::Access;
@@ -20,13 +21,17 @@ pub mod api;
 pub mod endpoint;
 pub mod ladder;
 pub mod model;
+pub mod oidc;
 pub mod telemetry;
+pub mod tls;
 
 use api::{ApiError, ApiSection};
 use endpoint::{EndpointConfig, EndpointError, EndpointSections};
 use ladder::{LadderError, LadderSection};
 use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
+use oidc::Oidc;
 use telemetry::{Telemetry, TelemetryError, TelemetrySection};
+use tls::Secured;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +126,10 @@ pub struct NodeConfig {
     pub api_socket: PathBuf,
     /// Who may use the API, and how.
     pub access: Access,
+    /// HTTPS at `api_listen`; plain HTTP if absent.
+    pub tls: Option<Secured>,
+    /// Whose tokens are believed; nobody's if absent.
+    pub oidc: Option<Oidc>,
     /// QUIC.
     pub mesh_listen: SocketAddr,
     /// The node's power cap.
@@ -283,12 +292,17 @@ impl NodeConfig {
             .map_err(|source| ConfigError::Endpoint { path: path.to_owned(), source })?;
         let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
-        let access =
-            api::access(file.api, api_listen).map_err(|source| ConfigError::Api { path: path.to_owned(), source })?;
+        let of_api = |source| ConfigError::Api { path: path.to_owned(), source };
+        let tls = tls::secured(file.api.tls.as_ref(), &data_dir).map_err(of_api)?;
+        let oidc = oidc::oidc(file.api.oidc.as_ref(), &data_dir).map_err(of_api)?;
+        let tokens = oidc.as_ref().map(|oidc| Arc::clone(&oidc.tokens));
+        let access = api::access(file.api, api_listen, tokens).map_err(of_api)?;
         Ok(Self {
             api_listen,
             api_socket,
             access,
+            tls,
+            oidc,
             mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             cap: Milliwatts::from_watts(file.power.cap_w.into()),
             idle: Milliwatts::from_watts(file.power.idle_w.into()),

@@ -65,6 +65,8 @@ pub(crate) enum Inbound {
     EndpointLives(NodeId),
     /// Something that an operator would act on.
     Warn(String),
+    /// The same is over.
+    WarnOver(String),
     /// An operator wants something.
     Command { command: Command, reply: CommandReply },
 }
@@ -103,7 +105,7 @@ pub(crate) struct Driver {
     pub(crate) echoes: VecDeque<Event>,
     pub(crate) view: watch::Sender<Arc<View>>,
     pub(crate) facade: Arc<RwLock<Facade>>,
-    /// What an operator would act on, by the model that it is about; what is about none stays until the next start.
+    /// What an operator would act on, by the model that it is about; what is about none stays until it is said to be over.
     pub(crate) warnings: BTreeSet<(Option<Digest>, String)>,
     /// The crashes of the last minutes, by model.
     pub(crate) crashes: Crashes,
@@ -239,6 +241,9 @@ impl Driver {
             }
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
             Inbound::Warn(text) => self.warn(None, text),
+            Inbound::WarnOver(text) => {
+                self.warnings.remove(&(None, text));
+            }
             Inbound::Command { command, reply } => self.command(command, reply),
         }
     }

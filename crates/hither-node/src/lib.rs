@@ -21,6 +21,7 @@ mod mesh;
 mod models;
 mod proof;
 mod records;
+mod renewal;
 mod run;
 mod session;
 mod traces;

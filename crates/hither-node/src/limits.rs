@@ -138,3 +138,12 @@ pub(crate) const BATCHES_OPEN: usize = 16;
 
 /// How long a batch is shown after its end, in milliseconds: as long as its files are kept at most.
 pub(crate) const BATCH_KEEP_MS: u64 = 30 * 86_400_000;
+
+/// How often it is looked at whether files of certificates or keys were renewed.
+pub(crate) const FILES_LOOK: Duration = Duration::from_secs(5);
+
+/// How often an issuer's keys are fetched anew: it publishes a new one longer before it signs with it.
+pub(crate) const KEYS_FETCH: Duration = Duration::from_secs(900);
+
+/// The least time between two fetches, whatever tokens say and however often it fails.
+pub(crate) const KEYS_FETCH_LEAST: Duration = Duration::from_secs(60);

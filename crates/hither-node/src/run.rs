@@ -91,6 +91,8 @@ pub struct Started {
     pub me: Member,
     /// The HTTP interface.
     pub api: SocketAddr,
+    /// Whether it is HTTPS.
+    pub is_tls: bool,
     /// The operator's socket.
     pub socket: PathBuf,
     /// The mesh.
@@ -125,6 +127,7 @@ pub async fn run(
     started(Started {
         me: driver.home.me.clone(),
         api,
+        is_tls: driver.config.tls.is_some(),
         socket: driver.config.api_socket.clone(),
         mesh: swarm.addresses(),
     });
@@ -147,7 +150,7 @@ async fn assemble(
         config.providers.extend(config.library.as_deref().and_then(crate::library::providers_beside));
     }
     let apps = Arc::new(Apps::open(dir.join("apps.toml"), &home.key, config.access.clone())?);
-    let is_public = !config.access.bound.is_loopback();
+    let is_public = !config.access.bound.is_loopback() && config.tls.is_none();
     let incarnation = home.next_incarnation()?;
     let stored =
         swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;
@@ -207,8 +210,8 @@ async fn assemble(
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
     }
     if is_public {
-        let text = "the API listens on a public address without TLS: keys and data can be read on their way; put a TLS \
-                    proxy before it, or listen on 127.0.0.1";
+        let text = "the API listens on a public address without TLS: keys and data can be read on their way; give it a \
+                    certificate under [api.tls], put a TLS proxy before it, or listen on 127.0.0.1";
         driver.warn(None, text.to_owned());
     }
     let jobs = match crate::jobs::open(&dir, driver.config.jobs) {
@@ -238,11 +241,20 @@ async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let watched = ears.stop.clone();
+    let secured = driver.config.tls.clone();
+    let tls = secured.as_ref().map(|secured| secured.tls.clone());
     let mut servers = JoinSet::new();
-    servers.spawn(hither_api::serve_tcp(tcp, Arc::clone(&door), watched.clone()));
+    servers.spawn(hither_api::serve_tcp(tcp, Arc::clone(&door), tls, watched.clone()));
     servers.spawn(hither_api::serve_unix(unix, Arc::clone(&door), watched.clone()));
     servers.spawn(hither_api::batches::run_batches(Arc::clone(&door), watched.clone()));
     servers.spawn(hither_api::jobs::run_jobs(door, watched));
+    if let Some(secured) = secured {
+        driver.hands.spawn(crate::renewal::certificates(secured, driver.inbox.clone()));
+    }
+    if let Some(oidc) = driver.config.oidc.clone() {
+        let kept = driver.config.data_dir.join("issuer.toml");
+        driver.hands.spawn(crate::renewal::keys(oidc, kept, driver.inbox.clone()));
+    }
     driver.wake();
     {
         let work = driver.run(ears);

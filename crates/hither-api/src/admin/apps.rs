@@ -6,9 +6,10 @@ use hither_types::id::{AppName, ModelName, ParseIdError, Purpose};
 use hither_types::label::DataClass;
 use serde::{Deserialize, Serialize};
 
-use crate::callers::{AppEntry, Caller, Change, Counts, Key};
+use crate::callers::{AppEntry, Caller, Change, Counts, Key, Link, is_link};
 use crate::errors::{Code, Problem};
-use crate::limits::LIMIT_ITEMS;
+use crate::fields::quoted;
+use crate::limits::{LIMIT_ITEMS, LINK_BYTES};
 
 /// What an app may do: part of `POST /hither/v1/apps`, and the body of `POST /hither/v1/apps/{app}/limits`. What is
 /// absent stays as it is; 0 and an empty list lift a limit.
@@ -19,6 +20,15 @@ pub struct ChangeDto {
     /// The user whose programs are the app when they come over the Unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
+    /// The name in the certificates that the app shows: a DNS name or URI of the subject alternative names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The value in the tokens that the app sends, in the claim that `[api.oidc]` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What makes the app known no more: `uid`, `certificate` or `subject`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlink: Vec<String>,
     /// The highest class of data that it may send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -61,6 +71,12 @@ pub struct AppDto {
     pub key_id: String,
     /// The user whose programs it is.
     pub uid: Option<u32>,
+    /// The name in the certificates that it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The value in the tokens that it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The highest class of data that it may send; absent if any.
     pub class: Option<String>,
     /// The models that it may ask for; empty if all.
@@ -101,6 +117,9 @@ impl ChangeDto {
     pub(crate) fn read(self) -> Result<Change, Problem> {
         Ok(Change {
             uid: self.uid,
+            certificate: self.certificate.map(|name| link("certificate", name)).transpose()?,
+            subject: self.subject.map(|value| link("subject", value)).transpose()?,
+            unlink: self.unlink.iter().map(|word| unlinked(word)).collect::<Result<_, _>>()?,
             class: self.class.map(|class| field("class", DataClass::parse(&class))).transpose()?,
             models: self.models.map(|models| list("models", &models, ModelName::parse)).transpose()?,
             purposes: self.purposes.map(|purposes| list("purposes", &purposes, Purpose::parse)).transpose()?,
@@ -125,6 +144,22 @@ fn field<T>(what: &'static str, parsed: Result<T, ParseIdError>) -> Result<T, Pr
     parsed.map_err(|error| Problem::new(Code::OutOfRange, format!("{what}: {error}")).param(what))
 }
 
+/// A name as certificates have it, or a value as tokens have it.
+fn link(what: &'static str, name: String) -> Result<String, Problem> {
+    if is_link(&name) {
+        return Ok(name);
+    }
+    let text = format!("{what} takes 1 to {LINK_BYTES} letters, digits and signs, without spaces");
+    Err(Problem::new(Code::OutOfRange, text).param(what))
+}
+
+fn unlinked(word: &str) -> Result<Link, Problem> {
+    Link::parse(word).ok_or_else(|| {
+        let all = Link::ALL.map(Link::as_str).join(", ");
+        Problem::new(Code::OutOfRange, format!("unlink takes {all}, and not {}", quoted(word))).param("unlink")
+    })
+}
+
 fn list<T: Ord>(
     what: &'static str,
     items: &[String],
@@ -146,6 +181,8 @@ fn app_dto(entry: &AppEntry, counts: Counts) -> AppDto {
         name: entry.name.to_string(),
         key_id: entry.key.id.to_string(),
         uid: entry.uid,
+        certificate: entry.certificate.clone(),
+        subject: entry.subject.clone(),
         class: limits.class.map(|class| class.to_string()),
         models: limits.models.iter().map(ToString::to_string).collect(),
         purposes: limits.purposes.iter().map(ToString::to_string).collect(),

@@ -43,15 +43,62 @@ pub struct AppEntry {
     pub key: KeyMark,
     /// The user whose programs are this app when they come over the Unix socket.
     pub uid: Option<u32>,
+    /// The name in the certificates that its programs show.
+    pub certificate: Option<String>,
+    /// The value in the tokens that its programs send, in the claim that the configuration names.
+    pub subject: Option<String>,
     /// What it may do.
     pub limits: Limits,
+}
+
+impl AppEntry {
+    /// An app that its key alone makes known.
+    pub fn new(name: AppName, key: KeyMark, limits: Limits) -> Self {
+        Self { name, key, uid: None, certificate: None, subject: None, limits }
+    }
+}
+
+/// What makes callers known beside a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// The user at the other end of the Unix socket.
+    Uid,
+    /// A name in a certificate.
+    Certificate,
+    /// A value in a token.
+    Subject,
+}
+
+impl Link {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Uid, Self::Certificate, Self::Subject];
+
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uid => "uid",
+            Self::Certificate => "certificate",
+            Self::Subject => "subject",
+        }
+    }
+
+    /// Reads it.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|link| link.as_str() == text)
+    }
 }
 
 /// What changes of an app; `None` stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
+    /// What makes it known no more; what follows here makes it known anew.
+    pub unlink: Vec<Link>,
     /// The user whose programs it is.
     pub uid: Option<u32>,
+    /// The name in its certificates.
+    pub certificate: Option<String>,
+    /// The value in its tokens.
+    pub subject: Option<String>,
     /// The highest class of data.
     pub class: Option<DataClass>,
     /// The models; none of them lifts the limit.
@@ -69,8 +116,17 @@ pub struct Change {
 impl Change {
     /// Makes the change.
     pub fn apply(self, entry: &mut AppEntry) {
-        let limits = &mut entry.limits;
+        for link in self.unlink {
+            match link {
+                Link::Uid => entry.uid = None,
+                Link::Certificate => entry.certificate = None,
+                Link::Subject => entry.subject = None,
+            }
+        }
         entry.uid = self.uid.or(entry.uid);
+        entry.certificate = self.certificate.or(entry.certificate.take());
+        entry.subject = self.subject.or(entry.subject.take());
+        let limits = &mut entry.limits;
         limits.class = self.class.or(limits.class);
         if let Some(models) = self.models {
             limits.models = models;

@@ -16,6 +16,8 @@ pub(super) enum Sent<'a> {
     Nothing,
     /// Clients of OpenAI always send something.
     Foreign,
+    /// What has the form of a token (RFC 7519), right or wrong.
+    Token(&'a str),
     /// What is meant as a key of ours, right or wrong.
     Ours(&'a str),
 }
@@ -27,18 +29,27 @@ impl<'a> Sent<'a> {
         let others = KEY_HEADERS.into_iter().flat_map(|name| headers.get_all(name)).map(|value| (value, false));
         let mut sent = Self::Nothing;
         for (value, is_bearer) in bearers.chain(others) {
-            let text = token(value, is_bearer);
-            sent = match (sent, text.filter(|text| Key::is_meant(text))) {
-                (Self::Ours(one), Some(other)) if one != other => {
+            let this = token(value, is_bearer).map_or(Self::Foreign, Self::read);
+            sent = match (sent, this) {
+                (Self::Ours(one), Self::Ours(other)) | (Self::Token(one), Self::Token(other)) if one != other => {
                     let text = "two different API keys were sent, and a request is of one app";
                     return Err(Problem::new(Code::WrongKey, text).help("send one key, as Authorization: Bearer hk_…"));
                 }
-                (_, Some(ours)) => Self::Ours(ours),
-                (Self::Ours(ours), None) => Self::Ours(ours),
-                (_, None) => Self::Foreign,
+                (Self::Ours(ours), _) | (_, Self::Ours(ours)) => Self::Ours(ours),
+                (Self::Token(token), _) | (_, Self::Token(token)) => Self::Token(token),
+                _ => Self::Foreign,
             };
         }
         Ok(sent)
+    }
+
+    fn read(text: &'a str) -> Self {
+        if Key::is_meant(text) {
+            return Self::Ours(text);
+        }
+        // The head of a token is a JSON object, which begins with these letters in base64: the bytes {".
+        let is_token = text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2;
+        if is_token { Self::Token(text) } else { Self::Foreign }
     }
 }
 

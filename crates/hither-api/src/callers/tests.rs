@@ -15,6 +15,7 @@ use crate::tests::lab::{Came, Lab};
 mod hosts;
 mod late;
 mod operators;
+mod tokens;
 
 fn speaks(_: &Submission) -> Result<Vec<Answer>, Refusal> {
     Ok(vec![routed(), tokens(0, &[1, 2, 3], "Hello"), end(FinishReason::Stop, ""), done()])

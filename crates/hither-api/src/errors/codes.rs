@@ -58,6 +58,8 @@ codes! {
     NotAllowed = "E0117", 403, None, "hither apps limit NAME widens what it may do.";
     /// The key belongs to no app.
     WrongKey = "E0118", 401, Some("invalid_api_key"), "hither apps ls shows which apps have a key; hither apps rotate NAME makes a new one.";
+    /// The token is not believed, or belongs to no app.
+    WrongToken = "E0119", 401, Some("invalid_api_key"), "Ask the issuer for a new token, or link its subject: hither apps add NAME --subject VALUE.";
     /// The law leaves no place that may serve the request.
     Unlawful = "E0301", 451, None, "The answer names the rule that came closest. hither models pull MODEL brings the model here, so that the data need not leave.";
     /// The law of the place that was asked says no.
@@ -162,6 +164,11 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0163", "The name cannot be that of an app.", "Choose another name."),
     command("E0164", "The user is another app already.", "Choose another user, or hither apps rm NAME."),
     command("E0165", "The apps cannot be written to the disk, and stay as they were.", "df -h"),
+    command(
+        "E0167",
+        "Callers with this certificate or token are another app already.",
+        "Choose another name, or hither apps limit NAME --unlink certificate,subject.",
+    ),
     command("E0201", "This is not a ticket.", "Copy the whole line that hither invite printed."),
     command("E0202", "The invite has expired.", "Ask for a new one: hither invite."),
     command("E0204", "The node that made the invite did not let this one in.", "Ask for a new invite: hither invite."),

@@ -106,7 +106,7 @@ fn bad(asked: &Asked, came: &Came, body: &[u8]) {
         assert_eq!(said["status"], came.status, "{}", shown());
     }
     match came.status {
-        401 => assert_eq!(came.header("www-authenticate"), "Bearer", "{}", shown()),
+        401 => assert!(came.header("www-authenticate").starts_with("Bearer"), "{}", shown()),
         405 => assert!(came.headers.contains_key("allow"), "{}", shown()),
         503 => assert!(came.headers.contains_key("retry-after"), "{}", shown()),
         _ => {}

@@ -47,7 +47,7 @@ pub(super) fn description() -> Value {
             "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "servers": [{ "url": "/", "description": "The node that gave this description." }],
-        "security": [{ "bearer": [] }, { "xApiKey": [] }, { "apiKey": [] }, {}],
+        "security": [{ "bearer": [] }, { "xApiKey": [] }, { "apiKey": [] }, { "certificate": [] }, {}],
         "tags": tags(),
         "paths": paths,
         "components": book.components(),
@@ -116,9 +116,17 @@ impl Book {
             "parameters": parts::parameters(),
             "headers": parts::headers(),
             "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "description": "The key of an app: hk_…" },
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The key of an app: hk_…; or a token (JWT) of the issuer under [api.oidc] in hither.toml.",
+                },
                 "xApiKey": { "type": "apiKey", "in": "header", "name": "x-api-key" },
                 "apiKey": { "type": "apiKey", "in": "header", "name": "api-key" },
+                "certificate": {
+                    "type": "mutualTLS",
+                    "description": "A name in the certificate of the client that is linked to an app, under [api.tls].",
+                },
             },
         })
     }

@@ -28,7 +28,7 @@ async fn serve(door: FakeDoor) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = watch::Sender::new(false);
-    let server = tokio::spawn(super::serve_tcp(listener, Arc::clone(&door) as _, stop.subscribe()));
+    let server = tokio::spawn(super::serve_tcp(listener, Arc::clone(&door) as _, None, stop.subscribe()));
     Served { door, address, stop, server }
 }
 
@@ -250,7 +250,7 @@ async fn small_writes_are_not_delayed() {
     let address = listener.local_addr().unwrap();
     let stop = watch::Sender::new(false);
     let door = Arc::new(speaking(false));
-    let server = tokio::spawn(super::serve_tcp(listener, door as _, stop.subscribe()));
+    let server = tokio::spawn(super::serve_tcp(listener, door as _, None, stop.subscribe()));
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(chat(true).as_bytes()).await.unwrap();
     let begun = std::time::Instant::now();

@@ -83,7 +83,8 @@ impl FakeDoor {
     pub(crate) fn add_app(&self, name: &str, uid: Option<u32>, limits: Limits) -> String {
         let mut apps = self.apps.lock().unwrap();
         let key = self.key();
-        apps.push(AppEntry { name: AppName::parse(name).unwrap(), key: self.callers.mark(&key), uid, limits });
+        let entry = AppEntry::new(AppName::parse(name).unwrap(), self.callers.mark(&key), limits);
+        apps.push(AppEntry { uid, ..entry });
         self.callers.replace(&apps);
         key.reveal().to_owned()
     }
@@ -100,7 +101,7 @@ impl FakeDoor {
         let (entry, key) = match command {
             AppCommand::Add { name, change } => {
                 let (key, limits) = (self.key(), Limits::default());
-                let mut entry = AppEntry { name, key: self.callers.mark(&key), uid: None, limits };
+                let mut entry = AppEntry::new(name, self.callers.mark(&key), limits);
                 change.apply(&mut entry);
                 apps.push(entry.clone());
                 (entry, Some(key))

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use hither_api::callers::Link;
+
 use super::*;
 
 fn node(number: u8) -> SigningKey {
@@ -57,7 +59,10 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let apps = open(dir.path()).unwrap();
     let with_uid = |uid| Change { uid: Some(uid), ..Change::default() };
-    key(add(&apps, "chat", with_uid(1)));
+    let with_certificate = |name: &str| Change { certificate: Some(name.to_owned()), ..Change::default() };
+    let with_subject = |value: &str| Change { subject: Some(value.to_owned()), ..Change::default() };
+    let linked = Change { certificate: Some("a.example".into()), subject: Some("a".into()), ..with_uid(1) };
+    key(add(&apps, "chat", linked));
     key(add(&apps, "batch", with_uid(2)));
     let before = std::fs::read_to_string(dir.path().join("apps.toml")).unwrap();
     let limit = |called, change| apps.change(AppCommand::Limit { name: name(called), change });
@@ -66,6 +71,9 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         (add(&apps, "anonymous", Change::default()), "E0163"),
         (add(&apps, "new", with_uid(1)), "E0164"),
         (limit("batch", with_uid(1)), "E0164"),
+        (add(&apps, "new", with_certificate("a.example")), "E0167"),
+        (limit("batch", with_certificate("a.example")), "E0167"),
+        (limit("batch", with_subject("a")), "E0167"),
         (limit("nobody", Change::default()), "E0161"),
         (apps.change(AppCommand::Rotate(name("nobody"))), "E0161"),
         (apps.change(AppCommand::Remove(name("nobody"))), "E0161"),
@@ -76,6 +84,30 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(std::fs::read_to_string(dir.path().join("apps.toml")).unwrap(), before);
     assert_eq!(apps.callers().apps().len(), 2);
     limit("batch", with_uid(2)).unwrap();
+    // A certificate and a token are different things, whatever they say.
+    limit("batch", with_certificate("a")).unwrap();
+}
+
+#[test]
+fn what_makes_an_app_known_can_be_taken_from_it_and_given_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let apps = open(dir.path()).unwrap();
+    let all = || Change { uid: Some(7), certificate: Some("c".into()), subject: Some("s".into()), ..Change::default() };
+    let links = |entry: &AppEntry| (entry.uid, entry.certificate.clone(), entry.subject.clone());
+    key(add(&apps, "old", all()));
+    assert!(add(&apps, "new", all()).is_err());
+    let unlink = Change { unlink: vec![Link::Uid, Link::Certificate], ..Change::default() };
+    let done = apps.change(AppCommand::Limit { name: name("old"), change: unlink }).unwrap();
+    assert_eq!(links(&done.entry), (None, None, Some("s".into())));
+    // Taken away and given anew by one command.
+    let change = Change { unlink: Link::ALL.to_vec(), subject: Some("t".into()), ..Change::default() };
+    let done = apps.change(AppCommand::Limit { name: name("old"), change }).unwrap();
+    assert_eq!(links(&done.entry), (None, None, Some("t".into())));
+    assert_eq!(links(&add(&apps, "new", all()).unwrap().entry), (Some(7), Some("c".into()), Some("s".into())));
+    drop(apps);
+    let again = open(dir.path()).unwrap();
+    let again: Vec<_> = again.callers().apps().iter().map(|app| links(app.entry())).collect();
+    assert_eq!(again, [(Some(7), Some("c".into()), Some("s".into())), (None, None, Some("t".into()))]);
 }
 
 #[test]
@@ -99,7 +131,7 @@ fn there_is_a_most_of_apps() {
     let mut full = Vec::new();
     for number in 0..APPS_MAX {
         let key = KeyMark { id: KeyId(number as u32), hash: [0; 32] };
-        full.push(AppEntry { name: name(&format!("app-{number}")), key, uid: None, limits: Limits::default() });
+        full.push(AppEntry::new(name(&format!("app-{number}")), key, Limits::default()));
     }
     *apps.entries.lock().unwrap() = full;
     assert_eq!(add(&apps, "one-more", Change::default()).unwrap_err().code, "E0162");
@@ -122,9 +154,17 @@ fn a_file_that_cannot_be_read_lets_no_node_start() {
         (format!("version = 1\n{}", app("a b", "00000001", "")), "expected an app name"),
         (format!("version = 1\n{}", app("a", "00000001", "surprise = 1\n")), "unknown field `surprise`"),
         (format!("version = 1\n{}", app("a", "00000001", "[app.limits]\nclass = \"x\"\n")), "app a: class is wrong"),
-        (format!("version = 1\n{one}{}", app("a", "00000002", "")), "app a has a name, a key or a user"),
-        (format!("version = 1\n{one}{}", app("b", "00000001", "")), "app b has a name, a key or a user"),
-        (format!("version = 1\n{one}{}", app("b", "00000002", "uid = 1\n")), "app b has a name, a key or a user"),
+        (format!("version = 1\n{one}{}", app("a", "00000002", "")), "app a has a name, a key, a user"),
+        (format!("version = 1\n{one}{}", app("b", "00000001", "")), "app b has a name, a key, a user"),
+        (format!("version = 1\n{one}{}", app("b", "00000002", "uid = 1\n")), "app b has a name, a key, a user"),
+        (
+            format!(
+                "version = 1\n{}{}",
+                app("a", "00000001", "subject = \"s\"\n"),
+                app("b", "00000002", "subject = \"s\"\n")
+            ),
+            "app b has a name, a key, a user, a certificate or a subject that is another's",
+        ),
         (format!("version = 1\n{}", app("anonymous", "00000001", "")), "app anonymous has a name"),
     ] {
         std::fs::write(dir.path().join("apps.toml"), &text).unwrap();

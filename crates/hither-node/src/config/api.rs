@@ -4,11 +4,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hither_api::callers::{Access, Keys, Limits};
+use hither_api::tokens::Tokens;
 use hither_types::id::{ModelName, ParseIdError, Purpose};
 use hither_types::label::DataClass;
 use serde::{Deserialize, Serialize};
+
+use super::oidc::OidcSection;
+use super::tls::TlsSection;
 
 #[cfg(test)]
 mod tests;
@@ -22,11 +27,13 @@ pub(crate) struct ApiSection {
     keys: KeysWord,
     hosts: Vec<String>,
     anonymous: LimitsSection,
+    pub(crate) tls: Option<TlsSection>,
+    pub(crate) oidc: Option<OidcSection>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum KeysWord {
+pub(crate) enum KeysWord {
     #[default]
     Optional,
     Required,
@@ -57,6 +64,23 @@ pub enum ApiError {
     /// The address can be reached from elsewhere, and nobody would have to say who they are.
     #[error("the API would listen on {0}, where others than this machine reach it, and callers need no key")]
     PublicAddress(SocketAddr),
+    /// A file cannot be read.
+    #[error("{} cannot be read: {text}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        text: String,
+    },
+    /// Certificates of clients are wanted, and nobody signs them.
+    #[error("[api.tls] has clients = \"required\" without client_ca_file, so nobody could sign a certificate for them")]
+    NoAuthority,
+    /// HTTPS cannot be offered with these files.
+    #[error("[api.tls]: {0}")]
+    Tls(String),
+    /// Tokens cannot be believed as it says.
+    #[error("[api.oidc]: {0}")]
+    Oidc(String),
     /// A name of the node is none.
     #[error("hosts has {0:?}, which is not the name of a host; give it without http:// and without a port")]
     Host(String),
@@ -116,16 +140,18 @@ pub(crate) fn told(error: &ApiError) -> String {
 }
 
 /// Checks the section for a listener at an address.
-pub(crate) fn access(section: ApiSection, listen: SocketAddr) -> Result<Access, ApiError> {
+pub(crate) fn access(section: ApiSection, listen: SocketAddr, tokens: Option<Arc<Tokens>>) -> Result<Access, ApiError> {
     let keys = match section.keys {
         KeysWord::Optional => Keys::Optional,
         KeysWord::Required => Keys::Required,
     };
-    if keys == Keys::Optional && !listen.ip().is_loopback() {
+    // Who has to show a certificate has said who they are.
+    let is_shown = section.tls.is_some_and(|tls| tls.clients == KeysWord::Required);
+    if keys == Keys::Optional && !is_shown && !listen.ip().is_loopback() {
         return Err(ApiError::PublicAddress(listen));
     }
     let hosts = section.hosts.into_iter().map(host).collect::<Result<_, _>>()?;
-    Ok(Access { keys, bound: listen.ip(), hosts, anonymous: section.anonymous.read()? })
+    Ok(Access { keys, bound: listen.ip(), hosts, anonymous: section.anonymous.read()?, tokens })
 }
 
 fn host(text: String) -> Result<String, ApiError> {

@@ -69,12 +69,24 @@ pub(super) struct LimitArgs {
     /// The user whose programs are this app when they come over the Unix socket, without a key.
     #[arg(long, value_name = "UID")]
     uid: Option<u32>,
+    /// The name in the certificates that its programs show: a DNS name or URI among the subject alternative names.
+    #[arg(long, value_name = "NAME")]
+    certificate: Option<String>,
+    /// The value in the tokens that its programs send, in the claim that [api.oidc] names (sub, unless it says otherwise).
+    #[arg(long, value_name = "VALUE")]
+    subject: Option<String>,
+    /// What makes it known no more, with commas between: uid, certificate, subject.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = ["uid", "certificate", "subject"])]
+    unlink: Vec<String>,
 }
 
 impl LimitArgs {
     fn change(self) -> ChangeDto {
         ChangeDto {
             uid: self.uid,
+            certificate: self.certificate,
+            subject: self.subject,
+            unlink: self.unlink,
             class: self.class.map(|class| class.to_string()),
             models: self.models.map(|models| items(&models)),
             purposes: self.purposes.map(|purposes| items(&purposes)),
@@ -159,8 +171,13 @@ fn described(app: &AppDto, colour: Colour) -> String {
     add(app.tokens_per_min.map(|most| format!("{most} tokens a minute")));
     let may = if may.is_empty() { "no limits of its own".to_owned() } else { may.join(" · ") };
     let uid = app.uid.map_or_else(String::new, |uid| format!("  user {uid}"));
+    let link = |what: &str, link: &Option<String>| match link {
+        Some(link) => format!("  {what} {}", plain(link)),
+        None => String::new(),
+    };
+    let links = uid + &link("certificate", &app.certificate) + &link("subject", &app.subject);
     let name = colour.bold(&format!("{:20}", plain(&app.name)));
-    format!("{name}  key hk_{}_…{uid}\n    {}\n", plain(&app.key_id), plain(&may))
+    format!("{name}  key hk_{}_…{links}\n    {}\n", plain(&app.key_id), plain(&may))
 }
 
 fn used(app: &AppDto) -> String {

@@ -80,7 +80,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Trouble> {
 
 fn tell(screen: Screen, data_dir: &Path, started: &hither_node::Started) {
     let me = &started.me;
-    let url = format!("http://{}", started.api);
+    let scheme = if started.is_tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}", started.api);
     let mesh: Vec<String> = started.mesh.iter().map(ToString::to_string).collect();
     if screen.is_json() {
         let object = json!({
@@ -113,9 +114,22 @@ pub(super) fn config_trouble(error: &ConfigError) -> Trouble {
                     "write into {}: [api] keys = \"required\", and give each app a key: hither apps add NAME",
                     path.display()
                 ))
+                .help("or, with keys = \"required\", believe the tokens of an issuer: [api.oidc] issuer, audience")
+                .help(
+                    "or let in only who shows a certificate: [api.tls] certificate_file, key_file, client_ca_file, \
+                     clients = \"required\"",
+                )
                 .help(format!("or stay on this machine: hither up --api 127.0.0.1:{port}"))
                 .exit(Exit::Usage)
         }
+        ConfigError::Api { source: ApiError::Oidc(_), .. } => {
+            trouble.help("[api.oidc] issuer = \"https://login.example\", audience = \"hither\"")
+        }
+        ConfigError::Api { source: ApiError::Tls(_) | ApiError::NoAuthority | ApiError::File { .. }, .. } => trouble
+            .help(
+                "[api.tls] certificate_file = \"node.pem\", key_file = \"node.key\", client_ca_file = \"clients.pem\"",
+            )
+            .help("relative paths are relative to the data directory"),
         ConfigError::Api { .. } => trouble.help("[api] keys = \"optional\", hosts = [\"ai.example.org\"]"),
         ConfigError::NoDataDir => trouble.help("hither up --data DIR"),
         _ => trouble.help("unknown keys are errors; every key may be left out"),

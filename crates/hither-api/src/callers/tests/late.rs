@@ -24,7 +24,7 @@ async fn a_refusal_is_read_by_who_sends_the_body_late_and_the_connection_goes_on
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = watch::Sender::new(false);
-    let server = tokio::spawn(crate::serve_tcp(listener, Arc::new(open()), stop.subscribe()));
+    let server = tokio::spawn(crate::serve_tcp(listener, Arc::new(open()), None, stop.subscribe()));
     let mut client = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nx-api-key: hk_wrong\r\nContent-Length: {}\r\n\r\n",

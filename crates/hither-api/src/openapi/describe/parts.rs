@@ -253,7 +253,7 @@ pub(super) fn headers() -> Value {
         named("Vary", text(), "Accept-Encoding."),
         named("Location", text(), "Where the job is."),
         named("Retry-After", whole(0, u64::from(u32::MAX)), "When trying again makes sense, in seconds."),
-        named("WWW-Authenticate", word(&["Bearer"]), "How a key is sent."),
+        named("WWW-Authenticate", word(&["Bearer", "Bearer error=\"invalid_token\""]), "How a key is sent."),
         named("Accept-Encoding", text(), "The encodings that are taken."),
     ];
     all.into_iter().collect::<Map<_, _>>().into()

@@ -46,6 +46,60 @@ fn who_comes_from_elsewhere_needs_a_key() {
 }
 
 #[test]
+fn tokens_are_believed_of_an_issuer_whose_keys_nobody_can_change_on_the_way() {
+    let keys = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let dir = tempfile::tempdir().unwrap();
+    let load = |more: &str| {
+        std::fs::write(dir.path().join("keys.json"), keys).unwrap();
+        std::fs::write(dir.path().join("none.json"), "{}").unwrap();
+        std::fs::write(dir.path().join("hither.toml"), format!("[api.oidc]\naudience = \"hither\"\n{more}")).unwrap();
+        let overrides = Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() };
+        match NodeConfig::load(None, overrides) {
+            Ok(config) => {
+                let oidc = config.oidc.unwrap();
+                let tokens = config.access.tokens.unwrap();
+                assert!(Arc::ptr_eq(&oidc.tokens, &tokens));
+                format!("{:?} {} {}", oidc.source, tokens.rules().claim, tokens.has_keys())
+            }
+            Err(ConfigError::Api { source, .. }) => told(&source),
+            Err(ConfigError::Malformed { text, .. }) => text.lines().last().unwrap_or_default().to_owned(),
+            Err(error) => error.to_string(),
+        }
+    };
+    for (more, wanted) in [
+        (
+            "issuer = \"https://a.example/x/\"",
+            "Discovery(\"https://a.example/x/.well-known/openid-configuration\") sub false",
+        ),
+        (
+            "issuer = \"https://a.example\"\napp_claim = \"azp\"",
+            "Discovery(\"https://a.example/.well-known/openid-configuration\") azp false",
+        ),
+        ("issuer = \"a\"\njwks = \"https://a.example/keys\"", "Url(\"https://a.example/keys\") sub false"),
+        ("issuer = \"a\"\njwks = \"http://[::1]:9/keys\"", "Url(\"http://[::1]:9/keys\") sub false"),
+        ("issuer = \"\"", "[api.oidc]: issuer is empty"),
+        ("issuer = \"a\"\njwks = \"none.json\"", "none.json: it is no JSON of the form that it should have"),
+        ("issuer = \"a\"\njwks = \"absent.json\"", "absent.json cannot be read"),
+        ("issuer = \"a\"", "issuer is \"a\", and keys are fetched over https:// alone"),
+        ("issuer = \"http://a.example\"", "keys are fetched over https:// alone"),
+        ("issuer = \"a\"\njwks = \"http://127.0.0.1.evil.example/\"", "keys are fetched over https:// alone"),
+        ("issuer = \"a\"\njwks = \"http://localhost@evil.example/\"", "keys are fetched over https:// alone"),
+        ("issuer = \"a\"\njwks = \"https://\"", "keys are fetched over https:// alone"),
+        ("issuer = \"https://a.example\"\nca_file = \"none.json\"", "there is none in the file"),
+        ("jwks = \"keys.json\"", "missing field `issuer`"),
+        ("issuer = \"a\"\nsecret = \"b\"", "unknown field `secret`"),
+    ] {
+        let said = load(more);
+        assert!(said.contains(wanted), "{more}: {said}");
+    }
+    let said = load("issuer = \"a\"\njwks = \"keys.json\"");
+    assert!(said.starts_with("File(") && said.ends_with(" sub true"), "{said}");
+    // Who believes tokens still lets others in, unless it is told not to.
+    let public = "[api]\nlisten = \"0.0.0.0:0\"\n[api.oidc]\nissuer = \"https://a.example\"\naudience = \"h\"";
+    assert!(matches!(self::load(public, None), Err(ConfigError::Api { source: ApiError::PublicAddress(_), .. })));
+}
+
+#[test]
 fn names_are_taken_without_scheme_and_port() {
     check(
         "[api]\nhosts = [\"AI.klinik.example.\", \"10.0.0.5\", \"fd00::5\"]",
