@@ -102,6 +102,12 @@ def test_a_changed_ledger_is_told_and_nothing_leaves():
         paris.run("models", "add", ROOT / "models/fraud.onnx", "--name", "fraud")
         paris.process.terminate()
         assert paris.process.wait(60) == 0
+        # What joined while it ran keeps its ledger at the next start.
+        paris.up()
+        wait_for("munich answers for paris again", lambda: chat(paris)[0] == 200)
+        assert not any("audit" in text for text in paris.view()["warnings"]), paris.view()["warnings"]
+        paris.process.terminate()
+        assert paris.process.wait(60) == 0
         book = paris.data / "ledger/ledger.jsonl"
         kept = book.read_bytes()
         changed = bytearray(kept)

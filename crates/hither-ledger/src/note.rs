@@ -1,11 +1,11 @@
 //! Checkpoints: C2SP signed notes (`tlog-checkpoint`), signed with Ed25519.
 //!
 //! ```text
-//! hither/<mesh>/<node>
+//! hither/<node>
 //! <records>
 //! <root, base64>
 //!
-//! — hither/<mesh>/<node> <key id and signature, base64>
+//! — hither/<node> <key id and signature, base64>
 //! ```
 
 use data_encoding::BASE64;
@@ -21,7 +21,7 @@ const ED25519: u8 = 1;
 /// What a node says about its ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Whose ledger: `hither/<mesh>/<node>`.
+    /// Whose ledger: `hither/<node>`.
     pub origin: String,
     /// How many records.
     pub size: u64,

@@ -337,7 +337,7 @@ impl Records {
         self.source.node
     }
 
-    /// The origin line: `hither/<mesh>/<node>`.
+    /// The origin line: `hither/<node>`.
     pub fn origin(&self) -> &str {
         &self.source.origin
     }

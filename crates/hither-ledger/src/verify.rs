@@ -13,7 +13,7 @@ use crate::tree::{Hash, ProofError, inclusion_proof, leaf_hash, verify_inclusion
 /// What a verified ledger holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The origin line: `hither/<mesh>/<node>`.
+    /// The origin line: `hither/<node>`.
     pub origin: String,
     /// Who signed.
     pub node: NodeId,

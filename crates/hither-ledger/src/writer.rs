@@ -46,12 +46,12 @@ pub struct Appended {
 #[non_exhaustive]
 pub enum OpenError {
     /// The origin is not one.
-    #[error("{0:?} cannot name a ledger: expected something like hither/<mesh>/<node>, without spaces and plus signs")]
+    #[error("{0:?} cannot name a ledger: expected something like hither/<node>, without spaces and plus signs")]
     Origin(String),
     /// Another process writes it.
     #[error("the ledger in {0} is in use by another process")]
     Locked(PathBuf),
-    /// It belongs to another node or mesh.
+    /// It belongs to another node.
     #[error("the ledger in {dir} belongs to {found}, not to {expected}")]
     OtherOwner {
         /// The folder.
@@ -136,7 +136,8 @@ struct Group {
 }
 
 impl Ledger {
-    /// Opens the ledger in a folder, or begins one. All of it is verified first; the key is the node's Ed25519 secret.
+    /// Opens the ledger in a folder, or begins one. All of it is verified first; the key is the node's Ed25519 secret. One
+    /// that has begun keeps its origin, whatever a new one would be called: a ledger is a node's.
     pub fn open(dir: &Path, key: &[u8; 32], origin: &str) -> Result<Self, OpenError> {
         let key = SigningKey::from_bytes(key);
         let node = NodeId(key.verifying_key().to_bytes());
@@ -153,7 +154,7 @@ impl Ledger {
             .map_err(io)?;
         let source = Source::open(dir).map_err(|error| refused(dir, error))?;
         let found = verifier_key(&source.origin, source.node).expect("it was read as a key");
-        if found != owner {
+        if source.node != node {
             return Err(OpenError::OtherOwner { dir: dir.to_owned(), expected: owner, found });
         }
         let begun = dir.join(LEDGER).exists();
@@ -171,7 +172,7 @@ impl Ledger {
             storage: Box::new(storage),
             key,
             node,
-            origin: origin.to_owned(),
+            origin: source.origin,
             tree: scan.tree,
             len: scan.len,
             recovery,

@@ -69,7 +69,7 @@ impl Driver {
         let invite = Invite {
             mesh: self.home.authority.mesh,
             issuer: self.home.me.node,
-            addresses: self.swarm.addresses(),
+            addresses: self.addresses(),
             secret: crate::home::random(),
             site,
             jurisdiction,

@@ -132,6 +132,8 @@ pub struct NodeConfig {
     pub oidc: Option<Oidc>,
     /// QUIC.
     pub mesh_listen: SocketAddr,
+    /// Where others reach `mesh_listen` besides: the outer side of a router that passes a port on.
+    pub mesh_advertise: Vec<SocketAddr>,
     /// The node's power cap.
     pub cap: Milliwatts,
     /// Power of the machine without inference.
@@ -199,6 +201,7 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct MeshSection {
     listen: Option<SocketAddr>,
+    advertise: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -303,6 +306,7 @@ impl NodeConfig {
             access,
             tls,
             oidc,
+            mesh_advertise: file.mesh.advertise,
             mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             cap: Milliwatts::from_watts(file.power.cap_w.into()),
             idle: Milliwatts::from_watts(file.power.idle_w.into()),

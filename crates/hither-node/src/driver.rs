@@ -1,6 +1,7 @@
 //! The loop: it waits for its inbox and for the mind's deadline, never for a hand.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
@@ -349,7 +350,12 @@ impl Driver {
 
     /// The record of this node, as other members are told.
     pub(crate) fn own_record(&self) -> MemberRecord {
-        MemberRecord { certificate: self.home.certificate.clone(), addresses: self.swarm.addresses() }
+        MemberRecord { certificate: self.home.certificate.clone(), addresses: self.addresses() }
+    }
+
+    /// Where others reach this node, as it tells them.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        crate::mesh::told(&self.config.mesh_advertise, &self.swarm.addresses())
     }
 
     /// A member or a server outside the mesh, this node included.

@@ -1,6 +1,7 @@
 //! Who belongs to the mesh, as far as this node knows, and how members hear of one another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use hither_core::Event;
@@ -16,6 +17,8 @@ use crate::limits::TOLD_MAX;
 use crate::trust::{self, wall_now};
 
 mod standing;
+#[cfg(test)]
+mod tests;
 
 /// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
 pub(crate) struct Mesh {
@@ -265,7 +268,7 @@ impl Driver {
         }
     }
 
-    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<std::net::SocketAddr>) -> HelloReply {
+    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<SocketAddr>) -> HelloReply {
         if self.home.authority.is_revoked(node) {
             return HelloReply::Refused(
                 "this key was revoked in that mesh, and never gets back in; start the node with a new data directory"
@@ -335,7 +338,7 @@ impl Driver {
             mesh: invite.mesh,
             invite: trust::invite_name(&invite.secret),
             proof: trust::invite_proof(&invite.secret, self.home.me.node),
-            addresses: self.swarm.addresses(),
+            addresses: self.addresses(),
         };
         self.hands.spawn(async move {
             let (from, addresses) = (invite.issuer, invite.addresses.clone());
@@ -403,6 +406,18 @@ impl Driver {
         catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
         Ok(hither_api::door::CommandDone::Joined(me))
     }
+}
+
+/// The addresses that are told of a node: those that its operator named before those that it found itself. A dial tries a
+/// few of them at once, and the first that answers wins.
+pub(crate) fn told(named: &[SocketAddr], found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut told: Vec<SocketAddr> = Vec::new();
+    for address in named.iter().chain(found) {
+        if !told.contains(address) && told.len() < hither_wire::limits::MAX_ADDRESSES {
+            told.push(*address);
+        }
+    }
+    told
 }
 
 /// A member as the ledger names it.

@@ -155,7 +155,8 @@ async fn assemble(
     let stored =
         swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;
     let (inbox, inbound) = mpsc::channel(INBOX_MAX);
-    let origin = format!("hither/{}/{}", home.authority.mesh.short(), home.me.node.short());
+    // Without the mesh, which a node may change.
+    let origin = format!("hither/{}", home.me.node.short());
     let (records, trouble) = Records::start(&config.ledger_dir(), &home.key.to_bytes(), &origin, inbox.clone());
     let clock = Clock(Instant::now());
     let policy = Arc::new(policy);

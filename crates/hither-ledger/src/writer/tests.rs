@@ -78,9 +78,20 @@ fn a_ledger_has_one_owner() {
     let dir = scratch();
     write(dir.path(), &MUNICH, &[intent(1, 10)]);
     assert!(matches!(Ledger::open(dir.path(), &PARIS, &origin(&PARIS)), Err(OpenError::OtherOwner { .. })));
-    assert!(matches!(Ledger::open(dir.path(), &MUNICH, "hither/other/mesh"), Err(OpenError::OtherOwner { .. })));
     assert!(matches!(Ledger::open(dir.path(), &MUNICH, "a b"), Err(OpenError::Origin(_))));
     assert!(matches!(verify_as(dir.path(), node(&PARIS)), Err(VerifyError::OtherKey { .. })));
+}
+
+#[test]
+fn a_ledger_keeps_its_origin_though_its_node_is_called_otherwise_later() {
+    let dir = scratch();
+    write(dir.path(), &MUNICH, &[intent(1, 10)]);
+    let mut ledger = Ledger::open(dir.path(), &MUNICH, "hither/other").unwrap();
+    ledger.append(&entries(&[intent(2, 10)])).unwrap();
+    drop(ledger);
+    let report = verify(dir.path()).unwrap();
+    assert_eq!((report.origin, report.records), (origin(&MUNICH), 2));
+    assert_eq!(open(dir.path(), &MUNICH).head().0, 2);
 }
 
 #[test]
