@@ -1,0 +1,224 @@
+//! Peers and networks that are slow, lossy or narrow.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::crash::{said, with_two_holders};
+use super::{TALKER, must, seconds};
+use crate::lab::Lab;
+use crate::lab::mesh::Mesh;
+use crate::lab::net::{enter, within};
+use crate::lab::node::{Node, PATIENCE, wait};
+use crate::lab::queue::Shape;
+
+/// How long a client listens to silence.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What is frozen, and how long a stream may pause for it.
+const FROZEN: [(&str, Duration); 2] = [("node", Duration::from_secs(1)), ("worker", Duration::from_secs(3))];
+
+pub(super) fn frozen(lab: &Lab) -> Result<String, String> {
+    let words = 150;
+    let (mesh, reference) = with_two_holders(lab, TALKER, "frozen", words)?;
+    let mut told = Vec::new();
+    for (what, bound) in FROZEN {
+        let mut stream = mesh.nodes[0].stream("talker", "frozen", words)?;
+        stream.until(20)?;
+        let place = mesh.serving(0)?;
+        let mut frozen = freeze(&mesh.nodes[place], what)?;
+        if lab.broken {
+            frozen.extend(freeze(&mesh.nodes[3 - place], what)?);
+        }
+        let heard = stream.rest(SILENCE);
+        for process in frozen {
+            kill_process(process, Signal::CONT).map_err(|error| format!("kill -CONT: {error}"))?;
+        }
+        let heard = heard.map_err(|error| format!("{what} frozen: {error}"))?;
+        heard.is_whole(&reference).map_err(|error| format!("{what} frozen: {error}"))?;
+        let (pause, before) = heard.pause();
+        must(pause <= bound, || format!("{what} frozen: a pause of {} before word {before}", seconds(pause)))?;
+        must(heard.number("migrations") == 1, || format!("{what} frozen: told {}", heard.told))?;
+        let name = &mesh.nodes[place].name;
+        let (_, back) = wait("it is back", Duration::from_secs(15), || {
+            (mesh.nodes[0].sees(name) == Some(true) && mesh.nodes[place].stage("talker")? == "ready").then_some(())
+        })?;
+        said(&mesh, place, "thawed", 5).map_err(|error| format!("{what} thawed: {error}"))?;
+        told.push(format!("{what}: whole, 1 migration, pause {}, back after {}", seconds(pause), seconds(back)));
+    }
+    Ok(told.join("; "))
+}
+
+/// Stops a node, or its workers; gives what has to be continued.
+fn freeze(node: &Node, what: &str) -> Result<Vec<Pid>, String> {
+    let processes = if what == "node" { vec![node.process().ok_or("it runs")?] } else { node.workers() };
+    must(!processes.is_empty(), || format!("{} has no worker", node.name))?;
+    for process in &processes {
+        kill_process(*process, Signal::STOP).map_err(|error| format!("kill -STOP: {error}"))?;
+    }
+    Ok(processes)
+}
+
+/// Loss in a million, delay and jitter of each of two links in milliseconds each way, reordering, bits in a second.
+const SHAPES: [(&str, u32, u64, u64, bool, Option<u64>); 7] = [
+    ("1 % 20 ms", 10_000, 5, 0, false, None),
+    ("5 % 50 ms", 50_000, 12, 0, false, None),
+    ("5 % 300 ms", 50_000, 75, 0, false, None),
+    ("20 % 50 ms", 200_000, 12, 0, false, None),
+    ("1 % 120 ms ± jitter", 10_000, 20, 20, false, None),
+    ("1 % 120 ms, reordered", 10_000, 20, 20, true, None),
+    ("1 Mbit/s 50 ms", 0, 12, 0, false, Some(1_000_000)),
+];
+
+pub(super) fn lossy(lab: &Lab) -> Result<String, String> {
+    let words = 100;
+    let mesh = Mesh::of(lab, &["a", "b"])?;
+    mesh.nodes[1].add_stub("talker", TALKER)?;
+    let reference = said(&mesh, 1, "lossy", words)?;
+    let mut told = Vec::new();
+    for (name, loss, delay, jitter, reorder, rate) in SHAPES {
+        // A packet passes two links, and each of them may lose it: half of the loss for each.
+        let millis = Duration::from_millis;
+        let loss_ppm = if lab.broken { 1_000_000 } else { loss / 2 };
+        for site in 0..2 {
+            mesh.net.link(site).change_both(|shape| {
+                *shape = Shape { delay: millis(delay), jitter: millis(jitter), loss_ppm, reorder, bits_per_s: rate, ..*shape };
+            });
+        }
+        let streams: Vec<_> = (0..3).map(|_| mesh.nodes[0].stream("talker", "lossy", words)).collect::<Result<_, _>>()?;
+        let began = Instant::now();
+        let mut ejected = 0;
+        let mut looked = 0;
+        while began.elapsed() < Duration::from_secs(3) {
+            ejected += u32::from(mesh.nodes[0].sees("b") == Some(false));
+            looked += 1;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let (mut longest, mut last) = (Duration::ZERO, Duration::ZERO);
+        for stream in streams {
+            let heard = stream.rest(SILENCE).map_err(|error| format!("{name}: {error}"))?;
+            heard.is_whole(&reference).map_err(|error| format!("{name}: {error}"))?;
+            let spared = loss > 50_000 || heard.number("migrations") == 0;
+            must(spared, || format!("{name}: {}", heard.told))?;
+            (longest, last) = (longest.max(heard.pause().0), last.max(heard.ended));
+        }
+        must(loss > 50_000 || ejected == 0, || format!("{name}: the peer was shown as gone {ejected} of {looked} times"))?;
+        told.push(format!("{name}: 3 whole in {}, longest pause {}", seconds(last), seconds(longest)));
+    }
+    told.push(file(lab)?);
+    Ok(told.join("; "))
+}
+
+/// A model of some megabytes through loss, beside TCP through the same.
+fn file(lab: &Lab) -> Result<String, String> {
+    const LENGTH: usize = 4 << 20;
+    let part = Lab { scratch: lab.scratch.join("file"), ..lab.clone_of() };
+    let mesh = Mesh::of(&part, &["d", "e"])?;
+    let file = mesh.nodes[1].data.join("large.gguf");
+    std::fs::write(&file, large(LENGTH)).map_err(|error| format!("large.gguf: {error}"))?;
+    mesh.nodes[1].add(&file, "large")?;
+    wait("the model is known", PATIENCE, || {
+        mesh.nodes[0].view().ok()?["models"].as_array()?.iter().any(|model| model["name"] == "large").then_some(())
+    })?;
+    for site in 0..2 {
+        mesh.net.link(site).change_both(|shape| *shape = Shape { loss_ppm: 25_000, ..Shape::delay_ms(5) });
+    }
+    let tcp = tcp(&mesh, LENGTH)?;
+    let began = Instant::now();
+    mesh.nodes[0].run(&["models", "pull", "large"])?;
+    let there = || mesh.nodes[0].complete_files().iter().any(|(_, length)| *length as usize >= LENGTH).then_some(());
+    wait("the file is there", Duration::from_secs(90), there)?;
+    let ours = began.elapsed();
+    let rate = |took: Duration| LENGTH as f64 / 1e6 / took.as_secs_f64();
+    let told = format!("4 MiB at 5 % and 20 ms: {:.2} MB/s, TCP {:.2} MB/s", rate(ours), rate(tcp));
+    must(ours <= tcp * 2, || told.clone())?;
+    Ok(told)
+}
+
+/// The head of a language model, without layers, and so much of one tensor that it is as long as asked.
+fn large(length: usize) -> Vec<u8> {
+    let text = |words: &mut Vec<u8>, text: &str| {
+        words.extend((text.len() as u64).to_le_bytes());
+        words.extend(text.as_bytes());
+    };
+    let mut bytes = b"GGUF".to_vec();
+    bytes.extend(3_u32.to_le_bytes());
+    bytes.extend(1_u64.to_le_bytes());
+    bytes.extend(2_u64.to_le_bytes());
+    text(&mut bytes, "general.architecture");
+    bytes.extend(8_u32.to_le_bytes());
+    text(&mut bytes, "llama");
+    text(&mut bytes, "llama.context_length");
+    bytes.extend(4_u32.to_le_bytes());
+    bytes.extend(2048_u32.to_le_bytes());
+    text(&mut bytes, "token_embd.weight");
+    bytes.extend(1_u32.to_le_bytes());
+    bytes.extend((length as u64 / 4).to_le_bytes());
+    bytes.extend(0_u32.to_le_bytes());
+    bytes.extend(0_u64.to_le_bytes());
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    let mut number = 1_u64;
+    for _ in 0..length / 8 {
+        number = number.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes
+}
+
+/// How long TCP takes for so many bytes from the second machine to the first.
+fn tcp(mesh: &Mesh, length: usize) -> Result<Duration, String> {
+    let text = |error: std::io::Error| format!("TCP: {error}");
+    let address = mesh.nodes[1].mesh.replace(":7000", ":7001");
+    let listener = within("n-e", || TcpListener::bind(&address).map_err(text))??;
+    let sender = std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.write_all(&vec![7; length])
+    });
+    let took = std::thread::spawn(move || -> Result<Duration, String> {
+        enter("n-d")?;
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(&address).map_err(text)?;
+        stream.set_read_timeout(Some(SILENCE)).map_err(text)?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).map_err(text)?;
+        must(bytes.len() == length, || format!("TCP: {} bytes", bytes.len()))?;
+        Ok(began.elapsed())
+    });
+    let took = took.join().map_err(|_| "the receiver panicked")??;
+    sender.join().map_err(|_| "the sender panicked")?.map_err(text)?;
+    Ok(took)
+}
+
+pub(super) fn narrow(lab: &Lab) -> Result<String, String> {
+    let mut mesh = Mesh::of(lab, &["a", "b"])?;
+    mesh.nodes[1].add_stub("talker", &format!("{TALKER} context=100000"))?;
+    let prompt = "narrow ".repeat(60_000 / 7);
+    let reference = said(&mesh, 1, &prompt, 20)?;
+    let whole = |mesh: &Mesh, when: &str| -> Result<Duration, String> {
+        let heard = mesh.nodes[0].stream("talker", &prompt, 20)?.rest(SILENCE)?;
+        heard.is_whole(&reference).map_err(|error| format!("{when}: {error}"))?;
+        must(heard.ended <= Duration::from_secs(10), || format!("{when}: {}", seconds(heard.ended)))?;
+        Ok(heard.ended)
+    };
+    let before = whole(&mesh, "before it")?;
+    // Time for both sides to find that 1500 bytes pass.
+    std::thread::sleep(Duration::from_secs(3));
+    for site in 0..2 {
+        mesh.net.link(site).change_both(|shape| shape.swallow_above = if lab.broken { 600 } else { 1280 });
+    }
+    let running = whole(&mesh, "on a running connection")?;
+    let swallowed: u64 = (0..2).flat_map(|site| mesh.net.link(site).counts()).map(|counts| counts.dropped).sum();
+    mesh.nodes[1].kill();
+    mesh.nodes[1].up()?;
+    mesh.nodes[1].has("talker")?;
+    mesh.together(Duration::from_secs(15))?;
+    let fresh = whole(&mesh, "on a new connection")?;
+    Ok(format!(
+        "{} before; {} on the running connection, which lost {swallowed} packets to it; {} on a new one",
+        seconds(before),
+        seconds(running),
+        seconds(fresh)
+    ))
+}
