@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Lab;
 use super::net::{Nat, Net};
-use super::node::{Node, wait};
+use super::node::{Node, is_there, wait};
 use super::queue::Shape;
 
 /// A mesh that does not come together within this is a finding of its own.
@@ -66,7 +66,8 @@ impl Mesh {
         let began = std::time::Instant::now();
         for node in &self.nodes {
             let left = bound.saturating_sub(began.elapsed());
-            wait(&format!("{} sees all", node.name), left, || self.complete(node).then_some(()))?;
+            wait(&format!("{} sees all", node.name), left, || self.complete(node).then_some(()))
+                .map_err(|error| format!("{error}; it sees {}", seen(node)))?;
         }
         Ok(began.elapsed())
     }
@@ -74,7 +75,7 @@ impl Mesh {
     fn complete(&self, node: &Node) -> bool {
         let Ok(view) = node.view() else { return false };
         let Some(seen) = view["nodes"].as_array() else { return false };
-        seen.len() == self.nodes.len() && seen.iter().all(|other| other["presence"] == "here")
+        seen.len() == self.nodes.len() && seen.iter().all(is_there)
     }
 
     /// The number of the node with this name.
@@ -98,6 +99,14 @@ impl Mesh {
         wait(&format!("{} sees that {other} is gone", viewer.name), bound, || (viewer.sees(other) == Some(false)).then_some(()))
             .map(|((), took)| took)
     }
+}
+
+/// Sites and whether they are there, as a node shows them.
+fn seen(node: &Node) -> String {
+    let view = node.view().unwrap_or_default();
+    let nodes = view["nodes"].as_array().into_iter().flatten();
+    let told: Vec<String> = nodes.map(|other| format!("{} {}", other["member"]["site"], other["presence"])).collect();
+    told.join(", ")
 }
 
 impl Drop for Mesh {

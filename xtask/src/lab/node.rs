@@ -1,6 +1,6 @@
 //! A `hither` process on a machine of the lab, and the commands that a person would type there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +45,20 @@ pub(super) fn wait<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Opt
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Looks at several things at once and says since a moment when each was first so; nothing for those that never were.
+pub(super) fn watch(since: Instant, bound: Duration, looks: &mut [&mut dyn FnMut() -> bool]) -> Vec<Option<Duration>> {
+    let mut when = vec![None; looks.len()];
+    while when.contains(&None) && since.elapsed() < bound {
+        for (look, when) in looks.iter_mut().zip(&mut when) {
+            if when.is_none() && look() {
+                *when = Some(since.elapsed());
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+    when
 }
 
 /// A node. Its process and its directory go with it.
@@ -195,7 +209,7 @@ impl Node {
     pub(super) fn sees(&self, site: &str) -> Option<bool> {
         let view = self.view().ok()?;
         let node = view["nodes"].as_array()?.iter().find(|node| node["member"]["site"] == site)?;
-        Some(node["presence"] == "here")
+        Some(is_there(node))
     }
 
     /// Requests that run on its own engines.
@@ -281,7 +295,7 @@ pub(super) fn question(model: &str, text: &str, tokens: u32) -> Value {
     })
 }
 
-/// Whether a file can be opened at all: what a row needs that the machine may lack.
-pub(super) fn is_there(path: &Path) -> bool {
-    File::open(path).is_ok()
+/// Whether a node of a view is shown as there: itself is `here`, others are `present`.
+pub(super) fn is_there(node: &Value) -> bool {
+    node["presence"] == "here" || node["presence"] == "present"
 }

@@ -7,7 +7,7 @@ use super::crash::said;
 use super::{TALKER, must, seconds};
 use crate::lab::Lab;
 use crate::lab::mesh::Mesh;
-use crate::lab::node::{PATIENCE, is_there, wait};
+use crate::lab::node::{PATIENCE, wait};
 
 /// The library that shifts the clock of a process, where Debian puts it.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
@@ -84,7 +84,7 @@ fn pulled(mesh: &Mesh, node: usize) -> Result<(), String> {
 }
 
 pub(super) fn clock(lab: &Lab) -> Result<String, String> {
-    must(is_there(Path::new(FAKETIME)), || format!("not run: {FAKETIME} is missing; install faketime"))?;
+    must(Path::new(FAKETIME).exists(), || format!("not run: {FAKETIME} is missing; install faketime"))?;
     let mut mesh = Mesh::of(lab, &["a", "b"])?;
     mesh.nodes[0].add_stub("here", TALKER)?;
     mesh.nodes[1].add_stub("talker", TALKER)?;
