@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::http::{Answer, Api, Stream};
@@ -193,6 +193,13 @@ impl Node {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) fn stop(&mut self) -> Result<(), String> {
+        let process = self.process().ok_or(format!("{} does not run", self.name))?;
+        kill_process(process, Signal::TERM).map_err(|error| format!("{}: {error}", self.name))?;
+        wait(&format!("{} ends", self.name), PATIENCE, || self.ended()).map(drop)
     }
 
     /// Whether the process has ended, and how.

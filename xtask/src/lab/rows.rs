@@ -168,6 +168,15 @@ pub(super) const ROWS: &[Row] = &[
         play: many::copied,
     },
     Row {
+        number: "J1",
+        fault: "a member that joined while it ran is started again",
+        expected: "it serves its peers as before",
+        how: "stopped by SIGTERM and started on the same directory, once it is a member",
+        broken: "it is not started again",
+        lacks: None,
+        play: many::started_again,
+    },
+    Row {
         number: "N1",
         fault: "three machines behind two NATs",
         expected: "each joins with one `hither invite` and one `hither join`, and each serves every other",

@@ -86,7 +86,8 @@ fn pulled(mesh: &Mesh, node: usize) -> Result<(), String> {
 pub(super) fn clock(lab: &Lab) -> Result<String, String> {
     must(Path::new(FAKETIME).exists(), || format!("not run: {FAKETIME} is missing; install faketime"))?;
     let mut mesh = Mesh::of(lab, &["a", "b"])?;
-    mesh.nodes[0].add_stub("here", TALKER)?;
+    // Another file: two names of one file are one model.
+    mesh.nodes[0].add_stub("here", &format!("{TALKER} context=5000"))?;
     mesh.nodes[1].add_stub("talker", TALKER)?;
     let reference = said(&mesh, 1, "clock", 200)?;
     let shift = lab.scratch.join("shift");

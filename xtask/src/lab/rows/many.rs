@@ -90,3 +90,34 @@ pub(super) fn copied(lab: &Lab) -> Result<String, String> {
     must(took <= Duration::from_secs(10), || told.clone())?;
     Ok(told)
 }
+
+pub(super) fn started_again(lab: &Lab) -> Result<String, String> {
+    let mut mesh = Mesh::empty(lab)?;
+    for name in ["a", "b"] {
+        mesh.site(lab, name, Shape::default(), Nat::Open)?;
+    }
+    mesh.nodes[0].found()?;
+    for node in &mut mesh.nodes {
+        node.up()?;
+    }
+    mesh.nodes[1].join(&mesh.nodes[0])?;
+    mesh.nodes[1].add_stub("talker", TALKER)?;
+    let served = |mesh: &Mesh| {
+        let mut last = String::new();
+        wait("a is served by b", Duration::from_secs(10), || {
+            let answer = mesh.nodes[0].chat("talker", "again", 5).ok()?;
+            last = format!("{} {}", answer.status, answer.body["error"]["message"]);
+            (answer.status == 200).then_some(())
+        })
+        .map_err(|error| format!("{error}; the last answer: {last}"))
+    };
+    served(&mesh).map_err(|error| format!("before the restart: {error}"))?;
+    mesh.nodes[1].stop()?;
+    if !lab.broken {
+        mesh.nodes[1].up()?;
+        mesh.nodes[1].has("talker")?;
+    }
+    let audit = |mesh: &Mesh| mesh.nodes[1].log().lines().rfind(|line| line.contains("audit-damaged")).map(str::to_owned);
+    let ((), took) = served(&mesh).map_err(|error| format!("{error}; b says: {}", audit(&mesh).unwrap_or_default()))?;
+    Ok(format!("served again {} after it was ready", seconds(took)))
+}

@@ -10,7 +10,8 @@ use crate::lab::queue::Shape;
 
 /// Who holds the model of a name is the only one who does.
 fn hold(mesh: &Mesh) -> Result<(), String> {
-    mesh.nodes.iter().try_for_each(|node| node.add_stub(&format!("of-{}", node.name), &format!("{TALKER} context={}", 4096 + node.name.len())))
+    let mut nodes = mesh.nodes.iter().zip(5000..);
+    nodes.try_for_each(|(node, context)| node.add_stub(&format!("of-{}", node.name), &format!("{TALKER} context={context}")))
 }
 
 /// Starts all, and lets each join by an invite of the first; says who did not.

@@ -96,16 +96,24 @@ pub(super) fn lossy(lab: &Lab) -> Result<String, String> {
             looked += 1;
             std::thread::sleep(Duration::from_millis(100));
         }
+        let mut given_up = 0;
         let (mut longest, mut last) = (Duration::ZERO, Duration::ZERO);
         for stream in streams {
             let heard = stream.rest(SILENCE).map_err(|error| format!("{name}: {error}"))?;
+            // Beyond 5 % a stream may end, if it says so and every word of it was right.
+            if loss > 50_000 && !lab.broken && !heard.fault.is_null() && reference.starts_with(&heard.text()) {
+                given_up += 1;
+                continue;
+            }
             heard.is_whole(&reference).map_err(|error| format!("{name}: {error}"))?;
             let spared = loss > 50_000 || heard.number("migrations") == 0;
             must(spared, || format!("{name}: {}", heard.told))?;
             (longest, last) = (longest.max(heard.pause().0), last.max(heard.ended));
         }
         must(loss > 50_000 || ejected == 0, || format!("{name}: the peer was shown as gone {ejected} of {looked} times"))?;
-        told.push(format!("{name}: 3 whole in {}, longest pause {}", seconds(last), seconds(longest)));
+        let whole = 3 - given_up;
+        let ended = if given_up > 0 { format!(", {given_up} ended with an error that was told") } else { String::new() };
+        told.push(format!("{name}: {whole} whole in {}, longest pause {}{ended}", seconds(last), seconds(longest)));
     }
     told.push(file(lab)?);
     Ok(told.join("; "))
