@@ -104,7 +104,8 @@ pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
     for row in ROWS.iter().filter(|row| wanted(row.number)) {
         let normal = if told.lab.broken { None } else { Some(play(&told.lab, row)) };
         // A quick run shows that the program holds, not that the rows can fail.
-        let broken = (told.lab.broken || !told.lab.quick).then(|| play(&Lab { broken: true, ..told.lab.clone_of() }, row));
+        let broken =
+            (told.lab.broken || !told.lab.quick).then(|| play(&Lab { broken: true, ..told.lab.clone_of() }, row));
         played.push(Played { row, normal, broken });
     }
     for absent in ABSENT.iter().filter(|_| told.rows.is_empty()) {

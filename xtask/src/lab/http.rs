@@ -181,7 +181,10 @@ impl Heard {
         }
         let (words, of) = (self.words.len(), reference.split_whitespace().count());
         let same = if reference.starts_with(&self.text()) { "right so far" } else { "WRONG words" };
-        Err(format!("{words} of {of} words, {same}; status {}, fault {}, {:?}", self.status, self.fault, self.broke))
+        Err(format!(
+            "{words} of {of} words, {same}; status {}, {} {}, {:?}",
+            self.status, self.fault["code"], self.fault["message"], self.broke
+        ))
     }
 }
 

@@ -67,7 +67,8 @@ impl Mesh {
     /// about other things.
     fn renew(&mut self) -> Result<(), String> {
         for node in &mut self.nodes[1..] {
-            node.kill();
+            // Not killed: row J2 is about peers that are.
+            node.stop()?;
             let ledger = node.data.join("ledger");
             std::fs::remove_dir_all(&ledger).map_err(|error| format!("{}: {error}", ledger.display()))?;
             node.start()?;
@@ -110,8 +111,10 @@ impl Mesh {
     /// Waits until one node no longer sees another as here.
     pub(super) fn lost(&self, viewer: usize, other: usize, bound: Duration) -> Result<Duration, String> {
         let (viewer, other) = (&self.nodes[viewer], &self.nodes[other].name);
-        wait(&format!("{} sees that {other} is gone", viewer.name), bound, || (viewer.sees(other) == Some(false)).then_some(()))
-            .map(|((), took)| took)
+        wait(&format!("{} sees that {other} is gone", viewer.name), bound, || {
+            (viewer.sees(other) == Some(false)).then_some(())
+        })
+        .map(|((), took)| took)
     }
 }
 

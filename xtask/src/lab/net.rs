@@ -155,7 +155,8 @@ impl Net {
     /// Drops what goes between two sites, in the core, both ways.
     pub(super) fn part(&self, one: usize, other: usize) -> Result<(), String> {
         let (one, other) = (self.sites[one].number, self.sites[other].number);
-        let rule = |from, to| format!("nft add rule ip lab pass ip saddr 10.{from}.0.0/16 ip daddr 10.{to}.0.0/16 drop\n");
+        let rule =
+            |from, to| format!("nft add rule ip lab pass ip saddr 10.{from}.0.0/16 ip daddr 10.{to}.0.0/16 drop\n");
         shell("core", &(rule(one, other) + &rule(other, one))).map(drop)
     }
 

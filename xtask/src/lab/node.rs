@@ -34,7 +34,11 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks until there is something, and says after how long.
-pub(super) fn wait<T>(what: &str, bound: Duration, mut look: impl FnMut() -> Option<T>) -> Result<(T, Duration), String> {
+pub(super) fn wait<T>(
+    what: &str,
+    bound: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> Result<(T, Duration), String> {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -76,7 +80,12 @@ pub(super) struct Node {
 
 impl Node {
     /// A directory with a policy and a configuration; no process yet.
-    pub(super) fn new(hither: &Path, scratch: &Path, name: &str, (space, address): (String, String)) -> Result<Self, String> {
+    pub(super) fn new(
+        hither: &Path,
+        scratch: &Path,
+        name: &str,
+        (space, address): (String, String),
+    ) -> Result<Self, String> {
         let data = scratch.join(name);
         let write = |file: &str, text: &str| {
             std::fs::write(data.join(file), text).map_err(|error| format!("{}: {error}", data.join(file).display()))
@@ -106,7 +115,8 @@ impl Node {
             let wrong = String::from_utf8_lossy(&done.stderr);
             return Err(format!("{} hither {}: {} {}", self.name, words.join(" "), said.trim(), wrong.trim()));
         }
-        serde_json::from_str(&said).map_err(|error| format!("{} hither {}: {error}: {said}", self.name, words.join(" ")))
+        serde_json::from_str(&said)
+            .map_err(|error| format!("{} hither {}: {error}: {said}", self.name, words.join(" ")))
     }
 
     /// Starts the process, without waiting for it.
@@ -161,7 +171,8 @@ impl Node {
 
     /// Where its own clients reach it.
     pub(super) fn api(&self) -> Result<Api, String> {
-        let address = std::fs::read_to_string(self.data.join("api.addr")).map_err(|error| format!("api.addr: {error}"))?;
+        let address =
+            std::fs::read_to_string(self.data.join("api.addr")).map_err(|error| format!("api.addr: {error}"))?;
         Ok(Api { space: self.space.clone(), address: address.trim().to_owned() })
     }
 
@@ -176,7 +187,11 @@ impl Node {
         let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
         let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
         let children: Vec<String> = children.collect();
-        children.iter().flat_map(|list| list.split_whitespace()).filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
+        children
+            .iter()
+            .flat_map(|list| list.split_whitespace())
+            .filter_map(|id| Pid::from_raw(id.parse().ok()?))
+            .collect()
     }
 
     /// The whole model files of its store, with their lengths.
@@ -241,8 +256,10 @@ impl Node {
 
     /// Waits until it can answer with a model.
     pub(super) fn has(&self, name: &str) -> Result<(), String> {
-        wait(&format!("{name} is ready on {}", self.name), PATIENCE, || self.stage(name).filter(|stage| stage == "ready"))
-            .map(drop)
+        wait(&format!("{name} is ready on {}", self.name), PATIENCE, || {
+            self.stage(name).filter(|stage| stage == "ready")
+        })
+        .map(drop)
     }
 
     /// How far a model is here.

@@ -33,7 +33,8 @@ impl Played {
             None => ("not run".to_owned(), "–", 0.0),
             Some(Came { what: Ok(observed), took }) => ("held".to_owned(), observed.as_str(), took.as_secs_f64()),
             Some(Came { what: Err(observed), took }) => {
-                let verdict = lacks.map_or("**did not hold**".to_owned(), |lacks| format!("**not there yet**: {lacks}"));
+                let verdict =
+                    lacks.map_or("**did not hold**".to_owned(), |lacks| format!("**not there yet**: {lacks}"));
                 (verdict, observed.as_str(), took.as_secs_f64())
             }
         };
@@ -42,7 +43,10 @@ impl Played {
             Some(Came { what: Ok(_), .. }) => format!("{broken}: **held all the same**"),
             Some(Came { what: Err(why), .. }) => format!("{broken}: failed ({})", short(why)),
         };
-        format!("| {number} | {fault} | {expected} | {} | {verdict} | {seconds:.0} | {how} | {shown} |\n", cell(observed))
+        format!(
+            "| {number} | {fault} | {expected} | {} | {verdict} | {seconds:.0} | {how} | {shown} |\n",
+            cell(observed)
+        )
     }
 }
 
@@ -75,7 +79,8 @@ pub(super) fn page(lab: &Lab, played: &[Played]) -> String {
             _ => not += 1,
         }
     }
-    let user = if rustix::process::geteuid().is_root() && lab.scratch.exists() { "as root" } else { "in a user namespace" };
+    let user =
+        if rustix::process::geteuid().is_root() && lab.scratch.exists() { "as root" } else { "in a user namespace" };
     let mut page = format!(
         "# The lab\n\nWritten by `cargo xtask lab`; do not edit by hand.\n\n{TEXT}\n\n\
          {held} rows held, {not} did not, {} were not run. {version}, seed {}, commit {commit}; {kernel}, {cores} cores with \

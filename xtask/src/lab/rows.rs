@@ -177,6 +177,15 @@ pub(super) const ROWS: &[Row] = &[
         play: many::started_again,
     },
     Row {
+        number: "J2",
+        fault: "the only other holder of a model is killed and started again at once",
+        expected: "once it is ready and shown as there, the first request to it is answered ≤ 1 s",
+        how: "kill -9, start, ask; 5 times",
+        broken: "it is not started again",
+        lacks: None,
+        play: many::back_at_once,
+    },
+    Row {
         number: "N1",
         fault: "three machines behind two NATs",
         expected: "each joins with one `hither invite` and one `hither join`, and each serves every other",
@@ -217,5 +226,9 @@ pub(super) const ROWS: &[Row] = &[
 /// Rows that this lab does not play.
 pub(super) const ABSENT: &[Absent] = &[
     Absent { number: "21", fault: "rolling upgrade N−1→N→N−1", why: "there is no previous release" },
-    Absent { number: "24", fault: "a key is revoked during a stream", why: "the program has no command to revoke a member" },
+    Absent {
+        number: "24",
+        fault: "a key is revoked during a stream",
+        why: "the program has no command to revoke a member",
+    },
 ];

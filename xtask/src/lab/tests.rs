@@ -23,7 +23,8 @@ fn two_sites_reach_one_another_through_the_emulator_and_not_when_it_is_cut() {
         println!("{HELD}");
         return;
     }
-    let possible = isolated().args(["sh", "-c", "ip link add one type veth peer name two && test -w /dev/net/tun"]).output();
+    let possible =
+        isolated().args(["sh", "-c", "ip link add one type veth peer name two && test -w /dev/net/tun"]).output();
     match possible {
         Ok(done) if done.status.success() => {}
         Ok(done) => {

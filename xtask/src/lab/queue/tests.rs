@@ -53,7 +53,11 @@ fn a_packets_luck_does_not_depend_on_what_is_done_with_others() {
         queue.offer(SECOND, &[0]);
         queue.shape.cut = false;
         (1..200_u8).for_each(|number| queue.offer(SECOND, &[number]));
-        drain(&mut queue, 9 * SECOND).into_iter().map(|(_, number)| number).filter(|number| *number > 0).collect::<Vec<_>>()
+        drain(&mut queue, 9 * SECOND)
+            .into_iter()
+            .map(|(_, number)| number)
+            .filter(|number| *number > 0)
+            .collect::<Vec<_>>()
     };
     assert_eq!(lost(true), lost(false));
 }

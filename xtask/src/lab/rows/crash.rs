@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{TALKER, must, seconds};
 use crate::lab::Lab;
 use crate::lab::mesh::Mesh;
-use crate::lab::node::{PATIENCE, question, wait};
+use crate::lab::node::{Node, PATIENCE, question, wait};
 
 /// How long a client listens to silence.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -81,9 +81,10 @@ pub(super) fn in_the_middle(lab: &Lab) -> Result<String, String> {
             mesh.nodes[3 - place].kill();
         }
         let heard = stream.rest(SILENCE)?;
-        let why = heard.fault["request"].as_str().map(|request| mesh.nodes[0].run(&["explain", request]));
-        let why = why.map_or(String::new(), |why| format!("; explain: {}", why.unwrap_or_default()));
-        let at = |what: String| format!("killed {} after {words} words: {what}{why}", mesh.nodes[place].name);
+        let at = |what: String| {
+            let why = explained(&mesh.nodes[0], &heard.fault["request"]);
+            format!("killed {} after {words} words: {what}{why}", mesh.nodes[place].name)
+        };
         heard.is_whole(&reference).map_err(at)?;
         let (pause, before) = heard.pause();
         must(pause <= Duration::from_secs(1), || at(format!("a pause of {} before word {before}", seconds(pause))))?;
@@ -99,6 +100,19 @@ pub(super) fn in_the_middle(lab: &Lab) -> Result<String, String> {
         })?;
     }
     Ok(format!("{} kills: all whole, 1 migration each, longest pause {}", moments.len(), seconds(longest)))
+}
+
+/// What became of the attempts at a request, in the words of `hither explain`.
+fn explained(node: &Node, request: &Value) -> String {
+    let Some(request) = request.as_str() else { return String::new() };
+    let shown = node.run(&["explain", request]).unwrap_or_default();
+    let steps = shown["steps"].as_array().cloned().unwrap_or_default();
+    let wanted =
+        |step: &&Value| ["chosen", "started", "attempt_failed", "passed_over"].iter().any(|kind| step["kind"] == *kind);
+    let told = |step: &Value| {
+        format!("{} ms {}", step["after_us"].as_u64().unwrap_or(0) / 1000, step["text"].as_str().unwrap_or(""))
+    };
+    format!("; explained: {}", steps.iter().filter(wanted).map(told).collect::<Vec<_>>().join(", "))
 }
 
 pub(super) fn origin(lab: &Lab) -> Result<String, String> {
@@ -123,7 +137,8 @@ pub(super) fn origin(lab: &Lab) -> Result<String, String> {
         if !lab.broken {
             mesh.nodes[0].kill();
         }
-        let idle = wait("the peer has cancelled", Duration::from_secs(6), || (mesh.nodes[1].busy()? == 0).then_some(()));
+        let idle =
+            wait("the peer has cancelled", Duration::from_secs(6), || (mesh.nodes[1].busy()? == 0).then_some(()));
         let cancelled = killed.elapsed();
         idle?;
         let heard = stream.rest(Duration::from_secs(5))?;

@@ -45,7 +45,8 @@ pub(super) fn partition(lab: &Lab) -> Result<String, String> {
     });
     let mut later = most(&asked.map_err(|_| "a client panicked")??);
     let noticed: Option<Vec<Duration>> = when.iter().copied().collect();
-    let noticed = most(&noticed.ok_or(format!("within {}: B, C saw A gone, A saw B, C gone: {when:?}", seconds(LOOKED)))?);
+    let noticed =
+        most(&noticed.ok_or(format!("within {}: B, C saw A gone, A saw B, C gone: {when:?}", seconds(LOOKED)))?);
     must(noticed <= NOTICED, || format!("noticed after {}", seconds(noticed)))?;
     let length = Duration::from_secs(if lab.quick { 5 } else { 15 });
     while cut.elapsed() < length {
@@ -82,11 +83,9 @@ pub(super) fn one_way(lab: &Lab) -> Result<String, String> {
     let when = watch(
         cut,
         LOOKED,
-        &mut [
-            &mut || near.sees(&far.name) == Some(false),
-            &mut || far.sees(&near.name) == Some(false),
-            &mut || far.busy() == Some(0),
-        ],
+        &mut [&mut || near.sees(&far.name) == Some(false), &mut || far.sees(&near.name) == Some(false), &mut || {
+            far.busy() == Some(0)
+        }],
     );
     let [Some(near), Some(far), Some(stopped)] = when[..] else {
         return Err(format!("within {}: A saw B gone, B saw A gone, B's work ended: {when:?}", seconds(LOOKED)));

@@ -52,7 +52,8 @@ pub(super) fn copied(lab: &Lab) -> Result<String, String> {
     mesh.nodes[1].add_stub("talker", TALKER)?;
     mesh.site(lab, "copy", Shape::default(), Nat::Open)?;
     let (from, to) = (mesh.nodes[1].data.clone(), mesh.nodes[2].data.clone());
-    let copy = Command::new("cp").arg("-r").arg(from.join(".")).arg(&to).status().map_err(|error| format!("cp: {error}"))?;
+    let copy =
+        Command::new("cp").arg("-r").arg(from.join(".")).arg(&to).status().map_err(|error| format!("cp: {error}"))?;
     must(copy.success(), || format!("cp: {copy}"))?;
     for name in ["log", "api.addr", "api.sock", "lock"] {
         let _ = std::fs::remove_file(to.join(name));
@@ -70,7 +71,9 @@ pub(super) fn copied(lab: &Lab) -> Result<String, String> {
         let said = |node: &crate::lab::node::Node| {
             let text = node.view().map(|view| view["warnings"].to_string()).unwrap_or_default() + &node.log();
             let text = text.to_lowercase();
-            ["identity", "same key", "twice", "clone", "copied", "another machine"].iter().any(|word| text.contains(word))
+            ["identity", "same key", "twice", "clone", "copied", "another machine"]
+                .iter()
+                .any(|word| text.contains(word))
         };
         (said(&mesh.nodes[1]) && said(&mesh.nodes[2])).then_some(())
     });
@@ -117,7 +120,40 @@ pub(super) fn started_again(lab: &Lab) -> Result<String, String> {
         mesh.nodes[1].up()?;
         mesh.nodes[1].has("talker")?;
     }
-    let audit = |mesh: &Mesh| mesh.nodes[1].log().lines().rfind(|line| line.contains("audit-damaged")).map(str::to_owned);
+    let audit =
+        |mesh: &Mesh| mesh.nodes[1].log().lines().rfind(|line| line.contains("audit-damaged")).map(str::to_owned);
     let ((), took) = served(&mesh).map_err(|error| format!("{error}; b says: {}", audit(&mesh).unwrap_or_default()))?;
     Ok(format!("served again {} after it was ready", seconds(took)))
+}
+
+pub(super) fn back_at_once(lab: &Lab) -> Result<String, String> {
+    let mut mesh = Mesh::of(lab, &["a", "b"])?;
+    mesh.nodes[1].add_stub("talker", TALKER)?;
+    wait("a is served by b", Duration::from_secs(10), || {
+        mesh.nodes[0].chat("talker", "calm", 5).ok().filter(|answer| answer.status == 200)
+    })?;
+    let (mut told, mut wrong) = (Vec::new(), 0);
+    for _ in 0..if lab.quick || lab.broken { 1 } else { 5 } {
+        mesh.nodes[1].kill();
+        if !lab.broken {
+            mesh.nodes[1].up()?;
+            mesh.nodes[1].has("talker")?;
+        }
+        wait("a shows b as there", Duration::from_secs(10), || (mesh.nodes[0].sees("b") == Some(true)).then_some(()))?;
+        let ready = Instant::now();
+        let mut first = None;
+        let (_, took) = wait("b serves a", Duration::from_secs(30), || {
+            let answer = mesh.nodes[0].chat("talker", "at once", 5).ok()?;
+            let _ = first.get_or_insert_with(|| {
+                let code = answer.header("x-hither-code");
+                format!("{} {code} after {}", answer.status, seconds(ready.elapsed()))
+            });
+            (answer.status == 200).then_some(())
+        })?;
+        let first = first.unwrap_or_default();
+        wrong += u32::from(!first.starts_with("200") || took > Duration::from_secs(1));
+        told.push(format!("first {first}, served after {}", seconds(took)));
+    }
+    must(wrong == 0, || told.join("; "))?;
+    Ok(told.join("; "))
 }

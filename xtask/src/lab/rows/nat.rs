@@ -11,7 +11,9 @@ use crate::lab::queue::Shape;
 /// Who holds the model of a name is the only one who does.
 fn hold(mesh: &Mesh) -> Result<(), String> {
     let mut nodes = mesh.nodes.iter().zip(5000..);
-    nodes.try_for_each(|(node, context)| node.add_stub(&format!("of-{}", node.name), &format!("{TALKER} context={context}")))
+    nodes.try_for_each(|(node, context)| {
+        node.add_stub(&format!("of-{}", node.name), &format!("{TALKER} context={context}"))
+    })
 }
 
 /// Starts all, and lets each join by an invite of the first; says who did not.
@@ -50,7 +52,9 @@ fn pairs(mesh: &Mesh, wanted: impl Fn(usize, usize) -> bool) -> (Vec<String>, Ve
             let mut last = String::new();
             let is_served = loop {
                 match node.chat(&model, "who is there", 5) {
-                    Ok(answer) if answer.status == 200 && answer.header("x-hither-served-by") == other.name => break true,
+                    Ok(answer) if answer.status == 200 && answer.header("x-hither-served-by") == other.name => {
+                        break true;
+                    }
                     Ok(answer) => last = format!("{} {}", answer.status, answer.header("x-hither-code")),
                     Err(error) => last = error,
                 }
@@ -67,7 +71,9 @@ fn pairs(mesh: &Mesh, wanted: impl Fn(usize, usize) -> bool) -> (Vec<String>, Ve
 }
 
 fn told(outside: &[String], (served, not): (Vec<String>, Vec<String>)) -> Result<String, String> {
-    let list = |what: &str, pairs: &[String]| if pairs.is_empty() { String::new() } else { format!("; {what}: {}", pairs.join(", ")) };
+    let list = |what: &str, pairs: &[String]| {
+        if pairs.is_empty() { String::new() } else { format!("; {what}: {}", pairs.join(", ")) }
+    };
     let text = format!("{} pairs served{}{}", served.len(), list("served", &served), list("not served", &not));
     let text = outside.iter().fold(text, |text, who| format!("{text}; {who}"));
     must(not.is_empty() && outside.is_empty(), || text.clone())?;
