@@ -6,6 +6,9 @@ use super::rows::{ABSENT, Row};
 use super::{Came, Lab};
 use crate::tidy::root;
 
+/// How a row says that this machine cannot play it.
+pub(super) const NOT_RUN: &str = "not run: ";
+
 /// A row, as it was and with its expectation broken.
 pub(super) struct Played {
     pub(super) row: &'static Row,
@@ -32,6 +35,7 @@ impl Played {
         let (verdict, observed, seconds) = match &self.normal {
             None => ("not run".to_owned(), "–", 0.0),
             Some(Came { what: Ok(observed), took }) => ("held".to_owned(), observed.as_str(), took.as_secs_f64()),
+            Some(Came { what: Err(observed), .. }) if observed.starts_with(NOT_RUN) => (observed.clone(), "–", 0.0),
             Some(Came { what: Err(observed), took }) => {
                 let verdict =
                     lacks.map_or("**did not hold**".to_owned(), |lacks| format!("**not there yet**: {lacks}"));
@@ -72,21 +76,21 @@ pub(super) fn page(lab: &Lab, played: &[Played]) -> String {
     let version = said(lab.hither.to_str().unwrap_or_default(), &["--version"]);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default().to_owned();
-    let (mut held, mut not) = (0, 0);
+    let (mut held, mut not, mut absent) = (0, 0, ABSENT.len());
     for row in played {
-        match &row.normal {
-            Some(Came { what: Ok(_), .. }) => held += 1,
-            _ => not += 1,
+        match row.normal.as_ref().map(|came| &came.what) {
+            Some(Ok(_)) => held += 1,
+            Some(Err(why)) if !why.starts_with(NOT_RUN) => not += 1,
+            _ => absent += 1,
         }
     }
     let user =
         if rustix::process::geteuid().is_root() && lab.scratch.exists() { "as root" } else { "in a user namespace" };
     let mut page = format!(
         "# The lab\n\nWritten by `cargo xtask lab`; do not edit by hand.\n\n{TEXT}\n\n\
-         {held} rows held, {not} did not, {} were not run. {version}, seed {}, commit {commit}; {kernel}, {cores} cores with \
+         {held} rows held, {not} did not, {absent} were not run. {version}, seed {}, commit {commit}; {kernel}, {cores} cores with \
          a load of {load} at the end; {user}. Data directories lie in memory, so that no disk is slow.\n\n\
          | row | fault | expected | observed | verdict | seconds | how | broken on purpose |\n|{}\n",
-        ABSENT.len(),
         lab.seed,
         " --- |".repeat(8)
     );

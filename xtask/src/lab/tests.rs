@@ -74,7 +74,7 @@ fn sites() {
     assert!(took >= Duration::from_millis(40), "{took:?}");
     assert_eq!(net.link(0).counts().map(|counts| counts.passed), [1, 1]);
     // Nobody gets in through a NAT unasked.
-    assert_eq!(net::shell(&b, &format!("ip route get {hidden}")).is_ok(), true);
+    assert!(net::shell(&b, &format!("ip route get {hidden}")).is_ok());
     assert_eq!(echo(&b, &a, &hidden, Duration::from_millis(300)), None);
     net.link(0).change(link::Way::Out, |shape| shape.cut = true);
     assert_eq!(echo(&a, &b, &address, Duration::from_millis(300)), None);

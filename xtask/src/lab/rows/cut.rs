@@ -39,7 +39,7 @@ pub(super) fn partition(lab: &Lab) -> Result<String, String> {
     let gone = |viewer: usize, other: usize| move || nodes[viewer].sees(&nodes[other].name) == Some(false);
     let (asked, when) = std::thread::scope(|scope| {
         // Right after the cut nobody knows of it yet.
-        let asking = scope.spawn(&asks);
+        let asking = scope.spawn(asks);
         let when = watch(cut, LOOKED, &mut [&mut gone(1, 0), &mut gone(2, 0), &mut gone(0, 1), &mut gone(0, 2)]);
         (asking.join(), when)
     });

@@ -8,6 +8,7 @@ use super::{TALKER, must, seconds};
 use crate::lab::Lab;
 use crate::lab::mesh::Mesh;
 use crate::lab::node::{PATIENCE, wait};
+use crate::lab::page::NOT_RUN;
 
 /// The library that shifts the clock of a process, where Debian puts it.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
@@ -88,7 +89,7 @@ fn pulled(mesh: &Mesh, node: usize) -> Result<(), String> {
 }
 
 pub(super) fn clock(lab: &Lab) -> Result<String, String> {
-    must(Path::new(FAKETIME).exists(), || format!("not run: {FAKETIME} is missing; install faketime"))?;
+    must(Path::new(FAKETIME).exists(), || format!("{NOT_RUN}{FAKETIME} is missing; install faketime"))?;
     let mut mesh = Mesh::of(lab, &["a", "b"])?;
     // Another file: two names of one file are one model.
     mesh.nodes[0].add_stub("here", &format!("{TALKER} context=5000"))?;
