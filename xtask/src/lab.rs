@@ -111,9 +111,13 @@ pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
     for absent in ABSENT.iter().filter(|_| told.rows.is_empty()) {
         println!("row {}: not run: {}", absent.number, absent.why);
     }
-    if told.rows.is_empty() && !told.lab.quick && !told.lab.broken {
-        let page = page::page(&told.lab, &played);
-        std::fs::write(told.to.join("lab.md"), page).map_err(|error| format!("lab.md: {error}"))?;
+    if !told.lab.quick && !told.lab.broken {
+        let file = told.to.join("lab.md");
+        let page = match std::fs::read_to_string(&file) {
+            Ok(old) if !told.rows.is_empty() => page::renewed(&old, &played),
+            _ => page::page(&told.lab, &played),
+        };
+        std::fs::write(&file, page).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(played.iter().flat_map(Played::faults).collect())
 }

@@ -76,19 +76,11 @@ pub(super) fn page(lab: &Lab, played: &[Played]) -> String {
     let version = said(lab.hither.to_str().unwrap_or_default(), &["--version"]);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default().to_owned();
-    let (mut held, mut not, mut absent) = (0, 0, ABSENT.len());
-    for row in played {
-        match row.normal.as_ref().map(|came| &came.what) {
-            Some(Ok(_)) => held += 1,
-            Some(Err(why)) if !why.starts_with(NOT_RUN) => not += 1,
-            _ => absent += 1,
-        }
-    }
     let user =
         if rustix::process::geteuid().is_root() && lab.scratch.exists() { "as root" } else { "in a user namespace" };
     let mut page = format!(
         "# The lab\n\nWritten by `cargo xtask lab`; do not edit by hand.\n\n{TEXT}\n\n\
-         {held} rows held, {not} did not, {absent} were not run. {version}, seed {}, commit {commit}; {kernel}, {cores} cores with \
+         {version}, seed {}, commit {commit}; {kernel}, {cores} cores with \
          a load of {load} at the end; {user}. Data directories lie in memory, so that no disk is slow.\n\n\
          | row | fault | expected | observed | verdict | seconds | how | broken on purpose |\n|{}\n",
         lab.seed,
@@ -99,7 +91,38 @@ pub(super) fn page(lab: &Lab, played: &[Played]) -> String {
         let super::rows::Absent { number, fault, why } = absent;
         page += &format!("| {number} | {fault} | – | – | not run: {why} | – | – | – |\n");
     }
-    page + "\n" + RUN
+    counted(&page) + "\n" + RUN
+}
+
+/// The page with how many rows held, read off its table, before the table.
+fn counted(page: &str) -> String {
+    let verdict = |line: &str| line.split('|').nth(5).map(str::trim).unwrap_or_default().to_owned();
+    let rows =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| row") && !line.starts_with("| ---"));
+    let verdicts: Vec<String> = rows.map(verdict).collect();
+    let held = verdicts.iter().filter(|verdict| *verdict == "held").count();
+    let absent = verdicts.iter().filter(|verdict| verdict.starts_with(NOT_RUN)).count();
+    let not = verdicts.len() - held - absent;
+    let count = format!("{held} rows held, {not} did not, {absent} were not run.\n\n| row |");
+    let (before, after) = page.split_once("| row |").unwrap_or((page, ""));
+    let before = before.lines().filter(|line| !line.contains(" rows held, ")).collect::<Vec<_>>().join("\n");
+    format!("{}\n\n{count}{after}", before.trim_end())
+}
+
+/// A page in which some rows were played again, by themselves: their lines say so.
+pub(super) fn renewed(old: &str, played: &[Played]) -> String {
+    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+    let line = |line: &str| {
+        let again = played.iter().find(|again| line.starts_with(&format!("| {} |", again.row.number)));
+        again.map_or(format!("{line}\n"), |again| {
+            again.line().replacen(
+                &format!("| {} |", again.row.number),
+                &format!("| {} | (at {commit}, run alone)", again.row.number),
+                1,
+            )
+        })
+    };
+    counted(&old.lines().map(line).collect::<String>())
 }
 
 /// What the lab is.
@@ -118,7 +141,7 @@ const RUN: &str = "## Running it
 make build
 cargo xtask lab                 # all rows, each also broken on purpose; writes this page
 cargo xtask lab --quick         # fewer repetitions, nothing broken, no page
-cargo xtask lab --row 4 --row 5 # some rows
+cargo xtask lab --row 4 --row 5 # some rows; renews their lines of this page
 cargo xtask lab --row 4 --broken
 cargo xtask lab --hither PROGRAM --seed 7
 ```

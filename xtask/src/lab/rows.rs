@@ -116,7 +116,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: "8",
         fault: "loss 1, 5, 20 %; 20–300 ms; jitter; reordering; 1 Mbit/s",
-        expected: "whole streams; no ejection at ≤ 5 %; a file at ≥ half the rate of TCP with CUBIC at 5 %",
+        expected: "whole streams; no ejection at ≤ 5 %; a file at ≥ half the rate of TCP (Reno) at 5 %",
         how: "the shape of both links is changed while they run",
         broken: "all packets are lost",
         lacks: None,
