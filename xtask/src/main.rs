@@ -1,10 +1,11 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
 //! writes what the documentation shows; `cargo xtask rivals engines` and `… gateway` measure this
 //! program beside others; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask mutants-core` plants bugs in the mind and
-//! looks who finds them.
+//! looks who finds them; `cargo xtask lab` plays faults of networks and processes to real nodes.
 
 mod figures;
 mod fuzz;
+mod lab;
 mod mutants;
 mod operators;
 mod real;
@@ -16,6 +17,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
+       cargo xtask lab [--hither PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]
        cargo xtask rivals gateway [--rounds N] [--part hop|triton|router|stream|idle|faults|hostile …] [--hither PROGRAM]
@@ -36,6 +38,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "operators" => match operators::operators(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "lab" => match lab::lab(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },
