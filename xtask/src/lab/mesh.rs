@@ -58,22 +58,7 @@ impl Mesh {
         for node in &self.nodes[1..] {
             node.join(&self.nodes[0])?;
         }
-        self.renew()?;
         self.together(TOGETHER).map(drop)
-    }
-
-    /// Lets each node that joined begin a ledger of its new mesh. A node that joined while it ran does not serve peers after
-    /// its next start, since it takes its own ledger for one of another mesh; row J1 is about that, and the other rows are
-    /// about other things.
-    fn renew(&mut self) -> Result<(), String> {
-        for node in &mut self.nodes[1..] {
-            // Not killed: row J2 is about peers that are.
-            node.stop()?;
-            let ledger = node.data.join("ledger");
-            std::fs::remove_dir_all(&ledger).map_err(|error| format!("{}: {error}", ledger.display()))?;
-            node.start()?;
-        }
-        self.nodes[1..].iter_mut().try_for_each(|node| node.ready().map(drop))
     }
 
     /// Waits until every node sees every other as here, and no more than there are; says how long it took.

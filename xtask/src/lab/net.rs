@@ -165,10 +165,12 @@ impl Net {
         shell("core", "nft flush chain ip lab pass").map(drop)
     }
 
-    /// Sends what comes to a UDP port of a site's router to a machine behind it.
-    pub(super) fn forward_port(&self, site: usize, port: u16, to: &str) -> Result<(), String> {
-        let router = format!("r-{}", self.sites[site].name);
-        shell(&router, &format!("nft add rule ip nat pre iifname wan udp dport {port} dnat to {to}:{port}")).map(drop)
+    /// Sends what comes to a UDP port of a site's router to a machine behind it, and says at which address that is.
+    pub(super) fn forward_port(&self, site: usize, port: u16, to: &str) -> Result<String, String> {
+        let site = &self.sites[site];
+        let router = format!("r-{}", site.name);
+        shell(&router, &format!("nft add rule ip nat pre iifname wan udp dport {port} dnat to {to}:{port}"))?;
+        Ok(format!("198.18.{}.2:{port}", site.number))
     }
 }
 

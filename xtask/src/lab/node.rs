@@ -104,6 +104,13 @@ impl Node {
         })
     }
 
+    /// Names an address where others reach it; before its process starts.
+    pub(super) fn advertise(&self, address: &str) -> Result<(), String> {
+        let path = self.data.join("hither.toml");
+        let text = format!("[models]\npull = \"manual\"\n[mesh]\nadvertise = [\"{address}\"]\n");
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
     /// Types a command and reads its JSON.
     pub(super) fn run(&self, words: &[&str]) -> Result<Value, String> {
         let mut command = command(&self.space, &self.hither);

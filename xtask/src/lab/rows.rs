@@ -10,6 +10,7 @@ mod data;
 mod many;
 mod nat;
 mod slow;
+mod trust;
 
 /// A row that can be played.
 pub(super) struct Row {
@@ -159,6 +160,15 @@ pub(super) const ROWS: &[Row] = &[
         play: many::storm,
     },
     Row {
+        number: "24",
+        fault: "a key is revoked during a stream that runs there",
+        expected: "the stream goes on elsewhere ≤ 1 s, whole; every node has closed its connections to the revoked one ≤ 10 s; it is asked no more, and its certificate is refused after a restart",
+        how: "hither member revoke at the founder, which is not the origin",
+        broken: "the founder is cut off first",
+        lacks: None,
+        play: trust::revoked,
+    },
+    Row {
         number: "25",
         fault: "two nodes with one identity",
         expected: "both notice ≤ 10 s, the newer refuses to serve and says why",
@@ -191,16 +201,16 @@ pub(super) const ROWS: &[Row] = &[
         expected: "each joins with one `hither invite` and one `hither join`, and each serves every other",
         how: "the founder and another behind one masquerade, the third behind another",
         broken: "the founder's link is cut",
-        lacks: Some("no relay, no hole punching, no address that a router was told to forward"),
+        lacks: Some("no relay and no hole punching, for nodes that are both hidden"),
         play: nat::two_nats,
     },
     Row {
         number: "N2",
         fault: "the same, and the founder's router forwards its UDP port",
         expected: "as before",
-        how: "a rule of the router sends the port to the founder",
+        how: "a rule of the router sends the port to the founder, which advertises the outer address",
         broken: "the founder's link is cut",
-        lacks: Some("an invite has no word for the address outside"),
+        lacks: Some("no relay and no hole punching, for nodes that are both hidden"),
         play: nat::forwarded,
     },
     Row {
@@ -224,11 +234,5 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Rows that this lab does not play.
-pub(super) const ABSENT: &[Absent] = &[
-    Absent { number: "21", fault: "rolling upgrade N−1→N→N−1", why: "there is no previous release" },
-    Absent {
-        number: "24",
-        fault: "a key is revoked during a stream",
-        why: "the program has no command to revoke a member",
-    },
-];
+pub(super) const ABSENT: &[Absent] =
+    &[Absent { number: "21", fault: "rolling upgrade N−1→N→N−1", why: "there is no previous release" }];

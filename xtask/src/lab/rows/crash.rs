@@ -24,13 +24,14 @@ pub(super) fn with_two_holders(lab: &Lab, values: &str, prompt: &str, words: u32
     let reference = said(&mesh, 1, prompt, words)?;
     // The origin knows of both.
     for name in ["b", "c"] {
-        wait("the origin knows who holds the model", PATIENCE, || knows(&mesh, name))?;
+        wait("the origin knows who holds the model", PATIENCE, || knows(&mesh, 0, name))?;
     }
     Ok((mesh, reference))
 }
 
-fn knows(mesh: &Mesh, site: &str) -> Option<()> {
-    let view = mesh.nodes[0].view().ok()?;
+/// Whether a node sees the model open at a site.
+pub(super) fn knows(mesh: &Mesh, viewer: usize, site: &str) -> Option<()> {
+    let view = mesh.nodes[viewer].view().ok()?;
     let node = view["nodes"].as_array()?.iter().find(|node| node["member"]["site"] == site)?.clone();
     node["models"].as_array()?.iter().any(|model| model["name"] == "talker" && model["stage"] == "ready").then_some(())
 }
@@ -96,7 +97,7 @@ pub(super) fn in_the_middle(lab: &Lab) -> Result<String, String> {
         mesh.nodes[place].has("talker")?;
         let name = mesh.nodes[place].name.clone();
         wait("the origin knows the restarted holder", PATIENCE, || {
-            (mesh.nodes[0].sees(&name) == Some(true)).then(|| knows(&mesh, &name)).flatten()
+            (mesh.nodes[0].sees(&name) == Some(true)).then(|| knows(&mesh, 0, &name)).flatten()
         })?;
     }
     Ok(format!("{} kills: all whole, 1 migration each, longest pause {}", moments.len(), seconds(longest)))
@@ -118,7 +119,7 @@ fn explained(node: &Node, request: &Value) -> String {
 pub(super) fn origin(lab: &Lab) -> Result<String, String> {
     let mut mesh = Mesh::of(lab, &["a", "b"])?;
     mesh.nodes[1].add_stub("talker", TALKER)?;
-    wait("the origin knows who holds the model", PATIENCE, || knows(&mesh, "b"))?;
+    wait("the origin knows who holds the model", PATIENCE, || knows(&mesh, 0, "b"))?;
     let mut slowest = Duration::ZERO;
     let times = if lab.quick || lab.broken { 1 } else { 5 };
     for time in 0..times {

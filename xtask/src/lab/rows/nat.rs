@@ -99,7 +99,8 @@ pub(super) fn two_nats(lab: &Lab) -> Result<String, String> {
 pub(super) fn forwarded(lab: &Lab) -> Result<String, String> {
     let mut mesh = behind_two(lab)?;
     let inside = mesh.nodes[0].mesh.replace(":7000", "");
-    mesh.net.forward_port(0, 7000, &inside)?;
+    let outside = mesh.net.forward_port(0, 7000, &inside)?;
+    mesh.nodes[0].advertise(&outside)?;
     let outside = join(lab, &mut mesh)?;
     hold(&mesh)?;
     told(&outside, pairs(&mesh, |_, _| true))
