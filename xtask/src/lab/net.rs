@@ -120,7 +120,8 @@ impl Net {
                  nft add rule ip nat post oifname wan masquerade\n\
                  nft add table ip guard\n\
                  nft add chain ip guard pass '{ type filter hook forward priority 0; }'\n\
-                 nft add rule ip guard pass iifname wan ct state new ct status != dnat drop",
+                 nft add rule ip guard pass iifname wan ct status dnat accept\n\
+                 nft add rule ip guard pass iifname wan ct state new drop",
             )?,
         };
         self.sites.push(Site { name: name.to_owned(), number, machines: 0, link });

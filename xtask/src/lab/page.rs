@@ -131,7 +131,6 @@ routers meet in a core, each over a link of its own between two TUN devices, thr
 the delay, jitter, loss, rate or silence that a row wants, drawn from a seed. Unless a row says otherwise a link delays by \
 5 ms each way, so that two sites are 20 ms apart there and back. The models are stubs, whose every word is a hash of the \
 prompt and its number: a gap, a repetition or a wrong word in a stream is seen. Clients run beside the node that they call. \
-Except in row J1 and the rows of NATs, nodes are started once more after they joined, with a new ledger. \
 Times are by the monotonic clock, seen every 20 ms.";
 
 /// How it is run.
