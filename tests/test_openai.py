@@ -228,7 +228,7 @@ def test_a_conversation_in_responses_comes_whole_with_each_request(client):
     events = list(respond(client, said[:1], tools=tools, tool_choice="required", max_output_tokens=64, stream=True))
     done = [event for event in events if event.type == "response.function_call_arguments.done"]
     assert [json.loads(event.arguments) for event in done] == [json.loads(call.arguments)]
-    for field, value in [("store", True), ("background", True), ("previous_response_id", first.id), ("conversation", "c")]:
+    for field, value in [("store", True), ("previous_response_id", first.id), ("conversation", "c")]:
         assert refusal(lambda: respond(client, **{field: value})).param == field
     assert "not kept" in str(refusal(lambda: client.responses.retrieve(first.id), openai.NotFoundError))
 

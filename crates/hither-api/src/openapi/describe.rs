@@ -66,6 +66,7 @@ fn tags() -> Value {
         tag("Open Inference Protocol", "Version 2, with the extensions that GET /v2 names."),
         tag("Ollama", "What clients of Ollama ask."),
         tag("Jobs", "Requests that the node keeps on its disk until they can be answered."),
+        tag("Batches", "Files of requests, each of which is a job."),
         tag("Operator", "What the node sees, and commands. Commands are taken over the Unix socket alone."),
         tag("Node", "Health, metrics, the dashboard and this description."),
     ])

@@ -171,6 +171,20 @@ fn fields_that_are_looked_at_are_described_but_for_those_with_one_value() {
     }
 }
 
+#[test]
+fn every_operation_stands_under_a_heading_of_the_page() {
+    let whole = description();
+    let headings: BTreeSet<&str> =
+        whole["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    for (path, methods) in whole["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let tags: Vec<&str> =
+                operation["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
+            assert!(tags.len() == 1 && headings.contains(tags[0]), "{method} {path}: {tags:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_description_and_its_pages_are_served_to_everyone_under_a_strict_policy() {
     let access = crate::callers::Access { keys: crate::callers::Keys::Required, ..Default::default() };
