@@ -230,7 +230,7 @@ def test_a_conversation_in_responses_comes_whole_with_each_request(client):
     assert [json.loads(event.arguments) for event in done] == [json.loads(call.arguments)]
     for field, value in [("store", True), ("previous_response_id", first.id), ("conversation", "c")]:
         assert refusal(lambda: respond(client, **{field: value})).param == field
-    assert "not kept" in str(refusal(lambda: client.responses.retrieve(first.id), openai.NotFoundError))
+    assert "background" in str(refusal(lambda: client.responses.retrieve(first.id), openai.NotFoundError))
 
 
 def test_chances_of_tokens_are_told_in_responses(client):
