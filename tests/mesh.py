@@ -90,6 +90,13 @@ class Node:
         wait_for(f"{self.name} is up", self.ready)
         return self
 
+    def up_with_small_disk(self, folder, megabytes):
+        """Starts the process with a folder of its data on a disk of a few megabytes, which only it sees."""
+        place = self.data / folder
+        place.mkdir()
+        mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "{place}" && exec "$@"'
+        return self.up(prefix=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"])
+
     def ready(self):
         assert self.process.poll() is None, f"{self.name} ended:\n{self.tail()}"
         try:

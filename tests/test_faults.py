@@ -77,11 +77,7 @@ def test_a_full_disk_stops_a_fetch_and_nothing_else():
         munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         munich.up()
         munich.run("models", "add", LANGUAGE_MODEL, "--name", "smollm2-135m")
-        # The models of paris lie on a disk of 40 MB that only its process sees.
-        models = paris.data / "models"
-        models.mkdir()
-        mount = f'mount -t tmpfs -o size=40m tmpfs "{models}" && exec "$@"'
-        paris.up(prefix=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"])
+        paris.up_with_small_disk("models", 40)
         paris.run("join", munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"])
         wait_for("munich answers for paris", lambda: chat(paris)[0] == 200)
         paris.run("models", "pull", "smollm2-135m", check=False)

@@ -9,8 +9,6 @@ import signal
 import urllib.error
 import urllib.request
 
-import pytest
-
 from mesh import CANARY, EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
 
 GOLDEN = json.loads((ROOT / "models/fraud.golden.json").read_text())
@@ -295,16 +293,7 @@ def test_a_damaged_job_is_put_aside_with_a_warning_and_the_others_run():
 
 def test_a_full_disk_takes_no_job_and_says_so_and_the_accepted_ones_are_answered():
     with node() as made:
-        # The jobs lie on a disk of 2 MB that only its process sees.
-        jobs = made.data / "jobs"
-        jobs.mkdir()
-        mount = f'mount -t tmpfs -o size=2m tmpfs "{jobs}" && exec "$@"'
-        try:
-            made.up(prefix=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"])
-        except AssertionError as error:
-            if "unshare" in str(error) or "mount" in str(error):
-                pytest.skip(f"this machine lets nobody mount a small disk: {error}")
-            raise
+        made.up_with_small_disk("jobs", 2)
         accepted, refused = [], None
         for at in range(40):
             text = "x" * 60_000
