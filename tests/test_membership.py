@@ -157,6 +157,20 @@ def test_an_issuer_lets_in_whom_it_may_while_the_founder_is_away(sites):
     see(sites, "paris", "lyon")
 
 
+def test_whom_an_issuer_let_in_stays_when_the_issuer_is_revoked(sites):
+    munich, paris, lyon = sites["munich"], sites["paris"], sites["lyon"]
+    assert join(munich, paris).returncode == 0
+    see(sites, "munich", "paris")
+    munich.run("authority", "appoint", "paris")
+    wait_for("paris knows", lambda: paris.json("authority")["issuers"])
+    assert join(paris, lyon).returncode == 0
+    see(sites, "munich", "paris", "lyon")
+    munich.run("member", "revoke", "paris")
+    see(sites, "munich", "lyon")
+    said = munich.json("authority")
+    assert said["issuers"] == [] and said["revoked"] == [key(paris)]
+
+
 def test_a_node_is_named_by_the_beginning_of_its_key_or_by_its_site(sites):
     munich, paris = sites["munich"], sites["paris"]
     assert join(munich, paris).returncode == 0

@@ -300,6 +300,11 @@ impl Driver {
     /// Puts a new picture in the place of the old one.
     pub(crate) fn show(&mut self) {
         let mut view = self.core.view(self.clock.now());
+        // The mind has the certificate of its start; it may have been made anew since.
+        view.me.expires = self.home.me.expires;
+        for here in view.nodes.iter_mut().take(1) {
+            here.member.expires = self.home.me.expires;
+        }
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
         for model in view.nodes.iter_mut().take(1).flat_map(|here| &mut here.models) {
             model.engine =

@@ -157,7 +157,7 @@ impl Driver {
             Some(member) => Ok(member),
             None => self.home.check_member(&record.certificate, wall_now()),
         };
-        let member = match checked {
+        let mut member = match checked {
             Ok(member) => member,
             Err(error) => {
                 tracing::warn!(%error, "a member that was told of is not believed");
@@ -169,14 +169,11 @@ impl Driver {
             return self.own_certificate(record.certificate, member);
         }
         // Of two certificates the one that ends later is the newer: who tells of the older has not heard of it yet.
-        let (record, member) = match self.mesh.records.get(&node) {
-            Some((known, member_before)) if member_before.expires > member.expires => {
-                record.certificate = known.certificate.clone();
-                (record, member_before.clone())
-            }
-            _ => (record, member),
-        };
-        let mut record = record;
+        if let Some((known, before)) = self.mesh.records.get(&node)
+            && before.expires > member.expires
+        {
+            (record.certificate, member) = (known.certificate.clone(), before.clone());
+        }
         if self.mesh.linked.contains(&node) {
             // A live connection knows better than rumour.
             record.addresses = self.swarm.known(node);

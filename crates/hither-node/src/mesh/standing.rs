@@ -166,8 +166,8 @@ impl Driver {
             if !self.home.is_founder() {
                 return Err(only_the_founder());
             }
-            let keep = self.home.authority.length(node);
-            self.state(Statement::Dismiss { node, keep })?;
+            // Those whom it let in stay, as they do when it is dismissed alone.
+            self.dismiss(node)?;
         }
         self.state(Statement::Revoke { node })
     }
