@@ -27,6 +27,7 @@ pub mod limits;
 mod luck;
 mod machine;
 mod mean;
+pub mod membership;
 mod memory;
 mod origin;
 mod peers;

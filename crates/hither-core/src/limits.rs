@@ -314,3 +314,69 @@ pub const LOAD_LOOK_FULL: Micros = Micros::from_millis(500);
 
 /// How often a model is asked what the catalog knows the answers to, and for how long one is left alone that failed.
 pub const PROVE_EVERY: Micros = Micros::from_millis(3_600_000);
+
+/// How often neighbours call each other. Six links at this pace cost about 700 B/s each way on the wire.
+pub const PULSE: Micros = Micros::from_millis(1_000);
+
+/// A neighbour that was not heard, or did not hear us, for this long is doubted: two pulses are missing, and a fifth of
+/// a second is left for the way.
+pub const UNHEARD: Micros = Micros::from_millis(2_200);
+
+/// … or for up to this long, on a link that often is slow.
+pub const UNHEARD_MAX: Micros = Micros::from_millis(6_000);
+
+/// A doubted node has this long to say that it is there.
+pub const DOUBT_FOR: Micros = Micros::from_millis(800);
+
+/// Neighbours that must doubt a node before it counts as gone: one may be cut off from it alone.
+pub const DOUBTS: usize = 2;
+
+/// Doubts kept of one node; that of two rings' neighbours and of the gateways around it.
+pub const DOUBTS_MAX: usize = 16;
+
+/// A node that refuted a doubt is not doubted again by the same neighbour before this: a cut between the two alone must
+/// not make a rumour each second.
+pub const DOUBT_AGAIN: Micros = Micros::from_millis(10_000);
+
+/// If more than this share of those who are there would be gone at once, in per cent …
+pub const FALLEN_PERCENT: usize = 10;
+
+/// … and more than this many, each gets as long again to say that it is there: a cut looks like many deaths.
+pub const FALLEN_MIN: usize = 3;
+
+/// Those who fell within this time fell at once.
+pub const FALLEN_IN: Micros = Micros::from_millis(2_000);
+
+/// The orders in which the nodes of a site stand as on rings; each watches the next on every ring. Three keep the mesh
+/// whole, and its diameter small, at thousands of nodes (K-ring expander of Rapid, Suresh et al., ATC 2018).
+pub const RINGS: usize = 3;
+
+/// Nodes of a site that talk to other sites. Two, so that one may die unnoticed.
+pub const GATEWAYS: usize = 2;
+
+/// How long a node takes members that it never heard for being there, after its start.
+pub const STRANGERS_FOR: Micros = Micros::from_millis(5_000);
+
+/// A member that could not be reached is left aside for this long in the choice of neighbours.
+pub const UNREACHED_FOR: Micros = Micros::from_millis(10_000);
+
+/// Neighbours are chosen anew at most this often: many words come at once.
+pub const CHOOSE_GAP: Micros = Micros::from_millis(100);
+
+/// A word of one node is passed on at most this often within its site …
+pub const RELAY_GAP: Micros = Micros::from_millis(1_000);
+
+/// … and between sites. Routing bears words of 30 s (docs/figures/gossip.md).
+pub const RELAY_GAP_FAR: Micros = Micros::from_millis(5_000);
+
+/// Rumours in one message, as its type says.
+pub const RUMOURS_MAX: usize = 64;
+
+/// A site of at most this many shows all its nodes to the others; a larger one its gateways and …
+pub const SHOWN_WHOLE: usize = 8;
+
+/// … this many holders of each model.
+pub const SHOWN_PER_MODEL: usize = 3;
+
+/// Pulses that come so much later than they were due were held up here, and nobody else is to blame.
+pub const PULSE_LATE: Micros = Micros::from_millis(700);

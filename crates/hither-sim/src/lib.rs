@@ -9,6 +9,7 @@ mod chance;
 mod codec;
 pub mod compare;
 mod counts;
+mod crowd;
 #[cfg(test)]
 mod draws;
 pub mod figures;

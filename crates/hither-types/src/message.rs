@@ -1,6 +1,7 @@
 //! What nodes say to one another. `hither-wire` turns it into bytes and back.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::id::{Attempt, Digest, MeshId, NodeId, RequestId, SiteName};
 use crate::member::{MemberRecord, Signed};
@@ -154,6 +155,50 @@ pub enum Signal {
     },
 }
 
+/// A sign of life between neighbours: one calls, the other answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pulse {
+    /// Grows with each pulse of this link.
+    pub number: u32,
+    /// The highest number heard from the other end; 0 if none. Who is not echoed is not heard.
+    pub echo: u32,
+    /// Whether the sender watches the other end by its own choice.
+    pub watches: bool,
+}
+
+/// What members tell each other of third ones. Of two words on one node that with the greater incarnation and sequence
+/// counts; of two with the same, "gone".
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Rumour {
+    /// What a node said of itself.
+    Said {
+        /// The node.
+        node: NodeId,
+        /// Its word.
+        presence: Arc<Presence>,
+    },
+    /// Nobody hears it any more; only a newer word of its own ends that.
+    Gone {
+        /// The node.
+        node: NodeId,
+        /// The incarnation of its last word.
+        incarnation: u64,
+        /// The sequence of its last word.
+        sequence: u64,
+    },
+    /// One of those that watch it does not hear it.
+    Doubt {
+        /// The node.
+        node: NodeId,
+        /// The incarnation of its last word.
+        incarnation: u64,
+        /// The sequence of its last word.
+        sequence: u64,
+        /// Who does not hear it.
+        by: NodeId,
+    },
+}
+
 /// Small talk between members. Never carries payload.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PeerMessage {
@@ -167,6 +212,10 @@ pub enum PeerMessage {
     Signal(Signal),
     /// The authority log; inside each is a [`crate::authority::AuthorityEntry`].
     Authority(Vec<Signed>),
+    /// A sign of life.
+    Pulse(Pulse),
+    /// What was heard of others; at most 64.
+    Rumours(Vec<Rumour>),
 }
 
 /// A request on its way to a peer: the head of a request stream.

@@ -50,8 +50,11 @@ pub const MAX_AUTHORITY_ENTRY: usize = 1024;
 /// Jurisdictions that one issuer may let others in from.
 pub const MAX_WITHIN: usize = 64;
 
-/// Models in one presence: it is sent twice a second, so it stays below 4 kB.
+/// Models in one presence: it is passed on by each node of a site, so it stays below 4 kB.
 pub const MAX_PRESENT_MODELS: usize = 64;
+
+/// Rumours in one message: with the longest presences they take a quarter of one.
+pub const MAX_RUMOURS: usize = 64;
 
 /// Token ids to go on from: the longest context of the models that we know.
 pub const MAX_RESUME: usize = 128 * 1024;

@@ -1,14 +1,16 @@
 //! Small talk between members. The order of the variants is part of the form: new ones go to the end.
 
-use hither_types::id::Digest;
-use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Presence};
+use std::sync::Arc;
+
+use hither_types::id::{Digest, NodeId};
+use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour};
 use hither_types::model::Device;
 use hither_types::unit::{Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
-use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
+use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_RUMOURS};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
 
@@ -23,6 +25,8 @@ pub(crate) enum MessageForm<'a> {
     Signal(SignalForm<'a>),
     #[serde(borrow)]
     Authority(List<SignedForm<'a>, MAX_AUTHORITY>),
+    Pulse(PulseForm),
+    Rumours(List<RumourForm, MAX_RUMOURS>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -35,6 +39,8 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Members(members) => Self::Members(List::of("members", members)?),
             PeerMessage::Signal(signal) => Self::Signal(signal.try_into()?),
             PeerMessage::Authority(entries) => Self::Authority(List::of("entries of the authority log", entries)?),
+            PeerMessage::Pulse(pulse) => Self::Pulse(pulse.into()),
+            PeerMessage::Rumours(rumours) => Self::Rumours(List::of("rumours", rumours)?),
         })
     }
 }
@@ -49,6 +55,8 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Members(members) => Self::Members(members.into_words()?),
             MessageForm::Signal(signal) => Self::Signal(signal.try_into()?),
             MessageForm::Authority(entries) => Self::Authority(entries.into_words()?),
+            MessageForm::Pulse(pulse) => Self::Pulse(pulse.into()),
+            MessageForm::Rumours(rumours) => Self::Rumours(rumours.into_words()?),
         })
     }
 }
@@ -154,6 +162,67 @@ impl TryFrom<ModelForm> for ModelPresence {
             busy: form.busy,
             queued: form.queued,
             service: Micros(form.service),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PulseForm {
+    number: u32,
+    echo: u32,
+    watches: bool,
+}
+
+impl From<&Pulse> for PulseForm {
+    fn from(pulse: &Pulse) -> Self {
+        let Pulse { number, echo, watches } = *pulse;
+        Self { number, echo, watches }
+    }
+}
+
+impl From<PulseForm> for Pulse {
+    fn from(form: PulseForm) -> Self {
+        let PulseForm { number, echo, watches } = form;
+        Self { number, echo, watches }
+    }
+}
+
+/// The order of the variants is part of the form.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum RumourForm {
+    Said { node: [u8; 32], presence: PresenceForm },
+    Gone { node: [u8; 32], incarnation: u64, sequence: u64 },
+    Doubt { node: [u8; 32], incarnation: u64, sequence: u64, by: [u8; 32] },
+}
+
+impl TryFrom<&Rumour> for RumourForm {
+    type Error = EncodeError;
+
+    fn try_from(rumour: &Rumour) -> Result<Self, EncodeError> {
+        Ok(match rumour {
+            Rumour::Said { node, presence } => Self::Said { node: node.0, presence: presence.as_ref().try_into()? },
+            Rumour::Gone { node, incarnation, sequence } => {
+                Self::Gone { node: node.0, incarnation: *incarnation, sequence: *sequence }
+            }
+            Rumour::Doubt { node, incarnation, sequence, by } => {
+                Self::Doubt { node: node.0, incarnation: *incarnation, sequence: *sequence, by: by.0 }
+            }
+        })
+    }
+}
+
+impl TryFrom<RumourForm> for Rumour {
+    type Error = DecodeError;
+
+    fn try_from(form: RumourForm) -> Result<Self, DecodeError> {
+        Ok(match form {
+            RumourForm::Said { node, presence } => {
+                Self::Said { node: NodeId(node), presence: Arc::new(presence.try_into()?) }
+            }
+            RumourForm::Gone { node, incarnation, sequence } => Self::Gone { node: NodeId(node), incarnation, sequence },
+            RumourForm::Doubt { node, incarnation, sequence, by } => {
+                Self::Doubt { node: NodeId(node), incarnation, sequence, by: NodeId(by) }
+            }
         })
     }
 }

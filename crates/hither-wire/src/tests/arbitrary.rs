@@ -10,7 +10,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour, Signal,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -139,6 +139,22 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         vec(record(), 0..20).prop_map(PeerMessage::Members),
         signal().prop_map(PeerMessage::Signal),
         vec(signed(), 0..20).prop_map(PeerMessage::Authority),
+        (any::<u32>(), any::<u32>(), any::<bool>())
+            .prop_map(|(number, echo, watches)| PeerMessage::Pulse(Pulse { number, echo, watches })),
+        vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
+    ]
+}
+
+fn rumour() -> impl Strategy<Value = Rumour> {
+    let (node, by) = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    prop_oneof![
+        (node.clone(), presence())
+            .prop_map(|(node, presence)| Rumour::Said { node: NodeId(node), presence: presence.into() }),
+        (node.clone(), any::<u64>(), any::<u64>())
+            .prop_map(|(node, incarnation, sequence)| Rumour::Gone { node: NodeId(node), incarnation, sequence }),
+        (node, any::<u64>(), any::<u64>(), by).prop_map(|(node, incarnation, sequence, by)| {
+            Rumour::Doubt { node: NodeId(node), incarnation, sequence, by: NodeId(by) }
+        }),
     ]
 }
 

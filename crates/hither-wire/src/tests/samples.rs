@@ -8,7 +8,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour, Signal,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -88,8 +88,16 @@ pub(crate) fn message() -> Vec<PeerMessage> {
         PeerMessage::Members(vec![record()]),
     ];
     messages.extend(signals().into_iter().map(PeerMessage::Signal));
-    messages.push(PeerMessage::Presence(later));
+    messages.push(PeerMessage::Presence(later.clone()));
     messages.push(PeerMessage::Authority(vec![signed()]));
+    messages.push(PeerMessage::Pulse(Pulse { number: 300, echo: 299, watches: true }));
+    let (node, by) = (NodeId([0x51; 32]), NodeId([0x52; 32]));
+    let (incarnation, sequence) = (3, 900);
+    messages.push(PeerMessage::Rumours(vec![
+        Rumour::Said { node, presence: later.into() },
+        Rumour::Gone { node, incarnation, sequence },
+        Rumour::Doubt { node, incarnation, sequence, by },
+    ]));
     messages
 }
 

@@ -1,0 +1,258 @@
+//! Words: what nodes say of themselves and others of them, and how it is passed on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hither_types::id::NodeId;
+use hither_types::message::{PeerMessage, Presence, Rumour};
+use hither_types::time::Timestamp;
+
+use super::{Membership, Node, State, Version};
+use crate::limits;
+
+/// To whom a word is passed on: within the site oftener than beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    Near,
+    Far,
+}
+
+impl Reach {
+    const BOTH: [Self; 2] = [Self::Near, Self::Far];
+}
+
+impl Membership {
+    /// This node tells of itself, if there is anything new.
+    pub(super) fn tell_own(&mut self, mut presence: Presence) {
+        presence.incarnation = self.incarnation;
+        if let Some(own) = &self.own {
+            presence.sequence = own.sequence;
+            // Watts that come and go are no news.
+            let near = presence.power.0.abs_diff(own.power.0) <= own.power.0 / 10;
+            let power = std::mem::replace(&mut presence.power, own.power);
+            if near && presence == **own {
+                return;
+            }
+            presence.power = power;
+        }
+        self.own = Some(Arc::new(presence));
+        self.tell_anew(self.sequence);
+    }
+
+    /// Says its own word with a greater number than any that was heard of it.
+    fn tell_anew(&mut self, heard: u64) {
+        let Some(own) = &mut self.own else { return };
+        self.sequence = self.sequence.max(heard) + 1;
+        Arc::make_mut(own).sequence = self.sequence;
+        let own = Arc::clone(own);
+        for peer in self.linked.clone() {
+            self.say(peer, PeerMessage::Presence(own.as_ref().clone()));
+        }
+    }
+
+    /// Goodbye: nobody needs to wait for the silence.
+    pub(super) fn leave(&mut self) {
+        let gone = Rumour::Gone { node: self.me, incarnation: self.incarnation, sequence: self.sequence };
+        for peer in self.linked.clone() {
+            self.say(peer, PeerMessage::Rumours(vec![gone.clone()]));
+        }
+    }
+
+    pub(super) fn rumour(&mut self, teller: NodeId, rumour: Rumour) {
+        match rumour {
+            Rumour::Said { node, presence } => self.said(teller, node, presence),
+            Rumour::Gone { node, incarnation, sequence } if node == self.me => self.refute(incarnation, sequence),
+            Rumour::Gone { node, incarnation, sequence } => {
+                let version = (incarnation, sequence);
+                if self.correct(teller, node, version) {
+                    return;
+                }
+                // Who is there for this node, and gone for another, may say itself what is true.
+                let there = |known: &&Node| known.state == State::There && known.version == version;
+                match self.nodes.get(&node).filter(there) {
+                    Some(_) if teller != node => self.doubt_by(teller, node, version, teller),
+                    _ => self.gone(teller, node, version),
+                }
+            }
+            Rumour::Doubt { node, incarnation, sequence, .. } if node == self.me => {
+                self.refute(incarnation, sequence);
+            }
+            Rumour::Doubt { node, incarnation, sequence, by } => {
+                if !self.correct(teller, node, (incarnation, sequence)) {
+                    self.doubt_by(teller, node, (incarnation, sequence), by);
+                }
+            }
+        }
+    }
+
+    /// Others think that this node is not there.
+    fn refute(&mut self, incarnation: u64, sequence: u64) {
+        if incarnation == self.incarnation && sequence >= self.sequence {
+            self.tell_anew(sequence);
+        }
+    }
+
+    /// Whoever tells of an older word is told the newer one. `true` if it was.
+    fn correct(&mut self, teller: NodeId, id: NodeId, version: Version) -> bool {
+        let Some(node) = self.nodes.get(&id).filter(|node| node.version > version) else { return false };
+        if let Some(presence) = node.said.clone().filter(|_| node.state == State::There)
+            && self.is_for(id, teller)
+        {
+            self.say(teller, PeerMessage::Rumours(vec![Rumour::Said { node: id, presence }]));
+        }
+        true
+    }
+
+    /// What a member said of itself.
+    pub(super) fn said(&mut self, teller: NodeId, id: NodeId, mut presence: Arc<Presence>) {
+        let version = (presence.incarnation, presence.sequence);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if version <= node.version && node.state != State::Unheard {
+            if version == node.version && node.state == State::Gone && teller != id {
+                let (incarnation, sequence) = version;
+                self.say(teller, PeerMessage::Rumours(vec![Rumour::Gone { node: id, incarnation, sequence }]));
+            }
+            return;
+        }
+        if presence.models.len() > limits::PRESENCE_MODELS_MAX {
+            Arc::make_mut(&mut presence).models.truncate(limits::PRESENCE_MODELS_MAX);
+        }
+        let returned = node.state != State::There || presence.incarnation > node.version.0;
+        let urgent = returned || !node.doubts.is_empty();
+        let stages = |of: &Presence| of.models.iter().map(|m| (m.digest, m.stage)).collect::<Vec<_>>();
+        let moved = node.said.as_ref().is_none_or(|said| stages(said) != stages(&presence));
+        node.state = State::There;
+        node.version = version;
+        node.said = Some(presence);
+        node.doubts.clear();
+        node.condemned = None;
+        node.teller = teller;
+        if returned {
+            node.doubted = None;
+        }
+        self.doubted.remove(&id);
+        if urgent {
+            self.pass_on_now(id);
+        } else {
+            self.pass_on(id);
+        }
+        if returned || (moved && self.gateway) {
+            self.choose_soon();
+        }
+        self.show(id, true);
+    }
+
+    /// A member is gone.
+    pub(super) fn gone(&mut self, teller: NodeId, id: NodeId, version: Version) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        if version < node.version || (node.state == State::Gone && version == node.version) {
+            return;
+        }
+        let fell = node.state == State::There;
+        node.state = State::Gone;
+        node.version = version;
+        node.doubts.clear();
+        node.condemned = None;
+        self.doubted.remove(&id);
+        self.pending.retain(|(pending, _), _| *pending != id);
+        if fell {
+            self.fallen.retain(|at| now.since(*at) <= limits::FALLEN_IN);
+            self.fallen.push(now);
+        }
+        let (incarnation, sequence) = version;
+        self.spread(teller, id, Rumour::Gone { node: id, incarnation, sequence });
+        self.choose_soon();
+        self.show(id, false);
+    }
+
+    /// Passes a doubt or a death on at once to all neighbours, and to whom it is about if there is a way.
+    pub(super) fn spread(&mut self, teller: NodeId, about: NodeId, rumour: Rumour) {
+        let to: BTreeSet<NodeId> = self.watches.keys().copied().chain(Some(about)).collect();
+        for peer in to {
+            if peer != teller && self.linked.contains(&peer) && self.concerns(about, peer) {
+                self.say(peer, PeerMessage::Rumours(vec![rumour.clone()]));
+            }
+        }
+    }
+
+    /// A word is passed on when it is due.
+    fn pass_on(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get(&id) else { return };
+        let of_site = node.places.site == self.places.site;
+        for reach in Reach::BOTH {
+            let near = of_site && reach == Reach::Near;
+            let gap = if near { limits::RELAY_GAP } else { limits::RELAY_GAP_FAR };
+            let at = node.relayed[reach as usize].map_or(self.now, |relayed| relayed.after(gap));
+            self.pending.entry((id, reach)).or_insert(at.max(self.now));
+        }
+    }
+
+    pub(super) fn pass_on_now(&mut self, id: NodeId) {
+        for reach in Reach::BOTH {
+            self.pending.insert((id, reach), self.now);
+        }
+    }
+
+    /// Passes on the words that are due, to all neighbours but those who told them.
+    pub(super) fn relay(&mut self) {
+        for reach in Reach::BOTH {
+            let due = |((_, of), at): &(&(NodeId, Reach), &Timestamp)| *of == reach && **at <= self.now;
+            let due: Vec<NodeId> = self.pending.iter().filter(due).map(|((id, _), _)| *id).collect();
+            for id in &due {
+                self.pending.remove(&(*id, reach));
+                let now = self.now;
+                if let Some(node) = self.nodes.get_mut(id) {
+                    node.relayed[reach as usize] = Some(now);
+                }
+            }
+            let peers = self.watches.keys().copied().filter(|id| !due.is_empty() && self.reach(*id) == Some(reach));
+            for peer in peers.collect::<Vec<_>>() {
+                let teller = |id: &&NodeId| self.nodes.get(id).is_some_and(|node| node.teller != peer);
+                let words: Vec<NodeId> = due.iter().filter(teller).copied().collect();
+                self.tell(peer, words);
+            }
+        }
+    }
+
+    /// Whether a neighbour to whom there is a link is of this site.
+    fn reach(&self, peer: NodeId) -> Option<Reach> {
+        let node = self.nodes.get(&peer).filter(|_| self.linked.contains(&peer))?;
+        Some(if node.places.site == self.places.site { Reach::Near } else { Reach::Far })
+    }
+
+    /// Tells a neighbour everything that is for it.
+    pub(super) fn tell_all(&mut self, peer: NodeId) {
+        let known: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.tell(peer, known);
+        if let Some(node) = self.nodes.get(&peer).filter(|node| node.state == State::Gone) {
+            let (incarnation, sequence) = node.version;
+            self.say(peer, PeerMessage::Rumours(vec![Rumour::Gone { node: peer, incarnation, sequence }]));
+        }
+    }
+
+    /// This node speaks for its site from now on: other sites hear all that they should.
+    pub(super) fn tell_all_far(&mut self) {
+        let far = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.places.site != self.places.site);
+        for peer in self.watches.keys().copied().filter(far).collect::<Vec<_>>() {
+            self.tell_all(peer);
+        }
+    }
+
+    fn tell(&mut self, peer: NodeId, words: Vec<NodeId>) {
+        let mut rumours = Vec::new();
+        for id in words {
+            let Some(node) = self.nodes.get(&id).filter(|_| id != peer && self.is_for(id, peer)) else { continue };
+            let (incarnation, sequence) = node.version;
+            match (node.state, &node.said) {
+                (State::There, Some(said)) => rumours.push(Rumour::Said { node: id, presence: Arc::clone(said) }),
+                (State::Gone, _) => rumours.push(Rumour::Gone { node: id, incarnation, sequence }),
+                (State::There | State::Unheard, _) => {}
+            }
+        }
+        while !rumours.is_empty() {
+            let rest = rumours.split_off(rumours.len().min(limits::RUMOURS_MAX));
+            self.say(peer, PeerMessage::Rumours(std::mem::replace(&mut rumours, rest)));
+        }
+    }
+}
