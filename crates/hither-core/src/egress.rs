@@ -14,7 +14,7 @@ use crate::event::Action;
 use crate::limits;
 use crate::machine::{Core, Waiter, counterpart};
 use crate::peers::Peer;
-use crate::request::{Egress, Leave, Pending, Phase, Watch, is_want_of_room};
+use crate::request::{Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
 use crate::router::Offer;
 use crate::timers::Timer;
 
@@ -207,6 +207,7 @@ impl Core {
             patience,
             sent: self.now,
             progress: 0,
+            pace: Pace::default(),
             beaten: false,
             doubted: false,
         }
@@ -244,8 +245,7 @@ impl Core {
         }
         watch.doubted = false;
         if progress > watch.progress {
-            watch.progress = progress;
-            watch.stuck_at = self.now.after(watch.patience);
+            watch.advanced(progress, self.now);
         }
         let first = !std::mem::replace(&mut watch.beaten, true);
         self.timers.set(Timer::Watch(task.request), watch.due());
