@@ -242,7 +242,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::LedgerUnavailable
         | Refusal::ModelBroken(_)
         | Refusal::NotAMember
-        | Refusal::Stopping => false,
+        | Refusal::Stopping
+        | Refusal::KeyInUse => false,
     }
 }
 
@@ -256,7 +257,8 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::ModelBroken(_)
         | Refusal::UnknownModel(_)
         | Refusal::NotAMember
-        | Refusal::Stopping => true,
+        | Refusal::Stopping
+        | Refusal::KeyInUse => true,
         Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
     }
 }

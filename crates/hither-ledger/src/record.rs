@@ -46,6 +46,8 @@ kinds! {
     MemberJoin = "member.join",
     /// A member is none any more.
     MemberRevoke = "member.revoke",
+    /// The wall clock jumped against the steady one of the machine.
+    ClockJump = "clock.jump",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
     /// A request was refused by law.

@@ -126,6 +126,7 @@ impl Driver {
             | Fact::PolicyChanged { .. }
             | Fact::Joined(_)
             | Fact::Revoked(_)
+            | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Denied { .. }
             | Fact::IngressRefused { .. }

@@ -234,7 +234,7 @@ impl Authority {
     /// The member that a certificate vouches for, now.
     pub(crate) fn check_certificate(&self, signed: &Signed, now: WallTime) -> Result<Member, TrustError> {
         let member = self.check_but_for_time(signed)?;
-        if member.expires < now { Err(TrustError::Expired) } else { Ok(member) }
+        if trust::clock_grace(member.expires) < now { Err(TrustError::Expired) } else { Ok(member) }
     }
 
     /// The same of a certificate that may have ended.

@@ -96,6 +96,13 @@ impl Driver {
                 help: "write [drill] allow = true into hither.toml and start the node again".into(),
             });
         }
+        if self.gave_way {
+            return Err(CommandError {
+                code: "E0214",
+                message: "another program runs with the key of this node, and was started before it".into(),
+                help: "hither status".into(),
+            });
+        }
         self.swarm.isolate(if isolated { Isolation::Isolated } else { Isolation::Connected });
         Ok(CommandDone::Done)
     }

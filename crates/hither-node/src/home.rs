@@ -138,7 +138,8 @@ impl Home {
         let member = self.authority.check_but_for_time(signed)?;
         let is_near = member.site == self.me.site && member.operator == self.me.operator;
         let grace = if is_near { days(GRACE_DAYS) } else { Micros(0) };
-        if trust::wall_after(member.expires, grace) < now { Err(TrustError::Expired) } else { Ok(member) }
+        let end = trust::clock_grace(trust::wall_after(member.expires, grace));
+        if end < now { Err(TrustError::Expired) } else { Ok(member) }
     }
 
     /// Keeps what was added to the authority log.
@@ -175,9 +176,14 @@ impl Home {
 
     /// A number that grows with each start.
     pub(crate) fn next_incarnation(&self) -> Result<u64, InitError> {
+        self.incarnation_above(0)
+    }
+
+    /// The same, and larger than one that is known.
+    pub(crate) fn incarnation_above(&self, known: u64) -> Result<u64, InitError> {
         let path = self.dir.join("incarnation");
         let last = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let next = last.unwrap_or(0) + 1;
+        let next = last.unwrap_or(0).max(known).saturating_add(1);
         write_private(&path, next.to_string().as_bytes()).map_err(|source| InitError::Io { path, source })?;
         Ok(next)
     }

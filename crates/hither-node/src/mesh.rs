@@ -17,6 +17,7 @@ use crate::limits::TOLD_MAX;
 use crate::trust::{self, wall_now};
 
 mod standing;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -130,6 +131,7 @@ impl Driver {
                 }
             }
             PeerMessage::Authority(entries) => self.learn_authority(from, entries),
+            PeerMessage::Start(word) => self.heard_start(from, word),
         }
     }
 
@@ -194,6 +196,7 @@ impl Driver {
     }
 
     fn tell(&self, peer: NodeId) {
+        self.swarm.send(peer, PeerMessage::Start(self.twins.mine(wall_now())));
         self.swarm.send(peer, PeerMessage::Authority(self.home.authority.entries()));
         let mut members = vec![self.own_record()];
         for mut record in self.mesh.records() {

@@ -65,7 +65,8 @@ impl Peer {
             PeerMessage::Presence(_)
             | PeerMessage::Catalog(_)
             | PeerMessage::Members(_)
-            | PeerMessage::Authority(_) => message,
+            | PeerMessage::Authority(_)
+            | PeerMessage::Start(_) => message,
         };
         let mut state = self.lock();
         if matches!(message, PeerMessage::Presence(_)) {

@@ -11,6 +11,7 @@ use crate::field::List;
 use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
+use crate::start::StartWordForm;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum MessageForm<'a> {
@@ -23,6 +24,8 @@ pub(crate) enum MessageForm<'a> {
     Signal(SignalForm<'a>),
     #[serde(borrow)]
     Authority(List<SignedForm<'a>, MAX_AUTHORITY>),
+    #[serde(borrow)]
+    Start(StartWordForm<'a>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -35,6 +38,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Members(members) => Self::Members(List::of("members", members)?),
             PeerMessage::Signal(signal) => Self::Signal(signal.try_into()?),
             PeerMessage::Authority(entries) => Self::Authority(List::of("entries of the authority log", entries)?),
+            PeerMessage::Start(word) => Self::Start(word.try_into()?),
         })
     }
 }
@@ -49,6 +53,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Members(members) => Self::Members(members.into_words()?),
             MessageForm::Signal(signal) => Self::Signal(signal.try_into()?),
             MessageForm::Authority(entries) => Self::Authority(entries.into_words()?),
+            MessageForm::Start(word) => Self::Start(word.try_into()?),
         })
     }
 }

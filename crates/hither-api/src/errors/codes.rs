@@ -60,6 +60,8 @@ codes! {
     WrongKey = "E0118", 401, Some("invalid_api_key"), "hither apps ls shows which apps have a key; hither apps rotate NAME makes a new one.";
     /// The token is not believed, or belongs to no app.
     WrongToken = "E0119", 401, Some("invalid_api_key"), "Ask the issuer for a new token, or link its subject: hither apps add NAME --subject VALUE.";
+    /// Another program runs with the same key as this node, and was started before it.
+    KeyInUse = "E0214", 503, None, "Stop one of the two: the data directory was copied. A machine of its own joins by hither invite, with a new data directory.";
     /// The law leaves no place that may serve the request.
     Unlawful = "E0301", 451, None, "The answer names the rule that came closest. hither models pull MODEL brings the model here, so that the data need not leave.";
     /// The law of the place that was asked says no.

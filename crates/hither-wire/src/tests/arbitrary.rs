@@ -11,6 +11,7 @@ use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
+    Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -139,7 +140,28 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         vec(record(), 0..20).prop_map(PeerMessage::Members),
         signal().prop_map(PeerMessage::Signal),
         vec(signed(), 0..20).prop_map(PeerMessage::Authority),
+        start_word().prop_map(PeerMessage::Start),
     ]
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    (any::<[u64; 2]>(), any::<[u8; 32]>()).prop_map(|([at, incarnation], challenge)| Start {
+        at: WallTime(at),
+        challenge,
+        incarnation,
+    })
+}
+
+fn start_word() -> impl Strategy<Value = StartWord> {
+    prop_oneof![
+        (start(), any::<u64>()).prop_map(|(start, now)| StartWord::Mine { start, now: WallTime(now) }),
+        any::<[u8; 32]>().prop_map(|challenge| StartWord::Asked { challenge }),
+        signed().prop_map(StartWord::Proved),
+    ]
+}
+
+pub(crate) fn start_proof() -> impl Strategy<Value = StartProof> {
+    (any::<[u8; 32]>(), start()).prop_map(|(answers, start)| StartProof { answers, start })
 }
 
 fn load() -> impl Strategy<Value = Load> {
@@ -266,6 +288,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::LedgerUnavailable),
         model().prop_map(Refusal::ModelBroken),
         Just(Refusal::NotAMember),
+        Just(Refusal::KeyInUse),
         Just(Refusal::Stopping),
     ]
 }

@@ -9,6 +9,7 @@ use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
+    Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -90,7 +91,19 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     messages.extend(signals().into_iter().map(PeerMessage::Signal));
     messages.push(PeerMessage::Presence(later));
     messages.push(PeerMessage::Authority(vec![signed()]));
+    let start = start_proof()[0].start;
+    let words = [
+        StartWord::Mine { start, now: WallTime(1_764_000_000_500) },
+        StartWord::Asked { challenge: [0x66; 32] },
+        StartWord::Proved(signed()),
+    ];
+    messages.extend(words.map(PeerMessage::Start));
     messages
+}
+
+pub(crate) fn start_proof() -> Vec<StartProof> {
+    let start = Start { at: WallTime(1_764_000_000_000), challenge: [0x67; 32], incarnation: 300 };
+    vec![StartProof { answers: [0x66; 32], start }]
 }
 
 fn signals() -> Vec<Signal> {
@@ -178,6 +191,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ModelBroken(model("org/model:q4")),
         Refusal::NotAMember,
         Refusal::Stopping,
+        Refusal::KeyInUse,
     ]
 }
 
