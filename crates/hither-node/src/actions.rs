@@ -66,6 +66,8 @@ impl Driver {
             Action::DeclineAsk { task, refusal } => self.last_frame(task, Frame::Declined(refusal)),
             Action::FailAsk { task, failure } => self.last_frame(task, Frame::Failed(failure)),
             Action::Announce(presence) => {
+                // The number of this start may have grown since the mind was made.
+                let presence = Presence { incarnation: self.incarnation, ..presence };
                 for peer in self.mesh.linked() {
                     self.swarm.send(peer, PeerMessage::Presence(presence.clone()));
                 }

@@ -15,6 +15,7 @@ use crate::worker;
 
 mod apps;
 mod authority;
+mod bugreport;
 mod explain;
 mod init;
 mod jobs;
@@ -72,6 +73,8 @@ enum Command {
     Status,
     /// Look at this machine: what a node has to work with, what it lacks, and what to type.
     Doctor,
+    /// Write one file for whoever is asked to help: versions, checks, status, configuration, log; without secrets.
+    Bugreport(bugreport::BugreportArgs),
     /// Show which models are loaded, on which device, and why there.
     Ps,
     /// Add, list or fetch models.
@@ -174,6 +177,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Authority { command } => authority::authority(&context, command),
         Command::Status => status::status(&context),
         Command::Doctor => look(&context),
+        Command::Bugreport(args) => bugreport::bugreport(&context, &args),
         Command::Ps => ps::ps(&context),
         Command::Models(command) => models::models(&context, command),
         Command::Apps(command) => apps::apps(&context, command),
