@@ -548,6 +548,7 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::PolicyChanged { .. }
         | Fact::Joined(_)
         | Fact::Revoked(_)
+        | Fact::Left(_)
         | Fact::ClockJumped { .. }
         | Fact::ModelAdmitted { .. } => {
             panic!("the driver's to write: {fact:?}")

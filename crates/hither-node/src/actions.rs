@@ -7,7 +7,7 @@ use hither_api::door::{Answer, Route};
 use hither_core::{Action, Event};
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
-use hither_types::message::{Ask, Frame, PeerMessage};
+use hither_types::message::{Ask, Frame, PeerMessage, Presence};
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
@@ -128,6 +128,7 @@ impl Driver {
             | Fact::PolicyChanged { .. }
             | Fact::Joined(_)
             | Fact::Revoked(_)
+            | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Denied { .. }

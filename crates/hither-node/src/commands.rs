@@ -24,6 +24,7 @@ impl Driver {
             Command::AddModel(added) => return self.add_model(added, reply),
             Command::VerifyModel(name) => return self.verify(&name, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
+            Command::Leave => return self.leave(reply),
             Command::PullModel(name) => self.pull(&name),
             Command::CloseModel(name) => self.close(&name),
             Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),

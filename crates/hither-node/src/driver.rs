@@ -66,6 +66,8 @@ pub(crate) enum Inbound {
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
     /// A server outside the mesh is there.
     EndpointLives(NodeId),
+    /// The others had time to hear that this node leaves.
+    Leave(CommandReply),
     /// The wall clock of this machine jumped.
     ClockJumped(Jump),
     /// Something that an operator would act on.
@@ -119,6 +121,8 @@ pub(crate) struct Driver {
     pub(crate) clocks: Clocks,
     /// An earlier program runs with this node's key: this one serves nobody.
     pub(crate) gave_way: bool,
+    /// This node said that it leaves the mesh, and waits until the others have heard it.
+    pub(crate) leaving: bool,
     pub(crate) traces: Arc<Traces>,
     /// Bytes that left for each peer, as the ledger counts them.
     pub(crate) egress: BTreeMap<NodeId, Egress>,
@@ -254,6 +258,7 @@ impl Driver {
                 let _ = reply.send(self.core.explain(request));
             }
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
+            Inbound::Leave(reply) => self.left(reply),
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => {

@@ -16,6 +16,7 @@ use crate::home::Home;
 use crate::limits::TOLD_MAX;
 use crate::trust::{self, wall_now};
 
+mod leave;
 mod standing;
 mod starts;
 #[cfg(test)]
@@ -393,18 +394,25 @@ impl Driver {
         self.home
             .adopt(authority, certificate, me.clone())
             .map_err(|error| fault("E0903", error.to_string(), "df -h"))?;
-        for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
-            self.swarm.expel(node);
-        }
-        self.traces.moved(&me);
-        self.drop_sessions();
-        self.mesh.clear();
-        self.adopt_policy(&me);
-        self.facade_changed();
+        self.move_in(&me);
         self.wake();
         members.into_iter().for_each(|record| self.learn_member(record));
         catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
         Ok(hither_api::door::CommandDone::Joined(me))
+    }
+}
+
+impl Driver {
+    /// This node belongs to another mesh now: nothing of the old one is left but its models and its ledger.
+    fn move_in(&mut self, me: &Member) {
+        for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
+            self.swarm.expel(node);
+        }
+        self.traces.moved(me);
+        self.drop_sessions();
+        self.mesh.clear();
+        self.adopt_policy(me);
+        self.facade_changed();
     }
 }
 

@@ -206,6 +206,7 @@ async fn assemble(
         twins: Twins::new(wall_now(), incarnation),
         clocks: Clocks::default(),
         gave_way: false,
+        leaving: false,
         traces: Arc::clone(&traces),
         egress: Default::default(),
     };

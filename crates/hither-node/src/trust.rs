@@ -52,6 +52,8 @@ pub(crate) enum TrustError {
     Scope,
     #[error("the node is no member any more: it was revoked")]
     Revoked,
+    #[error("the node is no member any more: it left")]
+    Left,
     #[error("the certificate is for another mesh")]
     Mesh,
     #[error("the certificate has expired")]

@@ -72,6 +72,8 @@ pub enum Fact {
     Joined(Counterpart),
     /// A member is none any more (`member.revoke`).
     Revoked(Counterpart),
+    /// A member left for good, by its own word (`member.leave`).
+    Left(Counterpart),
     /// The wall clock of this machine jumped against its steady one (`clock.jump`).
     ClockJumped {
         /// What it should have shown.

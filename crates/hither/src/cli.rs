@@ -61,6 +61,8 @@ enum Command {
     Invite(mesh::InviteArgs),
     /// Join a mesh by an invite.
     Join(mesh::JoinArgs),
+    /// Leave the mesh for good; the data directory, its models and its ledger stay.
+    Leave(mesh::LeaveArgs),
     /// List members, or end a membership for good.
     #[command(subcommand)]
     Member(authority::MemberCommand),
@@ -173,6 +175,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(args) => init::init(&context, args),
         Command::Invite(args) => mesh::invite(&context, args),
         Command::Join(args) => mesh::join(&context, &args),
+        Command::Leave(args) => mesh::leave(&context, &args),
         Command::Member(command) => authority::member(&context, command),
         Command::Authority { command } => authority::authority(&context, command),
         Command::Status => status::status(&context),

@@ -359,6 +359,7 @@ pub(crate) fn authority_entry() -> impl Strategy<Value = AuthorityEntry> {
         node().prop_map(|node| Statement::Revoke { node }),
         (node(), vec(jurisdiction(), 0..=64)).prop_map(|(node, within)| Statement::Appoint { node, within }),
         (node(), any::<u64>()).prop_map(|(node, keep)| Statement::Dismiss { node, keep }),
+        signed().prop_map(|certificate| Statement::Leave { certificate }),
     ];
     (any::<[[u8; 32]; 2]>(), any::<[u64; 2]>(), statement).prop_map(|([mesh, previous], [number, at], statement)| {
         AuthorityEntry { mesh: MeshId(mesh), number, previous, at: WallTime(at), statement }

@@ -251,6 +251,7 @@ pub(crate) fn authority_entry() -> Vec<AuthorityEntry> {
         Statement::Revoke { node },
         Statement::Appoint { node, within: vec![place("DE"), place("FR")] },
         Statement::Dismiss { node, keep: 3 },
+        Statement::Leave { certificate: signed() },
     ];
     let entry = |(number, statement)| AuthorityEntry {
         mesh: MeshId([0x22; 32]),
