@@ -184,6 +184,9 @@ pub const BIAS_PERCENT: u64 = 30;
 /// An offer that is not answered within this and a round trip is taken for a no.
 pub const OFFER_FOR: Micros = Micros::from_millis(150);
 
+/// Offers that a peer leaves without an answer before it is taken for silent: a word may get lost.
+pub const OFFERS_UNHEARD: u8 = 2;
+
 /// Offers that may be refused in a row before a request waits here for its turn.
 pub const REJECTS_MAX: u8 = 2;
 

@@ -298,7 +298,7 @@ impl Core {
         for id in requests {
             if let Some(request) = self.requests.get_mut(&id) {
                 request.tried.retain(|tried| *tried != node);
-                request.unheard = request.unheard.filter(|unheard| *unheard != node);
+                request.unheard = request.unheard.filter(|(unheard, _)| *unheard != node);
             }
             self.leave_removed(id, node);
         }

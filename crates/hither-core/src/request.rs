@@ -26,8 +26,8 @@ pub(crate) struct Request {
     pub(crate) rejects: u8,
     /// The next try is paid for out of the budget.
     pub(crate) paid: bool,
-    /// The peer that did not answer the last offer.
-    pub(crate) unheard: Option<NodeId>,
+    /// The peer that did not answer the last offers, and how many.
+    pub(crate) unheard: Option<(NodeId, u8)>,
     /// It was held for a faster place before, or looked for one in vain: not again.
     pub(crate) held: bool,
     /// It could start here, and waits for a faster place.
