@@ -93,8 +93,7 @@ impl Twins {
         let known = seen.iter().position(|seen| seen.start == start);
         let this = known.map_or(Seen { start, proof: None }, |index| seen.remove(index));
         let asked = seen.iter().filter(|other| other.proof.is_none());
-        let mut replies: Vec<_> =
-            asked.map(|other| StartWord::Asked { challenge: other.start.challenge }).collect();
+        let mut replies: Vec<_> = asked.map(|other| StartWord::Asked { challenge: other.start.challenge }).collect();
         replies.extend(this.proof.clone().map(StartWord::Proved));
         if seen.len() >= STARTS_MAX {
             seen.remove(0);

@@ -131,7 +131,7 @@ fn look(data_dir: &Path, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -
     checks.extend(engines::checks(loaded.as_ref().ok()));
     checks.extend(disk::checks(data_dir));
     checks.extend(secrets::checks(root, data_dir, running.as_ref().and_then(|running| running.pid)));
-    checks.extend(network::checks(loaded.as_ref().ok(), data_dir, running.as_ref()));
+    checks.extend(network::checks(root, loaded.as_ref().ok(), data_dir, running.as_ref()));
     checks.extend(law::checks(loaded.as_ref().map_err(|error| chain(error)), data_dir));
     checks.sort_by_key(|check| check.area);
     checks

@@ -184,10 +184,18 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0208", "The invite could not be made.", "The message says why."),
     command("E0209", "The node that revokes stays.", "hither leave"),
     command("E0210", "There is no such member or issuer.", "hither member ls"),
-    command("E0211", "That is for the founder of the mesh to say.", "Run the command at the founder: hither authority."),
+    command(
+        "E0211",
+        "That is for the founder of the mesh to say.",
+        "Run the command at the founder: hither authority.",
+    ),
     command("E0212", "The authority log does not take it.", "The message says why."),
     command("E0215", "This node cannot leave the mesh.", "The message says why, and what comes first."),
-    command("E0216", "Nobody is there to hear that this node leaves.", "hither leave, once hither status shows a member."),
+    command(
+        "E0216",
+        "Nobody is there to hear that this node leaves.",
+        "hither leave, once hither status shows a member.",
+    ),
     command("E0311", "The policy cannot be read, and stays as it was.", "hither policy check FILE"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),
     command(

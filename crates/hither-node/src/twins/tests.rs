@@ -21,8 +21,7 @@ fn meet(program: &mut Twins, member: &mut Twins) -> Vec<Twin> {
     let mut found = Vec::new();
     let mut words = vec![program.mine(NOW)];
     for _ in 0..8 {
-        let heard: Vec<Heard> =
-            words.drain(..).map(|word| member.hear(twin, word, &member_key, NOW)).collect();
+        let heard: Vec<Heard> = words.drain(..).map(|word| member.hear(twin, word, &member_key, NOW)).collect();
         assert!(heard.iter().all(|heard| heard.twin.is_none()), "a member's own key is in no question");
         for reply in heard.into_iter().flat_map(|heard| heard.replies) {
             let heard = program.hear(other, reply, &twin_key, NOW);

@@ -8,8 +8,8 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal,
-    Start, StartProof, StartWord,
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Signal, Start,
+    StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,

@@ -44,8 +44,9 @@ pub(super) fn bugreport(context: &Context, args: &BugreportArgs) -> Result<(), T
     let files = collect(&data_dir, &checks, view.as_ref(), args.log.as_deref())?;
     let modified = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut bytes = Vec::new();
-    let written =
-        archive::pack(&files, modified, &mut bytes).and_then(|()| write_private(&args.output, &bytes)).map_err(|error| {
+    let written = archive::pack(&files, modified, &mut bytes)
+        .and_then(|()| write_private(&args.output, &bytes))
+        .map_err(|error| {
             Trouble::new("E0131", format!("cannot write {}: {error}", args.output.display()))
                 .help("hither bugreport --output FILE")
         });
@@ -96,7 +97,10 @@ fn collect(
         })?;
         files.push(("log.txt", text));
     }
-    Ok(files.into_iter().map(|(name, text)| (format!("hither-report/{name}"), masker.text(&text).into_bytes())).collect())
+    Ok(files
+        .into_iter()
+        .map(|(name, text)| (format!("hither-report/{name}"), masker.text(&text).into_bytes()))
+        .collect())
 }
 
 fn pretty(value: &Value) -> String {

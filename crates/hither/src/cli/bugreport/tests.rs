@@ -24,7 +24,8 @@ fn a_report_holds_what_helps_and_no_secret() {
     for secret in [key.as_str(), "hunter2", "hk_12345678", "hither1abcdefgh"] {
         assert!(!text.contains(secret), "{secret} is in it");
     }
-    let wanted = ["versions.txt", "doctor.json", "status.json", "hither.toml", "log.txt", "munich", "127.0.0.1:9", "last line"];
+    let wanted =
+        ["versions.txt", "doctor.json", "status.json", "hither.toml", "log.txt", "munich", "127.0.0.1:9", "last line"];
     for kept in wanted {
         assert!(text.contains(kept), "{kept} is missing");
     }
