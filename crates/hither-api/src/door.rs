@@ -119,6 +119,8 @@ pub enum Command {
         /// The ticket, as printed by an invite.
         ticket: String,
     },
+    /// Leave the mesh for good.
+    Leave,
     /// Tell what the authority log says.
     Authority,
     /// End the membership of a node for good.

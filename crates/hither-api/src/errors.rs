@@ -204,6 +204,13 @@ impl From<&Refusal> for Problem {
             Refusal::Stopping => {
                 Self::new(Code::Stopping, "this node is stopping").help("ask another node, or try again")
             }
+            Refusal::KeyInUse => Self::new(
+                Code::KeyInUse,
+                "another program runs with the same key as this node, and was started before it: its data directory was \
+                 copied",
+            )
+            .help("hither status  (says since when)")
+            .help("stop one of the two; a machine of its own joins by hither invite, with a new data directory"),
         }
     }
 }

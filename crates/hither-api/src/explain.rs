@@ -153,6 +153,7 @@ fn short(refusal: &Refusal) -> String {
         Refusal::ModelBroken(model) => format!("it cannot load model {model}"),
         Refusal::NotAMember => "it does not know this node as a member".to_owned(),
         Refusal::Stopping => "it is stopping".to_owned(),
+        Refusal::KeyInUse => "its key is in use on another machine".to_owned(),
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/models/{model}/verify", post(verify_model))
         .route("/hither/v1/invites", post(invite))
         .route("/hither/v1/join", post(join))
+        .route("/hither/v1/leave", post(leave))
         .route("/hither/v1/authority", get(authority::show))
         .route("/hither/v1/members/{node}/revoke", post(authority::revoke))
         .route("/hither/v1/issuers", post(authority::appoint))
@@ -175,6 +176,13 @@ async fn invite(State(app): State<App>, request: Request) -> Response {
 
 async fn join(State(app): State<App>, request: Request) -> Response {
     command(&app, request, |asked: TicketDto| Ok(Command::Join { ticket: asked.ticket })).await
+}
+
+async fn leave(State(app): State<App>) -> Response {
+    match socket_only(&app) {
+        Ok(()) => carry_out(&app, Command::Leave).await,
+        Err(problem) => wrong(&problem),
+    }
 }
 
 async fn power(State(app): State<App>, request: Request) -> Response {

@@ -14,7 +14,7 @@ use crate::event::Action;
 use crate::limits;
 use crate::machine::{Core, Waiter, counterpart};
 use crate::peers::Peer;
-use crate::request::{Egress, Leave, Pending, Phase, Watch, is_want_of_room};
+use crate::request::{Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
 use crate::router::Offer;
 use crate::timers::Timer;
 
@@ -29,7 +29,10 @@ impl Core {
         let (Some(digest), Some((attempt, peer))) = (digest, self.choose_peer(id, offer)) else { return };
         let Some(request) = self.requests.get_mut(&id) else { return };
         self.numbers = self.numbers.wrapping_add(1);
-        let until = self.now.after(limits::OFFER_FOR).after(rtt);
+        // Who is asked once more for want of anybody else has as long as a silence takes.
+        let last = request.unheard == Some((peer, limits::OFFERS_UNHEARD));
+        let patience = if last { limits::SILENCE } else { limits::OFFER_FOR };
+        let until = self.now.after(patience).after(rtt);
         let (number, envelope) = (self.numbers, request.envelope.clone());
         if let Phase::Offering(_, pending) = &mut request.phase {
             (pending.accepted, pending.number, pending.until) = (false, number, until);
@@ -207,6 +210,7 @@ impl Core {
             patience,
             sent: self.now,
             progress: 0,
+            pace: Pace::default(),
             beaten: false,
             doubted: false,
         }
@@ -244,8 +248,7 @@ impl Core {
         }
         watch.doubted = false;
         if progress > watch.progress {
-            watch.progress = progress;
-            watch.stuck_at = self.now.after(watch.patience);
+            watch.advanced(progress, self.now);
         }
         let first = !std::mem::replace(&mut watch.beaten, true);
         self.timers.set(Timer::Watch(task.request), watch.due());
@@ -285,17 +288,35 @@ impl Core {
             pending.doubted = true;
             return self.timers.set(Timer::Watch(id), self.now.after(limits::HELD_UP));
         }
-        // A word may get lost; two in a row are a peer that does not speak.
-        let again = request.unheard.replace(node) == Some(node);
+        // A word may get lost; two in a row are a peer that does not speak. If nobody else can be asked, more patience is
+        // better than a "no": on a path with loss, both words and what repeats them are late now and then.
+        let times = request.unheard.filter(|(of, _)| *of == node).map_or(0, |(_, times)| times).saturating_add(1);
+        request.unheard = Some((node, times));
         request.rejects = request.rejects.saturating_add(1);
-        if again {
+        let silent = times > limits::OFFERS_UNHEARD || times == limits::OFFERS_UNHEARD && self.has_another(id, node);
+        if silent && let Some(request) = self.requests.get_mut(&id) {
             request.tried.push(node);
         }
         self.pool.forget(node);
-        if again {
+        if silent {
             self.peers.struck(node, self.now);
         }
         self.attempt_over(id, Failure::Silent, Leave::Over);
+    }
+
+    /// Whether a request could go anywhere but to one peer.
+    fn has_another(&mut self, id: RequestId, node: NodeId) -> bool {
+        let Some((envelope, Some(digest))) =
+            self.requests.get(&id).map(|request| (request.envelope.clone(), request.digest))
+        else {
+            return false;
+        };
+        let circle = self.circle(&envelope, digest);
+        let Some(request) = self.requests.get(&id) else { return false };
+        let fits = |other: NodeId| {
+            self.peers.get(other).is_some_and(|peer| self.unfit(request, peer, digest).is_none()) && other != node
+        };
+        self.scheduler.is_ready(digest) || circle.ready.iter().any(|(other, _)| fits(*other))
     }
 
     /// This node was held up, so silence says nothing yet: the clocks that ran out go on for one beat.

@@ -12,8 +12,15 @@ pub const HELD_UP: Micros = Micros::from_millis(250);
 /// An engine may take this long for one step before a live peer counts as stuck; a slow prefill batch fits.
 pub const STUCK_MIN: Micros = Micros::from_millis(2_000);
 
-/// Beats without progress for this many service times count as stuck.
+/// Beats without progress for this many service times count as stuck, as long as nothing is known of the pace.
 pub const STUCK_SERVICES: u64 = 3;
+
+/// Beats without progress for this many of the longest pauses that an attempt made so far count as stuck: a stream tells
+/// its pace, and need not be waited for as long as a whole answer.
+pub const STUCK_PAUSES: u64 = 3;
+
+/// … once it made so many steps. Fewer may be those of the prompt, which is read at another pace.
+pub const PACED_FROM: u32 = 4;
 
 /// Tries at one request, whatever happens: a request that failed at three places is likely the cause itself.
 pub const ATTEMPTS_MAX: u8 = 3;
@@ -176,6 +183,9 @@ pub const BIAS_PERCENT: u64 = 30;
 
 /// An offer that is not answered within this and a round trip is taken for a no.
 pub const OFFER_FOR: Micros = Micros::from_millis(150);
+
+/// Offers that a peer leaves without an answer before it is taken for silent: a word may get lost.
+pub const OFFERS_UNHEARD: u8 = 2;
 
 /// Offers that may be refused in a row before a request waits here for its turn.
 pub const REJECTS_MAX: u8 = 2;

@@ -291,6 +291,19 @@ impl Core {
         }
     }
 
+    /// A peer was started anew: what this node had there is gone, and nobody is to blame for it. The new start is another
+    /// place than the old one, so it may be tried.
+    pub(crate) fn leave_restarted(&mut self, node: NodeId) {
+        let requests: Vec<RequestId> = self.requests.keys().copied().collect();
+        for id in requests {
+            if let Some(request) = self.requests.get_mut(&id) {
+                request.tried.retain(|tried| *tried != node);
+                request.unheard = request.unheard.filter(|(unheard, _)| *unheard != node);
+            }
+            self.leave_removed(id, node);
+        }
+    }
+
     /// Places a request that waits here once more: something changed.
     pub(crate) fn look_again(&mut self, id: RequestId) {
         if self.requests.get(&id).is_some_and(|request| matches!(request.phase, Phase::Queued)) {

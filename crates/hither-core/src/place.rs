@@ -478,6 +478,7 @@ fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
         | Refusal::LedgerUnavailable
         | Refusal::ModelBroken(_)
         | Refusal::NotAMember
-        | Refusal::Stopping => Refusal::NoCapacity { tried },
+        | Refusal::Stopping
+        | Refusal::KeyInUse => Refusal::NoCapacity { tried },
     }
 }

@@ -38,8 +38,13 @@ impl Core {
     /// A member told of itself. If a model that requests wait for is ready there, they look again.
     pub(crate) fn heard(&mut self, from: NodeId, presence: Arc<Presence>) {
         let opens = self.peers.opens(from, &presence);
+        let before = self.peers.get(from).and_then(|peer| peer.presence()).map(|known| known.incarnation);
+        let restarted = before.is_some_and(|before| before < presence.incarnation);
         if !self.peers.hear(from, presence, self.now) {
             return;
+        }
+        if restarted {
+            self.leave_restarted(from);
         }
         for digest in opens {
             self.peers.undecline(from, digest);

@@ -26,8 +26,8 @@ pub(crate) struct Request {
     pub(crate) rejects: u8,
     /// The next try is paid for out of the budget.
     pub(crate) paid: bool,
-    /// The peer that did not answer the last offer.
-    pub(crate) unheard: Option<NodeId>,
+    /// The peer that did not answer the last offers, and how many.
+    pub(crate) unheard: Option<(NodeId, u8)>,
     /// It was held for a faster place before, or looked for one in vain: not again.
     pub(crate) held: bool,
     /// It could start here, and waits for a faster place.
@@ -108,12 +108,34 @@ pub(crate) struct Watch {
     pub(crate) patience: Micros,
     pub(crate) sent: Timestamp,
     pub(crate) progress: u64,
+    pub(crate) pace: Pace,
     pub(crate) beaten: bool,
     /// This node doubted itself since the last frame.
     pub(crate) doubted: bool,
 }
 
+/// The steps of an attempt, as its origin saw them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    last: Option<Timestamp>,
+    steps: u32,
+    /// The longest time between two of them.
+    pause: Micros,
+}
+
 impl Watch {
+    /// The engine came further.
+    pub(crate) fn advanced(&mut self, progress: u64, now: Timestamp) {
+        self.progress = progress;
+        if let Some(last) = self.pace.last.replace(now) {
+            self.pace.pause = self.pace.pause.max(now.since(last));
+        }
+        self.pace.steps = self.pace.steps.saturating_add(1);
+        let paced = Micros(self.pace.pause.0.saturating_mul(limits::STUCK_PAUSES).max(limits::STUCK_MIN.0));
+        let patience = if self.pace.steps > limits::PACED_FROM { paced } else { self.patience };
+        self.stuck_at = now.after(patience);
+    }
+
     /// When the first of them runs out.
     pub(crate) fn due(&self) -> Timestamp {
         self.silent_at.min(self.stuck_at)
@@ -220,7 +242,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::LedgerUnavailable
         | Refusal::ModelBroken(_)
         | Refusal::NotAMember
-        | Refusal::Stopping => false,
+        | Refusal::Stopping
+        | Refusal::KeyInUse => false,
     }
 }
 
@@ -234,7 +257,8 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::ModelBroken(_)
         | Refusal::UnknownModel(_)
         | Refusal::NotAMember
-        | Refusal::Stopping => true,
+        | Refusal::Stopping
+        | Refusal::KeyInUse => true,
         Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
     }
 }

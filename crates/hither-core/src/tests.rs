@@ -379,6 +379,16 @@ pub(crate) fn said(at: u64, from: NodeId, model: ModelPresence) -> (u64, Event) 
     (at, Event::Presence { from, presence })
 }
 
+/// A peer that was started anew says that it has a model ready, and nothing to do.
+pub(crate) fn restarted(at: u64, from: NodeId, digest: Digest) -> (u64, Event) {
+    let (at, mut event) = heard(at, from, digest, 0);
+    if let Event::Presence { presence, .. } = &mut event {
+        let presence = std::sync::Arc::make_mut(presence);
+        (presence.incarnation, presence.sequence) = (2, 1);
+    }
+    (at, event)
+}
+
 pub(crate) fn recorded(at: u64, ticket: u64) -> (u64, Event) {
     (at, Event::Recorded(Ticket(ticket)))
 }
@@ -538,6 +548,8 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::PolicyChanged { .. }
         | Fact::Joined(_)
         | Fact::Revoked(_)
+        | Fact::Left(_)
+        | Fact::ClockJumped { .. }
         | Fact::ModelAdmitted { .. } => {
             panic!("the driver's to write: {fact:?}")
         }

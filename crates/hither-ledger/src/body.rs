@@ -70,6 +70,11 @@ impl From<&Fact> for Body {
             Fact::PolicyChanged { policy } => Self::new(Kind::PolicyChange).with("policy", digest(policy)),
             Fact::Joined(member) => Self::new(Kind::MemberJoin).place(member),
             Fact::Revoked(member) => Self::new(Kind::MemberRevoke).place(member),
+            Fact::Left(member) => Self::new(Kind::MemberLeave).place(member),
+            Fact::ClockJumped { expected, found } => Self::new(Kind::ClockJump)
+                .with("expected", Value::Text(rfc3339(*expected)))
+                .with("found", Value::Text(rfc3339(*found)))
+                .with("jump_ms", Value::Integer(expected.0.abs_diff(found.0))),
             Fact::ModelAdmitted { model, digest: weights, size, from } => Self::new(Kind::ModelAdmit)
                 .with("model", Value::text(model))
                 .with("digest", digest(weights))

@@ -46,6 +46,10 @@ kinds! {
     MemberJoin = "member.join",
     /// A member is none any more.
     MemberRevoke = "member.revoke",
+    /// A member left for good, by its own word.
+    MemberLeave = "member.leave",
+    /// The wall clock jumped against the steady one of the machine.
+    ClockJump = "clock.jump",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
     /// A request was refused by law.
@@ -273,7 +277,7 @@ impl Record {
             required("class", self.class)?;
         }
         let transfer = about_request && !matches!(self.kind, Kind::Deny | Kind::RequestEnd);
-        if transfer || matches!(self.kind, Kind::MemberJoin | Kind::MemberRevoke) {
+        if transfer || matches!(self.kind, Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave) {
             required("place", self.place.as_ref())?;
         }
         if matches!(self.kind, Kind::EgressIntent | Kind::IngressAccept) {

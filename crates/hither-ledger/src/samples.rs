@@ -122,5 +122,7 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             energy: Millijoules(12_345),
         },
         Fact::Revoked(counterpart(&MUNICH)),
+        Fact::Left(counterpart(&MUNICH)),
+        Fact::ClockJumped { expected: WallTime(1_795_348_800_123), found: WallTime(1_795_521_600_123) },
     ]
 }

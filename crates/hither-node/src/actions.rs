@@ -7,7 +7,7 @@ use hither_api::door::{Answer, Route};
 use hither_core::{Action, Event};
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
-use hither_types::message::{Ask, Frame, PeerMessage};
+use hither_types::message::{Ask, Frame, PeerMessage, Presence};
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
@@ -66,6 +66,8 @@ impl Driver {
             Action::DeclineAsk { task, refusal } => self.last_frame(task, Frame::Declined(refusal)),
             Action::FailAsk { task, failure } => self.last_frame(task, Frame::Failed(failure)),
             Action::Announce(presence) => {
+                // The number of this start may have grown since the mind was made.
+                let presence = Presence { incarnation: self.incarnation, ..presence };
                 for peer in self.mesh.linked() {
                     self.swarm.send(peer, PeerMessage::Presence(presence.clone()));
                 }
@@ -126,6 +128,8 @@ impl Driver {
             | Fact::PolicyChanged { .. }
             | Fact::Joined(_)
             | Fact::Revoked(_)
+            | Fact::Left(_)
+            | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Denied { .. }
             | Fact::IngressRefused { .. }

@@ -17,6 +17,9 @@ use crate::trust::{self, Seal, TrustError};
 #[cfg(test)]
 mod tests;
 
+/// What an entry takes in a message beside its bytes: the key, the signature, and two lengths.
+const SIGNATURE_BYTES: usize = 104;
+
 /// Who may say who belongs.
 #[derive(Debug, Clone)]
 pub(crate) struct Authority {
@@ -27,6 +30,8 @@ pub(crate) struct Authority {
     issuers: BTreeMap<NodeId, Vec<Jurisdiction>>,
     dismissed: BTreeMap<NodeId, u64>,
     revoked: BTreeSet<NodeId>,
+    /// Those who left by their own word.
+    left: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +70,10 @@ pub(crate) fn founder_of(mesh: MeshId, entries: &[Signed]) -> Option<NodeId> {
         let entry = hither_wire::decode_authority_entry(&signed.bytes);
         entry.is_ok_and(|entry| match entry.statement {
             Statement::Found { nonce } => mesh_id(signed.signer, &nonce) == mesh,
-            Statement::Revoke { .. } | Statement::Appoint { .. } | Statement::Dismiss { .. } => false,
+            Statement::Revoke { .. }
+            | Statement::Appoint { .. }
+            | Statement::Dismiss { .. }
+            | Statement::Leave { .. } => false,
         })
     });
     found.map(|signed| signed.signer)
@@ -81,6 +89,7 @@ impl Authority {
             issuers: BTreeMap::new(),
             dismissed: BTreeMap::new(),
             revoked: BTreeSet::new(),
+            left: BTreeSet::new(),
         }
     }
 
@@ -137,12 +146,30 @@ impl Authority {
         if entry.previous != previous(chain) {
             return Err(EntryError::Chain);
         }
-        if self.chains.values().map(Vec::len).sum::<usize>() >= hither_wire::limits::MAX_AUTHORITY {
+        if !self.has_room_for(&signed) {
             return Err(EntryError::Full);
         }
         self.chains.entry(signed.signer).or_default().push(Link { signed, statement: entry.statement });
         self.conclude();
         Ok(true)
+    }
+
+    /// Whether the log still fits a message with one more entry.
+    fn has_room_for(&self, signed: &Signed) -> bool {
+        let entries: usize = self.chains.values().map(Vec::len).sum();
+        let held = self.chains.values().flatten().map(|link| link.signed.bytes.len() + SIGNATURE_BYTES).sum::<usize>();
+        let most = hither_wire::limits::MAX_MESSAGE - SIGNATURE_BYTES;
+        entries < hither_wire::limits::MAX_AUTHORITY && held + signed.bytes.len() + SIGNATURE_BYTES <= most
+    }
+
+    /// Whether a certificate was ever made for a key by somebody who may make some. Whether it still holds does not
+    /// matter to one who leaves; and what is taken once must be taken again from the disk, whoever was dismissed since.
+    fn was_let_in(&self, node: NodeId, certificate: &Signed) -> bool {
+        let by_issuer = self.is_issuer(certificate.signer) || self.dismissed.contains_key(&certificate.signer);
+        by_issuer
+            && trust::check(certificate, Seal::Certificate).is_ok()
+            && hither_wire::decode_member(&certificate.bytes)
+                .is_ok_and(|member| member.mesh == self.mesh && member.node == node)
     }
 
     /// Whether a key may state this at all. What others state meanwhile does not change it, but for an appointment that
@@ -157,6 +184,7 @@ impl Authority {
                     || self.dismissed.get(&signer).is_some_and(|keep| entry.number < *keep);
                 *node != self.founder && (is_founder || appointed)
             }
+            Statement::Leave { certificate } => !is_founder && self.was_let_in(signer, certificate),
         }
     }
 
@@ -176,6 +204,8 @@ impl Authority {
                 Statement::Dismiss { node, keep } => {
                     dismissed.insert(*node, *keep);
                 }
+                // The founder cannot: nobody else could appoint.
+                Statement::Leave { .. } => {}
             }
         }
         // An issuer that is no member any more states nothing more, wherever its last entries got to first.
@@ -197,6 +227,9 @@ impl Authority {
             }
         }
         appointed.retain(|node, _| !dismissed.contains_key(node));
+        let leaves = |chain: &Vec<Link>| chain.iter().any(|link| matches!(link.statement, Statement::Leave { .. }));
+        let members = self.chains.iter().filter(|(node, _)| **node != self.founder && !appointed.contains_key(*node));
+        self.left = members.filter(|(_, chain)| leaves(chain)).map(|(node, _)| *node).collect();
         (self.issuers, self.dismissed, self.revoked) = (appointed, dismissed, revoked);
     }
 
@@ -221,9 +254,9 @@ impl Authority {
         issuer == self.founder || self.issuers.get(&issuer).is_some_and(lets_in)
     }
 
-    /// Whether a node is no member any more.
+    /// Whether a node is no member any more, by the word of others or its own.
     pub(crate) fn is_revoked(&self, node: NodeId) -> bool {
-        self.revoked.contains(&node)
+        self.revoked.contains(&node) || self.left.contains(&node)
     }
 
     /// How many entries a node's own chain has.
@@ -234,7 +267,7 @@ impl Authority {
     /// The member that a certificate vouches for, now.
     pub(crate) fn check_certificate(&self, signed: &Signed, now: WallTime) -> Result<Member, TrustError> {
         let member = self.check_but_for_time(signed)?;
-        if member.expires < now { Err(TrustError::Expired) } else { Ok(member) }
+        if trust::clock_grace(member.expires) < now { Err(TrustError::Expired) } else { Ok(member) }
     }
 
     /// The same of a certificate that may have ended.
@@ -248,8 +281,11 @@ impl Authority {
         if member.mesh != self.mesh {
             return Err(TrustError::Mesh);
         }
-        if self.is_revoked(member.node) {
+        if self.revoked.contains(&member.node) {
             return Err(TrustError::Revoked);
+        }
+        if self.left.contains(&member.node) {
+            return Err(TrustError::Left);
         }
         // An issuer vouches for others: what it says of itself the founder must say.
         let is_own = signed.signer == member.node && signed.signer != self.founder;
@@ -266,7 +302,7 @@ impl Authority {
             mesh: self.mesh,
             founder: self.founder,
             issuers: issuers.collect(),
-            revoked: self.revoked.iter().copied().collect(),
+            revoked: self.revoked.union(&self.left).copied().collect(),
             entries: self.chains.values().map(Vec::len).sum(),
         }
     }

@@ -24,6 +24,7 @@ impl Driver {
             Command::AddModel(added) => return self.add_model(added, reply),
             Command::VerifyModel(name) => return self.verify(&name, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
+            Command::Leave => return self.leave(reply),
             Command::PullModel(name) => self.pull(&name),
             Command::CloseModel(name) => self.close(&name),
             Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),
@@ -94,6 +95,13 @@ impl Driver {
                 code: "E0902",
                 message: "drills are not allowed on this node".into(),
                 help: "write [drill] allow = true into hither.toml and start the node again".into(),
+            });
+        }
+        if self.gave_way {
+            return Err(CommandError {
+                code: "E0214",
+                message: "another program runs with the key of this node, and was started before it".into(),
+                help: "hither status".into(),
             });
         }
         self.swarm.isolate(if isolated { Isolation::Isolated } else { Isolation::Connected });

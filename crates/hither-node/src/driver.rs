@@ -13,7 +13,7 @@ use hither_types::law::Policy;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{Ask, HelloReply};
 use hither_types::model::Manifest;
-use hither_types::refusal::Crash;
+use hither_types::refusal::{Crash, Refusal};
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::clock::{Clocks, Jump};
 use crate::config::NodeConfig;
 use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade, Leavers};
@@ -35,6 +36,7 @@ use crate::records::Records;
 use crate::session::{AskSession, Session, Sessions};
 use crate::traces::{End, Traces};
 use crate::trust::Invites;
+use crate::twins::Twins;
 use crate::workers::{ReadLoop, Worker};
 
 /// What reaches the loop.
@@ -64,6 +66,10 @@ pub(crate) enum Inbound {
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
     /// A server outside the mesh is there.
     EndpointLives(NodeId),
+    /// The others had time to hear that this node leaves.
+    Leave(CommandReply),
+    /// The wall clock of this machine jumped.
+    ClockJumped(Jump),
     /// Something that an operator would act on.
     Warn(String),
     /// The same is over.
@@ -111,6 +117,12 @@ pub(crate) struct Driver {
     /// The crashes of the last minutes, by model.
     pub(crate) crashes: Crashes,
     pub(crate) draining: bool,
+    pub(crate) twins: Twins,
+    pub(crate) clocks: Clocks,
+    /// An earlier program runs with this node's key: this one serves nobody.
+    pub(crate) gave_way: bool,
+    /// This node said that it leaves the mesh, and waits until the others have heard it.
+    pub(crate) leaving: bool,
     pub(crate) traces: Arc<Traces>,
     /// Bytes that left for each peer, as the ledger counts them.
     pub(crate) egress: BTreeMap<NodeId, Egress>,
@@ -208,6 +220,11 @@ impl Driver {
                 }
             }
             Inbound::Event(event) => self.feed(event),
+            Inbound::Submit { session, .. } if self.gave_way => {
+                session.end();
+                // Whoever asked may have left.
+                let _ = session.say(Answer::Refused(Refusal::KeyInUse));
+            }
             Inbound::Submit { session, envelope, deadline, affinity } => {
                 let request = session.request;
                 self.sessions.insert(request, session);
@@ -241,6 +258,8 @@ impl Driver {
                 let _ = reply.send(self.core.explain(request));
             }
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
+            Inbound::Leave(reply) => self.left(reply),
+            Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => {
                 self.warnings.remove(&(None, text));
@@ -345,7 +364,7 @@ impl Driver {
         for session in std::mem::take(&mut self.sessions).into_values() {
             session.end();
             // A client whose channel is full finds it closed.
-            let _ = session.say(Answer::Refused(hither_types::refusal::Refusal::Stopping));
+            let _ = session.say(Answer::Refused(Refusal::Stopping));
         }
         self.asks.clear();
         for forward in std::mem::take(&mut self.forwards).into_values() {

@@ -107,11 +107,7 @@ impl Home {
         let key = load_key(&dir.join("key"))?;
         let path = dir.join("mesh.toml");
         if !path.exists() {
-            let site = SiteName::parse("here").expect("a constant name");
-            // ZZ is "unknown" in ISO 3166: no bloc holds it, so nothing is permitted by accident.
-            let jurisdiction = Jurisdiction::parse("ZZ").expect("a constant code");
-            let operator = Operator::parse("self").expect("a constant name");
-            found(dir, &key, site, jurisdiction, operator)?;
+            found_alone(dir, &key)?;
         }
         let (authority, certificate, me) = load_mesh(dir, &key)?;
         Ok(Self { dir: dir.to_owned(), key, authority, certificate, me, _lock: lock })
@@ -138,7 +134,25 @@ impl Home {
         let member = self.authority.check_but_for_time(signed)?;
         let is_near = member.site == self.me.site && member.operator == self.me.operator;
         let grace = if is_near { days(GRACE_DAYS) } else { Micros(0) };
-        if trust::wall_after(member.expires, grace) < now { Err(TrustError::Expired) } else { Ok(member) }
+        let end = trust::clock_grace(trust::wall_after(member.expires, grace));
+        if end < now { Err(TrustError::Expired) } else { Ok(member) }
+    }
+
+    /// Leaves the mesh: what it says of this node is set aside, and the node is a mesh of one again.
+    pub(crate) fn leave(&mut self) -> Result<(), InitError> {
+        let suffix = format!("left-{}", self.authority.mesh.to_string().chars().take(10).collect::<String>());
+        for name in ["mesh.toml", "authority", "members"] {
+            let path = self.dir.join(name);
+            match std::fs::rename(&path, self.dir.join(format!("{name}.{suffix}"))) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(InitError::Io { path, source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        found_alone(&self.dir, &self.key)?;
+        (self.authority, self.certificate, self.me) = load_mesh(&self.dir, &self.key)?;
+        Ok(())
     }
 
     /// Keeps what was added to the authority log.
@@ -175,9 +189,14 @@ impl Home {
 
     /// A number that grows with each start.
     pub(crate) fn next_incarnation(&self) -> Result<u64, InitError> {
+        self.incarnation_above(0)
+    }
+
+    /// The same, and larger than one that is known.
+    pub(crate) fn incarnation_above(&self, known: u64) -> Result<u64, InitError> {
         let path = self.dir.join("incarnation");
         let last = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let next = last.unwrap_or(0) + 1;
+        let next = last.unwrap_or(0).max(known).saturating_add(1);
         write_private(&path, next.to_string().as_bytes()).map_err(|source| InitError::Io { path, source })?;
         Ok(next)
     }
@@ -208,6 +227,15 @@ pub(crate) fn write_default_policy(path: &Path, jurisdiction: Jurisdiction) -> R
     let text = hither_law::default_text(jurisdiction);
     write_private(path, text.as_bytes()).map_err(|source| InitError::Io { path: path.to_owned(), source })?;
     Ok(Some(path.to_owned()))
+}
+
+/// Makes a mesh of one, of which nothing is known yet.
+fn found_alone(dir: &Path, key: &SigningKey) -> Result<MeshId, InitError> {
+    let site = SiteName::parse("here").expect("a constant name");
+    // ZZ is "unknown" in ISO 3166: no bloc holds it, so nothing is permitted by accident.
+    let jurisdiction = Jurisdiction::parse("ZZ").expect("a constant code");
+    let operator = Operator::parse("self").expect("a constant name");
+    found(dir, key, site, jurisdiction, operator)
 }
 
 fn found(
@@ -318,7 +346,7 @@ fn load_mesh(dir: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member)
     }
     match authority.check_but_for_time(&certificate) {
         // Its time may be over, and the mesh may hold it for a member no more: others say so, and the node goes on alone.
-        Ok(_) | Err(TrustError::Revoked | TrustError::Issuer | TrustError::Scope) => {}
+        Ok(_) | Err(TrustError::Revoked | TrustError::Left | TrustError::Issuer | TrustError::Scope) => {}
         Err(error) => return Err(damaged(error.to_string())),
     }
     Ok((authority, certificate, me))

@@ -4,6 +4,7 @@ mod actions;
 mod affinity;
 mod apps;
 mod authority;
+mod clock;
 mod commands;
 pub mod config;
 mod crashes;
@@ -26,6 +27,7 @@ mod run;
 mod session;
 mod traces;
 mod trust;
+mod twins;
 mod workers;
 
 pub use home::{InitDone, InitError, InitOptions, init};

@@ -79,6 +79,22 @@ pub(crate) const RENEW_DAYS: u64 = 20;
 /// issuer vouches for it again: a ship may be away that long.
 pub(crate) const GRACE_DAYS: u64 = 90;
 
+/// Starts of one member that are remembered, so that a key on two machines comes out, and on some more.
+pub(crate) const STARTS_MAX: usize = 4;
+
+/// How long a node that found an earlier one with its key stays in the mesh: so that the other hears of it, too.
+pub(crate) const TWIN_FAREWELL: Duration = Duration::from_secs(1);
+
+/// How often the wall clock is compared with the steady one.
+pub(crate) const CLOCK_LOOK: Duration = Duration::from_secs(1);
+
+/// A wall clock that gains or loses more than this between two looks was set, or the machine slept: what keeps a clock
+/// right moves it by half a millisecond in a second, and a leap second is one.
+pub(crate) const CLOCK_JUMP_MS: u64 = 2_000;
+
+/// Clocks of members may differ by this much, which no certificate is refused for.
+pub(crate) const CLOCK_GRACE: Duration = Duration::from_secs(600);
+
 /// How long running requests may take when the node is told to stop.
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(10);
 

@@ -16,7 +16,9 @@ use crate::home::Home;
 use crate::limits::TOLD_MAX;
 use crate::trust::{self, wall_now};
 
+mod leave;
 mod standing;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -130,6 +132,7 @@ impl Driver {
                 }
             }
             PeerMessage::Authority(entries) => self.learn_authority(from, entries),
+            PeerMessage::Start(word) => self.heard_start(from, word),
         }
     }
 
@@ -194,6 +197,7 @@ impl Driver {
     }
 
     fn tell(&self, peer: NodeId) {
+        self.swarm.send(peer, PeerMessage::Start(self.twins.mine(wall_now())));
         self.swarm.send(peer, PeerMessage::Authority(self.home.authority.entries()));
         let mut members = vec![self.own_record()];
         for mut record in self.mesh.records() {
@@ -390,18 +394,25 @@ impl Driver {
         self.home
             .adopt(authority, certificate, me.clone())
             .map_err(|error| fault("E0903", error.to_string(), "df -h"))?;
-        for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
-            self.swarm.expel(node);
-        }
-        self.traces.moved(&me);
-        self.drop_sessions();
-        self.mesh.clear();
-        self.adopt_policy(&me);
-        self.facade_changed();
+        self.move_in(&me);
         self.wake();
         members.into_iter().for_each(|record| self.learn_member(record));
         catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
         Ok(hither_api::door::CommandDone::Joined(me))
+    }
+}
+
+impl Driver {
+    /// This node belongs to another mesh now: nothing of the old one is left but its models and its ledger.
+    fn move_in(&mut self, me: &Member) {
+        for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
+            self.swarm.expel(node);
+        }
+        self.traces.moved(me);
+        self.drop_sessions();
+        self.mesh.clear();
+        self.adopt_policy(me);
+        self.facade_changed();
     }
 }
 

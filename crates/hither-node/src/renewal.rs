@@ -23,17 +23,17 @@ use crate::limits::{FILES_LOOK, KEYS_FETCH, KEYS_FETCH_LEAST};
 mod tests;
 
 /// Says once that something is wrong, and once that it is over.
-struct Told {
+pub(crate) struct Told {
     inbox: mpsc::Sender<Inbound>,
     text: Option<String>,
 }
 
 impl Told {
-    fn new(inbox: mpsc::Sender<Inbound>) -> Self {
+    pub(crate) fn new(inbox: mpsc::Sender<Inbound>) -> Self {
         Self { inbox, text: None }
     }
 
-    async fn wrong(&mut self, text: String) {
+    pub(crate) async fn wrong(&mut self, text: String) {
         if self.text.as_ref() != Some(&text) {
             self.over().await;
             // A node that stops hears nothing any more, and has nobody to tell.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::affinity::Salt;
 use crate::apps::Apps;
+use crate::clock::Clocks;
 use crate::commands::load_policy;
 use crate::config::NodeConfig;
 use crate::doorman::{Clock, Doorman, Facade, Leavers};
@@ -27,7 +28,8 @@ use crate::mesh::Mesh;
 use crate::models::Shelf;
 use crate::records::Records;
 use crate::traces::{Traces, TracesError};
-use crate::trust::Invites;
+use crate::trust::{Invites, wall_now};
+use crate::twins::Twins;
 
 /// Why a node cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +203,10 @@ async fn assemble(
         warnings: Default::default(),
         crashes: Default::default(),
         draining: false,
+        twins: Twins::new(wall_now(), incarnation),
+        clocks: Clocks::default(),
+        gave_way: false,
+        leaving: false,
         traces: Arc::clone(&traces),
         egress: Default::default(),
     };
@@ -252,6 +258,7 @@ async fn serve(
     if let Some(secured) = secured {
         driver.hands.spawn(crate::renewal::certificates(secured, driver.inbox.clone()));
     }
+    driver.hands.spawn(crate::clock::watch(driver.inbox.clone()));
     if let Some(oidc) = driver.config.oidc.clone() {
         let kept = driver.config.data_dir.join("issuer.toml");
         driver.hands.spawn(crate::renewal::keys(oidc, kept, driver.inbox.clone()));

@@ -10,7 +10,7 @@ use hither_types::model::Manifest;
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 
-use crate::limits::INVITES_MAX;
+use crate::limits::{CLOCK_GRACE, INVITES_MAX};
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,7 @@ pub(crate) enum Seal {
     Certificate,
     Manifest,
     Authority,
+    Start,
 }
 
 impl Seal {
@@ -29,6 +30,7 @@ impl Seal {
             Self::Certificate => b"hither certificate 1\0",
             Self::Manifest => b"hither manifest 1\0",
             Self::Authority => b"hither authority 1\0",
+            Self::Start => b"hither start 1\0",
         }
     }
 }
@@ -50,6 +52,8 @@ pub(crate) enum TrustError {
     Scope,
     #[error("the node is no member any more: it was revoked")]
     Revoked,
+    #[error("the node is no member any more: it left")]
+    Left,
     #[error("the certificate is for another mesh")]
     Mesh,
     #[error("the certificate has expired")]
@@ -183,6 +187,11 @@ fn read_invite(path: &Path) -> Option<Invite> {
 pub(crate) fn wall_now() -> WallTime {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     WallTime(since.as_millis() as u64)
+}
+
+/// When a certificate that ends then is refused: clocks differ.
+pub(crate) fn clock_grace(end: WallTime) -> WallTime {
+    WallTime(end.0.saturating_add(CLOCK_GRACE.as_millis() as u64))
 }
 
 /// The wall time after a span.

@@ -11,12 +11,14 @@ pub(crate) const REDIAL_MAX: Duration = Duration::from_secs(5);
 /// The longest time in which a request to a peer that just failed to answer a dial is refused without a new dial.
 pub(crate) const ASK_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// How often a path is kept alive; a frozen or dead peer is noticed after four of these.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(500);
-/// Silence after which a path is given up.
-pub(crate) const PATH_IDLE: Duration = Duration::from_secs(2);
-/// Silence after which a connection is given up; longer than a path's, or roaming would be lost.
-pub(crate) const IDLE: Duration = Duration::from_secs(4);
+/// How often a path is kept alive. Lost packets are sent again well within it, so three of these without a packet are
+/// not chance, at 20 % loss either.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(400);
+/// Silence after which a path is given up, if there is another: three times [`KEEP_ALIVE`].
+pub(crate) const PATH_IDLE: Duration = Duration::from_millis(1200);
+/// Silence after which a connection is given up, and with it the work for whoever is silent: that shall end within two
+/// seconds. Longer than a path's, so that one that takes its place is found in time.
+pub(crate) const IDLE: Duration = Duration::from_millis(1800);
 /// Requests that one peer may have open on one connection.
 pub(crate) const STREAMS: u32 = 1024;
 
@@ -31,6 +33,10 @@ pub(crate) const SIGNALS: usize = 256;
 pub(crate) const SIGNALS_FIRST: i32 = 1;
 /// A peer that was dialled must show within this time that it wants to talk.
 pub(crate) const LINK_PROOF: Duration = Duration::from_secs(3);
+/// A connection must say within this time, or in so many round trips, to which start of the other program it belongs, once
+/// a newer start has shown itself. A live one does so with its first packet; a lost packet is sent again in that time.
+pub(crate) const START_TOLD: Duration = Duration::from_millis(250);
+pub(crate) const START_TOLD_TRIPS: u32 = 4;
 /// How often a round trip is reported.
 pub(crate) const ROUND_TRIP: Duration = Duration::from_secs(1);
 

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hither_types::id::NodeId;
 use hither_types::unit::ByteCount;
 use iroh::TransportAddr;
 use iroh::endpoint::{Connection, ConnectionStats, Side, VarInt, WeakConnectionHandle};
 
-use crate::limits;
 use crate::members::Standing;
+use crate::starts;
 use crate::swarm::Shared;
 
 /// What a connection is for. One ALPN each, so that models cannot delay requests, nor requests small talk.
@@ -128,16 +128,29 @@ impl Traffic {
 #[derive(Debug)]
 struct Link {
     id: usize,
+    /// Grows from link to link.
+    number: u64,
     kind: Kind,
     side: Side,
-    since: Instant,
+    /// The start of the program at the other end, once it said so.
+    epoch: Option<u64>,
     handle: WeakConnectionHandle,
+}
+
+/// The newest start of a node that is known.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    epoch: u64,
+    /// Links with lower numbers than this were made before it was known.
+    before: u64,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     live: HashMap<NodeId, Vec<Link>>,
     past: HashMap<NodeId, Traffic>,
+    starts: HashMap<NodeId, Start>,
+    next: u64,
 }
 
 /// The table of live connections.
@@ -163,15 +176,46 @@ impl Links {
         }
     }
 
-    /// Closes what this node dialled before the program at the other end was started anew: requests on it would only
-    /// time out. What the new program dialled is left alone, and so is what is too young to belong to the old one.
-    pub(crate) fn close_stale(&self, node: NodeId) {
-        let stale = |of: NodeId, link: &Link| {
-            of == node && link.side == Side::Client && link.since.elapsed() > limits::PATH_IDLE
+    /// A node showed a new start of itself. Gives the connections to earlier ones, and those that have not said yet to
+    /// which they belong.
+    pub(crate) fn outlived(&self, node: NodeId, epoch: u64) -> (Vec<Connection>, Vec<Connection>) {
+        let mut table = self.lock();
+        let before = table.next;
+        table.starts.insert(node, Start { epoch, before });
+        let links = table.live.get(&node).into_iter().flatten().filter(|link| starts::is_introduced(link.kind));
+        let (unknown, known): (Vec<&Link>, Vec<&Link>) = links.partition(|link| link.epoch.is_none());
+        let open = |links: Vec<&Link>| links.into_iter().filter_map(|link| link.handle.upgrade()).collect();
+        (open(known.into_iter().filter(|link| link.epoch != Some(epoch)).collect()), open(unknown))
+    }
+
+    /// A connection said to which start of the other program it belongs. `true` if a newer one is known.
+    pub(crate) fn belongs(&self, node: NodeId, id: usize, epoch: u64) -> bool {
+        let mut table = self.lock();
+        let newest = table.starts.get(&node).copied();
+        let Some(link) = table.live.get_mut(&node).and_then(|links| links.iter_mut().find(|link| link.id == id)) else {
+            return false;
         };
-        for connection in self.connections(stale) {
-            connection.close(Code::Stale.into(), b"the node was started anew");
-        }
+        link.epoch = Some(epoch);
+        // One that was made later may belong to a start that is newer still.
+        newest.is_some_and(|newest| link.number < newest.before && epoch != newest.epoch)
+    }
+
+    /// Forgets which start of a node is the newest: it is no member any more.
+    pub(crate) fn forget_start(&self, node: NodeId) {
+        self.lock().starts.remove(&node);
+    }
+
+    /// Whether a connection said to which start of the other program it belongs.
+    pub(crate) fn has_said(&self, node: NodeId, id: usize) -> bool {
+        let table = self.lock();
+        table.live.get(&node).into_iter().flatten().any(|link| link.id == id && link.epoch.is_some())
+    }
+
+    fn add(&self, node: NodeId, link: Link) {
+        let mut table = self.lock();
+        let number = table.next;
+        table.next += 1;
+        table.live.entry(node).or_default().push(Link { number, ..link });
     }
 
     fn connections(&self, wanted: impl Fn(NodeId, &Link) -> bool) -> Vec<Connection> {
@@ -237,7 +281,7 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     let handle = connection.weak_handle();
     let id = connection.stable_id();
     let closed = handle.closed();
-    shared.links.lock().live.entry(node).or_default().push(Link { id, kind, side, since: Instant::now(), handle });
+    shared.links.add(node, Link { id, number: 0, kind, side, epoch: None, handle });
     // Looked up again only now: who was expelled before is refused here, who is expelled later finds it in the table.
     let standing = shared.members.standing(node);
     let refusal = match (standing, kind) {
@@ -247,6 +291,8 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     };
     if let Some((code, reason)) = refusal {
         connection.close(code.into(), reason.as_bytes());
+    } else if starts::is_introduced(kind) {
+        shared.tasks.spawn(starts::introduce(shared.clone(), node, connection.clone()));
     }
     let weak = Arc::downgrade(shared);
     shared.tasks.spawn(async move {

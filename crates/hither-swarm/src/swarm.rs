@@ -230,6 +230,7 @@ impl Swarm {
         shared.talk.expel(node);
         shared.lines.remove(node);
         shared.links.close(node, Code::Stranger, "no longer a member");
+        shared.links.forget_start(node);
     }
 
     /// Where a member is: the address of a live connection first, then those that were told.

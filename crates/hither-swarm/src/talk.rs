@@ -24,6 +24,7 @@ use crate::framing::{self, FrameReader};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
+use crate::starts;
 use crate::swarm::{Shared, SwarmEvent};
 
 #[cfg(test)]
@@ -64,7 +65,8 @@ impl Peer {
             PeerMessage::Presence(_)
             | PeerMessage::Catalog(_)
             | PeerMessage::Members(_)
-            | PeerMessage::Authority(_) => message,
+            | PeerMessage::Authority(_)
+            | PeerMessage::Start(_) => message,
         };
         let mut state = self.lock();
         if matches!(message, PeerMessage::Presence(_)) {
@@ -186,7 +188,7 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
         dial::close(&connection, Code::Stranger, "not a member");
         return false;
     };
-    let opened = tokio::time::timeout(limits::LINK_PROOF, open(shared, &connection)).await;
+    let opened = tokio::time::timeout(limits::LINK_PROOF, starts::exchange(shared, &connection)).await;
     let (sender, reader, epoch) = match opened {
         Ok(Some(parts)) => parts,
         Ok(None) | Err(_) => {
@@ -208,19 +210,6 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     true
 }
 
-type Opened = (SendStream, FrameReader, u64);
-
-/// Says which start of this program it is, and hears the same from the other.
-async fn open(shared: &Shared, connection: &Connection) -> Option<Opened> {
-    let mut sender = connection.open_uni().await.ok()?;
-    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE)?;
-    framing::write(&mut sender, greeting).await.ok()?;
-    let mut reader = FrameReader::new(connection.accept_uni().await.ok()?, MAX_MESSAGE);
-    let greeting = reader.next().await.ok()??;
-    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().ok()?);
-    Some((sender, reader, epoch))
-}
-
 async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
     // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
     let Ok(place) = shared.events.reserve().await else { return };
@@ -236,7 +225,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
     };
     if restarted {
         peer.restarted.notify_waiters();
-        shared.links.close_stale(node);
+        starts::outlived(shared, node, epoch);
     }
     let warm = shared.clone();
     shared.tasks.spawn(async move {

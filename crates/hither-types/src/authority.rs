@@ -4,6 +4,7 @@
 //! there is nobody who could say which branch holds.
 
 use crate::id::{MeshId, NodeId};
+use crate::member::Signed;
 use crate::place::Jurisdiction;
 use crate::time::WallTime;
 
@@ -50,6 +51,11 @@ pub enum Statement {
         node: NodeId,
         /// How many entries of its own chain still hold.
         keep: u64,
+    },
+    /// Whoever signs this leaves the mesh for good. Stated by a member of itself; it does not count while it is an issuer.
+    Leave {
+        /// Its certificate, whether or not its time is over: strangers have nothing to leave.
+        certificate: Signed,
     },
 }
 

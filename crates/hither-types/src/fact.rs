@@ -3,6 +3,7 @@
 use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use crate::label::DataClass;
 use crate::place::{Assurance, Jurisdiction};
+use crate::time::WallTime;
 use crate::unit::{ByteCount, Millijoules};
 
 /// The label of a request as it was decided on.
@@ -71,6 +72,15 @@ pub enum Fact {
     Joined(Counterpart),
     /// A member is none any more (`member.revoke`).
     Revoked(Counterpart),
+    /// A member left for good, by its own word (`member.leave`).
+    Left(Counterpart),
+    /// The wall clock of this machine jumped against its steady one (`clock.jump`).
+    ClockJumped {
+        /// What it should have shown.
+        expected: WallTime,
+        /// What it showed.
+        found: WallTime,
+    },
     /// A model was admitted to the store (`model.admit`).
     ModelAdmitted {
         /// Its name.

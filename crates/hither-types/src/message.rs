@@ -216,6 +216,48 @@ pub enum PeerMessage {
     Pulse(Pulse),
     /// What was heard of others; at most 64.
     Rumours(Vec<Rumour>),
+    /// Which start of its program speaks, and whether its key runs anywhere else.
+    Start(StartWord),
+}
+
+/// A start of a program: two of one key are told apart by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Start {
+    /// When it was, by the clock of its machine.
+    pub at: WallTime,
+    /// Drawn by chance. Who signs it was alive after this start.
+    pub challenge: [u8; 32],
+    /// That of its presences.
+    pub incarnation: u64,
+}
+
+/// How it comes out that a key runs on two machines at once. A member that hears two starts of one key passes the
+/// challenge of each to the other; what comes back is signed with the key itself, so that no member can make it up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StartWord {
+    /// This is who speaks.
+    Mine {
+        /// The start.
+        start: Start,
+        /// What its clock shows.
+        now: WallTime,
+    },
+    /// Another start of your key drew this.
+    Asked {
+        /// The challenge of that start.
+        challenge: [u8; 32],
+    },
+    /// Inside is a [`StartProof`], signed with the key that runs twice.
+    Proved(Signed),
+}
+
+/// What a start signs to show that it is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StartProof {
+    /// The challenge that it answers: that of another start.
+    pub answers: [u8; 32],
+    /// The start that signs.
+    pub start: Start,
 }
 
 /// A request on its way to a peer: the head of a request stream.

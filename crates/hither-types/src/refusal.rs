@@ -60,6 +60,8 @@ pub enum Refusal {
     NotAMember,
     /// The node is stopping (503).
     Stopping,
+    /// Another program runs with the key of this node, and was started before it (503).
+    KeyInUse,
 }
 
 /// Why an attempt ended without an answer.

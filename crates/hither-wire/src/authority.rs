@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::{List, Text};
 use crate::limits::MAX_WITHIN;
+use crate::member::SignedForm;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct EntryForm<'a> {
@@ -36,6 +37,10 @@ enum StatementForm<'a> {
         node: [u8; 32],
         keep: u64,
     },
+    Leave {
+        #[serde(borrow)]
+        certificate: SignedForm<'a>,
+    },
 }
 
 impl<'a> TryFrom<&'a AuthorityEntry> for EntryForm<'a> {
@@ -51,6 +56,7 @@ impl<'a> TryFrom<&'a AuthorityEntry> for EntryForm<'a> {
                 within: List::of("jurisdictions that one issuer lets others in from", within)?,
             },
             Statement::Dismiss { node, keep } => StatementForm::Dismiss { node: node.0, keep: *keep },
+            Statement::Leave { certificate } => StatementForm::Leave { certificate: certificate.try_into()? },
         };
         Ok(Self { mesh: mesh.0, number: *number, previous: *previous, at: at.0, statement })
     }
@@ -67,6 +73,7 @@ impl TryFrom<EntryForm<'_>> for AuthorityEntry {
                 Statement::Appoint { node: NodeId(node), within: within.into_words()? }
             }
             StatementForm::Dismiss { node, keep } => Statement::Dismiss { node: NodeId(node), keep },
+            StatementForm::Leave { certificate } => Statement::Leave { certificate: certificate.try_into()? },
         };
         let EntryForm { mesh, number, previous, at, .. } = form;
         Ok(Self { mesh: MeshId(mesh), number, previous, at: WallTime(at), statement })

@@ -6,7 +6,7 @@
 
 use hither_types::authority::AuthorityEntry;
 use hither_types::member::Member;
-use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, PeerMessage};
+use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
 use hither_types::model::Manifest;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ mod model;
 mod refusal;
 mod request;
 mod signal;
+mod start;
 #[cfg(test)]
 mod tests;
 pub mod ticket;
@@ -124,6 +125,12 @@ forms! {
     encode_authority_entry;
     /// Reads an entry of the authority log. Its signature was checked before.
     decode_authority_entry;
+
+    START_PROOF = "a proof of a start", MAX_START_PROOF; StartProof as start::ProofForm;
+    /// Writes what the signature of a proof of a start covers.
+    encode_start_proof;
+    /// Reads a proof of a start. Its signature was checked before.
+    decode_start_proof;
 
     INVITE = "an invite", MAX_INVITE; Invite as hello::InviteForm<'_>;
     /// Writes an invite; [`ticket::format`] makes it text.

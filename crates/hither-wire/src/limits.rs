@@ -44,8 +44,11 @@ pub const MAX_CATALOG: usize = 256;
 /// a quarter of a message.
 pub const MAX_AUTHORITY: usize = 1024;
 
-/// The inside of an entry of the authority log.
-pub const MAX_AUTHORITY_ENTRY: usize = 1024;
+/// The inside of an entry of the authority log: a certificate with its signature is the largest thing in one.
+pub const MAX_AUTHORITY_ENTRY: usize = 2048;
+
+/// The inside of a proof of a start: two challenges, a moment and a number.
+pub const MAX_START_PROOF: usize = 128;
 
 /// Jurisdictions that one issuer may let others in from.
 pub const MAX_WITHIN: usize = 64;

@@ -13,6 +13,7 @@ use crate::field::List;
 use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_RUMOURS};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
+use crate::start::StartWordForm;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum MessageForm<'a> {
@@ -27,6 +28,8 @@ pub(crate) enum MessageForm<'a> {
     Authority(List<SignedForm<'a>, MAX_AUTHORITY>),
     Pulse(PulseForm),
     Rumours(List<RumourForm, MAX_RUMOURS>),
+    #[serde(borrow)]
+    Start(StartWordForm<'a>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -41,6 +44,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Authority(entries) => Self::Authority(List::of("entries of the authority log", entries)?),
             PeerMessage::Pulse(pulse) => Self::Pulse(pulse.into()),
             PeerMessage::Rumours(rumours) => Self::Rumours(List::of("rumours", rumours)?),
+            PeerMessage::Start(word) => Self::Start(word.try_into()?),
         })
     }
 }
@@ -57,6 +61,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Authority(entries) => Self::Authority(entries.into_words()?),
             MessageForm::Pulse(pulse) => Self::Pulse(pulse.into()),
             MessageForm::Rumours(rumours) => Self::Rumours(rumours.into_words()?),
+            MessageForm::Start(word) => Self::Start(word.try_into()?),
         })
     }
 }

@@ -38,6 +38,7 @@ pub(crate) enum RefusalForm<'a> {
     ModelBroken(Text<'a>),
     NotAMember,
     Stopping,
+    KeyInUse,
 }
 
 impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
@@ -60,6 +61,7 @@ impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
             Refusal::ModelBroken(model) => Self::ModelBroken(model.into()),
             Refusal::NotAMember => Self::NotAMember,
             Refusal::Stopping => Self::Stopping,
+            Refusal::KeyInUse => Self::KeyInUse,
         })
     }
 }
@@ -82,6 +84,7 @@ impl TryFrom<RefusalForm<'_>> for Refusal {
             RefusalForm::ModelBroken(model) => Self::ModelBroken(model.try_into()?),
             RefusalForm::NotAMember => Self::NotAMember,
             RefusalForm::Stopping => Self::Stopping,
+            RefusalForm::KeyInUse => Self::KeyInUse,
         })
     }
 }

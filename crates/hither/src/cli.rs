@@ -15,6 +15,7 @@ use crate::worker;
 
 mod apps;
 mod authority;
+mod bugreport;
 mod explain;
 mod init;
 mod jobs;
@@ -60,6 +61,8 @@ enum Command {
     Invite(mesh::InviteArgs),
     /// Join a mesh by an invite.
     Join(mesh::JoinArgs),
+    /// Leave the mesh for good; the data directory, its models and its ledger stay.
+    Leave(mesh::LeaveArgs),
     /// List members, or end a membership for good.
     #[command(subcommand)]
     Member(authority::MemberCommand),
@@ -72,6 +75,8 @@ enum Command {
     Status,
     /// Look at this machine: what a node has to work with, what it lacks, and what to type.
     Doctor,
+    /// Write one file for whoever is asked to help: versions, checks, status, configuration, log; without secrets.
+    Bugreport(bugreport::BugreportArgs),
     /// Show which models are loaded, on which device, and why there.
     Ps,
     /// Add, list or fetch models.
@@ -170,10 +175,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(args) => init::init(&context, args),
         Command::Invite(args) => mesh::invite(&context, args),
         Command::Join(args) => mesh::join(&context, &args),
+        Command::Leave(args) => mesh::leave(&context, &args),
         Command::Member(command) => authority::member(&context, command),
         Command::Authority { command } => authority::authority(&context, command),
         Command::Status => status::status(&context),
         Command::Doctor => look(&context),
+        Command::Bugreport(args) => bugreport::bugreport(&context, &args),
         Command::Ps => ps::ps(&context),
         Command::Models(command) => models::models(&context, command),
         Command::Apps(command) => apps::apps(&context, command),

@@ -109,6 +109,15 @@ pub(crate) fn doctor(
     data_dir: &Path,
     wait: impl FnOnce(&Client) -> Result<Value, Trouble>,
 ) -> Result<(), Trouble> {
+    answer(screen, &look(data_dir, wait))
+}
+
+/// What the doctor would say, for a report.
+pub(crate) fn report(data_dir: &Path, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -> Value {
+    whole(&look(data_dir, wait))
+}
+
+fn look(data_dir: &Path, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -> Vec<Check> {
     let root = Path::new("/");
     let overrides = Overrides { data_dir: Some(data_dir.to_owned()), ..Overrides::default() };
     let loaded = NodeConfig::load(None, overrides);
@@ -122,10 +131,10 @@ pub(crate) fn doctor(
     checks.extend(engines::checks(loaded.as_ref().ok()));
     checks.extend(disk::checks(data_dir));
     checks.extend(secrets::checks(root, data_dir, running.as_ref().and_then(|running| running.pid)));
-    checks.extend(network::checks(loaded.as_ref().ok(), data_dir, running.as_ref()));
+    checks.extend(network::checks(root, loaded.as_ref().ok(), data_dir, running.as_ref()));
     checks.extend(law::checks(loaded.as_ref().map_err(|error| chain(error)), data_dir));
     checks.sort_by_key(|check| check.area);
-    answer(screen, &checks)
+    checks
 }
 
 /// The node that answers on the socket, if one does.
@@ -137,12 +146,17 @@ fn running(socket: &PathBuf, wait: impl FnOnce(&Client) -> Result<Value, Trouble
     Some(Running { pid, view: serde_json::from_value(view).ok()? })
 }
 
-fn answer(screen: Screen, checks: &[Check]) -> Result<(), Trouble> {
+/// All checks, for a machine.
+fn whole(checks: &[Check]) -> Value {
     let count = |state| checks.iter().filter(|check| check.state == state).count();
     let (failed, warned) = (count(State::Fail), count(State::Warn));
     let list: Vec<Value> = checks.iter().map(object).collect();
-    let whole = json!({"ok": failed == 0, "failed": failed, "warned": warned, "checks": list});
-    screen.answer(&whole, |colour| text(checks, colour));
+    json!({"ok": failed == 0, "failed": failed, "warned": warned, "checks": list})
+}
+
+fn answer(screen: Screen, checks: &[Check]) -> Result<(), Trouble> {
+    let failed = checks.iter().filter(|check| check.state == State::Fail).count();
+    screen.answer(&whole(checks), |colour| text(checks, colour));
     if failed == 0 {
         return Ok(());
     }

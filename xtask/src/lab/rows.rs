@@ -147,7 +147,7 @@ pub(super) const ROWS: &[Row] = &[
         expected: "requests both ways as before, a stream whole; a record `clock.jump`",
         how: "faketime on one of two nodes; its file is changed while it runs",
         broken: "the clock is left alone",
-        lacks: Some("no record of a jumped clock"),
+        lacks: None,
         play: data::clock,
     },
     Row {
@@ -174,7 +174,7 @@ pub(super) const ROWS: &[Row] = &[
         expected: "both notice ≤ 10 s, the newer refuses to serve and says why",
         how: "the data directory is copied to another site and started there",
         broken: "the copy is not started",
-        lacks: Some("a copied identity is not noticed across machines"),
+        lacks: None,
         play: many::copied,
     },
     Row {

@@ -60,6 +60,8 @@ codes! {
     WrongKey = "E0118", 401, Some("invalid_api_key"), "hither apps ls shows which apps have a key; hither apps rotate NAME makes a new one.";
     /// The token is not believed, or belongs to no app.
     WrongToken = "E0119", 401, Some("invalid_api_key"), "Ask the issuer for a new token, or link its subject: hither apps add NAME --subject VALUE.";
+    /// Another program runs with the same key as this node, and was started before it.
+    KeyInUse = "E0214", 503, None, "Stop one of the two: the data directory was copied. A machine of its own joins by hither invite, with a new data directory.";
     /// The law leaves no place that may serve the request.
     Unlawful = "E0301", 451, None, "The answer names the rule that came closest. hither models pull MODEL brings the model here, so that the data need not leave.";
     /// The law of the place that was asked says no.
@@ -180,6 +182,20 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0206", "The certificate that came back is not believed.", "Ask for a new invite: hither invite."),
     command("E0207", "This node may not let others in.", "Run hither invite at the node that made the mesh."),
     command("E0208", "The invite could not be made.", "The message says why."),
+    command("E0209", "The node that revokes stays.", "hither leave"),
+    command("E0210", "There is no such member or issuer.", "hither member ls"),
+    command(
+        "E0211",
+        "That is for the founder of the mesh to say.",
+        "Run the command at the founder: hither authority.",
+    ),
+    command("E0212", "The authority log does not take it.", "The message says why."),
+    command("E0215", "This node cannot leave the mesh.", "The message says why, and what comes first."),
+    command(
+        "E0216",
+        "Nobody is there to hear that this node leaves.",
+        "hither leave, once hither status shows a member.",
+    ),
     command("E0311", "The policy cannot be read, and stays as it was.", "hither policy check FILE"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),
     command(

@@ -1,13 +1,15 @@
 //! An attempt elsewhere: recorded, sent, watched, and left.
 
 use hither_types::id::{RequestId, Ticket};
+use hither_types::message::{ModelPresence, ModelStage};
+use hither_types::model::Device;
 use hither_types::refusal::Failure;
 use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::tests::{
     FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, nothing, own, ready, recorded,
-    submitted, until,
+    restarted, said, submitted, until,
 };
 
 #[test]
@@ -335,4 +337,80 @@ fn beats_of_an_older_attempt_do_not_keep_the_next_place_alive() {
         755: record ended 1/0 Refused by nobody after 2
     ",
     );
+}
+
+#[test]
+fn an_attempt_at_a_peer_that_was_started_anew_is_over_at_once_and_the_new_start_is_not_blamed() {
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        recorded(2, 1),
+        beat(250, own(1, 1), 1),
+        restarted(300, PARIS, FRAUD),
+        recorded(301, 2),
+        // The end of the old connection says nothing of the new start.
+        failed(302, own(1, 1), Failure::Unreachable),
+        done(400, own(1, 2)),
+        submitted(401, 2, FRAUD),
+    ];
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        300: abandon 1/1 at paris
+        300: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        300: record#2 intent 1/2 to paris by eea, 1000 B
+        301: route 1/2 paris by eea
+        301: forward 1/2 to paris, 9700 ms left
+        400: record settled 1/2 to paris: 1000 B, 50 B back, Answered
+        400: finish 1
+        400: record ended 1/0 Answered by paris after 2
+        401: record#3 intent 2/1 to paris by eea, 1000 B
+    ",
+    );
+}
+
+#[test]
+fn a_stream_whose_engine_hangs_is_left_after_two_seconds_however_long_whole_answers_take() {
+    let slow = ModelPresence {
+        digest: FRAUD,
+        stage: ModelStage::Ready,
+        device: Device::Cpu,
+        slots: 4,
+        busy: 0,
+        queued: 0,
+        service: Micros::from_millis(3_000),
+    };
+    let mut script = vec![said(0, PARIS, slow), submitted(1, 1, FRAUD), recorded(2, 1)];
+    // A word every 50 ms for a second, then beats alone.
+    script.extend((1..=20).map(|word| beat(50 * word, own(1, 1), word)));
+    script.extend((5..=40).map(|quarter| beat(250 * quarter, own(1, 1), 20)));
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        3000: abandon 1/1 at paris
+        3000: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        3000: fail 1 Stuck
+        3000: record ended 1/0 Refused by nobody after 1
+    ",
+    );
+}
+
+#[test]
+fn a_stream_of_slow_words_is_given_three_times_its_longest_pause() {
+    let mut script = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1)];
+    // A word every second, with beats between them.
+    for quarter in 1..=20 {
+        script.push(beat(250 * quarter, own(1, 1), quarter / 4));
+    }
+    // The next one takes almost three.
+    script.extend((21..=31).map(|quarter| beat(250 * quarter, own(1, 1), 5)));
+    script.push(beat(7_900, own(1, 1), 6));
+    script.push(done(8_000, own(1, 1)));
+    assert!(Play::new(eea()).then(script).says("finish 1"));
 }

@@ -87,6 +87,35 @@ fn an_offer_that_is_not_answered_goes_elsewhere_within_a_blink() {
 }
 
 #[test]
+fn the_only_place_that_could_serve_is_given_time_to_answer() {
+    let offers = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1)];
+    let mut late = offers.clone();
+    late.extend([recorded(152, 2), recorded(302, 3), accept(900, PARIS, 1)]);
+    play().then(late).check(
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        1: tell paris offer 1/1
+        151: record settled 1/1 to paris: 0 B, 0 B back, Refused
+        151: record#2 intent 1/1 to paris by eea, 1000 B
+        151: tell paris offer 1/1
+        301: record settled 1/1 to paris: 0 B, 0 B back, Refused
+        301: record#3 intent 1/1 to paris by eea, 1000 B
+        301: tell paris offer 1/1
+        900: route 1/1 paris by eea
+        900: forward 1/1 to paris, 9101 ms left
+    ",
+    );
+    // Where another is there, it is asked after the second.
+    let mut another = offers.clone();
+    another.extend([recorded(152, 2), heard(200, LYON, FRAUD, 0), until(400)]);
+    assert!(play().then(another).says("301: tell lyon offer 1/1"));
+    // And silence has an end.
+    let mut silent = offers;
+    silent.extend([recorded(152, 2), recorded(302, 3), until(1_100)]);
+    assert!(play().then(silent).says("1051: fail 1 Silent"));
+}
+
+#[test]
 fn a_yes_that_comes_after_the_law_changed_sends_nothing() {
     let script =
         vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), recorded(2, 1), law(3, nothing()), accept(4, PARIS, 1)];

@@ -62,7 +62,7 @@ fn a_record_without_a_field_that_its_kind_needs_is_none() {
             Kind::EgressAnswer => &["req", "attempt", "place", "bytes_out", "outcome"],
             Kind::IngressRefuse => &["req", "attempt", "place"],
             Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
-            Kind::MemberJoin | Kind::MemberRevoke => &["place"],
+            Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave => &["place"],
             _ => &[],
         };
         for field in needed.iter().chain(&["v", "node", "seq", "ts", "mono_ms", "kind"]) {

@@ -63,6 +63,10 @@ impl Driver {
     /// Ends the membership of everybody who is no member any more, and vouches again for those who need it.
     pub(crate) fn look_at_standing(&mut self) {
         let now = wall_now();
+        // Until the others have heard it.
+        if self.leaving {
+            return;
+        }
         if self.home.is_revoked() {
             self.warn_once(
                 "revoked: this node is no member of its mesh any more, and its key never will be again; nothing is asked of \
@@ -106,7 +110,13 @@ impl Driver {
         let Some(member) = self.mesh.remove(node) else { return };
         tracing::warn!(node = %node.short(), site = %member.site, %why, "no member any more");
         self.swarm.expel(node);
-        self.record(None, Fact::Revoked(counterpart(&member)));
+        self.twins.forget(node);
+        self.clocks.forget(node);
+        let fact = match why {
+            TrustError::Left => Fact::Left(counterpart(&member)),
+            _ => Fact::Revoked(counterpart(&member)),
+        };
+        self.record(None, fact);
         self.feed(Event::MemberRemoved(node));
     }
 
@@ -228,6 +238,6 @@ fn only_the_founder() -> CommandError {
     )
 }
 
-fn refuse(code: &'static str, message: &str, help: &str) -> CommandError {
+pub(super) fn refuse(code: &'static str, message: &str, help: &str) -> CommandError {
     CommandError { code, message: message.to_owned(), help: help.to_owned() }
 }

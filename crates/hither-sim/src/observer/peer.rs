@@ -47,6 +47,8 @@ impl Observer {
             | Fact::PolicyChanged { .. }
             | Fact::Joined(_)
             | Fact::Revoked(_)
+            | Fact::Left(_)
+            | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Denied { .. }
             | Fact::AnswerSent { .. }

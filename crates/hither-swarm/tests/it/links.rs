@@ -6,6 +6,7 @@ use hither_swarm::{AskError, DialError, Isolation, SwarmEvent};
 use hither_types::id::Digest;
 use hither_types::member::Signed;
 use hither_types::message::{Frame, PeerMessage, Signal};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::world::{Node, ask, pair, presence, soon};
 
@@ -142,6 +143,61 @@ async fn a_node_that_comes_back_is_found_again() {
     a.link_up(b_id).await;
     b.link_up(a.id()).await;
     let mut stream = a.swarm.ask(b_id, ask(1, vec![])).await.expect("sent");
+    let (_, _, mut answer) = b.asked().await;
+    answer.send(Frame::Accepted).await.expect("sent");
+    assert_eq!(soon("a frame", stream.next()).await.expect("a frame"), Some(Frame::Accepted));
+}
+
+/// A node in a runtime of its own, so that it can end as a killed process does: without a word.
+struct Mortal {
+    runtime: Runtime,
+    node: Node,
+}
+
+impl Mortal {
+    /// Starts and links with a node, which knows it from then on.
+    async fn start(seed: u8, with: &mut Node) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (other, addresses) = (with.id(), with.swarm.addresses());
+        let node = runtime.spawn(async move {
+            let node = Node::start(seed).await;
+            node.swarm.admit(other, addresses);
+            node
+        });
+        let mut node = node.await.expect("started");
+        with.admit(&node);
+        with.link_up(node.id()).await;
+        node.link_up(other).await;
+        Self { runtime, node }
+    }
+
+    fn kill(self) {
+        self.runtime.shutdown_background();
+        drop(self.node);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_killed_and_started_again_at_once_is_asked_where_it_is_now() {
+    let mut a = Node::start(1).await;
+    let mut old = Mortal::start(2, &mut a).await;
+    let b_id = old.node.id();
+    let mut stream = a.swarm.ask(b_id, ask(1, vec![])).await.expect("sent");
+    let (_, _, mut answer) = old.node.asked().await;
+    old.runtime.spawn(async move { answer.send(Frame::Accepted).await }).await.expect("ran").expect("sent");
+    assert_eq!(soon("a frame", stream.next()).await.expect("a frame"), Some(Frame::Accepted));
+    old.kill();
+
+    let mut b = Node::start(2).await;
+    b.admit(&a);
+    b.link_up(a.id()).await;
+    b.swarm.send(a.id(), presence(7));
+    hears(&mut a, 7).await;
+    // What ran there is over, long before the silence would be long enough to say so.
+    let begun = Instant::now();
+    assert!(soon("the end of the old answer", stream.next()).await.is_err());
+    assert!(begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
+    let mut stream = a.swarm.ask(b_id, ask(2, vec![])).await.expect("sent");
     let (_, _, mut answer) = b.asked().await;
     answer.send(Frame::Accepted).await.expect("sent");
     assert_eq!(soon("a frame", stream.next()).await.expect("a frame"), Some(Frame::Accepted));

@@ -10,7 +10,8 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour, Signal,
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour,
+    Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -139,6 +140,7 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         vec(record(), 0..20).prop_map(PeerMessage::Members),
         signal().prop_map(PeerMessage::Signal),
         vec(signed(), 0..20).prop_map(PeerMessage::Authority),
+        start_word().prop_map(PeerMessage::Start),
         (any::<u32>(), any::<u32>(), any::<bool>())
             .prop_map(|(number, echo, watches)| PeerMessage::Pulse(Pulse { number, echo, watches })),
         vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
@@ -156,6 +158,26 @@ fn rumour() -> impl Strategy<Value = Rumour> {
             Rumour::Doubt { node: NodeId(node), incarnation, sequence, by: NodeId(by) }
         }),
     ]
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    (any::<[u64; 2]>(), any::<[u8; 32]>()).prop_map(|([at, incarnation], challenge)| Start {
+        at: WallTime(at),
+        challenge,
+        incarnation,
+    })
+}
+
+fn start_word() -> impl Strategy<Value = StartWord> {
+    prop_oneof![
+        (start(), any::<u64>()).prop_map(|(start, now)| StartWord::Mine { start, now: WallTime(now) }),
+        any::<[u8; 32]>().prop_map(|challenge| StartWord::Asked { challenge }),
+        signed().prop_map(StartWord::Proved),
+    ]
+}
+
+pub(crate) fn start_proof() -> impl Strategy<Value = StartProof> {
+    (any::<[u8; 32]>(), start()).prop_map(|(answers, start)| StartProof { answers, start })
 }
 
 fn load() -> impl Strategy<Value = Load> {
@@ -282,6 +304,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::LedgerUnavailable),
         model().prop_map(Refusal::ModelBroken),
         Just(Refusal::NotAMember),
+        Just(Refusal::KeyInUse),
         Just(Refusal::Stopping),
     ]
 }
@@ -352,6 +375,7 @@ pub(crate) fn authority_entry() -> impl Strategy<Value = AuthorityEntry> {
         node().prop_map(|node| Statement::Revoke { node }),
         (node(), vec(jurisdiction(), 0..=64)).prop_map(|(node, within)| Statement::Appoint { node, within }),
         (node(), any::<u64>()).prop_map(|(node, keep)| Statement::Dismiss { node, keep }),
+        signed().prop_map(|certificate| Statement::Leave { certificate }),
     ];
     (any::<[[u8; 32]; 2]>(), any::<[u64; 2]>(), statement).prop_map(|([mesh, previous], [number, at], statement)| {
         AuthorityEntry { mesh: MeshId(mesh), number, previous, at: WallTime(at), statement }

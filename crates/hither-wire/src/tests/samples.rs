@@ -8,7 +8,8 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour, Signal,
+    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour,
+    Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -98,7 +99,19 @@ pub(crate) fn message() -> Vec<PeerMessage> {
         Rumour::Gone { node, incarnation, sequence },
         Rumour::Doubt { node, incarnation, sequence, by },
     ]));
+    let start = start_proof()[0].start;
+    let words = [
+        StartWord::Mine { start, now: WallTime(1_764_000_000_500) },
+        StartWord::Asked { challenge: [0x66; 32] },
+        StartWord::Proved(signed()),
+    ];
+    messages.extend(words.map(PeerMessage::Start));
     messages
+}
+
+pub(crate) fn start_proof() -> Vec<StartProof> {
+    let start = Start { at: WallTime(1_764_000_000_000), challenge: [0x67; 32], incarnation: 300 };
+    vec![StartProof { answers: [0x66; 32], start }]
 }
 
 fn signals() -> Vec<Signal> {
@@ -186,6 +199,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ModelBroken(model("org/model:q4")),
         Refusal::NotAMember,
         Refusal::Stopping,
+        Refusal::KeyInUse,
     ]
 }
 
@@ -245,6 +259,7 @@ pub(crate) fn authority_entry() -> Vec<AuthorityEntry> {
         Statement::Revoke { node },
         Statement::Appoint { node, within: vec![place("DE"), place("FR")] },
         Statement::Dismiss { node, keep: 3 },
+        Statement::Leave { certificate: signed() },
     ];
     let entry = |(number, statement)| AuthorityEntry {
         mesh: MeshId([0x22; 32]),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Context, parse};
 use crate::client::Client;
-use crate::output::{Trouble, plain};
+use crate::output::{Exit, Trouble, plain};
 
 /// What `invite` is told.
 #[derive(Debug, Args)]
@@ -36,6 +36,30 @@ pub(super) struct JoinArgs {
     /// A file with the ticket: for machines that are set up with nobody before them.
     #[arg(long, value_name = "FILE")]
     ticket_file: Option<PathBuf>,
+}
+
+/// What `leave` is told.
+#[derive(Debug, Args)]
+pub(super) struct LeaveArgs {
+    /// Do it: without this, it is only said what would happen.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Leaves the mesh.
+pub(super) fn leave(context: &Context, args: &LeaveArgs) -> Result<(), Trouble> {
+    if !args.yes {
+        return Err(Trouble::new("E0132", "this node would leave its mesh for good: its key never gets back in")
+            .note("the other members forget it; its models, its ledger and its key stay on this machine")
+            .help("hither leave --yes")
+            .exit(Exit::Usage));
+    }
+    let client = Client::of(&context.data_dir()?);
+    let member: Value = context.wait(client.post("/hither/v1/leave", &json!({})))?;
+    context.screen.answer(&member, |_| {
+        "This node has left, and is a mesh of one. What it was is kept beside its key as mesh.toml.left-…\n".to_owned()
+    });
+    Ok(())
 }
 
 /// Makes an invite.

@@ -1,6 +1,6 @@
 //! The network: addresses that are free or held, and with a running node its clock, its mesh and its warnings.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -12,11 +12,20 @@ use super::{Area, Check, Running};
 /// A certificate of a member lives for thirty days and is renewed long before; below this somebody should look.
 const CERTIFICATE_LOW: Duration = Duration::from_secs(3 * 86_400);
 
-pub(super) fn checks(config: Option<&NodeConfig>, data_dir: &Path, running: Option<&Running>) -> Vec<Check> {
+/// QUIC begins with packets of 1200 bytes; with the headers of IPv6 and UDP these are the least that a link must pass.
+const MTU_LEAST: u32 = 1280;
+
+pub(super) fn checks(
+    root: &Path,
+    config: Option<&NodeConfig>,
+    data_dir: &Path,
+    running: Option<&Running>,
+) -> Vec<Check> {
     let now = SystemTime::now();
     let written = ["incarnation", "key", "mesh.toml"].map(|name| std::fs::metadata(data_dir.join(name)));
     let newest = written.into_iter().flatten().filter_map(|meta| meta.modified().ok()).max();
-    let mut checks = vec![clock(now, newest)];
+    let mut checks = vec![clock(now, newest), mtu(root)];
+    checks.extend(config.map(|config| reach(config.mesh_listen.ip(), running.map(|running| &running.view))));
     match running {
         Some(running) => checks.extend(mesh(&running.view, now)),
         None => {
@@ -40,6 +49,48 @@ fn clock(now: SystemTime, newest: Option<SystemTime>) -> Check {
         return Check::fail(Area::Network, "clock", found, "timedatectl set-ntp true; then timedatectl status");
     }
     Check::ok(Area::Network, "clock", "not behind the files of the node")
+}
+
+/// Packets that a link does not pass vanish without a word.
+fn mtu(root: &Path) -> Check {
+    let links = std::fs::read_dir(root.join("sys/class/net")).into_iter().flatten().flatten();
+    let mut small = Vec::new();
+    let mut least: Option<u32> = None;
+    for link in links {
+        let read = |name: &str| std::fs::read_to_string(link.path().join(name)).unwrap_or_default();
+        let Ok(mtu) = read("mtu").trim().parse() else { continue };
+        if read("operstate").trim() == "down" {
+            continue;
+        }
+        least = Some(least.map_or(mtu, |least| least.min(mtu)));
+        if mtu < MTU_LEAST {
+            small.push((link.file_name().to_string_lossy().into_owned(), mtu));
+        }
+    }
+    match (small.first(), least) {
+        (Some((name, mtu)), _) => {
+            let found = format!("the link {name} passes {mtu} bytes at once, and the mesh needs {MTU_LEAST}");
+            Check::warn(Area::Network, "mtu", found, format!("ip link set dev {name} mtu {MTU_LEAST}"))
+        }
+        (None, Some(least)) => Check::ok(Area::Network, "mtu", format!("every link passes {least} bytes or more")),
+        (None, None) => Check::ok(Area::Network, "mtu", "the kernel does not tell"),
+    }
+}
+
+/// Whether packets of others can get to the mesh address at all.
+fn reach(listen: IpAddr, view: Option<&ViewDto>) -> Check {
+    let peers = view.map_or(0, |view| view.nodes.iter().filter(|node| node.presence != PresenceDto::Here).count());
+    if listen.is_loopback() {
+        let found = format!("the mesh listens on {listen}: nodes of this machine alone reach it");
+        return match peers {
+            0 => Check::ok(Area::Network, "mesh address", found),
+            _ => {
+                let fix = "write [mesh] listen = \"0.0.0.0:7843\" into hither.toml, if a peer is on another machine";
+                Check::warn(Area::Network, "mesh address", found, fix)
+            }
+        };
+    }
+    Check::ok(Area::Network, "mesh address", format!("the mesh listens on {listen}; UDP must pass to it"))
 }
 
 fn port(name: &'static str, address: SocketAddr, error: Option<std::io::Error>) -> Check {
@@ -104,6 +155,30 @@ mod tests {
         let address = held.local_addr().unwrap();
         assert_eq!(port("API port", address, TcpListener::bind(address).err()).state, State::Fail);
         assert_eq!(port("API port", "127.0.0.1:0".parse().unwrap(), None).state, State::Ok);
+    }
+
+    #[test]
+    fn a_link_that_passes_too_little_is_named_unless_it_is_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = |name: &str, mtu: &str, state: &str| {
+            let path = dir.path().join("sys/class/net").join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join("mtu"), mtu).unwrap();
+            std::fs::write(path.join("operstate"), state).unwrap();
+        };
+        assert_eq!(mtu(dir.path()).state, State::Ok);
+        link("lo", "65536\n", "unknown\n");
+        link("old0", "576\n", "down\n");
+        assert_eq!((mtu(dir.path()).state, mtu(dir.path()).found.contains("65536")), (State::Ok, true));
+        link("tun0", "1200\n", "up\n");
+        let found = mtu(dir.path());
+        assert_eq!((found.state, found.fix.as_str()), (State::Warn, "ip link set dev tun0 mtu 1280"));
+    }
+
+    #[test]
+    fn a_mesh_on_loopback_reaches_this_machine_alone() {
+        assert!(reach([127, 0, 0, 1].into(), None).found.contains("this machine alone"));
+        assert!(reach([0, 0, 0, 0].into(), None).found.contains("UDP must pass"));
     }
 
     #[test]

@@ -91,7 +91,11 @@ pub(super) fn copied(lab: &Lab) -> Result<String, String> {
     );
     let ((), took) = noticed.map_err(|_| format!("nobody noticed; {told}"))?;
     must(took <= Duration::from_secs(10), || told.clone())?;
-    Ok(told)
+    must(answer(2) == "503" && answer(1) == "200", || told.clone())?;
+    let served = || (answer(0) == "200").then_some(());
+    let ((), back) = wait("a member is served by the first", Duration::from_secs(10), served)
+        .map_err(|error| format!("{told}; {error}"))?;
+    Ok(format!("both noticed after {}; {told}; a member is served by the first {} later", seconds(took), seconds(back)))
 }
 
 pub(super) fn started_again(lab: &Lab) -> Result<String, String> {

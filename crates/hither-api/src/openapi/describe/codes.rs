@@ -30,6 +30,7 @@ pub(super) const MESH: &[Code] = &[
     Code::DeadlinePassed,
     Code::LedgerUnavailable,
     Code::Stopping,
+    Code::KeyInUse,
     Code::NotAMember,
     Code::EngineFailed,
     Code::PlacesLost,

@@ -80,6 +80,8 @@ fn mesh() -> Vec<Operation> {
             .takes::<TicketDto>(json!({ "ticket": "hither1…" }))
             .gives::<MemberDto>("This node is a member.")
             .errors(BODY),
+        command("post", "/hither/v1/leave", "leave", "Leaves the mesh for good.")
+            .gives::<MemberDto>("This node is a mesh of one."),
         OPERATOR
             .get("/hither/v1/authority", "authority", "Who may say who belongs.")
             .about("Over the Unix socket alone.")

@@ -1,0 +1,87 @@
+//! Which start of a program a connection belongs to: both ends say theirs first.
+//!
+//! A node that is killed and started again at once has the same key, the same address and the same port. Nothing on an
+//! older connection shows that it leads nowhere but silence, and two seconds of that are two seconds of requests that
+//! fail. So each connection that outlives a question says which start made it, and once a newer one has shown itself,
+//! those of the older are closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hither_types::id::NodeId;
+use hither_wire::limits::MAX_MESSAGE;
+use iroh::endpoint::{Connection, SendStream};
+
+use crate::framing::{self, FrameReader};
+use crate::limits;
+use crate::links::{Code, Kind};
+use crate::swarm::Shared;
+
+/// The streams of an introduction, which small talk goes on with, and the start that the other end named.
+pub(crate) type Opened = (SendStream, FrameReader, u64);
+
+/// Says which start of this program it is, and hears the same from the other.
+pub(crate) async fn exchange(shared: &Shared, connection: &Connection) -> Option<Opened> {
+    let mut sender = connection.open_uni().await.ok()?;
+    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE)?;
+    framing::write(&mut sender, greeting).await.ok()?;
+    let mut reader = FrameReader::new(connection.accept_uni().await.ok()?, MAX_MESSAGE);
+    let greeting = reader.next().await.ok()??;
+    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().ok()?);
+    Some((sender, reader, epoch))
+}
+
+/// Whether the connections of a kind are introduced here. Small talk does it by itself, and a hello ends soon.
+pub(crate) fn is_introduced(kind: Kind) -> bool {
+    match kind {
+        Kind::Ask | Kind::Blobs => true,
+        Kind::Talk | Kind::Hello => false,
+    }
+}
+
+/// Finds out to which start of the other program a new connection belongs, and closes it if that has ended.
+pub(crate) async fn introduce(shared: Arc<Shared>, node: NodeId, connection: Connection) {
+    let told = tokio::time::timeout(limits::LINK_PROOF, exchange(&shared, &connection)).await;
+    // Whatever serves the connection has its own opinion of one that never says it.
+    let Ok(Some((mut sender, _reader, epoch))) = told else { return };
+    // It fails only if the connection is closed already.
+    let _ = sender.finish();
+    if shared.links.belongs(node, connection.stable_id(), epoch) {
+        close(&connection);
+    }
+}
+
+/// Closes what belongs to earlier starts of a node. Connections that have not said yet where they belong get no new
+/// requests, and have a moment to say it.
+pub(crate) fn outlived(shared: &Arc<Shared>, node: NodeId, epoch: u64) {
+    let (stale, unknown) = shared.links.outlived(node, epoch);
+    stale.iter().for_each(close);
+    if unknown.is_empty() {
+        return;
+    }
+    for connection in &unknown {
+        if let Some(kind) = Kind::of(connection.alpn()) {
+            shared.lines.forget(node, kind, connection.stable_id());
+        }
+    }
+    let weak = Arc::downgrade(shared);
+    shared.tasks.spawn(async move {
+        tokio::time::sleep(patience(&unknown)).await;
+        let Some(shared) = weak.upgrade() else { return };
+        for connection in unknown {
+            if !shared.links.has_said(node, connection.stable_id()) {
+                close(&connection);
+            }
+        }
+    });
+}
+
+/// How long the first words over the slowest of some connections may take.
+fn patience(connections: &[Connection]) -> Duration {
+    let slowest = connections.iter().filter_map(crate::links::round_trip).max().unwrap_or_default();
+    limits::START_TOLD.max(slowest.saturating_mul(limits::START_TOLD_TRIPS))
+}
+
+fn close(connection: &Connection) {
+    connection.close(Code::Stale.into(), b"the node was started anew");
+}
