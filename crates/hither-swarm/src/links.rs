@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hither_types::id::NodeId;
 use hither_types::unit::ByteCount;
+use hither_types::view::WireFlow;
 use iroh::TransportAddr;
 use iroh::endpoint::{Connection, ConnectionStats, Side, VarInt, WeakConnectionHandle};
 
@@ -36,6 +37,16 @@ impl Kind {
             Self::Ask => b"hither/ask/1",
             Self::Blobs => b"hither/blobs/1",
             Self::Hello => b"hither/hello/1",
+        }
+    }
+
+    /// What people call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Talk => "talk",
+            Self::Ask => "requests",
+            Self::Blobs => "models",
+            Self::Hello => "hellos",
         }
     }
 
@@ -125,6 +136,13 @@ impl Traffic {
     }
 }
 
+fn count(flow: &mut WireFlow, stats: &ConnectionStats) {
+    flow.sent.0 += stats.udp_tx.bytes;
+    flow.received.0 += stats.udp_rx.bytes;
+    flow.datagrams_sent += stats.udp_tx.datagrams;
+    flow.datagrams_received += stats.udp_rx.datagrams;
+}
+
 #[derive(Debug)]
 struct Link {
     id: usize,
@@ -138,6 +156,8 @@ struct Link {
 struct Table {
     live: HashMap<NodeId, Vec<Link>>,
     past: HashMap<NodeId, Traffic>,
+    /// What connections that ended carried, by kind: one row each, however many strangers there were.
+    ended: HashMap<Kind, WireFlow>,
 }
 
 /// The table of live connections.
@@ -212,6 +232,23 @@ impl Links {
     }
 }
 
+impl Links {
+    /// What went over all connections by kind, closed ones and those of strangers included.
+    pub(crate) fn flows(&self) -> Vec<(&'static str, WireFlow)> {
+        let table = self.lock();
+        let mut flows = table.ended.clone();
+        for link in table.live.values().flatten() {
+            let flow = flows.entry(link.kind).or_default();
+            flow.open += 1;
+            if let Some(connection) = link.handle.upgrade() {
+                count(flow, &connection.stats());
+            }
+        }
+        drop(table);
+        Kind::ALL.into_iter().map(|kind| (kind.name(), flows.remove(&kind).unwrap_or_default())).collect()
+    }
+}
+
 /// The address that a connection uses.
 pub(crate) fn address(connection: &Connection) -> Option<SocketAddr> {
     let paths = connection.paths();
@@ -259,6 +296,9 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
             if links.is_empty() {
                 table.live.remove(&node);
             }
+        }
+        if let Some(end) = &end {
+            count(table.ended.entry(kind).or_default(), &end.stats);
         }
         // Strangers can make up any number of keys: what they send is not kept by name.
         if let Some(end) = end

@@ -198,8 +198,8 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     let (code, reason) = tokio::select! {
         end = read(shared, node, reader) => end,
         end = read_signals(shared, node, &connection) => end,
-        end = write(&peer, sender) => end,
-        end = write_signals(&peer, &connection) => end,
+        end = write(shared, &peer, sender) => end,
+        end = write_signals(shared, &peer, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
         end = outlived(&peer, epoch) => end,
     };
@@ -305,7 +305,7 @@ async fn read_signals(shared: &Arc<Shared>, node: NodeId, connection: &Connectio
     }
 }
 
-async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static str) {
+async fn write_signals(shared: &Shared, peer: &Peer, connection: &Connection) -> (Code, &'static str) {
     const BROKEN: (Code, &str) = (Code::Done, "the link broke");
     let Ok(mut sender) = connection.open_uni().await else { return BROKEN };
     // It fails only if the stream has ended already, which the next write finds out.
@@ -316,7 +316,7 @@ async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static 
             peer.signalled.notified().await;
             continue;
         };
-        if let Some(frame) = framed(&PeerMessage::Signal(signal))
+        if let Some(frame) = framed(shared, &PeerMessage::Signal(signal))
             && framing::write(&mut sender, frame).await.is_err()
         {
             return BROKEN;
@@ -325,23 +325,24 @@ async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static 
 }
 
 /// A message as it goes out; `None`, with a word in the log, if it cannot be said.
-fn framed(message: &PeerMessage) -> Option<Bytes> {
+fn framed(shared: &Shared, message: &PeerMessage) -> Option<Bytes> {
     let encoded = hither_wire::encode_message(message);
     let frame = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_MESSAGE));
-    if frame.is_none() {
-        tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped");
+    match &frame {
+        Some(frame) => shared.spoken.count(message, frame.len()),
+        None => tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped"),
     }
     frame
 }
 
-async fn write(peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
+async fn write(shared: &Shared, peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
     loop {
         let next = peer.lock().outbox.pop_front();
         let Some(message) = next else {
             peer.ready.notified().await;
             continue;
         };
-        let Some(frame) = framed(&message) else { continue };
+        let Some(frame) = framed(shared, &message) else { continue };
         if framing::write(&mut sender, frame).await.is_err() {
             peer.put_back(message);
             return (Code::Done, "the link broke");

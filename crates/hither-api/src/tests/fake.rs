@@ -23,7 +23,8 @@ use hither_types::request::Cost;
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::view::{
-    Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View,
+    Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View, Wire,
+    WireFlow, WireWords,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -170,6 +171,12 @@ impl Door for FakeDoor {
 
     fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.subscribe()
+    }
+
+    fn wire(&self) -> Wire {
+        let flow = WireFlow { open: 2, sent: ByteCount(300), received: ByteCount(200), ..WireFlow::default() };
+        let words = WireWords { messages: 4, bytes: ByteCount(500) };
+        Wire { flows: vec![("talk", flow)], words: vec![("presence", words)] }
     }
 
     fn explain(&self, request: RequestId) -> Reply<Option<Explanation>> {
