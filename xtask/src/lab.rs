@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::tidy::root;
 
+mod crowd;
 mod http;
 mod link;
 mod mesh;
@@ -22,6 +23,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crowd::mesh as crowd_mesh;
 use page::Played;
 use rows::{ABSENT, ROWS};
 
@@ -96,9 +98,9 @@ fn read(words: &[String]) -> Result<Told, String> {
 pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
     let told = read(words)?;
     if std::env::var_os(INSIDE).is_none() {
-        return outside(words);
+        return outside("lab", words);
     }
-    settle(&told.lab)?;
+    settle(&told.lab, &[("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")])?;
     let wanted = |number: &str| told.rows.is_empty() || told.rows.iter().any(|row| row == number);
     let mut played = Vec::new();
     for row in ROWS.iter().filter(|row| wanted(row.number)) {
@@ -158,12 +160,12 @@ fn play(lab: &Lab, row: &rows::Row) -> Came {
 
 /// Starts this program again inside of namespaces of its own. When this process ends, however it ends, the kernel ends
 /// the first process in there and with it everything that was made.
-fn outside(words: &[String]) -> Result<Vec<String>, String> {
+fn outside(chore: &str, words: &[String]) -> Result<Vec<String>, String> {
     let this = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-    let status = isolated().arg(this).arg("lab").args(words).env(INSIDE, "1").status();
+    let status = isolated().arg(this).arg(chore).args(words).env(INSIDE, "1").status();
     match status {
         Ok(status) if status.success() => Ok(Vec::new()),
-        Ok(status) => Ok(vec![format!("the lab ended with {status}")]),
+        Ok(status) => Ok(vec![format!("what ran in namespaces of its own ended with {status}")]),
         Err(error) => Err(format!("setpriv and unshare of util-linux are needed: {error}")),
     }
 }
@@ -180,8 +182,8 @@ fn isolated() -> Command {
 }
 
 /// Mounts the lab's own file system, and looks for the programs that the lab needs.
-fn settle(lab: &Lab) -> Result<(), String> {
-    for (program, package) in [("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")] {
+fn settle(lab: &Lab, needed: &[(&str, &str)]) -> Result<(), String> {
+    for (program, package) in needed {
         let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
         if !there.is_ok_and(|found| found.status.success()) {
             return Err(format!("{program} is missing; install {package}"));

@@ -1,7 +1,8 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
 //! writes what the documentation shows; `cargo xtask rivals engines` and `… gateway` measure this
 //! program beside others; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask mutants-core` plants bugs in the mind and
-//! looks who finds them; `cargo xtask lab` plays faults of networks and processes to real nodes.
+//! looks who finds them; `cargo xtask lab` plays faults of networks and processes to real nodes; `cargo xtask mesh` measures
+//! what a mesh of dozens of them costs.
 
 mod figures;
 mod fuzz;
@@ -18,6 +19,8 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
        cargo xtask lab [--hither PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
+       cargo xtask mesh [--hither PROGRAM] [--part idle|request|revoke|churn|flood|detect …] [--quick] [--seed N]
+                        [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]
        cargo xtask rivals gateway [--rounds N] [--part hop|triton|router|stream|idle|faults|hostile …] [--hither PROGRAM]
@@ -42,6 +45,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "lab" => match lab::lab(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "mesh" => match lab::crowd_mesh(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },
