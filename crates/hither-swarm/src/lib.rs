@@ -13,6 +13,7 @@ mod hello;
 mod limits;
 mod links;
 mod members;
+mod preface;
 mod spoken;
 mod swarm;
 mod talk;

@@ -71,6 +71,8 @@ pub(crate) enum Code {
     Slow = 408,
     /// A newer connection or a newer start of the node took its place.
     Stale = 409,
+    /// No version of the protocol is common to both.
+    Apart = 426,
     /// Too much is pending.
     Busy = 429,
     /// Nobody waits for it any more.

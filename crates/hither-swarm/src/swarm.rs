@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hither_types::id::{Digest, NodeId};
 use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
 use hither_types::unit::{ByteCount, Micros};
+use hither_types::version::Program;
 use hither_types::view::Wire;
 use iroh::endpoint::{QuicTransportConfig, VarInt, presets};
 use iroh::{Endpoint, RelayMode, SecretKey};
@@ -95,6 +96,13 @@ pub enum SwarmEvent {
     LinkUp(NodeId),
     /// The last link to a member is down.
     LinkDown(NodeId),
+    /// A member's program and this one have no version of the protocol in common; why, and what to do, in a sentence.
+    Apart {
+        /// Who.
+        peer: NodeId,
+        /// For whoever runs this node.
+        reason: String,
+    },
     /// The round trip to a member, at most once a second.
     RoundTrip {
         /// Who.
@@ -271,6 +279,11 @@ impl Swarm {
     /// Bytes on the wire per peer and kind, since the start.
     pub fn totals(&self) -> Vec<(NodeId, Traffic)> {
         self.shared().links.totals()
+    }
+
+    /// Which program a member was last heard with.
+    pub fn program(&self, node: NodeId) -> Option<Program> {
+        self.shared().talk.program(node)
     }
 
     /// What went over connections since the start, by kind, those of strangers included.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hither_types::id::NodeId;
 use hither_types::message::{PeerMessage, Signal};
 use hither_types::unit::Micros;
+use hither_types::version::{Program, Versions};
 use hither_wire::limits::MAX_MESSAGE;
 use iroh::endpoint::{Connection, SendStream};
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ use crate::framing::{self, FrameReader};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
+use crate::preface::{self, Refusal};
 use crate::swarm::{Shared, SwarmEvent};
 
 #[cfg(test)]
@@ -35,6 +37,7 @@ struct State {
     signals: VecDeque<Signal>,
     links: u32,
     epoch: Option<u64>,
+    program: Option<Program>,
     round_trip_at: Option<Instant>,
     expelled: bool,
 }
@@ -122,6 +125,11 @@ impl Talk {
         }
     }
 
+    /// Which program a member was last heard with.
+    pub(crate) fn program(&self, node: NodeId) -> Option<Program> {
+        self.peer(node)?.lock().program.clone()
+    }
+
     /// Looks again at every member: the isolation changed.
     pub(crate) fn wake_all(&self) {
         for peer in self.lock().values() {
@@ -187,14 +195,22 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
         return false;
     };
     let opened = tokio::time::timeout(limits::LINK_PROOF, open(shared, &connection)).await;
-    let (sender, reader, epoch) = match opened {
-        Ok(Some(parts)) => parts,
-        Ok(None) | Err(_) => {
+    let Opened { sender, reader, epoch, versions } = match opened {
+        Ok(Ok(parts)) => parts,
+        Ok(Err(refusal)) => {
+            dial::close(&connection, refusal.code, &refusal.there);
+            if refusal.is_about_versions() {
+                // A full queue has more urgent things in it; the next dial comes in seconds.
+                let _ = shared.events.try_send(SwarmEvent::Apart { peer: node, reason: refusal.here });
+            }
+            return false;
+        }
+        Err(_) => {
             dial::close(&connection, Code::Slow, "no greeting");
             return false;
         }
     };
-    up(shared, node, &peer, epoch).await;
+    up(shared, node, &peer, (epoch, versions)).await;
     let (code, reason) = tokio::select! {
         end = read(shared, node, reader) => end,
         end = read_signals(shared, node, &connection) => end,
@@ -208,20 +224,28 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     true
 }
 
-type Opened = (SendStream, FrameReader, u64);
-
-/// Says which start of this program it is, and hears the same from the other.
-async fn open(shared: &Shared, connection: &Connection) -> Option<Opened> {
-    let mut sender = connection.open_uni().await.ok()?;
-    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE)?;
-    framing::write(&mut sender, greeting).await.ok()?;
-    let mut reader = FrameReader::new(connection.accept_uni().await.ok()?, MAX_MESSAGE);
-    let greeting = reader.next().await.ok()??;
-    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().ok()?);
-    Some((sender, reader, epoch))
+struct Opened {
+    sender: SendStream,
+    reader: FrameReader,
+    epoch: u64,
+    versions: Versions,
 }
 
-async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
+/// Says which versions this program speaks and which start of it this is, and hears the same from the other.
+async fn open(shared: &Shared, connection: &Connection) -> Result<Opened, Refusal> {
+    let broken = || preface::broken(connection);
+    let mut sender = connection.open_uni().await.map_err(|_| broken())?;
+    framing::write(&mut sender, preface::frame()).await.map_err(|_| broken())?;
+    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE).ok_or_else(broken)?;
+    framing::write(&mut sender, greeting).await.map_err(|_| broken())?;
+    let mut reader = FrameReader::new(connection.accept_uni().await.map_err(|_| broken())?, MAX_MESSAGE);
+    let versions = preface::read(connection, &mut reader).await?;
+    let greeting = reader.next().await.ok().flatten().ok_or_else(broken)?;
+    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().map_err(|_| broken())?);
+    Ok(Opened { sender, reader, epoch, versions })
+}
+
+async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): (u64, Versions)) {
     // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
     let Ok(place) = shared.events.reserve().await else { return };
     // Before anybody hears of the link: whoever then asks shall not meet the pause after an older failure.
@@ -232,6 +256,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
         if state.links == 1 {
             place.send(SwarmEvent::LinkUp(node));
         }
+        state.program = Some(versions.program);
         state.epoch.replace(epoch).is_some_and(|before| before != epoch)
     };
     if restarted {

@@ -9,6 +9,7 @@ use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
 use crate::time::Timestamp;
 use crate::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use crate::version::Program;
 
 /// The whole picture, replaced as one.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct NodeView {
     pub cap: Milliwatts,
     /// What left this node for it.
     pub egress: Egress,
+    /// Which program it runs, as it said on its link; nothing before there was one.
+    pub program: Option<Program>,
 }
 
 /// Payload bytes that left this node for another, since the start.

@@ -24,6 +24,7 @@ mod signal;
 #[cfg(test)]
 mod tests;
 pub mod ticket;
+pub mod versions;
 
 pub use error::{DecodeError, EncodeError};
 pub use limits::MAX_FRAME;

@@ -22,6 +22,7 @@ use hither_types::refusal::{DeniedPlace, Refusal};
 use hither_types::request::Cost;
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use hither_types::version::Program;
 use hither_types::view::{
     Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View, Wire,
     WireFlow, WireWords,
@@ -432,6 +433,7 @@ fn example_nodes() -> Vec<NodeView> {
             3 => Egress { requests: ByteCount(8_000), answers: ByteCount(0) },
             _ => Egress::default(),
         },
+        program: Program::parse("0.1.0"),
     };
     let ready = ModelStage::Ready;
     vec![

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use hither_types::id::NodeId;
 use hither_types::member::{MemberRecord, Signed};
 use hither_types::message::Hello;
+use hither_wire::versions::{encode_versions, spoken};
 use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr};
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
@@ -116,6 +117,9 @@ async fn attempt(from: Endpoint, target: EndpointAddr, alpn: &[u8]) -> Outcome<(
     if alpn == b"hither/hello/1" {
         let (mut sender, mut receiver) = connection.open_bi().await?;
         let hello = hither_wire::encode_hello(&unknown(NodeId(*from.id().as_bytes())))?;
+        let versions = encode_versions(&spoken("0.0.0").ok_or("a version")?);
+        sender.write_all(&u32::try_from(versions.len())?.to_le_bytes()).await?;
+        sender.write_all(&versions).await?;
         sender.write_all(&u32::try_from(hello.len())?.to_le_bytes()).await?;
         sender.write_all(&hello).await?;
         sender.finish()?;
