@@ -25,7 +25,7 @@ mod tests;
 
 pub(crate) use crowd::mesh as crowd_mesh;
 use page::Played;
-use rows::{ABSENT, ROWS};
+use rows::ROWS;
 
 /// Says that this process runs inside of the lab's namespaces.
 const INSIDE: &str = "HITHER_LAB_INSIDE";
@@ -37,6 +37,8 @@ const FILES: &str = "/run";
 struct Lab {
     /// The program under test.
     hither: PathBuf,
+    /// A program of the release before, if there is one.
+    previous: Option<PathBuf>,
     /// Where its nodes live.
     scratch: PathBuf,
     /// Where logs of nodes are kept.
@@ -60,6 +62,7 @@ fn read(words: &[String]) -> Result<Told, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let mut lab = Lab {
         hither: target.join("release/hither"),
+        previous: None,
         scratch: PathBuf::from(FILES).join("lab"),
         logs: target.join("lab"),
         seed: 1,
@@ -72,6 +75,7 @@ fn read(words: &[String]) -> Result<Told, String> {
         let mut next = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--hither" => lab.hither = PathBuf::from(next()?),
+            "--previous" => lab.previous = Some(PathBuf::from(next()?)),
             "--row" => rows.push(next()?.clone()),
             "--seed" => lab.seed = next()?.parse().map_err(|error| format!("--seed: {error}"))?,
             "--quick" => lab.quick = true,
@@ -87,6 +91,12 @@ fn read(words: &[String]) -> Result<Told, String> {
     lab.hither = std::path::absolute(&lab.hither).map_err(|error| format!("--hither: {error}"))?;
     if !lab.hither.is_file() {
         return Err(format!("{} is not there; make it with: make build", lab.hither.display()));
+    }
+    if let Some(previous) = &mut lab.previous {
+        *previous = std::path::absolute(&previous).map_err(|error| format!("--previous: {error}"))?;
+        if !previous.is_file() {
+            return Err(format!("{} is not there; make it with: cargo xtask previous", previous.display()));
+        }
     }
     Ok(Told { lab, rows, to })
 }
@@ -110,9 +120,6 @@ pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
             (told.lab.broken || !told.lab.quick).then(|| play(&Lab { broken: true, ..told.lab.clone_of() }, row));
         played.push(Played { row, normal, broken });
     }
-    for absent in ABSENT.iter().filter(|_| told.rows.is_empty()) {
-        println!("row {}: not run: {}", absent.number, absent.why);
-    }
     if !told.lab.quick && !told.lab.broken {
         let file = told.to.join("lab.md");
         let page = match std::fs::read_to_string(&file) {
@@ -126,9 +133,10 @@ pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
 
 impl Lab {
     fn clone_of(&self) -> Self {
-        let Self { hither, scratch, logs, seed, quick, broken } = self;
+        let Self { hither, previous, scratch, logs, seed, quick, broken } = self;
         Self {
             hither: hither.clone(),
+            previous: previous.clone(),
             scratch: scratch.clone(),
             logs: logs.clone(),
             seed: *seed,

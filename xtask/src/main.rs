@@ -9,6 +9,7 @@ mod fuzz;
 mod lab;
 mod mutants;
 mod operators;
+mod previous;
 mod real;
 mod rivals;
 mod seeds;
@@ -18,7 +19,8 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
-       cargo xtask lab [--hither PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
+       cargo xtask lab [--hither PROGRAM] [--previous PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
+       cargo xtask previous [--commit REVISION]
        cargo xtask mesh [--hither PROGRAM] [--part idle|request|revoke|churn|flood|detect …] [--quick] [--seed N]
                         [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
@@ -49,6 +51,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "mesh" => match lab::crowd_mesh(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "previous" => match previous::previous(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

@@ -72,6 +72,7 @@ fn read(words: &[String]) -> Result<Told, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let lab = Lab {
         hither: target.join("release/hither"),
+        previous: None,
         scratch: PathBuf::from(super::FILES).join("mesh"),
         logs: target.join("mesh"),
         seed: 1,

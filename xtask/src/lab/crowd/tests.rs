@@ -41,7 +41,15 @@ fn a_ghost_and_somebody_missing_are_not_the_truth() {
 
 #[test]
 fn one_part_is_measured_again_and_the_others_stay() {
-    let lab = Lab { hither: "true".into(), scratch: "".into(), logs: "".into(), seed: 1, quick: false, broken: false };
+    let lab = Lab {
+        hither: "true".into(),
+        previous: None,
+        scratch: "".into(),
+        logs: "".into(),
+        seed: 1,
+        quick: false,
+        broken: false,
+    };
     let part = |value| {
         let figure = Figure::told("noise", value, "dB").goal(Goal::AtMost(5.0)).why("walls are thin");
         Ok(Part { title: "Noise", about: "Listened.".to_owned(), figures: vec![figure], below: String::new() })
