@@ -115,7 +115,8 @@ pub(crate) fn mesh(words: &[String]) -> Result<Vec<String>, String> {
     let told = read(words)?;
     if std::env::var_os(INSIDE).is_none() {
         let mut words = words.to_vec();
-        if told.given.wire.as_os_str().is_empty() {
+        let needs_wire = |part: &str| told.parts.is_empty() || told.parts.iter().any(|it| it == part);
+        if told.given.wire.as_os_str().is_empty() && (needs_wire("request") || needs_wire("flood")) {
             // In there is no network, and cargo may want one.
             words.extend(["--wire".to_owned(), wire::built()?.display().to_string()]);
         }
