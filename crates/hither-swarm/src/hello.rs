@@ -41,23 +41,40 @@ pub(crate) async fn say(
     let connection = dial::dial_at(shared, node, addresses, Kind::Hello).await?;
     links::register(shared, &connection, Kind::Hello);
     let reply = tokio::time::timeout(limits::HELLO, exchange(&connection, frame)).await;
-    let reply = reply.unwrap_or_else(|_| Err(format!("nothing came within {} s", limits::HELLO.as_secs())));
+    let silent = || Err(NoReply::Other(format!("nothing came within {} s", limits::HELLO.as_secs())));
+    let reply = reply.unwrap_or_else(|_| silent());
     dial::close(&connection, Code::Done, "thank you");
-    reply.map_err(|reason| DialError::NoReply { node, reason })
+    reply.map_err(|why| match why {
+        NoReply::Apart(reason) => DialError::Apart { node, reason },
+        NoReply::Other(reason) => DialError::NoReply { node, reason },
+    })
 }
 
-async fn exchange(connection: &Connection, hello: Bytes) -> Result<HelloReply, String> {
-    let (mut sender, receiver) = connection.open_bi().await.map_err(|error| chain(&error))?;
-    framing::write(&mut sender, preface::frame()).await.map_err(|error| chain(&error))?;
-    framing::write(&mut sender, hello).await.map_err(|error| chain(&error))?;
-    sender.finish().map_err(|error| chain(&error))?;
-    let mut reader = FrameReader::new(receiver, MAX_HELLO_REPLY);
-    preface::read(connection, &mut reader).await.map_err(|refusal| refusal.here)?;
-    match reader.next().await {
-        Ok(Some(reply)) => hither_wire::decode_hello_reply(&reply).map_err(|error| error.to_string()),
-        Ok(None) => Err("the connection ended without a reply".to_owned()),
-        Err(error) => Err(chain(&error)),
+/// Why there is no reply.
+enum NoReply {
+    Apart(String),
+    Other(String),
+}
+
+impl<E: std::error::Error> From<E> for NoReply {
+    fn from(error: E) -> Self {
+        Self::Other(chain(&error))
     }
+}
+
+async fn exchange(connection: &Connection, hello: Bytes) -> Result<HelloReply, NoReply> {
+    let (mut sender, receiver) = connection.open_bi().await?;
+    framing::write(&mut sender, preface::frame()).await?;
+    framing::write(&mut sender, hello).await?;
+    sender.finish()?;
+    let mut reader = FrameReader::new(receiver, MAX_HELLO_REPLY);
+    preface::read(connection, &mut reader).await.map_err(|refusal| match refusal.is_about_versions() {
+        true => NoReply::Apart(refusal.here),
+        false => NoReply::Other(refusal.here),
+    })?;
+    let reply = reader.next().await?;
+    let reply = reply.ok_or_else(|| NoReply::Other("the connection ended without a reply".to_owned()))?;
+    Ok(hither_wire::decode_hello_reply(&reply)?)
 }
 
 /// Hears one hello. Strangers beyond the limit are turned away.

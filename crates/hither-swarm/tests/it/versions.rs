@@ -94,6 +94,6 @@ async fn whoever_joins_a_mesh_of_a_later_program_is_told_to_renew_his_own() {
         connection.closed().await;
     };
     let ((), reply) = soon("the end", async { tokio::join!(server, a.swarm.hello(id, addresses, join())) }).await;
-    let Err(DialError::NoReply { reason, .. }) = reply else { panic!("{reply:?}") };
+    let Err(DialError::Apart { reason, .. }) = reply else { panic!("{reply:?}") };
     assert!(reason.ends_with("install a newer hither here"), "{reason}");
 }
