@@ -343,7 +343,7 @@ impl Driver {
             let answer = match swarm.hello(from, addresses, hello).await {
                 Err(DialError::Apart { reason, .. }) => {
                     // Whoever asked may have left.
-                    let _ = reply.send(Err(refuse("E0209", reason, "hither --version, at both ends")));
+                    let _ = reply.send(Err(refuse("E0214", reason, "hither --version, at both ends")));
                     return;
                 }
                 answer => answer.map_err(|error| error.to_string()),

@@ -181,7 +181,7 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0207", "This node may not let others in.", "Run hither invite at the node that made the mesh."),
     command("E0208", "The invite could not be made.", "The message says why."),
     command(
-        "E0209",
+        "E0214",
         "The program of the node that made the invite and this one have no version of their protocol in common.",
         "The message says which of the two to renew.",
     ),
