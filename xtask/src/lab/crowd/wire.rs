@@ -52,11 +52,6 @@ impl Serving {
             }
         }
     }
-
-    /// Its process.
-    pub(super) fn process(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Serving {
