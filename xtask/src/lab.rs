@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::tidy::root;
 
+mod crowd;
 mod http;
 mod link;
 mod mesh;
@@ -22,8 +23,9 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crowd::mesh as crowd_mesh;
 use page::Played;
-use rows::{ABSENT, ROWS};
+use rows::ROWS;
 
 /// Says that this process runs inside of the lab's namespaces.
 const INSIDE: &str = "HITHER_LAB_INSIDE";
@@ -35,6 +37,8 @@ const FILES: &str = "/run";
 struct Lab {
     /// The program under test.
     hither: PathBuf,
+    /// A program of the release before, if there is one.
+    previous: Option<PathBuf>,
     /// Where its nodes live.
     scratch: PathBuf,
     /// Where logs of nodes are kept.
@@ -58,6 +62,7 @@ fn read(words: &[String]) -> Result<Told, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let mut lab = Lab {
         hither: target.join("release/hither"),
+        previous: None,
         scratch: PathBuf::from(FILES).join("lab"),
         logs: target.join("lab"),
         seed: 1,
@@ -70,6 +75,7 @@ fn read(words: &[String]) -> Result<Told, String> {
         let mut next = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--hither" => lab.hither = PathBuf::from(next()?),
+            "--previous" => lab.previous = Some(PathBuf::from(next()?)),
             "--row" => rows.push(next()?.clone()),
             "--seed" => lab.seed = next()?.parse().map_err(|error| format!("--seed: {error}"))?,
             "--quick" => lab.quick = true,
@@ -86,6 +92,12 @@ fn read(words: &[String]) -> Result<Told, String> {
     if !lab.hither.is_file() {
         return Err(format!("{} is not there; make it with: make build", lab.hither.display()));
     }
+    if let Some(previous) = &mut lab.previous {
+        *previous = std::path::absolute(&previous).map_err(|error| format!("--previous: {error}"))?;
+        if !previous.is_file() {
+            return Err(format!("{} is not there; make it with: cargo xtask previous", previous.display()));
+        }
+    }
     Ok(Told { lab, rows, to })
 }
 
@@ -96,9 +108,9 @@ fn read(words: &[String]) -> Result<Told, String> {
 pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
     let told = read(words)?;
     if std::env::var_os(INSIDE).is_none() {
-        return outside(words);
+        return outside("lab", words);
     }
-    settle(&told.lab)?;
+    settle(&told.lab, &[("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")])?;
     let wanted = |number: &str| told.rows.is_empty() || told.rows.iter().any(|row| row == number);
     let mut played = Vec::new();
     for row in ROWS.iter().filter(|row| wanted(row.number)) {
@@ -107,9 +119,6 @@ pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
         let broken =
             (told.lab.broken || !told.lab.quick).then(|| play(&Lab { broken: true, ..told.lab.clone_of() }, row));
         played.push(Played { row, normal, broken });
-    }
-    for absent in ABSENT.iter().filter(|_| told.rows.is_empty()) {
-        println!("row {}: not run: {}", absent.number, absent.why);
     }
     if !told.lab.quick && !told.lab.broken {
         let file = told.to.join("lab.md");
@@ -124,9 +133,10 @@ pub(crate) fn lab(words: &[String]) -> Result<Vec<String>, String> {
 
 impl Lab {
     fn clone_of(&self) -> Self {
-        let Self { hither, scratch, logs, seed, quick, broken } = self;
+        let Self { hither, previous, scratch, logs, seed, quick, broken } = self;
         Self {
             hither: hither.clone(),
+            previous: previous.clone(),
             scratch: scratch.clone(),
             logs: logs.clone(),
             seed: *seed,
@@ -158,12 +168,12 @@ fn play(lab: &Lab, row: &rows::Row) -> Came {
 
 /// Starts this program again inside of namespaces of its own. When this process ends, however it ends, the kernel ends
 /// the first process in there and with it everything that was made.
-fn outside(words: &[String]) -> Result<Vec<String>, String> {
+fn outside(chore: &str, words: &[String]) -> Result<Vec<String>, String> {
     let this = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-    let status = isolated().arg(this).arg("lab").args(words).env(INSIDE, "1").status();
+    let status = isolated().arg(this).arg(chore).args(words).env(INSIDE, "1").status();
     match status {
         Ok(status) if status.success() => Ok(Vec::new()),
-        Ok(status) => Ok(vec![format!("the lab ended with {status}")]),
+        Ok(status) => Ok(vec![format!("what ran in namespaces of its own ended with {status}")]),
         Err(error) => Err(format!("setpriv and unshare of util-linux are needed: {error}")),
     }
 }
@@ -180,8 +190,8 @@ fn isolated() -> Command {
 }
 
 /// Mounts the lab's own file system, and looks for the programs that the lab needs.
-fn settle(lab: &Lab) -> Result<(), String> {
-    for (program, package) in [("ip", "iproute2"), ("nft", "nftables"), ("nsenter", "util-linux")] {
+fn settle(lab: &Lab, needed: &[(&str, &str)]) -> Result<(), String> {
+    for (program, package) in needed {
         let there = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
         if !there.is_ok_and(|found| found.status.success()) {
             return Err(format!("{program} is missing; install {package}"));

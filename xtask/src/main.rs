@@ -1,13 +1,15 @@
 //! Chores in Rust. `cargo xtask tidy` runs what `cargo test -p xtask` runs, and says what is wrong; `cargo xtask figures`
 //! writes what the documentation shows; `cargo xtask rivals engines` and `… gateway` measure this
 //! program beside others; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask mutants-core` plants bugs in the mind and
-//! looks who finds them; `cargo xtask lab` plays faults of networks and processes to real nodes.
+//! looks who finds them; `cargo xtask lab` plays faults of networks and processes to real nodes; `cargo xtask mesh` measures
+//! what a mesh of dozens of them costs.
 
 mod figures;
 mod fuzz;
 mod lab;
 mod mutants;
 mod operators;
+mod previous;
 mod real;
 mod rivals;
 mod seeds;
@@ -17,7 +19,10 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask figures [NAME …] [--quick] [--to DIRECTORY]
        cargo xtask real [--seed N …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask operators [--to DIRECTORY]
-       cargo xtask lab [--hither PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
+       cargo xtask lab [--hither PROGRAM] [--previous PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
+       cargo xtask previous [--commit REVISION]
+       cargo xtask mesh [--hither PROGRAM] [--part idle|request|revoke|churn|flood|detect …] [--quick] [--seed N]
+                        [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]
        cargo xtask rivals gateway [--rounds N] [--part hop|triton|router|stream|idle|faults|hostile …] [--hither PROGRAM]
@@ -42,6 +47,14 @@ fn main() -> std::process::ExitCode {
             Err(error) => usage(&error),
         },
         Some((chore, rest)) if chore == "lab" => match lab::lab(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "mesh" => match lab::crowd_mesh(rest) {
+            Ok(faults) => report(faults),
+            Err(error) => usage(&error),
+        },
+        Some((chore, rest)) if chore == "previous" => match previous::previous(rest) {
             Ok(faults) => report(faults),
             Err(error) => usage(&error),
         },

@@ -105,6 +105,8 @@ pub struct NodeDto {
     pub power_mw: u64,
     /// The cap in force, in milliwatts.
     pub cap_mw: u64,
+    /// The version of the program that it runs, as it said when it was last linked; absent before that.
+    pub program: Option<String>,
 }
 
 /// How far a model is at a node.
@@ -437,6 +439,7 @@ fn node_dto(node: &NodeView, held: &dyn Fn(&ModelView) -> HeldDto) -> NodeDto {
         models: node.models.iter().map(held).collect(),
         power_mw: node.power.0,
         cap_mw: node.cap.0,
+        program: node.program.as_ref().map(ToString::to_string),
     }
 }
 

@@ -241,6 +241,10 @@ pub trait Door: Send + Sync + 'static {
     fn unlabelled(&self) -> hither_types::label::DataClass;
     /// The node itself.
     fn me(&self) -> NodeId;
+    /// What went over the connections to other nodes. Counted when it is asked for, since it looks at each of them.
+    fn wire(&self) -> hither_types::view::Wire {
+        hither_types::view::Wire::default()
+    }
     /// Whoever keeps jobs, or why nobody does.
     fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
         Err(Problem::new(Code::JobsOff, "this node keeps no jobs")

@@ -240,6 +240,7 @@ pub(crate) async fn scrape(State(app): State<App>, headers: HeaderMap) -> Respon
     let form = Form::accepted(&headers);
     let mut page = Page::new(form);
     picture::write(&mut page, &app.door.view().borrow());
+    picture::write_wire(&mut page, &app.door.wire());
     picture::write_apps(&mut page, &app.callers);
     app.metrics.write(&mut page);
     write_statistics(&mut page, app.metrics.statistics());

@@ -50,6 +50,7 @@ impl Core {
             power: self.scheduler.power().now(),
             cap: self.scheduler.power().cap(),
             egress: Egress::default(),
+            program: None,
         }
     }
 
@@ -98,8 +99,9 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
         models: said.map_or_else(Vec::new, |said| said.models.iter().map(view_model).collect()),
         power: said.map(|said| said.power).unwrap_or_default(),
         cap: said.map(|said| said.cap).unwrap_or_default(),
-        // Bytes are counted by whoever sends them.
+        // Bytes are counted, and programs known, by whoever talks to them.
         egress: Egress::default(),
+        program: None,
     }
 }
 

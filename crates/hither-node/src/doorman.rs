@@ -8,12 +8,13 @@ use hither_api::callers::Callers;
 use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
+use hither_swarm::Swarm;
 use hither_types::id::{NodeId, RequestId};
 use hither_types::label::DataClass;
 use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
-use hither_types::view::{Explanation, View};
+use hither_types::view::{Explanation, View, Wire};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::affinity::Salt;
@@ -97,6 +98,7 @@ pub(crate) struct Doorman {
     pub(crate) leavers: Arc<Leavers>,
     pub(crate) apps: Arc<Apps>,
     pub(crate) traces: Arc<Traces>,
+    pub(crate) swarm: Swarm,
     /// The jobs of this node, or why it keeps none.
     pub(crate) jobs: Result<Arc<Jobs>, String>,
 }
@@ -165,6 +167,10 @@ impl Door for Doorman {
 
     fn me(&self) -> NodeId {
         self.facade.read().unwrap_or_else(PoisonError::into_inner).me
+    }
+
+    fn wire(&self) -> Wire {
+        self.swarm.wire()
     }
 
     fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {

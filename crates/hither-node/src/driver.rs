@@ -17,6 +17,7 @@ use hither_types::refusal::{Crash, Refusal};
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
+use hither_types::version::Program;
 use hither_types::view::{Egress, Explanation, View};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -278,6 +279,10 @@ impl Driver {
             }
             SwarmEvent::LinkUp(peer) => self.link_up(peer),
             SwarmEvent::LinkDown(peer) => self.mesh.link_down(peer),
+            SwarmEvent::Apart { peer, reason } => {
+                let site = self.member(peer).map(|member| member.site.to_string()).unwrap_or_default();
+                self.warn_once(format!("{} {site} cannot be talked to: {reason}", peer.short()));
+            }
             SwarmEvent::RoundTrip { peer, rtt } => self.feed(Event::RoundTrip { peer, rtt }),
         }
     }
@@ -332,6 +337,7 @@ impl Driver {
         view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
         for node in &mut view.nodes {
             node.egress = self.egress.get(&node.member.node).copied().unwrap_or_default();
+            node.program = self.program(node.member.node);
         }
         let (mut requests, mut answers) = (0, 0);
         for to_peer in self.egress.values() {
@@ -369,6 +375,14 @@ impl Driver {
         self.asks.clear();
         for forward in std::mem::take(&mut self.forwards).into_values() {
             forward.abort();
+        }
+    }
+
+    /// Which program a member runs: this one here, and what it said of itself elsewhere.
+    fn program(&self, node: NodeId) -> Option<Program> {
+        match node == self.home.me.node {
+            true => Program::parse(env!("CARGO_PKG_VERSION")),
+            false => self.swarm.program(node),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use hither_core::Event;
+use hither_swarm::DialError;
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
@@ -343,7 +344,14 @@ impl Driver {
         };
         self.hands.spawn(async move {
             let (from, addresses) = (invite.issuer, invite.addresses.clone());
-            let answer = swarm.hello(from, addresses, hello).await.map_err(|error| error.to_string());
+            let answer = match swarm.hello(from, addresses, hello).await {
+                Err(DialError::Apart { reason, .. }) => {
+                    // Whoever asked may have left.
+                    let _ = reply.send(Err(refuse("E0217", reason, "hither --version, at both ends")));
+                    return;
+                }
+                answer => answer.map_err(|error| error.to_string()),
+            };
             let joining = Some(Joining { invite, reply });
             let _ = inbox.send(Inbound::Welcomed { from, reply: answer, joining }).await;
         });

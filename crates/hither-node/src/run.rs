@@ -235,7 +235,8 @@ async fn assemble(
     driver.record(None, Fact::Started { policy, version });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
-    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces, jobs };
+    let swarm = driver.swarm.clone();
+    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces, swarm, jobs };
     Ok((driver, ears, doorman, stopping))
 }
 

@@ -58,6 +58,14 @@ pub enum DialError {
         /// What was wrong.
         reason: String,
     },
+    /// The other end's program and this one have no version of the protocol in common.
+    #[error("{node:?} cannot be talked to: {reason}")]
+    Apart {
+        /// Who.
+        node: NodeId,
+        /// Both ranges, and which of the two to renew.
+        reason: String,
+    },
     /// The hello cannot be encoded.
     #[error("the hello cannot be sent: {0}")]
     Unsayable(String),

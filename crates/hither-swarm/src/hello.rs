@@ -14,6 +14,7 @@ use crate::dial::{self, DialError, chain};
 use crate::framing::{self, FrameReader};
 use crate::limits;
 use crate::links::{self, Code, Kind};
+use crate::preface;
 use crate::swarm::{Shared, SwarmEvent};
 
 /// The way back to the node that said hello. Dropping it closes the connection without a reply.
@@ -40,21 +41,40 @@ pub(crate) async fn say(
     let connection = dial::dial_at(shared, node, addresses, Kind::Hello).await?;
     links::register(shared, &connection, Kind::Hello);
     let reply = tokio::time::timeout(limits::HELLO, exchange(&connection, frame)).await;
-    let reply = reply.unwrap_or_else(|_| Err(format!("nothing came within {} s", limits::HELLO.as_secs())));
+    let silent = || Err(NoReply::Other(format!("nothing came within {} s", limits::HELLO.as_secs())));
+    let reply = reply.unwrap_or_else(|_| silent());
     dial::close(&connection, Code::Done, "thank you");
-    reply.map_err(|reason| DialError::NoReply { node, reason })
+    reply.map_err(|why| match why {
+        NoReply::Apart(reason) => DialError::Apart { node, reason },
+        NoReply::Other(reason) => DialError::NoReply { node, reason },
+    })
 }
 
-async fn exchange(connection: &Connection, hello: Bytes) -> Result<HelloReply, String> {
-    let (mut sender, receiver) = connection.open_bi().await.map_err(|error| chain(&error))?;
-    framing::write(&mut sender, hello).await.map_err(|error| chain(&error))?;
-    sender.finish().map_err(|error| chain(&error))?;
-    let mut reader = FrameReader::new(receiver, MAX_HELLO_REPLY);
-    match reader.next().await {
-        Ok(Some(reply)) => hither_wire::decode_hello_reply(&reply).map_err(|error| error.to_string()),
-        Ok(None) => Err("the connection ended without a reply".to_owned()),
-        Err(error) => Err(chain(&error)),
+/// Why there is no reply.
+enum NoReply {
+    Apart(String),
+    Other(String),
+}
+
+impl<E: std::error::Error> From<E> for NoReply {
+    fn from(error: E) -> Self {
+        Self::Other(chain(&error))
     }
+}
+
+async fn exchange(connection: &Connection, hello: Bytes) -> Result<HelloReply, NoReply> {
+    let (mut sender, receiver) = connection.open_bi().await?;
+    framing::write(&mut sender, preface::frame()).await?;
+    framing::write(&mut sender, hello).await?;
+    sender.finish()?;
+    let mut reader = FrameReader::new(receiver, MAX_HELLO_REPLY);
+    preface::read(connection, &mut reader).await.map_err(|refusal| match refusal.is_about_versions() {
+        true => NoReply::Apart(refusal.here),
+        false => NoReply::Other(refusal.here),
+    })?;
+    let reply = reader.next().await?;
+    let reply = reply.ok_or_else(|| NoReply::Other("the connection ended without a reply".to_owned()))?;
+    Ok(hither_wire::decode_hello_reply(&reply)?)
 }
 
 /// Hears one hello. Strangers beyond the limit are turned away.
@@ -69,29 +89,34 @@ pub(crate) async fn hear(shared: &Arc<Shared>, from: NodeId, connection: Connect
             dial::close(&connection, Code::Done, "");
         }
         Ok(Err((code, reason))) => {
-            tracing::info!(peer = %from.short(), reason, "a hello failed");
-            dial::close(&connection, code, reason);
+            tracing::info!(peer = %from.short(), %reason, "a hello failed");
+            dial::close(&connection, code, &reason);
         }
         Err(_) => dial::close(&connection, Code::Slow, "too slow"),
     }
 }
 
-async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -> Result<(), (Code, &'static str)> {
-    const BROKE: (Code, &str) = (Code::Broken, "the connection broke");
-    let (mut sender, receiver) = connection.accept_bi().await.map_err(|_| BROKE)?;
-    let body = FrameReader::new(receiver, MAX_HELLO).next().await;
-    let body = body.map_err(|_| (Code::Garbage, "hello cannot be read"))?.ok_or(BROKE)?;
-    let hello = hither_wire::decode_hello(&body).map_err(|_| (Code::Garbage, "hello cannot be decoded"))?;
+async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -> Result<(), (Code, String)> {
+    let failed = |code, reason: &str| (code, reason.to_owned());
+    let broke = || failed(Code::Broken, "the connection broke");
+    let (mut sender, receiver) = connection.accept_bi().await.map_err(|_| broke())?;
+    // Said before the other's is read: whoever cannot talk to this program has to learn why.
+    framing::write(&mut sender, preface::frame()).await.map_err(|_| broke())?;
+    let mut reader = FrameReader::new(receiver, MAX_HELLO);
+    preface::read(connection, &mut reader).await.map_err(|refusal| (refusal.code, refusal.there))?;
+    let body = reader.next().await;
+    let body = body.map_err(|_| failed(Code::Garbage, "hello cannot be read"))?.ok_or_else(broke)?;
+    let hello = hither_wire::decode_hello(&body).map_err(|_| failed(Code::Garbage, "hello cannot be decoded"))?;
     let (replier, reply) = oneshot::channel();
     let from_address = links::address(connection);
     let event = SwarmEvent::Hello { from, from_address, hello, reply: HelloReplier(replier) };
-    shared.events.send(event).await.map_err(|_| (Code::Broken, "stopping"))?;
-    let reply = reply.await.map_err(|_| (Code::Broken, "no reply"))?;
+    shared.events.send(event).await.map_err(|_| failed(Code::Broken, "stopping"))?;
+    let reply = reply.await.map_err(|_| failed(Code::Broken, "no reply"))?;
     let body = hither_wire::encode_hello_reply(&reply).map_err(|error| {
         tracing::error!(%error, "a reply to a hello cannot be said");
-        (Code::Broken, "no reply")
+        failed(Code::Broken, "no reply")
     })?;
-    let frame = framing::frame(&body, MAX_HELLO_REPLY).ok_or((Code::Broken, "no reply"))?;
-    framing::write(&mut sender, frame).await.map_err(|_| BROKE)?;
-    sender.finish().map_err(|_| BROKE)
+    let frame = framing::frame(&body, MAX_HELLO_REPLY).ok_or_else(|| failed(Code::Broken, "no reply"))?;
+    framing::write(&mut sender, frame).await.map_err(|_| broke())?;
+    sender.finish().map_err(|_| broke())
 }

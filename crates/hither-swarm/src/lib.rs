@@ -13,6 +13,8 @@ mod hello;
 mod limits;
 mod links;
 mod members;
+mod preface;
+mod spoken;
 mod starts;
 mod swarm;
 mod talk;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hither_types::id::NodeId;
 use hither_types::unit::ByteCount;
+use hither_types::view::WireFlow;
 use iroh::TransportAddr;
 use iroh::endpoint::{Connection, ConnectionStats, Side, VarInt, WeakConnectionHandle};
 
@@ -39,6 +40,16 @@ impl Kind {
         }
     }
 
+    /// What people call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Talk => "talk",
+            Self::Ask => "requests",
+            Self::Blobs => "models",
+            Self::Hello => "hellos",
+        }
+    }
+
     pub(crate) fn of(alpn: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.alpn() == alpn)
     }
@@ -60,6 +71,8 @@ pub(crate) enum Code {
     Slow = 408,
     /// A newer connection or a newer start of the node took its place.
     Stale = 409,
+    /// No version of the protocol is common to both.
+    Apart = 426,
     /// Too much is pending.
     Busy = 429,
     /// Nobody waits for it any more.
@@ -125,6 +138,13 @@ impl Traffic {
     }
 }
 
+fn count(flow: &mut WireFlow, stats: &ConnectionStats) {
+    flow.sent.0 += stats.udp_tx.bytes;
+    flow.received.0 += stats.udp_rx.bytes;
+    flow.datagrams_sent += stats.udp_tx.datagrams;
+    flow.datagrams_received += stats.udp_rx.datagrams;
+}
+
 #[derive(Debug)]
 struct Link {
     id: usize,
@@ -151,6 +171,8 @@ struct Table {
     past: HashMap<NodeId, Traffic>,
     starts: HashMap<NodeId, Start>,
     next: u64,
+    /// What connections that ended carried, by kind: one row each, however many strangers there were.
+    ended: HashMap<Kind, WireFlow>,
 }
 
 /// The table of live connections.
@@ -256,6 +278,23 @@ impl Links {
     }
 }
 
+impl Links {
+    /// What went over all connections by kind, closed ones and those of strangers included.
+    pub(crate) fn flows(&self) -> Vec<(&'static str, WireFlow)> {
+        let table = self.lock();
+        let mut flows = table.ended.clone();
+        for link in table.live.values().flatten() {
+            let flow = flows.entry(link.kind).or_default();
+            flow.open += 1;
+            if let Some(connection) = link.handle.upgrade() {
+                count(flow, &connection.stats());
+            }
+        }
+        drop(table);
+        Kind::ALL.into_iter().map(|kind| (kind.name(), flows.remove(&kind).unwrap_or_default())).collect()
+    }
+}
+
 /// The address that a connection uses.
 pub(crate) fn address(connection: &Connection) -> Option<SocketAddr> {
     let paths = connection.paths();
@@ -305,6 +344,9 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
             if links.is_empty() {
                 table.live.remove(&node);
             }
+        }
+        if let Some(end) = &end {
+            count(table.ended.entry(kind).or_default(), &end.stats);
         }
         // Strangers can make up any number of keys: what they send is not kept by name.
         if let Some(end) = end

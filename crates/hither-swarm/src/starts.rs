@@ -9,26 +9,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hither_types::id::NodeId;
+use hither_types::version::Versions;
 use hither_wire::limits::MAX_MESSAGE;
 use iroh::endpoint::{Connection, SendStream};
 
 use crate::framing::{self, FrameReader};
 use crate::limits;
 use crate::links::{Code, Kind};
+use crate::preface::{self, Refusal};
 use crate::swarm::Shared;
 
-/// The streams of an introduction, which small talk goes on with, and the start that the other end named.
-pub(crate) type Opened = (SendStream, FrameReader, u64);
+/// What an introduction brought.
+pub(crate) struct Opened {
+    /// The stream that small talk goes on with.
+    pub(crate) sender: SendStream,
+    /// That of the other end.
+    pub(crate) reader: FrameReader,
+    /// The start that the other end named.
+    pub(crate) epoch: u64,
+    /// What its program speaks.
+    pub(crate) versions: Versions,
+}
 
-/// Says which start of this program it is, and hears the same from the other.
-pub(crate) async fn exchange(shared: &Shared, connection: &Connection) -> Option<Opened> {
-    let mut sender = connection.open_uni().await.ok()?;
-    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE)?;
-    framing::write(&mut sender, greeting).await.ok()?;
-    let mut reader = FrameReader::new(connection.accept_uni().await.ok()?, MAX_MESSAGE);
-    let greeting = reader.next().await.ok()??;
-    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().ok()?);
-    Some((sender, reader, epoch))
+/// Says which versions this program speaks and which start of it this is, and hears the same from the other.
+pub(crate) async fn exchange(shared: &Shared, connection: &Connection) -> Result<Opened, Refusal> {
+    let broken = || preface::broken(connection);
+    let mut sender = connection.open_uni().await.map_err(|_| broken())?;
+    framing::write(&mut sender, preface::frame()).await.map_err(|_| broken())?;
+    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE).ok_or_else(broken)?;
+    framing::write(&mut sender, greeting).await.map_err(|_| broken())?;
+    let mut reader = FrameReader::new(connection.accept_uni().await.map_err(|_| broken())?, MAX_MESSAGE);
+    let versions = preface::read(connection, &mut reader).await?;
+    let greeting = reader.next().await.ok().flatten().ok_or_else(broken)?;
+    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().map_err(|_| broken())?);
+    Ok(Opened { sender, reader, epoch, versions })
 }
 
 /// Whether the connections of a kind are introduced here. Small talk does it by itself, and a hello ends soon.
@@ -43,7 +57,7 @@ pub(crate) fn is_introduced(kind: Kind) -> bool {
 pub(crate) async fn introduce(shared: Arc<Shared>, node: NodeId, connection: Connection) {
     let told = tokio::time::timeout(limits::LINK_PROOF, exchange(&shared, &connection)).await;
     // Whatever serves the connection has its own opinion of one that never says it.
-    let Ok(Some((mut sender, _reader, epoch))) = told else { return };
+    let Ok(Ok(Opened { mut sender, epoch, .. })) = told else { return };
     // It fails only if the connection is closed already.
     let _ = sender.finish();
     if shared.links.belongs(node, connection.stable_id(), epoch) {

@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hither_types::id::{Digest, NodeId};
 use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
 use hither_types::unit::{ByteCount, Micros};
+use hither_types::version::Program;
+use hither_types::view::Wire;
 use iroh::endpoint::{QuicTransportConfig, VarInt, presets};
 use iroh::{Endpoint, RelayMode, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -21,6 +23,7 @@ use crate::dial::{self, DialError, Lines};
 use crate::hello::HelloReplier;
 use crate::links::{Code, Kind, Links, Traffic};
 use crate::members::{Isolation, Members};
+use crate::spoken::Spoken;
 use crate::talk::Talk;
 use crate::tasks::Tasks;
 use crate::{accept, ask, blobs, hello, limits, talk};
@@ -93,6 +96,13 @@ pub enum SwarmEvent {
     LinkUp(NodeId),
     /// The last link to a member is down.
     LinkDown(NodeId),
+    /// A member's program and this one have no version of the protocol in common; why, and what to do, in a sentence.
+    Apart {
+        /// Who.
+        peer: NodeId,
+        /// For whoever runs this node.
+        reason: String,
+    },
     /// The round trip to a member, at most once a second.
     RoundTrip {
         /// Who.
@@ -119,6 +129,8 @@ pub(crate) struct Shared {
     pub(crate) hellos: Semaphore,
     pub(crate) serving: Semaphore,
     pub(crate) tasks: Tasks,
+    /// What small talk said.
+    pub(crate) spoken: Spoken,
 }
 
 impl Shared {
@@ -170,6 +182,7 @@ impl Swarm {
             hellos: Semaphore::new(limits::HELLOS),
             serving: Semaphore::new(limits::SERVING),
             tasks: Tasks::default(),
+            spoken: Spoken::default(),
         });
         shared.tasks.spawn(accept::run(shared.clone()));
         Ok((Self(Arc::new(Owner(shared))), receiver))
@@ -267,6 +280,16 @@ impl Swarm {
     /// Bytes on the wire per peer and kind, since the start.
     pub fn totals(&self) -> Vec<(NodeId, Traffic)> {
         self.shared().links.totals()
+    }
+
+    /// Which program a member was last heard with.
+    pub fn program(&self, node: NodeId) -> Option<Program> {
+        self.shared().talk.program(node)
+    }
+
+    /// What went over connections since the start, by kind, those of strangers included.
+    pub fn wire(&self) -> Wire {
+        Wire { flows: self.shared().links.flows(), words: self.shared().spoken.words() }
     }
 
     /// Copies a file into the store and gives its digest and size.

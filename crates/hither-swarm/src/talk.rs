@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hither_types::id::NodeId;
 use hither_types::message::{PeerMessage, Signal};
 use hither_types::unit::Micros;
+use hither_types::version::{Program, Versions};
 use hither_wire::limits::MAX_MESSAGE;
 use iroh::endpoint::{Connection, SendStream};
 use tokio::sync::Notify;
@@ -36,6 +37,7 @@ struct State {
     signals: VecDeque<Signal>,
     links: u32,
     epoch: Option<u64>,
+    program: Option<Program>,
     round_trip_at: Option<Instant>,
     expelled: bool,
 }
@@ -124,6 +126,11 @@ impl Talk {
         }
     }
 
+    /// Which program a member was last heard with.
+    pub(crate) fn program(&self, node: NodeId) -> Option<Program> {
+        self.peer(node)?.lock().program.clone()
+    }
+
     /// Looks again at every member: the isolation changed.
     pub(crate) fn wake_all(&self) {
         for peer in self.lock().values() {
@@ -189,19 +196,27 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
         return false;
     };
     let opened = tokio::time::timeout(limits::LINK_PROOF, starts::exchange(shared, &connection)).await;
-    let (sender, reader, epoch) = match opened {
-        Ok(Some(parts)) => parts,
-        Ok(None) | Err(_) => {
+    let starts::Opened { sender, reader, epoch, versions } = match opened {
+        Ok(Ok(parts)) => parts,
+        Ok(Err(refusal)) => {
+            dial::close(&connection, refusal.code, &refusal.there);
+            if refusal.is_about_versions() {
+                // A full queue has more urgent things in it; the next dial comes in seconds.
+                let _ = shared.events.try_send(SwarmEvent::Apart { peer: node, reason: refusal.here });
+            }
+            return false;
+        }
+        Err(_) => {
             dial::close(&connection, Code::Slow, "no greeting");
             return false;
         }
     };
-    up(shared, node, &peer, epoch).await;
+    up(shared, node, &peer, (epoch, versions)).await;
     let (code, reason) = tokio::select! {
         end = read(shared, node, reader) => end,
         end = read_signals(shared, node, &connection) => end,
-        end = write(&peer, sender) => end,
-        end = write_signals(&peer, &connection) => end,
+        end = write(shared, &peer, sender) => end,
+        end = write_signals(shared, &peer, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
         end = outlived(&peer, epoch) => end,
     };
@@ -210,7 +225,7 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     true
 }
 
-async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
+async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): (u64, Versions)) {
     // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
     let Ok(place) = shared.events.reserve().await else { return };
     // Before anybody hears of the link: whoever then asks shall not meet the pause after an older failure.
@@ -221,6 +236,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, epoch: u64) {
         if state.links == 1 {
             place.send(SwarmEvent::LinkUp(node));
         }
+        state.program = Some(versions.program);
         state.epoch.replace(epoch).is_some_and(|before| before != epoch)
     };
     if restarted {
@@ -294,7 +310,7 @@ async fn read_signals(shared: &Arc<Shared>, node: NodeId, connection: &Connectio
     }
 }
 
-async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static str) {
+async fn write_signals(shared: &Shared, peer: &Peer, connection: &Connection) -> (Code, &'static str) {
     const BROKEN: (Code, &str) = (Code::Done, "the link broke");
     let Ok(mut sender) = connection.open_uni().await else { return BROKEN };
     // It fails only if the stream has ended already, which the next write finds out.
@@ -305,7 +321,7 @@ async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static 
             peer.signalled.notified().await;
             continue;
         };
-        if let Some(frame) = framed(&PeerMessage::Signal(signal))
+        if let Some(frame) = framed(shared, &PeerMessage::Signal(signal))
             && framing::write(&mut sender, frame).await.is_err()
         {
             return BROKEN;
@@ -314,23 +330,24 @@ async fn write_signals(peer: &Peer, connection: &Connection) -> (Code, &'static 
 }
 
 /// A message as it goes out; `None`, with a word in the log, if it cannot be said.
-fn framed(message: &PeerMessage) -> Option<Bytes> {
+fn framed(shared: &Shared, message: &PeerMessage) -> Option<Bytes> {
     let encoded = hither_wire::encode_message(message);
     let frame = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_MESSAGE));
-    if frame.is_none() {
-        tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped");
+    match &frame {
+        Some(frame) => shared.spoken.count(message, frame.len()),
+        None => tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped"),
     }
     frame
 }
 
-async fn write(peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
+async fn write(shared: &Shared, peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
     loop {
         let next = peer.lock().outbox.pop_front();
         let Some(message) = next else {
             peer.ready.notified().await;
             continue;
         };
-        let Some(frame) = framed(&message) else { continue };
+        let Some(frame) = framed(shared, &message) else { continue };
         if framing::write(&mut sender, frame).await.is_err() {
             peer.put_back(message);
             return (Code::Done, "the link broke");

@@ -16,4 +16,5 @@ pub mod request;
 pub mod time;
 pub mod trace;
 pub mod unit;
+pub mod version;
 pub mod view;

@@ -9,6 +9,7 @@ use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
 use crate::time::Timestamp;
 use crate::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use crate::version::Program;
 
 /// The whole picture, replaced as one.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct NodeView {
     pub cap: Milliwatts,
     /// What left this node for it.
     pub egress: Egress,
+    /// Which program it runs, as it said on its link; nothing before there was one.
+    pub program: Option<Program>,
 }
 
 /// Payload bytes that left this node for another, since the start.
@@ -158,6 +161,40 @@ pub struct Totals {
     pub stepped_down: u64,
     /// Second copies of requests that were late at their place.
     pub hedged: u64,
+}
+
+/// What went over the connections between this node and others since its start, closed ones and those of strangers
+/// included: UDP payload, with acknowledgements and repeats, without the headers of UDP and IP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wire {
+    /// By what a connection is for.
+    pub flows: Vec<(&'static str, WireFlow)>,
+    /// What small talk said, by what it is about: what left here, without what the transport adds.
+    pub words: Vec<(&'static str, WireWords)>,
+}
+
+/// Connections of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WireFlow {
+    /// Those that are open.
+    pub open: u64,
+    /// Bytes sent.
+    pub sent: ByteCount,
+    /// Bytes received.
+    pub received: ByteCount,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+}
+
+/// Messages of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WireWords {
+    /// How many.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: ByteCount,
 }
 
 /// Why a request went where it went.

@@ -25,6 +25,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 pub mod ticket;
+pub mod versions;
 
 pub use error::{DecodeError, EncodeError};
 pub use limits::MAX_FRAME;

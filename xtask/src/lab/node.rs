@@ -126,6 +126,11 @@ impl Node {
             .map_err(|error| format!("{} hither {}: {error}: {said}", self.name, words.join(" ")))
     }
 
+    /// Which program it will be at its next start.
+    pub(super) fn becomes(&mut self, hither: &Path) {
+        self.hither = hither.to_owned();
+    }
+
     /// Starts the process, without waiting for it.
     pub(super) fn start(&mut self) -> Result<(), String> {
         let _ = std::fs::remove_file(self.data.join("api.addr"));

@@ -1,6 +1,6 @@
 //! What the node shows people, as numbers: totals, links, slots, watts, apps.
 
-use hither_types::view::{NodeView, PresenceView, View};
+use hither_types::view::{NodeView, PresenceView, View, Wire, WireFlow};
 
 use super::page::{Kind, Label, Page};
 use crate::callers::{Callers, Counts};
@@ -91,6 +91,43 @@ fn links(page: &mut Page, view: &View) {
                 page.sample(&[("node", &node.member.node.short()), ("site", &node.member.site)], value);
             }
         }
+    }
+}
+
+/// What went between this node and others: a few kinds, whoever they are.
+pub(super) fn write_wire(page: &mut Page, wire: &Wire) {
+    page.family("hither_connections", Kind::Gauge, "Open connections with other nodes, by what they are for.");
+    for (kind, flow) in &wire.flows {
+        page.sample(&[("kind", kind)], flow.open);
+    }
+    type Row = (&'static str, &'static str, [(&'static str, fn(&WireFlow) -> u64); 2]);
+    let rows: [Row; 2] = [
+        (
+            "hither_wire_bytes_total",
+            "Bytes of UDP payload between this node and others.",
+            [("sent", |flow| flow.sent.0), ("received", |flow| flow.received.0)],
+        ),
+        (
+            "hither_wire_datagrams_total",
+            "UDP datagrams between this node and others.",
+            [("sent", |flow| flow.datagrams_sent), ("received", |flow| flow.datagrams_received)],
+        ),
+    ];
+    for (name, help, directions) in rows {
+        page.family(name, Kind::Counter, help);
+        for (kind, flow) in &wire.flows {
+            for (direction, value) in &directions {
+                page.sample(&[("kind", kind), ("direction", direction)], value(flow));
+            }
+        }
+    }
+    page.family("hither_talk_bytes_total", Kind::Counter, "Bytes of small talk that were said, by what it is about.");
+    for (about, words) in &wire.words {
+        page.sample(&[("about", about)], words.bytes.0);
+    }
+    page.family("hither_talk_messages_total", Kind::Counter, "Messages of small talk, by what they are about.");
+    for (about, words) in &wire.words {
+        page.sample(&[("about", about)], words.messages);
     }
 }
 

@@ -41,6 +41,20 @@ async fn answers_by_a_smaller_model_are_counted_by_the_model_that_was_asked_for(
 }
 
 #[tokio::test]
+async fn what_went_between_nodes_is_told_by_kind() {
+    let lab = Lab::new(|_| Ok(speaks()));
+    let lines = [
+        r#"hither_connections{kind="talk"} 2"#,
+        r#"hither_wire_bytes_total{kind="talk",direction="sent"} 300"#,
+        r#"hither_wire_bytes_total{kind="talk",direction="received"} 200"#,
+        r#"hither_wire_datagrams_total{kind="talk",direction="sent"} 0"#,
+        r#"hither_talk_bytes_total{about="presence"} 500"#,
+        r#"hither_talk_messages_total{about="presence"} 4"#,
+    ];
+    check(&page(&lab).await, &lines);
+}
+
+#[tokio::test]
 async fn counters_equal_the_traffic() {
     let lab = Lab::new(|_| Ok(vec![routed(), end(FinishReason::Stop, "x"), done()]));
     for _ in 0..3 {

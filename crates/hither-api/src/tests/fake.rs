@@ -22,8 +22,10 @@ use hither_types::refusal::{DeniedPlace, Refusal};
 use hither_types::request::Cost;
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use hither_types::version::Program;
 use hither_types::view::{
-    Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View,
+    Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View, Wire,
+    WireFlow, WireWords,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -170,6 +172,12 @@ impl Door for FakeDoor {
 
     fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.subscribe()
+    }
+
+    fn wire(&self) -> Wire {
+        let flow = WireFlow { open: 2, sent: ByteCount(300), received: ByteCount(200), ..WireFlow::default() };
+        let words = WireWords { messages: 4, bytes: ByteCount(500) };
+        Wire { flows: vec![("talk", flow)], words: vec![("presence", words)] }
     }
 
     fn explain(&self, request: RequestId) -> Reply<Option<Explanation>> {
@@ -425,6 +433,7 @@ fn example_nodes() -> Vec<NodeView> {
             3 => Egress { requests: ByteCount(8_000), answers: ByteCount(0) },
             _ => Egress::default(),
         },
+        program: Program::parse("0.1.0"),
     };
     let ready = ModelStage::Ready;
     vec![

@@ -223,7 +223,7 @@ impl Driver {
     }
 
     /// A warning that is shown once, however often its cause is found.
-    pub(super) fn warn_once(&mut self, text: String) {
+    pub(crate) fn warn_once(&mut self, text: String) {
         if !self.warnings.contains(&(None, text.clone())) {
             self.warn(None, text);
         }

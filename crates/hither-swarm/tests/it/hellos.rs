@@ -4,7 +4,7 @@ use hither_swarm::{DialError, SwarmEvent};
 use hither_types::id::MeshId;
 use hither_types::message::{Hello, HelloReply};
 
-use crate::world::{ALPNS, Node, closed_with, dial, raw, soon};
+use crate::world::{ALPNS, Node, closed_with, dial, preface, raw, soon};
 
 fn join() -> Hello {
     Hello::Join { mesh: MeshId([1; 32]), invite: [2; 16], proof: [3; 32], addresses: vec![([127, 0, 0, 1], 9).into()] }
@@ -45,7 +45,9 @@ async fn a_hello_without_a_reply_is_an_error() {
 async fn garbage_and_size_are_refused_and_too_many_are_turned_away() {
     let node = Node::start(1).await;
     let stranger = raw(3).await;
-    for bytes in [vec![3, 0, 0, 0, 255, 255, 255], u32::MAX.to_le_bytes().to_vec()] {
+    let good = preface(1, 1);
+    let [garbled, oversized] = [&[3, 0, 0, 0, 255, 255, 255][..], &u32::MAX.to_le_bytes()];
+    for bytes in [garbled.to_vec(), oversized.to_vec(), [&good, garbled].concat(), [&good, oversized].concat()] {
         let connection = dial(&stranger, &node, ALPNS[3]).await;
         let (mut sender, _receiver) = connection.open_bi().await.expect("a stream");
         sender.write_all(&bytes).await.expect("written");

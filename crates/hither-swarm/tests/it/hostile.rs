@@ -7,7 +7,9 @@ use iroh::Endpoint;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::world::{ALPNS, Node, ask, closed_with, dial, digest, noise, pair, presence, put, raw, raw_id, soon};
+use crate::world::{
+    ALPNS, Node, ask, closed_with, dial, digest, noise, pair, preface, presence, put, raw, raw_id, soon,
+};
 
 /// A pair of good nodes, and a member of the first that does what it wants.
 async fn world() -> (Node, Node, Endpoint) {
@@ -31,7 +33,8 @@ async fn a_message_that_does_not_decode_closes_its_link_only() {
     let (mut a, mut b, evil) = world().await;
     let connection = dial(&evil, &a, ALPNS[0]).await;
     let mut sender = connection.open_uni().await.expect("a stream");
-    let mut bytes = 8_u32.to_le_bytes().to_vec();
+    let mut bytes = preface(1, 1);
+    bytes.extend_from_slice(&8_u32.to_le_bytes());
     bytes.extend_from_slice(&[1; 8]);
     bytes.extend_from_slice(&4_u32.to_le_bytes());
     bytes.extend_from_slice(&[0xff; 4]);

@@ -8,7 +8,7 @@ use hither_types::member::Signed;
 use hither_types::message::{Frame, PeerMessage, Signal};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::world::{Node, ask, pair, presence, soon};
+use crate::world::{Node, ask, dial, pair, presence, raw, raw_id, soon};
 
 async fn hears(node: &mut Node, sequence: u64) {
     node.until("a message", |event| match event {
@@ -222,4 +222,31 @@ async fn traffic_is_counted_by_kind() {
     a.swarm.expel(b.id());
     b.swarm.expel(a.id());
     assert!(of(&a, &b).requests.sent.0 >= 100_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wire_is_counted_by_kind_strangers_included() {
+    let (a, mut b) = pair(1, 2).await;
+    let flow = |node: &Node, kind: &str| {
+        let flows = node.swarm.wire().flows;
+        flows.into_iter().find(|(name, _)| *name == kind).expect("every kind is there").1
+    };
+    a.swarm.send(b.id(), presence(1));
+    b.until("a message", |event| matches!(event, SwarmEvent::Message { .. }).then_some(())).await;
+    let said = a.swarm.wire().words.into_iter().find(|(about, _)| *about == "presence").expect("every kind is there").1;
+    assert!(said.messages == 1 && said.bytes.0 > 4, "{said:?}");
+    let talk = flow(&a, "talk");
+    assert!(talk.open >= 1 && talk.sent.0 > 0 && talk.received.0 > 0 && talk.datagrams_sent > 0, "{talk:?}");
+    assert_eq!(flow(&a, "models"), Default::default());
+    // A stranger who was heard and left is in the sum, and in no row of its own.
+    let stranger = raw(9).await;
+    let connection = dial(&stranger, &a, b"hither/hello/1").await;
+    connection.close(0u32.into(), b"");
+    let counted = async {
+        while flow(&a, "hellos").received.0 == 0 || flow(&a, "hellos").open > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the stranger is counted", counted).await;
+    assert!(a.swarm.totals().iter().all(|(node, _)| *node != raw_id(&stranger)));
 }

@@ -10,6 +10,8 @@ use hither_types::message::{Ask, PeerMessage, Presence};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
+use hither_types::version::{Program, Versions};
+use hither_wire::versions::encode_versions;
 use iroh::endpoint::{Connection, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey, TransportAddr};
 use tempfile::TempDir;
@@ -138,6 +140,13 @@ pub(crate) async fn raw(seed: u8) -> Endpoint {
         .bind()
         .await
         .expect("an endpoint")
+}
+
+/// The first frame of a conversation, of a program that speaks these versions.
+pub(crate) fn preface(oldest: u16, newest: u16) -> Vec<u8> {
+    let program = Program::parse("9.9.9").expect("a version");
+    let body = encode_versions(&Versions { oldest, newest, program });
+    [&(body.len() as u32).to_le_bytes(), &body[..]].concat()
 }
 
 pub(crate) fn raw_id(endpoint: &Endpoint) -> NodeId {

@@ -45,7 +45,12 @@ pub(super) fn member(context: &Context, command: MemberCommand) -> Result<(), Tr
     match command {
         MemberCommand::Ls => {
             let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
-            let members: Vec<_> = view.nodes.iter().map(|node| &node.member).collect();
+            let member = |node: &NodeDto| {
+                let mut member = json!(node.member);
+                member["program"] = json!(node.program);
+                member
+            };
+            let members: Vec<_> = view.nodes.iter().map(member).collect();
             context.screen.answer(&json!(members), |colour| view.nodes.iter().map(|node| line(node, colour)).collect());
         }
         MemberCommand::Revoke { node } => {
@@ -137,8 +142,9 @@ fn line(node: &NodeDto, colour: Colour) -> String {
         PresenceDto::Present => "present",
         PresenceDto::Gone => "gone",
     };
+    let program = node.program.as_deref().map_or_else(|| "?".to_owned(), plain);
     format!(
-        "{}  {}  {:6}  {:12}  {presence:8} {days}\n",
+        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {days}\n",
         short(&node.member.node),
         colour.bold(&format!("{:16}", plain(&node.member.site))),
         plain(&node.member.jurisdiction),

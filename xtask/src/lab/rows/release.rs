@@ -1,0 +1,129 @@
+//! One release after another, on nodes that serve meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{TALKER, must};
+use crate::lab::Lab;
+use crate::lab::http::{Answer, Api};
+use crate::lab::mesh::Mesh;
+use crate::lab::node::{PATIENCE, question, wait};
+use crate::lab::page::NOT_RUN;
+
+/// Words of each answer: a third of a second.
+const WORDS: u32 = 15;
+
+/// All see all again after a step.
+const TOGETHER: Duration = Duration::from_secs(30);
+
+/// A client whose node does not listen looks again so soon.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Who holds the model.
+const HOLDERS: [&str; 2] = ["b", "c"];
+
+/// A client beside one node: it asks whenever that node listens.
+struct Client {
+    space: String,
+    data: PathBuf,
+    name: String,
+}
+
+/// What came of its requests.
+#[derive(Default)]
+struct Got {
+    whole: u32,
+    dropped: Vec<String>,
+}
+
+impl Client {
+    fn asks(&self, reference: &str, over: &AtomicBool) -> Got {
+        let mut got = Got::default();
+        while !over.load(Ordering::Relaxed) {
+            let address = std::fs::read_to_string(self.data.join("api.addr")).unwrap_or_default();
+            let api = Api { space: self.space.clone(), address: address.trim().to_owned() };
+            match api.ask("POST", "/v1/chat/completions", "", &question("talker", "roll on", WORDS)) {
+                Ok(answer) if answer.status == 200 && text(&answer) == reference => got.whole += 1,
+                // Nobody listens: nothing was taken, and a client would ask another node.
+                Err(error) if error.contains("refused") || address.is_empty() => std::thread::sleep(AGAIN),
+                // It said itself that it is about to stop, and took nothing.
+                Ok(answer) if answer.status == 503 && answer.header("x-hither-code") == "E0901" => {
+                    std::thread::sleep(AGAIN);
+                }
+                Ok(answer) => got.dropped.push(format!("{}: {} {}", self.name, answer.status, answer.body)),
+                Err(error) => got.dropped.push(format!("{}: {error}", self.name)),
+            }
+        }
+        got
+    }
+}
+
+fn text(answer: &Answer) -> &str {
+    answer.body["choices"][0]["message"]["content"].as_str().unwrap_or_default()
+}
+
+pub(super) fn rolled(lab: &Lab) -> Result<String, String> {
+    let Some(previous) = &lab.previous else {
+        return Err(format!(
+            "{NOT_RUN}no program of a previous release; cargo xtask previous makes one, --previous names it"
+        ));
+    };
+    let mut mesh = Mesh::of(&Lab { hither: previous.clone(), ..lab.clone_of() }, &["a", "b", "c"])?;
+    for holder in &mesh.nodes[1..] {
+        holder.add_stub("talker", TALKER)?;
+    }
+    for holder in HOLDERS {
+        wait("a knows the holders", PATIENCE, || super::crash::knows(&mesh, 0, holder))?;
+    }
+    let reference = super::crash::said(&mesh, 1, "roll on", WORDS)?;
+    let mut clients = Vec::new();
+    for node in &mesh.nodes {
+        clients.push(Client { space: node.api()?.space, data: node.data.clone(), name: node.name.clone() });
+    }
+    let over = AtomicBool::new(false);
+    let (steps, got) = std::thread::scope(|scope| {
+        let threads: Vec<_> = clients.iter().map(|client| scope.spawn(|| client.asks(&reference, &over))).collect();
+        let steps = steps(lab, &mut mesh, previous);
+        over.store(true, Ordering::Relaxed);
+        let got: Vec<Got> = threads.into_iter().map(|thread| thread.join().expect("a client does not panic")).collect();
+        (steps, got)
+    });
+    let seen = steps?;
+    let whole: Vec<u32> = got.iter().map(|got| got.whole).collect();
+    let dropped: Vec<&String> = got.iter().flat_map(|got| &got.dropped).collect();
+    must(dropped.is_empty(), || format!("{} dropped of {whole:?} and these: {}", dropped.len(), dropped[0]))?;
+    must(whole.iter().all(|whole| *whole > 0), || format!("a client had no answer: {whole:?}"))?;
+    Ok(format!("{} answers, all whole, {whole:?} by client; between them {seen}", whole.iter().sum::<u32>()))
+}
+
+/// Every node becomes the new program, one after another, and then the old one again. Says what one showed half-way.
+fn steps(lab: &Lab, mesh: &mut Mesh, previous: &Path) -> Result<String, String> {
+    let mut seen = String::new();
+    for program in [lab.hither.as_path(), previous] {
+        for at in 0..mesh.nodes.len() {
+            if lab.broken && at == 1 {
+                mesh.nodes[1].kill();
+                mesh.nodes[2].kill();
+                mesh.nodes[2].up()?;
+            } else {
+                mesh.nodes[at].stop()?;
+            }
+            mesh.nodes[at].becomes(program);
+            mesh.nodes[at].up()?;
+            mesh.together(TOGETHER)?;
+            for holder in HOLDERS {
+                wait("all know the holders", PATIENCE, || super::crash::knows(mesh, 0, holder))?;
+            }
+            if seen.is_empty() {
+                let view = mesh.nodes[0].view()?;
+                let nodes = view["nodes"].as_array().into_iter().flatten();
+                seen = nodes
+                    .map(|node| format!("{} {}", node["member"]["site"], node["program"]))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+            }
+        }
+    }
+    Ok(seen)
+}
