@@ -1,11 +1,11 @@
 //! One line per peer and kind of connection: whoever wants it shares one dial, and a broken one is dialled anew.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hither_types::id::NodeId;
+use hither_types::member::Address;
 use iroh::endpoint::Connection;
 use iroh::{EndpointAddr, EndpointId, TransportAddr};
 use tokio::sync::watch;
@@ -29,18 +29,24 @@ pub enum DialError {
     /// No address is known.
     #[error("no address of {0:?} is known")]
     NoAddress(NodeId),
+    /// It is reached over relays alone, and none of them may be used for this.
+    #[error(
+        "{0:?} is reached over relays alone, and the law here lets none of them pass its ciphertext on: a relay in this \
+         node's country may, and others need a permit with action = [\"relay\"]"
+    )]
+    NoRelay(NodeId),
     /// The id is not a key.
     #[error("{0:?} is not a public key")]
     BadKey(NodeId),
     /// Nobody answered in time.
-    #[error("{node:?} did not answer within {} ms at {addresses:?}", after.as_millis())]
+    #[error("{node:?} did not answer within {} ms at {}", after.as_millis(), listed(addresses))]
     TimedOut {
         /// Who.
         node: NodeId,
         /// How long it was waited.
         after: Duration,
         /// Where it was tried.
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<Address>,
     },
     /// The other end, or the transport, said no.
     #[error("{node:?} refused the connection: {reason}")]
@@ -225,8 +231,29 @@ pub(crate) async fn dial(shared: &Arc<Shared>, node: NodeId, kind: Kind) -> Outc
     if links::register(shared, &connection, kind) { Ok(connection) } else { Err(DialError::NotMember(node)) }
 }
 
+fn listed(addresses: &[Address]) -> String {
+    let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    listed.join(", ")
+}
+
+/// Where a dial goes: each direct address, and every way to each relay that may be used for it.
+fn targets(shared: &Shared, addresses: &[Address], kind: Kind) -> BTreeSet<TransportAddr> {
+    let mut targets = BTreeSet::new();
+    for address in addresses {
+        match address {
+            Address::Direct(address) => {
+                targets.insert(TransportAddr::Ip(*address));
+            }
+            Address::Relayed(relay) => {
+                targets.extend(shared.relays.urls(relay.node, kind).into_iter().map(TransportAddr::Relay));
+            }
+        }
+    }
+    targets
+}
+
 /// Dials a node at given addresses. The connection is not on the books yet.
-pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<SocketAddr>, kind: Kind) -> Outcome {
+pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<Address>, kind: Kind) -> Outcome {
     if shared.members.standing(node) == Standing::Isolated {
         return Err(DialError::Isolated);
     }
@@ -234,11 +261,22 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<Socket
     if addresses.is_empty() {
         return Err(DialError::NoAddress(node));
     }
-    let target = EndpointAddr::from_parts(id, addresses.iter().copied().map(TransportAddr::Ip));
-    match tokio::time::timeout(limits::DIAL, shared.endpoint.connect(target, kind.alpn())).await {
+    let targets = targets(shared, &addresses, kind);
+    if targets.is_empty() {
+        return Err(DialError::NoRelay(node));
+    }
+    // A request does not wait for a relay that is not connected yet: the link of small talk has connected to it, if it can
+    // be reached at all.
+    let after = match kind {
+        Kind::Ask => limits::DIAL,
+        _ if targets.iter().all(TransportAddr::is_ip) => limits::DIAL,
+        _ => limits::DIAL_RELAYED,
+    };
+    let target = EndpointAddr::from_parts(id, targets);
+    match tokio::time::timeout(after, shared.endpoint.connect(target, kind.alpn())).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(DialError::Refused { node, reason: chain(&error) }),
-        Err(_) => Err(DialError::TimedOut { node, after: limits::DIAL, addresses }),
+        Err(_) => Err(DialError::TimedOut { node, after, addresses }),
     }
 }
 

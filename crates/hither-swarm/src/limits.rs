@@ -62,3 +62,31 @@ pub(crate) const PIECE_SLOW: Duration = Duration::from_secs(2);
 pub(crate) const SERVING: usize = 8;
 /// The largest file. Above it, a length is a mistake or an attack.
 pub(crate) const FILE_MAX: u64 = 1 << 44;
+
+/// A dial over a relay may have to connect to the relay first: TCP, TLS and its greeting take six round trips.
+pub(crate) const DIAL_RELAYED: Duration = Duration::from_secs(5);
+/// Connections to this relay that have not said who they are yet. Above it, newcomers wait in the queue of the system.
+pub(crate) const RELAY_HANDSHAKES: usize = 64;
+/// How long such a connection may take.
+pub(crate) const RELAY_HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the relay waits after a connection that the system did not give: it is out of files, and some will be freed.
+pub(crate) const RELAY_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of one node to this relay: one, another while it changes its network, and some that are not noticed as dead.
+pub(crate) const RELAY_CONNECTIONS: usize = 8;
+/// Nodes on this relay that are no members: joiners, each for a moment.
+pub(crate) const RELAY_GUESTS: usize = 16;
+/// How long a guest may stay: a hello takes seconds, and the person who types it is waiting.
+pub(crate) const RELAY_GUEST: Duration = Duration::from_secs(60);
+/// How long the driver may take to look at a pass.
+pub(crate) const RELAY_GUEST_ANSWER: Duration = Duration::from_secs(2);
+/// How often the relay looks for those whose time is over.
+pub(crate) const RELAY_SWEEP: Duration = Duration::from_secs(1);
+/// Public keys that the relay keeps in their unpacked form: as many as a large mesh has members.
+pub(crate) const RELAY_KEYS: usize = 1024;
+/// How often a number is looked for that is free over TCP and UDP, if any will do.
+pub(crate) const RELAY_PORT_TRIES: u32 = 16;
+
+/// Round trips that one ping measures at most.
+pub(crate) const PINGS: u32 = 100;
+/// A round trip that takes longer is lost.
+pub(crate) const PING: Duration = Duration::from_secs(2);

@@ -6,4 +6,5 @@ mod blobs;
 mod hellos;
 mod hostile;
 mod links;
+mod relays;
 mod world;
