@@ -3,22 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hither_core::Event;
+use hither_swarm::{DialError, Swarm};
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
-use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Signed};
 use hither_types::message::{Hello, HelloReply, Invite, PeerMessage};
+use hither_wire::limits::MAX_ADDRESSES;
+use tokio::time::Instant;
 
 use crate::authority::{Authority, founder_of};
 use crate::driver::{CommandReply, Driver, Inbound, Joining};
 use crate::home::Home;
-use crate::limits::TOLD_MAX;
+use crate::limits::{ISSUER_COMES, ISSUER_LOOK, TOLD_MAX};
 use crate::trust::{self, wall_now};
 
+mod reach;
 mod standing;
 #[cfg(test)]
 mod tests;
+
+use reach::Reach;
 
 /// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
 pub(crate) struct Mesh {
@@ -26,11 +33,22 @@ pub(crate) struct Mesh {
     records: BTreeMap<NodeId, (MemberRecord, Member)>,
     linked: BTreeSet<NodeId>,
     introducing: BTreeSet<NodeId>,
+    /// Whether a record changed since the relays were looked at.
+    changed: bool,
+    /// What is known of relays beside the records.
+    pub(crate) reach: Reach,
 }
 
 impl Mesh {
     pub(crate) fn open(path: PathBuf, home: &Home) -> Self {
-        let mut mesh = Self { path, records: BTreeMap::new(), linked: BTreeSet::new(), introducing: BTreeSet::new() };
+        let mut mesh = Self {
+            path,
+            records: BTreeMap::new(),
+            linked: BTreeSet::new(),
+            introducing: BTreeSet::new(),
+            changed: true,
+            reach: Reach::default(),
+        };
         let bytes = std::fs::read(&mesh.path).unwrap_or_default();
         let records = match hither_wire::decode_message(&bytes) {
             Ok(PeerMessage::Members(records)) => records,
@@ -90,6 +108,7 @@ impl Mesh {
             return false;
         }
         self.records.insert(member.node, (record, member));
+        self.changed = true;
         self.write();
         new
     }
@@ -99,6 +118,7 @@ impl Mesh {
         let (_, member) = self.records.remove(&node)?;
         self.linked.remove(&node);
         self.introducing.remove(&node);
+        self.changed = true;
         self.write();
         Some(member)
     }
@@ -123,7 +143,7 @@ impl Driver {
         match message {
             PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence: presence.into() }),
             PeerMessage::Signal(signal) => self.feed(Event::Told { from, signal }),
-            PeerMessage::Members(records) => records.into_iter().for_each(|record| self.learn_member(record)),
+            PeerMessage::Members(records) => self.learn_members(records),
             PeerMessage::Catalog(entries) => {
                 for signed in entries {
                     self.learn_model(from, signed);
@@ -145,6 +165,18 @@ impl Driver {
                 tracing::debug!(model = %manifest.name, "a model of a publisher that is no member is left out");
             }
             Err(error) => tracing::warn!(peer = %from.short(), %error, "a model entry is not believed"),
+        }
+    }
+
+    fn learn_members(&mut self, records: Vec<MemberRecord>) {
+        records.into_iter().for_each(|record| self.learn_member(record));
+        self.look_at_changed();
+    }
+
+    /// Looks at the relays anew, if a record changed.
+    fn look_at_changed(&mut self) {
+        if std::mem::take(&mut self.mesh.changed) {
+            self.look_at_relays();
         }
     }
 
@@ -175,8 +207,10 @@ impl Driver {
             (record.certificate, member) = (known.certificate.clone(), before.clone());
         }
         if self.mesh.linked.contains(&node) {
-            // A live connection knows better than rumour.
-            record.addresses = self.swarm.known(node);
+            // A live connection knows better than rumour, but for the relays.
+            let relayed = record.addresses.iter().copied().filter(|address| address.relay().is_some());
+            let direct = self.swarm.known(node).into_iter().filter(|address| address.direct().is_some());
+            record.addresses = direct.chain(relayed).take(MAX_ADDRESSES).collect();
         }
         self.swarm.admit(node, record.addresses.clone());
         if self.mesh.put(record, member.clone()) {
@@ -216,6 +250,7 @@ impl Driver {
     /// Tells all linked members again, and introduces this node to those that are not linked.
     pub(crate) fn tell_members(&mut self) {
         self.look_at_standing();
+        self.look_at_changed();
         for peer in self.mesh.linked() {
             self.tell(peer);
         }
@@ -245,7 +280,7 @@ impl Driver {
         match hello {
             Hello::Introduce(record) => match self.introduced(from, record) {
                 Ok(record) => {
-                    self.learn_member(record);
+                    self.learn_members(vec![record]);
                     self.welcome(self.home.certificate.clone())
                 }
                 Err(why) => HelloReply::Refused(why),
@@ -265,7 +300,7 @@ impl Driver {
         }
     }
 
-    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<SocketAddr>) -> HelloReply {
+    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<Address>) -> HelloReply {
         if self.home.authority.is_revoked(node) {
             return HelloReply::Refused(
                 "this key was revoked in that mesh, and never gets back in; start the node with a new data directory"
@@ -279,7 +314,7 @@ impl Driver {
             ));
         }
         let (certificate, _) = self.home.certify(node, invite.site, invite.jurisdiction);
-        self.learn_member(MemberRecord { certificate: certificate.clone(), addresses });
+        self.learn_members(vec![MemberRecord { certificate: certificate.clone(), addresses }]);
         self.tell_members();
         self.welcome(certificate)
     }
@@ -299,7 +334,7 @@ impl Driver {
             (reply, Some(joining)) => self.joined(from, reply, joining),
             (Ok(HelloReply::Welcome { members, catalog, authority, certificate: _ }), None) => {
                 self.learn_authority(from, authority);
-                members.into_iter().for_each(|record| self.learn_member(record));
+                self.learn_members(members);
                 catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
             }
             (Ok(HelloReply::Refused(why)), None) => {
@@ -330,16 +365,22 @@ impl Driver {
             let _ = reply.send(Err(text));
             return;
         }
+        let comes_here = self.open_ways(&invite);
         let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
+        let mut addresses = self.addresses();
+        // Its certificate is on its way back over the relays of the ticket, and so may be what comes after it.
+        addresses.extend(invite.addresses.iter().copied().filter(|address| address.relay().is_some()));
+        addresses.truncate(MAX_ADDRESSES);
         let hello = Hello::Join {
             mesh: invite.mesh,
             invite: trust::invite_name(&invite.secret),
             proof: trust::invite_proof(&invite.secret, self.home.me.node),
-            addresses: self.addresses(),
+            addresses,
         };
         self.hands.spawn(async move {
             let (from, addresses) = (invite.issuer, invite.addresses.clone());
-            let answer = swarm.hello(from, addresses, hello).await.map_err(|error| error.to_string());
+            let patience = if comes_here { ISSUER_COMES } else { Duration::ZERO };
+            let answer = say_until(&swarm, from, addresses, hello, patience).await.map_err(|error| error.to_string());
             let joining = Some(Joining { invite, reply });
             let _ = inbox.send(Inbound::Welcomed { from, reply: answer, joining }).await;
         });
@@ -347,6 +388,7 @@ impl Driver {
 
     fn joined(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Joining) {
         let done = self.adopt(from, reply, &joining.invite);
+        self.close_ways();
         // Whoever asked may have left.
         let _ = joining.reply.send(done);
     }
@@ -399,18 +441,36 @@ impl Driver {
         self.adopt_policy(&me);
         self.facade_changed();
         self.wake();
-        members.into_iter().for_each(|record| self.learn_member(record));
+        self.learn_members(members);
         catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
         Ok(hither_api::door::CommandDone::Joined(me))
     }
 }
 
-/// The addresses that are told of a node: those that its operator named before those that it found itself. A dial tries a
-/// few of them at once, and the first that answers wins.
-pub(crate) fn told(named: &[SocketAddr], found: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut told: Vec<SocketAddr> = Vec::new();
-    for address in named.iter().chain(found) {
-        if !told.contains(address) && told.len() < hither_wire::limits::MAX_ADDRESSES {
+/// Says hello, again and again as long as the other cannot be reached and there is patience.
+async fn say_until(
+    swarm: &Swarm,
+    to: NodeId,
+    addresses: Vec<Address>,
+    hello: Hello,
+    patience: Duration,
+) -> Result<HelloReply, DialError> {
+    let until = Instant::now() + patience;
+    loop {
+        match swarm.hello(to, addresses.clone(), hello.clone()).await {
+            Err(DialError::TimedOut { .. }) if Instant::now() < until => tokio::time::sleep(ISSUER_LOOK).await,
+            ended => return ended,
+        }
+    }
+}
+
+/// The addresses that are told of a node: those that its operator named, then relays, then those that it found itself. A
+/// dial tries a few of them at once, and the first that answers wins.
+pub(crate) fn told(named: &[SocketAddr], relays: &[Address], found: &[SocketAddr]) -> Vec<Address> {
+    let direct = |addresses: &[SocketAddr]| -> Vec<Address> { addresses.iter().copied().map(Address::Direct).collect() };
+    let mut told: Vec<Address> = Vec::new();
+    for address in direct(named).iter().chain(relays).chain(&direct(found)) {
+        if !told.contains(address) && told.len() < MAX_ADDRESSES {
             told.push(*address);
         }
     }

@@ -21,6 +21,7 @@ pub(crate) enum Seal {
     Certificate,
     Manifest,
     Authority,
+    Pass,
 }
 
 impl Seal {
@@ -29,6 +30,7 @@ impl Seal {
             Self::Certificate => b"hither certificate 1\0",
             Self::Manifest => b"hither manifest 1\0",
             Self::Authority => b"hither authority 1\0",
+            Self::Pass => b"hither pass 1\0",
         }
     }
 }

@@ -180,6 +180,11 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0206", "The certificate that came back is not believed.", "Ask for a new invite: hither invite."),
     command("E0207", "This node may not let others in.", "Run hither invite at the node that made the mesh."),
     command("E0208", "The invite could not be made.", "The message says why."),
+    command(
+        "E0214",
+        "The member cannot be reached.",
+        "Check that it is up; two nodes behind routers need a relay that both reach.",
+    ),
     command("E0311", "The policy cannot be read, and stays as it was.", "hither policy check FILE"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),
     command(

@@ -106,6 +106,7 @@ impl Driver {
         let Some(member) = self.mesh.remove(node) else { return };
         tracing::warn!(node = %node.short(), site = %member.site, %why, "no member any more");
         self.swarm.expel(node);
+        self.look_at_changed();
         self.record(None, Fact::Revoked(counterpart(&member)));
         self.feed(Event::MemberRemoved(node));
     }
