@@ -388,7 +388,10 @@ impl Driver {
 
     fn joined(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Joining) {
         let done = self.adopt(from, reply, &joining.invite);
-        self.close_ways();
+        match &done {
+            Ok(_) => self.keep_ways(),
+            Err(_) => self.close_ways(),
+        }
         // Whoever asked may have left.
         let _ = joining.reply.send(done);
     }

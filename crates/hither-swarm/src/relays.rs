@@ -41,6 +41,8 @@ pub struct KnownRelay {
 #[derive(Debug, Default)]
 struct Table {
     known: BTreeMap<RelayUrl, KnownRelay>,
+    /// Those that the transport keeps a connection to.
+    home: BTreeSet<RelayUrl>,
     /// Where this node's own relay listens on this machine: from here it is not reached by its outer address.
     own: Option<SocketAddr>,
 }
@@ -57,7 +59,7 @@ pub(crate) struct Relays {
 
 impl Relays {
     pub(crate) fn new(me: NodeId, pins: Arc<Pins>, own: Option<SocketAddr>) -> Self {
-        Self { table: RwLock::new(Table { known: BTreeMap::new(), own }), me, pins, changed: watch::channel(0).0 }
+        Self { table: RwLock::new(Table { own, ..Table::default() }), me, pins, changed: watch::channel(0).0 }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
@@ -99,11 +101,14 @@ impl Relays {
     }
 
     /// The URLs of a relay for a kind of connection. One relay may have several addresses, and which of them can be
-    /// reached from here is found out by trying.
+    /// reached from here is found out by trying; once there is a connection it is the only one, for a relay sends what it
+    /// has for a node over the newest.
     pub(crate) fn urls(&self, relay: NodeId, kind: Kind) -> Vec<RelayUrl> {
         let table = self.read();
         let fits = |known: &KnownRelay| known.relay.node == relay && allows(known.used_for, kind);
-        table.known.iter().filter(|(_, known)| fits(known)).map(|(url, _)| url.clone()).collect()
+        let urls = table.known.iter().filter(|(_, known)| fits(known)).map(|(url, _)| url.clone());
+        let (home, others): (Vec<_>, Vec<_>) = urls.partition(|url| table.home.contains(url));
+        if home.is_empty() { others } else { home }
     }
 
     /// Whether a connection of this kind may use this path.
@@ -153,7 +158,9 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         shared.links.close_forbidden(&shared);
         loop {
             let connected = home.get().into_iter().filter(|status| status.is_connected());
-            let now: Vec<Relay> = connected.filter_map(|status| shared.relays.named(status.url())).collect();
+            let urls: BTreeSet<RelayUrl> = connected.map(|status| status.url().clone()).collect();
+            let now: Vec<Relay> = urls.iter().filter_map(|url| shared.relays.named(url)).collect();
+            shared.relays.write().home = urls;
             if now != at_home {
                 at_home = now;
                 if shared.events.send(SwarmEvent::HomeRelays(at_home.clone())).await.is_err() {

@@ -26,7 +26,8 @@ mod tests;
 pub(crate) struct Reach {
     /// The relays that it keeps a connection to.
     home: Vec<Relay>,
-    /// Of a join under way: the relays of the ticket and what lets this node on them.
+    /// The relays of the ticket by which this node joined or is joining, and what let it on them. They stay until the next
+    /// start: a relay lets go of nobody who has become a member meanwhile.
     ticket: Vec<Relay>,
     pass: Option<String>,
     /// Of a join under way: who may get on the relay of this node to answer it.
@@ -67,16 +68,15 @@ impl Driver {
                 uses.add(relay, RelayUse::Everything);
             }
         }
-        let mut relays: Vec<KnownRelay> =
-            uses.0.into_iter().map(|(relay, used_for)| KnownRelay { relay, used_for, pass: None }).collect();
-        relays.truncate(RELAYS_MAX);
+        for relay in self.mesh.reach.ticket.clone() {
+            let is_lawful = matches!(self.lawful_relay(relay.node), Some(Ok(())));
+            uses.add(relay, if is_lawful { RelayUse::Everything } else { RelayUse::Hellos });
+        }
         let reach = &self.mesh.reach;
-        relays.extend(reach.ticket.iter().map(|relay| KnownRelay {
-            relay: *relay,
-            used_for: RelayUse::Hellos,
-            pass: reach.pass.clone(),
-        }));
-        self.swarm.use_relays(relays);
+        let pass = |relay: &Relay| reach.pass.clone().filter(|_| reach.ticket.contains(relay));
+        let relays = uses.0.into_iter().take(RELAYS_MAX);
+        let relays = relays.map(|(relay, used_for)| KnownRelay { relay, used_for, pass: pass(&relay) });
+        self.swarm.use_relays(relays.collect());
     }
 
     /// The ways to the relay that this node runs.
@@ -147,7 +147,13 @@ impl Driver {
         comes_here
     }
 
-    /// The join is over, whatever came of it.
+    /// This node is a member now: the ways stay open, as far as its law says.
+    pub(crate) fn keep_ways(&mut self) {
+        self.mesh.reach.awaited = None;
+        self.look_at_relays();
+    }
+
+    /// Nothing came of the join.
     pub(crate) fn close_ways(&mut self) {
         let reach = &mut self.mesh.reach;
         (reach.ticket, reach.pass, reach.awaited) = (Vec::new(), None, None);
