@@ -22,8 +22,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PongDto,
-    PowerDto, TicketDto, ViewDto,
+    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PongDto, PowerDto,
+    TicketDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;

@@ -55,9 +55,8 @@ pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verd
         operators: [me.operator.as_str(), relay.operator.as_str()],
         kind: PlaceKind::Peer,
     };
-    let of_places = |field: &&Field| {
-        !matches!(field, Field::Class | Field::Tags | Field::Apps | Field::Models | Field::Purpose)
-    };
+    let of_places =
+        |field: &&Field| !matches!(field, Field::Class | Field::Tags | Field::Apps | Field::Models | Field::Purpose);
     let speaks_of_all = |rule: &Rule| {
         (rule.classes.is_empty() || DataClass::ALL.iter().all(|class| rule.classes.contains(class)))
             && rule.tags.is_empty()
@@ -67,8 +66,7 @@ pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verd
     };
     let forbids = |rule: &&Rule| Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) != Held::Not);
     let permits = |rule: &&Rule| {
-        speaks_of_all(rule)
-            && Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) == Held::Surely)
+        speaks_of_all(rule) && Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) == Held::Surely)
     };
     if let Some(rule) = policy.forbids.iter().find(forbids) {
         return Verdict::Denied(Denial::Forbidden { rule: rule.id.clone(), nearest: None });

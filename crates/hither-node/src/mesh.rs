@@ -470,7 +470,8 @@ async fn say_until(
 /// The addresses that are told of a node: those that its operator named, then relays, then those that it found itself. A
 /// dial tries a few of them at once, and the first that answers wins.
 pub(crate) fn told(named: &[SocketAddr], relays: &[Address], found: &[SocketAddr]) -> Vec<Address> {
-    let direct = |addresses: &[SocketAddr]| -> Vec<Address> { addresses.iter().copied().map(Address::Direct).collect() };
+    let direct =
+        |addresses: &[SocketAddr]| -> Vec<Address> { addresses.iter().copied().map(Address::Direct).collect() };
     let mut told: Vec<Address> = Vec::new();
     for address in direct(named).iter().chain(relays).chain(&direct(found)) {
         if !told.contains(address) && told.len() < MAX_ADDRESSES {

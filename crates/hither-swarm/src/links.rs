@@ -260,7 +260,12 @@ fn close_unlawful(connection: &Connection) {
 
 /// Closes a connection as soon as it gets a path that it may not use; returns at the connection's end. A new path carries
 /// nothing of a connection before both ends have proved that it works, so nothing has gone over it by then.
-async fn guard(weak: &std::sync::Weak<Shared>, connection: &WeakConnectionHandle, kind: Kind, mut events: PathEventStream) {
+async fn guard(
+    weak: &std::sync::Weak<Shared>,
+    connection: &WeakConnectionHandle,
+    kind: Kind,
+    mut events: PathEventStream,
+) {
     while let Some(event) = events.next().await {
         match event {
             PathEvent::Opened { .. } | PathEvent::Selected { .. } | PathEvent::Lagged { .. } => {

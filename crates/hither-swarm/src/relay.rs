@@ -14,7 +14,8 @@ use iroh_relay::KeyCache;
 use iroh_relay::http::RELAY_PROBE_PATH;
 use iroh_relay::server::http_server::{BytesBody, TlsConfig};
 use iroh_relay::server::{
-    Access, AccessControl, ClientRequest, ConnectionId, Handlers, Metrics, QuicConfig, RelayService, Server, ServerConfig,
+    Access, AccessControl, ClientRequest, ConnectionId, Handlers, Metrics, QuicConfig, RelayService, Server,
+    ServerConfig,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};

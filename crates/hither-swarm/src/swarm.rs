@@ -62,7 +62,9 @@ pub enum StartError {
         reason: String,
     },
     /// The relay cannot listen.
-    #[error("the relay cannot listen at {address} over TCP and UDP: {reason}; choose another address in the configuration")]
+    #[error(
+        "the relay cannot listen at {address} over TCP and UDP: {reason}; choose another address in the configuration"
+    )]
     Relay {
         /// The address.
         address: SocketAddr,
@@ -189,8 +191,7 @@ impl Swarm {
         let opened = match config.relay {
             None => None,
             Some(address) => {
-                let gate =
-                    Gate { me: node, members: members.clone(), events: events.clone(), open: Mutex::default() };
+                let gate = Gate { me: node, members: members.clone(), events: events.clone(), open: Mutex::default() };
                 let opened = relay::open(&config.secret_key, address, gate).await;
                 Some(opened.map_err(|reason| StartError::Relay { address, reason })?)
             }

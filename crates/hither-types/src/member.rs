@@ -108,10 +108,7 @@ impl std::str::FromStr for Relay {
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let wrong = || ParseIdError::new("a relay as its node prints it: KEY@IP:PORT", text);
         let (node, address) = text.split_once('@').ok_or_else(wrong)?;
-        Ok(Self {
-            node: NodeId::parse(node).map_err(|_| wrong())?,
-            address: address.parse().map_err(|_| wrong())?,
-        })
+        Ok(Self { node: NodeId::parse(node).map_err(|_| wrong())?, address: address.parse().map_err(|_| wrong())? })
     }
 }
 

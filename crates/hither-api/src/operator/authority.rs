@@ -28,7 +28,11 @@ pub(super) async fn dismiss(State(app): State<App>, node: Result<Path<String>, P
     of_node(&app, node, Command::Dismiss).await
 }
 
-pub(super) async fn ping(State(app): State<App>, node: Result<Path<String>, PathRejection>, request: Request) -> Response {
+pub(super) async fn ping(
+    State(app): State<App>,
+    node: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
     let node = node.map(|Path(node)| node).unwrap_or_default();
     command(&app, request, |asked: PingDto| {
         if !(1..=PINGS_MAX).contains(&asked.count) {

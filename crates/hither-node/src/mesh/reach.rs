@@ -94,9 +94,10 @@ impl Driver {
         let member = self.mesh.member(node)?;
         Some(match judge_relay(&self.policy, &self.home.me.place(), &member.place()) {
             Verdict::Permitted(_) => Ok(()),
-            Verdict::Denied(Denial::Forbidden { rule, .. }) => {
-                Err(format!("it stands in {}, and the rule {rule} forbids that ciphertext passes there", member.jurisdiction))
-            }
+            Verdict::Denied(Denial::Forbidden { rule, .. }) => Err(format!(
+                "it stands in {}, and the rule {rule} forbids that ciphertext passes there",
+                member.jurisdiction
+            )),
             Verdict::Denied(Denial::NotPermitted { .. }) => Err(format!(
                 "it stands in {}, and no permit of the policy with action = [\"relay\"] has that as its target",
                 member.jurisdiction
@@ -129,7 +130,8 @@ impl Driver {
     pub(crate) fn guest(&self, node: NodeId, shown: Option<&str>, reply: GuestReplier) {
         let is_awaited = self.mesh.reach.awaited == Some(node);
         let authority = &self.home.authority;
-        if !authority.is_revoked(node) && (is_awaited || shown.is_some_and(|shown| pass::holds(authority, shown, wall_now())))
+        if !authority.is_revoked(node)
+            && (is_awaited || shown.is_some_and(|shown| pass::holds(authority, shown, wall_now())))
         {
             reply.admit();
         }

@@ -165,8 +165,9 @@ async fn child_that_fetches() {
     let address = variable("HITHER_TEST_ADDRESS").parse().expect("an address");
     let size = ByteCount(variable("HITHER_TEST_SIZE").parse().expect("a number"));
     let blobs_dir = PathBuf::from(variable("HITHER_TEST_DIR"));
-    let (swarm, _events) =
-        Swarm::start(SwarmConfig { secret_key: key(2), bind: loopback(), blobs_dir, relay: None }).await.expect("a swarm");
+    let (swarm, _events) = Swarm::start(SwarmConfig { secret_key: key(2), bind: loopback(), blobs_dir, relay: None })
+        .await
+        .expect("a swarm");
     swarm.admit(provider, vec![address]);
     let (progress, mut seen) = watch::channel(0);
     let tell = async {

@@ -8,7 +8,12 @@ use hither_types::message::{Hello, HelloReply};
 use crate::world::{ALPNS, Node, closed_with, dial, raw, soon};
 
 fn join() -> Hello {
-    Hello::Join { mesh: MeshId([1; 32]), invite: [2; 16], proof: [3; 32], addresses: vec![Address::Direct(([127, 0, 0, 1], 9).into())] }
+    Hello::Join {
+        mesh: MeshId([1; 32]),
+        invite: [2; 16],
+        proof: [3; 32],
+        addresses: vec![Address::Direct(([127, 0, 0, 1], 9).into())],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

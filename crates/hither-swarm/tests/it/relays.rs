@@ -103,9 +103,8 @@ async fn a_stranger_is_refused_unless_the_driver_takes_its_pass_and_then_it_says
     relay.swarm.admit(issuer.id(), vec![]);
     issuer.swarm.use_relays(use_for(relay.relay(), RelayUse::Everything));
     at_home(&mut issuer, relay.relay()).await;
-    let pass = |text: &str| {
-        vec![KnownRelay { relay: relay.relay(), used_for: RelayUse::Hellos, pass: Some(text.to_owned()) }]
-    };
+    let pass =
+        |text: &str| vec![KnownRelay { relay: relay.relay(), used_for: RelayUse::Hellos, pass: Some(text.to_owned()) }];
     let stranger_id = stranger.id();
     let over = vec![Address::Relayed(relay.relay())];
 
@@ -157,7 +156,9 @@ async fn who_is_expelled_is_thrown_off_the_relay_and_does_not_get_back_on() {
     world.b.link_down(a_id).await;
     world
         .relay
-        .until("the attempt to get back", |event| matches!(event, SwarmEvent::Guest { node, .. } if node == b_id).then_some(()))
+        .until("the attempt to get back", |event| {
+            matches!(event, SwarmEvent::Guest { node, .. } if node == b_id).then_some(())
+        })
         .await;
     // Until it is a member again.
     world.relay.swarm.admit(b_id, vec![]);

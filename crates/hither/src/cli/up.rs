@@ -18,8 +18,7 @@ pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
     if let Some(parent) = args.tied_to {
         tie_to(parent)?;
     }
-    let overrides =
-        Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh, relay: None };
+    let overrides = Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh, relay: None };
     let config = NodeConfig::load(args.config.as_deref(), overrides).map_err(|error| config_trouble(&error))?;
     run(context, config)
 }

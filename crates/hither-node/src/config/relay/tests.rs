@@ -8,7 +8,8 @@ fn a_relay_is_named_as_its_node_prints_it_and_anything_else_is_refused_with_the_
     let texts = [format!("{key}@203.0.113.7:7844"), format!("{key}@[2001:db8::7]:443")];
     let read = named(&texts).unwrap();
     assert_eq!(read.iter().map(ToString::to_string).collect::<Vec<_>>(), texts);
-    for wrong in ["203.0.113.7:7844", "relay.example:443", "abc@203.0.113.7:7844", &format!("{key}@relay.example:443")] {
+    for wrong in ["203.0.113.7:7844", "relay.example:443", "abc@203.0.113.7:7844", &format!("{key}@relay.example:443")]
+    {
         let error = named(&[wrong.to_owned()]).unwrap_err();
         assert!(error.contains("KEY@IP:PORT") && error.contains("[mesh] relays"), "{error}");
     }
