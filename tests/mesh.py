@@ -78,11 +78,12 @@ class Node:
         """Types a command and reads its JSON."""
         return json.loads(self.run("--json", *args).stdout)
 
-    def up(self, prefix=()):
+    def up(self, prefix=(), mesh="127.0.0.1:0", words=None):
         """Starts the process, behind a prefix of the command if there is one, and waits until it answers."""
         (self.data / "api.addr").unlink(missing_ok=True)
+        words = words or ["up", "--api", "127.0.0.1:0", "--mesh", mesh]
         self.process = subprocess.Popen(
-            [*prefix, HITHER, "--data", self.data, "up", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0"],
+            [*prefix, HITHER, "--data", self.data, *words],
             stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
             # A core dump would be written here, and be searched.
             cwd=self.data,

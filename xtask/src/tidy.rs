@@ -53,6 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const SHUT_IN: &[(&str, &[&str])] = &[
     ("iroh", &["hither-swarm"]),
     ("iroh-blobs", &["hither-swarm"]),
+    ("iroh-relay", &["hither-swarm"]),
     ("ort", &["hither-onnx"]),
     ("llama-cpp-2", &["hither-llama"]),
     ("llama-cpp-sys-2", &["hither-llama"]),

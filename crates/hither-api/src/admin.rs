@@ -21,11 +21,13 @@ use crate::explain;
 mod apps;
 mod asked;
 mod authority;
+mod ping;
 mod problem;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
 pub use authority::{AuthorityDto, IssuerDto};
+pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use problem::ProblemDto;
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.

@@ -1,6 +1,7 @@
 //! What the front door needs from whoever stands behind it. `hither-node` implements it.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hither_engine::work::Piece;
 use hither_types::id::{AppName, Attempt, ModelName, NodeId, RequestId, RuleId};
-use hither_types::member::Member;
+use hither_types::member::{Member, Relay};
 use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
@@ -134,6 +135,13 @@ pub enum Command {
     },
     /// Take that back.
     Dismiss(NodeId),
+    /// Measure round trips to a member.
+    Ping {
+        /// Which.
+        node: NodeId,
+        /// How many.
+        count: u32,
+    },
     /// Change the power cap.
     SetCap(Milliwatts),
     /// Cut the node off from all peers, or heal it: a drill, allowed only where the configuration says so.
@@ -174,10 +182,37 @@ pub enum CommandDone {
     },
     /// What the authority log says.
     Authority(hither_types::authority::AuthorityView),
+    /// Round trips to a member.
+    Pinged(Pinged),
     /// This node is a member now.
     Joined(Member),
     /// Done.
     Done,
+}
+
+/// Round trips to a member, and the path of the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinged {
+    /// Who.
+    pub node: NodeId,
+    /// How long each took, in their order.
+    pub took: Vec<Micros>,
+    /// The path, if the connection had one when the last came back.
+    pub path: Option<PathTaken>,
+}
+
+/// How a member was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathTaken {
+    /// Packets went to this address.
+    Direct(SocketAddr),
+    /// Packets went over a relay.
+    Relayed {
+        /// Which.
+        relay: Relay,
+        /// The member that runs it; none if it is not known.
+        by: Option<Member>,
+    },
 }
 
 /// What an operator asks about apps. Only over the Unix socket.

@@ -223,3 +223,6 @@ pub(crate) const BATCH_LOOK: Duration = Duration::from_secs(1);
 
 /// How soon a batch is tried again that the disk did not take or give.
 pub(crate) const BATCH_AGAIN: Duration = Duration::from_secs(5);
+
+/// Round trips that one ping measures: a person waits for them.
+pub(crate) const PINGS_MAX: u32 = 100;

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PowerDto,
+    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PongDto, PowerDto,
     TicketDto, ViewDto,
 };
 use crate::body::check_depth;
@@ -53,6 +53,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/leave", post(leave))
         .route("/hither/v1/authority", get(authority::show))
         .route("/hither/v1/members/{node}/revoke", post(authority::revoke))
+        .route("/hither/v1/members/{node}/ping", post(authority::ping))
         .route("/hither/v1/issuers", post(authority::appoint))
         .route("/hither/v1/issuers/{node}", delete(authority::dismiss))
         .route("/hither/v1/power", post(power))
@@ -255,6 +256,7 @@ async fn carry_out(app: &App, command: Command) -> Response {
         Ok(CommandDone::Verified { answers }) => done(&format!("all {answers} known answers came")),
         Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
         Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),
+        Ok(CommandDone::Pinged(pinged)) => json(&PongDto::from(&pinged)),
         Ok(CommandDone::Authority(view)) => json(&AuthorityDto::from(&view)),
         Ok(CommandDone::Done) => done("done"),
         Err(error) => failed(error),

@@ -9,7 +9,7 @@ use std::fmt;
 use hither_types::id::{AppName, ModelName, Purpose, RuleId, Tag};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, FailedField, LawAction, NearMiss, Policy, PolicyTest, Question, Rule, Verdict};
-use hither_types::place::{Assurance, Jurisdiction, PlaceKind, Region};
+use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +28,56 @@ const UNKNOWN_PLACE: &str = "ZZ";
 /// one that a permit, or `local`, would have allowed.
 pub fn judge(policy: &Policy, question: &Question<'_>) -> Verdict {
     decide(policy, &Facts::of(question))
+}
+
+/// The id of the built-in rule that permits relays in a node's own country.
+pub const RELAY_RULE: &str = "own-country-relay";
+
+/// Whether the ciphertext of a node may pass over a relay, whatever it is the ciphertext of.
+///
+/// Both ends ask their own law. A connection carries requests of all labels, so a relay is for all of them or for none:
+/// what a rule says of classes, tags, apps, models and purposes makes a permit too narrow to count, and leaves a forbid as
+/// wide as the rest of it. A relay in the node's own country needs no permit; it may be forbidden.
+pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verdict {
+    let subjects = [me.jurisdiction];
+    let facts = Facts {
+        action: LawAction::Relay,
+        app: None,
+        model: None,
+        class: DataClass::Secret,
+        tags: &[],
+        purpose: None,
+        origin: me.jurisdiction,
+        subjects: &subjects,
+        target: relay.jurisdiction,
+        control: relay.control.as_deref(),
+        assurance: relay.assurance,
+        operators: [me.operator.as_str(), relay.operator.as_str()],
+        kind: PlaceKind::Peer,
+    };
+    let of_places =
+        |field: &&Field| !matches!(field, Field::Class | Field::Tags | Field::Apps | Field::Models | Field::Purpose);
+    let speaks_of_all = |rule: &Rule| {
+        (rule.classes.is_empty() || DataClass::ALL.iter().all(|class| rule.classes.contains(class)))
+            && rule.tags.is_empty()
+            && rule.apps.is_empty()
+            && rule.models.is_empty()
+            && rule.purposes.is_empty()
+    };
+    let forbids = |rule: &&Rule| Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) != Held::Not);
+    let permits = |rule: &&Rule| {
+        speaks_of_all(rule) && Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) == Held::Surely)
+    };
+    if let Some(rule) = policy.forbids.iter().find(forbids) {
+        return Verdict::Denied(Denial::Forbidden { rule: rule.id.clone(), nearest: None });
+    }
+    if !is_unknown(me.jurisdiction) && relay.jurisdiction.within(me.jurisdiction.country()) {
+        return Verdict::Permitted(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id"));
+    }
+    match policy.permits.iter().find(permits) {
+        Some(rule) => Verdict::Permitted(rule.id.clone()),
+        None => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, &facts) }),
+    }
 }
 
 /// A test of a policy's author that came out otherwise.

@@ -23,6 +23,7 @@ impl Driver {
         let done = match command {
             Command::AddModel(added) => return self.add_model(added, reply),
             Command::VerifyModel(name) => return self.verify(&name, reply),
+            Command::Ping { node, count } => return self.ping(node, count, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
             Command::Leave => return self.leave(reply),
             Command::PullModel(name) => self.pull(&name),
@@ -67,7 +68,7 @@ impl Driver {
                 help: "hither authority says whom it may let in; the founder may let in everybody".into(),
             });
         }
-        let invite = Invite {
+        let mut invite = Invite {
             mesh: self.home.authority.mesh,
             issuer: self.home.me.node,
             addresses: self.addresses(),
@@ -75,7 +76,11 @@ impl Driver {
             site,
             jurisdiction,
             expires: wall_after(wall_now(), lifetime),
+            pass: None,
         };
+        if invite.addresses.iter().any(|address| address.relay().is_some()) {
+            invite.pass = Some(crate::pass::issue(&self.home.key, &invite));
+        }
         self.invites.keep(&invite, wall_now()).map_err(|error| CommandError {
             code: "E0208",
             message: error.to_string(),
@@ -123,6 +128,7 @@ impl Driver {
         self.policy = Arc::clone(&policy);
         self.record(None, Fact::PolicyChanged { policy: policy.digest });
         self.facade_changed();
+        self.look_at_relays();
         self.feed(Event::PolicyChanged(policy));
     }
 

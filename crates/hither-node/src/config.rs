@@ -9,6 +9,7 @@ use std::time::Duration;
 use hither_api::callers::Access;
 use hither_core::PullPolicy;
 use hither_types::id::ModelName;
+use hither_types::member::Relay;
 use hither_types::model::DeviceChoice;
 use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub mod endpoint;
 pub mod ladder;
 pub mod model;
 pub mod oidc;
+pub mod relay;
 pub mod telemetry;
 pub mod tls;
 
@@ -30,6 +32,7 @@ use endpoint::{EndpointConfig, EndpointError, EndpointSections};
 use ladder::{LadderError, LadderSection};
 use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
 use oidc::Oidc;
+use relay::{RelayConfig, RelaySection};
 use telemetry::{Telemetry, TelemetryError, TelemetrySection};
 use tls::Secured;
 
@@ -113,6 +116,8 @@ pub struct Overrides {
     pub api: Option<SocketAddr>,
     /// The address of the mesh.
     pub mesh: Option<SocketAddr>,
+    /// The relay of this node.
+    pub relay: Option<RelayConfig>,
 }
 
 /// Everything that a node is told.
@@ -134,6 +139,10 @@ pub struct NodeConfig {
     pub mesh_listen: SocketAddr,
     /// Where others reach `mesh_listen` besides: the outer side of a router that passes a port on.
     pub mesh_advertise: Vec<SocketAddr>,
+    /// Relays that the operator names, beside those that members run.
+    pub relays: Vec<Relay>,
+    /// The relay that this node runs; none unless the file or the command line says so.
+    pub relay: Option<RelayConfig>,
     /// The node's power cap.
     pub cap: Milliwatts,
     /// Power of the machine without inference.
@@ -202,6 +211,8 @@ struct File {
 struct MeshSection {
     listen: Option<SocketAddr>,
     advertise: Vec<SocketAddr>,
+    relays: Vec<String>,
+    relay: Option<RelaySection>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -307,6 +318,9 @@ impl NodeConfig {
             tls,
             oidc,
             mesh_advertise: file.mesh.advertise,
+            relays: relay::named(&file.mesh.relays)
+                .map_err(|text| ConfigError::Malformed { path: path.to_owned(), text })?,
+            relay: overrides.relay.or(file.mesh.relay.map(RelayConfig::from)),
             mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             cap: Milliwatts::from_watts(file.power.cap_w.into()),
             idle: Milliwatts::from_watts(file.power.idle_w.into()),
@@ -338,6 +352,11 @@ impl NodeConfig {
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,
         })
+    }
+
+    /// The same for a node that takes no models: a relay.
+    pub fn without_models(self) -> Self {
+        Self { pull: PullPolicy::Manual, ..self }
     }
 
     /// How a model is opened, its device included.

@@ -1,7 +1,6 @@
 //! The loop: it waits for its inbox and for the mind's deadline, never for a hand.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
@@ -10,7 +9,7 @@ use hither_core::{Core, Event};
 use hither_swarm::{AnswerStream, Swarm, SwarmEvent};
 use hither_types::id::{Digest, NodeId, RequestId, Task};
 use hither_types::law::Policy;
-use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Signed};
 use hither_types::message::{Ask, HelloReply};
 use hither_types::model::Manifest;
 use hither_types::refusal::{Crash, Refusal};
@@ -277,6 +276,8 @@ impl Driver {
                 let answer = self.hello(from, hello);
                 reply.reply(answer);
             }
+            SwarmEvent::Guest { node, pass, reply } => self.guest(node, pass.as_deref(), reply),
+            SwarmEvent::HomeRelays(relays) => self.home_relays(relays),
             SwarmEvent::LinkUp(peer) => self.link_up(peer),
             SwarmEvent::LinkDown(peer) => self.mesh.link_down(peer),
             SwarmEvent::Apart { peer, reason } => {
@@ -392,8 +393,8 @@ impl Driver {
     }
 
     /// Where others reach this node, as it tells them.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        crate::mesh::told(&self.config.mesh_advertise, &self.swarm.addresses())
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        crate::mesh::told(&self.config.mesh_advertise, &self.told_relays(), &self.swarm.addresses())
     }
 
     /// A member or a server outside the mesh, this node included.

@@ -20,6 +20,8 @@ mod limits;
 pub mod machine;
 mod mesh;
 mod models;
+mod pass;
+mod ping;
 mod proof;
 mod records;
 mod renewal;

@@ -163,3 +163,18 @@ pub(crate) const KEYS_FETCH: Duration = Duration::from_secs(900);
 
 /// The least time between two fetches, whatever tokens say and however often it fails.
 pub(crate) const KEYS_FETCH_LEAST: Duration = Duration::from_secs(60);
+
+/// Relays that one file names: an operator writes each of them down.
+pub(crate) const RELAYS_NAMED_MAX: usize = 8;
+
+/// Relays that are used at once, counted by address: the transport measures the way to each of them.
+pub(crate) const RELAYS_MAX: usize = 16;
+
+/// Relays that a node says it is reached over: the transport keeps a connection to one.
+pub(crate) const RELAYS_TOLD_MAX: usize = 4;
+
+/// How long a relay that joins waits for the node that made the invite to come to it: that one looks again every 16 s.
+pub(crate) const ISSUER_COMES: Duration = Duration::from_secs(45);
+
+/// How long it waits between two looks.
+pub(crate) const ISSUER_LOOK: Duration = Duration::from_millis(500);

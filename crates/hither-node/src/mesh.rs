@@ -3,25 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hither_core::Event;
-use hither_swarm::DialError;
+use hither_swarm::{DialError, Swarm};
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
-use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Signed};
 use hither_types::message::{Hello, HelloReply, Invite, PeerMessage};
+use hither_wire::limits::MAX_ADDRESSES;
+use tokio::time::Instant;
 
 use crate::authority::{Authority, founder_of};
 use crate::driver::{CommandReply, Driver, Inbound, Joining};
 use crate::home::Home;
-use crate::limits::TOLD_MAX;
+use crate::limits::{ISSUER_COMES, ISSUER_LOOK, TOLD_MAX};
 use crate::trust::{self, wall_now};
 
 mod leave;
+mod reach;
 mod standing;
 mod starts;
 #[cfg(test)]
 mod tests;
+
+use reach::Reach;
 
 /// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
 pub(crate) struct Mesh {
@@ -29,11 +35,22 @@ pub(crate) struct Mesh {
     records: BTreeMap<NodeId, (MemberRecord, Member)>,
     linked: BTreeSet<NodeId>,
     introducing: BTreeSet<NodeId>,
+    /// Whether a record changed since the relays were looked at.
+    changed: bool,
+    /// What is known of relays beside the records.
+    pub(crate) reach: Reach,
 }
 
 impl Mesh {
     pub(crate) fn open(path: PathBuf, home: &Home) -> Self {
-        let mut mesh = Self { path, records: BTreeMap::new(), linked: BTreeSet::new(), introducing: BTreeSet::new() };
+        let mut mesh = Self {
+            path,
+            records: BTreeMap::new(),
+            linked: BTreeSet::new(),
+            introducing: BTreeSet::new(),
+            changed: true,
+            reach: Reach::default(),
+        };
         let bytes = std::fs::read(&mesh.path).unwrap_or_default();
         let records = match hither_wire::decode_message(&bytes) {
             Ok(PeerMessage::Members(records)) => records,
@@ -93,6 +110,7 @@ impl Mesh {
             return false;
         }
         self.records.insert(member.node, (record, member));
+        self.changed = true;
         self.write();
         new
     }
@@ -102,6 +120,7 @@ impl Mesh {
         let (_, member) = self.records.remove(&node)?;
         self.linked.remove(&node);
         self.introducing.remove(&node);
+        self.changed = true;
         self.write();
         Some(member)
     }
@@ -126,7 +145,7 @@ impl Driver {
         match message {
             PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence: presence.into() }),
             PeerMessage::Signal(signal) => self.feed(Event::Told { from, signal }),
-            PeerMessage::Members(records) => records.into_iter().for_each(|record| self.learn_member(record)),
+            PeerMessage::Members(records) => self.learn_members(records),
             PeerMessage::Catalog(entries) => {
                 for signed in entries {
                     self.learn_model(from, signed);
@@ -149,6 +168,18 @@ impl Driver {
                 tracing::debug!(model = %manifest.name, "a model of a publisher that is no member is left out");
             }
             Err(error) => tracing::warn!(peer = %from.short(), %error, "a model entry is not believed"),
+        }
+    }
+
+    fn learn_members(&mut self, records: Vec<MemberRecord>) {
+        records.into_iter().for_each(|record| self.learn_member(record));
+        self.look_at_changed();
+    }
+
+    /// Looks at the relays anew, if a record changed.
+    fn look_at_changed(&mut self) {
+        if std::mem::take(&mut self.mesh.changed) {
+            self.look_at_relays();
         }
     }
 
@@ -179,8 +210,10 @@ impl Driver {
             (record.certificate, member) = (known.certificate.clone(), before.clone());
         }
         if self.mesh.linked.contains(&node) {
-            // A live connection knows better than rumour.
-            record.addresses = self.swarm.known(node);
+            // A live connection knows better than rumour, but for the relays.
+            let relayed = record.addresses.iter().copied().filter(|address| address.relay().is_some());
+            let direct = self.swarm.known(node).into_iter().filter(|address| address.direct().is_some());
+            record.addresses = direct.chain(relayed).take(MAX_ADDRESSES).collect();
         }
         self.swarm.admit(node, record.addresses.clone());
         if self.mesh.put(record, member.clone()) {
@@ -221,6 +254,7 @@ impl Driver {
     /// Tells all linked members again, and introduces this node to those that are not linked.
     pub(crate) fn tell_members(&mut self) {
         self.look_at_standing();
+        self.look_at_changed();
         for peer in self.mesh.linked() {
             self.tell(peer);
         }
@@ -250,7 +284,7 @@ impl Driver {
         match hello {
             Hello::Introduce(record) => match self.introduced(from, record) {
                 Ok(record) => {
-                    self.learn_member(record);
+                    self.learn_members(vec![record]);
                     self.welcome(self.home.certificate.clone())
                 }
                 Err(why) => HelloReply::Refused(why),
@@ -270,7 +304,7 @@ impl Driver {
         }
     }
 
-    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<SocketAddr>) -> HelloReply {
+    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<Address>) -> HelloReply {
         if self.home.authority.is_revoked(node) {
             return HelloReply::Refused(
                 "this key was revoked in that mesh, and never gets back in; start the node with a new data directory"
@@ -284,7 +318,7 @@ impl Driver {
             ));
         }
         let (certificate, _) = self.home.certify(node, invite.site, invite.jurisdiction);
-        self.learn_member(MemberRecord { certificate: certificate.clone(), addresses });
+        self.learn_members(vec![MemberRecord { certificate: certificate.clone(), addresses }]);
         self.tell_members();
         self.welcome(certificate)
     }
@@ -304,7 +338,7 @@ impl Driver {
             (reply, Some(joining)) => self.joined(from, reply, joining),
             (Ok(HelloReply::Welcome { members, catalog, authority, certificate: _ }), None) => {
                 self.learn_authority(from, authority);
-                members.into_iter().for_each(|record| self.learn_member(record));
+                self.learn_members(members);
                 catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
             }
             (Ok(HelloReply::Refused(why)), None) => {
@@ -335,16 +369,22 @@ impl Driver {
             let _ = reply.send(Err(text));
             return;
         }
+        let comes_here = self.open_ways(&invite);
         let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
+        let mut addresses = self.addresses();
+        // Its certificate is on its way back over the relays of the ticket, and so may be what comes after it.
+        addresses.extend(invite.addresses.iter().copied().filter(|address| address.relay().is_some()));
+        addresses.truncate(MAX_ADDRESSES);
         let hello = Hello::Join {
             mesh: invite.mesh,
             invite: trust::invite_name(&invite.secret),
             proof: trust::invite_proof(&invite.secret, self.home.me.node),
-            addresses: self.addresses(),
+            addresses,
         };
         self.hands.spawn(async move {
             let (from, addresses) = (invite.issuer, invite.addresses.clone());
-            let answer = match swarm.hello(from, addresses, hello).await {
+            let patience = if comes_here { ISSUER_COMES } else { Duration::ZERO };
+            let answer = match say_until(&swarm, from, addresses, hello, patience).await {
                 Err(DialError::Apart { reason, .. }) => {
                     // Whoever asked may have left.
                     let _ = reply.send(Err(refuse("E0217", reason, "hither --version, at both ends")));
@@ -359,6 +399,10 @@ impl Driver {
 
     fn joined(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Joining) {
         let done = self.adopt(from, reply, &joining.invite);
+        match &done {
+            Ok(_) => self.keep_ways(),
+            Err(_) => self.close_ways(),
+        }
         // Whoever asked may have left.
         let _ = joining.reply.send(done);
     }
@@ -404,7 +448,7 @@ impl Driver {
             .map_err(|error| fault("E0903", error.to_string(), "df -h"))?;
         self.move_in(&me);
         self.wake();
-        members.into_iter().for_each(|record| self.learn_member(record));
+        self.learn_members(members);
         catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
         Ok(hither_api::door::CommandDone::Joined(me))
     }

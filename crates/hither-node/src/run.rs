@@ -10,7 +10,7 @@ use hither_api::door::Door;
 use hither_core::Core;
 use hither_swarm::{Swarm, SwarmConfig};
 use hither_types::fact::Fact;
-use hither_types::member::Member;
+use hither_types::member::{Member, Relay};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -99,6 +99,8 @@ pub struct Started {
     pub socket: PathBuf,
     /// The mesh.
     pub mesh: Vec<SocketAddr>,
+    /// The ways to the relay of this node, if it runs one.
+    pub relays: Vec<Relay>,
 }
 
 /// Runs a node until `stop` resolves; tells once when it is up.
@@ -120,10 +122,12 @@ pub async fn run(
         secret_key: home.key.to_bytes(),
         bind: config.mesh_listen,
         blobs_dir: config.data_dir.join("models"),
+        relay: config.relay.as_ref().map(|relay| relay.listen),
     };
     let (swarm, swarm_events) = Swarm::start(swarm_config)
         .await
         .map_err(|error| RunError::Mesh { address: config.mesh_listen, text: error.to_string() })?;
+    swarm.advertise(&config.mesh_advertise).await;
     let (driver, ears, doorman, stopping) = assemble(config, home, policy, swarm.clone(), swarm_events).await?;
 
     started(Started {
@@ -132,6 +136,7 @@ pub async fn run(
         is_tls: driver.config.tls.is_some(),
         socket: driver.config.api_socket.clone(),
         mesh: swarm.addresses(),
+        relays: driver.own_relays(),
     });
     serve(driver, ears, Arc::new(doorman), stopping, (tcp, unix), stop).await;
     swarm.shutdown().await;
@@ -264,6 +269,7 @@ async fn serve(
         let kept = driver.config.data_dir.join("issuer.toml");
         driver.hands.spawn(crate::renewal::keys(oidc, kept, driver.inbox.clone()));
     }
+    driver.look_at_relays();
     driver.wake();
     {
         let work = driver.run(ears);

@@ -22,6 +22,7 @@ pub(crate) enum Seal {
     Manifest,
     Authority,
     Start,
+    Pass,
 }
 
 impl Seal {
@@ -31,6 +32,7 @@ impl Seal {
             Self::Manifest => b"hither manifest 1\0",
             Self::Authority => b"hither authority 1\0",
             Self::Start => b"hither start 1\0",
+            Self::Pass => b"hither pass 1\0",
         }
     }
 }

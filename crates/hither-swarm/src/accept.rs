@@ -10,7 +10,7 @@ use crate::blobs;
 use crate::links::{self, Kind};
 use crate::members::Isolation;
 use crate::swarm::Shared;
-use crate::{ask, hello, limits, talk};
+use crate::{ask, hello, limits, ping, talk};
 
 /// Accepts until the endpoint is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -59,5 +59,6 @@ async fn serve(shared: Arc<Shared>, connection: Connection) {
         Kind::Ask => ask::serve(&shared, from, connection).await,
         Kind::Blobs => blobs::serve::serve(&shared, from, connection).await,
         Kind::Hello => hello::hear(&shared, from, connection).await,
+        Kind::Ping => ping::serve(connection).await,
     }
 }

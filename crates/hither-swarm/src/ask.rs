@@ -59,6 +59,8 @@ pub struct FrameStream {
     ended: bool,
     // Keeps the connection, even if the line has a newer one.
     _connection: Connection,
+    // … and keeps it from being closed as unused.
+    _use: Arc<()>,
 }
 
 impl FrameStream {
@@ -107,6 +109,7 @@ pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result
     let too_large = EncodeError::TooLarge { form: "a request", size: body.len(), most: MAX_FRAME };
     let frame = framing::frame(&body, MAX_FRAME).ok_or(too_large)?;
     drop(body);
+    let used = dial::uses(shared, node, Kind::Ask);
     // A connection that broke unnoticed shows it at the first use: then it is dialled once more, before a byte left.
     let (connection, mut sender, receiver) = match open(shared, node).await {
         Err(AskError::Broken { .. }) => open(shared, node).await?,
@@ -115,7 +118,7 @@ pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result
     let broken = |reason: String| AskError::Broken { node, reason };
     framing::write(&mut sender, frame).await.map_err(|error| broken(chain(&error)))?;
     sender.finish().map_err(|error| broken(chain(&error)))?;
-    Ok(FrameStream { reader: FrameReader::new(receiver, MAX_FRAME), ended: false, _connection: connection })
+    Ok(FrameStream { reader: FrameReader::new(receiver, MAX_FRAME), ended: false, _connection: connection, _use: used })
 }
 
 async fn open(shared: &Arc<Shared>, node: NodeId) -> Result<(Connection, SendStream, RecvStream), AskError> {

@@ -1,12 +1,12 @@
 //! One line per peer and kind of connection: whoever wants it shares one dial, and a broken one is dialled anew.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hither_types::id::NodeId;
-use iroh::endpoint::Connection;
+use hither_types::member::Address;
+use iroh::endpoint::{ConnectOptions, Connection};
 use iroh::{EndpointAddr, EndpointId, TransportAddr};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
-use crate::swarm::Shared;
+use crate::swarm::{Shared, transport};
 
 /// Why there is no connection to a peer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,18 +29,24 @@ pub enum DialError {
     /// No address is known.
     #[error("no address of {0:?} is known")]
     NoAddress(NodeId),
+    /// It is reached over relays alone, and none of them may be used for this.
+    #[error(
+        "{0:?} is reached over relays alone, and the law here lets none of them pass its ciphertext on: a relay in this \
+         node's country may, and others need a permit with action = [\"relay\"]"
+    )]
+    NoRelay(NodeId),
     /// The id is not a key.
     #[error("{0:?} is not a public key")]
     BadKey(NodeId),
     /// Nobody answered in time.
-    #[error("{node:?} did not answer within {} ms at {addresses:?}", after.as_millis())]
+    #[error("{node:?} did not answer within {} ms at {}", after.as_millis(), listed(addresses))]
     TimedOut {
         /// Who.
         node: NodeId,
         /// How long it was waited.
         after: Duration,
         /// Where it was tried.
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<Address>,
     },
     /// The other end, or the transport, said no.
     #[error("{node:?} refused the connection: {reason}")]
@@ -88,6 +94,10 @@ struct State {
     /// The news at the beginning of the pending dial.
     pending_news: u32,
     refused: Option<(Instant, DialError)>,
+    /// When somebody wanted it last.
+    used: Option<Instant>,
+    /// Whoever uses it holds a copy.
+    uses: Arc<()>,
 }
 
 #[derive(Debug, Default)]
@@ -214,6 +224,10 @@ async fn run(shared: Arc<Shared>, line: Arc<Line>, pending: Pending, node: NodeI
     match &outcome {
         Ok(connection) => {
             state.connection = Some(connection.clone());
+            state.used = Some(Instant::now());
+            if kind == Kind::Ask {
+                shared.tasks.spawn(retire(line.clone(), connection.clone()));
+            }
             state.failures = 0;
             state.refused = None;
         }
@@ -227,14 +241,64 @@ async fn run(shared: Arc<Shared>, line: Arc<Line>, pending: Pending, node: NodeI
     pending.send_replace(Some(outcome));
 }
 
+/// Closes a connection that nobody used for a while: what it costs to keep it alive is more than another dial.
+async fn retire(line: Arc<Line>, connection: Connection) {
+    loop {
+        let until = {
+            let state = line.lock();
+            let now = Instant::now();
+            // The line itself holds one.
+            let busy = Arc::strong_count(&state.uses) > 1;
+            let until = state.used.map_or(now, |used| used + limits::ASK_UNUSED);
+            if busy { now + limits::ASK_UNUSED } else { until }
+        };
+        if until <= Instant::now() {
+            return close(&connection, Code::Done, "not used");
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => {}
+            _ = connection.closed() => return,
+        }
+    }
+}
+
+/// Somebody uses the line to a peer as long as they hold what this gives.
+pub(crate) fn uses(shared: &Shared, node: NodeId, kind: Kind) -> Arc<()> {
+    let line = shared.lines.line(node, kind);
+    let mut state = line.lock();
+    state.used = Some(Instant::now());
+    state.uses.clone()
+}
+
 /// Dials a member at every address that is known of it.
 pub(crate) async fn dial(shared: &Arc<Shared>, node: NodeId, kind: Kind) -> Outcome {
     let connection = dial_at(shared, node, shared.known(node), kind).await?;
     if links::register(shared, &connection, kind) { Ok(connection) } else { Err(DialError::NotMember(node)) }
 }
 
+fn listed(addresses: &[Address]) -> String {
+    let listed: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    listed.join(", ")
+}
+
+/// Where a dial goes: each direct address, and every way to each relay that may be used for it.
+fn targets(shared: &Shared, addresses: &[Address], kind: Kind) -> BTreeSet<TransportAddr> {
+    let mut targets = BTreeSet::new();
+    for address in addresses {
+        match address {
+            Address::Direct(address) => {
+                targets.insert(TransportAddr::Ip(*address));
+            }
+            Address::Relayed(relay) => {
+                targets.extend(shared.relays.urls(relay.node, kind).into_iter().map(TransportAddr::Relay));
+            }
+        }
+    }
+    targets
+}
+
 /// Dials a node at given addresses. The connection is not on the books yet.
-pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<SocketAddr>, kind: Kind) -> Outcome {
+pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<Address>, kind: Kind) -> Outcome {
     if shared.members.standing(node) == Standing::Isolated {
         return Err(DialError::Isolated);
     }
@@ -242,11 +306,34 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<Socket
     if addresses.is_empty() {
         return Err(DialError::NoAddress(node));
     }
-    let target = EndpointAddr::from_parts(id, addresses.iter().copied().map(TransportAddr::Ip));
-    match tokio::time::timeout(limits::DIAL, shared.endpoint.connect(target, kind.alpn())).await {
+    let targets = targets(shared, &addresses, kind);
+    if targets.is_empty() {
+        return Err(DialError::NoRelay(node));
+    }
+    // A request does not wait for a relay that is not connected yet: the link of small talk has connected to it, if it can
+    // be reached at all.
+    let after = match kind {
+        Kind::Ask => limits::DIAL,
+        _ if targets.iter().all(TransportAddr::is_ip) => limits::DIAL,
+        _ => limits::DIAL_RELAYED,
+    };
+    let target = EndpointAddr::from_parts(id, targets);
+    let options = match kind {
+        Kind::Talk => ConnectOptions::new(),
+        Kind::Ask | Kind::Blobs | Kind::Hello | Kind::Ping => {
+            let quick = transport(limits::KEEP_ALIVE, limits::PATH_IDLE, limits::IDLE);
+            ConnectOptions::new().with_transport_config(quick)
+        }
+    };
+    let connect = async {
+        let connecting = shared.endpoint.connect_with_opts(target, kind.alpn(), options).await;
+        let connecting = connecting.map_err(|error| chain(&error))?;
+        connecting.await.map_err(|error| chain(&error))
+    };
+    match tokio::time::timeout(after, connect).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(DialError::Refused { node, reason: chain(&error) }),
-        Err(_) => Err(DialError::TimedOut { node, after: limits::DIAL, addresses }),
+        Ok(Err(reason)) => Err(DialError::Refused { node, reason }),
+        Err(_) => Err(DialError::TimedOut { node, after, addresses }),
     }
 }
 

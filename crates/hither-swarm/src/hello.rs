@@ -1,10 +1,10 @@
 //! The one protocol that is open to strangers: a hello, a reply, and the connection ends.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hither_types::id::NodeId;
+use hither_types::member::Address;
 use hither_types::message::{Hello, HelloReply};
 use hither_wire::limits::{MAX_HELLO, MAX_HELLO_REPLY};
 use iroh::endpoint::Connection;
@@ -33,7 +33,7 @@ impl HelloReplier {
 pub(crate) async fn say(
     shared: &Arc<Shared>,
     node: NodeId,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     hello: &Hello,
 ) -> Result<HelloReply, DialError> {
     let body = hither_wire::encode_hello(hello).map_err(|error| DialError::Unsayable(error.to_string()))?;
@@ -108,7 +108,7 @@ async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
     let body = body.map_err(|_| failed(Code::Garbage, "hello cannot be read"))?.ok_or_else(broke)?;
     let hello = hither_wire::decode_hello(&body).map_err(|_| failed(Code::Garbage, "hello cannot be decoded"))?;
     let (replier, reply) = oneshot::channel();
-    let from_address = links::address(connection);
+    let from_address = links::address(shared, connection);
     let event = SwarmEvent::Hello { from, from_address, hello, reply: HelloReplier(replier) };
     shared.events.send(event).await.map_err(|_| failed(Code::Broken, "stopping"))?;
     let reply = reply.await.map_err(|_| failed(Code::Broken, "no reply"))?;

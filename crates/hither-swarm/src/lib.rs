@@ -1,7 +1,8 @@
 //! Everything between nodes: who may connect, small talk, requests, and the copying of models.
 //!
 //! The only crate that names iroh. It reports what peers did and does what it is told; it decides nothing. Nothing is
-//! contacted whose address was not given to [`Swarm::admit`] or [`Swarm::hello`]: no relay, no DNS, no discovery.
+//! contacted whose address was not given to [`Swarm::admit`], [`Swarm::hello`] or [`Swarm::use_relays`], or told by a
+//! member over a connection: no relay of anybody else, no DNS, no discovery.
 
 mod accept;
 mod admission;
@@ -13,7 +14,10 @@ mod hello;
 mod limits;
 mod links;
 mod members;
+mod ping;
 mod preface;
+mod relay;
+mod relays;
 mod spoken;
 mod starts;
 mod swarm;
@@ -27,4 +31,7 @@ pub use dial::DialError;
 pub use hello::HelloReplier;
 pub use links::{Flow, Traffic};
 pub use members::Isolation;
+pub use ping::Pong;
+pub use relay::GuestReplier;
+pub use relays::{KnownRelay, RelayUse};
 pub use swarm::{StartError, Swarm, SwarmConfig, SwarmEvent};

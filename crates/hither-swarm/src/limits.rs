@@ -11,7 +11,7 @@ pub(crate) const REDIAL_MAX: Duration = Duration::from_secs(5);
 /// The longest time in which a request to a peer that just failed to answer a dial is refused without a new dial.
 pub(crate) const ASK_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// How often a path is kept alive. Lost packets are sent again well within it, so three of these without a packet are
+/// How often a connection of requests or files is kept alive, by whoever made it. Lost packets are sent again well within it, so three of these without a packet are
 /// not chance, at 20 % loss either.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_millis(400);
 /// Silence after which a path is given up, if there is another: three times [`KEEP_ALIVE`].
@@ -19,6 +19,19 @@ pub(crate) const PATH_IDLE: Duration = Duration::from_millis(1200);
 /// Silence after which a connection is given up, and with it the work for whoever is silent: that shall end within two
 /// seconds. Longer than a path's, so that one that takes its place is found in time.
 pub(crate) const IDLE: Duration = Duration::from_millis(1800);
+/// The same of small talk, and of whoever was dialled. Neighbours call each other oftener, and whoever hears them judges by
+/// that; five seconds is the longest that the transport allows.
+pub(crate) const TALK_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// A link that was cut for less than this goes on when it heals.
+pub(crate) const TALK_PATH_IDLE: Duration = Duration::from_secs(11);
+/// Longer than a path's, as above.
+pub(crate) const TALK_IDLE: Duration = Duration::from_secs(12);
+/// A link that nobody wants to stand ends after so long without a signal.
+pub(crate) const UNUSED: Duration = Duration::from_secs(30);
+/// A connection for requests ends after so long without one.
+pub(crate) const ASK_UNUSED: Duration = Duration::from_secs(60);
+/// Whoever sent a signal waits for its answer no longer than this.
+pub(crate) const SIGNAL_LIFE: Duration = Duration::from_secs(1);
 /// Requests that one peer may have open on one connection.
 pub(crate) const STREAMS: u32 = 1024;
 
@@ -68,3 +81,31 @@ pub(crate) const PIECE_SLOW: Duration = Duration::from_secs(2);
 pub(crate) const SERVING: usize = 8;
 /// The largest file. Above it, a length is a mistake or an attack.
 pub(crate) const FILE_MAX: u64 = 1 << 44;
+
+/// A dial over a relay may have to connect to the relay first: TCP, TLS and its greeting take six round trips.
+pub(crate) const DIAL_RELAYED: Duration = Duration::from_secs(5);
+/// Connections to this relay that have not said who they are yet. Above it, newcomers wait in the queue of the system.
+pub(crate) const RELAY_HANDSHAKES: usize = 64;
+/// How long such a connection may take.
+pub(crate) const RELAY_HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the relay waits after a connection that the system did not give: it is out of files, and some will be freed.
+pub(crate) const RELAY_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of one node to this relay: one, another while it changes its network, and some that are not noticed as dead.
+pub(crate) const RELAY_CONNECTIONS: usize = 8;
+/// Nodes on this relay that are no members: joiners, each for a moment.
+pub(crate) const RELAY_GUESTS: usize = 16;
+/// How long a guest may stay: a hello takes seconds, and the person who types it is waiting.
+pub(crate) const RELAY_GUEST: Duration = Duration::from_secs(60);
+/// How long the driver may take to look at a pass.
+pub(crate) const RELAY_GUEST_ANSWER: Duration = Duration::from_secs(2);
+/// How often the relay looks for those whose time is over.
+pub(crate) const RELAY_SWEEP: Duration = Duration::from_secs(1);
+/// Public keys that the relay keeps in their unpacked form: as many as a large mesh has members.
+pub(crate) const RELAY_KEYS: usize = 1024;
+/// How often a number is looked for that is free over TCP and UDP, if any will do.
+pub(crate) const RELAY_PORT_TRIES: u32 = 16;
+
+/// Round trips that one ping measures at most.
+pub(crate) const PINGS: u32 = 100;
+/// A round trip that takes longer is lost.
+pub(crate) const PING: Duration = Duration::from_secs(2);

@@ -1,15 +1,16 @@
 //! The live connections of this node, so that they can be closed at once, and what went over them.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use hither_types::id::NodeId;
+use hither_types::member::Address;
 use hither_types::unit::ByteCount;
 use hither_types::view::WireFlow;
 use iroh::TransportAddr;
-use iroh::endpoint::{Connection, ConnectionStats, Side, VarInt, WeakConnectionHandle};
+use iroh::endpoint::{Connection, ConnectionStats, PathEvent, PathEventStream, Side, VarInt, WeakConnectionHandle};
 
 use crate::members::Standing;
 use crate::starts;
@@ -26,10 +27,12 @@ pub(crate) enum Kind {
     Blobs,
     /// A stranger's first words.
     Hello,
+    /// Round trips.
+    Ping,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Talk, Self::Ask, Self::Blobs, Self::Hello];
+    pub(crate) const ALL: [Self; 5] = [Self::Talk, Self::Ask, Self::Blobs, Self::Hello, Self::Ping];
 
     pub(crate) fn alpn(self) -> &'static [u8] {
         match self {
@@ -37,6 +40,7 @@ impl Kind {
             Self::Ask => b"hither/ask/1",
             Self::Blobs => b"hither/blobs/1",
             Self::Hello => b"hither/hello/1",
+            Self::Ping => b"hither/ping/1",
         }
     }
 
@@ -47,6 +51,7 @@ impl Kind {
             Self::Ask => "requests",
             Self::Blobs => "models",
             Self::Hello => "hellos",
+            Self::Ping => "pings",
         }
     }
 
@@ -75,6 +80,8 @@ pub(crate) enum Code {
     Apart = 426,
     /// Too much is pending.
     Busy = 429,
+    /// The law does not let it go over this relay.
+    Unlawful = 451,
     /// Nobody waits for it any more.
     Cancelled = 499,
     /// The answer ended without an end.
@@ -109,7 +116,7 @@ pub struct Traffic {
     pub answers: Flow,
     /// Files of models.
     pub models: Flow,
-    /// Small talk and hellos.
+    /// Small talk, hellos and pings.
     pub talk: Flow,
 }
 
@@ -124,7 +131,7 @@ impl Traffic {
     fn add(&mut self, kind: Kind, side: Side, stats: &ConnectionStats) {
         let (sent, received) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
         match (kind, side) {
-            (Kind::Talk | Kind::Hello, _) => self.talk.add(sent, received),
+            (Kind::Talk | Kind::Hello | Kind::Ping, _) => self.talk.add(sent, received),
             (Kind::Blobs, _) => self.models.add(sent, received),
             (Kind::Ask, Side::Client) => {
                 self.requests.add(sent, 0);
@@ -246,18 +253,31 @@ impl Links {
         links.filter(|(node, link)| wanted(*node, link)).filter_map(|(_, link)| link.handle.upgrade()).collect()
     }
 
-    /// The addresses that live connections to a node use.
-    pub(crate) fn addresses(&self, node: NodeId) -> Vec<SocketAddr> {
+    /// The addresses that live connections to a node use without a relay.
+    pub(crate) fn addresses(&self, node: NodeId) -> Vec<Address> {
         let mut found = Vec::new();
         for connection in self.connections(|of, _| of == node) {
             if connection.close_reason().is_none()
-                && let Some(address) = address(&connection)
-                && !found.contains(&address)
+                && let Some(TransportAddr::Ip(address)) = selected(&connection)
+                && !found.contains(&Address::Direct(address))
             {
-                found.push(address);
+                found.push(Address::Direct(address));
             }
         }
         found
+    }
+
+    /// Closes connections over relays that may not be used for them any more.
+    pub(crate) fn close_forbidden(&self, shared: &Shared) {
+        let links = |table: &Table| -> Vec<(Kind, Connection)> {
+            let links = table.live.values().flatten();
+            links.filter_map(|link| Some((link.kind, link.handle.upgrade()?))).collect()
+        };
+        for (kind, connection) in links(&self.lock()) {
+            if !is_lawful(shared, &connection, kind) {
+                close_unlawful(&connection);
+            }
+        }
     }
 
     /// What went over all connections, closed ones included.
@@ -295,13 +315,51 @@ impl Links {
     }
 }
 
-/// The address that a connection uses.
-pub(crate) fn address(connection: &Connection) -> Option<SocketAddr> {
+/// The address that a connection uses, as the transport names it.
+fn selected(connection: &Connection) -> Option<TransportAddr> {
     let paths = connection.paths();
     let path = paths.iter().find(|path| path.is_selected()).or_else(|| paths.iter().next())?;
-    match path.remote_addr() {
-        TransportAddr::Ip(address) => Some(*address),
+    Some(path.remote_addr().clone())
+}
+
+/// The address that a connection uses.
+pub(crate) fn address(shared: &Shared, connection: &Connection) -> Option<Address> {
+    match selected(connection)? {
+        TransportAddr::Ip(address) => Some(Address::Direct(address)),
+        TransportAddr::Relay(url) => shared.relays.named(&url).map(Address::Relayed),
         _ => None,
+    }
+}
+
+/// Whether every path of a connection, used or kept for later, is one that the law lets this kind of connection use.
+fn is_lawful(shared: &Shared, connection: &Connection, kind: Kind) -> bool {
+    connection.paths().iter().all(|path| shared.relays.permits(path.remote_addr(), kind))
+}
+
+fn close_unlawful(connection: &Connection) {
+    let peer = NodeId(*connection.remote_id().as_bytes());
+    tracing::warn!(peer = %peer.short(), "a connection went over a relay that the law does not permit, and was closed");
+    connection.close(Code::Unlawful.into(), b"the law does not permit this relay");
+}
+
+/// Closes a connection as soon as it gets a path that it may not use; returns at the connection's end. A new path carries
+/// nothing of a connection before both ends have proved that it works, so nothing has gone over it by then.
+async fn guard(
+    weak: &std::sync::Weak<Shared>,
+    connection: &WeakConnectionHandle,
+    kind: Kind,
+    mut events: PathEventStream,
+) {
+    while let Some(event) = events.next().await {
+        match event {
+            PathEvent::Opened { .. } | PathEvent::Selected { .. } | PathEvent::Lagged { .. } => {
+                let (Some(shared), Some(connection)) = (weak.upgrade(), connection.upgrade()) else { return };
+                if !is_lawful(&shared, &connection, kind) {
+                    close_unlawful(&connection);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -320,13 +378,19 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     let handle = connection.weak_handle();
     let id = connection.stable_id();
     let closed = handle.closed();
+    let (watched, paths) = (handle.clone(), connection.path_events());
     shared.links.add(node, Link { id, number: 0, kind, side, epoch: None, handle });
     // Looked up again only now: who was expelled before is refused here, who is expelled later finds it in the table.
     let standing = shared.members.standing(node);
     let refusal = match (standing, kind) {
         (Standing::Isolated, _) => Some((Code::Isolated, "isolated")),
-        (Standing::Stranger, Kind::Talk | Kind::Ask | Kind::Blobs) => Some((Code::Stranger, "not a member")),
-        (Standing::Stranger, Kind::Hello) | (Standing::Member, _) => None,
+        (Standing::Stranger, Kind::Talk | Kind::Ask | Kind::Blobs | Kind::Ping) => {
+            Some((Code::Stranger, "not a member"))
+        }
+        (Standing::Stranger, Kind::Hello) | (Standing::Member, _) if is_lawful(shared, connection, kind) => None,
+        (Standing::Stranger, Kind::Hello) | (Standing::Member, _) => {
+            Some((Code::Unlawful, "the law does not permit this relay"))
+        }
     };
     if let Some((code, reason)) = refusal {
         connection.close(code.into(), reason.as_bytes());
@@ -335,6 +399,7 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     }
     let weak = Arc::downgrade(shared);
     shared.tasks.spawn(async move {
+        guard(&weak, &watched, kind, paths).await;
         let end = closed.await;
         let Some(shared) = weak.upgrade() else { return };
         let known = shared.members.standing(node) != Standing::Stranger;

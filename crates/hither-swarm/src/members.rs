@@ -1,10 +1,10 @@
 //! Who belongs, as the driver said, and where they are. An empty table means nobody.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hither_types::id::NodeId;
+use hither_types::member::Address;
 
 /// Whether this node may talk to anybody: a drill for a cut cable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +32,7 @@ const ADDRESSES: usize = 16;
 
 #[derive(Debug, Default)]
 struct Table {
-    addresses: HashMap<NodeId, Vec<SocketAddr>>,
+    addresses: HashMap<NodeId, Vec<Address>>,
     isolation: Isolation,
 }
 
@@ -50,10 +50,10 @@ impl Members {
     }
 
     /// Adds a member, or puts new addresses before those known.
-    pub(crate) fn admit(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+    pub(crate) fn admit(&self, node: NodeId, addresses: Vec<Address>) {
         let mut table = self.write();
         let known = table.addresses.entry(node).or_default();
-        let mut merged: Vec<SocketAddr> = Vec::with_capacity(addresses.len() + known.len());
+        let mut merged: Vec<Address> = Vec::with_capacity(addresses.len() + known.len());
         for address in addresses.into_iter().chain(known.iter().copied()) {
             if !merged.contains(&address) && merged.len() < ADDRESSES {
                 merged.push(address);
@@ -78,7 +78,7 @@ impl Members {
     }
 
     /// The addresses of a member, newest first.
-    pub(crate) fn addresses(&self, node: NodeId) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self, node: NodeId) -> Vec<Address> {
         self.read().addresses.get(&node).cloned().unwrap_or_default()
     }
 

@@ -10,7 +10,8 @@ use hither_types::view::WireWords;
 mod tests;
 
 /// What people call the kinds, in the order of their places.
-const KINDS: [&str; 5] = ["presence", "signal", "members", "catalog", "authority"];
+const KINDS: [&str; 8] =
+    ["presence", "signal", "members", "catalog", "authority", "starts", "pulses", "rumours"];
 
 /// Counts of one kind.
 #[derive(Debug, Default)]
@@ -32,6 +33,9 @@ impl Spoken {
             PeerMessage::Members(_) => 2,
             PeerMessage::Catalog(_) => 3,
             PeerMessage::Authority(_) => 4,
+            PeerMessage::Start(_) => 5,
+            PeerMessage::Pulse(_) => 6,
+            PeerMessage::Rumours(_) => 7,
         };
         self.0[place].messages.fetch_add(1, Ordering::Relaxed);
         self.0[place].bytes.fetch_add(bytes as u64, Ordering::Relaxed);

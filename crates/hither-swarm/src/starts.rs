@@ -45,11 +45,11 @@ pub(crate) async fn exchange(shared: &Shared, connection: &Connection) -> Result
     Ok(Opened { sender, reader, epoch, versions })
 }
 
-/// Whether the connections of a kind are introduced here. Small talk does it by itself, and a hello ends soon.
+/// Whether the connections of a kind are introduced here. Small talk does it by itself, and a hello or a ping ends soon.
 pub(crate) fn is_introduced(kind: Kind) -> bool {
     match kind {
         Kind::Ask | Kind::Blobs => true,
-        Kind::Talk | Kind::Hello => false,
+        Kind::Talk | Kind::Hello | Kind::Ping => false,
     }
 }
 

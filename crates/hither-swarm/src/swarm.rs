@@ -3,16 +3,17 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hither_types::id::{Digest, NodeId};
+use hither_types::member::{Address, Relay};
 use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::version::Program;
 use hither_types::view::Wire;
-use iroh::endpoint::{QuicTransportConfig, VarInt, presets};
-use iroh::{Endpoint, RelayMode, SecretKey};
+use iroh::endpoint::{NetReportConfig, QuicTransportConfig, VarInt, presets};
+use iroh::{Endpoint, RelayMap, RelayMode, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::admission::Admission;
@@ -23,10 +24,14 @@ use crate::dial::{self, DialError, Lines};
 use crate::hello::HelloReplier;
 use crate::links::{Code, Kind, Links, Traffic};
 use crate::members::{Isolation, Members};
+use crate::ping::Pong;
+use crate::relay::pins::{self, Pins};
+use crate::relay::{Gate, GuestReplier, Host};
+use crate::relays::{KnownRelay, Relays};
 use crate::spoken::Spoken;
 use crate::talk::Talk;
 use crate::tasks::Tasks;
-use crate::{accept, ask, blobs, hello, limits, talk};
+use crate::{accept, ask, blobs, hello, limits, ping, relay, relays, talk};
 
 /// What a swarm needs to start.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ pub struct SwarmConfig {
     pub bind: SocketAddr,
     /// Where models are kept. One process at a time.
     pub blobs_dir: PathBuf,
+    /// Where a relay of this node listens; none unless somebody wants one.
+    pub relay: Option<SocketAddr>,
 }
 
 impl std::fmt::Debug for SwarmConfig {
@@ -52,6 +59,16 @@ pub enum StartError {
     /// The address cannot be used.
     #[error("UDP address {address} cannot be used: {reason}; choose another in the configuration, or port 0 for any")]
     Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        reason: String,
+    },
+    /// The relay cannot listen.
+    #[error(
+        "the relay cannot listen at {address} over TCP and UDP: {reason}; choose another address in the configuration"
+    )]
+    Relay {
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -86,16 +103,29 @@ pub enum SwarmEvent {
         /// Who.
         from: NodeId,
         /// Where it was reached from, if known.
-        from_address: Option<SocketAddr>,
+        from_address: Option<Address>,
         /// What it says.
         hello: Hello,
         /// Where the reply goes.
         reply: HelloReplier,
     },
+    /// A node that is no member wants to get on the relay of this one.
+    Guest {
+        /// Who: it has proved its key.
+        node: NodeId,
+        /// What it shows, if anything.
+        pass: Option<String>,
+        /// Where the answer goes. Dropping it refuses.
+        reply: GuestReplier,
+    },
+    /// The relays that this node keeps a connection to, over which others reach it.
+    HomeRelays(Vec<Relay>),
     /// The first link to a member is up.
     LinkUp(NodeId),
     /// The last link to a member is down.
     LinkDown(NodeId),
+    /// A member to whom a link is wanted was dialled, and none came up. It is dialled again.
+    Unreachable(NodeId),
     /// A member's program and this one have no version of the protocol in common; why, and what to do, in a sentence.
     Apart {
         /// Who.
@@ -120,6 +150,8 @@ pub(crate) struct Shared {
     /// Which start of the program this is, so that peers notice a new one.
     pub(crate) epoch: u64,
     pub(crate) members: Arc<Members>,
+    pub(crate) relays: Relays,
+    pub(crate) host: Option<Arc<Host>>,
     pub(crate) links: Links,
     pub(crate) lines: Lines,
     pub(crate) talk: Talk,
@@ -135,7 +167,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Addresses of a node: those that work now, then those that were told, newest first.
-    pub(crate) fn known(&self, node: NodeId) -> Vec<SocketAddr> {
+    pub(crate) fn known(&self, node: NodeId) -> Vec<Address> {
         let mut addresses = self.links.addresses(node);
         for address in self.members.addresses(node) {
             if !addresses.contains(&address) {
@@ -164,12 +196,25 @@ impl Swarm {
     /// Opens the store, binds the address and begins to listen. Nobody is a member yet.
     pub async fn start(config: SwarmConfig) -> Result<(Self, mpsc::Receiver<SwarmEvent>), StartError> {
         let store = Store::open(config.blobs_dir.clone()).await?;
-        let members = Arc::new(Members::default());
-        let endpoint =
-            bind(&config, members.clone()).await.map_err(|reason| StartError::Bind { address: config.bind, reason })?;
+        let (members, pins) = (Arc::new(Members::default()), Arc::new(Pins::default()));
+        let endpoint = bind(&config, members.clone(), pins.clone())
+            .await
+            .map_err(|reason| StartError::Bind { address: config.bind, reason })?;
         let (events, receiver) = mpsc::channel(limits::EVENTS);
+        let node = NodeId(*endpoint.id().as_bytes());
+        let opened = match config.relay {
+            None => None,
+            Some(address) => {
+                let gate = Gate { me: node, members: members.clone(), events: events.clone(), open: Mutex::default() };
+                let opened = relay::open(&config.secret_key, address, gate).await;
+                Some(opened.map_err(|reason| StartError::Relay { address, reason })?)
+            }
+        };
+        let (host, listener) = opened.map(|(host, listener)| (Arc::new(host), listener)).unzip();
         let shared = Arc::new(Shared {
-            node: NodeId(*endpoint.id().as_bytes()),
+            node,
+            relays: Relays::new(node, pins, host.as_deref().map(Host::local)),
+            host,
             endpoint,
             epoch: epoch(),
             members,
@@ -185,6 +230,10 @@ impl Swarm {
             spoken: Spoken::default(),
         });
         shared.tasks.spawn(accept::run(shared.clone()));
+        shared.tasks.spawn(relays::keep(shared.clone()));
+        if let (Some(host), Some(listener)) = (&shared.host, listener) {
+            shared.tasks.spawn(relay::run(host.clone(), listener));
+        }
         Ok((Self(Arc::new(Owner(shared))), receiver))
     }
 
@@ -225,8 +274,31 @@ impl Swarm {
         found
     }
 
+    /// Where the relay of this node listens, if it runs one: over TCP and UDP, both at one number.
+    pub fn relay(&self) -> Option<SocketAddr> {
+        self.shared().host.as_ref().map(|host| host.address)
+    }
+
+    /// The relays that may be used, in the place of those named before. Connections that go over one that is not among
+    /// them, or is not for them, close at once.
+    pub fn use_relays(&self, relays: Vec<KnownRelay>) {
+        self.shared().relays.replace(relays);
+    }
+
+    /// Tells peers that this node is reached at these addresses besides those that it finds itself.
+    pub async fn advertise(&self, addresses: &[SocketAddr]) {
+        for address in addresses {
+            self.shared().endpoint.add_external_addr(*address).await;
+        }
+    }
+
+    /// Measures round trips to a member, one after the other.
+    pub async fn ping(&self, node: NodeId, count: u32) -> Result<Vec<Pong>, DialError> {
+        ping::ping(self.shared(), node, count).await
+    }
+
     /// Makes a node a member, or tells where it is now. It may connect, and it is dialled until it answers.
-    pub fn admit(&self, node: NodeId, addresses: Vec<SocketAddr>) {
+    pub fn admit(&self, node: NodeId, addresses: Vec<Address>) {
         let shared = self.shared();
         if node == shared.node {
             return;
@@ -244,11 +316,20 @@ impl Swarm {
         shared.lines.remove(node);
         shared.links.close(node, Code::Stranger, "no longer a member");
         shared.links.forget_start(node);
+        if let Some(host) = &shared.host {
+            host.expel(node);
+        }
     }
 
     /// Where a member is: the address of a live connection first, then those that were told.
-    pub fn known(&self, node: NodeId) -> Vec<SocketAddr> {
+    pub fn known(&self, node: NodeId) -> Vec<Address> {
         self.shared().known(node)
+    }
+
+    /// Keeps links to these members from now on. To others one is made when there is a signal for them. Until it is called,
+    /// links are kept to all.
+    pub fn keep(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        self.shared().talk.keep(nodes.into_iter().collect());
     }
 
     /// Says something to a member. Never waits: if too much waits already, the oldest is dropped.
@@ -257,7 +338,7 @@ impl Swarm {
     }
 
     /// Says hello to a node that need not be a member, and waits for the reply.
-    pub async fn hello(&self, to: NodeId, addresses: Vec<SocketAddr>, hello: Hello) -> Result<HelloReply, DialError> {
+    pub async fn hello(&self, to: NodeId, addresses: Vec<Address>, hello: Hello) -> Result<HelloReply, DialError> {
         hello::say(self.shared(), to, addresses, &hello).await
     }
 
@@ -273,6 +354,9 @@ impl Swarm {
         match isolated {
             Isolation::Isolated => shared.links.close_all(Code::Isolated, "isolated"),
             Isolation::Connected => {}
+        }
+        if let Some(host) = &shared.host {
+            host.sweep();
         }
         shared.talk.wake_all();
     }
@@ -333,17 +417,28 @@ impl Swarm {
     }
 }
 
-async fn bind(config: &SwarmConfig, members: Arc<Members>) -> Result<Endpoint, String> {
-    let idle = limits::IDLE.try_into().map_err(|error| format!("{error}"))?;
-    let transport = QuicTransportConfig::builder()
-        .default_path_keep_alive_interval(limits::KEEP_ALIVE)
-        .default_path_max_idle_timeout(limits::PATH_IDLE)
-        .keep_alive_interval(limits::KEEP_ALIVE)
+/// How a connection behaves. The shorter silence of both ends ends it.
+pub(crate) fn transport(keep_alive: Duration, path_idle: Duration, idle: Duration) -> QuicTransportConfig {
+    let idle = idle.try_into().expect("some seconds are a silence that QUIC can say");
+    QuicTransportConfig::builder()
+        .default_path_keep_alive_interval(keep_alive)
+        .default_path_max_idle_timeout(path_idle)
+        .keep_alive_interval(keep_alive)
         .max_idle_timeout(Some(idle))
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS))
-        .build();
+        .build()
+}
+
+async fn bind(config: &SwarmConfig, members: Arc<Members>, pins: Arc<Pins>) -> Result<Endpoint, String> {
+    let transport = transport(limits::TALK_KEEP_ALIVE, limits::TALK_PATH_IDLE, limits::TALK_IDLE);
+    let mut reports = NetReportConfig::default();
+    // It would ask over plain HTTP whether somebody stands between.
+    reports.captive_portal_check = false;
     Endpoint::builder(presets::Minimal)
-        .relay_mode(RelayMode::Disabled)
+        // None yet: they come with `use_relays`.
+        .relay_mode(RelayMode::Custom(RelayMap::empty()))
+        .ca_tls_config(pins::of_client(pins))
+        .net_report_config(reports)
         .secret_key(SecretKey::from_bytes(&config.secret_key))
         .alpns(Kind::ALL.iter().map(|kind| kind.alpn().to_vec()).collect())
         .clear_ip_transports()

@@ -4,10 +4,14 @@
 //! start of its program it is: the end of a handshake alone does not prove that the other lets us in. A link to an earlier
 //! start of it is closed then: whatever it took from the queues would go nowhere until its end is noticed.
 //!
+//! Links stand to the members that the driver wants them to; to others one is made when there is a signal for them, and it
+//! ends when neither end has had a use for it for a while.
+//!
 //! Signals have a queue and a stream of their own: a burst of them pushes nothing else out, and a catalog of a megabyte
-//! does not hold them up. They are worth something for a moment only, so without a link they are lost at once.
+//! does not hold them up. They are worth something for a moment only: what waits for a link for longer is lost. Everything
+//! else is for those to whom there is a link, and is told anew when there is one again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -34,8 +38,12 @@ mod tests;
 #[derive(Debug, Default)]
 struct State {
     outbox: VecDeque<PeerMessage>,
-    signals: VecDeque<Signal>,
+    signals: VecDeque<(Instant, Signal)>,
     links: u32,
+    /// The driver wants a link.
+    standing: bool,
+    /// When a signal went or came last, or the other end said that it wants the link.
+    used: Option<Instant>,
     epoch: Option<u64>,
     program: Option<Program>,
     round_trip_at: Option<Instant>,
@@ -68,9 +76,14 @@ impl Peer {
             | PeerMessage::Catalog(_)
             | PeerMessage::Members(_)
             | PeerMessage::Authority(_)
-            | PeerMessage::Start(_) => message,
+            | PeerMessage::Start(_)
+            | PeerMessage::Pulse(_)
+            | PeerMessage::Rumours(_) => message,
         };
         let mut state = self.lock();
+        if state.links == 0 {
+            return;
+        }
         if matches!(message, PeerMessage::Presence(_)) {
             state.outbox.retain(|waiting| !matches!(waiting, PeerMessage::Presence(_)));
         }
@@ -84,15 +97,18 @@ impl Peer {
 
     fn push_signal(&self, signal: Signal) {
         let mut state = self.lock();
-        if state.links == 0 {
-            return;
-        }
         if state.signals.len() >= limits::SIGNALS {
             state.signals.pop_front();
         }
-        state.signals.push_back(signal);
+        let now = Instant::now();
+        state.used = Some(now);
+        state.signals.push_back((now, signal));
+        let linked = state.links > 0;
         drop(state);
         self.signalled.notify_one();
+        if !linked {
+            self.wake.notify_one();
+        }
     }
 
     fn put_back(&self, message: PeerMessage) {
@@ -103,19 +119,73 @@ impl Peer {
         drop(state);
         self.ready.notify_one();
     }
+
+    /// The next signal that anybody waits for still.
+    fn next_signal(&self) -> Option<Signal> {
+        let mut state = self.lock();
+        while let Some((at, signal)) = state.signals.pop_front() {
+            if at.elapsed() <= limits::SIGNAL_LIFE {
+                return Some(signal);
+            }
+        }
+        None
+    }
+
+    /// Whether a link is wanted now.
+    fn is_wanted(&self) -> bool {
+        let state = self.lock();
+        let waits = state.signals.back().is_some_and(|(at, _)| at.elapsed() <= limits::SIGNAL_LIFE);
+        state.standing || waits
+    }
+
+    /// Resolves when nobody has had a use for the link for a while.
+    async fn unused(&self) -> (Code, &'static str) {
+        loop {
+            let (standing, used) = {
+                let state = self.lock();
+                (state.standing, state.used)
+            };
+            let now = Instant::now();
+            let until = used.map_or(now, |used| used + limits::UNUSED);
+            if !standing && until <= now {
+                return (Code::Done, "not used");
+            }
+            tokio::time::sleep_until(until.max(now + limits::UNUSED / 4)).await;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Peers {
+    known: HashMap<NodeId, Arc<Peer>>,
+    /// To whom links stand; to everybody until the driver says otherwise.
+    kept: Option<HashSet<NodeId>>,
 }
 
 /// All members, as small talk knows them.
 #[derive(Debug, Default)]
-pub(crate) struct Talk(Mutex<HashMap<NodeId, Arc<Peer>>>);
+pub(crate) struct Talk(Mutex<Peers>);
 
 impl Talk {
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Arc<Peer>>> {
+    fn lock(&self) -> MutexGuard<'_, Peers> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
-        self.lock().get(&node).cloned()
+        self.lock().known.get(&node).cloned()
+    }
+
+    /// Keeps links to these members, and to no others for their own sake.
+    pub(crate) fn keep(&self, nodes: HashSet<NodeId>) {
+        let mut peers = self.lock();
+        for (node, peer) in &peers.known {
+            let standing = nodes.contains(node);
+            let before = std::mem::replace(&mut peer.lock().standing, standing);
+            if standing && !before {
+                peer.wake.notify_one();
+            }
+        }
+        peers.kept = Some(nodes);
     }
 
     /// Puts a message into the outbox of a member. Never waits.
@@ -133,41 +203,42 @@ impl Talk {
 
     /// Looks again at every member: the isolation changed.
     pub(crate) fn wake_all(&self) {
-        for peer in self.lock().values() {
+        for peer in self.lock().known.values() {
             peer.wake.notify_one();
         }
     }
 
     /// Ends the talk with a node.
     pub(crate) fn expel(&self, node: NodeId) {
-        if let Some(peer) = self.lock().remove(&node) {
+        if let Some(peer) = self.lock().known.remove(&node) {
             peer.lock().expelled = true;
             peer.wake.notify_one();
         }
     }
 }
 
-/// Keeps a link to a member from now on, or tries again at once if one is kept already.
+/// Talks to a member from now on, or tries again at once if that is so already.
 pub(crate) fn admit(shared: &Arc<Shared>, node: NodeId) {
     let mut peers = shared.talk.lock();
-    if let Some(peer) = peers.get(&node) {
+    if let Some(peer) = peers.known.get(&node) {
         peer.wake.notify_one();
         return;
     }
     let peer = Arc::new(Peer::default());
-    peers.insert(node, peer.clone());
+    peer.lock().standing = peers.kept.as_ref().is_none_or(|kept| kept.contains(&node));
+    peers.known.insert(node, peer.clone());
     drop(peers);
     shared.tasks.spawn(keep(shared.clone(), node, peer));
 }
 
-/// Dials whenever there is no link, with growing pauses.
+/// Dials whenever there is no link and one is wanted, with growing pauses.
 async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
     let mut pause = limits::REDIAL_MIN;
     loop {
         if peer.lock().expelled {
             return;
         }
-        if peer.lock().links > 0 || shared.members.standing(node) != Standing::Member {
+        if peer.lock().links > 0 || !peer.is_wanted() || shared.members.standing(node) != Standing::Member {
             peer.wake.notified().await;
             pause = limits::REDIAL_MIN;
             continue;
@@ -181,6 +252,9 @@ async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
         };
         if came_up {
             pause = limits::REDIAL_MIN;
+        } else if peer.lock().links == 0 && shared.members.standing(node) == Standing::Member {
+            // A full queue has more urgent things in it; the next dial comes in seconds.
+            let _ = shared.events.try_send(SwarmEvent::Unreachable(node));
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(limits::REDIAL_MAX),
@@ -213,12 +287,13 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     };
     up(shared, node, &peer, (epoch, versions)).await;
     let (code, reason) = tokio::select! {
-        end = read(shared, node, reader) => end,
-        end = read_signals(shared, node, &connection) => end,
+        end = read(shared, node, &peer, reader) => end,
+        end = read_signals(shared, node, &peer, &connection) => end,
         end = write(shared, &peer, sender) => end,
         end = write_signals(shared, &peer, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
         end = outlived(&peer, epoch) => end,
+        end = peer.unused() => end,
     };
     dial::close(&connection, code, reason);
     down(shared, node, &peer).await;
@@ -237,11 +312,16 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): 
             place.send(SwarmEvent::LinkUp(node));
         }
         state.program = Some(versions.program);
+        // Whoever made it has a use for it.
+        state.used = Some(Instant::now());
         state.epoch.replace(epoch).is_some_and(|before| before != epoch)
     };
     if restarted {
         peer.restarted.notify_waiters();
         starts::outlived(shared, node, epoch);
+    }
+    if !peer.lock().standing {
+        return;
     }
     let warm = shared.clone();
     shared.tasks.spawn(async move {
@@ -268,7 +348,7 @@ async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer) {
     let mut state = peer.lock();
     state.links -= 1;
     if state.links == 0 {
-        state.signals.clear();
+        state.outbox.clear();
         if let Ok(place) = place {
             place.send(SwarmEvent::LinkDown(node));
         }
@@ -277,7 +357,7 @@ async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer) {
     }
 }
 
-async fn read(shared: &Arc<Shared>, node: NodeId, mut reader: FrameReader) -> (Code, &'static str) {
+async fn read(shared: &Arc<Shared>, node: NodeId, peer: &Peer, mut reader: FrameReader) -> (Code, &'static str) {
     loop {
         let frame = match reader.next().await {
             Ok(Some(frame)) => frame,
@@ -290,6 +370,14 @@ async fn read(shared: &Arc<Shared>, node: NodeId, mut reader: FrameReader) -> (C
         };
         match hither_wire::decode_message(&frame) {
             Ok(message) => {
+                let wants = |message: &PeerMessage| match message {
+                    PeerMessage::Signal(_) => true,
+                    PeerMessage::Pulse(pulse) => pulse.watches,
+                    _ => false,
+                };
+                if wants(&message) {
+                    peer.lock().used = Some(Instant::now());
+                }
                 if shared.events.send(SwarmEvent::Message { from: node, message }).await.is_err() {
                     return (Code::Done, "stopping");
                 }
@@ -303,9 +391,9 @@ async fn read(shared: &Arc<Shared>, node: NodeId, mut reader: FrameReader) -> (C
 }
 
 /// Reads the stream of signals, if the other end ever opens it.
-async fn read_signals(shared: &Arc<Shared>, node: NodeId, connection: &Connection) -> (Code, &'static str) {
+async fn read_signals(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connection) -> (Code, &'static str) {
     match connection.accept_uni().await {
-        Ok(stream) => read(shared, node, FrameReader::new(stream, MAX_MESSAGE)).await,
+        Ok(stream) => read(shared, node, peer, FrameReader::new(stream, MAX_MESSAGE)).await,
         Err(_) => (Code::Done, "the link broke"),
     }
 }
@@ -316,8 +404,7 @@ async fn write_signals(shared: &Shared, peer: &Peer, connection: &Connection) ->
     // It fails only if the stream has ended already, which the next write finds out.
     let _ = sender.set_priority(limits::SIGNALS_FIRST);
     loop {
-        let next = peer.lock().signals.pop_front();
-        let Some(signal) = next else {
+        let Some(signal) = peer.next_signal() else {
             peer.signalled.notified().await;
             continue;
         };

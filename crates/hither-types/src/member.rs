@@ -1,8 +1,9 @@
 //! Who belongs. Whether a member is present at the moment is another matter.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use crate::id::{MeshId, NodeId, Operator, SiteName};
+use crate::id::{MeshId, NodeId, Operator, ParseIdError, SiteName};
 use crate::place::{Assurance, Jurisdiction, PlaceFacts};
 use crate::time::WallTime;
 
@@ -52,11 +53,79 @@ pub struct Signed {
     pub signature: [u8; 64],
 }
 
+/// A relay: a node that passes ciphertext on between nodes that cannot reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Relay {
+    /// The node that runs it. It proves this key whenever somebody connects, and its certificate says where it stands.
+    pub node: NodeId,
+    /// Where it listens: TCP for what it passes on, UDP of the same number for telling others how they look from outside.
+    pub address: SocketAddr,
+}
+
+/// A way to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// Packets go to it.
+    Direct(SocketAddr),
+    /// Packets go over a relay. Among the addresses of the node that runs the relay, it says that there is one.
+    Relayed(Relay),
+}
+
+impl Address {
+    /// The address, if packets go to it without a relay.
+    pub fn direct(self) -> Option<SocketAddr> {
+        match self {
+            Self::Direct(address) => Some(address),
+            Self::Relayed(_) => None,
+        }
+    }
+
+    /// The relay, if packets go over one.
+    pub fn relay(self) -> Option<Relay> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Relayed(relay) => Some(relay),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Direct(address)
+    }
+}
+
+impl fmt::Display for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.node, self.address)
+    }
+}
+
+impl std::str::FromStr for Relay {
+    type Err = ParseIdError;
+
+    /// Reads `KEY@IP:PORT`.
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let wrong = || ParseIdError::new("a relay as its node prints it: KEY@IP:PORT", text);
+        let (node, address) = text.split_once('@').ok_or_else(wrong)?;
+        Ok(Self { node: NodeId::parse(node).map_err(|_| wrong())?, address: address.parse().map_err(|_| wrong())? })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct(address) => write!(f, "{address}"),
+            Self::Relayed(relay) => write!(f, "relay {} at {}", relay.node.short(), relay.address),
+        }
+    }
+}
+
 /// A member's certificate and where it was last reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MemberRecord {
     /// The certificate; inside is a [`Member`].
     pub certificate: Signed,
     /// Addresses, best first.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
 }

@@ -1,10 +1,9 @@
 //! What nodes say to one another. `hither-wire` turns it into bytes and back.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::id::{Attempt, Digest, MeshId, NodeId, RequestId, SiteName};
-use crate::member::{MemberRecord, Signed};
+use crate::member::{Address, MemberRecord, Signed};
 use crate::model::Device;
 use crate::place::Jurisdiction;
 use crate::refusal::{Failure, Refusal};
@@ -340,7 +339,7 @@ pub enum Hello {
         /// The keyed BLAKE3 hash of the joiner's own key under the invite's secret.
         proof: [u8; 32],
         /// Where it can be reached.
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<Address>,
     },
     /// It is a member that the other may not have heard of yet.
     Introduce(MemberRecord),
@@ -381,7 +380,7 @@ pub struct Invite {
     /// Who made it, and will answer the joiner.
     pub issuer: NodeId,
     /// Where the issuer can be reached.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// Good for one use.
     pub secret: [u8; 16],
     /// The site that the joiner will be.
@@ -390,6 +389,8 @@ pub struct Invite {
     pub jurisdiction: Jurisdiction,
     /// When it ends.
     pub expires: WallTime,
+    /// The issuer's signature by which relays among the addresses let the joiner on for its hello; none if there are none.
+    pub pass: Option<[u8; 64]>,
 }
 
 impl std::fmt::Debug for Invite {

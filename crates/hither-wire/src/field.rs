@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use hither_types::id::{AppName, ModelName, Operator, Purpose, RuleId, SiteName, Tag};
+use hither_types::id::{AppName, ModelName, NodeId, Operator, Purpose, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
+use hither_types::member::{self, Relay};
 use hither_types::model::{Datatype, ModelFormat};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::request::{Priority, Quality, RequestKind};
@@ -226,26 +227,39 @@ impl From<Number> for u32 {
 }
 
 /// Where a node can be reached. Flow labels and scopes of IPv6 mean nothing elsewhere, so they do not travel.
+///
+/// Nodes from before there were relays read the first two alone: whoever runs a relay has updated them.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(crate) enum Address {
     V4([u8; 4], u16),
     V6([u8; 16], u16),
+    RelayV4([u8; 32], [u8; 4], u16),
+    RelayV6([u8; 32], [u8; 16], u16),
 }
 
-impl From<&SocketAddr> for Address {
-    fn from(address: &SocketAddr) -> Self {
-        match address.ip() {
-            IpAddr::V4(ip) => Self::V4(ip.octets(), address.port()),
-            IpAddr::V6(ip) => Self::V6(ip.octets(), address.port()),
+impl From<&member::Address> for Address {
+    fn from(address: &member::Address) -> Self {
+        match address {
+            member::Address::Direct(address) => match address.ip() {
+                IpAddr::V4(ip) => Self::V4(ip.octets(), address.port()),
+                IpAddr::V6(ip) => Self::V6(ip.octets(), address.port()),
+            },
+            member::Address::Relayed(Relay { node, address }) => match address.ip() {
+                IpAddr::V4(ip) => Self::RelayV4(node.0, ip.octets(), address.port()),
+                IpAddr::V6(ip) => Self::RelayV6(node.0, ip.octets(), address.port()),
+            },
         }
     }
 }
 
-impl From<Address> for SocketAddr {
+impl From<Address> for member::Address {
     fn from(address: Address) -> Self {
+        let relayed = |node, address| Self::Relayed(Relay { node: NodeId(node), address });
         match address {
-            Address::V4(ip, port) => Self::from((ip, port)),
-            Address::V6(ip, port) => Self::from((ip, port)),
+            Address::V4(ip, port) => Self::Direct(SocketAddr::from((ip, port))),
+            Address::V6(ip, port) => Self::Direct(SocketAddr::from((ip, port))),
+            Address::RelayV4(node, ip, port) => relayed(node, SocketAddr::from((ip, port))),
+            Address::RelayV6(node, ip, port) => relayed(node, SocketAddr::from((ip, port))),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::{Address, List, Text};
 use crate::limits::{MAX_ADDRESSES, MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS};
-use crate::member::{RecordForm, SignedForm};
+use crate::member::{RecordForm, SignedForm, halves, joined};
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum HelloForm<'a> {
@@ -107,11 +107,33 @@ pub(crate) struct InviteForm<'a> {
     expires: u64,
 }
 
+/// An invite with a pass. One without is written as the first form, which older nodes read.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct InviteForm2<'a> {
+    #[serde(borrow)]
+    invite: InviteForm<'a>,
+    pass: ([u8; 32], [u8; 32]),
+}
+
+impl<'a> InviteForm2<'a> {
+    pub(crate) fn of(invite: InviteForm<'a>, pass: &[u8; 64]) -> Self {
+        Self { invite, pass: halves(pass) }
+    }
+}
+
+impl TryFrom<InviteForm2<'_>> for Invite {
+    type Error = DecodeError;
+
+    fn try_from(form: InviteForm2<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { pass: Some(joined(&form.pass)), ..Self::try_from(form.invite)? })
+    }
+}
+
 impl<'a> TryFrom<&'a Invite> for InviteForm<'a> {
     type Error = EncodeError;
 
     fn try_from(invite: &'a Invite) -> Result<Self, EncodeError> {
-        let Invite { mesh, issuer, addresses, secret, site, jurisdiction, expires } = invite;
+        let Invite { mesh, issuer, addresses, secret, site, jurisdiction, expires, pass: _ } = invite;
         Ok(Self {
             mesh: mesh.0,
             issuer: issuer.0,
@@ -136,6 +158,7 @@ impl TryFrom<InviteForm<'_>> for Invite {
             site: form.site.try_into()?,
             jurisdiction: form.jurisdiction.try_into()?,
             expires: WallTime(form.expires),
+            pass: None,
         })
     }
 }

@@ -132,12 +132,26 @@ forms! {
     encode_start_proof;
     /// Reads a proof of a start. Its signature was checked before.
     decode_start_proof;
+}
 
-    INVITE = "an invite", MAX_INVITE; Invite as hello::InviteForm<'_>;
-    /// Writes an invite; [`ticket::format`] makes it text.
-    encode_invite;
-    /// Reads an invite.
-    decode_invite;
+const INVITE: Form = Form { name: "an invite", most: limits::MAX_INVITE, version: 2 };
+const INVITE_1: Form = Form { version: 1, ..INVITE };
+
+/// Writes an invite; [`ticket::format`] makes it text. One without a pass is written as version 1, which older nodes read.
+pub fn encode_invite(invite: &Invite) -> Result<Vec<u8>, EncodeError> {
+    let form = hello::InviteForm::try_from(invite)?;
+    match &invite.pass {
+        None => encode(&INVITE_1, &form),
+        Some(pass) => encode(&INVITE, &hello::InviteForm2::of(form, pass)),
+    }
+}
+
+/// Reads an invite of either version.
+pub fn decode_invite(bytes: &[u8]) -> Result<Invite, DecodeError> {
+    match bytes.first() {
+        Some(&version) if version == INVITE_1.version => decode::<hello::InviteForm<'_>>(&INVITE_1, bytes)?.try_into(),
+        _ => decode::<hello::InviteForm2<'_>>(&INVITE, bytes)?.try_into(),
+    }
 }
 
 const MANIFEST: Form = Form { name: "a catalog entry", most: limits::MAX_MANIFEST, version: 2 };

@@ -19,8 +19,9 @@ pub const MAX_MEMBER: usize = 1024;
 /// The inside of a model's entry in the catalog: 256 tensors with long names.
 pub const MAX_MANIFEST: usize = 64 * 1024;
 
-/// The inside of a ticket: short enough to paste.
-pub const MAX_INVITE: usize = 1024;
+/// The inside of a ticket: short enough to paste. An usual one takes 200 bytes, one with as many relays as addresses may
+/// be five times that.
+pub const MAX_INVITE: usize = 1280;
 
 /// Addresses of one node: more interfaces than that are virtual.
 pub const MAX_ADDRESSES: usize = 16;

@@ -70,19 +70,29 @@ pub(crate) struct SignedForm<'a> {
 impl<'a> From<&'a Signed> for SignedForm<'a> {
     fn from(signed: &'a Signed) -> Self {
         let Signed { bytes, signer, signature } = signed;
-        let (mut first, mut second) = ([0; 32], [0; 32]);
-        first.copy_from_slice(&signature[..32]);
-        second.copy_from_slice(&signature[32..]);
-        Self { bytes: Bytes(bytes), signer: signer.0, signature: (first, second) }
+        Self { bytes: Bytes(bytes), signer: signer.0, signature: halves(signature) }
     }
+}
+
+/// A signature in two parts, for serde knows no array of 64.
+pub(crate) fn halves(signature: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
+    let (mut first, mut second) = ([0; 32], [0; 32]);
+    first.copy_from_slice(&signature[..32]);
+    second.copy_from_slice(&signature[32..]);
+    (first, second)
+}
+
+/// The same, put together.
+pub(crate) fn joined((first, second): &([u8; 32], [u8; 32])) -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(first);
+    signature[32..].copy_from_slice(second);
+    signature
 }
 
 impl From<SignedForm<'_>> for Signed {
     fn from(form: SignedForm<'_>) -> Self {
-        let mut signature = [0; 64];
-        signature[..32].copy_from_slice(&form.signature.0);
-        signature[32..].copy_from_slice(&form.signature.1);
-        Self { bytes: form.bytes.0.to_vec(), signer: NodeId(form.signer), signature }
+        Self { bytes: form.bytes.0.to_vec(), signer: NodeId(form.signer), signature: joined(&form.signature) }
     }
 }
 

@@ -23,8 +23,10 @@ mod ledger;
 mod mesh;
 mod models;
 mod parse;
+mod ping;
 mod policy;
 mod ps;
+mod relay;
 mod run;
 mod sim;
 mod status;
@@ -55,6 +57,8 @@ struct Cli {
 enum Command {
     /// Run the node of this machine until it is told to stop.
     Up(UpArgs),
+    /// Run a relay for members that cannot reach each other: a node without models, for a small public machine.
+    Relay(relay::RelayArgs),
     /// Make a new mesh with this node as its first member.
     Init(init::InitArgs),
     /// Make an invite for one new member.
@@ -71,6 +75,8 @@ enum Command {
         #[command(subcommand)]
         command: Option<authority::AuthorityCommand>,
     },
+    /// Measure round trips to a member, and show whether a relay stands between.
+    Ping(ping::PingArgs),
     /// Show this node, its peers, models, power and law.
     Status,
     /// Look at this machine: what a node has to work with, what it lacks, and what to type.
@@ -172,6 +178,8 @@ pub(crate) fn main() -> ExitCode {
     let context = Context { screen: Screen::new(cli.json), data: cli.data };
     let done = match cli.command {
         Command::Up(args) => up::up(&context, args),
+        Command::Relay(args) => relay::relay(&context, args),
+        Command::Ping(args) => ping::ping(&context, &args),
         Command::Init(args) => init::init(&context, args),
         Command::Invite(args) => mesh::invite(&context, args),
         Command::Join(args) => mesh::join(&context, &args),

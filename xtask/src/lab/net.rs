@@ -54,8 +54,11 @@ pub(super) fn shell(space: &str, lines: &str) -> Result<String, String> {
 pub(super) enum Nat {
     /// Addresses behind it are known to all.
     Open,
-    /// Linux's masquerade: a mapping for each destination, and nothing comes in unasked.
+    /// Linux's masquerade, as routers at home have it: it keeps the port where it can, and nothing comes in unasked.
     Masquerade,
+    /// The same with a port drawn anew for each destination, as large networks have it: what one end learns of its outer
+    /// address is worth nothing to others.
+    Random,
 }
 
 /// A place with a router.
@@ -112,17 +115,8 @@ impl Net {
         shell("core", &format!("ip addr add 198.18.{number}.1/30 dev {core_end}\nip link set {core_end} up"))?;
         match nat {
             Nat::Open => shell("core", &format!("ip route add 10.{number}.0.0/24 via 198.18.{number}.2"))?,
-            Nat::Masquerade => shell(
-                &router,
-                "nft add table ip nat\n\
-                 nft add chain ip nat post '{ type nat hook postrouting priority srcnat; }'\n\
-                 nft add chain ip nat pre '{ type nat hook prerouting priority dstnat; }'\n\
-                 nft add rule ip nat post oifname wan masquerade\n\
-                 nft add table ip guard\n\
-                 nft add chain ip guard pass '{ type filter hook forward priority 0; }'\n\
-                 nft add rule ip guard pass iifname wan ct status dnat accept\n\
-                 nft add rule ip guard pass iifname wan ct state new drop",
-            )?,
+            Nat::Masquerade => hide(&router, "masquerade")?,
+            Nat::Random => hide(&router, "masquerade random-fully")?,
         };
         self.sites.push(Site { name: name.to_owned(), number, machines: 0, link });
         Ok(&self.sites[number - 1])
@@ -166,13 +160,34 @@ impl Net {
         shell("core", "nft flush chain ip lab pass").map(drop)
     }
 
-    /// Sends what comes to a UDP port of a site's router to a machine behind it, and says at which address that is.
-    pub(super) fn forward_port(&self, site: usize, port: u16, to: &str) -> Result<String, String> {
+    /// Sends what comes to a port of a site's router, over `udp` or `tcp`, to a machine behind it, and says at which
+    /// address that is.
+    pub(super) fn forward_port(&self, site: usize, over: &str, port: u16, to: &str) -> Result<String, String> {
         let site = &self.sites[site];
         let router = format!("r-{}", site.name);
-        shell(&router, &format!("nft add rule ip nat pre iifname wan udp dport {port} dnat to {to}:{port}"))?;
+        shell(&router, &format!("nft add rule ip nat pre iifname wan {over} dport {port} dnat to {to}:{port}"))?;
         Ok(format!("198.18.{}.2:{port}", site.number))
     }
+}
+
+/// Makes a router hide what is behind it. What comes unasked, to those behind it or to itself, is dropped without an answer:
+/// a router that answers keeps the flow in mind, and so takes another port for the same flow the other way round.
+fn hide(router: &str, how: &str) -> Result<String, String> {
+    shell(
+        router,
+        &format!(
+            "nft add table ip nat\n\
+             nft add chain ip nat post '{{ type nat hook postrouting priority srcnat; }}'\n\
+             nft add chain ip nat pre '{{ type nat hook prerouting priority dstnat; }}'\n\
+             nft add rule ip nat post oifname wan {how}\n\
+             nft add table ip guard\n\
+             nft add chain ip guard pass '{{ type filter hook forward priority 0; }}'\n\
+             nft add rule ip guard pass iifname wan ct status dnat accept\n\
+             nft add rule ip guard pass iifname wan ct state new drop\n\
+             nft add chain ip guard own '{{ type filter hook input priority 0; }}'\n\
+             nft add rule ip guard own iifname wan ct state new drop"
+        ),
+    )
 }
 
 impl Drop for Net {

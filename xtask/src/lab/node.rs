@@ -25,7 +25,14 @@ same_operator = true
 [[permit]]
 id = "weights-travel"
 action = ["replicate"]
+[[permit]]
+id = "relays-nearby"
+action = ["relay"]
+target = ["EEA"]
 "#;
+
+/// What every configuration says.
+const PLAIN: &str = "[models]\npull = \"manual\"\n";
 
 /// How often something is looked at that is waited for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -75,6 +82,8 @@ pub(super) struct Node {
     pub(super) data: PathBuf,
     /// What its environment has besides.
     pub(super) environment: Vec<(String, String)>,
+    /// Where it listens as a relay alone, if it is that.
+    pub(super) relay: Option<String>,
     child: Option<Child>,
 }
 
@@ -92,7 +101,7 @@ impl Node {
         };
         std::fs::create_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
         write("policy.toml", POLICY)?;
-        write("hither.toml", "[models]\npull = \"manual\"\n")?;
+        write("hither.toml", PLAIN)?;
         Ok(Self {
             name: name.to_owned(),
             hither: hither.to_owned(),
@@ -100,15 +109,20 @@ impl Node {
             mesh: format!("{address}:7000"),
             data,
             environment: Vec::new(),
+            relay: None,
             child: None,
         })
     }
 
-    /// Names an address where others reach it; before its process starts.
-    pub(super) fn advertise(&self, address: &str) -> Result<(), String> {
+    /// Writes more into its configuration; before its process starts.
+    pub(super) fn configure(&self, text: &str) -> Result<(), String> {
         let path = self.data.join("hither.toml");
-        let text = format!("[models]\npull = \"manual\"\n[mesh]\nadvertise = [\"{address}\"]\n");
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+        std::fs::write(&path, format!("{PLAIN}{text}")).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// An address of its machine.
+    pub(super) fn at(&self, port: u16) -> String {
+        self.mesh.replace(":7000", &format!(":{port}"))
     }
 
     /// Types a command and reads its JSON.
@@ -138,7 +152,11 @@ impl Node {
         let log = log.map_err(|error| format!("log: {error}"))?;
         let also = log.try_clone().map_err(|error| format!("log: {error}"))?;
         let mut command = command(&self.space, &self.hither);
-        command.arg("--data").arg(&self.data).args(["up", "--api", "127.0.0.1:0", "--mesh", &self.mesh]);
+        command.arg("--data").arg(&self.data);
+        match &self.relay {
+            None => command.args(["up", "--api", "127.0.0.1:0", "--mesh", &self.mesh]),
+            Some(listen) => command.args(["relay", "--listen", listen]),
+        };
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log).stderr(also).current_dir(&self.data);
         self.child = Some(command.spawn().map_err(|error| format!("{}: {error}", self.hither.display()))?);

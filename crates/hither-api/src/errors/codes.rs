@@ -201,6 +201,11 @@ pub const OF_COMMANDS: &[Entry] = &[
         "The program of the node that made the invite and this one have no version of their protocol in common.",
         "The message says which of the two to renew.",
     ),
+    command(
+        "E0218",
+        "The member cannot be reached.",
+        "Check that it is up; two nodes behind routers need a relay that both reach.",
+    ),
     command("E0311", "The policy cannot be read, and stays as it was.", "hither policy check FILE"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),
     command(

@@ -7,8 +7,10 @@ use hither_types::id::NodeId;
 use hither_types::place::Jurisdiction;
 
 use super::{carry_out, command, read, socket_only, wrong};
-use crate::admin::IssuerDto;
+use crate::admin::{IssuerDto, PingDto};
 use crate::door::Command;
+use crate::errors::{Code, Problem};
+use crate::limits::PINGS_MAX;
 use crate::routes::App;
 
 pub(super) async fn show(State(app): State<App>) -> Response {
@@ -24,6 +26,22 @@ pub(super) async fn revoke(State(app): State<App>, node: Result<Path<String>, Pa
 
 pub(super) async fn dismiss(State(app): State<App>, node: Result<Path<String>, PathRejection>) -> Response {
     of_node(&app, node, Command::Dismiss).await
+}
+
+pub(super) async fn ping(
+    State(app): State<App>,
+    node: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let node = node.map(|Path(node)| node).unwrap_or_default();
+    command(&app, request, |asked: PingDto| {
+        if !(1..=PINGS_MAX).contains(&asked.count) {
+            let text = format!("count is {}, and takes 1 to {PINGS_MAX}", asked.count);
+            return Err(Problem::new(Code::OutOfRange, text));
+        }
+        Ok(Command::Ping { node: read("the node in the path", NodeId::parse(&node))?, count: asked.count })
+    })
+    .await
 }
 
 pub(super) async fn appoint(State(app): State<App>, request: Request) -> Response {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::{
-    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Route, Submission, Summary,
+    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, Pinged, Reception, Reply, Route, Submission,
+    Summary,
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
@@ -220,6 +221,11 @@ impl Door for FakeDoor {
                     issuers: vec![Issuer { node: NodeId([3; 32]), within: vec![view.me.jurisdiction] }],
                     revoked: vec![NodeId([4; 32])],
                     entries: 3,
+                })),
+                Command::Ping { node, count } => Ok(CommandDone::Pinged(Pinged {
+                    node,
+                    took: (1..=u64::from(count)).map(|n| Micros(n * 1000)).collect(),
+                    path: None,
                 })),
                 Command::CloseModel(_)
                 | Command::SetCap(_)

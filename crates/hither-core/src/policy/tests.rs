@@ -8,6 +8,7 @@ use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region
 use super::judge;
 
 mod own;
+mod relay;
 
 fn place(code: &str) -> Jurisdiction {
     Jurisdiction::parse(code).unwrap()

@@ -110,6 +110,7 @@ impl Driver {
         let Some(member) = self.mesh.remove(node) else { return };
         tracing::warn!(node = %node.short(), site = %member.site, %why, "no member any more");
         self.swarm.expel(node);
+        self.look_at_changed();
         self.twins.forget(node);
         self.clocks.forget(node);
         let fact = match why {

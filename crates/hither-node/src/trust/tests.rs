@@ -2,6 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use hither_types::id::{MeshId, SiteName};
+use hither_types::member::Address;
 use hither_types::place::Jurisdiction;
 
 use super::*;
@@ -16,11 +17,12 @@ fn invite(secret: u8, expires: u64) -> Invite {
     Invite {
         mesh: MeshId([7; 32]),
         issuer: node_id(&key(1)),
-        addresses: vec!["127.0.0.1:1".parse().unwrap()],
+        addresses: vec![Address::Direct("127.0.0.1:1".parse().unwrap())],
         secret: [secret; 16],
         site: SiteName::parse("paris").unwrap(),
         jurisdiction: Jurisdiction::parse("FR").unwrap(),
         expires: WallTime(expires),
+        pass: None,
     }
 }
 

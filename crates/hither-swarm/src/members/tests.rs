@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use hither_types::id::NodeId;
+use hither_types::member::Address;
 
 use super::{Isolation, Members, Standing};
 
 const NODE: NodeId = NodeId([7; 32]);
 
-fn address(port: u16) -> SocketAddr {
-    ([127, 0, 0, 1], port).into()
+fn address(port: u16) -> Address {
+    Address::Direct(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Who gets in, and how fast somebody is out.
 
 use hither_swarm::{AskError, DialError};
+use hither_types::member::Address;
 use hither_types::message::Frame;
 
 use crate::world::{ALPNS, Node, ask, closed_with, dial, pair, raw, raw_id, soon};
@@ -27,7 +28,7 @@ async fn an_empty_set_of_members_means_nobody() {
 async fn a_protocol_that_nobody_knows_is_refused() {
     let node = Node::start(1).await;
     let member = raw(3).await;
-    node.swarm.admit(raw_id(&member), member.bound_sockets());
+    node.swarm.admit(raw_id(&member), member.bound_sockets().into_iter().map(Address::Direct).collect());
     let id = iroh::EndpointId::from_bytes(&node.id().0).expect("a key");
     let address = iroh::EndpointAddr::from_parts(id, node.swarm.addresses().into_iter().map(iroh::TransportAddr::Ip));
     assert!(soon("a refusal", member.connect(address, b"hither/other/1")).await.is_err());

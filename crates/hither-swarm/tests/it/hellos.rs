@@ -2,19 +2,25 @@
 
 use hither_swarm::{DialError, SwarmEvent};
 use hither_types::id::MeshId;
+use hither_types::member::Address;
 use hither_types::message::{Hello, HelloReply};
 
 use crate::world::{ALPNS, Node, closed_with, dial, preface, raw, soon};
 
 fn join() -> Hello {
-    Hello::Join { mesh: MeshId([1; 32]), invite: [2; 16], proof: [3; 32], addresses: vec![([127, 0, 0, 1], 9).into()] }
+    Hello::Join {
+        mesh: MeshId([1; 32]),
+        invite: [2; 16],
+        proof: [3; 32],
+        addresses: vec![Address::Direct(([127, 0, 0, 1], 9).into())],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_says_hello_and_gets_a_reply() {
     let (a, mut b) = (Node::start(1).await, Node::start(2).await);
-    let (a_id, address) = (a.id(), a.swarm.addresses()[0]);
-    let (b_id, b_addresses) = (b.id(), b.swarm.addresses());
+    let (a_id, address) = (a.id(), a.addresses()[0]);
+    let (b_id, b_addresses) = (b.id(), b.addresses());
     let server = async {
         let (from, from_address, hello, reply) = b
             .until("a hello", |event| match event {
@@ -34,7 +40,7 @@ async fn a_stranger_says_hello_and_gets_a_reply() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_without_a_reply_is_an_error() {
     let (a, mut b) = (Node::start(1).await, Node::start(2).await);
-    let (id, addresses) = (b.id(), b.swarm.addresses());
+    let (id, addresses) = (b.id(), b.addresses());
     let server = b.until("a hello", |event| matches!(event, SwarmEvent::Hello { .. }).then_some(()));
     let client = a.swarm.hello(id, addresses, join());
     let ((), reply) = soon("the end", async { tokio::join!(server, client) }).await;

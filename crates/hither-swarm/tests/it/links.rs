@@ -35,7 +35,7 @@ async fn messages_go_both_ways_and_round_trips_are_measured() {
         })
         .await;
     assert!(rtt.0 > 0 && rtt.millis() < 1000.0, "{rtt:?}");
-    assert!(a.swarm.known(b.id()).contains(&b.swarm.addresses()[0]));
+    assert!(a.swarm.known(b.id()).contains(&b.addresses()[0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,4 +7,5 @@ mod hellos;
 mod hostile;
 mod links;
 mod versions;
+mod relays;
 mod world;

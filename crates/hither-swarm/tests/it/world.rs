@@ -6,6 +6,7 @@ use std::time::Duration;
 use hither_swarm::{AnswerStream, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId};
 use hither_types::label::{DataClass, Label};
+use hither_types::member::{Address, Relay};
 use hither_types::message::{Ask, PeerMessage, Presence};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Envelope, Priority, Quality, RequestKind};
@@ -58,9 +59,28 @@ impl Node {
     }
 
     pub(crate) async fn start_in(seed: u8, bind: SocketAddr, dir: TempDir) -> Self {
-        let config = SwarmConfig { secret_key: key(seed), bind, blobs_dir: dir.path().to_owned() };
+        Self::start_with(seed, bind, None, dir).await
+    }
+
+    /// A node with a relay of its own.
+    pub(crate) async fn start_relay(seed: u8) -> Self {
+        Self::start_with(seed, loopback(), Some(loopback()), tempfile::tempdir().expect("a directory")).await
+    }
+
+    async fn start_with(seed: u8, bind: SocketAddr, relay: Option<SocketAddr>, dir: TempDir) -> Self {
+        let config = SwarmConfig { secret_key: key(seed), bind, blobs_dir: dir.path().to_owned(), relay };
         let (swarm, events) = Swarm::start(config).await.expect("a swarm");
         Self { swarm, events, dir }
+    }
+
+    /// Where it is reached without a relay.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        self.swarm.addresses().into_iter().map(Address::Direct).collect()
+    }
+
+    /// Its own relay.
+    pub(crate) fn relay(&self) -> Relay {
+        Relay { node: self.id(), address: self.swarm.relay().expect("it has a relay") }
     }
 
     pub(crate) fn id(&self) -> NodeId {
@@ -68,7 +88,7 @@ impl Node {
     }
 
     pub(crate) fn admit(&self, other: &Node) {
-        self.swarm.admit(other.id(), other.swarm.addresses());
+        self.swarm.admit(other.id(), other.addresses());
     }
 
     /// The first event that the function takes.

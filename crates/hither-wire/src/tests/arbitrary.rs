@@ -8,7 +8,7 @@ use hither_types::id::{
 };
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
-use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Relay, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour,
     Signal, Start, StartProof, StartWord,
@@ -47,10 +47,15 @@ fn jurisdiction() -> impl Strategy<Value = Jurisdiction> {
     "[A-Z]{2}(-[A-Z0-9]{1,3})?".prop_map(|code| Jurisdiction::parse(&code).unwrap())
 }
 
-fn address() -> impl Strategy<Value = SocketAddr> {
+fn socket() -> impl Strategy<Value = SocketAddr> {
     let v4 = (any::<Ipv4Addr>(), any::<u16>()).prop_map(SocketAddr::from);
     let v6 = (any::<Ipv6Addr>(), any::<u16>()).prop_map(SocketAddr::from);
     prop_oneof![v4, v6]
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let relay = (any::<[u8; 32]>(), socket()).prop_map(|(node, address)| Relay { node: NodeId(node), address });
+    prop_oneof![socket().prop_map(Address::Direct), relay.prop_map(Address::Relayed)]
 }
 
 /// A sentence as it comes out of an encoder: bounded and on one line.
@@ -253,7 +258,7 @@ fn envelope() -> impl Strategy<Value = Envelope> {
 pub(crate) fn ask() -> impl Strategy<Value = Ask> {
     let trace = (any::<u128>(), any::<u64>(), any::<bool>());
     let trace = trace.prop_map(|(trace, span, sampled)| TraceParent { trace, span, sampled });
-    let rest = (vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000), proptest::option::of(trace));
+    let rest = (vec(any::<u32>(), 0..400), vec(any::<u8>(), 0..2000), option::of(trace));
     (any::<u128>(), any::<u8>(), digest(), envelope(), micros(), rest).prop_map(
         |(request, attempt, digest, envelope, remaining, (resume, payload, trace))| Ask {
             request: RequestId(request),
@@ -433,8 +438,9 @@ pub(crate) fn invite() -> impl Strategy<Value = Invite> {
         site(),
         jurisdiction(),
         any::<u64>().prop_map(WallTime),
+        proptest::option::of(any::<[[u8; 32]; 2]>()),
     )
-        .prop_map(|([mesh, issuer], addresses, secret, site, jurisdiction, expires)| Invite {
+        .prop_map(|([mesh, issuer], addresses, secret, site, jurisdiction, expires, pass)| Invite {
             mesh: MeshId(mesh),
             issuer: NodeId(issuer),
             addresses,
@@ -442,5 +448,6 @@ pub(crate) fn invite() -> impl Strategy<Value = Invite> {
             site,
             jurisdiction,
             expires,
+            pass: pass.map(|[first, second]| crate::member::joined(&(first, second))),
         })
 }

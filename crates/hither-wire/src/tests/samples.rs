@@ -6,7 +6,7 @@ use hither_types::id::{
 };
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
-use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Relay, Signed};
 use hither_types::message::{
     Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour,
     Signal, Start, StartProof, StartWord,
@@ -41,8 +41,8 @@ fn signed() -> Signed {
 }
 
 fn record() -> MemberRecord {
-    let addresses = ["192.0.2.7:4433", "[2001:db8::7]:4433"].map(|address| address.parse().unwrap()).to_vec();
-    MemberRecord { certificate: signed(), addresses }
+    let addresses = ["192.0.2.7:4433", "[2001:db8::7]:4433"].map(|address| Address::Direct(address.parse().unwrap()));
+    MemberRecord { certificate: signed(), addresses: addresses.to_vec() }
 }
 
 pub(crate) fn member() -> Vec<Member> {
@@ -237,7 +237,8 @@ pub(crate) fn frame() -> Vec<Frame> {
 pub(crate) fn hello() -> Vec<Hello> {
     let join =
         Hello::Join { mesh: MeshId([0x22; 32]), invite: [0x66; 16], proof: [0x77; 32], addresses: record().addresses };
-    vec![join, Hello::Introduce(record())]
+    let over_relays = MemberRecord { addresses: relayed(), ..record() };
+    vec![join, Hello::Introduce(record()), Hello::Introduce(over_relays)]
 }
 
 pub(crate) fn hello_reply() -> Vec<HelloReply> {
@@ -304,8 +305,15 @@ pub(crate) fn manifest() -> Vec<Manifest> {
     vec![language, tabular, proven]
 }
 
+/// The addresses of a node that is reached over a relay, too.
+fn relayed() -> Vec<Address> {
+    let relays = ["192.0.2.9:7844", "[2001:db8::9]:7844"]
+        .map(|address| Address::Relayed(Relay { node: NodeId([0x44; 32]), address: address.parse().unwrap() }));
+    record().addresses.into_iter().chain(relays).collect()
+}
+
 pub(crate) fn invite() -> Vec<Invite> {
-    vec![Invite {
+    let plain = Invite {
         mesh: MeshId([0x22; 32]),
         issuer: NodeId([0x11; 32]),
         addresses: record().addresses,
@@ -313,5 +321,8 @@ pub(crate) fn invite() -> Vec<Invite> {
         site: site("paris"),
         jurisdiction: place("FR"),
         expires: WallTime(1_800_000_000_000),
-    }]
+        pass: None,
+    };
+    let with_relays = Invite { addresses: relayed(), pass: Some([0xaa; 64]), ..plain.clone() };
+    vec![plain, with_relays]
 }

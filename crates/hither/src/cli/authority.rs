@@ -93,7 +93,7 @@ pub(super) fn authority(context: &Context, command: Option<AuthorityCommand>) ->
 }
 
 /// The whole key of a node that somebody named by its beginning, or by its site.
-fn find(context: &Context, client: &Client, said: &str) -> Result<String, Trouble> {
+pub(super) fn find(context: &Context, client: &Client, said: &str) -> Result<String, Trouble> {
     let is_hex = said.chars().all(|c| c.is_ascii_hexdigit());
     if said.len() == 64 && is_hex {
         return Ok(said.to_ascii_lowercase());

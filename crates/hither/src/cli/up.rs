@@ -18,14 +18,19 @@ pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
     if let Some(parent) = args.tied_to {
         tie_to(parent)?;
     }
+    let overrides = Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh, relay: None };
+    let config = NodeConfig::load(args.config.as_deref(), overrides).map_err(|error| config_trouble(&error))?;
+    run(context, config)
+}
+
+/// Runs a node that is configured.
+pub(super) fn run(context: &Context, config: NodeConfig) -> Result<(), Trouble> {
     // What the node holds, a crash must not write to a disk.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(|error| Trouble::new("E0115", format!("core dumps cannot be turned off: {error}")))?;
     raise_files();
     let filter = EnvFilter::try_from_env("HITHER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let overrides = Overrides { data_dir: Some(context.data_dir()?), api: args.api, mesh: args.mesh };
-    let config = NodeConfig::load(args.config.as_deref(), overrides).map_err(|error| config_trouble(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -83,12 +88,13 @@ fn tell(screen: Screen, data_dir: &Path, started: &hither_node::Started) {
     let scheme = if started.is_tls { "https" } else { "http" };
     let url = format!("{scheme}://{}", started.api);
     let mesh: Vec<String> = started.mesh.iter().map(ToString::to_string).collect();
+    let relays: Vec<String> = started.relays.iter().map(ToString::to_string).collect();
     if screen.is_json() {
         let object = json!({
             "node": me.node.to_string(), "mesh": me.mesh.to_string(), "site": me.site.as_str(),
             "jurisdiction": me.jurisdiction.to_string(), "operator": me.operator.as_str(),
             "api": url, "dashboard": format!("{url}/"), "socket": started.socket.display().to_string(),
-            "mesh_addresses": mesh, "data": data_dir.display().to_string(),
+            "mesh_addresses": mesh, "relays": relays, "data": data_dir.display().to_string(),
         });
         return line(&object.to_string());
     }
@@ -98,6 +104,9 @@ fn tell(screen: Screen, data_dir: &Path, started: &hither_node::Started) {
     line(&format!("  dashboard  {url}/"));
     line(&format!("  socket     {}", started.socket.display()));
     line(&format!("  mesh       {}", mesh.join(", ")));
+    for relay in &relays {
+        line(&format!("  relay      {relay}"));
+    }
     line(&screen.colour.faint("  Ctrl-C stops the node. Nothing was contacted on the internet."));
 }
 

@@ -6,11 +6,18 @@ use super::{TALKER, must, seconds};
 use crate::lab::Lab;
 use crate::lab::mesh::Mesh;
 use crate::lab::net::Nat;
+use crate::lab::node::{Node, wait};
 use crate::lab::queue::Shape;
 
+/// The number of a relay, over TCP and UDP.
+const RELAY: u16 = 7844;
+
+/// How long a pair may take to find a path without the relay: the transport tries at once, and again every 5 s.
+const DIRECT: Duration = Duration::from_secs(20);
+
 /// Who holds the model of a name is the only one who does.
-fn hold(mesh: &Mesh) -> Result<(), String> {
-    let mut nodes = mesh.nodes.iter().zip(5000..);
+fn hold(nodes: &[Node]) -> Result<(), String> {
+    let mut nodes = nodes.iter().zip(5000..);
     nodes.try_for_each(|(node, context)| {
         node.add_stub(&format!("of-{}", node.name), &format!("{TALKER} context={context}"))
     })
@@ -22,17 +29,26 @@ fn join(lab: &Lab, mesh: &mut Mesh) -> Result<Vec<String>, String> {
     for node in &mut mesh.nodes {
         node.up()?;
     }
+    cut_if_broken(lab, mesh);
+    Ok(join_founder(&mesh.nodes[0], &mesh.nodes[1..]))
+}
+
+fn cut_if_broken(lab: &Lab, mesh: &Mesh) {
     if lab.broken {
         mesh.net.link(0).change_both(|shape| shape.cut = true);
     }
+}
+
+/// Lets nodes that run join; says who did not.
+fn join_founder(founder: &Node, nodes: &[Node]) -> Vec<String> {
     let mut outside = Vec::new();
-    for node in &mesh.nodes[1..] {
+    for node in nodes {
         let began = Instant::now();
-        if let Err(error) = node.join(&mesh.nodes[0]) {
+        if let Err(error) = node.join(founder) {
             outside.push(format!("{} did not join ({} after {})", node.name, reason(&error), seconds(began.elapsed())));
         }
     }
-    Ok(outside)
+    outside
 }
 
 /// The words of the program alone.
@@ -89,41 +105,108 @@ fn behind_two(lab: &Lab) -> Result<Mesh, String> {
     Ok(mesh)
 }
 
+/// Over which path one node reaches another: `direct` or `relayed`, and the middle of the round trips in words.
+fn path(from: &Node, to: &str) -> Result<(String, String), String> {
+    let pong = from.run(&["ping", to, "--count", "3"])?;
+    let path = pong["path"].as_str().unwrap_or("none").to_owned();
+    let millis = pong["p50_us"].as_u64().unwrap_or_default() as f64 / 1000.0;
+    Ok((path, format!("{millis:.1} ms")))
+}
+
+/// Waits until pairs of hidden nodes speak without the relay, and says after how long.
+fn go_direct(mesh: &Mesh, hidden: &[(usize, usize)]) -> Result<String, String> {
+    let mut told = String::new();
+    for (from, to) in hidden {
+        let (from, to) = (&mesh.nodes[*from], &mesh.nodes[*to].name);
+        let direct = || path(from, to).ok().filter(|(path, _)| path == "direct");
+        let ((_, rtt), took) = wait(&format!("{} reaches {to} without a relay", from.name), DIRECT, direct)
+            .map_err(|error| format!("{error}; it is {:?}", path(from, to)))?;
+        told += &format!("; {} and {to} direct, {rtt}, {} later", from.name, seconds(took));
+    }
+    Ok(told)
+}
+
 pub(super) fn two_nats(lab: &Lab) -> Result<String, String> {
     let mut mesh = behind_two(lab)?;
-    let outside = join(lab, &mut mesh)?;
-    hold(&mesh)?;
-    told(&outside, pairs(&mesh, |_, _| true))
+    mesh.site(lab, "hub", Shape::default(), Nat::Open)?;
+    let hub = mesh.nodes.len() - 1;
+    let listen = mesh.nodes[hub].at(RELAY);
+    mesh.nodes[hub].relay = Some(listen.clone());
+    mesh.nodes[hub].up()?;
+    let view = mesh.nodes[hub].view()?;
+    let key = view["me"]["node"].as_str().ok_or("a node shows its key")?;
+    mesh.nodes[0].configure(&format!("[mesh]\nrelays = [\"{key}@{listen}\"]\n"))?;
+    mesh.nodes[0].found()?;
+    mesh.nodes[0].up()?;
+    cut_if_broken(lab, &mesh);
+    // The relay is a member like any other, and the first: the others need it to join.
+    let mut outside = Vec::new();
+    let began = Instant::now();
+    if let Err(error) = mesh.nodes[hub].join(&mesh.nodes[0]) {
+        outside.push(format!("hub did not join ({} after {})", reason(&error), seconds(began.elapsed())));
+    }
+    for node in &mut mesh.nodes[1..hub] {
+        node.up()?;
+    }
+    outside.extend(join_founder(&mesh.nodes[0], &mesh.nodes[1..hub]));
+    let hidden = |node: usize| node != hub;
+    hold(&mesh.nodes[..hub])?;
+    let text = told(&outside, pairs(&mesh, |from, to| hidden(from) && hidden(to)))?;
+    Ok(text + &go_direct(&mesh, &[(0, 2), (1, 2)])?)
 }
 
 pub(super) fn forwarded(lab: &Lab) -> Result<String, String> {
     let mut mesh = behind_two(lab)?;
     let inside = mesh.nodes[0].mesh.replace(":7000", "");
-    let outside = mesh.net.forward_port(0, 7000, &inside)?;
-    mesh.nodes[0].advertise(&outside)?;
+    let outside = mesh.net.forward_port(0, "udp", 7000, &inside)?;
+    let relay = mesh.net.forward_port(0, "udp", RELAY, &inside)?;
+    mesh.net.forward_port(0, "tcp", RELAY, &inside)?;
+    mesh.nodes[0].configure(&format!(
+        "[mesh]\nadvertise = [\"{outside}\"]\n[mesh.relay]\nlisten = \"{inside}:{RELAY}\"\nadvertise = [\"{relay}\"]\n"
+    ))?;
     let outside = join(lab, &mut mesh)?;
-    hold(&mesh)?;
-    told(&outside, pairs(&mesh, |_, _| true))
+    hold(&mesh.nodes)?;
+    let text = told(&outside, pairs(&mesh, |_, _| true))?;
+    Ok(text + &go_direct(&mesh, &[(1, 2)])?)
+}
+
+/// Whether a founder has a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relay {
+    Runs,
+    Absent,
 }
 
 /// A founder whose address all know, and one machine behind each of two NATs.
-fn public(lab: &Lab) -> Result<(Mesh, Vec<String>), String> {
+fn public(lab: &Lab, nat: Nat, relay: Relay) -> Result<(Mesh, Vec<String>), String> {
     let mut mesh = Mesh::empty(lab)?;
     mesh.site(lab, "munich", Shape::default(), Nat::Open)?;
-    mesh.site(lab, "vienna", Shape::default(), Nat::Masquerade)?;
-    mesh.site(lab, "paris", Shape::default(), Nat::Masquerade)?;
+    mesh.site(lab, "vienna", Shape::default(), nat)?;
+    mesh.site(lab, "paris", Shape::default(), nat)?;
+    if relay == Relay::Runs {
+        let listen = mesh.nodes[0].at(RELAY);
+        mesh.nodes[0].configure(&format!("[mesh.relay]\nlisten = \"{listen}\"\n"))?;
+    }
     let outside = join(lab, &mut mesh)?;
-    hold(&mesh)?;
+    hold(&mesh.nodes)?;
     Ok((mesh, outside))
 }
 
 pub(super) fn public_founder(lab: &Lab) -> Result<String, String> {
-    let (mesh, outside) = public(lab)?;
-    told(&outside, pairs(&mesh, |_, _| true))
+    let (mesh, outside) = public(lab, Nat::Masquerade, Relay::Runs)?;
+    let text = told(&outside, pairs(&mesh, |_, _| true))?;
+    Ok(text + &go_direct(&mesh, &[(1, 2)])?)
+}
+
+pub(super) fn behind_drawn_ports(lab: &Lab) -> Result<String, String> {
+    let (mesh, outside) = public(lab, Nat::Random, Relay::Runs)?;
+    let text = told(&outside, pairs(&mesh, |_, _| true))?;
+    let (path, rtt) = path(&mesh.nodes[1], "paris")?;
+    Ok(format!("{text}; vienna and paris {path}, {rtt}"))
 }
 
 pub(super) fn pairs_with_the_founder(lab: &Lab) -> Result<String, String> {
-    let (mesh, outside) = public(lab)?;
+    let (mesh, outside) = public(lab, Nat::Masquerade, Relay::Absent)?;
     let with_founder = |from: usize, to: usize| from == 0 || to == 0;
     let first = told(&outside, pairs(&mesh, with_founder))?;
     // Longer than Linux keeps the mapping of a UDP flow that was not answered (30 s).

@@ -7,7 +7,7 @@ use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
     AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto, IsolateDto,
-    IssuerDto, MemberDto, ModelDto, PowerDto, TicketDto, ViewDto,
+    IssuerDto, MemberDto, ModelDto, PingDto, PongDto, PowerDto, TicketDto, ViewDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -90,6 +90,12 @@ fn mesh() -> Vec<Operation> {
         command("post", "/hither/v1/members/{node}/revoke", "revokeMember", "Ends the membership of a node for good.")
             .with(&["node"])
             .gives::<DoneDto>("It is no member any more.")
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/members/{node}/ping", "pingMember", "Measures round trips to a member.")
+            .with(&["node"])
+            .takes::<PingDto>(json!({ "count": 10 }))
+            .gives::<PongDto>("How long they took, and over which path.")
+            .errors(BODY)
             .errors(&[Code::OutOfRange]),
         command("post", "/hither/v1/issuers", "appointIssuer", "Lets a member let others in.")
             .takes::<IssuerDto>(json!({ "node": "1f".repeat(32), "within": ["DE", "FR"] }))
