@@ -127,6 +127,15 @@ pub enum Event {
         /// What; shared, for a driver may tell many minds of it.
         presence: Arc<Presence>,
     },
+    /// A peer is there, and said this; it stands until it says something else or is [`Event::Silent`].
+    There {
+        /// Who.
+        node: NodeId,
+        /// What.
+        presence: Arc<Presence>,
+    },
+    /// A peer is not there any more, or cannot be reached.
+    Silent(NodeId),
     /// A peer sent a word on the way to a place for a request.
     Told {
         /// Who.

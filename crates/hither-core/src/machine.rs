@@ -242,6 +242,11 @@ impl Core {
             Event::Done { task, cost } => self.hosted_done(task, cost),
             Event::Failed { task, failure } => self.failed(task, failure),
             Event::Presence { from, presence } => self.heard(from, presence),
+            Event::There { node, presence } => {
+                self.heard(node, presence);
+                self.peers.stands(node, true);
+            }
+            Event::Silent(node) => self.peers.stands(node, false),
             Event::Told { from, signal } => self.told(from, signal),
             Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
             Event::MemberAdded(member) => self.member_added(member),

@@ -72,8 +72,6 @@ pub enum Sign {
     },
     /// This node has something to tell of itself.
     Own(Presence),
-    /// This node stops.
-    Leaving,
     /// The deadline has come.
     Tick,
 }
@@ -166,6 +164,7 @@ pub struct Membership {
     doubted: BTreeSet<NodeId>,
     /// When nodes fell lately.
     fallen: Vec<Timestamp>,
+    heads: u64,
     out: Vec<Deed>,
 }
 
@@ -194,8 +193,16 @@ impl Membership {
             pending: BTreeMap::new(),
             doubted: BTreeSet::new(),
             fallen: Vec::new(),
+            heads: 0,
             out: Vec::new(),
         }
+    }
+
+    /// What this node knows changed, or the number of its start grew. Neighbours are told with the next pulse, and all
+    /// others with its next word.
+    pub fn knows(&mut self, heads: u64, incarnation: u64) {
+        self.heads = heads;
+        self.incarnation = self.incarnation.max(incarnation);
     }
 
     /// Takes in what happened and says what shall be done, in order. Time never goes backwards.
@@ -263,7 +270,6 @@ impl Membership {
                 }
             }
             Sign::Own(presence) => self.tell_own(presence),
-            Sign::Leaving => self.leave(),
             Sign::Tick => {}
         }
     }

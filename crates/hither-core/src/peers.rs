@@ -20,6 +20,8 @@ pub(crate) struct Peer {
     pub(crate) member: Member,
     presence: Option<Arc<Presence>>,
     heard: Option<Timestamp>,
+    /// Whether others see to it that its silence is noticed, and then whether it is there.
+    stands: Option<bool>,
     rtt: Option<Micros>,
     strikes: u32,
     cool_until: Timestamp,
@@ -60,6 +62,7 @@ impl Peer {
             member,
             presence: None,
             heard: None,
+            stands: None,
             rtt: None,
             strikes: 0,
             cool_until: Timestamp(0),
@@ -111,6 +114,11 @@ impl Peer {
     /// When it was last heard.
     pub(crate) fn heard(&self) -> Option<Timestamp> {
         self.heard
+    }
+
+    /// Whether what it said last is what it would say now, as far as anybody knows.
+    pub(crate) fn is_current(&self) -> bool {
+        self.stands == Some(true)
     }
 
     /// The smoothed round trip.
@@ -214,7 +222,7 @@ impl Peers {
 
     /// Whether a member was heard lately.
     pub(crate) fn is_present(&self, peer: &Peer, now: Timestamp) -> bool {
-        peer.heard.is_some_and(|heard| now.since(heard) <= self.present_for)
+        peer.stands.unwrap_or_else(|| peer.heard.is_some_and(|heard| now.since(heard) <= self.present_for))
     }
 
     /// How many there are.
@@ -284,6 +292,13 @@ impl Peers {
         peer.heard = Some(now);
         self.version += u64::from(news);
         true
+    }
+
+    /// A member is there as long as nothing else is said, or is not.
+    pub(crate) fn stands(&mut self, node: NodeId, there: bool) {
+        if let Some(peer) = self.get_mut(node) {
+            peer.stands = Some(there);
+        }
     }
 
     /// What a member has open by its newest word, and had not by the one before.

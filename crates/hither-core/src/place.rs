@@ -234,7 +234,7 @@ impl Core {
 
     /// Whether what a peer told everybody is young enough to act on.
     fn is_news(&self, peer: &Peer) -> bool {
-        peer.heard().is_some_and(|heard| self.now.since(heard) <= limits::GOSSIP_FOR)
+        peer.is_current() || peer.heard().is_some_and(|heard| self.now.since(heard) <= limits::GOSSIP_FOR)
     }
 
     /// A peer as a place for a request: by its own fresh word, or by what it told everybody and what was sent there since.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hither_api::door::{Answer, Route};
+use hither_core::membership::Sign;
 use hither_core::{Action, Event};
 use hither_types::fact::{Fact, Outcome};
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
-use hither_types::message::{Ask, Frame, PeerMessage, Presence};
+use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::unit::{ByteCount, Micros};
@@ -66,11 +67,7 @@ impl Driver {
             Action::DeclineAsk { task, refusal } => self.last_frame(task, Frame::Declined(refusal)),
             Action::FailAsk { task, failure } => self.last_frame(task, Frame::Failed(failure)),
             Action::Announce(presence) => {
-                // The number of this start may have grown since the mind was made.
-                let presence = Presence { incarnation: self.incarnation, ..presence };
-                for peer in self.mesh.linked() {
-                    self.swarm.send(peer, PeerMessage::Presence(presence.clone()));
-                }
+                self.sign(Sign::Own(presence));
             }
             Action::Tell { peer, signal } if self.answer_for_endpoint(peer, &signal) => {}
             Action::Tell { peer, signal } => self.swarm.send(peer, PeerMessage::Signal(signal)),

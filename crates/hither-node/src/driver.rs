@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
 use hither_api::door::{Answer, Command, CommandDone, CommandError};
+use hither_core::membership::{Membership, Sign};
 use hither_core::{Core, Event};
 use hither_swarm::{AnswerStream, Swarm, SwarmEvent};
 use hither_types::id::{Digest, NodeId, RequestId, Task};
@@ -92,6 +93,7 @@ pub(crate) struct Driver {
     pub(crate) config: NodeConfig,
     pub(crate) home: Home,
     pub(crate) core: Core,
+    pub(crate) membership: Membership,
     pub(crate) clock: Clock,
     pub(crate) policy: Arc<Policy>,
     pub(crate) cap: Milliwatts,
@@ -144,6 +146,7 @@ impl Driver {
         let mut drained_by: Option<Instant> = None;
         loop {
             let deadline = self.core.deadline().map(|at| self.instant(at));
+            let watched = Some(self.instant(self.membership.deadline()));
             tokio::select! {
                 biased;
                 inbound = ears.inbox.recv() => match inbound {
@@ -158,12 +161,13 @@ impl Driver {
                     None => return,
                 },
                 () = until(deadline) => self.feed(Event::Tick),
+                () = until(watched) => self.sign(Sign::Tick),
                 event = ears.swarm.recv() => match event {
                     Some(event) => self.heard(event),
                     None => return,
                 },
                 () = until(show_at) => { show_at = None; self.show(); continue },
-                _ = tell.tick() => { self.tell_members(); continue },
+                _ = tell.tick() => { self.look_around(); continue },
                 gone = ears.leavers.next() => {
                     // What they had asked came before they left.
                     while let Ok(inbound) = ears.inbox.try_recv() {
@@ -279,7 +283,8 @@ impl Driver {
             SwarmEvent::Guest { node, pass, reply } => self.guest(node, pass.as_deref(), reply),
             SwarmEvent::HomeRelays(relays) => self.home_relays(relays),
             SwarmEvent::LinkUp(peer) => self.link_up(peer),
-            SwarmEvent::LinkDown(peer) => self.mesh.link_down(peer),
+            SwarmEvent::LinkDown(peer) => self.link_down(peer),
+            SwarmEvent::Unreachable(peer) => self.unreachable(peer),
             SwarmEvent::Apart { peer, reason } => {
                 let site = self.member(peer).map(|member| member.site.to_string()).unwrap_or_default();
                 self.warn_once(format!("{} {site} cannot be talked to: {reason}", peer.short()));
@@ -353,8 +358,10 @@ impl Driver {
     pub(crate) fn wake(&mut self) {
         let config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
         self.core = Core::new(config);
+        let me = &self.home.me;
+        self.membership = Membership::new(me.node, &me.site, self.incarnation, self.clock.now());
         for member in self.mesh.members() {
-            self.feed(Event::MemberAdded(member));
+            self.member_added(member);
         }
         for manifest in self.shelf.manifests() {
             self.feed(Event::Catalogued(manifest));

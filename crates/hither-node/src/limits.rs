@@ -66,8 +66,20 @@ pub(crate) const WORKER_FRAME_MAX: usize = 256 << 20;
 /// Members and models that are told to each peer, at most.
 pub(crate) const TOLD_MAX: usize = 64;
 
-/// How often each member is told of the others and of the catalog, whatever changed.
+/// How often a node looks at who belongs still, and tells its neighbours which start of it this is.
 pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// Pulses in a row that say that a neighbour knows something else, before it is told everything: news take a moment.
+pub(crate) const APART_FOR: u32 = 3;
+
+/// A neighbour that still knows something else is not told everything again before this.
+pub(crate) const TELL_AGAIN: Duration = Duration::from_secs(5);
+
+/// A hash of what this node knows is used for so long: neighbours compare it with theirs some times a second.
+pub(crate) const HEADS_FOR: Duration = Duration::from_secs(1);
+
+/// Records of one member that are remembered as passed on: its addresses change seldom.
+pub(crate) const PASSED_ON_MAX: usize = 16;
 
 /// A certificate's life.
 pub(crate) const CERTIFICATE_DAYS: u64 = 30;

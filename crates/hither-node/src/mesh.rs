@@ -3,31 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hither_core::Event;
-use hither_swarm::{DialError, Swarm};
+use hither_core::membership::Sign;
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::member::{Address, Member, MemberRecord, Signed};
 use hither_types::message::{Hello, HelloReply, Invite, PeerMessage};
 use hither_wire::limits::MAX_ADDRESSES;
-use tokio::time::Instant;
 
-use crate::authority::{Authority, founder_of};
-use crate::driver::{CommandReply, Driver, Inbound, Joining};
+use crate::driver::{Driver, Inbound, Joining};
 use crate::home::Home;
-use crate::limits::{ISSUER_COMES, ISSUER_LOOK, TOLD_MAX};
+use crate::limits::TOLD_MAX;
 use crate::trust::{self, wall_now};
 
+mod join;
 mod leave;
 mod reach;
+mod spread;
 mod standing;
 mod starts;
 #[cfg(test)]
 mod tests;
 
 use reach::Reach;
+use spread::Abreast;
 
 /// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
 pub(crate) struct Mesh {
@@ -35,6 +35,8 @@ pub(crate) struct Mesh {
     records: BTreeMap<NodeId, (MemberRecord, Member)>,
     linked: BTreeSet<NodeId>,
     introducing: BTreeSet<NodeId>,
+    /// What went to and fro between neighbours about what they know.
+    abreast: Abreast,
     /// Whether a record changed since the relays were looked at.
     changed: bool,
     /// What is known of relays beside the records.
@@ -48,6 +50,7 @@ impl Mesh {
             records: BTreeMap::new(),
             linked: BTreeSet::new(),
             introducing: BTreeSet::new(),
+            abreast: Abreast::default(),
             changed: true,
             reach: Reach::default(),
         };
@@ -87,10 +90,6 @@ impl Mesh {
 
     pub(crate) fn linked(&self) -> Vec<NodeId> {
         self.linked.iter().copied().collect()
-    }
-
-    pub(crate) fn link_down(&mut self, peer: NodeId) {
-        self.linked.remove(&peer);
     }
 
     /// The member of a certificate that was checked before and still holds. Everybody tells of everybody every few
@@ -135,6 +134,7 @@ impl Mesh {
     fn clear(&mut self) {
         self.records.clear();
         self.linked.clear();
+        self.abreast = Abreast::default();
         self.introducing.clear();
     }
 }
@@ -143,9 +143,17 @@ impl Driver {
     /// Small talk from a member.
     pub(crate) fn peer_said(&mut self, from: NodeId, message: PeerMessage) {
         match message {
-            PeerMessage::Presence(presence) => self.feed(Event::Presence { from, presence: presence.into() }),
+            PeerMessage::Presence(presence) => self.sign(Sign::Told { from, presence: presence.into() }),
+            PeerMessage::Rumours(rumours) => self.sign(Sign::Rumours { from, rumours }),
+            PeerMessage::Pulse(pulse) => {
+                self.compare(from, pulse.heads);
+                self.sign(Sign::Pulse { from, pulse });
+            }
             PeerMessage::Signal(signal) => self.feed(Event::Told { from, signal }),
-            PeerMessage::Members(records) => self.learn_members(records),
+            PeerMessage::Members(records) => {
+                self.pass_on(from, &records);
+                self.learn_members(records);
+            }
             PeerMessage::Catalog(entries) => {
                 for signed in entries {
                     self.learn_model(from, signed);
@@ -219,19 +227,12 @@ impl Driver {
         if self.mesh.put(record, member.clone()) {
             tracing::info!(site = %member.site, jurisdiction = %member.jurisdiction, node = %node.short(), "a member");
             self.record(None, Fact::Joined(counterpart(&member)));
-            self.introduce(node);
         }
-        self.feed(Event::MemberAdded(member));
+        self.member_added(member);
     }
 
-    /// A connection to a member is up: it is told everything at once.
-    pub(crate) fn link_up(&mut self, peer: NodeId) {
-        self.mesh.linked.insert(peer);
-        self.tell(peer);
-    }
-
+    /// Tells a member everything that members know.
     fn tell(&self, peer: NodeId) {
-        self.swarm.send(peer, PeerMessage::Start(self.twins.mine(wall_now())));
         self.swarm.send(peer, PeerMessage::Authority(self.home.authority.entries()));
         let mut members = vec![self.own_record()];
         for mut record in self.mesh.records() {
@@ -249,20 +250,6 @@ impl Driver {
 
     fn node_of(&self, record: &MemberRecord) -> Option<NodeId> {
         hither_wire::decode_member(&record.certificate.bytes).ok().map(|member| member.node)
-    }
-
-    /// Tells all linked members again, and introduces this node to those that are not linked.
-    pub(crate) fn tell_members(&mut self) {
-        self.look_at_standing();
-        self.look_at_changed();
-        for peer in self.mesh.linked() {
-            self.tell(peer);
-        }
-        let lonely: Vec<NodeId> =
-            self.mesh.records.keys().filter(|node| !self.mesh.linked.contains(node)).copied().collect();
-        for node in lonely {
-            self.introduce(node);
-        }
     }
 
     /// Shows this node's certificate to a member that may not know it, or not its address.
@@ -318,8 +305,9 @@ impl Driver {
             ));
         }
         let (certificate, _) = self.home.certify(node, invite.site, invite.jurisdiction);
-        self.learn_members(vec![MemberRecord { certificate: certificate.clone(), addresses }]);
-        self.tell_members();
+        let record = MemberRecord { certificate: certificate.clone(), addresses };
+        self.spread(None, PeerMessage::Members(vec![record.clone()]));
+        self.learn_members(vec![record]);
         self.welcome(certificate)
     }
 
@@ -347,133 +335,16 @@ impl Driver {
             (Err(error), None) => tracing::debug!(peer = %from.short(), error, "a member cannot be reached"),
         }
     }
-
-    /// Asks the issuer of an invite to be let in.
-    pub(crate) fn join(&mut self, ticket: &str, reply: CommandReply) {
-        let refuse =
-            |code, message: String, help: &str| hither_api::door::CommandError { code, message, help: help.to_owned() };
-        let invite = match hither_wire::ticket::parse(ticket) {
-            Ok(invite) => invite,
-            Err(error) => {
-                let text = refuse(
-                    "E0201",
-                    format!("this is not a ticket: {error}"),
-                    "copy the whole line that hither invite printed",
-                );
-                let _ = reply.send(Err(text));
-                return;
-            }
-        };
-        if invite.expires < wall_now() {
-            let text = refuse("E0202", "this invite has expired".into(), "ask for a new one: hither invite");
-            let _ = reply.send(Err(text));
-            return;
-        }
-        let comes_here = self.open_ways(&invite);
-        let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
-        let mut addresses = self.addresses();
-        // Its certificate is on its way back over the relays of the ticket, and so may be what comes after it.
-        addresses.extend(invite.addresses.iter().copied().filter(|address| address.relay().is_some()));
-        addresses.truncate(MAX_ADDRESSES);
-        let hello = Hello::Join {
-            mesh: invite.mesh,
-            invite: trust::invite_name(&invite.secret),
-            proof: trust::invite_proof(&invite.secret, self.home.me.node),
-            addresses,
-        };
-        self.hands.spawn(async move {
-            let (from, addresses) = (invite.issuer, invite.addresses.clone());
-            let patience = if comes_here { ISSUER_COMES } else { Duration::ZERO };
-            let answer = match say_until(&swarm, from, addresses, hello, patience).await {
-                Err(DialError::Apart { reason, .. }) => {
-                    // Whoever asked may have left.
-                    let _ = reply.send(Err(refuse("E0217", reason, "hither --version, at both ends")));
-                    return;
-                }
-                answer => answer.map_err(|error| error.to_string()),
-            };
-            let joining = Some(Joining { invite, reply });
-            let _ = inbox.send(Inbound::Welcomed { from, reply: answer, joining }).await;
-        });
-    }
-
-    fn joined(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Joining) {
-        let done = self.adopt(from, reply, &joining.invite);
-        match &done {
-            Ok(_) => self.keep_ways(),
-            Err(_) => self.close_ways(),
-        }
-        // Whoever asked may have left.
-        let _ = joining.reply.send(done);
-    }
-
-    fn adopt(
-        &mut self,
-        from: NodeId,
-        reply: Result<HelloReply, String>,
-        invite: &Invite,
-    ) -> Result<hither_api::door::CommandDone, hither_api::door::CommandError> {
-        let fault =
-            |code, message: String, help: &str| hither_api::door::CommandError { code, message, help: help.to_owned() };
-        let (certificate, members, catalog, entries) = match reply {
-            Ok(HelloReply::Welcome { certificate, members, catalog, authority }) => {
-                (certificate, members, catalog, authority)
-            }
-            Ok(HelloReply::Refused(why)) => {
-                return Err(fault("E0204", why, "ask for a new invite: hither invite"));
-            }
-            Err(error) => {
-                let message = format!("the node that made the invite cannot be reached: {error}");
-                return Err(fault(
-                    "E0205",
-                    message,
-                    "check that it is up and that its address can be reached from here",
-                ));
-            }
-        };
-        // The id of a mesh is a hash that names its founder; one without a log has no issuer but the founder.
-        let founder = founder_of(invite.mesh, &entries).unwrap_or(invite.issuer);
-        let mut authority = Authority::new(invite.mesh, founder);
-        for (signer, error) in authority.take_all(entries).1 {
-            tracing::warn!(signer = %signer.short(), %error, "an entry of the authority log is not believed");
-        }
-        let me = authority
-            .check_certificate(&certificate, wall_now())
-            .map_err(|error| fault("E0206", format!("the certificate is not believed: {error}"), ""))?;
-        if me.node != self.home.me.node {
-            return Err(fault("E0206", "the certificate is for another node".into(), ""));
-        }
-        self.home
-            .adopt(authority, certificate, me.clone())
-            .map_err(|error| fault("E0903", error.to_string(), "df -h"))?;
-        self.move_in(&me);
-        self.wake();
-        self.learn_members(members);
-        catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
-        Ok(hither_api::door::CommandDone::Joined(me))
-    }
 }
 
-impl Driver {
-    /// This node belongs to another mesh now: nothing of the old one is left but its models and its ledger.
-    fn move_in(&mut self, me: &Member) {
-        for node in self.mesh.records.keys().copied().collect::<Vec<_>>() {
-            self.swarm.expel(node);
-        }
-        self.traces.moved(me);
-        self.drop_sessions();
-        self.mesh.clear();
-        self.adopt_policy(me);
-        self.facade_changed();
-    }
-}
-
-/// The addresses that are told of a node: those that its operator named before those that it found itself. A dial tries a
-/// few of them at once, and the first that answers wins.
-pub(crate) fn told(named: &[SocketAddr], found: &[SocketAddr]) -> Vec<SocketAddr> {
-    let mut told: Vec<SocketAddr> = Vec::new();
-    for address in named.iter().chain(found) {
-        if !told.contains(address) && told.len() < hither_wire::limits::MAX_ADDRESSES {
+/// The addresses that are told of a node: those that its operator named, then relays, then those that it found itself. A
+/// dial tries a few of them at once, and the first that answers wins.
+pub(crate) fn told(named: &[SocketAddr], relays: &[Address], found: &[SocketAddr]) -> Vec<Address> {
+    let direct =
+        |addresses: &[SocketAddr]| -> Vec<Address> { addresses.iter().copied().map(Address::Direct).collect() };
+    let mut told: Vec<Address> = Vec::new();
+    for address in direct(named).iter().chain(relays).chain(&direct(found)) {
+        if !told.contains(address) && told.len() < MAX_ADDRESSES {
             told.push(*address);
         }
     }

@@ -181,10 +181,10 @@ impl Driver {
     /// A model was added here, or its entry came from a member.
     pub(crate) fn shelved(&mut self, signed: Signed, manifest: Manifest, from: Option<NodeId>) {
         let digest = manifest.digest;
-        let new = self.shelf.put(signed, manifest.clone());
+        let new = self.shelf.put(signed.clone(), manifest.clone());
         if new {
             self.feed(Event::Catalogued(manifest.clone()));
-            self.tell_members();
+            self.spread(from, PeerMessage::Catalog(vec![signed]));
         }
         if from.is_none() {
             self.shelf.here.insert(digest);

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use hither_api::door::Door;
 use hither_core::Core;
+use hither_core::membership::Membership;
 use hither_swarm::{Swarm, SwarmConfig};
 use hither_types::fact::Fact;
 use hither_types::member::{Member, Relay};
@@ -182,11 +183,13 @@ async fn assemble(
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
+    let membership = Membership::new(home.me.node, &home.me.site, incarnation, clock.now());
     let mut driver = Driver {
         cap: config.cap,
         config,
         home,
         core,
+        membership,
         clock,
         policy,
         incarnation,

@@ -298,7 +298,8 @@ impl Crowd {
             Deed::Silent(node) => {
                 let node = self.index[&node];
                 self.bodies[at].shown.remove(&node);
-                let cut = self.cut_sites.contains(&self.bodies[at].site) || self.cut_sites.contains(&self.bodies[node].site);
+                let cut =
+                    self.cut_sites.contains(&self.bodies[at].site) || self.cut_sites.contains(&self.bodies[node].site);
                 if self.lives(node) && !cut {
                     match self.sees(at, node) {
                         true => self.tally.unreached += 1,

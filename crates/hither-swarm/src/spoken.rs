@@ -10,8 +10,7 @@ use hither_types::view::WireWords;
 mod tests;
 
 /// What people call the kinds, in the order of their places.
-const KINDS: [&str; 8] =
-    ["presence", "signal", "members", "catalog", "authority", "starts", "pulses", "rumours"];
+const KINDS: [&str; 8] = ["presence", "signal", "members", "catalog", "authority", "starts", "pulses", "rumours"];
 
 /// Counts of one kind.
 #[derive(Debug, Default)]

@@ -391,7 +391,12 @@ async fn read(shared: &Arc<Shared>, node: NodeId, peer: &Peer, mut reader: Frame
 }
 
 /// Reads the stream of signals, if the other end ever opens it.
-async fn read_signals(shared: &Arc<Shared>, node: NodeId, peer: &Peer, connection: &Connection) -> (Code, &'static str) {
+async fn read_signals(
+    shared: &Arc<Shared>,
+    node: NodeId,
+    peer: &Peer,
+    connection: &Connection,
+) -> (Code, &'static str) {
     match connection.accept_uni().await {
         Ok(stream) => read(shared, node, peer, FrameReader::new(stream, MAX_MESSAGE)).await,
         Err(_) => (Code::Done, "the link broke"),

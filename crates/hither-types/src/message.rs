@@ -163,6 +163,9 @@ pub struct Pulse {
     pub echo: u32,
     /// Whether the sender watches the other end by its own choice.
     pub watches: bool,
+    /// A hash of who belongs, which models there are and who said what of membership, as the sender knows it. Whoever
+    /// knows something else tells it.
+    pub heads: u64,
 }
 
 /// What members tell each other of third ones. Of two words on one node that with the greater incarnation and sequence

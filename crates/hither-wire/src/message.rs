@@ -176,19 +176,20 @@ pub(crate) struct PulseForm {
     number: u32,
     echo: u32,
     watches: bool,
+    heads: [u8; 8],
 }
 
 impl From<&Pulse> for PulseForm {
     fn from(pulse: &Pulse) -> Self {
-        let Pulse { number, echo, watches } = *pulse;
-        Self { number, echo, watches }
+        let Pulse { number, echo, watches, heads } = *pulse;
+        Self { number, echo, watches, heads: heads.to_le_bytes() }
     }
 }
 
 impl From<PulseForm> for Pulse {
     fn from(form: PulseForm) -> Self {
-        let PulseForm { number, echo, watches } = form;
-        Self { number, echo, watches }
+        let PulseForm { number, echo, watches, heads } = form;
+        Self { number, echo, watches, heads: u64::from_le_bytes(heads) }
     }
 }
 
@@ -224,7 +225,9 @@ impl TryFrom<RumourForm> for Rumour {
             RumourForm::Said { node, presence } => {
                 Self::Said { node: NodeId(node), presence: Arc::new(presence.try_into()?) }
             }
-            RumourForm::Gone { node, incarnation, sequence } => Self::Gone { node: NodeId(node), incarnation, sequence },
+            RumourForm::Gone { node, incarnation, sequence } => {
+                Self::Gone { node: NodeId(node), incarnation, sequence }
+            }
             RumourForm::Doubt { node, incarnation, sequence, by } => {
                 Self::Doubt { node: NodeId(node), incarnation, sequence, by: NodeId(by) }
             }

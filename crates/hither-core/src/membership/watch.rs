@@ -31,7 +31,18 @@ pub(super) struct Watch {
 
 impl Watch {
     fn new(mine: bool, now: Timestamp) -> Self {
-        Self { mine, theirs: false, live: true, sent: 0, number: 0, heard: now, echo: 0, echoed: now, pulsed: now, worst: Micros(0) }
+        Self {
+            mine,
+            theirs: false,
+            live: true,
+            sent: 0,
+            number: 0,
+            heard: now,
+            echo: 0,
+            echoed: now,
+            pulsed: now,
+            worst: Micros(0),
+        }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -137,7 +148,7 @@ impl Membership {
     fn call(&mut self, id: NodeId) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         watch.sent = watch.sent.wrapping_add(1).max(1);
-        let pulse = Pulse { number: watch.sent, echo: watch.number, watches: watch.mine };
+        let pulse = Pulse { number: watch.sent, echo: watch.number, watches: watch.mine, heads: self.heads };
         self.say(id, PeerMessage::Pulse(pulse));
     }
 
@@ -169,7 +180,7 @@ impl Membership {
             if !pulse.watches && !self.wanted.contains(&from) {
                 // The last word of one that watched: it may still want to hear that nobody does here either.
                 if !self.calls(from) {
-                    let answer = Pulse { number: 1, echo: pulse.number, watches: false };
+                    let answer = Pulse { number: 1, echo: pulse.number, watches: false, heads: self.heads };
                     self.say(from, PeerMessage::Pulse(answer));
                 }
                 return;

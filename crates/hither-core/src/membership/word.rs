@@ -50,14 +50,6 @@ impl Membership {
         }
     }
 
-    /// Goodbye: nobody needs to wait for the silence.
-    pub(super) fn leave(&mut self) {
-        let gone = Rumour::Gone { node: self.me, incarnation: self.incarnation, sequence: self.sequence };
-        for peer in self.linked.clone() {
-            self.say(peer, PeerMessage::Rumours(vec![gone.clone()]));
-        }
-    }
-
     pub(super) fn rumour(&mut self, teller: NodeId, rumour: Rumour) {
         match rumour {
             Rumour::Said { node, presence } => self.said(teller, node, presence),

@@ -1,7 +1,6 @@
 //! Who stays a member: what the authority log and the clock say of those who are, and certificates that are made anew.
 
 use hither_api::door::{CommandDone, CommandError};
-use hither_core::Event;
 use hither_types::authority::Statement;
 use hither_types::fact::Fact;
 use hither_types::id::NodeId;
@@ -101,7 +100,7 @@ impl Driver {
             let (certificate, member) = self.home.certify_again(member);
             tracing::info!(node = %member.node.short(), site = %member.site, "a certificate is made anew");
             self.mesh.put(MemberRecord { certificate, ..record }, member.clone());
-            self.feed(Event::MemberAdded(member));
+            self.member_added(member);
         }
     }
 
@@ -118,7 +117,7 @@ impl Driver {
             _ => Fact::Revoked(counterpart(&member)),
         };
         self.record(None, fact);
-        self.feed(Event::MemberRemoved(node));
+        self.member_removed(node);
     }
 
     /// Somebody told this node of its own certificate: it takes a newer one that says the same of it.

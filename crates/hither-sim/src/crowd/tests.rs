@@ -7,9 +7,9 @@ const SECOND: u64 = 1_000_000;
 
 fn all_see_all(crowd: &Crowd) -> bool {
     let living: Vec<usize> = crowd.living().collect();
-    living.iter().all(|at| (0..crowd.len()).filter(|other| other != at).all(|other| {
-        crowd.uses(*at, other) == crowd.lives(other)
-    }))
+    living.iter().all(|at| {
+        (0..crowd.len()).filter(|other| other != at).all(|other| crowd.uses(*at, other) == crowd.lives(other))
+    })
 }
 
 #[test]
@@ -56,9 +56,11 @@ fn a_cut_site_knows_that_it_is_alone_and_is_found_again() {
         let cut = crowd.site_name(0);
         crowd.cut_sites.insert(cut.clone());
         let parted = |crowd: &Crowd| {
-            (0..crowd.len()).all(|at| (0..crowd.len()).filter(|other| *other != at).all(|other| {
-                crowd.uses(at, other) == ((crowd.site(at) == 0) == (crowd.site(other) == 0))
-            }))
+            (0..crowd.len()).all(|at| {
+                (0..crowd.len())
+                    .filter(|other| *other != at)
+                    .all(|other| crowd.uses(at, other) == ((crowd.site(at) == 0) == (crowd.site(other) == 0)))
+            })
         };
         let took = crowd.run_while(30 * SECOND, parted);
         assert!(took.is_some_and(|took| took <= 5 * SECOND), "{sites:?}: {took:?}");

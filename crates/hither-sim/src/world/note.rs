@@ -8,6 +8,8 @@ impl World<'_> {
     pub(super) fn note_event(&mut self, node: usize, event: &Event) {
         let often = match event {
             Event::Presence { .. }
+            | Event::There { .. }
+            | Event::Silent(_)
             | Event::Told { .. }
             | Event::RoundTrip { .. }
             | Event::Tick

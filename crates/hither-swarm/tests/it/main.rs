@@ -6,6 +6,6 @@ mod blobs;
 mod hellos;
 mod hostile;
 mod links;
-mod versions;
 mod relays;
+mod versions;
 mod world;

@@ -146,8 +146,8 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         signal().prop_map(PeerMessage::Signal),
         vec(signed(), 0..20).prop_map(PeerMessage::Authority),
         start_word().prop_map(PeerMessage::Start),
-        (any::<u32>(), any::<u32>(), any::<bool>())
-            .prop_map(|(number, echo, watches)| PeerMessage::Pulse(Pulse { number, echo, watches })),
+        (any::<u32>(), any::<u32>(), any::<bool>(), any::<u64>())
+            .prop_map(|(number, echo, watches, heads)| { PeerMessage::Pulse(Pulse { number, echo, watches, heads }) }),
         vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
     ]
 }
@@ -157,8 +157,11 @@ fn rumour() -> impl Strategy<Value = Rumour> {
     prop_oneof![
         (node.clone(), presence())
             .prop_map(|(node, presence)| Rumour::Said { node: NodeId(node), presence: presence.into() }),
-        (node.clone(), any::<u64>(), any::<u64>())
-            .prop_map(|(node, incarnation, sequence)| Rumour::Gone { node: NodeId(node), incarnation, sequence }),
+        (node.clone(), any::<u64>(), any::<u64>()).prop_map(|(node, incarnation, sequence)| Rumour::Gone {
+            node: NodeId(node),
+            incarnation,
+            sequence
+        }),
         (node, any::<u64>(), any::<u64>(), by).prop_map(|(node, incarnation, sequence, by)| {
             Rumour::Doubt { node: NodeId(node), incarnation, sequence, by: NodeId(by) }
         }),
