@@ -11,7 +11,7 @@ use hither_swarm::{AnswerStream, Swarm, SwarmEvent};
 use hither_types::id::{Digest, NodeId, RequestId, Task};
 use hither_types::law::Policy;
 use hither_types::member::{Address, Member, MemberRecord, Signed};
-use hither_types::message::{Ask, HelloReply};
+use hither_types::message::{Ask, HelloReply, Start};
 use hither_types::model::Manifest;
 use hither_types::refusal::{Crash, Refusal};
 use hither_types::request::Envelope;
@@ -67,6 +67,8 @@ pub(crate) enum Inbound {
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
     /// A server outside the mesh is there.
     EndpointLives(NodeId),
+    /// A later program with this node's key has left by now.
+    Outlasted,
     /// The others had time to hear that this node leaves.
     Leave(CommandReply),
     /// The wall clock of this machine jumped.
@@ -121,6 +123,8 @@ pub(crate) struct Driver {
     pub(crate) draining: bool,
     pub(crate) twins: Twins,
     pub(crate) clocks: Clocks,
+    /// The later program with this node's key that it found last.
+    pub(crate) outlasted: Option<Start>,
     /// An earlier program runs with this node's key: this one serves nobody.
     pub(crate) gave_way: bool,
     /// This node said that it leaves the mesh, and waits until the others have heard it.
@@ -262,6 +266,7 @@ impl Driver {
                 let _ = reply.send(self.core.explain(request));
             }
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
+            Inbound::Outlasted => self.rise_above(self.incarnation),
             Inbound::Leave(reply) => self.left(reply),
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Warn(text) => self.warn(None, text),

@@ -47,8 +47,23 @@ async fn read_answer(
 ) -> Option<Event> {
     let mut progress = 0_u64;
     let mut told = Instant::now();
+    let mut look = tokio::time::interval(BEAT);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut packets, mut heard) = (stream.packets(), Instant::now());
     loop {
-        let frame = match stream.next().await {
+        let next = tokio::select! {
+            next = stream.next() => next,
+            _ = look.tick() => {
+                // On a path with loss frames may be held up for longer than a silence lasts, while the peer speaks.
+                let before = std::mem::replace(&mut packets, stream.packets());
+                if heard.elapsed() >= BEAT && packets > before {
+                    inbox.send(Inbound::Event(Event::Beat { task, progress })).await.ok()?;
+                }
+                continue;
+            }
+        };
+        heard = Instant::now();
+        let frame = match next {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(_) => return Some(Event::Failed { task, failure: Failure::Unreachable }),
         };

@@ -95,7 +95,13 @@ pub(crate) const GRACE_DAYS: u64 = 90;
 pub(crate) const STARTS_MAX: usize = 4;
 
 /// How long a node that found an earlier one with its key stays in the mesh: so that the other hears of it, too.
-pub(crate) const TWIN_FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const TWIN_FAREWELL: Duration = Duration::from_millis(500);
+
+/// When a node that found a later one with its key tells members to begin anew with it: the other has left by then.
+pub(crate) const TWIN_GONE: Duration = Duration::from_millis(1500);
+
+/// How long a node that leaves its mesh stays, so that the others hear it.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How often the wall clock is compared with the steady one.
 pub(crate) const CLOCK_LOOK: Duration = Duration::from_secs(1);

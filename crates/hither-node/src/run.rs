@@ -213,6 +213,7 @@ async fn assemble(
         draining: false,
         twins: Twins::new(wall_now(), incarnation),
         clocks: Clocks::default(),
+        outlasted: None,
         gave_way: false,
         leaving: false,
         traces: Arc::clone(&traces),

@@ -58,12 +58,18 @@ pub struct FrameStream {
     reader: FrameReader,
     ended: bool,
     // Keeps the connection, even if the line has a newer one.
-    _connection: Connection,
+    connection: Connection,
     // … and keeps it from being closed as unused.
     _use: Arc<()>,
 }
 
 impl FrameStream {
+    /// How many packets of the peer have come over the connection. One that is lost holds up every frame behind it until
+    /// it is repeated; that the peer lives shows meanwhile by this growing.
+    pub fn packets(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
+    }
+
     /// The next frame; `None` after the peer ended the answer. Dropping the call loses no frame.
     pub async fn next(&mut self) -> Result<Option<Frame>, StreamError> {
         if self.ended {
@@ -118,7 +124,7 @@ pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result
     let broken = |reason: String| AskError::Broken { node, reason };
     framing::write(&mut sender, frame).await.map_err(|error| broken(chain(&error)))?;
     sender.finish().map_err(|error| broken(chain(&error)))?;
-    Ok(FrameStream { reader: FrameReader::new(receiver, MAX_FRAME), ended: false, _connection: connection, _use: used })
+    Ok(FrameStream { reader: FrameReader::new(receiver, MAX_FRAME), ended: false, connection, _use: used })
 }
 
 async fn open(shared: &Arc<Shared>, node: NodeId) -> Result<(Connection, SendStream, RecvStream), AskError> {

@@ -70,8 +70,14 @@ fn every_other_certificate_is_not() {
     assert!(refused(&authority, &forged).contains("does not fit"));
     let foreign = Member { mesh: MeshId([8; 32]), ..good.clone() };
     assert!(refused(&authority, &certify(&key(1), &foreign)).contains("another mesh"));
-    let old = Member { expires: WallTime(NOW.0 - 1), ..good.clone() };
+    let grace = u64::try_from(crate::limits::CLOCK_GRACE.as_millis()).unwrap();
+    let old = Member { expires: WallTime(NOW.0 - grace - 1), ..good.clone() };
     assert!(refused(&authority, &certify(&key(1), &old)).contains("expired"));
+    // Clocks differ: one that ended a moment ago, and one that was made by a clock that is far ahead.
+    for expires in [NOW.0 - grace, NOW.0 + 60 * 86_400_000] {
+        let shifted = Member { expires: WallTime(expires), ..good.clone() };
+        assert_eq!(authority.check_certificate(&certify(&key(1), &shifted), NOW).unwrap(), shifted);
+    }
     let whole = certify(&key(1), &good);
     for at in 0..whole.bytes.len() {
         let mut flipped = whole.clone();
@@ -93,6 +99,49 @@ fn who_is_revoked_is_no_member_whatever_it_shows() {
     let newer = Member { expires: WallTime(NOW.0 + 9000), ..member(&authority, 2) };
     assert!(refused(&authority, &certify(&key(1), &newer)).contains("revoked"));
     assert!(authority.state(&key(1), revoke(1), NOW).is_err(), "nobody revokes the founder");
+}
+
+#[test]
+fn a_member_leaves_by_its_own_word_and_nobody_elses() {
+    let mut authority = founded();
+    let certificate = certify(&key(1), &member(&authority, 2));
+    let leave = || Statement::Leave { certificate: certificate.clone() };
+    // Neither a stranger, nor another member with a certificate that is not its own, nor the founder.
+    let own = certify(&key(3), &member(&authority, 3));
+    assert_eq!(authority.state(&key(3), Statement::Leave { certificate: own }, NOW), Err(EntryError::Forbidden));
+    assert_eq!(authority.state(&key(4), leave(), NOW), Err(EntryError::Forbidden));
+    let founders = certify(&key(1), &member(&authority, 1));
+    assert_eq!(authority.state(&key(1), Statement::Leave { certificate: founders }, NOW), Err(EntryError::Forbidden));
+    authority.check_certificate(&certificate, NOW).unwrap();
+    authority.state(&key(2), leave(), NOW).unwrap();
+    assert!(authority.is_revoked(id(2)));
+    assert!(refused(&authority, &certificate).contains("it left"));
+    let newer = Member { expires: WallTime(NOW.0 + 9000), ..member(&authority, 2) };
+    assert!(refused(&authority, &certify(&key(1), &newer)).contains("it left"), "for good");
+    // Whoever hears the log, from the disk or from others, concludes the same.
+    let mut other = Authority::new(authority.mesh, authority.founder);
+    assert_eq!(other.take_all(authority.entries()), (2, Vec::new()));
+    assert!(other.is_revoked(id(2)));
+}
+
+#[test]
+fn who_left_has_left_also_when_the_issuer_of_its_certificate_is_dismissed() {
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
+    let certificate = certify(&key(2), &member(&authority, 3));
+    authority.state(&key(3), Statement::Leave { certificate }, NOW).unwrap();
+    authority.state(&key(1), Statement::Dismiss { node: id(2), keep: 0 }, NOW).unwrap();
+    let mut again = Authority::new(authority.mesh, authority.founder);
+    assert_eq!(again.take_all(authority.entries()).1, Vec::new(), "the log can be read from the disk");
+    assert!(again.is_revoked(id(3)));
+    // An issuer cannot leave those whom it let in.
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
+    let certificate = certify(&key(1), &member(&authority, 2));
+    authority.state(&key(2), Statement::Leave { certificate }, NOW).unwrap();
+    assert!(!authority.is_revoked(id(2)), "it does not count while it is an issuer");
+    authority.state(&key(1), Statement::Dismiss { node: id(2), keep: 1 }, NOW).unwrap();
+    assert!(authority.is_revoked(id(2)));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use hither_types::message::PeerMessage;
 use super::counterpart;
 use super::standing::refuse;
 use crate::driver::{CommandReply, Driver, Inbound};
-use crate::limits::TWIN_FAREWELL;
+use crate::limits::FAREWELL;
 use crate::trust::wall_now;
 
 impl Driver {
@@ -21,7 +21,7 @@ impl Driver {
         }
         let inbox = self.inbox.clone();
         self.hands.spawn(async move {
-            tokio::time::sleep(TWIN_FAREWELL).await;
+            tokio::time::sleep(FAREWELL).await;
             // A closed inbox means that the node is stopping.
             let _ = inbox.send(Inbound::Leave(reply)).await;
         });

@@ -8,8 +8,8 @@ use hither_types::message::{PeerMessage, Start, StartWord};
 use hither_types::refusal::Refusal;
 
 use crate::clock::{Jump, span};
-use crate::driver::Driver;
-use crate::limits::TWIN_FAREWELL;
+use crate::driver::{Driver, Inbound};
+use crate::limits::{TWIN_FAREWELL, TWIN_GONE};
 use crate::trust::wall_now;
 use crate::twins::Twin;
 
@@ -43,11 +43,23 @@ impl Driver {
              joins by hither invite, with a new data directory"
                 .to_owned(),
         );
-        if start.incarnation < self.incarnation {
+        if self.outlasted.replace(start) == Some(start) {
             return;
         }
         // What members heard of the other has the larger number: they would take this one's word for an old one.
-        match self.home.incarnation_above(start.incarnation) {
+        self.rise_above(start.incarnation);
+        let inbox = self.inbox.clone();
+        self.hands.spawn(async move {
+            tokio::time::sleep(TWIN_GONE).await;
+            // A closed inbox means that the node is stopping.
+            let _ = inbox.send(Inbound::Outlasted).await;
+        });
+    }
+
+    /// The other has left by now. What members asked of either while both were there failed by turns: to them this is a
+    /// new start, which nobody blames for that.
+    pub(crate) fn rise_above(&mut self, incarnation: u64) {
+        match self.home.incarnation_above(incarnation) {
             Ok(incarnation) => self.incarnation = incarnation,
             Err(error) => self.warn(None, format!("the number of this start cannot be written: {error}")),
         }
