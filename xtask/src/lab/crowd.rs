@@ -53,6 +53,8 @@ struct Crowded {
     lab: Lab,
     /// Plain QUIC, requests and floods: the bench `wire` of hither-swarm.
     wire: PathBuf,
+    /// Which commit the program is of; that of this checkout, unless told otherwise.
+    commit: String,
 }
 
 impl Crowded {
@@ -79,13 +81,17 @@ fn read(words: &[String]) -> Result<Told, String> {
         quick: false,
         broken: false,
     };
-    let mut told =
-        Told { given: Crowded { lab, wire: PathBuf::new() }, parts: Vec::new(), to: root().join("docs/figures") };
+    let mut told = Told {
+        given: Crowded { lab, wire: PathBuf::new(), commit: board::head() },
+        parts: Vec::new(),
+        to: root().join("docs/figures"),
+    };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut next = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--hither" => told.given.lab.hither = PathBuf::from(next()?),
+            "--commit" => told.given.commit = next()?.clone(),
             "--wire" => told.given.wire = PathBuf::from(next()?),
             "--part" => told.parts.push(next()?.clone()),
             "--seed" => told.given.lab.seed = next()?.parse().map_err(|error| format!("--seed: {error}"))?,
@@ -134,11 +140,12 @@ pub(crate) fn mesh(words: &[String]) -> Result<Vec<String>, String> {
             logs: told.given.lab.logs.join(name),
             ..told.given.lab.clone_of()
         };
-        let measured = measure(&Crowded { lab, wire: told.given.wire.clone() });
+        let given = Crowded { lab, wire: told.given.wire.clone(), commit: told.given.commit.clone() };
+        let measured = measure(&given);
         if let Err(error) = &measured {
             faults.push(format!("{name}: {error}"));
         }
-        let section = board::section(name, &measured, began.elapsed(), &told.given.lab);
+        let section = board::section(name, &measured, began.elapsed(), &given);
         println!("{section}");
         sections.push((*name, section));
         if !told.given.lab.quick {

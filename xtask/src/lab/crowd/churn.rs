@@ -25,7 +25,9 @@ const CHECK_EVERY: usize = 10;
 const PAUSE_MAX_MS: usize = 500;
 
 /// Who holds which model: a node asks for the one that it does not hold, so that it has to be answered by another.
-const HOLDERS: [(&str, [usize; 2]); 2] = [("odd", [0, 1]), ("even", [2, 3])];
+/// The lengths differ, for what has the same bytes is the same model.
+const HOLDERS: [(&str, &str, [usize; 2]); 2] =
+    [("odd", "token_us=1000 length=101 slots=8", [0, 1]), ("even", "token_us=1000 length=102 slots=8", [2, 3])];
 
 /// What is measured on the way.
 #[derive(Default)]
@@ -39,8 +41,8 @@ struct Found {
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
     let (count, rounds) = given.pick((20, 200), (6, 10));
     let mut crowd = Crowd::of(&given.lab, count)?;
-    for (name, holders) in HOLDERS {
-        crowd.hold(name, "token_us=1000 length=100 slots=8", &holders)?;
+    for (name, values, holders) in HOLDERS {
+        crowd.hold(name, values, &holders)?;
     }
     let (mut dice, mut alive, mut found) = (Dice(given.lab.seed), vec![true; count], Found::default());
     for round in 1..=rounds {
@@ -135,12 +137,12 @@ fn turn(crowd: &mut Crowd, alive: &mut [bool], dice: &mut Dice, found: &mut Foun
 fn is_last_holder(at: usize, alive: &[bool]) -> bool {
     HOLDERS
         .iter()
-        .any(|(_, holders)| holders.contains(&at) && holders.iter().all(|other| *other == at || !alive[*other]))
+        .any(|(.., holders)| holders.contains(&at) && holders.iter().all(|other| *other == at || !alive[*other]))
 }
 
 /// Seconds until a node that was just started has an answer from another.
 fn answered(crowd: &Crowd, at: usize, since: Instant) -> Result<f64, String> {
-    let model = HOLDERS.iter().find(|(_, holders)| !holders.contains(&at)).map_or("odd", |(model, _)| model);
+    let model = HOLDERS.iter().find(|(.., holders)| !holders.contains(&at)).map_or("odd", |(model, ..)| *model);
     let mut last = String::new();
     while since.elapsed() < PATIENCE {
         match crowd.nodes[at].chat(model, "back again", 3) {
