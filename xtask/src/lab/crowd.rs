@@ -42,6 +42,9 @@ const PARTS: &[(&str, fn(&Crowded) -> Result<Part, String>)] = &[
 /// Dozens of processes start and meet in some seconds; a busy machine takes longer.
 const TOGETHER: Duration = Duration::from_secs(180);
 
+/// Tries of one join.
+const JOINS: u32 = 10;
+
 /// How often a node is looked at while something is waited for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -184,8 +187,7 @@ impl Crowd {
             node.ready()?;
         }
         for node in &crowd.nodes[1..] {
-            let invite = crowd.nodes[0].run(&["invite", "--site", "hall", "--jurisdiction", "DE"])?;
-            node.run(&["join", invite["ticket"].as_str().ok_or("an invite has a ticket")?])?;
+            join(&crowd.nodes[0], node)?;
         }
         for node in &crowd.nodes {
             let key = node.view()?["me"]["node"].as_str().map(str::to_owned);
@@ -281,6 +283,19 @@ impl Crowd {
         }
         Ok(())
     }
+}
+
+/// Lets a node join. On a machine that is busy with others, a handshake may take longer than a node waits.
+fn join(founder: &Node, node: &Node) -> Result<(), String> {
+    let mut last = Err(format!("{} did not join", node.name));
+    for _ in 0..JOINS {
+        let invite = founder.run(&["invite", "--site", "hall", "--jurisdiction", "DE"])?;
+        last = node.run(&["join", invite["ticket"].as_str().ok_or("an invite has a ticket")?]).map(drop);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
 }
 
 /// Whether what is shown is the truth: the same members, each as it is.
