@@ -186,7 +186,7 @@ fn machine() -> String {
 
 /// What the page is.
 const HEAD: &str = "# A mesh of dozens of real nodes\n\nWritten by `cargo xtask mesh`; do not edit by hand.\n\n\
-Real processes of the program, each on a machine of its own: a network namespace on one bridge, so that the kernel counts \
+Real processes of the program, each on a machine of its own: a network namespace at a port of one router, so that the kernel counts \
 what each says and hears. All stand at one site and know all others. Their models are stubs. Data directories lie in memory, \
 so that no disk is slow. All of it runs on the one machine named below, beside whatever else ran there: times are worth less \
 than ratios, and processor time more than times.\n";

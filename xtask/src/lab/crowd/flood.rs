@@ -108,7 +108,7 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
         title: "Strangers that knock without end",
         about: format!(
             "Three members; one asks another over the mesh, {CLIENTS} clients with a question of three words every {} ms each. A \
-             stranger on the same bridge, with a link of {} Mbit/s, knocks at the one that answers, for {} s each time. \
+             stranger at the same router, with a link of {} Mbit/s, knocks at the one that answers, for {} s each time. \
              Goodput is answers within {} s. Processor time is that of the node during the flood less that before, \
              divided by the handshakes that were refused, or by the datagrams that were sent.",
             ASK_EVERY.as_millis(),

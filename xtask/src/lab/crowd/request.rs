@@ -81,7 +81,7 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
     Ok(Part {
         title: "A request beside plain QUIC",
         about: format!(
-            "Two machines on one bridge; all rounds in turn, {rounds} of {asks} requests each, one at a time. noq and iroh: a stream \
+            "Two machines at one router; all rounds in turn, {rounds} of {asks} requests each, one at a time. noq and iroh: a stream \
              for each question on one open connection, default settings (`crates/hither-swarm/benches/wire`). swarm: the same \
              question as a request of this program's own transport. A node is asked over HTTP on one open connection, for an \
              answer of an engine that gives back what it gets: at home, and over the mesh, where the offer, the record in the \
