@@ -145,8 +145,9 @@ pub(crate) fn mesh(words: &[String]) -> Result<Vec<String>, String> {
         };
         let given = Crowded { lab, wire: told.given.wire.clone(), commit: told.given.commit.clone() };
         let measured = measure(&given);
-        if let Err(error) = &measured {
-            faults.push(format!("{name}: {error}"));
+        match &measured {
+            Ok(part) => faults.extend(part.failed.iter().map(|failed| format!("{name}: {failed}"))),
+            Err(error) => faults.push(format!("{name}: {error}")),
         }
         let section = board::section(name, &measured, began.elapsed(), &given);
         println!("{section}");
@@ -283,6 +284,18 @@ impl Crowd {
         }
         Ok(())
     }
+}
+
+/// Measures meshes of several sizes. What one of them does not let be measured is said beside what the others did.
+fn sizes<T>(counts: &[usize], mut measure: impl FnMut(usize) -> Result<T, String>) -> (Vec<T>, Vec<String>) {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for count in counts {
+        match measure(*count) {
+            Ok(measured) => found.push(measured),
+            Err(error) => failed.push(format!("{count} nodes: {error}")),
+        }
+    }
+    (found, failed)
 }
 
 /// Lets a node join. On a machine that is busy with others, a handshake may take longer than a node waits.

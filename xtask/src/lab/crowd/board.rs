@@ -82,6 +82,8 @@ pub(super) struct Part {
     pub(super) figures: Vec<Figure>,
     /// Lines of a table, or sentences, below the figures.
     pub(super) below: String,
+    /// What could not be measured, and why.
+    pub(super) failed: Vec<String>,
 }
 
 /// Three digits that matter.
@@ -149,6 +151,9 @@ pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duratio
     for figure in missed {
         let why = if figure.why.is_empty() { "no reason is known" } else { figure.why };
         let _ = writeln!(text, "- {}: {why}.", figure.what);
+    }
+    for failed in &part.failed {
+        let _ = write!(text, "\n**Not measured**: {}.\n", failed.replace('\n', " "));
     }
     if !part.below.is_empty() {
         let _ = write!(text, "\n{}\n", part.below.trim_end());

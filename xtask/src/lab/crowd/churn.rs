@@ -70,6 +70,7 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
         ),
         figures: figures(&found),
         below: found.ghosts.join("\n\n"),
+        failed: Vec::new(),
     })
 }
 

@@ -118,6 +118,7 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
         ),
         figures,
         below,
+        failed: Vec::new(),
     })
 }
 

@@ -89,6 +89,7 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
         ),
         figures,
         below,
+        failed: Vec::new(),
     })
 }
 

@@ -53,7 +53,13 @@ fn one_part_is_measured_again_and_the_others_stay() {
     let given = Crowded { lab, wire: "".into(), commit: "abc".to_owned() };
     let part = |value| {
         let figure = Figure::told("noise", value, "dB").goal(Goal::AtMost(5.0)).why("walls are thin");
-        Ok(Part { title: "Noise", about: "Listened.".to_owned(), figures: vec![figure], below: String::new() })
+        Ok(Part {
+            title: "Noise",
+            about: "Listened.".to_owned(),
+            figures: vec![figure],
+            below: String::new(),
+            failed: Vec::new(),
+        })
     };
     let took = Duration::from_secs(1);
     let first = renewed(
