@@ -42,6 +42,12 @@ const PARTS: &[(&str, fn(&Crowded) -> Result<Part, String>)] = &[
 /// Dozens of processes start and meet in some seconds; a busy machine takes longer.
 const TOGETHER: Duration = Duration::from_secs(180);
 
+/// Those who are revoked one after another, and some who see it.
+const NODES_MIN: usize = 6;
+
+/// Addresses of the hall.
+const NODES_MAX: usize = 200;
+
 /// Tries of one join.
 const JOINS: u32 = 10;
 
@@ -58,9 +64,16 @@ struct Crowded {
     wire: PathBuf,
     /// Which commit the program is of; that of this checkout, unless told otherwise.
     commit: String,
+    /// How many nodes, instead of what a part has in mind.
+    nodes: Vec<usize>,
 }
 
 impl Crowded {
+    /// The sizes of mesh to measure.
+    fn counts(&self, quick: usize) -> Vec<usize> {
+        if self.nodes.is_empty() { self.pick(vec![20, 60], vec![quick]) } else { self.nodes.clone() }
+    }
+
     /// The larger number, or the smaller one of a quick run.
     fn pick<T>(&self, whole: T, quick: T) -> T {
         if self.lab.quick { quick } else { whole }
@@ -85,7 +98,7 @@ fn read(words: &[String]) -> Result<Told, String> {
         broken: false,
     };
     let mut told = Told {
-        given: Crowded { lab, wire: PathBuf::new(), commit: board::head() },
+        given: Crowded { lab, wire: PathBuf::new(), commit: board::head(), nodes: Vec::new() },
         parts: Vec::new(),
         to: root().join("docs/figures"),
     };
@@ -94,6 +107,7 @@ fn read(words: &[String]) -> Result<Told, String> {
         let mut next = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--hither" => told.given.lab.hither = PathBuf::from(next()?),
+            "--nodes" => told.given.nodes.push(next()?.parse().map_err(|error| format!("--nodes: {error}"))?),
             "--commit" => told.given.commit = next()?.clone(),
             "--wire" => told.given.wire = PathBuf::from(next()?),
             "--part" => told.parts.push(next()?.clone()),
@@ -108,6 +122,9 @@ fn read(words: &[String]) -> Result<Told, String> {
         return Err(format!("there is no part {unknown:?}; there are {}", known.join(", ")));
     }
     let lab = &mut told.given.lab;
+    if told.given.nodes.iter().any(|count| !(NODES_MIN..=NODES_MAX).contains(count)) {
+        return Err(format!("--nodes takes {NODES_MIN} to {NODES_MAX}"));
+    }
     lab.hither = std::path::absolute(&lab.hither).map_err(|error| format!("--hither: {error}"))?;
     if !lab.hither.is_file() {
         return Err(format!("{} is not there; make it with: make build", lab.hither.display()));
@@ -143,7 +160,12 @@ pub(crate) fn mesh(words: &[String]) -> Result<Vec<String>, String> {
             logs: told.given.lab.logs.join(name),
             ..told.given.lab.clone_of()
         };
-        let given = Crowded { lab, wire: told.given.wire.clone(), commit: told.given.commit.clone() };
+        let given = Crowded {
+            lab,
+            wire: told.given.wire.clone(),
+            commit: told.given.commit.clone(),
+            nodes: told.given.nodes.clone(),
+        };
         let measured = measure(&given);
         match &measured {
             Ok(part) => faults.extend(part.failed.iter().map(|failed| format!("{name}: {failed}"))),

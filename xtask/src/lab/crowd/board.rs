@@ -204,6 +204,7 @@ make build
 cargo xtask mesh                    # all parts, half an hour; writes this page
 cargo xtask mesh --quick            # less of everything, some minutes; writes nothing
 cargo xtask mesh --part idle        # one part; renews its section
+cargo xtask mesh --part idle --nodes 40   # another size than 20 and 60
 cargo xtask mesh --hither PROGRAM --commit WHICH --seed 7
 ```
 

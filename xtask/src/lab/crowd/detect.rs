@@ -21,7 +21,7 @@ enum Way {
 }
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
-    let (figures, failed) = sizes(given.pick(&[20, 60], &[6]), |count| size(given, count));
+    let (figures, failed) = sizes(&given.counts(6), |count| size(given, count));
     Ok(Part {
         title: "Who is gone",
         about: "kill -9, and kill -STOP, of a node drawn from the seed; from the signal until another node shows it as gone, \

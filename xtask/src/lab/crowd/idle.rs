@@ -27,7 +27,7 @@ struct Counted {
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
     let (settle, measure) = given.pick((60, 180), (5, 10));
-    let (found, failed) = sizes(given.pick(&[20, 60], &[8]), |count| {
+    let (found, failed) = sizes(&given.counts(8), |count| {
         let crowd = Crowd::of(&given.lab, count)?;
         let all: Vec<usize> = (0..count).collect();
         crowd.hold("talker", "token_us=1000 length=100 slots=2", &all)?;

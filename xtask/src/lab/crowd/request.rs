@@ -29,7 +29,7 @@ const KINDS: [&str; 3] = ["noq", "iroh", "swarm"];
 const PORTS: [&str; 3] = ["7101", "7102", "7103"];
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
-    let (rounds, asks) = given.pick((7, 1500), (2, 200));
+    let (rounds, asks) = given.pick((5, 1000), (2, 200));
     let crowd = Crowd::of(&given.lab, 2)?;
     crowd.hold("echo", "kind=infer prefill_us=0 slots=4", &[1])?;
     let (space, host) = place(&crowd, 1)?;

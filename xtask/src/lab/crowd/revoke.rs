@@ -12,7 +12,7 @@ const BOUND: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
-    let (figures, failed) = sizes(given.pick(&[20, 60], &[6]), |count| size(given, count));
+    let (figures, failed) = sizes(&given.counts(6), |count| size(given, count));
     Ok(Part {
         title: "Revocation",
         about: "`hither member revoke KEY` at the founder; from the moment at which the command is typed. Connections are those \

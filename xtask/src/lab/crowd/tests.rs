@@ -50,7 +50,7 @@ fn one_part_is_measured_again_and_the_others_stay() {
         quick: false,
         broken: false,
     };
-    let given = Crowded { lab, wire: "".into(), commit: "abc".to_owned() };
+    let given = Crowded { lab, wire: "".into(), commit: "abc".to_owned(), nodes: Vec::new() };
     let part = |value| {
         let figure = Figure::told("noise", value, "dB").goal(Goal::AtMost(5.0)).why("walls are thin");
         Ok(Part {
