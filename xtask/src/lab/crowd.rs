@@ -29,8 +29,11 @@ mod wire;
 use board::Part;
 use hall::Hall;
 
+/// How a part is measured.
+type Measure = fn(&Crowded) -> Result<Part, String>;
+
 /// Which parts there are, in the order of the page.
-const PARTS: &[(&str, fn(&Crowded) -> Result<Part, String>)] = &[
+const PARTS: &[(&str, Measure)] = &[
     ("idle", idle::part),
     ("request", request::part),
     ("revoke", revoke::part),

@@ -51,11 +51,9 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
             truth(&crowd, &alive, round, &mut found);
         }
     }
-    for at in 0..count {
-        if !alive[at] {
-            crowd.nodes[at].up()?;
-            alive[at] = true;
-        }
+    for (node, alive) in crowd.nodes.iter_mut().zip(&mut alive).filter(|(_, alive)| !**alive) {
+        node.up()?;
+        *alive = true;
     }
     truth(&crowd, &alive, rounds, &mut found);
     Ok(Part {
