@@ -98,7 +98,8 @@ fn figures(found: &Found) -> Vec<Figure> {
             quantile(&found.usable, 1.0),
             found.usable.len()
         ))
-        .why("a place that was killed and is not yet shown as gone is tried first, and left after 0.75 s"),
+        .why("a place that was killed and is not yet shown as gone is tried first, and left after 0.75 s; with three dead, that can \
+                 be twice"),
         Figure::told("until all others show it as there, p99", quantile(&found.seen, 0.99), "s").more(format!(
             "p50 {:.2}, longest {:.2} s",
             quantile(&found.seen, 0.5),

@@ -138,6 +138,7 @@ fn stream(given: &Crowded, servers: &[(&str, String, wire::Serving)], asker: &st
     let middle = |rates: &[f64]| plain(quantile(rates, 0.5));
     Ok(Figure::told("one answer of 256 MB on one stream, beside plain iroh", quantile(&ratios, 0.5), "×")
         .goal(Goal::AtLeast(STREAM_MIN))
+        .why("a piece of ours is copied four times on its way: into its form, into its frame, out of the stream, and out of its form")
         .more(format!(
             "{}–{} ×; ours {} MB/s, iroh {}, noq {}",
             plain(quantile(&ratios, 0.0)),
