@@ -98,8 +98,7 @@ fn figures(found: &Found) -> Vec<Figure> {
             quantile(&found.usable, 1.0),
             found.usable.len()
         ))
-        .why("a place that was killed and is not yet shown as gone is tried first, and left after 0.75 s; with three dead, that can \
-                 be twice"),
+        .why("not traced yet: some starts wait for a dial to a place that is dead, or for one that was itself just started, and which of the two is not known"),
         Figure::told("until all others show it as there, p99", quantile(&found.seen, 0.99), "s").more(format!(
             "p50 {:.2}, longest {:.2} s",
             quantile(&found.seen, 0.5),
