@@ -22,7 +22,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask lab [--hither PROGRAM] [--previous PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
        cargo xtask previous [--commit REVISION]
        cargo xtask mesh [--hither PROGRAM] [--part idle|request|revoke|churn|flood|detect …] [--quick] [--seed N]
-                        [--to DIRECTORY]
+                        [--nodes N …] [--commit WHICH] [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]
        cargo xtask rivals gateway [--rounds N] [--part hop|triton|router|stream|idle|faults|hostile …] [--hither PROGRAM]

@@ -29,8 +29,11 @@ mod wire;
 use board::Part;
 use hall::Hall;
 
+/// How a part is measured.
+type Measure = fn(&Crowded) -> Result<Part, String>;
+
 /// Which parts there are, in the order of the page.
-const PARTS: &[(&str, fn(&Crowded) -> Result<Part, String>)] = &[
+const PARTS: &[(&str, Measure)] = &[
     ("idle", idle::part),
     ("request", request::part),
     ("revoke", revoke::part),
@@ -41,6 +44,15 @@ const PARTS: &[(&str, fn(&Crowded) -> Result<Part, String>)] = &[
 
 /// Dozens of processes start and meet in some seconds; a busy machine takes longer.
 const TOGETHER: Duration = Duration::from_secs(180);
+
+/// Those who are revoked one after another, and some who see it.
+const NODES_MIN: usize = 6;
+
+/// Addresses of the hall.
+const NODES_MAX: usize = 200;
+
+/// Tries of one join.
+const JOINS: u32 = 10;
 
 /// How often a node is looked at while something is waited for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -53,9 +65,18 @@ struct Crowded {
     lab: Lab,
     /// Plain QUIC, requests and floods: the bench `wire` of hither-swarm.
     wire: PathBuf,
+    /// Which commit the program is of; that of this checkout, unless told otherwise.
+    commit: String,
+    /// How many nodes, instead of what a part has in mind.
+    nodes: Vec<usize>,
 }
 
 impl Crowded {
+    /// The sizes of mesh to measure.
+    fn counts(&self, quick: usize) -> Vec<usize> {
+        if self.nodes.is_empty() { self.pick(vec![20, 60], vec![quick]) } else { self.nodes.clone() }
+    }
+
     /// The larger number, or the smaller one of a quick run.
     fn pick<T>(&self, whole: T, quick: T) -> T {
         if self.lab.quick { quick } else { whole }
@@ -79,13 +100,18 @@ fn read(words: &[String]) -> Result<Told, String> {
         quick: false,
         broken: false,
     };
-    let mut told =
-        Told { given: Crowded { lab, wire: PathBuf::new() }, parts: Vec::new(), to: root().join("docs/figures") };
+    let mut told = Told {
+        given: Crowded { lab, wire: PathBuf::new(), commit: board::head(), nodes: Vec::new() },
+        parts: Vec::new(),
+        to: root().join("docs/figures"),
+    };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut next = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
             "--hither" => told.given.lab.hither = PathBuf::from(next()?),
+            "--nodes" => told.given.nodes.push(next()?.parse().map_err(|error| format!("--nodes: {error}"))?),
+            "--commit" => told.given.commit = next()?.clone(),
             "--wire" => told.given.wire = PathBuf::from(next()?),
             "--part" => told.parts.push(next()?.clone()),
             "--seed" => told.given.lab.seed = next()?.parse().map_err(|error| format!("--seed: {error}"))?,
@@ -99,6 +125,9 @@ fn read(words: &[String]) -> Result<Told, String> {
         return Err(format!("there is no part {unknown:?}; there are {}", known.join(", ")));
     }
     let lab = &mut told.given.lab;
+    if told.given.nodes.iter().any(|count| !(NODES_MIN..=NODES_MAX).contains(count)) {
+        return Err(format!("--nodes takes {NODES_MIN} to {NODES_MAX}"));
+    }
     lab.hither = std::path::absolute(&lab.hither).map_err(|error| format!("--hither: {error}"))?;
     if !lab.hither.is_file() {
         return Err(format!("{} is not there; make it with: make build", lab.hither.display()));
@@ -134,11 +163,18 @@ pub(crate) fn mesh(words: &[String]) -> Result<Vec<String>, String> {
             logs: told.given.lab.logs.join(name),
             ..told.given.lab.clone_of()
         };
-        let measured = measure(&Crowded { lab, wire: told.given.wire.clone() });
-        if let Err(error) = &measured {
-            faults.push(format!("{name}: {error}"));
+        let given = Crowded {
+            lab,
+            wire: told.given.wire.clone(),
+            commit: told.given.commit.clone(),
+            nodes: told.given.nodes.clone(),
+        };
+        let measured = measure(&given);
+        match &measured {
+            Ok(part) => faults.extend(part.failed.iter().map(|failed| format!("{name}: {failed}"))),
+            Err(error) => faults.push(format!("{name}: {error}")),
         }
-        let section = board::section(name, &measured, began.elapsed(), &told.given.lab);
+        let section = board::section(name, &measured, began.elapsed(), &given);
         println!("{section}");
         sections.push((*name, section));
         if !told.given.lab.quick {
@@ -177,8 +213,7 @@ impl Crowd {
             node.ready()?;
         }
         for node in &crowd.nodes[1..] {
-            let invite = crowd.nodes[0].run(&["invite", "--site", "hall", "--jurisdiction", "DE"])?;
-            node.run(&["join", invite["ticket"].as_str().ok_or("an invite has a ticket")?])?;
+            join(&crowd.nodes[0], node)?;
         }
         for node in &crowd.nodes {
             let key = node.view()?["me"]["node"].as_str().map(str::to_owned);
@@ -274,6 +309,31 @@ impl Crowd {
         }
         Ok(())
     }
+}
+
+/// Measures meshes of several sizes. What one of them does not let be measured is said beside what the others did.
+fn sizes<T>(counts: &[usize], mut measure: impl FnMut(usize) -> Result<T, String>) -> (Vec<T>, Vec<String>) {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for count in counts {
+        match measure(*count) {
+            Ok(measured) => found.push(measured),
+            Err(error) => failed.push(format!("{count} nodes: {error}")),
+        }
+    }
+    (found, failed)
+}
+
+/// Lets a node join. On a machine that is busy with others, a handshake may take longer than a node waits.
+fn join(founder: &Node, node: &Node) -> Result<(), String> {
+    let mut last = Err(format!("{} did not join", node.name));
+    for _ in 0..JOINS {
+        let invite = founder.run(&["invite", "--site", "hall", "--jurisdiction", "DE"])?;
+        last = node.run(&["join", invite["ticket"].as_str().ok_or("an invite has a ticket")?]).map(drop);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
 }
 
 /// Whether what is shown is the truth: the same members, each as it is.

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
-use super::super::Lab;
-use super::PARTS;
+use super::{Crowded, PARTS};
 use crate::tidy::root;
 
 /// What is wanted of a figure.
@@ -83,6 +82,8 @@ pub(super) struct Part {
     pub(super) figures: Vec<Figure>,
     /// Lines of a table, or sentences, below the figures.
     pub(super) below: String,
+    /// What could not be measured, and why.
+    pub(super) failed: Vec<String>,
 }
 
 /// Three digits that matter.
@@ -105,19 +106,24 @@ fn said(program: &str, words: &[&str]) -> String {
     done.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned()).unwrap_or_default()
 }
 
+/// The commit of this checkout.
+pub(super) fn head() -> String {
+    said("git", &["rev-parse", "--short", "HEAD"])
+}
+
 /// What opens the section of a part, by which it is found again.
 fn mark(name: &str) -> String {
     format!("<!-- {name} -->")
 }
 
 /// The section of a part.
-pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duration, lab: &Lab) -> String {
+pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duration, given: &Crowded) -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(", ");
     let when = format!(
-        "Measured by `cargo xtask mesh --part {name}` at commit {}, {}, in {:.0} s; load at the end (1, 5, 15 minutes): {load}.",
-        said("git", &["rev-parse", "--short", "HEAD"]),
-        said(lab.hither.to_str().unwrap_or_default(), &["--version"]),
+        "Measured by `cargo xtask mesh --part {name}` with the program of commit {}, {}, in {:.0} s; load at the end (1, 5, 15 minutes): {load}.",
+        given.commit,
+        said(given.lab.hither.to_str().unwrap_or_default(), &["--version"]),
         took.as_secs_f64()
     );
     let mut text = format!("{}\n", mark(name));
@@ -145,6 +151,9 @@ pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duratio
     for figure in missed {
         let why = if figure.why.is_empty() { "no reason is known" } else { figure.why };
         let _ = writeln!(text, "- {}: {why}.", figure.what);
+    }
+    for failed in &part.failed {
+        let _ = write!(text, "\n**Not measured**: {}.\n", failed.replace('\n', " "));
     }
     if !part.below.is_empty() {
         let _ = write!(text, "\n{}\n", part.below.trim_end());
@@ -182,7 +191,7 @@ fn machine() -> String {
 
 /// What the page is.
 const HEAD: &str = "# A mesh of dozens of real nodes\n\nWritten by `cargo xtask mesh`; do not edit by hand.\n\n\
-Real processes of the program, each on a machine of its own: a network namespace on one bridge, so that the kernel counts \
+Real processes of the program, each on a machine of its own: a network namespace at a port of one router, so that the kernel counts \
 what each says and hears. All stand at one site and know all others. Their models are stubs. Data directories lie in memory, \
 so that no disk is slow. All of it runs on the one machine named below, beside whatever else ran there: times are worth less \
 than ratios, and processor time more than times.\n";
@@ -195,7 +204,8 @@ make build
 cargo xtask mesh                    # all parts, half an hour; writes this page
 cargo xtask mesh --quick            # less of everything, some minutes; writes nothing
 cargo xtask mesh --part idle        # one part; renews its section
-cargo xtask mesh --hither PROGRAM --seed 7
+cargo xtask mesh --part idle --nodes 40   # another size than 20 and 60
+cargo xtask mesh --hither PROGRAM --commit WHICH --seed 7
 ```
 
 It needs Linux with `ip` and `tc` (Debian: iproute2), `nsenter`, `setpriv` and `unshare` (util-linux); as root, or where user

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use super::board::{Figure, Goal, Part};
-use super::{Crowd, Crowded, Dice, TOGETHER, quantile};
+use super::{Crowd, Crowded, Dice, TOGETHER, quantile, sizes};
 
 /// Within a site, as the plan of membership has it: all members, p99.
 const BOUND_S: f64 = 4.0;
@@ -21,19 +21,7 @@ enum Way {
 }
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
-    let mut figures = Vec::new();
-    for count in given.pick(vec![20, 60], vec![6]) {
-        let mut crowd = Crowd::of(&given.lab, count)?;
-        let mut dice = Dice(given.lab.seed);
-        for way in [Way::Crash, Way::Freeze] {
-            let trials = given.pick(8, 2);
-            let mut seen = Vec::new();
-            for _ in 0..trials {
-                seen.extend(trial(&mut crowd, dice.below(count), way)?);
-            }
-            figures.push(figure(count, way, trials, &seen));
-        }
-    }
+    let (figures, failed) = sizes(&given.counts(6), |count| size(given, count));
     Ok(Part {
         title: "Who is gone",
         about: "kill -9, and kill -STOP, of a node drawn from the seed; from the signal until another node shows it as gone, \
@@ -41,9 +29,24 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
                 trials all see all again. Requests do not wait for it: a place that fell silent is left after three missed \
                 beats, 0.75 s ([lab](lab.md), rows 1, 2 and 7)."
             .to_owned(),
-        figures,
+        figures: figures.into_iter().flatten().collect(),
         below: String::new(),
+        failed,
     })
+}
+
+fn size(given: &Crowded, count: usize) -> Result<Vec<Figure>, String> {
+    let mut crowd = Crowd::of(&given.lab, count)?;
+    let (mut dice, mut figures) = (Dice(given.lab.seed), Vec::new());
+    for way in [Way::Crash, Way::Freeze] {
+        let trials = given.pick(8, 2);
+        let mut seen = Vec::new();
+        for _ in 0..trials {
+            seen.extend(trial(&mut crowd, dice.below(count), way)?);
+        }
+        figures.push(figure(count, way, trials, &seen));
+    }
+    Ok(figures)
 }
 
 fn figure(count: usize, way: Way, trials: usize, seen: &[f64]) -> Figure {

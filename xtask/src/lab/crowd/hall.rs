@@ -1,12 +1,18 @@
-//! One bridge with a machine on each of its ports, and what the kernel counted at each port.
+//! One router with a machine at each of its ports, and what the kernel counted at each port.
+//!
+//! No bridge: behind one, each machine keeps an entry for each other in the kernel's table of neighbours, which all
+//! namespaces share and which is full with 33 machines.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::super::net::{shell, within};
 
-/// The namespace of the bridge.
+/// The namespace of the router.
 const SPACE: &str = "hall";
+
+/// The router, as each machine sees it.
+const ROUTER: &str = "10.77.255.1";
 
 /// A frame's head, which is not IP's.
 const ETHERNET: u64 = 14;
@@ -22,7 +28,7 @@ pub(super) struct Port {
     pub(super) packets: u64,
 }
 
-/// The bridge and its machines.
+/// The router and its machines.
 pub(super) struct Hall {
     spaces: Vec<String>,
 }
@@ -32,7 +38,7 @@ impl Hall {
     pub(super) fn new() -> Result<Self, String> {
         let mut hall = Self { spaces: Vec::new() };
         hall.space(SPACE)?;
-        shell(SPACE, "ip link add hall type bridge\nip link set hall up")?;
+        shell(SPACE, "echo 1 > /proc/sys/net/ipv4/ip_forward")?;
         Ok(hall)
     }
 
@@ -55,10 +61,17 @@ impl Hall {
         shell(
             SPACE,
             &format!(
-                "ip link add p-{name} type veth peer name eth0 netns {space}\nip link set p-{name} master hall up"
+                "ip link add p-{name} type veth peer name eth0 netns {space}\nip addr add {ROUTER}/32 dev p-{name}\n\
+                 ip link set p-{name} up\nip route add 10.77.0.{host}/32 dev p-{name}"
             ),
         )?;
-        shell(&space, &format!("ip addr add 10.77.0.{host}/24 dev eth0\nip link set eth0 up"))?;
+        shell(
+            &space,
+            &format!(
+                "ip addr add 10.77.0.{host}/32 dev eth0\nip link set eth0 up\nip route add {ROUTER}/32 dev eth0\n\
+                 ip route add default via {ROUTER}"
+            ),
+        )?;
         Ok((space, format!("10.77.0.{host}")))
     }
 

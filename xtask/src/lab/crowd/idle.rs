@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::board::{Figure, Goal, Part, per_day, plain};
 use super::usage::{micros, proportional, tree};
-use super::{Crowd, Crowded, quantile};
+use super::{Crowd, Crowded, quantile, sizes};
 
 /// Bytes a second of one node, what it sends and what it hears together.
 const TRAFFIC_MAX: f64 = 1000.0;
@@ -26,29 +26,30 @@ struct Counted {
 }
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
-    let count = given.pick(60, 8);
-    let (settle, measure) = given
-        .pick((Duration::from_secs(60), Duration::from_secs(180)), (Duration::from_secs(5), Duration::from_secs(10)));
-    let crowd = Crowd::of(&given.lab, count)?;
-    let all: Vec<usize> = (0..count).collect();
-    crowd.hold("talker", "token_us=1000 length=100 slots=2", &all)?;
-    std::thread::sleep(settle);
-    let before = counted(&crowd)?;
-    std::thread::sleep(measure);
-    let after = counted(&crowd)?;
-    let seconds = after.at.duration_since(before.at).as_secs_f64();
-    let mut figures = traffic(&before, &after, seconds);
-    figures.extend(taken(&crowd, &before, &after, seconds)?);
+    let (settle, measure) = given.pick((60, 180), (5, 10));
+    let (found, failed) = sizes(&given.counts(8), |count| {
+        let crowd = Crowd::of(&given.lab, count)?;
+        let all: Vec<usize> = (0..count).collect();
+        crowd.hold("talker", "token_us=1000 length=100 slots=2", &all)?;
+        std::thread::sleep(Duration::from_secs(settle));
+        let before = counted(&crowd)?;
+        std::thread::sleep(Duration::from_secs(measure));
+        let after = counted(&crowd)?;
+        let seconds = after.at.duration_since(before.at).as_secs_f64();
+        let mut figures = traffic(count, &before, &after, seconds);
+        figures.extend(taken(&crowd, &before, &after, seconds)?);
+        Ok((figures, kinds(count, &before.told, &after.told, count as f64 * seconds)))
+    });
+    let (figures, below): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     Ok(Part {
         title: "An idle mesh",
         about: format!(
-            "{count} nodes, each with one open model, {} s after they had all seen one another and each model: {seconds:.0} s \
-             in which nobody asked for anything. Bytes are those of IP packets at each node's port, headers of IP and UDP \
-             included. {OTHERS}",
-            settle.as_secs()
+            "Nodes with one open model each, {settle} s after they had all seen one another and each model: {measure} s in which \
+             nobody asked for anything. Bytes are those of IP packets at each node's port, headers of IP and UDP included. {OTHERS}"
         ),
-        figures,
-        below: kinds(&before.told, &after.told, count as f64 * seconds),
+        figures: figures.into_iter().flatten().collect(),
+        below: below.join("\n"),
+        failed,
     })
 }
 
@@ -80,7 +81,7 @@ fn told(crowd: &Crowd) -> BTreeMap<String, f64> {
     sums
 }
 
-fn traffic(before: &Counted, after: &Counted, seconds: f64) -> Vec<Figure> {
+fn traffic(count: usize, before: &Counted, after: &Counted, seconds: f64) -> Vec<Figure> {
     let rates = |of: fn(&super::hall::Port) -> u64| -> Vec<f64> {
         let ports = before.ports.iter().filter_map(|(name, old)| Some((old, after.ports.get(name)?)));
         ports.map(|(old, new)| (of(new) - of(old)) as f64 / seconds).collect()
@@ -91,11 +92,14 @@ fn traffic(before: &Counted, after: &Counted, seconds: f64) -> Vec<Figure> {
     let why = "each node tells every other of itself twice a second, keeps two connections to each alive, and repeats \
                members, catalog and authority log every five seconds";
     vec![
-        Figure::told("bytes a second of one node, sent and received, p50", middle, "B/s")
+        Figure::told(format!("{count} nodes: bytes a second of one node, sent and received, p50"), middle, "B/s")
             .goal(Goal::AtMost(TRAFFIC_MAX))
             .more(per_day(middle))
             .why(why),
-        Figure::told("the busiest node", most, "B/s").goal(Goal::AtMost(TRAFFIC_MAX)).more(per_day(most)).why(why),
+        Figure::told(format!("{count} nodes: the busiest of them"), most, "B/s")
+            .goal(Goal::AtMost(TRAFFIC_MAX))
+            .more(per_day(most))
+            .why(why),
         Figure::told("of these sent, p50", quantile(&sent, 0.5), "B/s")
             .more(format!("most {} B/s", plain(quantile(&sent, 1.0)))),
         Figure::told("packets a second of one node, both ways, p50", quantile(&packets, 0.5), "/s"),
@@ -116,7 +120,7 @@ fn taken(crowd: &Crowd, before: &Counted, after: &Counted, seconds: f64) -> Resu
         .collect();
     let total: f64 = all.iter().sum();
     Ok(vec![
-        Figure::told("memory of all nodes and their workers (PSS)", total, "MB")
+        Figure::told(format!("{} nodes: memory of all nodes and their workers (PSS)", all.len()), total, "MB")
             .goal(Goal::AtMost(MEMORY_MAX_MB * all.len() as f64 / 60.0))
             .more(format!(
                 "a node {} MB (most {}), its worker {} MB",
@@ -130,11 +134,11 @@ fn taken(crowd: &Crowd, before: &Counted, after: &Counted, seconds: f64) -> Resu
 }
 
 /// Where the bytes go, as the nodes themselves count them.
-fn kinds(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, node_seconds: f64) -> String {
-    let mut text =
-        "What a node itself counts, a second of one node (UDP payload; small talk without what QUIC adds):\n\n\
-                    | counter | a second |\n| --- | --- |\n"
-            .to_owned();
+fn kinds(count: usize, before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, node_seconds: f64) -> String {
+    let mut text = format!(
+        "{count} nodes: what a node itself counts, a second of one node (UDP payload; small talk without what QUIC \
+         adds):\n\n| counter | a second |\n| --- | --- |\n"
+    );
     let mut rows = 0;
     for (name, value) in after {
         let rate = (value - before.get(name).copied().unwrap_or(0.0)) / node_seconds;

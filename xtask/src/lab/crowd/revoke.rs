@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::board::{Figure, Goal, Part};
-use super::{Crowd, Crowded, quantile};
+use super::{Crowd, Crowded, quantile, sizes};
 
 /// By when every connected node has closed its connections.
 const BOUND: Duration = Duration::from_secs(10);
@@ -12,44 +12,41 @@ const BOUND: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
-    let mut figures = Vec::new();
-    for count in given.pick(vec![20, 60], vec![6]) {
-        let victims = given.pick(5, 2);
-        let crowd = Crowd::of(&given.lab, count)?;
-        let (mut forgotten, mut closed) = (Vec::new(), Vec::new());
-        for victim in (count - victims..count).rev() {
-            let (last, own) = revoke(&crowd, victim)?;
-            forgotten.push(last);
-            closed.push(own);
-        }
-        figures.push(
-            Figure::told(
-                format!("{count} nodes: from the command until the revoked node has no connection left, longest of {victims}"),
-                quantile(&closed, 1.0),
-                "s",
-            )
-            .goal(Goal::AtMost(BOUND.as_secs_f64()))
-            .more(format!("p50 {:.2} s", quantile(&closed, 0.5))),
-        );
-        figures.push(
-            Figure::told(
-                format!("{count} nodes: until the last member shows it no more"),
-                quantile(&forgotten, 1.0),
-                "s",
-            )
-            .goal(Goal::AtMost(BOUND.as_secs_f64()))
-            .more(format!("p50 {:.2} s", quantile(&forgotten, 0.5))),
-        );
-    }
+    let (figures, failed) = sizes(&given.counts(6), |count| size(given, count));
     Ok(Part {
         title: "Revocation",
         about: "`hither member revoke KEY` at the founder; from the moment at which the command is typed. Connections are those \
                 that the revoked node counts itself (`hither_connections`, small talk and requests); that there are none left \
                 means that every member closed its own. One victim after another, all linked with all."
             .to_owned(),
-        figures,
+        figures: figures.into_iter().flatten().collect(),
         below: String::new(),
+        failed,
     })
+}
+
+fn size(given: &Crowded, count: usize) -> Result<[Figure; 2], String> {
+    let victims = given.pick(5, 2);
+    let crowd = Crowd::of(&given.lab, count)?;
+    let (mut forgotten, mut closed) = (Vec::new(), Vec::new());
+    for victim in (count - victims..count).rev() {
+        let (last, own) = revoke(&crowd, victim)?;
+        forgotten.push(last);
+        closed.push(own);
+    }
+    let goal = Goal::AtMost(BOUND.as_secs_f64());
+    let figure = |what: String, found: &[f64]| {
+        Figure::told(what, quantile(found, 1.0), "s").goal(goal).more(format!("p50 {:.2} s", quantile(found, 0.5)))
+    };
+    Ok([
+        figure(
+            format!(
+                "{count} nodes: from the command until the revoked node has no connection left, longest of {victims}"
+            ),
+            &closed,
+        ),
+        figure(format!("{count} nodes: until the last member shows it no more"), &forgotten),
+    ])
 }
 
 /// Seconds until the last member forgot it, and until it has no connection left.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::board::{Figure, Goal, Part, renewed, section};
 use super::hall::{Port, ports};
 use super::usage::field;
-use super::{Lab, matches, quantile};
+use super::{Crowded, Lab, matches, quantile};
 
 #[test]
 fn what_a_port_receives_is_what_its_machine_sent_without_the_heads_of_frames() {
@@ -50,20 +50,27 @@ fn one_part_is_measured_again_and_the_others_stay() {
         quick: false,
         broken: false,
     };
+    let given = Crowded { lab, wire: "".into(), commit: "abc".to_owned(), nodes: Vec::new() };
     let part = |value| {
         let figure = Figure::told("noise", value, "dB").goal(Goal::AtMost(5.0)).why("walls are thin");
-        Ok(Part { title: "Noise", about: "Listened.".to_owned(), figures: vec![figure], below: String::new() })
+        Ok(Part {
+            title: "Noise",
+            about: "Listened.".to_owned(),
+            figures: vec![figure],
+            below: String::new(),
+            failed: Vec::new(),
+        })
     };
     let took = Duration::from_secs(1);
     let first = renewed(
         "",
-        &[("idle", section("idle", &part(9.0), took, &lab)), ("churn", section("churn", &part(1.0), took, &lab))],
+        &[("idle", section("idle", &part(9.0), took, &given)), ("churn", section("churn", &part(1.0), took, &given))],
     );
     assert!(
         first.contains("| noise | ≤ 5.00 dB | 9.00 dB | **missed** |  |") && first.contains("- noise: walls are thin.")
     );
     assert_eq!(first.matches("Not measured yet.").count(), 4);
-    let again = renewed(&first, &[("idle", section("idle", &part(2.0), took, &lab))]);
+    let again = renewed(&first, &[("idle", section("idle", &part(2.0), took, &given))]);
     assert!(
         again.contains("| noise | ≤ 5.00 dB | 2.00 dB | met |")
             && again.contains("| noise | ≤ 5.00 dB | 1.00 dB | met |")

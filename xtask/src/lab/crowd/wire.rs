@@ -13,7 +13,8 @@ use crate::tidy::root;
 pub(super) fn built() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--package", "hither-swarm", "--bench", "wire"])
+        // With the program, so that both share what is built of iroh.
+        .args(["build", "--release", "--locked", "--package", "hither", "--package", "hither-swarm", "--bench", "wire"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(root())
         .stderr(Stdio::inherit())
