@@ -269,11 +269,11 @@ impl Links {
 
     /// Closes connections over relays that may not be used for them any more.
     pub(crate) fn close_forbidden(&self, shared: &Shared) {
-        let links = |table: &Table| -> Vec<(Kind, Connection)> {
-            let links = table.live.values().flatten();
-            links.filter_map(|link| Some((link.kind, link.handle.upgrade()?))).collect()
-        };
-        for (kind, connection) in links(&self.lock()) {
+        let table = self.lock();
+        let links = table.live.values().flatten();
+        let open: Vec<_> = links.filter_map(|link| Some((link.kind, link.handle.upgrade()?))).collect();
+        drop(table);
+        for (kind, connection) in open {
             if !is_lawful(shared, &connection, kind) {
                 close_unlawful(&connection);
             }
@@ -399,8 +399,11 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     }
     let weak = Arc::downgrade(shared);
     shared.tasks.spawn(async move {
-        guard(&weak, &watched, kind, paths).await;
-        let end = closed.await;
+        tokio::pin!(closed);
+        let end = tokio::select! {
+            end = &mut closed => end,
+            () = guard(&weak, &watched, kind, paths) => closed.await,
+        };
         let Some(shared) = weak.upgrade() else { return };
         let known = shared.members.standing(node) != Standing::Stranger;
         let mut table = shared.links.lock();
