@@ -1,1 +1,233 @@
-//! Signs in, deeds out.
+//! Signs in, deeds out. What holds in whole meshes is tested with the simulator's crowds.
+
+use std::sync::Arc;
+
+use hither_types::id::{Digest, NodeId, SiteName};
+use hither_types::message::{PeerMessage, Presence, Pulse, Rumour};
+use hither_types::time::Timestamp;
+use hither_types::unit::Milliwatts;
+
+use super::{Deed, Membership, Sign};
+use crate::random::Random;
+
+const ME: NodeId = NodeId([1; 32]);
+const A: NodeId = NodeId([2; 32]);
+const B: NodeId = NodeId([3; 32]);
+const C: NodeId = NodeId([4; 32]);
+
+fn presence(incarnation: u64, sequence: u64) -> Presence {
+    let (power, cap) = (Milliwatts(20_000), Milliwatts(60_000));
+    Presence { incarnation, sequence, models: Vec::new(), power, cap, policy: Digest([9; 32]) }
+}
+
+fn told(from: NodeId, incarnation: u64, sequence: u64) -> Sign {
+    Sign::Told { from, presence: Arc::new(presence(incarnation, sequence)) }
+}
+
+fn said(node: NodeId, sequence: u64) -> Rumour {
+    Rumour::Said { node, presence: Arc::new(presence(1, sequence)) }
+}
+
+fn gone(node: NodeId, sequence: u64) -> Rumour {
+    Rumour::Gone { node, incarnation: 1, sequence }
+}
+
+fn doubt(node: NodeId, sequence: u64, by: NodeId) -> Rumour {
+    Rumour::Doubt { node, incarnation: 1, sequence, by }
+}
+
+/// A membership, its clock, and what it did.
+struct Play {
+    membership: Membership,
+    now: u64,
+    deeds: Vec<Deed>,
+}
+
+impl Play {
+    /// This node with three others of its site, all of them linked.
+    fn new() -> Self {
+        let site = SiteName::parse("paris").expect("a name");
+        let membership = Membership::new(ME, &site, 1, Timestamp(0));
+        let mut play = Self { membership, now: 0, deeds: Vec::new() };
+        for node in [A, B, C] {
+            play.sign(Sign::Added { node, site: site.clone() });
+            play.sign(Sign::LinkUp(node));
+        }
+        play.sign(Sign::Own(presence(0, 0)));
+        play
+    }
+
+    fn sign(&mut self, sign: Sign) -> &mut Self {
+        self.deeds.extend(self.membership.handle(sign, Timestamp(self.now)));
+        self
+    }
+
+    fn rumours(&mut self, from: NodeId, rumours: &[Rumour]) -> &mut Self {
+        self.sign(Sign::Rumours { from, rumours: rumours.to_vec() })
+    }
+
+    /// Time goes by, in which neighbours but those who are named answer each call.
+    fn pass(&mut self, micros: u64, but: &[NodeId]) -> &mut Self {
+        let (end, mut number) = (self.now + micros, 1_000_000 + self.now as u32);
+        while self.now < end {
+            self.now = self.membership.deadline().0.clamp(self.now + 1, end);
+            let from = self.deeds.len();
+            self.sign(Sign::Tick);
+            let calls = self.deeds[from..].iter().filter_map(|deed| match deed {
+                Deed::Say { to, message: PeerMessage::Pulse(pulse) } if !but.contains(to) => Some((*to, pulse.number)),
+                _ => None,
+            });
+            for (from, echo) in calls.collect::<Vec<_>>() {
+                number += 1;
+                self.sign(Sign::Pulse { from, pulse: Pulse { number, echo, watches: true, heads: 0 } });
+            }
+        }
+        self
+    }
+
+    fn forget(&mut self) -> &mut Self {
+        self.deeds.clear();
+        self
+    }
+
+    fn said_to(&self, peer: NodeId) -> Vec<&PeerMessage> {
+        let to_peer = |deed: &&Deed| matches!(deed, Deed::Say { to, .. } if *to == peer);
+        let messages = self.deeds.iter().filter(to_peer).filter_map(|deed| match deed {
+            Deed::Say { message: PeerMessage::Pulse(_), .. } => None,
+            Deed::Say { message, .. } => Some(message),
+            _ => None,
+        });
+        messages.collect()
+    }
+}
+
+#[test]
+fn neighbours_are_kept_and_told_of_this_node() {
+    let mut play = Play::new();
+    play.pass(200_000, &[]);
+    assert_eq!(play.membership.neighbours().collect::<Vec<_>>(), [A, B, C]);
+    for peer in [A, B, C] {
+        let own = |message: &&PeerMessage| matches!(message, PeerMessage::Presence(own) if own.sequence == 1);
+        assert!(play.said_to(peer).iter().any(own), "{:?}", play.said_to(peer));
+    }
+}
+
+#[test]
+fn what_is_no_news_is_not_told() {
+    let mut play = Play::new();
+    play.pass(1_000_000, &[]).forget();
+    play.sign(Sign::Own(Presence { power: Milliwatts(21_000), sequence: 77, ..presence(0, 0) }));
+    play.pass(5_000_000, &[]);
+    assert_eq!(play.said_to(A), Vec::<&PeerMessage>::new());
+    play.sign(Sign::Own(Presence { power: Milliwatts(40_000), ..presence(0, 0) }));
+    assert_eq!(play.said_to(A).len(), 1);
+}
+
+#[test]
+fn only_newer_words_count() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 5)).forget();
+    play.sign(told(A, 1, 5)).sign(told(A, 1, 4)).rumours(B, &[said(A, 3), gone(A, 4)]);
+    assert!(play.membership.is_there(A) && !play.deeds.contains(&Deed::Silent(A)), "{:?}", play.deeds);
+    play.sign(told(A, 2, 1));
+    assert!(
+        play.deeds.iter().any(|deed| matches!(deed, Deed::There { node: A, presence } if presence.incarnation == 2))
+    );
+}
+
+#[test]
+fn one_who_does_not_hear_is_not_enough() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).sign(told(C, 1, 1));
+    play.rumours(B, &[doubt(A, 1, B)]).pass(3_000_000, &[]);
+    assert!(play.membership.is_there(A));
+    play.rumours(C, &[doubt(A, 1, C)]).pass(700_000, &[]);
+    assert!(play.membership.is_there(A), "it has a moment to say that it is there");
+    play.forget().pass(200_000, &[]);
+    assert!(!play.membership.is_there(A));
+    assert!(play.deeds.contains(&Deed::Silent(A)), "{:?}", play.deeds);
+    assert_eq!(play.said_to(B), [&PeerMessage::Rumours(vec![gone(A, 1)])]);
+}
+
+#[test]
+fn who_is_doubted_says_that_it_is_there_and_is_believed() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).sign(told(C, 1, 1));
+    play.rumours(B, &[doubt(A, 1, B)]).rumours(C, &[doubt(A, 1, C)]).pass(400_000, &[]);
+    play.rumours(C, &[said(A, 2)]).pass(3_000_000, &[]);
+    assert!(play.membership.is_there(A) && !play.deeds.contains(&Deed::Silent(A)));
+    // And it is believed after it was gone.
+    play.rumours(B, &[doubt(A, 2, B)]).rumours(C, &[doubt(A, 2, C)]).pass(1_000_000, &[]);
+    assert!(!play.membership.is_there(A));
+    play.rumours(B, &[said(A, 3)]);
+    assert!(play.membership.is_there(A));
+}
+
+#[test]
+fn this_node_refutes_what_is_said_of_it() {
+    for rumour in [doubt(ME, 9, A), gone(ME, 9)] {
+        let mut play = Play::new();
+        play.forget().rumours(A, &[rumour]);
+        for peer in [A, B, C] {
+            assert_eq!(play.said_to(peer), [&PeerMessage::Presence(presence(1, 10))]);
+        }
+    }
+}
+
+#[test]
+fn a_silent_neighbour_is_not_used_and_is_doubted() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).sign(told(C, 1, 1)).pass(1_000_000, &[]).forget();
+    play.pass(3_500_000, &[A]);
+    assert!(play.deeds.contains(&Deed::Silent(A)) && !play.deeds.contains(&Deed::Silent(B)));
+    assert!(play.said_to(B).contains(&&PeerMessage::Rumours(vec![doubt(A, 1, ME)])), "{:?}", play.said_to(B));
+    assert!(play.membership.is_there(A), "the others hear it");
+    play.forget().pass(3_000_000, &[]);
+    assert!(play.deeds.iter().any(|deed| matches!(deed, Deed::There { node: A, .. })), "{:?}", play.deeds);
+}
+
+#[test]
+fn who_stood_still_blames_nobody() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).sign(told(C, 1, 1)).pass(1_000_000, &[]).forget();
+    play.now += 10_000_000;
+    play.sign(Sign::Tick).pass(1_500_000, &[]);
+    assert!(play.deeds.iter().all(|deed| !matches!(deed, Deed::Silent(_))), "{:?}", play.deeds);
+}
+
+#[test]
+fn strangers_are_not_heard() {
+    let stranger = NodeId([8; 32]);
+    let mut play = Play::new();
+    play.forget().rumours(A, &[said(stranger, 1), gone(stranger, 2), doubt(stranger, 1, A)]);
+    play.sign(told(stranger, 1, 1)).sign(Sign::LinkUp(stranger));
+    assert!(!play.membership.is_there(stranger));
+    assert_eq!(play.deeds, Vec::new());
+}
+
+#[test]
+fn who_does_not_belong_any_more_is_nobody() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 1)).sign(Sign::Removed(A)).forget();
+    play.rumours(B, &[said(A, 2)]).pass(3_000_000, &[]);
+    assert!(!play.membership.is_there(A) && !play.membership.neighbours().any(|node| node == A));
+    assert_eq!(play.said_to(A), Vec::<&PeerMessage>::new());
+}
+
+#[test]
+fn the_same_words_in_any_order_are_the_same_belief() {
+    let words = [said(A, 1), said(A, 2), gone(A, 2), said(B, 1), gone(B, 1), said(B, 2), said(C, 4), gone(C, 3)];
+    let mut random = Random::new(1);
+    for _ in 0..200 {
+        let mut play = Play::new();
+        let mut words = words.to_vec();
+        (1..words.len()).rev().for_each(|last| words.swap(last, random.below(last + 1)));
+        // "Gone" of one that is there is a doubt of whoever tells: two tell it here.
+        for word in &words {
+            play.rumours(B, std::slice::from_ref(word)).rumours(C, std::slice::from_ref(word));
+        }
+        play.pass(2_000_000, &[]);
+        let there: Vec<NodeId> = play.membership.there().collect();
+        assert_eq!(there, [B, C], "{words:?}");
+    }
+}
