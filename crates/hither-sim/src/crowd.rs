@@ -338,7 +338,11 @@ fn sign(from: NodeId, message: PeerMessage) -> Sign {
         PeerMessage::Presence(presence) => Sign::Told { from, presence: Arc::new(presence) },
         PeerMessage::Pulse(pulse) => Sign::Pulse { from, pulse },
         PeerMessage::Rumours(rumours) => Sign::Rumours { from, rumours },
-        PeerMessage::Catalog(_) | PeerMessage::Members(_) | PeerMessage::Signal(_) | PeerMessage::Authority(_) => {
+        PeerMessage::Catalog(_)
+        | PeerMessage::Members(_)
+        | PeerMessage::Signal(_)
+        | PeerMessage::Authority(_)
+        | PeerMessage::Start(_) => {
             unreachable!("memberships say no such thing")
         }
     }
