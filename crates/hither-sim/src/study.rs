@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::scenario::Scenario;
 
 mod loss;
+mod membership;
 mod overload;
 pub mod real;
 mod routing;
@@ -39,7 +40,7 @@ pub enum Scale {
 }
 
 /// The names of the studies.
-pub const STUDIES: [&str; 5] = ["routing", "routing-large", "gossip", "loss", "overload"];
+pub const STUDIES: [&str; 6] = ["routing", "routing-large", "gossip", "loss", "overload", "membership"];
 
 /// Runs a study by name; `None` if there is none of that name.
 pub fn study(name: &str, scale: Scale) -> Option<Study> {
@@ -49,6 +50,7 @@ pub fn study(name: &str, scale: Scale) -> Option<Study> {
         "gossip" => Some(routing::gossip(scale)),
         "loss" => Some(loss::loss(scale)),
         "overload" => Some(overload::overload(scale)),
+        "membership" => Some(membership::membership(scale)),
         _ => None,
     }
 }
