@@ -134,7 +134,7 @@ impl Core {
                     if self.is_endpoint(peer.member.node) {
                         circle.endpoints.push((lawful.node(), lawful.rule().clone()));
                     }
-                    let far = peer.rtt().unwrap_or(Micros(0));
+                    let far = peer.far();
                     let silent = peer.is_cooling(self.now) || peer.is_overdue(self.now);
                     let list = match model.stage {
                         _ if self.is_endpoint(peer.member.node) => None,

@@ -325,6 +325,9 @@ pub const LOAD_LOOK_FULL: Micros = Micros::from_millis(500);
 /// How often a model is asked what the catalog knows the answers to, and for how long one is left alone that failed.
 pub const PROVE_EVERY: Micros = Micros::from_millis(3_600_000);
 
+/// How far a member is taken to be to whom there is no link, if there is none to others of its site either.
+pub const FAR_GUESS: Micros = Micros::from_millis(30);
+
 /// How often neighbours call each other. Six links at this pace cost about 700 B/s each way on the wire.
 pub const PULSE: Micros = Micros::from_millis(1_000);
 

@@ -23,6 +23,8 @@ pub(crate) struct Peer {
     /// Whether others see to it that its silence is noticed, and then whether it is there.
     stands: Option<bool>,
     rtt: Option<Micros>,
+    /// How far it is taken to be while that was not measured.
+    guess: Micros,
     strikes: u32,
     cool_until: Timestamp,
     forgiven_from: Option<u64>,
@@ -64,6 +66,7 @@ impl Peer {
             heard: None,
             stands: None,
             rtt: None,
+            guess: Micros(0),
             strikes: 0,
             cool_until: Timestamp(0),
             forgiven_from: None,
@@ -126,6 +129,11 @@ impl Peer {
         self.rtt
     }
 
+    /// How far it is, as far as anybody knows.
+    pub(crate) fn far(&self) -> Micros {
+        self.rtt.unwrap_or(self.guess)
+    }
+
     /// Whether it is left alone after it fell silent.
     pub(crate) fn is_cooling(&self, now: Timestamp) -> bool {
         now < self.cool_until
@@ -157,7 +165,7 @@ impl Peer {
 
     /// Whether it owes an answer for longer than an answer takes, and was not heard since.
     pub(crate) fn is_overdue(&self, now: Timestamp) -> bool {
-        let usual = limits::OFFER_FOR.0.saturating_add(self.rtt.map_or(0, |rtt| rtt.0));
+        let usual = limits::OFFER_FOR.0.saturating_add(self.far().0);
         self.asked.is_some_and(|(_, at)| now.since(at).0 > usual && self.heard.is_none_or(|heard| heard < at))
     }
 
@@ -296,8 +304,12 @@ impl Peers {
 
     /// A member is there as long as nothing else is said, or is not.
     pub(crate) fn stands(&mut self, node: NodeId, there: bool) {
+        let Some(peer) = self.get(node) else { return };
+        let of_site = |other: &&Peer| other.member.site == peer.member.site && other.member.node != node;
+        let near = self.iter().filter(of_site).filter_map(|other| other.rtt).min();
         if let Some(peer) = self.get_mut(node) {
             peer.stands = Some(there);
+            peer.guess = near.unwrap_or(limits::FAR_GUESS);
         }
     }
 

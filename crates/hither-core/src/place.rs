@@ -240,7 +240,7 @@ impl Core {
     /// A peer as a place for a request: by its own fresh word, or by what it told everybody and what was sent there since.
     pub(crate) fn offer_of(&self, request: &Request, peer: &Peer, digest: Digest, lawful: Lawful) -> Offer {
         let node = peer.member.node;
-        let rtt = peer.rtt().unwrap_or(Micros(0));
+        let rtt = peer.far();
         let service = peer.service(digest).unwrap_or(limits::SERVICE_GUESS);
         let preferred = request.envelope.prefer.as_ref() == Some(&peer.member.site);
         let known = request.affinity.and_then(|affinity| self.affinities.place(affinity));

@@ -112,7 +112,7 @@ impl Core {
             }
             let service = peer.service(digest).unwrap_or(limits::SERVICE_GUESS).0;
             // Who has not said a word for a while is asked after all others.
-            let hope = (overdue, service.saturating_add(peer.rtt().unwrap_or(Micros(0)).0));
+            let hope = (overdue, service.saturating_add(peer.far().0));
             if best.is_none_or(|(known, _)| hope < known) {
                 best = Some((hope, *node));
             }

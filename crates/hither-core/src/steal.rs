@@ -117,7 +117,7 @@ impl Core {
 
     /// Asks a peer for work that waits there, and keeps a slot for it.
     pub(crate) fn beg_from(&mut self, victim: NodeId, answers: u32, digest: Digest) {
-        let far = self.peers.get(victim).and_then(|peer| peer.rtt()).unwrap_or(Micros(0));
+        let far = self.peers.get(victim).map_or(Micros(0), |peer| peer.far());
         let until = self.now.after(limits::BEGGED_FOR).after(far);
         self.numbers = self.numbers.wrapping_add(1).max(1);
         let number = self.numbers;

@@ -143,8 +143,17 @@ pub(super) fn membership(scale: Scale) -> Study {
             ]
         })
         .collect();
-    let head =
-        ["nodes", "loss", "deaths", "first knows, p50", "all know, p50", "all know, p99", "wrong", "links", "idle, sent"];
+    let head = [
+        "nodes",
+        "loss",
+        "deaths",
+        "first knows, p50",
+        "all know, p50",
+        "all know, p99",
+        "wrong",
+        "links",
+        "idle, sent",
+    ];
     page.table(&head, &rows);
     page.text(
         "The goal is 4 s for all, at 200 nodes and 1 % loss. **Wrong** are the times that some node took a living one for \
