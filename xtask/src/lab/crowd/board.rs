@@ -120,8 +120,11 @@ fn mark(name: &str) -> String {
 pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duration, given: &Crowded) -> String {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').take(3).collect::<Vec<_>>().join(", ");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let lately: f64 = load.split(',').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
+    let busy = if lately > BUSY * cores as f64 { DISTURBED } else { "" };
     let when = format!(
-        "Measured by `cargo xtask mesh --part {name}` with the program of commit {}, {}, in {:.0} s; load at the end (1, 5, 15 minutes): {load}.",
+        "Measured by `cargo xtask mesh --part {name}` with the program of commit {}, {}, in {:.0} s; load at the end (1, 5, 15 minutes): {load}.{busy}",
         given.commit,
         said(given.lab.hither.to_str().unwrap_or_default(), &["--version"]),
         took.as_secs_f64()
@@ -188,6 +191,13 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("Machine: {cores} processors, {}, {}.", model.unwrap_or("unknown"), said("uname", &["-sr"]))
 }
+
+/// How much work for each processor is more than a measurement bears.
+const BUSY: f64 = 3.0;
+
+/// What is said of a measurement on a machine that had more to do.
+const DISTURBED: &str = " **Disturbed**: other work took most of the machine; what this section says of times, of shares of \
+processors and of goodput is of little worth, and silences of nodes that were not let run are in it.";
 
 /// What the page is.
 const HEAD: &str = "# A mesh of dozens of real nodes\n\nWritten by `cargo xtask mesh`; do not edit by hand.\n\n\
