@@ -180,6 +180,7 @@ impl Crowd {
     }
 
     /// How many there are, dead or alive.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.bodies.len()
     }
@@ -195,6 +196,7 @@ impl Crowd {
     }
 
     /// Whether a node's driver was told that another is there and can be reached.
+    #[cfg(test)]
     pub(crate) fn uses(&self, at: usize, other: usize) -> bool {
         self.bodies[at].shown.contains(&other)
     }
@@ -210,6 +212,7 @@ impl Crowd {
     }
 
     /// The name of a site.
+    #[cfg(test)]
     pub(crate) fn site_name(&self, at: usize) -> SiteName {
         self.bodies[at].site.clone()
     }

@@ -319,8 +319,9 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<Addres
     };
     let target = EndpointAddr::from_parts(id, targets);
     let options = match kind {
-        Kind::Talk => ConnectOptions::new(),
-        Kind::Ask | Kind::Blobs | Kind::Hello | Kind::Ping => {
+        // A path over a relay takes a while to come up.
+        Kind::Talk | Kind::Hello | Kind::Ping => ConnectOptions::new(),
+        Kind::Ask | Kind::Blobs => {
             let quick = transport(limits::KEEP_ALIVE, limits::PATH_IDLE, limits::IDLE);
             ConnectOptions::new().with_transport_config(quick)
         }

@@ -120,7 +120,7 @@ pub enum SwarmEvent {
     },
     /// The relays that this node keeps a connection to, over which others reach it.
     HomeRelays(Vec<Relay>),
-    /// The first link to a member is up.
+    /// The first link to a member, or to a new start of its program, is up.
     LinkUp(NodeId),
     /// The last link to a member is down.
     LinkDown(NodeId),

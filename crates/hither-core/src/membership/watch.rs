@@ -73,14 +73,13 @@ impl Membership {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.avoided = Timestamp(0);
         self.linked.insert(id);
-        if let Some(own) = &self.own {
-            let message = PeerMessage::Presence(own.as_ref().clone());
-            self.say(id, message);
-        }
         // One that was watched before starts afresh.
         let mine = self.wanted.contains(&id);
         if self.watches.remove(&id).is_some() || mine {
             self.begin_watch(id, mine);
+        } else if let Some(own) = &self.own {
+            let message = PeerMessage::Presence(own.as_ref().clone());
+            self.say(id, message);
         }
         self.show(id, false);
         self.choose_soon();

@@ -215,6 +215,10 @@ impl Membership {
 
     /// Tells a neighbour everything that is for it.
     pub(super) fn tell_all(&mut self, peer: NodeId) {
+        if let Some(own) = &self.own {
+            let message = PeerMessage::Presence(own.as_ref().clone());
+            self.say(peer, message);
+        }
         let known: Vec<NodeId> = self.nodes.keys().copied().collect();
         self.tell(peer, known);
         if let Some(node) = self.nodes.get(&peer).filter(|node| node.state == State::Gone) {

@@ -59,6 +59,8 @@ impl Driver {
         self.mesh.linked.insert(peer);
         self.mesh.abreast.apart.remove(&peer);
         self.swarm.send(peer, PeerMessage::Start(self.twins.mine(wall_now())));
+        // It may stand at another address than before.
+        self.swarm.send(peer, PeerMessage::Members(vec![self.own_record()]));
         self.sign(Sign::LinkUp(peer));
     }
 
