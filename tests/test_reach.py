@@ -19,7 +19,8 @@ target = ["EEA"]
 """
 PLAIN = '[models]\npull = "manual"\n'
 WITH_RELAY = PLAIN + '[mesh.relay]\nlisten = "127.0.0.1:0"\n'
-STUB = "hither-stub 1\ntoken_us=1000 length=200 slots=4\n"
+# The name makes each a file of its own: two with one content would be one model.
+STUB = "hither-stub 1\ntoken_us=1000 length=200 slots=4 context={context}\n"
 
 
 @pytest.fixture
@@ -50,9 +51,14 @@ def relay_of(node):
 def holds(node, model):
     """Gives a node a model that nobody else has."""
     path = node.data / f"{model}.stub"
-    path.write_text(STUB)
+    path.write_text(STUB.format(context=5000 + len(node.name)))
     node.run("models", "add", path, "--name", model)
     wait_for(f"{model} is ready", lambda: node.get(f"/v2/models/{model}/ready")[0] == 200)
+
+
+def knows(node, site):
+    """Waits until the picture of a node shows another: it is made anew several times a second."""
+    wait_for(f"{node.name} knows {site}", lambda: any(other["member"]["site"] == site for other in node.view()["nodes"]))
 
 
 def served(asker, model, by):
@@ -92,6 +98,7 @@ def test_a_path_without_a_relay_is_told_as_such_and_an_unknown_node_is_an_error(
     munich.up()
     paris.up()
     paris.run("join", ticket(munich, "paris"))
+    knows(paris, "munich")
     pong = paris.json("ping", "munich")
     assert pong["path"] == "direct" and pong["relay"] is None and len(pong["round_trips_us"]) == 10, pong
     assert pong["address"].startswith("127.0.0.1:"), pong
@@ -111,6 +118,7 @@ def test_a_relay_that_the_law_does_not_permit_carries_hellos_alone(start):
     paris.up(mesh="[::1]:0")
     # The founder is reached for the hello; what comes after it would be the ciphertext of requests.
     paris.run("join", ticket(munich, "paris"))
+    knows(paris, "munich")
     refused = paris.run("ping", "munich", check=False)
     assert refused.returncode == 1 and "E0218" in refused.stderr, refused.stderr
     assert 'action = ["relay"]' in refused.stderr, refused.stderr
