@@ -91,7 +91,8 @@ def test_a_member_that_leaves_is_forgotten_and_keeps_what_is_its_own(mesh):
     wait_for("munich forgot it", lambda: members(munich) == {"munich"})
     assert members(paris) == {"here"} and key(paris) == left
     assert list(paris.data.glob("mesh.toml.left-*")), "what it was is set aside"
-    assert "member.leave" in paris.run("ledger", "show", paris.data / "ledger").stdout
+    recorded = lambda: "member.leave" in paris.run("ledger", "show", paris.data / "ledger").stdout
+    wait_for("it is on the record", recorded)
     assert "member.leave" in munich.run("ledger", "show", munich.data / "ledger").stdout
     wait_for("its models are there", lambda: chat(paris, model="talker", max_tokens=3)[0] == 200)
     # For good: neither a restart nor an invite brings the key back.

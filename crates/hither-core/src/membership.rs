@@ -72,6 +72,8 @@ pub enum Sign {
     },
     /// This node has something to tell of itself.
     Own(Presence),
+    /// The number of this node's start grew: somebody else spoke with its key.
+    Reborn(u64),
     /// The deadline has come.
     Tick,
 }
@@ -198,11 +200,9 @@ impl Membership {
         }
     }
 
-    /// What this node knows changed, or the number of its start grew. Neighbours are told with the next pulse, and all
-    /// others with its next word.
-    pub fn knows(&mut self, heads: u64, incarnation: u64) {
+    /// What this node knows, as neighbours are told with each pulse from now on.
+    pub fn knows(&mut self, heads: u64) {
         self.heads = heads;
-        self.incarnation = self.incarnation.max(incarnation);
     }
 
     /// Takes in what happened and says what shall be done, in order. Time never goes backwards.
@@ -270,6 +270,7 @@ impl Membership {
                 }
             }
             Sign::Own(presence) => self.tell_own(presence),
+            Sign::Reborn(incarnation) => self.reborn(incarnation),
             Sign::Tick => {}
         }
     }

@@ -273,7 +273,15 @@ pub(crate) fn uses(shared: &Shared, node: NodeId, kind: Kind) -> Arc<()> {
 /// Dials a member at every address that is known of it.
 pub(crate) async fn dial(shared: &Arc<Shared>, node: NodeId, kind: Kind) -> Outcome {
     let connection = dial_at(shared, node, shared.known(node), kind).await?;
-    if links::register(shared, &connection, kind) { Ok(connection) } else { Err(DialError::NotMember(node)) }
+    if links::register(shared, &connection, kind) {
+        return Ok(connection);
+    }
+    Err(match shared.members.standing(node) {
+        // It is the path that was refused.
+        Standing::Member => DialError::NoRelay(node),
+        Standing::Stranger => DialError::NotMember(node),
+        Standing::Isolated => DialError::Isolated,
+    })
 }
 
 fn listed(addresses: &[Address]) -> String {

@@ -231,3 +231,10 @@ fn the_same_words_in_any_order_are_the_same_belief() {
         assert_eq!(there, [B, C], "{words:?}");
     }
 }
+
+#[test]
+fn a_greater_start_is_told_at_once() {
+    let mut play = Play::new();
+    play.forget().sign(Sign::Reborn(7)).sign(Sign::Reborn(6));
+    assert_eq!(play.said_to(A), [&PeerMessage::Presence(presence(7, 2))]);
+}

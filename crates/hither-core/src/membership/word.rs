@@ -39,6 +39,16 @@ impl Membership {
         self.tell_anew(self.sequence);
     }
 
+    pub(super) fn reborn(&mut self, incarnation: u64) {
+        if incarnation > self.incarnation {
+            self.incarnation = incarnation;
+            if let Some(own) = &mut self.own {
+                Arc::make_mut(own).incarnation = incarnation;
+            }
+            self.tell_anew(self.sequence);
+        }
+    }
+
     /// Says its own word with a greater number than any that was heard of it.
     fn tell_anew(&mut self, heard: u64) {
         let Some(own) = &mut self.own else { return };

@@ -134,7 +134,7 @@ impl Driver {
     /// A neighbour says what it knows: if it is something else for longer than news are on their way, it is told everything.
     pub(super) fn compare(&mut self, from: NodeId, heads: u64) {
         let own = self.heads();
-        self.membership.knows(own, self.incarnation);
+        self.membership.knows(own);
         let (apart, told) = self.mesh.abreast.apart.entry(from).or_default();
         if heads == own {
             *apart = 0;

@@ -2,6 +2,7 @@
 
 use hither_api::door::Answer;
 use hither_core::Event;
+use hither_core::membership::Sign;
 use hither_swarm::Isolation;
 use hither_types::id::NodeId;
 use hither_types::message::{PeerMessage, Start, StartWord};
@@ -60,7 +61,10 @@ impl Driver {
     /// new start, which nobody blames for that.
     pub(crate) fn rise_above(&mut self, incarnation: u64) {
         match self.home.incarnation_above(incarnation) {
-            Ok(incarnation) => self.incarnation = incarnation,
+            Ok(incarnation) => {
+                self.incarnation = incarnation;
+                self.sign(Sign::Reborn(incarnation));
+            }
             Err(error) => self.warn(None, format!("the number of this start cannot be written: {error}")),
         }
     }
