@@ -373,6 +373,9 @@ pub const STRANGERS_FOR: Micros = Micros::from_millis(5_000);
 /// A member that could not be reached is left aside for this long in the choice of neighbours.
 pub const UNREACHED_FOR: Micros = Micros::from_millis(10_000);
 
+/// Pulses in a row whose sender has heard something else, before it is told everything: words are on their way for less.
+pub const WORDS_APART: u32 = 3;
+
 /// Neighbours are chosen anew at most this often: many words come at once.
 pub const CHOOSE_GAP: Micros = Micros::from_millis(100);
 

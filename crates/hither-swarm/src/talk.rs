@@ -35,6 +35,9 @@ use crate::swarm::{Shared, SwarmEvent};
 #[cfg(test)]
 mod tests;
 
+/// Why a link to an earlier start is closed.
+const OUTLIVED: (Code, &str) = (Code::Stale, "the node was started anew");
+
 #[derive(Debug, Default)]
 struct State {
     outbox: VecDeque<PeerMessage>,
@@ -118,6 +121,11 @@ impl Peer {
         }
         drop(state);
         self.ready.notify_one();
+    }
+
+    /// Whether a later start of the program at the other end has shown itself: what is said to this one goes nowhere.
+    fn is_outlived(&self, epoch: u64) -> bool {
+        self.lock().epoch != Some(epoch)
     }
 
     /// The next signal that anybody waits for still.
@@ -289,8 +297,8 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     let (code, reason) = tokio::select! {
         end = read(shared, node, &peer, reader) => end,
         end = read_signals(shared, node, &peer, &connection) => end,
-        end = write(shared, &peer, sender) => end,
-        end = write_signals(shared, &peer, &connection) => end,
+        end = write(shared, &peer, epoch, sender) => end,
+        end = write_signals(shared, &peer, epoch, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
         end = outlived(&peer, epoch) => end,
         end = peer.unused() => end,
@@ -337,8 +345,8 @@ async fn outlived(peer: &Peer, epoch: u64) -> (Code, &'static str) {
     loop {
         // Made before the look: a start between the two is not missed.
         let restarted = peer.restarted.notified();
-        if peer.lock().epoch != Some(epoch) {
-            return (Code::Stale, "the node was started anew");
+        if peer.is_outlived(epoch) {
+            return OUTLIVED;
         }
         restarted.await;
     }
@@ -404,12 +412,16 @@ async fn read_signals(
     }
 }
 
-async fn write_signals(shared: &Shared, peer: &Peer, connection: &Connection) -> (Code, &'static str) {
+async fn write_signals(shared: &Shared, peer: &Peer, epoch: u64, connection: &Connection) -> (Code, &'static str) {
     const BROKEN: (Code, &str) = (Code::Done, "the link broke");
     let Ok(mut sender) = connection.open_uni().await else { return BROKEN };
     // It fails only if the stream has ended already, which the next write finds out.
     let _ = sender.set_priority(limits::SIGNALS_FIRST);
     loop {
+        if peer.is_outlived(epoch) {
+            peer.signalled.notify_one();
+            return OUTLIVED;
+        }
         let Some(signal) = peer.next_signal() else {
             peer.signalled.notified().await;
             continue;
@@ -433,8 +445,13 @@ fn framed(shared: &Shared, message: &PeerMessage) -> Option<Bytes> {
     frame
 }
 
-async fn write(shared: &Shared, peer: &Peer, mut sender: SendStream) -> (Code, &'static str) {
+async fn write(shared: &Shared, peer: &Peer, epoch: u64, mut sender: SendStream) -> (Code, &'static str) {
     loop {
+        if peer.is_outlived(epoch) {
+            // It may have been woken in the place of the one that shall write.
+            peer.ready.notify_one();
+            return OUTLIVED;
+        }
         let next = peer.lock().outbox.pop_front();
         let Some(message) = next else {
             peer.ready.notified().await;

@@ -166,6 +166,8 @@ pub struct Pulse {
     /// A hash of who belongs, which models there are and who said what of membership, as the sender knows it. Whoever
     /// knows something else tells it.
     pub heads: u64,
+    /// A hash of who is there and in which start, as far as both ends should know the same.
+    pub words: u64,
 }
 
 /// What members tell each other of third ones. Of two words on one node that with the greater incarnation and sequence

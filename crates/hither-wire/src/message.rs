@@ -177,19 +177,20 @@ pub(crate) struct PulseForm {
     echo: u32,
     watches: bool,
     heads: [u8; 8],
+    words: [u8; 8],
 }
 
 impl From<&Pulse> for PulseForm {
     fn from(pulse: &Pulse) -> Self {
-        let Pulse { number, echo, watches, heads } = *pulse;
-        Self { number, echo, watches, heads: heads.to_le_bytes() }
+        let Pulse { number, echo, watches, heads, words } = *pulse;
+        Self { number, echo, watches, heads: heads.to_le_bytes(), words: words.to_le_bytes() }
     }
 }
 
 impl From<PulseForm> for Pulse {
     fn from(form: PulseForm) -> Self {
-        let PulseForm { number, echo, watches, heads } = form;
-        Self { number, echo, watches, heads: u64::from_le_bytes(heads) }
+        let PulseForm { number, echo, watches, heads, words } = form;
+        Self { number, echo, watches, heads: u64::from_le_bytes(heads), words: u64::from_le_bytes(words) }
     }
 }
 

@@ -79,7 +79,7 @@ impl Play {
             });
             for (from, echo) in calls.collect::<Vec<_>>() {
                 number += 1;
-                self.sign(Sign::Pulse { from, pulse: Pulse { number, echo, watches: true, heads: 0 } });
+                self.sign(Sign::Pulse { from, pulse: Pulse { number, echo, watches: true, heads: 0, words: 0 } });
             }
         }
         self

@@ -27,6 +27,8 @@ pub(super) struct Watch {
     /// When the last pulse came, and the longest time between two, which fades.
     pulsed: Timestamp,
     worst: Micros,
+    /// Pulses in a row whose sender has heard something else than this node.
+    apart: u32,
 }
 
 impl Watch {
@@ -34,6 +36,7 @@ impl Watch {
         Self {
             mine,
             theirs: false,
+            apart: 0,
             live: true,
             sent: 0,
             number: 0,
@@ -145,9 +148,10 @@ impl Membership {
     }
 
     fn call(&mut self, id: NodeId) {
+        let (heads, words) = (self.heads, self.words_between(id));
         let Some(watch) = self.watches.get_mut(&id) else { return };
         watch.sent = watch.sent.wrapping_add(1).max(1);
-        let pulse = Pulse { number: watch.sent, echo: watch.number, watches: watch.mine, heads: self.heads };
+        let pulse = Pulse { number: watch.sent, echo: watch.number, watches: watch.mine, heads, words };
         self.say(id, PeerMessage::Pulse(pulse));
     }
 
@@ -179,14 +183,14 @@ impl Membership {
             if !pulse.watches && !self.wanted.contains(&from) {
                 // The last word of one that watched: it may still want to hear that nobody does here either.
                 if !self.calls(from) {
-                    let answer = Pulse { number: 1, echo: pulse.number, watches: false, heads: self.heads };
+                    let answer = Pulse { number: 1, echo: pulse.number, watches: false, heads: self.heads, words: 0 };
                     self.say(from, PeerMessage::Pulse(answer));
                 }
                 return;
             }
             self.begin_watch(from, self.wanted.contains(&from));
         }
-        let now = self.now;
+        let (now, words) = (self.now, self.words_between(from));
         let Some(watch) = self.watches.get_mut(&from) else { return };
         watch.theirs = pulse.watches;
         watch.number = pulse.number;
@@ -195,7 +199,16 @@ impl Membership {
             watch.echo = pulse.echo;
             watch.echoed = now;
         }
+        watch.apart = if pulse.words == words { 0 } else { watch.apart + 1 };
+        let apart = watch.apart >= limits::WORDS_APART;
+        if apart {
+            watch.apart = 0;
+        }
         self.revive(from);
+        if apart {
+            // A link that ended took something with it.
+            self.tell_all(from);
+        }
         if !self.calls(from) {
             self.call(from);
         }

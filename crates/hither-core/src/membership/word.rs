@@ -9,6 +9,7 @@ use hither_types::time::Timestamp;
 
 use super::{Membership, Node, State, Version};
 use crate::limits;
+use crate::random::Random;
 
 /// To whom a word is passed on: within the site oftener than beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,6 +222,24 @@ impl Membership {
     fn reach(&self, peer: NodeId) -> Option<Reach> {
         let node = self.nodes.get(&peer).filter(|_| self.linked.contains(&peer))?;
         Some(if node.places.site == self.places.site { Reach::Near } else { Reach::Far })
+    }
+
+    /// A hash of what this node and a neighbour should know alike: their own last words, and, if both are of one site, who
+    /// else is there and in which start. Words that change often are on their way for a while, and count for nothing here.
+    pub(super) fn words_between(&self, peer: NodeId) -> u64 {
+        let mark = |id: NodeId, parts: [u64; 3]| {
+            parts.iter().fold(id.prefix(), |hash, part| Random::new(hash ^ part.rotate_left(17)).next())
+        };
+        let own = self.own.as_ref().map_or(0, |own| mark(self.me, [own.incarnation, own.sequence, 1]));
+        let Some(other) = self.nodes.get(&peer) else { return own };
+        let theirs = if other.state == State::There { mark(peer, [other.version.0, other.version.1, 1]) } else { 0 };
+        let ends = own.wrapping_add(theirs);
+        if other.places.site != self.places.site {
+            return ends;
+        }
+        let third = self.nodes.iter().filter(|(id, node)| **id != peer && node.state != State::Unheard);
+        let third = third.map(|(id, node)| mark(*id, [node.version.0, 0, u64::from(node.state == State::There)]));
+        third.fold(ends, u64::wrapping_add)
     }
 
     /// Tells a neighbour everything that is for it.

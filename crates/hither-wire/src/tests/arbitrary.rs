@@ -146,8 +146,9 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         signal().prop_map(PeerMessage::Signal),
         vec(signed(), 0..20).prop_map(PeerMessage::Authority),
         start_word().prop_map(PeerMessage::Start),
-        (any::<u32>(), any::<u32>(), any::<bool>(), any::<u64>())
-            .prop_map(|(number, echo, watches, heads)| { PeerMessage::Pulse(Pulse { number, echo, watches, heads }) }),
+        (any::<[u32; 2]>(), any::<bool>(), any::<[u64; 2]>()).prop_map(|([number, echo], watches, [heads, words])| {
+            PeerMessage::Pulse(Pulse { number, echo, watches, heads, words })
+        }),
         vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
     ]
 }

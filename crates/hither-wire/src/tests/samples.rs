@@ -91,7 +91,7 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     messages.extend(signals().into_iter().map(PeerMessage::Signal));
     messages.push(PeerMessage::Presence(later.clone()));
     messages.push(PeerMessage::Authority(vec![signed()]));
-    messages.push(PeerMessage::Pulse(Pulse { number: 300, echo: 299, watches: true, heads: 7 }));
+    messages.push(PeerMessage::Pulse(Pulse { number: 300, echo: 299, watches: true, heads: 7, words: 8 }));
     let (node, by) = (NodeId([0x51; 32]), NodeId([0x52; 32]));
     let (incarnation, sequence) = (3, 900);
     messages.push(PeerMessage::Rumours(vec![
