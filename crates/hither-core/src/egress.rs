@@ -80,7 +80,7 @@ impl Core {
             self.note_first(waiter, fact)
         });
         if !mutant!(OwnUsesForgotten) {
-            self.peers.sent(node, digest);
+            self.peers.sent(node, digest, self.now);
             self.pool.used(digest, node);
         }
         Some((Egress { attempt, lawful, to }, ticket))

@@ -100,7 +100,9 @@ impl Core {
         let service = peer.service(digest).unwrap_or(Micros(0));
         let (busy, slots) = match self.pool.of(digest, offer.lawful.node(), self.now) {
             Some(word) => (u64::from(word.load.busy), word.load.slots),
-            None => peer.model(digest).map_or((0, 1), |model| (u64::from(model.busy) + peer.sent(digest), model.slots)),
+            None => peer
+                .model(digest)
+                .map_or((0, 1), |model| (u64::from(model.busy) + peer.sent(digest, self.now), model.slots)),
         };
         let slots = u64::from(slots.max(1));
         let crowd = Micros(service.0.saturating_mul(busy.min(slots)) / slots);

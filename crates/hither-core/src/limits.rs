@@ -52,6 +52,9 @@ pub const DECLINED_FOR: Micros = Micros::from_millis(1_000);
 /// A peer that fell silent is left alone for this long; each further time doubles it.
 pub const COOL_MIN: Micros = Micros::from_millis(2_000);
 
+/// The first time it is this, where others see to it that its silence is noticed.
+pub const COOL_FIRST: Micros = Micros::from_millis(1_000);
+
 /// … up to this.
 pub const COOL_MAX: Micros = Micros::from_millis(30_000);
 

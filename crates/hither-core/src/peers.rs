@@ -47,14 +47,15 @@ struct Known {
     said: Micros,
     /// Until when it is not asked for the model; zero if it never declined it.
     declined_until: Timestamp,
-    /// Requests sent there since it last told of itself.
+    /// Requests sent there since it last told of itself, and when the last was.
     sent: u32,
+    sent_at: Timestamp,
 }
 
 impl Known {
     fn new(digest: Digest) -> Self {
         let (said, declined_until) = (Micros(0), Timestamp(0));
-        Self { digest, learned: Mean::default(), said, declined_until, sent: 0 }
+        Self { digest, learned: Mean::default(), said, declined_until, sent: 0, sent_at: Timestamp(0) }
     }
 }
 
@@ -170,8 +171,11 @@ impl Peer {
     }
 
     /// Requests sent there for a model since it last spoke: it has not counted them yet.
-    pub(crate) fn sent(&self, digest: Digest) -> u64 {
-        self.known(digest).map_or(0, |known| u64::from(known.sent))
+    ///
+    /// Whose word stands until it changes has counted them after a while, or they ended before it could.
+    pub(crate) fn sent(&self, digest: Digest, now: Timestamp) -> u64 {
+        let counts = |known: &&Known| !self.is_current() || now.since(known.sent_at) <= limits::GOSSIP_FOR;
+        self.known(digest).filter(counts).map_or(0, |known| u64::from(known.sent))
     }
 }
 
@@ -383,10 +387,15 @@ impl Peers {
     }
 
     /// A request was sent to a member.
-    pub(crate) fn sent(&mut self, node: NodeId, digest: Digest) {
+    pub(crate) fn sent(&mut self, node: NodeId, digest: Digest, now: Timestamp) {
         if let Some(peer) = self.get_mut(node) {
+            let counted = peer.is_current();
             let known = peer.known_mut(digest);
+            if counted && now.since(known.sent_at) > limits::GOSSIP_FOR {
+                known.sent = 0;
+            }
             known.sent = known.sent.saturating_add(1);
+            known.sent_at = now;
         }
     }
 
@@ -408,6 +417,9 @@ impl Peers {
             return;
         }
         let span = limits::COOL_MIN.0.saturating_mul(1 << peer.strikes.min(8)).min(limits::COOL_MAX.0);
+        // Whoever speaks only when there is news is not heard again; others are forgiven the first time when they are.
+        let first = peer.strikes == 0 && peer.is_current();
+        let span = if first { limits::COOL_FIRST.0 } else { span };
         let span = if mutant!(SilentForEver) { u64::MAX / 2 } else { span };
         peer.strikes = peer.strikes.saturating_add(1);
         peer.cool_until = now.after(Micros(span));

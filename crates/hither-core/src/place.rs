@@ -255,7 +255,7 @@ impl Core {
             return Offer { free, wait, age: Some(self.now.since(word.at)), ..base };
         }
         let (slots, load) = peer.model(digest).map_or((0, 0), |model| {
-            let load = u64::from(model.busy) + u64::from(model.queued) + peer.sent(digest);
+            let load = u64::from(model.busy) + u64::from(model.queued) + peer.sent(digest, self.now);
             (u64::from(model.slots), load)
         });
         let ahead = (load + 1).saturating_sub(slots);

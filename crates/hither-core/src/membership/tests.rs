@@ -238,3 +238,13 @@ fn a_greater_start_is_told_at_once() {
     play.forget().sign(Sign::Reborn(7)).sign(Sign::Reborn(6));
     assert_eq!(play.said_to(A), [&PeerMessage::Presence(presence(7, 2))]);
 }
+
+#[test]
+fn what_got_lost_on_a_link_is_said_again() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).pass(1_000_000, &[]).forget();
+    // In these pulses the others say that they have heard nothing.
+    play.pass(4_500_000, &[]);
+    assert!(play.said_to(A).contains(&&PeerMessage::Presence(presence(1, 1))), "{:?}", play.said_to(A));
+    assert!(play.said_to(A).contains(&&PeerMessage::Rumours(vec![said(B, 1)])), "{:?}", play.said_to(A));
+}
