@@ -11,7 +11,7 @@ fn load(text: &str, api: Option<&str>) -> Result<NodeConfig, ConfigError> {
     let overrides = Overrides {
         data_dir: Some(Path::new(dir.path()).to_owned()),
         api: api.map(|api| api.parse().unwrap()),
-        mesh: None,
+        ..Overrides::default()
     };
     NodeConfig::load(None, overrides)
 }
