@@ -42,7 +42,7 @@ fn a_burst_of_signals_pushes_nothing_else_out_and_keeps_its_newest() {
     assert!(state.outbox.iter().eq(&waiting), "{:?}", state.outbox);
     assert_eq!(state.signals.len(), limits::SIGNALS);
     let newest = 5_000 - limits::SIGNALS as u32..5_000;
-    assert!(state.signals.iter().cloned().eq(newest.map(signal)));
+    assert!(state.signals.iter().map(|(_, signal)| signal.clone()).eq(newest.map(signal)));
 }
 
 #[test]
@@ -57,12 +57,28 @@ fn small_talk_pushes_no_signal_out() {
 }
 
 #[test]
-fn a_signal_to_nobody_is_lost_at_once() {
+fn without_a_link_a_signal_wants_one_and_all_else_is_for_later() {
     let peer = Peer::default();
-    peer.push(PeerMessage::Signal(signal(7)));
     peer.push(presence(1));
+    assert!(!peer.is_wanted());
+    peer.push(PeerMessage::Signal(signal(7)));
+    assert!(peer.is_wanted());
     let state = peer.lock();
-    assert_eq!((state.outbox.len(), state.signals.len()), (1, 0));
+    assert_eq!((state.outbox.len(), state.signals.len()), (0, 1));
+}
+
+#[test]
+fn links_stand_to_everybody_until_the_driver_says_to_whom() {
+    let talk = Talk::default();
+    let (kept, other) = (NodeId([1; 32]), NodeId([2; 32]));
+    for node in [kept, other] {
+        let peer = Arc::new(Peer::default());
+        peer.lock().standing = true;
+        talk.lock().known.insert(node, peer);
+    }
+    talk.keep([kept].into());
+    let stands = |node| talk.peer(node).expect("it is known").is_wanted();
+    assert!(stands(kept) && !stands(other));
 }
 
 #[tokio::test]

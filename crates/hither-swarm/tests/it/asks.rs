@@ -8,7 +8,7 @@ use hither_types::id::NodeId;
 use hither_types::message::Frame;
 use hither_types::request::Cost;
 
-use crate::world::{Node, ask, key, pair, soon};
+use crate::world::{Node, ask, direct, key, pair, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ask_arrives_whole_and_its_frames_come_back_in_order() {
@@ -128,7 +128,7 @@ async fn waiting_for_a_frame_can_be_given_up_without_losing_one() {
 async fn an_ask_to_nobody_fails_fast_and_again_at_once() {
     let a = Node::start(1).await;
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    a.swarm.admit(b_id(2), vec![silent.local_addr().expect("an address")]);
+    a.swarm.admit(b_id(2), direct(silent.local_addr()));
     let begun = Instant::now();
     let error = a.swarm.ask(b_id(2), ask(1, vec![])).await.expect_err("nobody is there");
     assert!(matches!(error, AskError::Dial(DialError::TimedOut { .. })), "{error:?}");

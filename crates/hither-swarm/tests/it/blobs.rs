@@ -11,7 +11,7 @@ use hither_types::unit::ByteCount;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::world::{Node, digest, key, loopback, noise, pair, put, soon};
+use crate::world::{Node, digest, direct, key, loopback, noise, pair, put, soon};
 
 const MIB: usize = 1 << 20;
 
@@ -168,7 +168,7 @@ async fn child_that_fetches() {
     let (swarm, _events) = Swarm::start(SwarmConfig { secret_key: key(2), bind: loopback(), blobs_dir, relay: None })
         .await
         .expect("a swarm");
-    swarm.admit(provider, vec![address]);
+    swarm.admit(provider, direct([address]));
     let (progress, mut seen) = watch::channel(0);
     let tell = async {
         loop {

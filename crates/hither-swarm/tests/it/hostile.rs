@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::world::{
-    ALPNS, Node, ask, closed_with, dial, digest, noise, pair, preface, presence, put, raw, raw_id, soon,
+    ALPNS, Node, ask, closed_with, dial, digest, direct, noise, pair, preface, presence, put, raw, raw_id, soon,
 };
 
 /// A pair of good nodes, and a member of the first that does what it wants.
@@ -85,7 +85,7 @@ async fn answers_that_cannot_be_read_are_errors() {
         let a = Node::start(1).await;
         let evil = raw(3).await;
         let _server = answer_with(&evil, ALPNS[1], bytes);
-        a.swarm.admit(raw_id(&evil), evil.bound_sockets());
+        a.swarm.admit(raw_id(&evil), direct(evil.bound_sockets()));
         let mut stream = a.swarm.ask(raw_id(&evil), ask(1, vec![])).await.expect("sent");
         let end = soon("the end", stream.next()).await;
         assert!(matches!(end, Err(StreamError::Garbage(_))), "{end:?}");
@@ -100,7 +100,7 @@ async fn a_provider_that_sends_wrong_bytes_is_dropped_and_named() {
         let (a, b) = pair(1, 2).await;
         let evil = raw(3).await;
         let _server = answer_with(&evil, ALPNS[2], wrong);
-        a.swarm.admit(raw_id(&evil), evil.bound_sockets());
+        a.swarm.admit(raw_id(&evil), direct(evil.bound_sockets()));
 
         let only_evil = vec![raw_id(&evil)];
         let (progress, seen) = watch::channel(0);

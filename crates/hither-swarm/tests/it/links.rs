@@ -8,7 +8,7 @@ use hither_types::member::Signed;
 use hither_types::message::{Frame, PeerMessage, Signal};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::world::{Node, ask, dial, pair, presence, raw, raw_id, soon};
+use crate::world::{Node, ask, dial, direct, pair, presence, raw, raw_id, soon};
 
 async fn hears(node: &mut Node, sequence: u64) {
     node.until("a message", |event| match event {
@@ -161,7 +161,7 @@ impl Mortal {
         let (other, addresses) = (with.id(), with.swarm.addresses());
         let node = runtime.spawn(async move {
             let node = Node::start(seed).await;
-            node.swarm.admit(other, addresses);
+            node.swarm.admit(other, direct(addresses));
             node
         });
         let mut node = node.await.expect("started");

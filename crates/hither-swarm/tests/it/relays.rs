@@ -103,8 +103,8 @@ async fn a_stranger_is_refused_unless_the_driver_takes_its_pass_and_then_it_says
     relay.swarm.admit(issuer.id(), vec![]);
     issuer.swarm.use_relays(use_for(relay.relay(), RelayUse::Everything));
     at_home(&mut issuer, relay.relay()).await;
-    let pass =
-        |text: &str| vec![KnownRelay { relay: relay.relay(), used_for: RelayUse::Hellos, pass: Some(text.to_owned()) }];
+    let (at, issuer_id) = (relay.relay(), issuer.id());
+    let pass = |text: &str| vec![KnownRelay { relay: at, used_for: RelayUse::Hellos, pass: Some(text.to_owned()) }];
     let stranger_id = stranger.id();
     let over = vec![Address::Relayed(relay.relay())];
 
@@ -114,7 +114,7 @@ async fn a_stranger_is_refused_unless_the_driver_takes_its_pass_and_then_it_says
         SwarmEvent::Guest { node, pass, .. } if node == stranger_id => Some(pass),
         _ => None,
     });
-    let refused = stranger.swarm.hello(issuer.id(), over.clone(), join());
+    let refused = stranger.swarm.hello(issuer_id, over.clone(), join());
     let (shown, refused) = soon("a refusal", async { tokio::join!(shown, refused) }).await;
     assert_eq!(shown, None);
     assert!(matches!(refused, Err(DialError::TimedOut { .. })), "{refused:?}");
@@ -135,7 +135,7 @@ async fn a_stranger_is_refused_unless_the_driver_takes_its_pass_and_then_it_says
         }
         _ => None,
     });
-    let reply = stranger.swarm.hello(issuer.id(), over.clone(), join());
+    let reply = stranger.swarm.hello(issuer_id, over.clone(), join());
     let (admitted, heard, reply) = soon("a hello", async { tokio::join!(admitted, heard, reply) }).await;
     assert_eq!((admitted.as_str(), heard), ("let me in", join()));
     assert_eq!(reply, Ok(HelloReply::Refused("not today".to_owned())));

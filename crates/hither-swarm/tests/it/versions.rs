@@ -5,7 +5,7 @@ use hither_types::id::MeshId;
 use hither_types::message::Hello;
 use iroh::endpoint::{Connection, ConnectionError};
 
-use crate::world::{ALPNS, Node, dial, pair, preface, raw, raw_id, soon};
+use crate::world::{ALPNS, Node, dial, direct, pair, preface, raw, raw_id, soon};
 
 /// The code and the words that the other end closed with.
 async fn end(connection: &Connection) -> (u64, String) {
@@ -93,7 +93,8 @@ async fn whoever_joins_a_mesh_of_a_later_program_is_told_to_renew_his_own() {
         let _ = receiver.read_to_end(1 << 16).await;
         connection.closed().await;
     };
-    let ((), reply) = soon("the end", async { tokio::join!(server, a.swarm.hello(id, addresses, join())) }).await;
+    let ((), reply) =
+        soon("the end", async { tokio::join!(server, a.swarm.hello(id, direct(addresses), join())) }).await;
     let Err(DialError::Apart { reason, .. }) = reply else { panic!("{reply:?}") };
     assert!(reason.ends_with("install a newer hither here"), "{reason}");
 }

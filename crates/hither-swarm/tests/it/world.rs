@@ -224,3 +224,8 @@ pub(crate) fn ask(request: u128, payload: Vec<u8>) -> Ask {
         trace: None,
     }
 }
+
+/// Addresses as members are told them.
+pub(crate) fn direct(addresses: impl IntoIterator<Item = std::net::SocketAddr>) -> Vec<Address> {
+    addresses.into_iter().map(Address::Direct).collect()
+}
