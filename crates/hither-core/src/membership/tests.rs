@@ -41,6 +41,8 @@ struct Play {
     membership: Membership,
     now: u64,
     deeds: Vec<Deed>,
+    /// The others have heard nothing that this node has heard.
+    deaf: bool,
 }
 
 impl Play {
@@ -48,7 +50,7 @@ impl Play {
     fn new() -> Self {
         let site = SiteName::parse("paris").expect("a name");
         let membership = Membership::new(ME, &site, 1, Timestamp(0));
-        let mut play = Self { membership, now: 0, deeds: Vec::new() };
+        let mut play = Self { membership, now: 0, deeds: Vec::new(), deaf: false };
         for node in [A, B, C] {
             play.sign(Sign::Added { node, site: site.clone() });
             play.sign(Sign::LinkUp(node));
@@ -74,12 +76,14 @@ impl Play {
             let from = self.deeds.len();
             self.sign(Sign::Tick);
             let calls = self.deeds[from..].iter().filter_map(|deed| match deed {
-                Deed::Say { to, message: PeerMessage::Pulse(pulse) } if !but.contains(to) => Some((*to, pulse.number)),
+                Deed::Say { to, message: PeerMessage::Pulse(pulse) } if !but.contains(to) => Some((*to, *pulse)),
                 _ => None,
             });
-            for (from, echo) in calls.collect::<Vec<_>>() {
+            for (from, call) in calls.collect::<Vec<_>>() {
                 number += 1;
-                self.sign(Sign::Pulse { from, pulse: Pulse { number, echo, watches: true, heads: 0, words: 0 } });
+                let words = if self.deaf { 0 } else { call.words };
+                let pulse = Pulse { number, echo: call.number, watches: true, heads: 0, words };
+                self.sign(Sign::Pulse { from, pulse });
             }
         }
         self
@@ -243,7 +247,7 @@ fn a_greater_start_is_told_at_once() {
 fn what_got_lost_on_a_link_is_said_again() {
     let mut play = Play::new();
     play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).pass(1_000_000, &[]).forget();
-    // In these pulses the others say that they have heard nothing.
+    play.deaf = true;
     play.pass(4_500_000, &[]);
     assert!(play.said_to(A).contains(&&PeerMessage::Presence(presence(1, 1))), "{:?}", play.said_to(A));
     assert!(play.said_to(A).contains(&&PeerMessage::Rumours(vec![said(B, 1)])), "{:?}", play.said_to(A));

@@ -10,6 +10,7 @@ fn each_kind_of_small_talk_is_counted_apart() {
     spoken.count(&PeerMessage::Catalog(Vec::new()), 9);
     let said: Vec<(&str, u64, u64)> =
         spoken.words().into_iter().map(|(kind, words)| (kind, words.messages, words.bytes.0)).collect();
-    let expected = [("presence", 0, 0), ("signal", 0, 0), ("members", 2, 15), ("catalog", 1, 9), ("authority", 0, 0)];
-    assert_eq!(said, expected);
+    assert_eq!(said.len(), KINDS.len());
+    let some: Vec<_> = said.into_iter().filter(|(_, messages, _)| *messages > 0).collect();
+    assert_eq!(some, [("members", 2, 15), ("catalog", 1, 9)]);
 }
