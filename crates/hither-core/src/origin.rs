@@ -291,13 +291,12 @@ impl Core {
         }
     }
 
-    /// A peer was started anew: what this node had there is gone, and nobody is to blame for it. The new start is another
-    /// place than the old one, so it may be tried.
+    /// A peer was started anew: what this node had there is gone, and nobody is to blame for it. No request is sent
+    /// there twice: it may have been what ended the old start.
     pub(crate) fn leave_restarted(&mut self, node: NodeId) {
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for id in requests {
             if let Some(request) = self.requests.get_mut(&id) {
-                request.tried.retain(|tried| *tried != node);
                 request.unheard = request.unheard.filter(|(unheard, _)| *unheard != node);
             }
             self.leave_removed(id, node);
