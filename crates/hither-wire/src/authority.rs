@@ -56,7 +56,7 @@ impl<'a> TryFrom<&'a AuthorityEntry> for EntryForm<'a> {
                 within: List::of("jurisdictions that one issuer lets others in from", within)?,
             },
             Statement::Dismiss { node, keep } => StatementForm::Dismiss { node: node.0, keep: *keep },
-            Statement::Leave { certificate } => StatementForm::Leave { certificate: certificate.try_into()? },
+            Statement::Leave { certificate } => StatementForm::Leave { certificate: certificate.into() },
         };
         Ok(Self { mesh: mesh.0, number: *number, previous: *previous, at: at.0, statement })
     }
@@ -73,7 +73,7 @@ impl TryFrom<EntryForm<'_>> for AuthorityEntry {
                 Statement::Appoint { node: NodeId(node), within: within.into_words()? }
             }
             StatementForm::Dismiss { node, keep } => Statement::Dismiss { node: NodeId(node), keep },
-            StatementForm::Leave { certificate } => Statement::Leave { certificate: certificate.try_into()? },
+            StatementForm::Leave { certificate } => Statement::Leave { certificate: certificate.into() },
         };
         let EntryForm { mesh, number, previous, at, .. } = form;
         Ok(Self { mesh: MeshId(mesh), number, previous, at: WallTime(at), statement })

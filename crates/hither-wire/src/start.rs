@@ -47,7 +47,7 @@ impl<'a> TryFrom<&'a StartWord> for StartWordForm<'a> {
         Ok(match word {
             StartWord::Mine { start, now } => Self::Mine { start: start.into(), now: now.0 },
             StartWord::Asked { challenge } => Self::Asked { challenge: *challenge },
-            StartWord::Proved(signed) => Self::Proved(signed.try_into()?),
+            StartWord::Proved(signed) => Self::Proved(signed.into()),
         })
     }
 }
@@ -59,7 +59,7 @@ impl TryFrom<StartWordForm<'_>> for StartWord {
         Ok(match form {
             StartWordForm::Mine { start, now } => Self::Mine { start: start.into(), now: WallTime(now) },
             StartWordForm::Asked { challenge } => Self::Asked { challenge },
-            StartWordForm::Proved(signed) => Self::Proved(signed.try_into()?),
+            StartWordForm::Proved(signed) => Self::Proved(signed.into()),
         })
     }
 }

@@ -14,6 +14,12 @@ moments spread over the second between two pulses.";
 
 const SECOND: u64 = 1_000_000;
 
+/// Nodes, what the network does, and how many die.
+type Deaths = (usize, Weather, usize);
+
+/// Sites, nodes of each, and the seed.
+type Lost = (usize, usize, u64);
+
 /// How soon a death is known.
 struct Detection {
     nodes: usize,
@@ -26,7 +32,7 @@ struct Detection {
     tally: Tally,
 }
 
-fn detection((nodes, weather, deaths): &(usize, Weather, usize)) -> Detection {
+fn detection((nodes, weather, deaths): &Deaths) -> Detection {
     let mut crowd = Crowd::new(&[*nodes], *nodes, *weather, 5);
     crowd.run_until(20 * SECOND);
     crowd.weigh = true;
@@ -84,7 +90,7 @@ fn soak((hours, seed): &(u64, u64)) -> Tally {
 }
 
 /// A site is lost at once.
-fn site_lost((sites, size, seed): &(usize, usize, u64)) -> (usize, Option<u64>, Option<u64>, u64) {
+fn site_lost((sites, size, seed): &Lost) -> (usize, Option<u64>, Option<u64>, u64) {
     let known = 8;
     let mut crowd = Crowd::new(&vec![*size; *sites], known, Weather { loss: 10, slow: 0 }, *seed);
     let lost: Vec<usize> = (0..*size).collect();
@@ -107,7 +113,7 @@ fn seconds(micros: Option<u64>) -> String {
 /// Who is there.
 pub(super) fn membership(scale: Scale) -> Study {
     let calm = |loss| Weather { loss, slow: 0 };
-    let (detections, hours, sites): (&[(usize, Weather, usize)], u64, &[(usize, usize, u64)]) = match scale {
+    let (detections, hours, sites): (&[Deaths], u64, &[Lost]) = match scale {
         Scale::Full => (
             &[
                 (20, calm(0), 100),

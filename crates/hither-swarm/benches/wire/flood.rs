@@ -134,7 +134,10 @@ async fn attempt(from: Endpoint, target: EndpointAddr, alpn: &[u8]) -> Outcome<(
 /// A certificate that nobody gave: whoever hears it has to look at its signature.
 fn unknown(node: NodeId) -> Hello {
     let certificate = Signed { bytes: vec![1; 200], signer: node, signature: [7; 64] };
-    Hello::Introduce(MemberRecord { certificate, addresses: vec![([127, 0, 0, 1], 9).into()] })
+    Hello::Introduce(MemberRecord {
+        certificate,
+        addresses: vec![std::net::SocketAddr::from(([127, 0, 0, 1], 9)).into()],
+    })
 }
 
 enum Shape {

@@ -22,7 +22,7 @@ fn node(key: [u8; 32]) -> NodeId {
 
 async fn start(key: [u8; 32], bind: SocketAddr) -> Outcome<(Swarm, mpsc::Receiver<SwarmEvent>, TempDir)> {
     let dir = tempfile::tempdir()?;
-    let config = SwarmConfig { secret_key: key, bind, blobs_dir: dir.path().to_owned() };
+    let config = SwarmConfig { secret_key: key, bind, blobs_dir: dir.path().to_owned(), relay: None };
     let (swarm, events) = Swarm::start(config).await?;
     Ok((swarm, events, dir))
 }
@@ -65,7 +65,7 @@ pub(crate) struct Asker {
 
 pub(crate) async fn dial(address: SocketAddr) -> Outcome<Asker> {
     let (swarm, mut events, dir) = start(CLIENT, ([0, 0, 0, 0], 0).into()).await?;
-    swarm.admit(node(SERVER), vec![address]);
+    swarm.admit(node(SERVER), vec![address.into()]);
     let up = async { while !matches!(events.recv().await, Some(SwarmEvent::LinkUp(_)) | None) {} };
     tokio::time::timeout(PATIENCE, up).await.map_err(|_| "no link comes up")?;
     // Nobody else looks at what happens from now on.

@@ -156,9 +156,8 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
 fn rumour() -> impl Strategy<Value = Rumour> {
     let (node, by) = (any::<[u8; 32]>(), any::<[u8; 32]>());
     prop_oneof![
-        (node.clone(), presence())
-            .prop_map(|(node, presence)| Rumour::Said { node: NodeId(node), presence: presence.into() }),
-        (node.clone(), any::<u64>(), any::<u64>()).prop_map(|(node, incarnation, sequence)| Rumour::Gone {
+        (node, presence()).prop_map(|(node, presence)| Rumour::Said { node: NodeId(node), presence: presence.into() }),
+        (node, any::<u64>(), any::<u64>()).prop_map(|(node, incarnation, sequence)| Rumour::Gone {
             node: NodeId(node),
             incarnation,
             sequence
