@@ -169,11 +169,13 @@ def test_a_request_that_kills_every_worker_ends_with_an_error_in_the_protocols_f
     assert status == 500 and body["error"]["code"] == "E0508" and "SIGABRT" in body["error"]["message"], body
 
 
-@pytest.mark.parametrize("node", ['[models]\npull = "manual"\nworker_memory_mb = 140\n'], indirect=True)
+@pytest.mark.parametrize("node", ['[models]\npull = "manual"\nworker_memory_mb = 60\n'], indirect=True)
 def test_a_worker_that_wants_more_memory_than_it_may_have_ends_alone(node):
     add(node, "echo", ECHO)
     limits = pathlib.Path(f"/proc/{worker_of(node, 'stub')}/limits").read_text()
-    assert "140000000" in next(line for line in limits.splitlines() if line.startswith("Max address space")), limits
+    limit = int(next(line for line in limits.splitlines() if line.startswith("Max address space")).split()[3])
+    # The program itself does not count, and is some hundred megabytes.
+    assert 60_000_000 < limit < 260_000_000, limits
     status, _, body = echo(node, [1.0] * 1000)
     assert status == 200 and body["outputs"][0]["data"] == [1.0] * 1000
 
@@ -185,14 +187,14 @@ def test_a_worker_that_wants_more_memory_than_it_may_have_ends_alone(node):
     wait_for("echo is back", lambda: echo(node, [1.0])[0] == 200)
 
 
-@pytest.mark.parametrize("node", ['[models]\npull = "manual"\nworker_memory_mb = 110\n'], indirect=True)
+@pytest.mark.parametrize("node", ['[models]\npull = "manual"\nworker_memory_mb = 100\n'], indirect=True)
 def test_a_model_larger_than_memory_is_refused_with_both_sizes(node):
     # Larger than what a worker needs for the smallest model: a real one, and zeros behind it.
     path = node.data / "large.gguf"
     shutil.copyfile(LANGUAGE_MODEL, path)
     os.truncate(path, 120_000_000)
     done = node.run("models", "add", path, "--name", "large", check=False)
-    assert done.returncode == 1 and "120.0 MB" in done.stderr and "110.0 MB" in done.stderr, done.stderr
+    assert done.returncode == 1 and "120.0 MB" in done.stderr and "100.0 MB" in done.stderr, done.stderr
 
 
 def test_a_death_while_a_model_is_opened_names_the_signal(node):

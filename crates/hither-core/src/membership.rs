@@ -222,10 +222,12 @@ impl Membership {
         self.out.drain(..)
     }
 
-    /// When [`Sign::Tick`] is due next, if nothing else happens.
+    /// When [`Sign::Tick`] is due next, if nothing else happens: later than the last sign that was handled.
     pub fn deadline(&self) -> Timestamp {
         let watches = self.watches.values().filter_map(Watch::deadline);
-        let judged = self.doubted.iter().filter_map(|node| self.sentence_at(*node));
+        // Whoever hears nobody judges nobody: its sentences wait.
+        let sentences = self.doubted.iter().filter_map(|node| self.sentence_at(*node));
+        let judged = sentences.filter(|_| !self.hears_nobody());
         let relays = self.pending.values().copied();
         let others = watches.chain(judged).chain(relays).chain(self.choose_at);
         others.fold(self.pulse_at, Timestamp::min)

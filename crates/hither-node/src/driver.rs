@@ -153,6 +153,13 @@ impl Driver {
             let watched = Some(self.instant(self.membership.deadline()));
             tokio::select! {
                 biased;
+                // First, so that nothing that keeps the loop busy keeps the node from ending.
+                _ = ears.stop.changed(), if !self.draining => {
+                    self.draining = true;
+                    drained_by = Some(Instant::now() + crate::limits::DRAIN_TIME);
+                    self.feed(Event::Draining);
+                }
+                () = until(drained_by) => return,
                 inbound = ears.inbox.recv() => match inbound {
                     Some(inbound) => {
                         self.take(inbound);
@@ -185,12 +192,6 @@ impl Driver {
                     }
                 }
                 Some(_) = self.hands.join_next() => continue,
-                _ = ears.stop.changed(), if !self.draining => {
-                    self.draining = true;
-                    drained_by = Some(Instant::now() + crate::limits::DRAIN_TIME);
-                    self.feed(Event::Draining);
-                }
-                () = until(drained_by) => return,
             }
             self.flush();
             if self.draining && self.sessions.is_empty() && self.asks.is_empty() {

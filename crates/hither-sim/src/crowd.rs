@@ -267,7 +267,8 @@ impl Crowd {
         let now = Timestamp(self.now);
         let Some(mind) = self.bodies[at].mind.as_mut() else { return };
         let deeds: Vec<Deed> = mind.handle(sign, now).collect();
-        let due = mind.deadline().0.max(self.now + 1);
+        let due = mind.deadline().0;
+        assert!(due > self.now, "a deadline that has passed keeps a node busy for ever");
         let body = &mut self.bodies[at];
         if due < body.tick_at || body.tick_at <= self.now {
             self.queue.push(due, What::Tick(at));

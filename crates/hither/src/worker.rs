@@ -53,8 +53,8 @@ pub(crate) struct WorkerArgs {
     /// Conversations at once; for language models.
     #[arg(long, value_name = "N", default_value_t = 4)]
     slots: u16,
-    /// The most memory, in bytes: the address space of the process. Without it only the machine's memory bounds it,
-    /// which a GPU's driver needs.
+    /// The most memory, in bytes: what the address space may grow by, beyond the program. Without it only the machine's
+    /// memory bounds it, which a GPU's driver needs.
     #[arg(long, value_name = "N")]
     memory_bytes: Option<u64>,
     /// The device that is wanted; for ONNX models.

@@ -75,6 +75,7 @@ impl Play {
             self.now = self.membership.deadline().0.clamp(self.now + 1, end);
             let from = self.deeds.len();
             self.sign(Sign::Tick);
+            assert!(self.membership.deadline().0 > self.now, "a deadline that stays in the past keeps a node busy for ever");
             let calls = self.deeds[from..].iter().filter_map(|deed| match deed {
                 Deed::Say { to, message: PeerMessage::Pulse(pulse) } if !but.contains(to) => Some((*to, *pulse)),
                 _ => None,
@@ -188,6 +189,17 @@ fn a_silent_neighbour_is_not_used_and_is_doubted() {
     assert!(play.membership.is_there(A), "the others hear it");
     play.forget().pass(3_000_000, &[]);
     assert!(play.deeds.iter().any(|deed| matches!(deed, Deed::There { node: A, .. })), "{:?}", play.deeds);
+}
+
+#[test]
+fn who_is_alone_judges_nobody_and_is_not_kept_busy() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 5)).pass(1_000_000, &[]).rumours(B, &[doubt(A, 5, B)]).rumours(C, &[doubt(A, 5, C)]);
+    for peer in [A, B, C] {
+        play.sign(Sign::LinkDown(peer));
+    }
+    play.pass(60_000_000, &[A, B, C]);
+    assert!(play.membership.is_there(A), "who hears nobody has nothing to go by");
 }
 
 #[test]

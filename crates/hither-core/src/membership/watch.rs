@@ -283,7 +283,7 @@ impl Membership {
         far.into_iter().for_each(|id| self.doubt(id));
     }
 
-    fn hears_nobody(&self) -> bool {
+    pub(super) fn hears_nobody(&self) -> bool {
         !self.watches.values().any(|watch| watch.live)
     }
 

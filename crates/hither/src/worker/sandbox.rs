@@ -61,8 +61,9 @@ pub(super) fn tie_to_parent() -> io::Result<()> {
 /// Closes the sandbox around this process. What the kernel does not give is in the result and on standard error; only
 /// the limits and the flags of the process, which every kernel has, are required.
 ///
-/// `memory` bounds the address space, in bytes. `None` for a worker that uses a GPU: its driver reserves more addresses
-/// than any machine has memory. There is no bound on processes by `RLIMIT_NPROC`: the kernel counts those of the user,
+/// `memory` bounds what the address space may grow by, in bytes: the program that is mapped by now does not count, so that
+/// a figure in a configuration holds whatever the program's size. `None` for a worker that uses a GPU: its driver reserves
+/// more addresses than any machine has memory. There is no bound on processes by `RLIMIT_NPROC`: the kernel counts those of the user,
 /// not of the worker, so that no number is right; the filter of system calls forbids them instead.
 ///
 /// `reach` are device nodes and directories of drivers that may be used, too; empty unless an accelerator is.
@@ -73,7 +74,7 @@ pub(super) fn close(model: &Path, memory: Option<u64>, reach: &[PathBuf]) -> io:
     rustix::process::setrlimit(Resource::Core, limit(0))?;
     rustix::process::setrlimit(Resource::Nofile, limit(MAX_FILES))?;
     if let Some(bytes) = memory {
-        rustix::process::setrlimit(Resource::As, limit(bytes))?;
+        rustix::process::setrlimit(Resource::As, limit(bytes.saturating_add(mapped()?)))?;
     }
 
     let mut sandbox = Sandbox { layers: Vec::new(), missing: Vec::new() };
@@ -99,6 +100,14 @@ pub(super) fn close(model: &Path, memory: Option<u64>, reach: &[PathBuf]) -> io:
         eprintln!("hither worker: runs without {missing}");
     }
     Ok(sandbox)
+}
+
+/// Bytes of the address space of this process.
+fn mapped() -> io::Result<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = pages.split_whitespace().next().and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.ok_or_else(|| io::Error::other("/proc/self/statm does not begin with a number"))?;
+    Ok(pages.saturating_mul(rustix::param::page_size() as u64))
 }
 
 fn restrict_files(model: &Path, reach: &[PathBuf]) -> Result<String, String> {
