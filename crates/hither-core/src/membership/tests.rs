@@ -75,7 +75,10 @@ impl Play {
             self.now = self.membership.deadline().0.clamp(self.now + 1, end);
             let from = self.deeds.len();
             self.sign(Sign::Tick);
-            assert!(self.membership.deadline().0 > self.now, "a deadline that stays in the past keeps a node busy for ever");
+            assert!(
+                self.membership.deadline().0 > self.now,
+                "a deadline that stays in the past keeps a node busy for ever"
+            );
             let calls = self.deeds[from..].iter().filter_map(|deed| match deed {
                 Deed::Say { to, message: PeerMessage::Pulse(pulse) } if !but.contains(to) => Some((*to, *pulse)),
                 _ => None,

@@ -104,10 +104,10 @@ pub(super) fn close(model: &Path, memory: Option<u64>, reach: &[PathBuf]) -> io:
 
 /// Bytes of the address space of this process.
 fn mapped() -> io::Result<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm")?;
-    let pages = pages.split_whitespace().next().and_then(|pages| pages.parse::<u64>().ok());
-    let pages = pages.ok_or_else(|| io::Error::other("/proc/self/statm does not begin with a number"))?;
-    Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let size =
+        status.lines().find_map(|line| line.strip_prefix("VmSize:")?.strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(size.ok_or_else(|| io::Error::other("/proc/self/status does not say VmSize"))?.saturating_mul(1024))
 }
 
 fn restrict_files(model: &Path, reach: &[PathBuf]) -> Result<String, String> {
