@@ -125,7 +125,7 @@ print("ready", flush=True)
 while True:
     data, (card, protocol, kind, _, _) = link.recvfrom(2048)
     if kind == PACKET_OUTGOING:
-        print(card, protocol, data[:64].hex(), flush=True)
+        print(card, protocol, data[:128].hex(), flush=True)
 """
 
 
@@ -171,10 +171,11 @@ def contact_of(card, protocol, data):
         kind, to, rest = data[9], ipaddress.IPv4Address(data[16:20]), data[head:]
     elif protocol == 0x86DD:
         kind, to, rest = data[6], ipaddress.IPv6Address(data[24:40]), data[40:]
-        if kind == 58 and rest[0] == 135:
+        # From nobody: whether somebody has an address already, before it is used.
+        if kind == 58 and rest[0] == 135 and any(data[8:24]):
             return "ndp", str(ipaddress.IPv6Address(rest[8:24])), None
         # Multicast listener reports, whose head lies before them, and what routers are asked.
-        if kind == 0 or (kind == 58 and rest[0] in (133, 136, 143)):
+        if kind == 0 or (kind == 58 and rest[0] in (133, 135, 136, 143)):
             return None
     else:
         return f"protocol {protocol}", card, None

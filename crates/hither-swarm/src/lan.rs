@@ -185,6 +185,8 @@ async fn differs(
         let ended = tokio::select! {
             news = changed.changed() => news.is_err(),
             news = addresses.updated() => news.is_err(),
+            // Not every address of the machine is among those that are watched.
+            () = tokio::time::sleep(limits::LAN_PAUSE) => false,
         };
         if ended {
             return std::future::pending().await;
