@@ -118,9 +118,12 @@ def test_members_whose_addresses_changed_find_each_other_by_multicast_and_not_wi
         each.up()
     served(paris, "of-munich", "munich")
     wait_for("it is seen", lambda: sees(munich, "paris"))
-    assert paris.json("ping", "munich")["address"].startswith("10.7.0.101:")
+    pong = paris.json("ping", "munich")
+    assert pong["address"].startswith("10.7.0.101:") and pong["seen_as"].startswith("10.7.0.102:"), pong
     told = {check["name"]: check for check in paris.json("doctor")["checks"]}
     assert "members are looked for on 10.7.0.102" in told["mDNS"]["found"], told
+    assert "an address of its own machine" in told["NAT"]["found"], told
+    assert "straight to 1 of 1 peers" in told["UDP"]["found"] and "all peers have" in told["versions"]["found"], told
     assert "members are looked for on 10.7.0.102" in paris.run("status").stdout
 
 

@@ -39,7 +39,6 @@ pub enum Multicast {
 /// What is looked for, and how that goes.
 #[derive(Debug)]
 pub(crate) struct Lan {
-    multicast: Multicast,
     mesh: Mutex<Option<MeshId>>,
     state: Mutex<LanView>,
     /// Grows when there is a reason to look again at what is to be done.
@@ -48,7 +47,11 @@ pub(crate) struct Lan {
 
 impl Lan {
     pub(crate) fn new(multicast: Multicast) -> Self {
-        Self { multicast, mesh: Mutex::default(), state: Mutex::new(LanView::Alone), changed: watch::channel(0).0 }
+        let state = match multicast {
+            Multicast::On => LanView::Alone,
+            Multicast::Off => LanView::Unwanted,
+        };
+        Self { mesh: Mutex::default(), state: Mutex::new(state), changed: watch::channel(0).0 }
     }
 
     /// Looks for members of this mesh from now on.
@@ -87,9 +90,6 @@ struct Plan {
 
 /// What there is to do at the moment; or why nothing.
 fn plan(shared: &Shared) -> Result<Plan, LanView> {
-    if shared.lan.multicast == Multicast::Off {
-        return Err(LanView::Unwanted);
-    }
     if shared.members.isolation() == Isolation::Isolated {
         return Err(LanView::Isolated);
     }
@@ -131,7 +131,7 @@ enum Heard {
     Crowd,
 }
 
-/// Runs until it is dropped.
+/// Looks for members until it is dropped.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut changed = shared.lan.changed.subscribe();
     let mut addresses = shared.endpoint.watch_addr();

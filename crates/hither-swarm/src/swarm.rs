@@ -235,7 +235,9 @@ impl Swarm {
         });
         shared.tasks.spawn(accept::run(shared.clone()));
         shared.tasks.spawn(relays::keep(shared.clone()));
-        shared.tasks.spawn(lan::run(shared.clone()));
+        if config.multicast == Multicast::On {
+            shared.tasks.spawn(lan::run(shared.clone()));
+        }
         if let (Some(host), Some(listener)) = (&shared.host, listener) {
             shared.tasks.spawn(relay::run(host.clone(), listener));
         }
