@@ -60,6 +60,8 @@ pub(crate) async fn ping(shared: &Arc<Shared>, node: NodeId, count: u32) -> Resu
             .map_err(lost)?;
         pongs.push(Pong { took: began.elapsed(), path: links::address(shared, &connection) });
     }
+    // Streams are served one after the other; it fails only if this one has ended already.
+    let _ = sender.finish();
     // Whoever does not say it in time is no worse than one that does not know.
     let seen_as = tokio::time::timeout(limits::PING, seen(&connection)).await.ok().flatten();
     dial::close(&connection, Code::Done, "thank you");
