@@ -54,6 +54,7 @@ const SHUT_IN: &[(&str, &[&str])] = &[
     ("iroh", &["hither-swarm"]),
     ("iroh-blobs", &["hither-swarm"]),
     ("iroh-relay", &["hither-swarm"]),
+    ("swarm-discovery", &["hither-swarm"]),
     ("ort", &["hither-onnx"]),
     ("llama-cpp-2", &["hither-llama"]),
     ("llama-cpp-sys-2", &["hither-llama"]),

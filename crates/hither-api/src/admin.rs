@@ -23,12 +23,14 @@ mod asked;
 mod authority;
 mod ping;
 mod problem;
+mod reach;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
 pub use authority::{AuthorityDto, IssuerDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use problem::ProblemDto;
+pub use reach::{CarriesDto, KnownRelayDto, MulticastDto, MulticastStateDto, ReachDto, RelayStateDto};
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct ViewDto {
     pub warnings: Vec<String>,
     /// The version of the program.
     pub version: String,
+    /// How this node and others reach one another; absent from nodes of earlier versions.
+    #[serde(default)]
+    pub reach: Option<ReachDto>,
 }
 
 /// One member, as its certificate states.
@@ -423,6 +428,7 @@ impl From<&View> for ViewDto {
             policy: view.policy.to_string(),
             warnings: view.warnings.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            reach: Some(ReachDto::from(&view.reach)),
         }
     }
 }

@@ -199,6 +199,8 @@ pub struct Pinged {
     pub took: Vec<Micros>,
     /// The path, if the connection had one when the last came back.
     pub path: Option<PathTaken>,
+    /// From which address the member sees this node; none over a relay, or if its program does not say.
+    pub seen_as: Option<SocketAddr>,
 }
 
 /// How a member was reached.

@@ -3,7 +3,7 @@
 use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::time::Timestamp;
 use hither_types::unit::ByteCount;
-use hither_types::view::{Egress, ModelView, NodeView, PresenceView, View};
+use hither_types::view::{Egress, ModelView, NodeView, PresenceView, ReachView, View};
 
 use crate::catalog::Stage;
 use crate::machine::Core;
@@ -23,6 +23,7 @@ impl Core {
             totals: self.trace.totals,
             policy: self.policy.digest,
             warnings: self.warnings(),
+            reach: ReachView::default(),
         }
     }
 

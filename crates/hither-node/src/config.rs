@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hither_api::callers::Access;
 use hither_core::PullPolicy;
+use hither_swarm::Multicast;
 use hither_types::id::ModelName;
 use hither_types::member::Relay;
 use hither_types::model::DeviceChoice;
@@ -143,6 +144,8 @@ pub struct NodeConfig {
     pub relays: Vec<Relay>,
     /// The relay that this node runs; none unless the file or the command line says so.
     pub relay: Option<RelayConfig>,
+    /// Whether members are looked for on this machine's own networks.
+    pub multicast: Multicast,
     /// The node's power cap.
     pub cap: Milliwatts,
     /// Power of the machine without inference.
@@ -213,6 +216,7 @@ struct MeshSection {
     advertise: Vec<SocketAddr>,
     relays: Vec<String>,
     relay: Option<RelaySection>,
+    mdns: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,6 +324,7 @@ impl NodeConfig {
             mesh_advertise: file.mesh.advertise,
             relays: relay::named(&file.mesh.relays)
                 .map_err(|text| ConfigError::Malformed { path: path.to_owned(), text })?,
+            multicast: if file.mesh.mdns.unwrap_or(true) { Multicast::On } else { Multicast::Off },
             relay: overrides.relay.or(file.mesh.relay.map(RelayConfig::from)),
             mesh_listen: overrides.mesh.or(file.mesh.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             cap: Milliwatts::from_watts(file.power.cap_w.into()),

@@ -341,6 +341,7 @@ impl Driver {
         for here in view.nodes.iter_mut().take(1) {
             here.member.expires = self.home.me.expires;
         }
+        view.reach = self.mesh.reach.view.clone();
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
         for model in view.nodes.iter_mut().take(1).flat_map(|here| &mut here.models) {
             model.engine =

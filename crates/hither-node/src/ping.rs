@@ -1,7 +1,7 @@
 //! How far a member is, and over which path.
 
 use hither_api::door::{CommandDone, CommandError, PathTaken, Pinged};
-use hither_swarm::Pong;
+use hither_swarm::Pinged as Measured;
 use hither_types::id::NodeId;
 use hither_types::member::{Address, Member};
 use hither_types::unit::Micros;
@@ -25,7 +25,7 @@ impl Driver {
         let members = self.mesh.members();
         self.hands.spawn(async move {
             let answer = match swarm.ping(node, count).await {
-                Ok(pongs) => Ok(CommandDone::Pinged(measured(node, &pongs, &me, &members))),
+                Ok(pinged) => Ok(CommandDone::Pinged(measured(node, &pinged, &me, &members))),
                 Err(error) => Err(CommandError {
                     code: "E0218",
                     message: format!("the member cannot be reached: {error}"),
@@ -38,12 +38,13 @@ impl Driver {
     }
 }
 
-fn measured(node: NodeId, pongs: &[Pong], me: &Member, members: &[Member]) -> Pinged {
+fn measured(node: NodeId, pinged: &Measured, me: &Member, members: &[Member]) -> Pinged {
     let member = |node: NodeId| std::iter::once(me).chain(members).find(|member| member.node == node).cloned();
+    let pongs = &pinged.pongs;
     let path = pongs.last().and_then(|pong| pong.path).map(|path| match path {
         Address::Direct(address) => PathTaken::Direct(address),
         Address::Relayed(relay) => PathTaken::Relayed { relay, by: member(relay.node) },
     });
     let took = pongs.iter().map(|pong| Micros(u64::try_from(pong.took.as_micros()).unwrap_or(u64::MAX)));
-    Pinged { node, took: took.collect(), path }
+    Pinged { node, took: took.collect(), path, seen_as: pinged.seen_as }
 }

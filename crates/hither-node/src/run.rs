@@ -124,6 +124,7 @@ pub async fn run(
         bind: config.mesh_listen,
         blobs_dir: config.data_dir.join("models"),
         relay: config.relay.as_ref().map(|relay| relay.listen),
+        multicast: config.multicast,
     };
     let (swarm, swarm_events) = Swarm::start(swarm_config)
         .await
@@ -177,6 +178,7 @@ async fn assemble(
             swarm.admit(member.node, record.addresses);
         }
     }
+    swarm.look_on_networks(home.me.mesh);
     let invites = Invites::open(dir.join("invites"))
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));

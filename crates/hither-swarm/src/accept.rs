@@ -59,6 +59,6 @@ async fn serve(shared: Arc<Shared>, connection: Connection) {
         Kind::Ask => ask::serve(&shared, from, connection).await,
         Kind::Blobs => blobs::serve::serve(&shared, from, connection).await,
         Kind::Hello => hello::hear(&shared, from, connection).await,
-        Kind::Ping => ping::serve(connection).await,
+        Kind::Ping => ping::serve(&shared, connection).await,
     }
 }

@@ -305,12 +305,17 @@ fn targets(shared: &Shared, addresses: &[Address], kind: Kind) -> BTreeSet<Trans
     targets
 }
 
-/// Dials a node at given addresses. The connection is not on the books yet.
-pub(crate) async fn dial_at(shared: &Shared, node: NodeId, addresses: Vec<Address>, kind: Kind) -> Outcome {
+/// Dials a node at given addresses, and a member also where it was announced to be. The connection is not on the books yet.
+pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Address>, kind: Kind) -> Outcome {
     if shared.members.standing(node) == Standing::Isolated {
         return Err(DialError::Isolated);
     }
     let id = EndpointId::from_bytes(&node.0).map_err(|_| DialError::BadKey(node))?;
+    for address in shared.members.announced(node) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
     if addresses.is_empty() {
         return Err(DialError::NoAddress(node));
     }

@@ -1,16 +1,18 @@
 //! Everything between nodes: who may connect, small talk, requests, and the copying of models.
 //!
 //! The only crate that names iroh. It reports what peers did and does what it is told; it decides nothing. Nothing is
-//! contacted whose address was not given to [`Swarm::admit`], [`Swarm::hello`] or [`Swarm::use_relays`], or told by a
-//! member over a connection: no relay of anybody else, no DNS, no discovery.
+//! contacted whose address was not given to [`Swarm::admit`], [`Swarm::hello`] or [`Swarm::use_relays`], told by a member
+//! over a connection, or announced for a member on a network of this machine: no relay of anybody else, no DNS.
 
 mod accept;
+mod addresses;
 mod admission;
 mod ask;
 mod blobs;
 mod dial;
 mod framing;
 mod hello;
+mod lan;
 mod limits;
 mod links;
 mod members;
@@ -29,9 +31,10 @@ pub use blobs::fetch::{Fault, FetchError, Fetched};
 pub use blobs::store::StoreError;
 pub use dial::DialError;
 pub use hello::HelloReplier;
+pub use lan::Multicast;
 pub use links::{Flow, Traffic};
 pub use members::Isolation;
-pub use ping::Pong;
+pub use ping::{Pinged, Pong};
 pub use relay::GuestReplier;
-pub use relays::{KnownRelay, RelayUse};
+pub use relays::KnownRelay;
 pub use swarm::{StartError, Swarm, SwarmConfig, SwarmEvent};

@@ -105,6 +105,23 @@ pub(crate) const RELAY_KEYS: usize = 1024;
 /// How often a number is looked for that is free over TCP and UDP, if any will do.
 pub(crate) const RELAY_PORT_TRIES: u32 = 16;
 
+/// How often a network is asked who is there. Whoever is asked answers within the second, and others with it: five to ten
+/// small packets in this time, however many members there are.
+pub(crate) const LAN_EVERY: Duration = Duration::from_secs(5);
+/// Answers in a second that a network is asked for.
+pub(crate) const LAN_ANSWERS_PER_S: f32 = 1.0;
+/// Announcements that wait to be looked at. Others are lost: they are made again.
+pub(crate) const LAN_WAITING: usize = 64;
+/// Addresses of one node that are announced and looked at: a machine with more networks than this is found by some of them.
+pub(crate) const LAN_ADDRESSES: usize = 8;
+/// What is announced for a member changes no oftener than this: each change is dialled.
+pub(crate) const LAN_CHANGE: Duration = Duration::from_secs(1);
+/// Names that are no member's and are kept apart. Beyond them somebody makes them up: what was kept is forgotten, and
+/// nothing is heard for a while.
+pub(crate) const LAN_STRANGERS: usize = 256;
+/// How long that while is, and how long after a failure it is tried again.
+pub(crate) const LAN_PAUSE: Duration = Duration::from_secs(30);
+
 /// Round trips that one ping measures at most.
 pub(crate) const PINGS: u32 = 100;
 /// A round trip that takes longer is lost.

@@ -1,6 +1,7 @@
 //! Who belongs, as the driver said, and where they are. An empty table means nobody.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hither_types::id::NodeId;
@@ -33,6 +34,9 @@ const ADDRESSES: usize = 16;
 #[derive(Debug, Default)]
 struct Table {
     addresses: HashMap<NodeId, Vec<Address>>,
+    /// Where a member was announced to be, on a network of this machine. Apart from the others, for anybody on that network
+    /// can have said it: it takes the place of nothing that a member told, and is told to nobody.
+    announced: HashMap<NodeId, Vec<SocketAddr>>,
     isolation: Isolation,
 }
 
@@ -64,7 +68,30 @@ impl Members {
 
     /// Removes a member.
     pub(crate) fn expel(&self, node: NodeId) {
-        self.write().addresses.remove(&node);
+        let mut table = self.write();
+        table.addresses.remove(&node);
+        table.announced.remove(&node);
+    }
+
+    /// Keeps where a member was announced to be, in the place of what was announced before. Says whether that is news; of a
+    /// node that is no member it never is, and nothing is kept.
+    pub(crate) fn announce(&self, node: NodeId, addresses: Vec<SocketAddr>) -> bool {
+        let mut table = self.write();
+        if addresses.is_empty() || !table.addresses.contains_key(&node) {
+            return false;
+        }
+        table.announced.insert(node, addresses.clone()).is_none_or(|before| before != addresses)
+    }
+
+    /// Where a member was announced to be.
+    pub(crate) fn announced(&self, node: NodeId) -> Vec<Address> {
+        let table = self.read();
+        table.announced.get(&node).into_iter().flatten().copied().map(Address::Direct).collect()
+    }
+
+    /// Whether there is anybody but this node.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read().addresses.is_empty()
     }
 
     /// What may be done towards a node.

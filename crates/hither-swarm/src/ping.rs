@@ -1,5 +1,9 @@
-//! Round trips between members: how long they take, and over which path.
+//! Round trips between members: how long they take, over which path, and from where each sees the other.
+//!
+//! A ping is any eight bytes but [`SEEN`], and comes back as it was. Upon [`SEEN`] there comes the address from which its
+//! connection is seen, as text, and the stream ends; a program that does not know that sends the eight bytes alone.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +21,20 @@ use crate::swarm::Shared;
 /// Bytes of one ping.
 const SIZE: usize = 8;
 
+/// Asks for the address from which the other end sees this node.
+const SEEN: [u8; SIZE] = [0xff; SIZE];
+/// The longest address is shorter than this.
+const ADDRESS_MAX: usize = 64;
+
+/// What a member was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinged {
+    /// Each round trip, in their order.
+    pub pongs: Vec<Pong>,
+    /// From which address it sees this node; none over a relay, or if its program does not say.
+    pub seen_as: Option<SocketAddr>,
+}
+
 /// One round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pong {
@@ -27,7 +45,7 @@ pub struct Pong {
 }
 
 /// Measures round trips to a member, one after the other.
-pub(crate) async fn ping(shared: &Arc<Shared>, node: NodeId, count: u32) -> Result<Vec<Pong>, DialError> {
+pub(crate) async fn ping(shared: &Arc<Shared>, node: NodeId, count: u32) -> Result<Pinged, DialError> {
     if shared.members.standing(node) == Standing::Stranger {
         return Err(DialError::NotMember(node));
     }
@@ -42,8 +60,21 @@ pub(crate) async fn ping(shared: &Arc<Shared>, node: NodeId, count: u32) -> Resu
             .map_err(lost)?;
         pongs.push(Pong { took: began.elapsed(), path: links::address(shared, &connection) });
     }
+    // Streams are served one after the other; it fails only if this one has ended already.
+    let _ = sender.finish();
+    // Whoever does not say it in time is no worse than one that does not know.
+    let seen_as = tokio::time::timeout(limits::PING, seen(&connection)).await.ok().flatten();
     dial::close(&connection, Code::Done, "thank you");
-    Ok(pongs)
+    Ok(Pinged { pongs, seen_as })
+}
+
+/// Asks from where the other end sees this node.
+async fn seen(connection: &Connection) -> Option<SocketAddr> {
+    let (mut sender, mut receiver) = connection.open_bi().await.ok()?;
+    sender.write_all(&SEEN).await.ok()?;
+    sender.finish().ok()?;
+    let said = receiver.read_to_end(SIZE + ADDRESS_MAX).await.ok()?;
+    std::str::from_utf8(said.get(SIZE..)?).ok()?.parse().ok()
 }
 
 async fn there_and_back(sender: &mut SendStream, receiver: &mut RecvStream, number: u64) -> Result<(), String> {
@@ -55,11 +86,17 @@ async fn there_and_back(sender: &mut SendStream, receiver: &mut RecvStream, numb
 }
 
 /// Sends back what comes, one stream after the other, until the connection ends.
-pub(crate) async fn serve(connection: Connection) {
+pub(crate) async fn serve(shared: &Shared, connection: Connection) {
     while let Ok((mut sender, mut receiver)) = connection.accept_bi().await {
         let mut ping = [0; SIZE];
         while let Ok(Ok(())) = tokio::time::timeout(limits::PING, receiver.read_exact(&mut ping)).await {
-            if sender.write_all(&ping).await.is_err() {
+            let mut pong = ping.to_vec();
+            if ping == SEEN
+                && let Some(Address::Direct(address)) = links::address(shared, &connection)
+            {
+                pong.extend(address.to_string().into_bytes());
+            }
+            if sender.write_all(&pong).await.is_err() || ping == SEEN {
                 break;
             }
         }

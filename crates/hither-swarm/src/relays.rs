@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hither_types::id::NodeId;
-use hither_types::member::Relay;
-use iroh::{RelayUrl, TransportAddr, Watcher};
+use hither_types::member::{Relay, RelayUse};
+use hither_types::view::RelayState;
+use iroh::{Endpoint, RelayUrl, TransportAddr, Watcher};
 use iroh_relay::{RelayConfig, RelayQuicConfig};
 use tokio::sync::watch;
 
@@ -17,15 +18,6 @@ use crate::swarm::{Shared, SwarmEvent};
 
 #[cfg(test)]
 mod tests;
-
-/// What may go over a relay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RelayUse {
-    /// Hellos alone: it is not known yet where the relay stands, or the law does not let payloads over it.
-    Hellos,
-    /// Everything that goes between members.
-    Everything,
-}
 
 /// A relay that may be used, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +90,23 @@ impl Relays {
     /// Which relay a URL names, if it may be used.
     pub(crate) fn named(&self, url: &RelayUrl) -> Option<Relay> {
         self.read().known.get(url).map(|known| known.relay)
+    }
+
+    /// Every relay that may be used, and whether it is.
+    pub(crate) fn states(&self, endpoint: &Endpoint) -> Vec<(KnownRelay, RelayState)> {
+        let chosen = endpoint.home_relay_status().get();
+        let table = self.read();
+        let states = table.known.iter().map(|(url, known)| {
+            let state = match chosen.iter().find(|status| status.url() == url) {
+                Some(status) if status.is_connected() => RelayState::Home,
+                Some(status) => RelayState::Unreachable(status.last_error().map(|error| format!("{error:#}"))),
+                // The transport chooses among those that answer: if it chose none, none does.
+                None if chosen.is_empty() => RelayState::Unreachable(None),
+                None => RelayState::Spare,
+            };
+            (known.clone(), state)
+        });
+        states.collect()
     }
 
     /// The URLs of a relay for a kind of connection. One relay may have several addresses, and which of them can be

@@ -1,18 +1,17 @@
 //! The swarm as the driver sees it.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hither_types::id::{Digest, NodeId};
+use hither_types::id::{Digest, MeshId, NodeId};
 use hither_types::member::{Address, Relay};
 use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::version::Program;
-use hither_types::view::Wire;
-use iroh::endpoint::{NetReportConfig, QuicTransportConfig, VarInt, presets};
+use hither_types::view::{LanView, RelayState, Wire};
+use iroh::endpoint::{BindOpts, NetReportConfig, QuicTransportConfig, VarInt, presets};
 use iroh::{Endpoint, RelayMap, RelayMode, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -22,16 +21,17 @@ use crate::blobs::fetch::{FetchError, Fetched};
 use crate::blobs::store::{Store, StoreError};
 use crate::dial::{self, DialError, Lines};
 use crate::hello::HelloReplier;
+use crate::lan::{Lan, Multicast};
 use crate::links::{Code, Kind, Links, Traffic};
 use crate::members::{Isolation, Members};
-use crate::ping::Pong;
+use crate::ping::Pinged;
 use crate::relay::pins::{self, Pins};
 use crate::relay::{Gate, GuestReplier, Host};
 use crate::relays::{KnownRelay, Relays};
 use crate::spoken::Spoken;
 use crate::talk::Talk;
 use crate::tasks::Tasks;
-use crate::{accept, ask, blobs, hello, limits, ping, relay, relays, talk};
+use crate::{accept, addresses, ask, blobs, hello, lan, limits, ping, relay, relays, talk};
 
 /// What a swarm needs to start.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub struct SwarmConfig {
     pub blobs_dir: PathBuf,
     /// Where a relay of this node listens; none unless somebody wants one.
     pub relay: Option<SocketAddr>,
+    /// Whether members are looked for on this machine's own networks.
+    pub multicast: Multicast,
 }
 
 impl std::fmt::Debug for SwarmConfig {
@@ -150,6 +152,7 @@ pub(crate) struct Shared {
     /// Which start of the program this is, so that peers notice a new one.
     pub(crate) epoch: u64,
     pub(crate) members: Arc<Members>,
+    pub(crate) lan: Lan,
     pub(crate) relays: Relays,
     pub(crate) host: Option<Arc<Host>>,
     pub(crate) links: Links,
@@ -218,6 +221,7 @@ impl Swarm {
             endpoint,
             epoch: epoch(),
             members,
+            lan: Lan::new(config.multicast),
             links: Links::default(),
             lines: Lines::default(),
             talk: Talk::default(),
@@ -231,6 +235,9 @@ impl Swarm {
         });
         shared.tasks.spawn(accept::run(shared.clone()));
         shared.tasks.spawn(relays::keep(shared.clone()));
+        if config.multicast == Multicast::On {
+            shared.tasks.spawn(lan::run(shared.clone()));
+        }
         if let (Some(host), Some(listener)) = (&shared.host, listener) {
             shared.tasks.spawn(relay::run(host.clone(), listener));
         }
@@ -248,30 +255,22 @@ impl Swarm {
 
     /// Where this node can be reached: what it is bound to, with "any address" replaced by those of this machine.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for socket in self.shared().endpoint.bound_sockets() {
-            let found = if socket.ip().is_unspecified() { self.expand(socket) } else { vec![socket] };
-            for address in found {
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
-        }
-        addresses
+        addresses::reached(&self.shared().endpoint)
     }
 
-    fn expand(&self, socket: SocketAddr) -> Vec<SocketAddr> {
-        let own = self.shared().endpoint.addr();
-        let mut found: Vec<_> = own.ip_addrs().copied().filter(|ip| ip.is_ipv4() == socket.is_ipv4()).collect();
-        if found.is_empty() {
-            found.extend(outgoing(socket).map(|ip| SocketAddr::new(ip, socket.port())));
-        }
-        if found.is_empty() {
-            let loopback: IpAddr =
-                if socket.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-            found.push(SocketAddr::new(loopback, socket.port()));
-        }
-        found
+    /// Of those, the ones that no network of this machine has: how others see it from outside, or what was advertised.
+    pub fn outside(&self) -> Vec<SocketAddr> {
+        self.addresses().into_iter().filter(|address| !addresses::is_of_this_machine(*address)).collect()
+    }
+
+    /// The mesh whose members are looked for on this machine's own networks.
+    pub fn look_on_networks(&self, mesh: MeshId) {
+        self.shared().lan.look_for(mesh);
+    }
+
+    /// Whether that goes on, or why not.
+    pub fn on_networks(&self) -> LanView {
+        self.shared().lan.state()
     }
 
     /// Where the relay of this node listens, if it runs one: over TCP and UDP, both at one number.
@@ -285,6 +284,11 @@ impl Swarm {
         self.shared().relays.replace(relays);
     }
 
+    /// The relays that may be used, and whether they are.
+    pub fn relays(&self) -> Vec<(KnownRelay, RelayState)> {
+        self.shared().relays.states(&self.shared().endpoint)
+    }
+
     /// Tells peers that this node is reached at these addresses besides those that it finds itself.
     pub async fn advertise(&self, addresses: &[SocketAddr]) {
         for address in addresses {
@@ -292,8 +296,8 @@ impl Swarm {
         }
     }
 
-    /// Measures round trips to a member, one after the other.
-    pub async fn ping(&self, node: NodeId, count: u32) -> Result<Vec<Pong>, DialError> {
+    /// Measures round trips to a member, one after the other, and asks it from where it sees this node.
+    pub async fn ping(&self, node: NodeId, count: u32) -> Result<Pinged, DialError> {
         ping::ping(self.shared(), node, count).await
     }
 
@@ -304,6 +308,7 @@ impl Swarm {
             return;
         }
         shared.members.admit(node, addresses);
+        shared.lan.look_again();
         shared.lines.encourage(node);
         talk::admit(shared, node);
     }
@@ -312,6 +317,7 @@ impl Swarm {
     pub fn expel(&self, node: NodeId) {
         let shared = self.shared();
         shared.members.expel(node);
+        shared.lan.look_again();
         shared.talk.expel(node);
         shared.lines.remove(node);
         shared.links.close(node, Code::Stranger, "no longer a member");
@@ -351,6 +357,7 @@ impl Swarm {
     pub fn isolate(&self, isolated: Isolation) {
         let shared = self.shared();
         shared.members.isolate(isolated);
+        shared.lan.look_again();
         match isolated {
             Isolation::Isolated => shared.links.close_all(Code::Isolated, "isolated"),
             Isolation::Connected => {}
@@ -434,7 +441,7 @@ async fn bind(config: &SwarmConfig, members: Arc<Members>, pins: Arc<Pins>) -> R
     let mut reports = NetReportConfig::default();
     // It would ask over plain HTTP whether somebody stands between.
     reports.captive_portal_check = false;
-    Endpoint::builder(presets::Minimal)
+    let builder = Endpoint::builder(presets::Minimal)
         // None yet: they come with `use_relays`.
         .relay_mode(RelayMode::Custom(RelayMap::empty()))
         .ca_tls_config(pins::of_client(pins))
@@ -445,26 +452,21 @@ async fn bind(config: &SwarmConfig, members: Arc<Members>, pins: Arc<Pins>) -> R
         .bind_addr(config.bind)
         .map_err(|error| dial::chain(&error))?
         .transport_config(transport)
-        .hooks(Admission(members))
-        .bind()
-        .await
-        .map_err(|error| dial::chain(&error))
+        .hooks(Admission(members));
+    // A socket of IPv6 takes nothing of IPv4 here, and whoever writes [::] means every network.
+    let builder = match config.bind {
+        SocketAddr::V6(address) if address.ip().is_unspecified() => {
+            let other = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            let optional = BindOpts::default().set_is_required(false);
+            builder.bind_addr_with_opts(other, optional).map_err(|error| dial::chain(&error))?
+        }
+        _ => builder,
+    };
+    builder.bind().await.map_err(|error| dial::chain(&error))
 }
 
 /// A number that no other start of this node has.
 fn epoch() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX) ^ (u64::from(std::process::id()) << 48)
-}
-
-/// The address of the interface that packets would leave by. Asking sends nothing.
-fn outgoing(socket: SocketAddr) -> io::Result<IpAddr> {
-    let (any, far): (SocketAddr, SocketAddr) = if socket.is_ipv4() {
-        (([0, 0, 0, 0], 0).into(), ([192, 0, 2, 1], 9).into())
-    } else {
-        ((std::net::Ipv6Addr::UNSPECIFIED, 0).into(), ((0x2001_0db8_u128 << 96 | 1).to_be_bytes(), 9).into())
-    };
-    let probe = UdpSocket::bind(any)?;
-    probe.connect(far)?;
-    Ok(probe.local_addr()?.ip())
 }

@@ -53,6 +53,15 @@ pub struct Signed {
     pub signature: [u8; 64],
 }
 
+/// What may go over a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RelayUse {
+    /// Hellos alone: it is not known yet where the relay stands, or the law does not let payloads over it.
+    Hellos,
+    /// Everything that goes between members.
+    Everything,
+}
+
 /// A relay: a node that passes ciphertext on between nodes that cannot reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Relay {

@@ -1,9 +1,11 @@
 //! What people are shown: a picture of the node and its mesh at one moment.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::id::{AppName, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
 use crate::label::DataClass;
 use crate::law::Denial;
-use crate::member::Member;
+use crate::member::{Member, Relay, RelayUse};
 use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
@@ -30,6 +32,63 @@ pub struct View {
     pub policy: Digest,
     /// Things an operator would act on, in one sentence each.
     pub warnings: Vec<String>,
+    /// How this node and others reach one another.
+    pub reach: ReachView,
+}
+
+/// How this node and others reach one another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReachView {
+    /// Its addresses on the networks of its machine.
+    pub addresses: Vec<SocketAddr>,
+    /// How relays see it from outside; nothing that its machine has itself, and nothing that its operator advertises.
+    pub outside: Vec<SocketAddr>,
+    /// Whether members are looked for on its own networks.
+    pub lan: LanView,
+    /// The relays that it knows.
+    pub relays: Vec<RelayView>,
+}
+
+/// Whether members are looked for on a node's own networks, by multicast.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LanView {
+    /// There is no other member to look for.
+    #[default]
+    Alone,
+    /// It announces itself and hears others, at these addresses.
+    Runs(Vec<IpAddr>),
+    /// The configuration says no.
+    Unwanted,
+    /// The mesh listens on no network: on loopback alone, or the machine has none at the moment.
+    NoNetwork,
+    /// This node is cut off by a drill.
+    Isolated,
+    /// It cannot; why.
+    Failed(String),
+}
+
+/// A relay that a node knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayView {
+    /// Which, and the way to it.
+    pub relay: Relay,
+    /// The member that runs it; none if it is no member's.
+    pub by: Option<Member>,
+    /// What may go over it.
+    pub used_for: RelayUse,
+    /// Whether it is used.
+    pub state: RelayState,
+}
+
+/// Whether a relay is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayState {
+    /// The node keeps a connection to it, over which others reach it.
+    Home,
+    /// It was chosen, and there is no connection to it; why, if a try has failed.
+    Unreachable(Option<String>),
+    /// Another one is used.
+    Spare,
 }
 
 /// One member.

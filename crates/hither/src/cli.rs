@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use hither_node::config::default_data_dir;
+use serde_json::Value;
 
 use crate::bench;
+use crate::client::Client;
 use crate::demo;
 use crate::doctor;
 use crate::output::{Exit, Screen, Trouble};
@@ -34,7 +36,7 @@ mod up;
 
 pub(crate) use explain::text as explanation_text;
 pub(crate) use run::Table;
-pub(crate) use status::text as status_text;
+pub(crate) use status::{relay_words, text as status_text};
 
 /// Peer-to-peer AI inference: answers here if it can, at the nearest lawful peer if it cannot.
 #[derive(Debug, Parser)]
@@ -158,11 +160,19 @@ impl Context {
             .map_err(|error| Trouble::new("E0102", format!("the machine gives no resources to wait with: {error}")))?;
         runtime.block_on(future)
     }
+
+    /// What a node shows at a path, or answers to a body.
+    fn ask(&self, client: &Client, path: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+        match body {
+            None => self.wait(client.get(path)),
+            Some(body) => self.wait(client.post(path, body)),
+        }
+    }
 }
 
 /// Runs the doctor on the data directory that is meant.
 fn look(context: &Context) -> Result<(), Trouble> {
-    doctor::doctor(context.screen, &context.data_dir()?, |client| context.wait(client.get("/hither/v1/view")))
+    doctor::doctor(context.screen, &context.data_dir()?, &|client, path, body| context.ask(client, path, body))
 }
 
 /// Parses the command line, does what it says, and says how that ended.

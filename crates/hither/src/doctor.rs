@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hither_api::admin::ViewDto;
+use hither_api::admin::{PongDto, PresenceDto, ViewDto};
 use hither_node::config::{NodeConfig, Overrides};
 use serde_json::{Value, json};
 
@@ -18,6 +18,7 @@ mod engines;
 mod law;
 mod machine;
 mod network;
+mod reach;
 mod sandbox;
 mod secrets;
 #[cfg(test)]
@@ -101,23 +102,27 @@ struct Running {
     /// Its process, if the kernel tells.
     pid: Option<u32>,
     view: ViewDto,
+    /// What those peers answered that are there: by site, and nothing of one that could not be asked.
+    pongs: Vec<(String, Option<PongDto>)>,
 }
 
+/// Peers that are asked how they see this node: enough to tell a router that draws ports, few enough to wait for.
+const PEERS_ASKED: usize = 6;
+
+/// Gets what a path shows, or what it answers to a body.
+type Ask<'a> = &'a dyn Fn(&Client, &str, Option<&Value>) -> Result<Value, Trouble>;
+
 /// Looks at everything, prints it, and fails if something does.
-pub(crate) fn doctor(
-    screen: Screen,
-    data_dir: &Path,
-    wait: impl FnOnce(&Client) -> Result<Value, Trouble>,
-) -> Result<(), Trouble> {
-    answer(screen, &look(data_dir, wait))
+pub(crate) fn doctor(screen: Screen, data_dir: &Path, ask: Ask<'_>) -> Result<(), Trouble> {
+    answer(screen, &look(data_dir, ask))
 }
 
 /// What the doctor would say, for a report.
-pub(crate) fn report(data_dir: &Path, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -> Value {
-    whole(&look(data_dir, wait))
+pub(crate) fn report(data_dir: &Path, ask: Ask<'_>) -> Value {
+    whole(&look(data_dir, ask))
 }
 
-fn look(data_dir: &Path, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -> Vec<Check> {
+fn look(data_dir: &Path, ask: Ask<'_>) -> Vec<Check> {
     let root = Path::new("/");
     let overrides = Overrides { data_dir: Some(data_dir.to_owned()), ..Overrides::default() };
     let loaded = NodeConfig::load(None, overrides);
@@ -126,24 +131,33 @@ fn look(data_dir: &Path, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -
         Ok(config) => config.api_socket.clone(),
         Err(_) => data_dir.join("api.sock"),
     };
-    let running = running(&socket, wait);
+    let running = running(&socket, ask);
     checks.extend(sandbox::checks());
     checks.extend(engines::checks(loaded.as_ref().ok()));
     checks.extend(disk::checks(data_dir));
     checks.extend(secrets::checks(root, data_dir, running.as_ref().and_then(|running| running.pid)));
     checks.extend(network::checks(root, loaded.as_ref().ok(), data_dir, running.as_ref()));
+    checks.extend(running.iter().flat_map(|running| reach::checks(&running.view, &running.pongs)));
     checks.extend(law::checks(loaded.as_ref().map_err(|error| chain(error)), data_dir));
     checks.sort_by_key(|check| check.area);
     checks
 }
 
 /// The node that answers on the socket, if one does.
-fn running(socket: &PathBuf, wait: impl FnOnce(&Client) -> Result<Value, Trouble>) -> Option<Running> {
+fn running(socket: &PathBuf, ask: Ask<'_>) -> Option<Running> {
     let stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
     let peer = rustix::net::sockopt::socket_peercred(&stream).ok();
-    let view = wait(&Client::by_socket(socket)).ok()?;
+    let client = Client::by_socket(socket);
+    let view: ViewDto = serde_json::from_value(ask(&client, "/hither/v1/view", None).ok()?).ok()?;
     let pid = peer.and_then(|peer| u32::try_from(peer.pid.as_raw_nonzero().get()).ok());
-    Some(Running { pid, view: serde_json::from_value(view).ok()? })
+    let there = view.nodes.iter().filter(|node| node.presence == PresenceDto::Present);
+    let pongs = there.take(PEERS_ASKED).map(|node| {
+        let path = format!("/hither/v1/members/{}/ping", node.member.node);
+        let pong = ask(&client, &path, Some(&json!({ "count": 1 }))).ok();
+        (node.member.site.clone(), pong.and_then(|pong| serde_json::from_value(pong).ok()))
+    });
+    let pongs = pongs.collect();
+    Some(Running { pid, view, pongs })
 }
 
 /// All checks, for a machine.

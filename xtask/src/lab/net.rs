@@ -116,7 +116,7 @@ impl Net {
         match nat {
             Nat::Open => shell("core", &format!("ip route add 10.{number}.0.0/24 via 198.18.{number}.2"))?,
             Nat::Masquerade => hide(&router, "masquerade")?,
-            Nat::Random => hide(&router, "masquerade random-fully")?,
+            Nat::Random => hide(&router, "masquerade fully-random")?,
         };
         self.sites.push(Site { name: name.to_owned(), number, machines: 0, link });
         Ok(&self.sites[number - 1])

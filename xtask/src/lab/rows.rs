@@ -203,7 +203,8 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         number: "N2",
         fault: "the same without that machine, and the founder's router forwards two ports",
-        expected: "as before",
+        expected: "each joins with one invite and one join, each serves every other, and the founder goes on with the hidden \
+                   one without the relay; the other two stay on it, for it sees the one of them from inside its router",
         how: "rules of the router send UDP 7000, and UDP and TCP 7844, to the founder, which advertises the outer addresses \
               and has a relay (`[mesh.relay]`)",
         broken: "the founder's link is cut",
@@ -243,7 +244,7 @@ pub(super) const ROWS: &[Row] = &[
         number: "N5",
         fault: "as N3, behind NATs that draw a port for each destination",
         expected: "both join, and each serves every other; the two hidden ones stay on the relay, for no other path can be found",
-        how: "masquerade random-fully at two sites, none at the founder's, which has a relay (`[mesh.relay]`)",
+        how: "masquerade fully-random at two sites, none at the founder's, which has a relay (`[mesh.relay]`)",
         broken: "the founder's link is cut",
         lacks: None,
         play: nat::behind_drawn_ports,

@@ -53,6 +53,9 @@ pub struct PongDto {
     pub address: Option<String>,
     /// The relay, if there is one.
     pub relay: Option<RelayDto>,
+    /// From which address the member sees this node; absent over a relay, or if its program does not say.
+    #[serde(default)]
+    pub seen_as: Option<String>,
 }
 
 impl From<&Pinged> for PongDto {
@@ -76,6 +79,7 @@ impl From<&Pinged> for PongDto {
             path,
             address: address.map(|address| address.to_string()),
             relay,
+            seen_as: pinged.seen_as.map(|address| address.to_string()),
         }
     }
 }

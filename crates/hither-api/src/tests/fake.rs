@@ -1,5 +1,6 @@
 //! A door with a script behind it: for the tests of this crate, and for work on the dashboard without a mesh.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +16,7 @@ use hither_types::authority::{AuthorityView, Issuer};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, FailedField, NearMiss};
-use hither_types::member::Member;
+use hither_types::member::{Member, Relay, RelayUse};
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
@@ -25,8 +26,8 @@ use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::version::Program;
 use hither_types::view::{
-    Egress, Explanation, ModelView, NodeView, PresenceView, RequestState, RequestView, Step, Totals, View, Wire,
-    WireFlow, WireWords,
+    Egress, Explanation, LanView, ModelView, NodeView, PresenceView, ReachView, RelayState, RelayView, RequestState,
+    RequestView, Step, Totals, View, Wire, WireFlow, WireWords,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -226,6 +227,7 @@ impl Door for FakeDoor {
                     node,
                     took: (1..=u64::from(count)).map(|n| Micros(n * 1000)).collect(),
                     path: None,
+                    seen_as: None,
                 })),
                 Command::CloseModel(_)
                 | Command::SetCap(_)
@@ -518,6 +520,17 @@ pub(crate) fn example() -> View {
         },
         policy: Digest([0x91; 32]),
         warnings: vec!["class special has one failover place left (munich)".to_owned()],
+        reach: ReachView {
+            addresses: vec![SocketAddr::from(([192, 168, 7, 9], 7843))],
+            outside: vec![SocketAddr::from(([203, 0, 113, 9], 40_112))],
+            lan: LanView::Runs(vec![[192, 168, 7, 9].into()]),
+            relays: vec![RelayView {
+                relay: Relay { node: NodeId([1; 32]), address: SocketAddr::from(([203, 0, 113, 7], 7844)) },
+                by: Some(member(1, "munich", "DE-BY")),
+                used_for: RelayUse::Everything,
+                state: RelayState::Home,
+            }],
+        },
     }
 }
 

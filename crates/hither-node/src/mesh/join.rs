@@ -130,6 +130,7 @@ impl Driver {
         self.traces.moved(me);
         self.drop_sessions();
         self.mesh.clear();
+        self.swarm.look_on_networks(me.mesh);
         self.adopt_policy(me);
         self.facade_changed();
     }

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use hither_core::policy::judge_relay;
-use hither_swarm::{GuestReplier, KnownRelay, RelayUse};
+use hither_swarm::{GuestReplier, KnownRelay};
 use hither_types::id::NodeId;
 use hither_types::law::{Denial, Verdict};
-use hither_types::member::{Address, Relay};
+use hither_types::member::{Address, Relay, RelayUse};
 use hither_types::message::Invite;
+use hither_types::view::{ReachView, RelayView};
 
 use crate::driver::Driver;
 use crate::limits::{RELAYS_MAX, RELAYS_TOLD_MAX};
@@ -32,6 +33,8 @@ pub(crate) struct Reach {
     pass: Option<String>,
     /// Of a join under way: who may get on the relay of this node to answer it.
     awaited: Option<NodeId>,
+    /// How it looked a moment ago.
+    pub(crate) view: ReachView,
 }
 
 /// Every way that was told, with the most that it may be used for.
@@ -124,6 +127,22 @@ impl Driver {
         tracing::info!(relays = names.join(", "), "reached over relays");
         self.mesh.reach.home = relays;
         self.tell_members();
+    }
+
+    /// Looks at how this node is reached, for whoever asks.
+    pub(crate) fn look_at_reach(&mut self) {
+        let mut outside = self.swarm.outside();
+        let mut addresses = self.swarm.addresses();
+        addresses.retain(|address| !outside.contains(address));
+        outside.retain(|address| !self.config.mesh_advertise.contains(address));
+        let relays = self.swarm.relays().into_iter().map(|(known, state)| RelayView {
+            relay: known.relay,
+            by: self.member(known.relay.node),
+            used_for: known.used_for,
+            state,
+        });
+        let relays = relays.collect();
+        self.mesh.reach.view = ReachView { addresses, outside, lan: self.swarm.on_networks(), relays };
     }
 
     /// A node that is no member wants to get on the relay of this one.

@@ -80,6 +80,7 @@ impl Driver {
     pub(crate) fn look_around(&mut self) {
         self.look_at_standing();
         self.look_at_changed();
+        self.look_at_reach();
         let mine = PeerMessage::Start(self.twins.mine(wall_now()));
         let neighbours: Vec<NodeId> = self.membership.neighbours().collect();
         for peer in neighbours {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hither_swarm::{AnswerStream, Swarm, SwarmConfig, SwarmEvent};
+use hither_swarm::{AnswerStream, Multicast, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId};
 use hither_types::label::{DataClass, Label};
 use hither_types::message::{Ask, Frame};
@@ -22,7 +22,8 @@ fn node(key: [u8; 32]) -> NodeId {
 
 async fn start(key: [u8; 32], bind: SocketAddr) -> Outcome<(Swarm, mpsc::Receiver<SwarmEvent>, TempDir)> {
     let dir = tempfile::tempdir()?;
-    let config = SwarmConfig { secret_key: key, bind, blobs_dir: dir.path().to_owned(), relay: None };
+    let config =
+        SwarmConfig { secret_key: key, bind, blobs_dir: dir.path().to_owned(), relay: None, multicast: Multicast::Off };
     let (swarm, events) = Swarm::start(config).await?;
     Ok((swarm, events, dir))
 }

@@ -28,6 +28,22 @@ fn newest_addresses_come_first_and_admitting_twice_changes_nothing() {
 }
 
 #[test]
+fn an_announcement_counts_for_members_alone_and_displaces_nothing_that_was_told() {
+    let members = Members::default();
+    let there = SocketAddr::from(([10, 0, 0, 1], 9));
+    assert!(!members.announce(NODE, vec![there]), "of a stranger");
+    assert_eq!(members.announced(NODE), []);
+    members.admit(NODE, vec![address(1)]);
+    assert!(members.announce(NODE, vec![there]));
+    assert!(!members.announce(NODE, vec![there]), "no news");
+    assert!(!members.announce(NODE, vec![]), "nothing was said");
+    assert_eq!((members.addresses(NODE), members.announced(NODE)), (vec![address(1)], vec![Address::Direct(there)]));
+    members.expel(NODE);
+    members.admit(NODE, vec![]);
+    assert_eq!(members.announced(NODE), [], "what was announced of it ends with its membership");
+}
+
+#[test]
 fn isolation_stands_above_membership_and_heals() {
     let members = Members::default();
     members.admit(NODE, vec![]);

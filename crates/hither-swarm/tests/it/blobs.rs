@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use hither_swarm::{Fault, FetchError, StartError, StoreError, Swarm, SwarmConfig};
+use hither_swarm::{Fault, FetchError, Multicast, StartError, StoreError, Swarm, SwarmConfig};
 use hither_types::id::{Digest, NodeId};
 use hither_types::unit::ByteCount;
 use tempfile::TempDir;
@@ -165,9 +165,15 @@ async fn child_that_fetches() {
     let address = variable("HITHER_TEST_ADDRESS").parse().expect("an address");
     let size = ByteCount(variable("HITHER_TEST_SIZE").parse().expect("a number"));
     let blobs_dir = PathBuf::from(variable("HITHER_TEST_DIR"));
-    let (swarm, _events) = Swarm::start(SwarmConfig { secret_key: key(2), bind: loopback(), blobs_dir, relay: None })
-        .await
-        .expect("a swarm");
+    let (swarm, _events) = Swarm::start(SwarmConfig {
+        secret_key: key(2),
+        bind: loopback(),
+        blobs_dir,
+        relay: None,
+        multicast: Multicast::Off,
+    })
+    .await
+    .expect("a swarm");
     swarm.admit(provider, direct([address]));
     let (progress, mut seen) = watch::channel(0);
     let tell = async {
@@ -270,7 +276,13 @@ async fn a_file_larger_than_the_disk_is_not_begun() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_belongs_to_one_process_until_it_is_shut_down() {
     let Node { swarm, events: _events, dir } = Node::start(1).await;
-    let again = SwarmConfig { secret_key: key(1), bind: loopback(), blobs_dir: dir.path().to_owned(), relay: None };
+    let again = SwarmConfig {
+        secret_key: key(1),
+        bind: loopback(),
+        blobs_dir: dir.path().to_owned(),
+        relay: None,
+        multicast: Multicast::Off,
+    };
     let refused = Swarm::start(again.clone()).await;
     assert!(matches!(refused, Err(StartError::Store(StoreError::InUse(_)))), "{refused:?}");
     swarm.shutdown().await;

@@ -2,9 +2,9 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use hither_swarm::{AskError, DialError, KnownRelay, RelayUse, SwarmEvent};
+use hither_swarm::{AskError, DialError, KnownRelay, SwarmEvent};
 use hither_types::id::MeshId;
-use hither_types::member::{Address, Relay};
+use hither_types::member::{Address, Relay, RelayUse};
 use hither_types::message::{Frame, Hello, HelloReply};
 
 use crate::world::{Node, ask, loopback, soon};
@@ -71,7 +71,9 @@ async fn members_that_cannot_reach_each_other_serve_each_other_over_the_relay() 
     world.linked().await;
     serves(&world.a, &mut world.b, 1).await;
     serves(&world.b, &mut world.a, 2).await;
-    let pongs = soon("a ping", world.a.swarm.ping(world.b.id(), 5)).await.expect("pongs");
+    let pinged = soon("a ping", world.a.swarm.ping(world.b.id(), 5)).await.expect("pongs");
+    assert_eq!(pinged.seen_as, None, "over a relay nobody sees where the other is");
+    let pongs = pinged.pongs;
     assert_eq!(pongs.len(), 5);
     let over = Some(Address::Relayed(world.relay.relay()));
     assert!(pongs.iter().all(|pong| pong.path == over && !pong.took.is_zero()), "{pongs:?}");
@@ -83,8 +85,8 @@ async fn members_that_meet_over_a_relay_go_on_without_it_where_they_can() {
     world.linked().await;
     soon("a direct path", async {
         loop {
-            let pongs = world.a.swarm.ping(world.b.id(), 1).await.expect("a pong");
-            if pongs.iter().any(|pong| matches!(pong.path, Some(Address::Direct(_)))) {
+            let pinged = world.a.swarm.ping(world.b.id(), 1).await.expect("a pong");
+            if pinged.pongs.iter().any(|pong| matches!(pong.path, Some(Address::Direct(_)))) {
                 return;
             }
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hither_swarm::{AnswerStream, Swarm, SwarmConfig, SwarmEvent};
+use hither_swarm::{AnswerStream, Multicast, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId};
 use hither_types::label::{DataClass, Label};
 use hither_types::member::{Address, Relay};
@@ -68,7 +68,13 @@ impl Node {
     }
 
     async fn start_with(seed: u8, bind: SocketAddr, relay: Option<SocketAddr>, dir: TempDir) -> Self {
-        let config = SwarmConfig { secret_key: key(seed), bind, blobs_dir: dir.path().to_owned(), relay };
+        let config = SwarmConfig {
+            secret_key: key(seed),
+            bind,
+            blobs_dir: dir.path().to_owned(),
+            relay,
+            multicast: Multicast::Off,
+        };
         let (swarm, events) = Swarm::start(config).await.expect("a swarm");
         Self { swarm, events, dir }
     }

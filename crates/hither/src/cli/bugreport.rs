@@ -39,7 +39,7 @@ pub(super) struct BugreportArgs {
 /// Writes a report.
 pub(super) fn bugreport(context: &Context, args: &BugreportArgs) -> Result<(), Trouble> {
     let data_dir = context.data_dir()?;
-    let checks = doctor::report(&data_dir, |client| context.wait(client.get("/hither/v1/view")));
+    let checks = doctor::report(&data_dir, &|client, path, body| context.ask(client, path, body));
     let view = context.wait(Client::of(&data_dir).get::<Value>("/hither/v1/view")).ok();
     let files = collect(&data_dir, &checks, view.as_ref(), args.log.as_deref())?;
     let modified = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -1,6 +1,8 @@
 //! `hither status`: am I healthy, who is near, what may go where.
 
-use hither_api::admin::{NodeDto, PresenceDto, StageDto, ViewDto};
+use hither_api::admin::{
+    CarriesDto, KnownRelayDto, MulticastStateDto, NodeDto, PresenceDto, ReachDto, RelayStateDto, StageDto, ViewDto,
+};
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
 
@@ -52,10 +54,44 @@ pub(crate) fn text(view: &ViewDto, colour: Colour) -> String {
         ByteCount(totals.egress_answers),
         totals.energy_mj as f64 / 1000.0
     ));
+    text.push_str(&view.reach.as_ref().map(reach).unwrap_or_default());
     for warning in &view.warnings {
         text.push_str(&format!("  {} {}\n", colour.red("!"), plain(warning)));
     }
     text
+}
+
+/// The relays, and whether members are looked for on networks of this machine; nothing of what is as it comes.
+fn reach(reach: &ReachDto) -> String {
+    let mut text: String = reach.relays.iter().map(|relay| format!("  relay     {}\n", relay_words(relay))).collect();
+    let multicast = &reach.multicast;
+    let said = match multicast.state {
+        MulticastStateDto::Runs => format!("members are looked for on {}", plain(&multicast.on.join(", "))),
+        MulticastStateDto::Failed => {
+            format!("members cannot be looked for: {}", plain(multicast.reason.as_deref().unwrap_or("unknown")))
+        }
+        MulticastStateDto::Off => "off: [mesh] mdns = false".to_owned(),
+        MulticastStateDto::Alone | MulticastStateDto::NoNetwork | MulticastStateDto::Isolated => return text,
+    };
+    text.push_str(&format!("  mdns      {said}\n"));
+    text
+}
+
+/// A relay for a person: whose it is, where it stands, and whether it is used.
+pub(crate) fn relay_words(relay: &KnownRelayDto) -> String {
+    let site = plain(relay.site.as_deref().unwrap_or("no member"));
+    let place = plain(relay.jurisdiction.as_deref().unwrap_or("place unknown"));
+    let state = match relay.state {
+        RelayStateDto::Home => "others reach this node over it",
+        RelayStateDto::Spare => "another one is used",
+        RelayStateDto::Unreachable => "not reached",
+    };
+    let reason = relay.reason.as_deref().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
+    let carries = match relay.carries {
+        CarriesDto::Everything => "",
+        CarriesDto::Hellos => ", for hellos alone",
+    };
+    format!("{site} ({place}) {}{carries}  {state}{reason}", plain(&relay.address))
 }
 
 fn node_line(node: &NodeDto, colour: Colour) -> String {

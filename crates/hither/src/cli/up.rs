@@ -13,6 +13,10 @@ use tracing_subscriber::EnvFilter;
 use super::{Context, UpArgs};
 use crate::output::{Exit, Screen, Trouble, chain, line};
 
+/// What is logged unless somebody says otherwise. The library of multicast DNS says at each packet what this program says
+/// once, where it belongs: in `hither status`.
+const LOGGED: &str = "info,swarm_discovery=off";
+
 /// Runs the node.
 pub(super) fn up(context: &Context, args: UpArgs) -> Result<(), Trouble> {
     if let Some(parent) = args.tied_to {
@@ -29,7 +33,7 @@ pub(super) fn run(context: &Context, config: NodeConfig) -> Result<(), Trouble> 
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
         .map_err(|error| Trouble::new("E0115", format!("core dumps cannot be turned off: {error}")))?;
     raise_files();
-    let filter = EnvFilter::try_from_env("HITHER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("HITHER_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -24,3 +24,27 @@ fn only_a_failure_ends_the_program_badly() {
     let failed = answer(screen, &[Check::fail(Area::Disk, "space", "none", "df -h")]).unwrap_err();
     assert_eq!((failed.code.as_str(), failed.exit), ("E0802", Exit::Failed));
 }
+
+/// A peer that has said nothing but where it stands.
+pub(super) fn node(site: &str) -> hither_api::admin::NodeDto {
+    let member = hither_api::admin::MemberDto {
+        node: "01".repeat(32),
+        mesh: "02".repeat(32),
+        site: site.to_owned(),
+        jurisdiction: "DE".to_owned(),
+        control: None,
+        operator: "acme".to_owned(),
+        assurance: "vouched".to_owned(),
+        expires_unix_ms: 0,
+    };
+    hither_api::admin::NodeDto {
+        member,
+        presence: PresenceDto::Present,
+        gone_us: None,
+        rtt_us: None,
+        models: Vec::new(),
+        power_mw: 0,
+        cap_mw: 0,
+        program: None,
+    }
+}

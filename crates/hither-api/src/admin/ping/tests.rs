@@ -7,7 +7,7 @@ use super::*;
 
 fn pinged(took: &[u64], path: Option<PathTaken>) -> PongDto {
     let took = took.iter().map(|took| Micros(*took)).collect();
-    PongDto::from(&Pinged { node: NodeId([1; 32]), took, path })
+    PongDto::from(&Pinged { node: NodeId([1; 32]), took, path, seen_as: Some("192.0.2.1:2".parse().unwrap()) })
 }
 
 #[test]
@@ -25,4 +25,5 @@ fn a_relay_that_is_no_member_has_a_key_and_no_place() {
     assert_eq!(said.relay, Some(RelayDto { node: "02".repeat(32), site: None, jurisdiction: None }));
     let direct = pinged(&[1], Some(PathTaken::Direct("192.0.2.9:1".parse().unwrap())));
     assert_eq!((direct.path, direct.relay), (Some(PathDto::Direct), None));
+    assert_eq!(direct.seen_as.as_deref(), Some("192.0.2.1:2"));
 }
