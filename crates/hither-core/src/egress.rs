@@ -24,9 +24,6 @@ mod tests;
 impl Core {
     /// Offers a request to a peer, and writes the egress down at the same time: nothing leaves before both are done.
     pub(crate) fn offer(&mut self, id: RequestId, offer: Offer) {
-        if self.needs_no_offer(id, &offer) {
-            return self.send_unasked(id, offer);
-        }
         let (promised, rtt, digest) =
             (offer.wait, offer.rtt, self.requests.get(&id).and_then(|request| request.digest));
         let (Some(digest), Some((attempt, peer))) = (digest, self.choose_peer(id, offer)) else { return };
@@ -48,20 +45,7 @@ impl Core {
         self.act(Action::Tell { peer, signal });
     }
 
-    /// Whether a request may leave without being offered, which saves a round trip: the first try of a small one, at a
-    /// peer that follows the same law and said a moment ago, to this node, that a slot is free. It may still say no; then
-    /// a try is spent, and the next place is offered the request first.
-    fn needs_no_offer(&self, id: RequestId, offer: &Offer) -> bool {
-        let node = offer.lawful.node();
-        let Some((request, peer)) = self.requests.get(&id).zip(self.peers.get(node)) else { return false };
-        let same_law = peer.presence().is_some_and(|presence| presence.policy == self.policy.digest);
-        let first = request.attempts == 0 && request.rejects == 0;
-        let small = request.envelope.size <= limits::UNOFFERED_MAX;
-        let free = offer.free && offer.age.is_some_and(|age| age <= limits::UNOFFERED_FOR);
-        first && small && free && same_law && !self.is_endpoint(node)
-    }
-
-    /// Sends a request to a peer that waits for it, or that has room: no offer is needed.
+    /// Sends a request to a peer that asked for it: no offer is needed.
     pub(crate) fn send_unasked(&mut self, id: RequestId, offer: Offer) {
         self.choose_peer(id, offer);
     }

@@ -187,13 +187,6 @@ pub const BIAS_PERCENT: u64 = 30;
 /// An offer that is not answered within this and a round trip is taken for a no.
 pub const OFFER_FOR: Micros = Micros::from_millis(150);
 
-/// A request of at most so many bytes may leave without being offered first: to send it in vain costs about what an offer
-/// and its answer do.
-pub const UNOFFERED_MAX: ByteCount = ByteCount(16 << 10);
-
-/// … to a peer that said at most so long ago that a slot is free.
-pub const UNOFFERED_FOR: Micros = Micros::from_millis(250);
-
 /// Offers that a peer leaves without an answer before it is taken for silent: a word may get lost.
 pub const OFFERS_UNHEARD: u8 = 2;
 
@@ -338,12 +331,12 @@ pub const PROVE_EVERY: Micros = Micros::from_millis(3_600_000);
 /// How far a member is taken to be to whom there is no link, if there is none to others of its site either.
 pub const FAR_GUESS: Micros = Micros::from_millis(30);
 
-/// How often neighbours call each other. Four links at this pace cost about 800 B/s on the wire, both ways together.
-pub const PULSE: Micros = Micros::from_millis(1_200);
+/// How often neighbours call each other. Six links at this pace cost about 700 B/s each way on the wire.
+pub const PULSE: Micros = Micros::from_millis(1_000);
 
-/// A neighbour that was not heard, or did not hear us, for this long is doubted. What a call echoes is up to a pulse old
-/// when it comes, so less than two pulses would take each late one for a silence.
-pub const UNHEARD: Micros = Micros::from_millis(2_400);
+/// A neighbour that was not heard, or did not hear us, for this long is doubted: two pulses are missing, and a fifth of
+/// a second is left for the way.
+pub const UNHEARD: Micros = Micros::from_millis(2_200);
 
 /// … or for up to this long, on a link that often is slow.
 pub const UNHEARD_MAX: Micros = Micros::from_millis(6_000);
@@ -370,13 +363,9 @@ pub const FALLEN_MIN: usize = 3;
 /// Those who fell within this time fell at once.
 pub const FALLEN_IN: Micros = Micros::from_millis(2_000);
 
-/// The orders in which the nodes of a site stand as on rings; each watches the next and the one before on a ring (as in
-/// Rapid, Suresh et al., ATC 2018). The third counts only where the first two give less than [`NEIGHBOURS`].
+/// The orders in which the nodes of a site stand as on rings; each watches the next on every ring. Three keep the mesh
+/// whole, and its diameter small, at thousands of nodes (K-ring expander of Rapid, Suresh et al., ATC 2018).
 pub const RINGS: usize = 3;
-
-/// Neighbours that are enough. Two random rings are an expander already, so that a word reaches thousands of nodes in a
-/// few steps; each further ring would cost 400 B/s of each node.
-pub const NEIGHBOURS: usize = 4;
 
 /// Nodes of a site that talk to other sites. Two, so that one may die unnoticed.
 pub const GATEWAYS: usize = 2;

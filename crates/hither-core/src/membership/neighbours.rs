@@ -1,6 +1,6 @@
 //! Whom a node watches, and who speaks for a site. All who know the same members choose alike, without a word.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hither_types::id::{NodeId, SiteName};
 use hither_types::message::ModelStage;
@@ -54,14 +54,8 @@ impl Around {
         }
     }
 
-    fn nodes(self) -> BTreeSet<NodeId> {
-        let mut nodes = BTreeSet::new();
-        for ring in self.found {
-            if nodes.len() < limits::NEIGHBOURS {
-                nodes.extend(ring.into_iter().flatten().map(|(_, id)| id));
-            }
-        }
-        nodes
+    fn nodes(self) -> impl Iterator<Item = NodeId> {
+        self.found.into_iter().flatten().flatten().map(|(_, id)| id)
     }
 }
 
@@ -146,7 +140,7 @@ impl Membership {
             spokesmen.0.values().flatten().for_each(|(_, id, places)| around.see(*id, places));
             around.nodes()
         };
-        let wanted = [all.nodes(), there.nodes(), far(all_far), far(there_far)].into_iter().flatten().collect();
+        let wanted = all.nodes().chain(there.nodes()).chain(far(all_far)).chain(far(there_far)).collect();
         if wanted != self.wanted {
             let before = std::mem::replace(&mut self.wanted, wanted);
             self.out.push(Deed::Keep(self.wanted.iter().copied().collect()));

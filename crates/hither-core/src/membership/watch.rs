@@ -155,7 +155,7 @@ impl Membership {
         self.say(id, PeerMessage::Pulse(pulse));
     }
 
-    /// Calls those who are to be called, when it is time.
+    /// Calls those who are to be called, once a second.
     pub(super) fn pulse(&mut self) {
         if self.now < self.pulse_at {
             return;

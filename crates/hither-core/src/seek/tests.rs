@@ -3,12 +3,12 @@
 use hither_types::id::{Attempt, NodeId, RequestId};
 use hither_types::message::{ModelPresence, ModelStage, Signal};
 use hither_types::model::Device;
-use hither_types::refusal::{Failure, Refusal};
+use hither_types::refusal::Refusal;
 use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, JAKARTA, LYON, PARIS, Play, cap, done, eea, failed, heard, law, load, member, nothing, offered, own, ready,
+    FRAUD, JAKARTA, LYON, PARIS, Play, cap, done, eea, heard, law, load, member, nothing, offered, own, ready,
     recorded, said, submitted, told, until,
 };
 
@@ -39,55 +39,6 @@ fn nothing_leaves_before_the_peer_said_yes_and_the_record_is_on_disk() {
         ",
         );
     }
-}
-
-/// Requests of the same law as [`eea`], but under another digest.
-fn another_law() -> hither_types::law::Policy {
-    hither_types::law::Policy { digest: hither_types::id::Digest([7; 32]), ..eea() }
-}
-
-#[test]
-fn who_said_just_now_that_it_has_room_is_not_offered_a_small_request_but_sent_it() {
-    let first = vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), accept(2, PARIS, 1), recorded(3, 1)];
-    let mut envelope = crate::tests::envelope(FRAUD);
-    envelope.size = hither_types::unit::ByteCount(16_385);
-    let second =
-        |at: u64, event: (u64, Event)| play().then(first.clone()).quietly().then(vec![event, recorded(at + 1, 2)]);
-    second(4, submitted(4, 2, FRAUD)).check(
-        "
-        4: record#2 intent 2/1 to paris by eea, 1000 B
-        5: route 2/1 paris by eea
-        5: forward 2/1 to paris, 9999 ms left
-    ",
-    );
-    for (why, mut play) in [
-        ("it is large", second(4, crate::tests::with(4, 2, envelope))),
-        ("the word is old", second(253, submitted(253, 2, FRAUD))),
-    ] {
-        let said = play.only(&["tell paris offer", "forward"]);
-        assert!(matches!(&said[..], [offer] if offer.contains("offer 2/1")), "{why}: {said:?}");
-    }
-    let mut other = Play::new(another_law()).with_signals().then(first.clone()).quietly();
-    other = other.then(vec![submitted(4, 2, FRAUD), recorded(5, 2)]);
-    let said = other.only(&["tell paris offer", "forward"]);
-    assert!(matches!(&said[..], [offer] if offer.contains("offer 2/1")), "it follows another law: {said:?}");
-}
-
-#[test]
-fn what_left_without_an_offer_and_is_declined_is_offered_from_then_on() {
-    let declined = Failure::Declined(Refusal::Overloaded { retry_after: Micros::from_millis(100) });
-    let script = vec![
-        heard(0, PARIS, FRAUD, 0),
-        submitted(1, 1, FRAUD),
-        accept(2, PARIS, 1),
-        recorded(3, 1),
-        submitted(4, 2, FRAUD),
-        recorded(5, 2),
-        heard(6, LYON, FRAUD, 0),
-        failed(7, own(2, 1), declined),
-    ];
-    let said = play().then(script).only(&["tell lyon offer", "forward 2"]);
-    assert_eq!(said, ["5: forward 2/1 to paris, 9999 ms left", "7: tell lyon offer 2/2"]);
 }
 
 #[test]
@@ -190,15 +141,16 @@ fn who_waits_asks_around_and_goes_where_a_slot_is_free() {
         submitted(1, 1, FRAUD),
         submitted(2, 2, FRAUD),
         state(10, 1),
+        accept(20, PARIS, 2),
         recorded(21, 1),
     ];
-    // It said just now that it has room: nothing needs to be offered.
     play().then(script).check(
         "
         1: route 1/1 munich by local
         1: run 1/1 fraud
         2: tell paris probe fraud 1 queued
         10: record#1 intent 2/1 to paris by eea, 1000 B
+        10: tell paris offer 2/1
         21: route 2/1 paris by eea
         21: forward 2/1 to paris, 9981 ms left
     ",
