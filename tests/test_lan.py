@@ -102,8 +102,10 @@ def test_members_whose_addresses_changed_find_each_other_by_multicast_and_not_wi
     served(paris, "of-munich", "munich")
     wait_for("multicast runs", lambda: multicast(munich)["state"] == "runs")
     assert multicast(munich)["on"] == ["10.7.0.1"]
+    # Both are down before either comes back: one that is still there would hear where the other went.
+    munich.kill()
+    paris.kill()
     for number, each in enumerate((munich, paris)):
-        each.kill()
         each.machine.address(f"10.7.0.{101 + number}/24")
         (each.data / "hither.toml").write_text(PLAIN + "[mesh]\nmdns = false\n")
         each.up()
