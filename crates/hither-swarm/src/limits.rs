@@ -44,6 +44,8 @@ pub(crate) const OUTBOX: usize = 64;
 pub(crate) const SIGNALS: usize = 256;
 /// How much a stream of signals goes before the other small talk of its connection.
 pub(crate) const SIGNALS_FIRST: i32 = 1;
+/// A link that ended sooner than this after the dial is not dialled again at once.
+pub(crate) const LINK_HELD: Duration = Duration::from_secs(1);
 /// A peer that was dialled must show within this time that it wants to talk.
 pub(crate) const LINK_PROOF: Duration = Duration::from_secs(3);
 /// A connection must say within this time, or in so many round trips, to which start of the other program it belongs, once

@@ -322,6 +322,13 @@ fn selected(connection: &Connection) -> Option<TransportAddr> {
     Some(path.remote_addr().clone())
 }
 
+/// Whether new connections to the same node would be sent where this one goes. iroh (1.4) sends their first packets to the
+/// address that it chose last, as long as any connection to the node lives, and does not choose again when those at that
+/// address end.
+pub(crate) fn leads(connection: &Connection) -> bool {
+    connection.paths().iter().any(|path| path.is_selected())
+}
+
 /// The address that a connection uses.
 pub(crate) fn address(shared: &Shared, connection: &Connection) -> Option<Address> {
     match selected(connection)? {

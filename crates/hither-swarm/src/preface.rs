@@ -10,6 +10,7 @@ use iroh::endpoint::{Connection, ConnectionError};
 
 use crate::framing::{self, FrameReader, FramingError};
 use crate::links::Code;
+use crate::starts;
 
 /// Why a conversation ends at its first frame.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ pub(crate) fn broken(connection: &Connection) -> Refusal {
             let here = String::from_utf8_lossy(&close.reason).into_owned();
             Refusal { code: Code::Apart, here, there: String::new() }
         }
+        Some(ConnectionError::ApplicationClosed(close)) if close.error_code == Code::Stale.into() => starts::moved(),
         _ => Refusal { code: Code::Broken, here: "the connection broke".to_owned(), there: String::new() },
     }
 }

@@ -31,17 +31,30 @@ pub(crate) struct Opened {
     pub(crate) versions: Versions,
 }
 
-/// Says which versions this program speaks and which start of it this is, and hears the same from the other.
-pub(crate) async fn exchange(shared: &Shared, connection: &Connection) -> Result<Opened, Refusal> {
+/// Says which versions this program speaks and which start of it this is, and hears the same from the other. Whoever was
+/// dialled says its start last, if the other's is welcome: so who dialled never takes a connection for one that holds and is
+/// closed at once.
+pub(crate) async fn exchange(
+    shared: &Shared,
+    connection: &Connection,
+    welcome: impl FnOnce(u64) -> Result<(), Refusal>,
+) -> Result<Opened, Refusal> {
     let broken = || preface::broken(connection);
     let mut sender = connection.open_uni().await.map_err(|_| broken())?;
     framing::write(&mut sender, preface::frame()).await.map_err(|_| broken())?;
     let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE).ok_or_else(broken)?;
-    framing::write(&mut sender, greeting).await.map_err(|_| broken())?;
+    let dialled = connection.side().is_client();
+    if dialled {
+        framing::write(&mut sender, greeting.clone()).await.map_err(|_| broken())?;
+    }
     let mut reader = FrameReader::new(connection.accept_uni().await.map_err(|_| broken())?, MAX_MESSAGE);
     let versions = preface::read(connection, &mut reader).await?;
-    let greeting = reader.next().await.ok().flatten().ok_or_else(broken)?;
-    let epoch = u64::from_le_bytes(greeting.as_ref().try_into().map_err(|_| broken())?);
+    let theirs = reader.next().await.ok().flatten().ok_or_else(broken)?;
+    let epoch = u64::from_le_bytes(theirs.as_ref().try_into().map_err(|_| broken())?);
+    welcome(epoch)?;
+    if !dialled {
+        framing::write(&mut sender, greeting).await.map_err(|_| broken())?;
+    }
     Ok(Opened { sender, reader, epoch, versions })
 }
 
@@ -55,7 +68,7 @@ pub(crate) fn is_introduced(kind: Kind) -> bool {
 
 /// Finds out to which start of the other program a new connection belongs, and closes it if that has ended.
 pub(crate) async fn introduce(shared: Arc<Shared>, node: NodeId, connection: Connection) {
-    let told = tokio::time::timeout(limits::LINK_PROOF, exchange(&shared, &connection)).await;
+    let told = tokio::time::timeout(limits::LINK_PROOF, exchange(&shared, &connection, |_| Ok(()))).await;
     // Whatever serves the connection has its own opinion of one that never says it.
     let Ok(Ok(Opened { mut sender, epoch, .. })) = told else { return };
     // It fails only if the connection is closed already.
@@ -63,6 +76,12 @@ pub(crate) async fn introduce(shared: Arc<Shared>, node: NodeId, connection: Con
     if shared.links.belongs(node, connection.stable_id(), epoch) {
         close(&connection);
     }
+}
+
+/// Why a connection to a start that was not known is not taken up: see [`crate::links::leads`].
+pub(crate) fn moved() -> Refusal {
+    let text = "the node was started anew at another address: all connections to it are made anew";
+    Refusal { code: Code::Stale, here: text.to_owned(), there: text.to_owned() }
 }
 
 /// Closes what belongs to earlier starts of a node. Connections that have not said yet where they belong get no new

@@ -11,17 +11,16 @@
 //! does not hold them up. They are worth something for a moment only: what waits for a link for longer is lost. Everything
 //! else is for those to whom there is a link, and is told anew when there is one again.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hither_types::id::NodeId;
-use hither_types::message::{PeerMessage, Signal};
+use hither_types::message::PeerMessage;
 use hither_types::unit::Micros;
 use hither_types::version::{Program, Versions};
 use hither_wire::limits::MAX_MESSAGE;
 use iroh::endpoint::{Connection, SendStream};
-use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::dial;
@@ -29,139 +28,18 @@ use crate::framing::{self, FrameReader};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
+use crate::preface::Refusal;
 use crate::starts;
 use crate::swarm::{Shared, SwarmEvent};
 
+mod peer;
 #[cfg(test)]
 mod tests;
 
+use peer::Peer;
+
 /// Why a link to an earlier start is closed.
 const OUTLIVED: (Code, &str) = (Code::Stale, "the node was started anew");
-
-#[derive(Debug, Default)]
-struct State {
-    outbox: VecDeque<PeerMessage>,
-    signals: VecDeque<(Instant, Signal)>,
-    links: u32,
-    /// The driver wants a link.
-    standing: bool,
-    /// When a signal went or came last, or the other end said that it wants the link.
-    used: Option<Instant>,
-    epoch: Option<u64>,
-    program: Option<Program>,
-    round_trip_at: Option<Instant>,
-    expelled: bool,
-}
-
-/// One member, as small talk knows it.
-#[derive(Debug, Default)]
-pub(crate) struct Peer {
-    state: Mutex<State>,
-    /// There is something in the outbox.
-    ready: Notify,
-    /// There is a signal.
-    signalled: Notify,
-    /// The keeper of the link should look again.
-    wake: Notify,
-    /// The program at the other end was started anew.
-    restarted: Notify,
-}
-
-impl Peer {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, message: PeerMessage) {
-        let message = match message {
-            PeerMessage::Signal(signal) => return self.push_signal(signal),
-            PeerMessage::Presence(_)
-            | PeerMessage::Catalog(_)
-            | PeerMessage::Members(_)
-            | PeerMessage::Authority(_)
-            | PeerMessage::Start(_)
-            | PeerMessage::Pulse(_)
-            | PeerMessage::Rumours(_) => message,
-        };
-        let mut state = self.lock();
-        if state.links == 0 {
-            return;
-        }
-        if matches!(message, PeerMessage::Presence(_)) {
-            state.outbox.retain(|waiting| !matches!(waiting, PeerMessage::Presence(_)));
-        }
-        if state.outbox.len() >= limits::OUTBOX {
-            state.outbox.pop_front();
-        }
-        state.outbox.push_back(message);
-        drop(state);
-        self.ready.notify_one();
-    }
-
-    fn push_signal(&self, signal: Signal) {
-        let mut state = self.lock();
-        if state.signals.len() >= limits::SIGNALS {
-            state.signals.pop_front();
-        }
-        let now = Instant::now();
-        state.used = Some(now);
-        state.signals.push_back((now, signal));
-        let linked = state.links > 0;
-        drop(state);
-        self.signalled.notify_one();
-        if !linked {
-            self.wake.notify_one();
-        }
-    }
-
-    fn put_back(&self, message: PeerMessage) {
-        let mut state = self.lock();
-        if state.outbox.len() < limits::OUTBOX {
-            state.outbox.push_front(message);
-        }
-        drop(state);
-        self.ready.notify_one();
-    }
-
-    /// Whether a later start of the program at the other end has shown itself: what is said to this one goes nowhere.
-    fn is_outlived(&self, epoch: u64) -> bool {
-        self.lock().epoch != Some(epoch)
-    }
-
-    /// The next signal that anybody waits for still.
-    fn next_signal(&self) -> Option<Signal> {
-        let mut state = self.lock();
-        while let Some((at, signal)) = state.signals.pop_front() {
-            if at.elapsed() <= limits::SIGNAL_LIFE {
-                return Some(signal);
-            }
-        }
-        None
-    }
-
-    /// Whether a link is wanted now.
-    fn is_wanted(&self) -> bool {
-        let state = self.lock();
-        let waits = state.signals.back().is_some_and(|(at, _)| at.elapsed() <= limits::SIGNAL_LIFE);
-        state.standing || waits
-    }
-
-    /// Resolves when nobody has had a use for the link for a while.
-    async fn unused(&self) -> (Code, &'static str) {
-        loop {
-            let (standing, used) = {
-                let state = self.lock();
-                (state.standing, state.used)
-            };
-            let now = Instant::now();
-            let until = used.map_or(now, |used| used + limits::UNUSED);
-            if !standing && until <= now {
-                return (Code::Done, "not used");
-            }
-            tokio::time::sleep_until(until.max(now + limits::UNUSED / 4)).await;
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Peers {
@@ -239,9 +117,20 @@ pub(crate) fn admit(shared: &Arc<Shared>, node: NodeId) {
     shared.tasks.spawn(keep(shared.clone(), node, peer));
 }
 
+/// What came of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Talked {
+    /// The link was up.
+    Up,
+    /// It never was.
+    Not,
+    /// It never was, because new connections to the other would have gone where it was before; they do not any more.
+    Moved,
+}
+
 /// Dials whenever there is no link and one is wanted, with growing pauses.
 async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
-    let mut pause = limits::REDIAL_MIN;
+    let (mut pause, mut moved) = (limits::REDIAL_MIN, false);
     loop {
         if peer.lock().expelled {
             return;
@@ -251,18 +140,29 @@ async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
             pause = limits::REDIAL_MIN;
             continue;
         }
-        let came_up = match dial::dial(&shared, node, Kind::Talk).await {
+        let begun = Instant::now();
+        let talked = match dial::dial(&shared, node, Kind::Talk).await {
             Ok(connection) => link(&shared, node, connection).await,
             Err(error) => {
                 tracing::debug!(peer = %node.short(), %error, "no link yet");
-                false
+                Talked::Not
             }
         };
-        if came_up {
-            pause = limits::REDIAL_MIN;
-        } else if peer.lock().links == 0 && shared.members.standing(node) == Standing::Member {
-            // A full queue has more urgent things in it; the next dial comes in seconds.
-            let _ = shared.events.try_send(SwarmEvent::Unreachable(node));
+        let again = std::mem::replace(&mut moved, talked == Talked::Moved);
+        match talked {
+            Talked::Up if begun.elapsed() >= limits::LINK_HELD => pause = limits::REDIAL_MIN,
+            Talked::Moved if !again => continue,
+            Talked::Up | Talked::Moved => {
+                // Two programs with one key push each other out: without a rest they would do nothing else.
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(limits::REDIAL_MAX);
+                continue;
+            }
+            Talked::Not if peer.lock().links == 0 && shared.members.standing(node) == Standing::Member => {
+                // A full queue has more urgent things in it; the next dial comes in seconds.
+                let _ = shared.events.try_send(SwarmEvent::Unreachable(node));
+            }
+            Talked::Not => {}
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(limits::REDIAL_MAX),
@@ -271,26 +171,35 @@ async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
     }
 }
 
-/// Talks over a connection until it ends. `true` if the link was up.
-pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connection) -> bool {
+/// Talks over a connection until it ends.
+pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connection) -> Talked {
     let Some(peer) = shared.talk.peer(node) else {
         dial::close(&connection, Code::Stranger, "not a member");
-        return false;
+        return Talked::Not;
     };
-    let opened = tokio::time::timeout(limits::LINK_PROOF, starts::exchange(shared, &connection)).await;
+    let welcome = |epoch: u64| {
+        let elsewhere = peer.was_outlived_by(epoch) && !links::leads(&connection);
+        if elsewhere { Err(starts::moved()) } else { Ok(()) }
+    };
+    let opened = tokio::time::timeout(limits::LINK_PROOF, starts::exchange(shared, &connection, welcome)).await;
     let starts::Opened { sender, reader, epoch, versions } = match opened {
         Ok(Ok(parts)) => parts,
+        Ok(Err(Refusal { code: Code::Stale, here, .. })) => {
+            tracing::debug!(peer = %node.short(), "{here}");
+            shared.links.close(node, Code::Stale, &here);
+            return Talked::Moved;
+        }
         Ok(Err(refusal)) => {
             dial::close(&connection, refusal.code, &refusal.there);
             if refusal.is_about_versions() {
                 // A full queue has more urgent things in it; the next dial comes in seconds.
                 let _ = shared.events.try_send(SwarmEvent::Apart { peer: node, reason: refusal.here });
             }
-            return false;
+            return Talked::Not;
         }
         Err(_) => {
             dial::close(&connection, Code::Slow, "no greeting");
-            return false;
+            return Talked::Not;
         }
     };
     up(shared, node, &peer, (epoch, versions)).await;
@@ -305,7 +214,7 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     };
     dial::close(&connection, code, reason);
     down(shared, node, &peer).await;
-    true
+    Talked::Up
 }
 
 async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): (u64, Versions)) {

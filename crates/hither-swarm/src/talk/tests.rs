@@ -1,7 +1,7 @@
 //! What waits for a peer, and what gives way to what.
 
 use hither_types::id::Digest;
-use hither_types::message::Presence;
+use hither_types::message::{Presence, Signal};
 use hither_types::unit::Milliwatts;
 
 use super::*;

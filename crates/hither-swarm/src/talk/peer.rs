@@ -1,0 +1,142 @@
+//! One member, as small talk knows it: what waits for it, and whether a link is wanted.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hither_types::message::{PeerMessage, Signal};
+use hither_types::version::Program;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::limits;
+use crate::links::Code;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) outbox: VecDeque<PeerMessage>,
+    pub(super) signals: VecDeque<(Instant, Signal)>,
+    pub(super) links: u32,
+    /// The driver wants a link.
+    pub(super) standing: bool,
+    /// When a signal went or came last, or the other end said that it wants the link.
+    pub(super) used: Option<Instant>,
+    pub(super) epoch: Option<u64>,
+    pub(super) program: Option<Program>,
+    pub(super) round_trip_at: Option<Instant>,
+    pub(super) expelled: bool,
+}
+
+/// One member, as small talk knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    pub(super) state: Mutex<State>,
+    /// There is something in the outbox.
+    pub(super) ready: Notify,
+    /// There is a signal.
+    pub(super) signalled: Notify,
+    /// The keeper of the link should look again.
+    pub(super) wake: Notify,
+    /// The program at the other end was started anew.
+    pub(super) restarted: Notify,
+}
+
+impl Peer {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, message: PeerMessage) {
+        let message = match message {
+            PeerMessage::Signal(signal) => return self.push_signal(signal),
+            PeerMessage::Presence(_)
+            | PeerMessage::Catalog(_)
+            | PeerMessage::Members(_)
+            | PeerMessage::Authority(_)
+            | PeerMessage::Start(_)
+            | PeerMessage::Pulse(_)
+            | PeerMessage::Rumours(_) => message,
+        };
+        let mut state = self.lock();
+        if state.links == 0 {
+            return;
+        }
+        if matches!(message, PeerMessage::Presence(_)) {
+            state.outbox.retain(|waiting| !matches!(waiting, PeerMessage::Presence(_)));
+        }
+        if state.outbox.len() >= limits::OUTBOX {
+            state.outbox.pop_front();
+        }
+        state.outbox.push_back(message);
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    pub(super) fn push_signal(&self, signal: Signal) {
+        let mut state = self.lock();
+        if state.signals.len() >= limits::SIGNALS {
+            state.signals.pop_front();
+        }
+        let now = Instant::now();
+        state.used = Some(now);
+        state.signals.push_back((now, signal));
+        let linked = state.links > 0;
+        drop(state);
+        self.signalled.notify_one();
+        if !linked {
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn put_back(&self, message: PeerMessage) {
+        let mut state = self.lock();
+        if state.outbox.len() < limits::OUTBOX {
+            state.outbox.push_front(message);
+        }
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// Whether a later start of the program at the other end has shown itself: what is said to this one goes nowhere.
+    pub(super) fn is_outlived(&self, epoch: u64) -> bool {
+        self.lock().epoch != Some(epoch)
+    }
+
+    /// Whether a start that shows itself is another one than that of which something was heard last.
+    pub(super) fn was_outlived_by(&self, epoch: u64) -> bool {
+        self.lock().epoch.is_some_and(|known| known != epoch)
+    }
+
+    /// The next signal that anybody waits for still.
+    pub(super) fn next_signal(&self) -> Option<Signal> {
+        let mut state = self.lock();
+        while let Some((at, signal)) = state.signals.pop_front() {
+            if at.elapsed() <= limits::SIGNAL_LIFE {
+                return Some(signal);
+            }
+        }
+        None
+    }
+
+    /// Whether a link is wanted now.
+    pub(super) fn is_wanted(&self) -> bool {
+        let state = self.lock();
+        let waits = state.signals.back().is_some_and(|(at, _)| at.elapsed() <= limits::SIGNAL_LIFE);
+        state.standing || waits
+    }
+
+    /// Resolves when nobody has had a use for the link for a while.
+    pub(super) async fn unused(&self) -> (Code, &'static str) {
+        loop {
+            let (standing, used) = {
+                let state = self.lock();
+                (state.standing, state.used)
+            };
+            let now = Instant::now();
+            let until = used.map_or(now, |used| used + limits::UNUSED);
+            if !standing && until <= now {
+                return (Code::Done, "not used");
+            }
+            tokio::time::sleep_until(until.max(now + limits::UNUSED / 4)).await;
+        }
+    }
+}
