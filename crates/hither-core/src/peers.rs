@@ -280,7 +280,7 @@ impl Peers {
     pub(crate) fn hear(&mut self, from: NodeId, mut presence: Arc<Presence>, now: Timestamp) -> bool {
         let Some(peer) = self.get_mut(from) else { return false };
         let version = (presence.incarnation, presence.sequence);
-        let restarted = match &peer.presence {
+        let anew = match &peer.presence {
             Some(known) if version <= (known.incarnation, known.sequence) => return false,
             Some(known) => presence.incarnation > known.incarnation,
             None => false,
@@ -288,10 +288,11 @@ impl Peers {
         if presence.models.len() > limits::PRESENCE_MODELS_MAX {
             Arc::make_mut(&mut presence).models.truncate(limits::PRESENCE_MODELS_MAX);
         }
-        if restarted {
+        if anew {
             peer.forgiven_from = None;
             peer.strikes = 0;
             peer.cool_until = Timestamp(0);
+            peer.known.iter_mut().for_each(|known| known.declined_until = Timestamp(0));
         } else if peer.forgiven_from.is_some_and(|from| presence.sequence >= from && !mutant!(SilentForEver)) {
             peer.forgiven_from = None;
             peer.cool_until = Timestamp(0);

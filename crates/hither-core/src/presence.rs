@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hither_types::id::{Digest, NodeId};
+use hither_types::incarnation::started_anew;
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::time::Timestamp;
 use hither_types::unit::Milliwatts;
@@ -39,7 +40,7 @@ impl Core {
     pub(crate) fn heard(&mut self, from: NodeId, presence: Arc<Presence>) {
         let opens = self.peers.opens(from, &presence);
         let before = self.peers.get(from).and_then(|peer| peer.presence()).map(|known| known.incarnation);
-        let restarted = before.is_some_and(|before| before < presence.incarnation);
+        let restarted = before.is_some_and(|before| started_anew(before, presence.incarnation));
         if !self.peers.hear(from, presence, self.now) {
             return;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hither_types::fact::Fact;
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::id::{Task, Ticket};
+use hither_types::incarnation::next_start;
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
 use hither_types::member::Member;
@@ -384,7 +385,7 @@ pub(crate) fn restarted(at: u64, from: NodeId, digest: Digest) -> (u64, Event) {
     let (at, mut event) = heard(at, from, digest, 0);
     if let Event::Presence { presence, .. } = &mut event {
         let presence = std::sync::Arc::make_mut(presence);
-        (presence.incarnation, presence.sequence) = (2, 1);
+        (presence.incarnation, presence.sequence) = (next_start(presence.incarnation), 1);
     }
     (at, event)
 }

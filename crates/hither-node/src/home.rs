@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use hither_types::authority::Statement;
 use hither_types::id::{MeshId, NodeId, Operator, SiteName};
+use hither_types::incarnation::next_start;
 use hither_types::member::{Member, Signed};
 use hither_types::message::PeerMessage;
 use hither_types::place::{Assurance, Jurisdiction};
@@ -187,18 +188,25 @@ impl Home {
         (trust::certify(&self.key, &member), member)
     }
 
-    /// A number that grows with each start.
+    /// That of the next start.
     pub(crate) fn next_incarnation(&self) -> Result<u64, InitError> {
-        self.incarnation_above(0)
+        self.keep_incarnation(next_start(self.last_incarnation()))
     }
 
-    /// The same, and larger than one that is known.
+    /// One of this start that is larger than one that is known.
     pub(crate) fn incarnation_above(&self, known: u64) -> Result<u64, InitError> {
+        self.keep_incarnation(self.last_incarnation().max(known).saturating_add(1))
+    }
+
+    fn last_incarnation(&self) -> u64 {
+        let text = std::fs::read_to_string(self.dir.join("incarnation")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    fn keep_incarnation(&self, incarnation: u64) -> Result<u64, InitError> {
         let path = self.dir.join("incarnation");
-        let last = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let next = last.unwrap_or(0).max(known).saturating_add(1);
-        write_private(&path, next.to_string().as_bytes()).map_err(|source| InitError::Io { path, source })?;
-        Ok(next)
+        write_private(&path, incarnation.to_string().as_bytes()).map_err(|source| InitError::Io { path, source })?;
+        Ok(incarnation)
     }
 }
 

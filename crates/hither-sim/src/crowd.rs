@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hither_core::membership::{Deed, Membership, Sign};
 use hither_types::id::{Digest, NodeId, SiteName};
+use hither_types::incarnation::next_start;
 use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Presence};
 use hither_types::model::Device;
 use hither_types::time::Timestamp;
@@ -148,7 +149,7 @@ impl Crowd {
             link.up &= pair.0 != at && pair.1 != at;
         }
         let body = &mut self.bodies[at];
-        body.incarnation += 1;
+        body.incarnation = next_start(body.incarnation);
         body.keep.clear();
         body.pauses.clear();
         body.dialling.clear();

@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod fact;
 pub mod id;
+pub mod incarnation;
 pub mod label;
 pub mod law;
 pub mod member;

@@ -47,7 +47,7 @@ pub struct ModelPresence {
 /// What a node says of itself, twice a second.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Presence {
-    /// Grows with each start of the node.
+    /// Grows with each start of the node: [`crate::incarnation`].
     pub incarnation: u64,
     /// Grows with each presence of one incarnation; an older one is ignored.
     pub sequence: u64,

@@ -1,5 +1,7 @@
 //! An attempt elsewhere: recorded, sent, watched, and left.
 
+use std::sync::Arc;
+
 use hither_types::id::{RequestId, Ticket};
 use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::model::Device;
@@ -363,6 +365,34 @@ fn an_attempt_at_a_peer_that_was_started_anew_is_over_at_once_and_the_new_start_
         300: fail 1 Unreachable
         300: record ended 1/0 Refused by nobody after 1
         401: record#2 intent 2/1 to paris by eea, 1000 B
+    ",
+    );
+}
+
+#[test]
+fn a_peer_that_rises_above_another_of_its_key_goes_on_with_what_it_was_asked() {
+    let (at, mut risen) = heard(300, PARIS, FRAUD, 0);
+    if let Event::Presence { presence, .. } = &mut risen {
+        let presence = Arc::make_mut(presence);
+        (presence.incarnation, presence.sequence) = (presence.incarnation + 1, 1);
+    }
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        recorded(2, 1),
+        beat(250, own(1, 1), 1),
+        (at, risen),
+        done(400, own(1, 1)),
+    ];
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        2: route 1/1 paris by eea
+        2: forward 1/1 to paris, 9999 ms left
+        400: record settled 1/1 to paris: 1000 B, 50 B back, Answered
+        400: finish 1
+        400: record ended 1/0 Answered by paris after 1
     ",
     );
 }

@@ -1,6 +1,7 @@
 //! A data directory is held by one node, keeps its key, and says when it is damaged.
 
 use hither_types::id::{Operator, SiteName};
+use hither_types::incarnation::started_anew;
 use hither_types::place::Jurisdiction;
 
 use super::*;
@@ -52,7 +53,10 @@ fn the_key_is_for_its_owner_only_and_incarnations_grow() {
     let home = Home::open(dir.path()).unwrap();
     let mode = std::fs::metadata(dir.path().join("key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!([home.next_incarnation().unwrap(), home.next_incarnation().unwrap()], [1, 2]);
+    let first = home.next_incarnation().unwrap();
+    let risen = home.incarnation_above(first + 1).unwrap();
+    assert!(risen > first + 1 && !started_anew(first + 1, risen), "{first}, {risen}");
+    assert!(started_anew(risen, home.next_incarnation().unwrap()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hither_core::{Config, Core, Event, PullPolicy};
 use hither_types::id::{Digest, MeshId, NodeId};
+use hither_types::incarnation::next_start;
 use hither_types::member::Member;
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::Assurance;
@@ -174,7 +175,7 @@ impl<'a> World<'a> {
         }
         node.life += 1;
         node.state = State::Up;
-        node.disk.incarnation += 1;
+        node.disk.incarnation = next_start(node.disk.incarnation);
         let (life, incarnation) = (node.life, node.disk.incarnation);
         // A machine's monotonic clock starts anywhere, and no node may compare its own with another's.
         let mut chance = Chance::new(self.seed, 0xc10c ^ (index as u64) << 16 ^ life << 40);
