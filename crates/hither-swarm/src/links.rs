@@ -10,7 +10,9 @@ use hither_types::member::Address;
 use hither_types::unit::ByteCount;
 use hither_types::view::WireFlow;
 use iroh::TransportAddr;
-use iroh::endpoint::{Connection, ConnectionStats, PathEvent, PathEventStream, Side, VarInt, WeakConnectionHandle};
+use iroh::endpoint::{
+    Connection, ConnectionError, ConnectionStats, PathEvent, PathEventStream, Side, VarInt, WeakConnectionHandle,
+};
 
 use crate::members::Standing;
 use crate::starts;
@@ -327,6 +329,16 @@ fn selected(connection: &Connection) -> Option<TransportAddr> {
 /// address end.
 pub(crate) fn leads(connection: &Connection) -> bool {
     connection.paths().iter().any(|path| path.is_selected())
+}
+
+/// Whether a connection was closed for the sake of a newer one.
+pub(crate) fn is_stale(connection: &Connection) -> bool {
+    match connection.close_reason() {
+        Some(ConnectionError::ApplicationClosed(close)) => close.error_code == Code::Stale.into(),
+        // This end closes those of members to no other purpose, as long as it may dial them again.
+        Some(ConnectionError::LocallyClosed) => true,
+        _ => false,
+    }
 }
 
 /// The address that a connection uses.

@@ -16,7 +16,7 @@ use crate::blobs::serve;
 use crate::blobs::store::{Fetching, Partial, StoreError, WriteError, is_full};
 use crate::dial::{self, DialError, chain};
 use crate::limits;
-use crate::links::{Code, Kind};
+use crate::links::{self, Code, Kind};
 use crate::swarm::Shared;
 
 /// Writes of one fetch at once: more do not make a disk faster.
@@ -228,7 +228,7 @@ async fn supervise(
             Some(End::Complete) => {}
             Some(End::Dropped(provider, fault)) => {
                 tracing::info!(peer = %provider.short(), digest = %work.digest.short(), %fault, "provider dropped");
-                work.plan().drop_provider(provider);
+                work.plan().release(provider);
                 work.changed.notify_waiters();
                 dropped.push((provider, fault));
             }
@@ -246,14 +246,22 @@ async fn supervise(
 async fn worker(shared: Arc<Shared>, work: Arc<Work>, provider: NodeId) -> End {
     // Two at a time, so that the next part is on its way while this one is verified and written.
     const { assert!(limits::LANES == 2) };
-    let connection = match dial::connection(&shared, provider, Kind::Blobs).await {
-        Ok(connection) => connection,
-        Err(error) => return End::Dropped(provider, Fault::Unreachable(error)),
-    };
-    match tokio::try_join!(lane(&work, provider, &connection), lane(&work, provider, &connection)) {
-        Ok(_) => End::Complete,
-        Err(Stop::Fault(fault)) => End::Dropped(provider, fault),
-        Err(Stop::Disk(error)) => End::Disk(error),
+    let mut again = true;
+    loop {
+        let connection = match dial::connection(&shared, provider, Kind::Blobs).await {
+            Ok(connection) => connection,
+            Err(error) => return End::Dropped(provider, Fault::Unreachable(error)),
+        };
+        match tokio::try_join!(lane(&work, provider, &connection), lane(&work, provider, &connection)) {
+            Ok(_) => return End::Complete,
+            // It was closed so that another one is made: one of the two was started anew.
+            Err(Stop::Fault(_)) if links::is_stale(&connection) && std::mem::take(&mut again) => {
+                work.plan().release(provider);
+                work.changed.notify_waiters();
+            }
+            Err(Stop::Fault(fault)) => return End::Dropped(provider, fault),
+            Err(Stop::Disk(error)) => return End::Disk(error),
+        }
     }
 }
 

@@ -91,8 +91,8 @@ impl Plan {
         new
     }
 
-    /// A provider is out: what it was asked for waits again, unless somebody else was asked too.
-    pub(crate) fn drop_provider(&mut self, provider: NodeId) {
+    /// What a provider was asked for waits again, unless somebody else was asked too.
+    pub(crate) fn release(&mut self, provider: NodeId) {
         let mut orphans = Vec::new();
         for (start, flight) in &mut self.flying {
             flight.askers.retain(|asker| *asker != provider);

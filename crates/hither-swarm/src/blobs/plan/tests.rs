@@ -52,7 +52,7 @@ fn what_a_dropped_provider_had_is_asked_again() {
     let mut plan = Plan::new(pieces(3 * MIB));
     assert_eq!(plan.next(A, now), Next::Piece(0..MIB));
     assert_eq!(plan.next(A, now), Next::Piece(MIB..2 * MIB));
-    plan.drop_provider(A);
+    plan.release(A);
     for start in 0..3 {
         assert_eq!(plan.next(B, now), Next::Piece(start * MIB..(start + 1) * MIB));
     }
