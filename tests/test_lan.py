@@ -93,14 +93,19 @@ def outside(contacts, *allowed):
     }
 
 
-def test_members_whose_addresses_changed_find_each_other_by_multicast_and_not_without_it(node):
-    munich, paris = node("munich", "10.7.0.1/24"), node("paris", "10.7.0.2/24")
+def one_mesh(munich, paris):
+    """Munich founds a mesh and holds a model, paris joins and is served; they look for each other by multicast."""
     found(munich)
     paris.up()
     join(munich, paris)
     holds(munich, "of-munich")
     served(paris, "of-munich", "munich")
     wait_for("multicast runs", lambda: multicast(munich)["state"] == "runs")
+
+
+def test_members_whose_addresses_changed_find_each_other_by_multicast_and_not_without_it(node):
+    munich, paris = node("munich", "10.7.0.1/24"), node("paris", "10.7.0.2/24")
+    one_mesh(munich, paris)
     assert multicast(munich)["on"] == ["10.7.0.1"]
     # Both are down before either comes back: one that is still there would hear where the other went.
     munich.kill()
@@ -163,12 +168,7 @@ def test_two_members_contact_each_other_alone(node, capture):
     for each in (munich, paris):
         each.machine.sh("ip route add default via 10.7.0.254")
     seen = [capture(each.machine) for each in (munich, paris)]
-    found(munich)
-    paris.up()
-    join(munich, paris)
-    holds(munich, "of-munich")
-    served(paris, "of-munich", "munich")
-    wait_for("multicast runs", lambda: multicast(munich)["state"] == "runs")
+    one_mesh(munich, paris)
     busy(paris, "of-munich", 12)
     members = ("10.7.0.1", "10.7.0.2")
     for each in seen:

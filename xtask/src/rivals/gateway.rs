@@ -61,7 +61,7 @@ pub(super) fn gateway(told: &Told) -> Result<(), String> {
     // Servers that hold few connections do without; the part that holds many says if it could not be done.
     let _ = idle::files();
     let mut text = String::new();
-    let mut has_run = false;
+    let mut unmeasured = Vec::new();
     for name in PARTS.into_iter().filter(|name| told.wants(name)) {
         eprintln!("{name}");
         let part = match name {
@@ -73,15 +73,18 @@ pub(super) fn gateway(told: &Told) -> Result<(), String> {
             "faults" => faults::part(&told.setting),
             _ => hostile::part(&told.setting),
         };
-        has_run |= !part.board.is_empty();
+        if part.board.is_empty() {
+            unmeasured.push(name);
+        }
         let section = part.section();
         println!("{section}");
         text.push_str(&section);
     }
-    if !has_run {
-        return Err(
-            "nothing was measured, so no page is written; install the rivals: scripts/rivals/setup gateway".to_owned()
-        );
+    if !unmeasured.is_empty() {
+        return Err(format!(
+            "of {} nothing was measured, so no page is written; install the rivals: scripts/rivals/setup gateway",
+            unmeasured.join(", ")
+        ));
     }
     if !told.parts.is_empty() {
         println!("a part was measured, so no page is written");

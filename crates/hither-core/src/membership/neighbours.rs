@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hither_types::id::{NodeId, SiteName};
 use hither_types::message::ModelStage;
+use hither_types::time::Timestamp;
 
 use super::{Deed, Membership, Node, State};
 use crate::limits;
@@ -92,6 +93,20 @@ impl Membership {
         let settled = self.started.after(limits::STRANGERS_FOR);
         self.choose_at = again.into_iter().chain(Some(settled).filter(|at| *at > self.now)).min();
         self.choose();
+        self.look_again();
+    }
+
+    /// Who was left aside for long enough counts again. A neighbour does once there is a link; to others none is made for
+    /// their own sake, so that they would be taken for silent until they say something.
+    fn look_again(&mut self) {
+        let now = self.now;
+        let over = |node: &Node| node.avoided > Timestamp(0) && node.avoided <= now;
+        let mut again = Vec::new();
+        for (id, node) in self.nodes.iter_mut().filter(|(id, node)| over(node) && !self.wanted.contains(id)) {
+            node.avoided = Timestamp(0);
+            again.push(*id);
+        }
+        again.into_iter().for_each(|id| self.show(id, false));
     }
 
     /// Whether a member is taken for being there in the choice of neighbours and gateways.

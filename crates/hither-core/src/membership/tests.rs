@@ -144,6 +144,31 @@ fn only_newer_words_count() {
 }
 
 #[test]
+fn who_could_not_be_reached_once_is_silent_for_a_while_only() {
+    let mut play = Play::new();
+    let others: Vec<NodeId> = (10..40).map(|number| NodeId([number; 32])).collect();
+    for node in &others {
+        play.sign(Sign::Added { node: *node, site: SiteName::parse("paris").expect("a name") });
+        play.rumours(A, &[said(*node, 1)]);
+    }
+    play.pass(6_000_000, &[]);
+    let neighbours: Vec<NodeId> = play.membership.neighbours().collect();
+    let far = *others.iter().find(|node| !neighbours.contains(node)).expect("not everybody is a neighbour");
+    play.forget().sign(Sign::Unreachable(far)).pass(5_000_000, &[]);
+    let of_far = |deeds: &[Deed]| -> Vec<bool> {
+        let said = deeds.iter().filter_map(|deed| match deed {
+            Deed::There { node, .. } => Some((*node, true)),
+            Deed::Silent(node) => Some((*node, false)),
+            _ => None,
+        });
+        said.filter(|(node, _)| *node == far).map(|(_, there)| there).collect()
+    };
+    assert_eq!(of_far(&play.deeds), [false]);
+    play.pass(6_000_000, &[]);
+    assert_eq!(of_far(&play.deeds), [false, true], "it is there by all words, and nobody has tried again");
+}
+
+#[test]
 fn one_who_does_not_hear_is_not_enough() {
     let mut play = Play::new();
     play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).sign(told(C, 1, 1));
