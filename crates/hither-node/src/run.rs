@@ -119,18 +119,24 @@ pub async fn run(
     let api = tcp.local_addr().map_err(|source| RunError::Api { address: config.api_listen, source })?;
     write_address(&config, api)?;
 
+    let mesh = Mesh::open(config.data_dir.join("members"), &home);
+    let certified = mesh.records().into_iter().filter_map(|record| {
+        let member = hither_wire::decode_member(&record.certificate.bytes).ok()?;
+        Some((member.node, record.addresses))
+    });
     let swarm_config = SwarmConfig {
         secret_key: home.key.to_bytes(),
         bind: config.mesh_listen,
         blobs_dir: config.data_dir.join("models"),
         relay: config.relay.as_ref().map(|relay| relay.listen),
         multicast: config.multicast,
+        members: certified.collect(),
     };
     let (swarm, swarm_events) = Swarm::start(swarm_config)
         .await
         .map_err(|error| RunError::Mesh { address: config.mesh_listen, text: error.to_string() })?;
     swarm.advertise(&config.mesh_advertise).await;
-    let (driver, ears, doorman, stopping) = assemble(config, home, policy, swarm.clone(), swarm_events).await?;
+    let (driver, ears, doorman, stopping) = assemble(config, (home, mesh), policy, swarm.clone(), swarm_events).await?;
 
     started(Started {
         me: driver.home.me.clone(),
@@ -148,7 +154,7 @@ pub async fn run(
 /// Makes the driver and everything around it.
 async fn assemble(
     mut config: NodeConfig,
-    home: Home,
+    (home, mesh): (Home, Mesh),
     policy: hither_types::law::Policy,
     swarm: Swarm,
     swarm_events: mpsc::Receiver<hither_swarm::SwarmEvent>,
@@ -172,12 +178,6 @@ async fn assemble(
     let core = Core::new(core_config(&config, &home.me, &policy, incarnation, config.cap));
     let (view, views) = watch::channel(Arc::new(core.view(clock.now())));
     let facade = Arc::new(RwLock::new(Facade { me: home.me.node, unlabelled: policy.unlabelled }));
-    let mesh = Mesh::open(dir.join("members"), &home);
-    for record in mesh.records() {
-        if let Ok(member) = hither_wire::decode_member(&record.certificate.bytes) {
-            swarm.admit(member.node, record.addresses);
-        }
-    }
     swarm.look_on_networks(home.me.mesh);
     let invites = Invites::open(dir.join("invites"))
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;

@@ -46,6 +46,8 @@ pub struct SwarmConfig {
     pub relay: Option<SocketAddr>,
     /// Whether members are looked for on this machine's own networks.
     pub multicast: Multicast,
+    /// Who is a member already, and where each was last: nobody of them is ever turned away as a stranger.
+    pub members: Vec<(NodeId, Vec<Address>)>,
 }
 
 impl std::fmt::Debug for SwarmConfig {
@@ -196,7 +198,7 @@ impl Drop for Owner {
 pub struct Swarm(Arc<Owner>);
 
 impl Swarm {
-    /// Opens the store, binds the address and begins to listen. Nobody is a member yet.
+    /// Opens the store, binds the address and begins to listen.
     pub async fn start(config: SwarmConfig) -> Result<(Self, mpsc::Receiver<SwarmEvent>), StartError> {
         let store = Store::open(config.blobs_dir.clone()).await?;
         let (members, pins) = (Arc::new(Members::default()), Arc::new(Pins::default()));
@@ -233,6 +235,8 @@ impl Swarm {
             tasks: Tasks::default(),
             spoken: Spoken::default(),
         });
+        let swarm = Self(Arc::new(Owner(shared.clone())));
+        config.members.into_iter().for_each(|(node, addresses)| swarm.admit(node, addresses));
         shared.tasks.spawn(accept::run(shared.clone()));
         shared.tasks.spawn(relays::keep(shared.clone()));
         if config.multicast == Multicast::On {
@@ -241,7 +245,7 @@ impl Swarm {
         if let (Some(host), Some(listener)) = (&shared.host, listener) {
             shared.tasks.spawn(relay::run(host.clone(), listener));
         }
-        Ok((Self(Arc::new(Owner(shared))), receiver))
+        Ok((swarm, receiver))
     }
 
     fn shared(&self) -> &Arc<Shared> {

@@ -22,8 +22,14 @@ fn node(key: [u8; 32]) -> NodeId {
 
 async fn start(key: [u8; 32], bind: SocketAddr) -> Outcome<(Swarm, mpsc::Receiver<SwarmEvent>, TempDir)> {
     let dir = tempfile::tempdir()?;
-    let config =
-        SwarmConfig { secret_key: key, bind, blobs_dir: dir.path().to_owned(), relay: None, multicast: Multicast::Off };
+    let config = SwarmConfig {
+        secret_key: key,
+        bind,
+        blobs_dir: dir.path().to_owned(),
+        relay: None,
+        multicast: Multicast::Off,
+        members: Vec::new(),
+    };
     let (swarm, events) = Swarm::start(config).await?;
     Ok((swarm, events, dir))
 }

@@ -171,6 +171,7 @@ async fn child_that_fetches() {
         blobs_dir,
         relay: None,
         multicast: Multicast::Off,
+        members: Vec::new(),
     })
     .await
     .expect("a swarm");
@@ -282,6 +283,7 @@ async fn a_store_belongs_to_one_process_until_it_is_shut_down() {
         blobs_dir: dir.path().to_owned(),
         relay: None,
         multicast: Multicast::Off,
+        members: Vec::new(),
     };
     let refused = Swarm::start(again.clone()).await;
     assert!(matches!(refused, Err(StartError::Store(StoreError::InUse(_)))), "{refused:?}");

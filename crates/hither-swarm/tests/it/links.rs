@@ -104,6 +104,15 @@ async fn a_node_that_knows_no_address_is_found_by_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_a_member_before_the_start_needs_no_admission() {
+    let mut a = Node::start(1).await;
+    let mut b = Node::start_among(2, vec![(a.id(), a.addresses())]).await;
+    a.admit(&b);
+    a.link_up(b.id()).await;
+    b.link_up(a.id()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn isolation_cuts_everything_and_heals() {
     let (mut a, mut b) = pair(1, 2).await;
     let mut stream = a.swarm.ask(b.id(), ask(1, vec![])).await.expect("sent");

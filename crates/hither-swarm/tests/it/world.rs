@@ -59,21 +59,33 @@ impl Node {
     }
 
     pub(crate) async fn start_in(seed: u8, bind: SocketAddr, dir: TempDir) -> Self {
-        Self::start_with(seed, bind, None, dir).await
+        Self::start_with(seed, bind, (None, Vec::new()), dir).await
+    }
+
+    /// A node with members that it knew before.
+    pub(crate) async fn start_among(seed: u8, members: Vec<(NodeId, Vec<Address>)>) -> Self {
+        Self::start_with(seed, loopback(), (None, members), tempfile::tempdir().expect("a directory")).await
     }
 
     /// A node with a relay of its own.
     pub(crate) async fn start_relay(seed: u8) -> Self {
-        Self::start_with(seed, loopback(), Some(loopback()), tempfile::tempdir().expect("a directory")).await
+        let relay = (Some(loopback()), Vec::new());
+        Self::start_with(seed, loopback(), relay, tempfile::tempdir().expect("a directory")).await
     }
 
-    async fn start_with(seed: u8, bind: SocketAddr, relay: Option<SocketAddr>, dir: TempDir) -> Self {
+    async fn start_with(
+        seed: u8,
+        bind: SocketAddr,
+        (relay, members): (Option<SocketAddr>, Vec<(NodeId, Vec<Address>)>),
+        dir: TempDir,
+    ) -> Self {
         let config = SwarmConfig {
             secret_key: key(seed),
             bind,
             blobs_dir: dir.path().to_owned(),
             relay,
             multicast: Multicast::Off,
+            members,
         };
         let (swarm, events) = Swarm::start(config).await.expect("a swarm");
         Self { swarm, events, dir }
