@@ -21,13 +21,15 @@ use crate::explain;
 mod apps;
 mod asked;
 mod authority;
+mod joining;
 mod ping;
 mod problem;
 mod reach;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
-pub use asked::{AddModelDto, DoneDto, GoldenDto, InviteDto, IsolateDto, PowerDto, TicketDto};
-pub use authority::{AuthorityDto, IssuerDto};
+pub use asked::{AddModelDto, DoneDto, GoldenDto, IsolateDto, PowerDto};
+pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
+pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use problem::ProblemDto;
 pub use reach::{CarriesDto, KnownRelayDto, MulticastDto, MulticastStateDto, ReachDto, RelayStateDto};
@@ -79,6 +81,8 @@ pub struct MemberDto {
     pub assurance: String,
     /// When the certificate ends, in milliseconds since 1970.
     pub expires_unix_ms: u64,
+    /// What it may do: some of `serve`, `request`, `relay` and `publish`.
+    pub roles: Vec<String>,
 }
 
 /// Whether a member is there.
@@ -329,6 +333,7 @@ impl From<&Member> for MemberDto {
             operator: member.operator.to_string(),
             assurance: assurance_word(member.assurance).to_owned(),
             expires_unix_ms: member.expires.0,
+            roles: member.roles.iter().map(|role| role.to_string()).collect(),
         }
     }
 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hither_engine::work::Piece;
-use hither_types::id::{AppName, Attempt, ModelName, NodeId, RequestId, RuleId};
-use hither_types::member::{Member, Relay};
+use hither_types::authority::{Issuer, Quorum};
+use hither_types::id::{AppName, Attempt, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
+use hither_types::member::{Member, Relay, Roles};
+use hither_types::message::Comparison;
 use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
@@ -107,19 +109,21 @@ pub enum Command {
     /// Ask a model that is open here what the catalog knows the answers to.
     VerifyModel(ModelName),
     /// Make an invite for one new member.
-    Invite {
-        /// Its site.
-        site: hither_types::id::SiteName,
-        /// Where it stands.
-        jurisdiction: Jurisdiction,
-        /// How long the invite holds.
-        lifetime: Micros,
+    Invite(Invitation),
+    /// Tell what has become of an invite of this node, by its name.
+    InviteState([u8; 16]),
+    /// Let in the node that shows these words: a person read them from its screen.
+    Confirm {
+        /// As they were typed.
+        words: String,
     },
     /// Join a mesh.
     Join {
         /// The ticket, as printed by an invite.
         ticket: String,
     },
+    /// Tell how far the last join of this node is.
+    JoinState,
     /// Leave the mesh for good.
     Leave,
     /// Tell what the authority log says.
@@ -127,14 +131,13 @@ pub enum Command {
     /// End the membership of a node for good.
     Revoke(NodeId),
     /// Let a member let others in.
-    Appoint {
-        /// Which.
-        node: NodeId,
-        /// Where those whom it lets in must stand; empty: wherever.
-        within: Vec<Jurisdiction>,
-    },
+    Appoint(Issuer),
     /// Take that back.
     Dismiss(NodeId),
+    /// Say whom the founder needs for appointments and dismissals.
+    Quorum(Quorum),
+    /// Approve a proposal, by the beginning of its id.
+    Approve(String),
     /// Measure round trips to a member.
     Ping {
         /// Which.
@@ -148,6 +151,51 @@ pub enum Command {
     Isolate(bool),
     /// Read the policy file again.
     ReloadPolicy,
+}
+
+/// What an invite is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// The site of the new member.
+    pub site: SiteName,
+    /// Where it stands.
+    pub jurisdiction: Jurisdiction,
+    /// Who runs it, if not whoever runs this node.
+    pub operator: Option<Operator>,
+    /// What it may do.
+    pub roles: Roles,
+    /// What becomes of words that people can compare.
+    pub comparison: Comparison,
+    /// How long the invite holds.
+    pub lifetime: Micros,
+}
+
+/// How far an invite is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InviteStage {
+    /// Nobody has come with it.
+    Open,
+    /// A node is here, and gets its certificate in a moment.
+    Met,
+    /// A node is here, and its words have to be typed.
+    Waiting,
+    /// A node was let in.
+    Joined,
+    /// It was used before this node was started anew, or by a program that knows no words.
+    Used,
+    /// Its time is over.
+    Expired,
+}
+
+/// What has become of an invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InviteState {
+    /// How far it is.
+    pub stage: InviteStage,
+    /// Who came with it.
+    pub node: Option<NodeId>,
+    /// The words to compare with those on its screen, unless they have to be typed from there.
+    pub words: Option<String>,
 }
 
 /// A model to take in.
@@ -179,13 +227,38 @@ pub enum CommandDone {
     Invited {
         /// The text to give to the new member.
         ticket: String,
+        /// The name of the invite.
+        invite: [u8; 16],
+    },
+    /// What has become of an invite.
+    Invite(InviteState),
+    /// The node whose words were typed is let in when it asks again, in a second.
+    Confirmed {
+        /// Which.
+        node: NodeId,
+        /// Its site from now on.
+        site: SiteName,
+    },
+    /// It is proposed, and in force once enough approvers say so.
+    Proposed {
+        /// Its id, by which they name it.
+        id: [u8; 32],
+        /// How many of them.
+        needed: u8,
     },
     /// What the authority log says.
     Authority(hither_types::authority::AuthorityView),
     /// Round trips to a member.
     Pinged(Pinged),
-    /// This node is a member now.
-    Joined(Member),
+    /// This node is a member now: of a mesh of one.
+    Left(Member),
+    /// How far a join is.
+    Joining {
+        /// The words to compare with those at the issuer, once they are known and if it knows any.
+        words: Option<String>,
+        /// What this node is now; nothing while it is not let in.
+        member: Option<Member>,
+    },
     /// Done.
     Done,
 }

@@ -149,6 +149,12 @@ impl From<&Refusal> for Problem {
                     .help(format!("hither models add FILE --name {model}"))
                     .param("model")
             }
+            Refusal::Unlawful { model, denied, .. } if is_for_want_of_roles(denied) => {
+                Self::role_missing(format!("no member may serve {model} for this node: {}", places(denied)))
+            }
+            Refusal::UnlawfulThere(denial @ Denial::Role(_)) => {
+                Self::role_missing(format!("the place that was asked says no: {}", explain::denial(denial)))
+            }
             Refusal::Unlawful { model, class, denied } => {
                 let why = places(denied);
                 let message = format!("no lawful place can serve {model} with data of class {class}: {why}");
@@ -254,8 +260,22 @@ impl From<&Failure> for Problem {
     }
 }
 
+impl Problem {
+    /// What the certificates do not let anybody do.
+    fn role_missing(message: String) -> Self {
+        Self::new(Code::RoleMissing, message)
+            .help("hither member ls  (it shows what each certificate lets its node do)")
+    }
+}
+
+/// Whether the certificates alone, and no rule of the law, keep a request from every place.
+fn is_for_want_of_roles(denied: &[DeniedPlace]) -> bool {
+    !denied.is_empty() && denied.iter().all(|place| matches!(place.denial, Denial::Role(_)))
+}
+
 fn rule_of(denial: &Denial) -> Option<String> {
     match denial {
+        Denial::Role(_) => None,
         Denial::Forbidden { rule, .. } => Some(rule.to_string()),
         Denial::NotPermitted { nearest } => nearest.as_ref().map(|miss| miss.rule.to_string()),
     }
@@ -271,6 +291,7 @@ fn nearest(denial: &Denial, jurisdiction: Option<String>) -> Nearest {
     let (forbidden_by, miss) = match denial {
         Denial::Forbidden { rule, nearest } => (Some(rule.to_string()), nearest),
         Denial::NotPermitted { nearest } => (None, nearest),
+        Denial::Role(_) => (None, &None),
     };
     Nearest {
         jurisdiction,

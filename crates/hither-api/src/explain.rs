@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hither_types::id::{RuleId, SiteName};
 use hither_types::law::Denial;
+use hither_types::member::Role;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::unit::{Micros, Milliwatts};
 use hither_types::view::{PresenceView, Step, View};
@@ -83,6 +84,7 @@ pub(crate) fn rule(step: &Step) -> Option<&RuleId> {
     match step {
         Step::Permitted { rule, .. } | Step::Denied { denial: Denial::Forbidden { rule, .. }, .. } => Some(rule),
         Step::Denied { denial: Denial::NotPermitted { nearest }, .. } => nearest.as_ref().map(|miss| &miss.rule),
+        Step::Denied { denial: Denial::Role(_), .. } => None,
         _ => None,
     }
 }
@@ -114,6 +116,8 @@ pub(crate) fn text(step: &Step) -> String {
 pub(crate) fn denial(denial: &Denial) -> String {
     let nearest = match denial {
         Denial::Forbidden { rule, .. } => return format!("forbidden by rule {rule}"),
+        Denial::Role(Role::Request) => return "the certificate of the node that asks has no role request".to_owned(),
+        Denial::Role(role) => return format!("its certificate has no role {role}"),
         Denial::NotPermitted { nearest } => nearest,
     };
     match nearest {

@@ -13,17 +13,16 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use futures_util::stream;
-use hither_types::id::{ModelName, ParseIdError, RequestId, SiteName};
+use hither_types::id::{ModelName, ParseIdError, RequestId};
 use hither_types::model::Manifest;
-use hither_types::place::Jurisdiction;
-use hither_types::unit::{Micros, Milliwatts};
+use hither_types::unit::Milliwatts;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
-    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteDto, IsolateDto, MemberDto, ModelDto, PongDto, PowerDto,
-    TicketDto, ViewDto,
+    AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteStateDto, InvitedDto, IsolateDto, JoinDto, MemberDto,
+    ModelDto, PongDto, PowerDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -37,6 +36,7 @@ use crate::serve::stopped;
 
 mod apps;
 mod authority;
+mod joining;
 #[cfg(test)]
 mod tests;
 
@@ -48,14 +48,18 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/models", get(models).post(add_model))
         .route("/hither/v1/models/{model}/pull", post(pull_model))
         .route("/hither/v1/models/{model}/verify", post(verify_model))
-        .route("/hither/v1/invites", post(invite))
-        .route("/hither/v1/join", post(join))
+        .route("/hither/v1/invites", post(joining::invite))
+        .route("/hither/v1/invites/confirm", post(joining::confirm))
+        .route("/hither/v1/invites/{invite}", get(joining::invite_state))
+        .route("/hither/v1/join", get(joining::join_state).post(joining::join))
         .route("/hither/v1/leave", post(leave))
         .route("/hither/v1/authority", get(authority::show))
         .route("/hither/v1/members/{node}/revoke", post(authority::revoke))
         .route("/hither/v1/members/{node}/ping", post(authority::ping))
         .route("/hither/v1/issuers", post(authority::appoint))
         .route("/hither/v1/issuers/{node}", delete(authority::dismiss))
+        .route("/hither/v1/quorum", post(authority::quorum))
+        .route("/hither/v1/proposals/{proposal}/approve", post(authority::approve))
         .route("/hither/v1/power", post(power))
         .route("/hither/v1/isolate", post(isolate))
         .route("/hither/v1/policy/reload", post(reload))
@@ -160,25 +164,6 @@ async fn of_model(
     }
 }
 
-async fn invite(State(app): State<App>, request: Request) -> Response {
-    command(&app, request, |asked: InviteDto| {
-        let lifetime = asked.lifetime_s.checked_mul(1_000_000).filter(|lifetime| *lifetime > 0);
-        let wrong = || {
-            Problem::new(Code::OutOfRange, format!("lifetime_s is {}, and takes 1 second or more", asked.lifetime_s))
-        };
-        Ok(Command::Invite {
-            site: read("site", SiteName::parse(&asked.site))?,
-            jurisdiction: read("jurisdiction", Jurisdiction::parse(&asked.jurisdiction))?,
-            lifetime: Micros(lifetime.ok_or_else(wrong)?),
-        })
-    })
-    .await
-}
-
-async fn join(State(app): State<App>, request: Request) -> Response {
-    command(&app, request, |asked: TicketDto| Ok(Command::Join { ticket: asked.ticket })).await
-}
-
 async fn leave(State(app): State<App>) -> Response {
     match socket_only(&app) {
         Ok(()) => carry_out(&app, Command::Leave).await,
@@ -206,6 +191,10 @@ async fn reload(State(app): State<App>) -> Response {
         Ok(()) => carry_out(&app, Command::ReloadPolicy).await,
         Err(problem) => wrong(&problem),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read<T>(what: &str, parsed: Result<T, ParseIdError>) -> Result<T, Problem> {
@@ -244,7 +233,7 @@ async fn body<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Pro
 }
 
 async fn carry_out(app: &App, command: Command) -> Response {
-    let done = |message: &str| json(&DoneDto { message: message.to_owned() });
+    let done = |message: &str| json(&DoneDto { message: message.to_owned(), proposal: None });
     match app.door.command(command).await {
         Ok(CommandDone::ModelAdded(manifest)) => json(&ModelDto::from(&manifest)),
         Ok(CommandDone::PullBegun) => {
@@ -254,8 +243,20 @@ async fn carry_out(app: &App, command: Command) -> Response {
             done("nothing is known of its answers: hither models add --golden FILE tells the mesh what is")
         }
         Ok(CommandDone::Verified { answers }) => done(&format!("all {answers} known answers came")),
-        Ok(CommandDone::Invited { ticket }) => json(&TicketDto { ticket }),
-        Ok(CommandDone::Joined(member)) => json(&MemberDto::from(&member)),
+        Ok(CommandDone::Invited { ticket, invite }) => json(&InvitedDto { ticket, invite: hex(&invite) }),
+        Ok(CommandDone::Invite(state)) => json(&InviteStateDto::from(state)),
+        Ok(CommandDone::Confirmed { node, site }) => {
+            done(&format!("the words fit: {} is let in as {site} in a second", node.short()))
+        }
+        Ok(CommandDone::Joining { words, member }) => json(&JoinDto::of(words, member.as_ref())),
+        Ok(CommandDone::Left(member)) => json(&MemberDto::from(&member)),
+        Ok(CommandDone::Proposed { id, needed }) => {
+            let (id, begins) = (hex(&id), hex(&id[..5]));
+            let message = format!(
+                "proposed, and in force once approvers, {needed} of them, type: hither authority approve {begins}"
+            );
+            json(&DoneDto { message, proposal: Some(id) })
+        }
         Ok(CommandDone::Pinged(pinged)) => json(&PongDto::from(&pinged)),
         Ok(CommandDone::Authority(view)) => json(&AuthorityDto::from(&view)),
         Ok(CommandDone::Done) => done("done"),

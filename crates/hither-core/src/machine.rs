@@ -370,7 +370,8 @@ impl Core {
     pub(crate) fn member_added(&mut self, member: Member) {
         let node = member.node;
         let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
-        let (known, changed) = (before.is_some(), before.is_some_and(|before| before.place() != member.place()));
+        let is_other = |before: &Member| (before.place(), before.roles) != (member.place(), member.roles);
+        let (known, changed) = (before.is_some(), before.is_some_and(is_other));
         if node == self.me.node {
             self.me = member;
             self.circles.clear();
@@ -493,6 +494,6 @@ pub(crate) fn counterpart(member: &Member) -> Counterpart {
 pub(crate) fn forbid_of(denial: &hither_types::law::Denial) -> Option<RuleId> {
     match denial {
         hither_types::law::Denial::Forbidden { rule, .. } => Some(rule.clone()),
-        hither_types::law::Denial::NotPermitted { .. } => None,
+        hither_types::law::Denial::NotPermitted { .. } | hither_types::law::Denial::Role(_) => None,
     }
 }

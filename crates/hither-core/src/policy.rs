@@ -108,6 +108,7 @@ impl fmt::Display for FailedTest {
                 write!(f, "expected {expected}, and no permit allows it; the nearest is {}", near.rule)?;
                 near.failed.iter().try_for_each(|field| write!(f, " ({field})"))
             }
+            Verdict::Denied(Denial::Role(role)) => write!(f, "expected {expected}, and the role {role} is not given"),
         }
     }
 }

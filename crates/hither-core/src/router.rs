@@ -4,7 +4,7 @@
 use hither_types::id::{ModelName, NodeId, RuleId};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, LawAction, Policy, Question, Verdict};
-use hither_types::member::Member;
+use hither_types::member::{Member, Role};
 use hither_types::place::PlaceKind;
 use hither_types::request::{Envelope, Priority};
 use hither_types::unit::Micros;
@@ -71,6 +71,12 @@ impl Gate<'_> {
         target: &Member,
         kind: PlaceKind,
     ) -> Result<Lawful, Denial> {
+        // The certificates before the law: what they do not let two members do, no rule makes up for.
+        if kind == PlaceKind::Peer {
+            let lets = |member: &Member, role| if member.roles.has(role) { Ok(()) } else { Err(Denial::Role(role)) };
+            lets(self.origin, Role::Request)?;
+            lets(target, Role::Serve)?;
+        }
         self.ask(LawAction::Infer, &envelope.app, model, &envelope.label, target, kind)
     }
 

@@ -8,7 +8,7 @@ use hither_types::id::{Task, Ticket};
 use hither_types::incarnation::next_start;
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
-use hither_types::member::Member;
+use hither_types::member::{Member, Role, Roles};
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
 use hither_types::model::{Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question};
 use hither_types::place::{Assurance, Jurisdiction, Region};
@@ -263,6 +263,7 @@ pub(crate) fn member(node: NodeId) -> Member {
         operator: Operator::parse("acme").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(0),
+        roles: Roles::ALL,
     }
 }
 
@@ -328,6 +329,11 @@ pub(crate) fn critical(digest: Digest) -> Envelope {
 
 pub(crate) fn low(digest: Digest) -> Envelope {
     Envelope { priority: Priority::Low, ..envelope(digest) }
+}
+
+/// A member has a certificate with these roles from now on.
+pub(crate) fn may(at: u64, node: NodeId, roles: &[Role]) -> (u64, Event) {
+    (at, Event::MemberAdded(Member { roles: Roles::of(roles.iter().copied()), ..member(node) }))
 }
 
 /// A task of this node.

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
-use hither_types::authority::{AuthorityEntry, AuthorityView, Issuer, Statement};
+use hither_types::authority::{AuthorityEntry, AuthorityView, Change, Issuer, Quorum, Scope, Statement};
 use hither_types::id::{MeshId, NodeId};
 use hither_types::member::{Member, Signed};
-use hither_types::place::Jurisdiction;
 use hither_types::time::WallTime;
 
 use crate::trust::{self, Seal, TrustError};
 
+mod quorum;
 #[cfg(test)]
 mod tests;
 
@@ -27,8 +27,14 @@ pub(crate) struct Authority {
     pub(crate) founder: NodeId,
     chains: BTreeMap<NodeId, Vec<Link>>,
     /// What follows from the chains.
-    issuers: BTreeMap<NodeId, Vec<Jurisdiction>>,
+    issuers: BTreeMap<NodeId, Scope>,
     dismissed: BTreeMap<NodeId, u64>,
+    /// Whom the founder needs.
+    quorum: Quorum,
+    /// Everybody whom it ever needed: what they approved is taken in whatever order it comes.
+    approvers: BTreeSet<NodeId>,
+    /// What the founder proposed and did not enact, by the number in its chain.
+    proposals: BTreeMap<u64, Change>,
     revoked: BTreeSet<NodeId>,
     /// Those who left by their own word.
     left: BTreeSet<NodeId>,
@@ -71,9 +77,13 @@ pub(crate) fn founder_of(mesh: MeshId, entries: &[Signed]) -> Option<NodeId> {
         entry.is_ok_and(|entry| match entry.statement {
             Statement::Found { nonce } => mesh_id(signed.signer, &nonce) == mesh,
             Statement::Revoke { .. }
-            | Statement::Appoint { .. }
+            | Statement::Appoint(_)
             | Statement::Dismiss { .. }
-            | Statement::Leave { .. } => false,
+            | Statement::Leave { .. }
+            | Statement::Quorum(_)
+            | Statement::Propose(_)
+            | Statement::Approve { .. }
+            | Statement::Enact { .. } => false,
         })
     });
     found.map(|signed| signed.signer)
@@ -88,6 +98,9 @@ impl Authority {
             chains: BTreeMap::new(),
             issuers: BTreeMap::new(),
             dismissed: BTreeMap::new(),
+            quorum: quorum::NOBODY,
+            approvers: BTreeSet::new(),
+            proposals: BTreeMap::new(),
             revoked: BTreeSet::new(),
             left: BTreeSet::new(),
         }
@@ -124,7 +137,7 @@ impl Authority {
     pub(crate) fn take(&mut self, signed: Signed) -> Result<bool, EntryError> {
         // What is known is told again every few seconds: it is found by its number, and not checked anew.
         let entry = hither_wire::decode_authority_entry(&signed.bytes).map_err(|_| EntryError::Malformed)?;
-        let chain = self.chains.get(&signed.signer).map_or(&[][..], Vec::as_slice);
+        let chain = self.chain(signed.signer);
         let known = usize::try_from(entry.number).ok().and_then(|number| chain.get(number));
         if known.is_some_and(|link| link.signed == signed) {
             return Ok(false);
@@ -172,70 +185,78 @@ impl Authority {
                 .is_ok_and(|member| member.mesh == self.mesh && member.node == node)
     }
 
-    /// Whether a key may state this at all. What others state meanwhile does not change it, but for an appointment that
-    /// comes first and a dismissal that ends it.
+    /// Whether a key may state this at all. What others state meanwhile does not change it, but for what the founder
+    /// stated before and a dismissal that ends it.
     fn may_state(&self, signer: NodeId, entry: &AuthorityEntry) -> bool {
         let is_founder = signer == self.founder;
+        let not_dismissed = || self.dismissed.get(&signer).is_none_or(|keep| entry.number < *keep);
         match &entry.statement {
             Statement::Found { nonce } => is_founder && entry.number == 0 && mesh_id(signer, nonce) == self.mesh,
-            Statement::Appoint { node, .. } | Statement::Dismiss { node, .. } => is_founder && *node != self.founder,
-            Statement::Revoke { node } => {
-                let appointed = self.issuers.contains_key(&signer)
-                    || self.dismissed.get(&signer).is_some_and(|keep| entry.number < *keep);
-                *node != self.founder && (is_founder || appointed)
+            Statement::Appoint(issuer) => is_founder && self.may_alone(&Change::Appoint(issuer.clone())),
+            Statement::Dismiss { node, keep } => {
+                is_founder && self.may_alone(&Change::Dismiss { node: *node, keep: *keep })
             }
-            Statement::Leave { certificate } => !is_founder && self.was_let_in(signer, certificate),
+            Statement::Quorum(quorum) => is_founder && self.may_alone(&Change::Quorum(quorum.clone())),
+            Statement::Propose(change) => is_founder && self.may_propose(change),
+            Statement::Approve { proposal } => self.may_approve(signer, proposal),
+            Statement::Enact { proposal, approvals } => is_founder && self.is_approved(*proposal, approvals),
+            Statement::Revoke { node } if is_founder => *node != self.founder && !self.is_kept_by_quorum(*node),
+            Statement::Revoke { node } => {
+                let appointed = self.issuers.contains_key(&signer) || self.dismissed.contains_key(&signer);
+                *node != self.founder && appointed && not_dismissed()
+            }
+            // Once: what counts for nothing would fill the log.
+            Statement::Leave { certificate } => {
+                !is_founder && !self.chain(signer).iter().any(leaves) && self.was_let_in(signer, certificate)
+            }
         }
     }
 
     /// Draws what follows from the chains.
     fn conclude(&mut self) {
-        let stated = |node: &NodeId| self.chains.get(node).into_iter().flatten().map(|link| &link.statement);
-        let (mut appointed, mut dismissed, mut revoked) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        for statement in stated(&self.founder) {
-            match statement {
-                Statement::Found { .. } => {}
-                Statement::Revoke { node } => {
-                    revoked.insert(*node);
-                }
-                Statement::Appoint { node, within } => {
-                    appointed.insert(*node, within.clone());
-                }
-                Statement::Dismiss { node, keep } => {
-                    dismissed.insert(*node, *keep);
-                }
-                // The founder cannot: nobody else could appoint.
-                Statement::Leave { .. } => {}
-            }
-        }
+        let founder = self.chain(self.founder);
+        let mut drawn = quorum::Drawn::default();
+        founder.iter().zip(0..).for_each(|(link, number)| drawn.draw(number, &link.statement));
+        let quorum::Drawn { mut appointed, mut dismissed, mut revoked, quorum, approvers, proposals } = drawn;
         // An issuer that is no member any more states nothing more, wherever its last entries got to first.
         for node in revoked.iter().filter(|node| appointed.contains_key(*node)) {
             dismissed.entry(*node).or_insert(0);
         }
         for (node, chain) in &mut self.chains {
             if let Some(keep) = dismissed.get(node) {
-                chain.truncate(usize::try_from(*keep).unwrap_or(usize::MAX));
+                // What it states for itself alone it may state still: that it leaves, or approves.
+                let is_over = |(link, number): (&Link, u64)| {
+                    number >= *keep && matches!(link.statement, Statement::Revoke { .. })
+                };
+                let end = chain.iter().zip(0..).position(is_over);
+                chain.truncate(end.unwrap_or(usize::MAX));
             }
         }
-        // What an issuer states of an issuer does not count: the founder judges those.
+        // What an issuer states of an issuer or an approver does not count: the founder judges those.
+        let judged = |node: &NodeId| appointed.contains_key(node) || quorum.approvers.contains(node);
         for (node, chain) in self.chains.iter().filter(|(node, _)| **node != self.founder) {
             if appointed.contains_key(node) {
                 revoked.extend(chain.iter().filter_map(|link| match &link.statement {
-                    Statement::Revoke { node } if !appointed.contains_key(node) => Some(*node),
+                    Statement::Revoke { node } if !judged(node) => Some(*node),
                     _ => None,
                 }));
             }
         }
+        let stays = |node: &NodeId| {
+            *node == self.founder
+                || quorum.approvers.contains(node)
+                || (appointed.contains_key(node) && !dismissed.contains_key(node))
+        };
+        let gone = self.chains.iter().filter(|(node, chain)| chain.iter().any(leaves) && !stays(node));
+        self.left = gone.map(|(node, _)| *node).collect();
         appointed.retain(|node, _| !dismissed.contains_key(node));
-        let leaves = |chain: &Vec<Link>| chain.iter().any(|link| matches!(link.statement, Statement::Leave { .. }));
-        let members = self.chains.iter().filter(|(node, _)| **node != self.founder && !appointed.contains_key(*node));
-        self.left = members.filter(|(_, chain)| leaves(chain)).map(|(node, _)| *node).collect();
         (self.issuers, self.dismissed, self.revoked) = (appointed, dismissed, revoked);
+        (self.quorum, self.approvers, self.proposals) = (quorum, approvers, proposals);
     }
 
     /// Writes the next entry of a key's own chain, and takes it in.
     pub(crate) fn state(&mut self, key: &SigningKey, statement: Statement, at: WallTime) -> Result<(), EntryError> {
-        let chain = self.chains.get(&trust::node_id(key)).map_or(&[][..], Vec::as_slice);
+        let chain = self.chain(trust::node_id(key));
         let entry =
             AuthorityEntry { mesh: self.mesh, number: chain.len() as u64, previous: previous(chain), at, statement };
         let bytes = hither_wire::encode_authority_entry(&entry).map_err(|_| EntryError::Malformed)?;
@@ -247,10 +268,10 @@ impl Authority {
         node == self.founder || self.issuers.contains_key(&node)
     }
 
-    /// Whether a node may let in somebody who stands there.
-    pub(crate) fn may_let_in(&self, issuer: NodeId, jurisdiction: Jurisdiction) -> bool {
-        let lets_in =
-            |within: &Vec<Jurisdiction>| within.is_empty() || within.iter().any(|outer| jurisdiction.within(*outer));
+    /// Whether a node may let in a member like this.
+    pub(crate) fn may_let_in(&self, issuer: NodeId, member: &Member) -> bool {
+        let Member { jurisdiction, operator, roles, .. } = member;
+        let lets_in = |scope: &Scope| scope.covers(*jurisdiction, operator, *roles);
         issuer == self.founder || self.issuers.get(&issuer).is_some_and(lets_in)
     }
 
@@ -261,7 +282,12 @@ impl Authority {
 
     /// How many entries a node's own chain has.
     pub(crate) fn length(&self, node: NodeId) -> u64 {
-        self.chains.get(&node).map_or(0, Vec::len) as u64
+        self.chain(node).len() as u64
+    }
+
+    /// A node's own chain.
+    fn chain(&self, node: NodeId) -> &[Link] {
+        self.chains.get(&node).map_or(&[][..], Vec::as_slice)
     }
 
     /// The member that a certificate vouches for, now.
@@ -289,7 +315,7 @@ impl Authority {
         }
         // An issuer vouches for others: what it says of itself the founder must say.
         let is_own = signed.signer == member.node && signed.signer != self.founder;
-        if is_own || !self.may_let_in(signed.signer, member.jurisdiction) {
+        if is_own || !self.may_let_in(signed.signer, &member) {
             return Err(TrustError::Scope);
         }
         Ok(member)
@@ -297,15 +323,21 @@ impl Authority {
 
     /// What the log says, for people.
     pub(crate) fn view(&self) -> AuthorityView {
-        let issuers = self.issuers.iter().map(|(node, within)| Issuer { node: *node, within: within.clone() });
+        let issuers = self.issuers.iter().map(|(node, scope)| Issuer { node: *node, scope: scope.clone() });
         AuthorityView {
             mesh: self.mesh,
             founder: self.founder,
             issuers: issuers.collect(),
             revoked: self.revoked.union(&self.left).copied().collect(),
+            quorum: self.quorum.clone(),
+            proposals: self.proposed(),
             entries: self.chains.values().map(Vec::len).sum(),
         }
     }
+}
+
+fn leaves(link: &Link) -> bool {
+    matches!(link.statement, Statement::Leave { .. })
 }
 
 fn previous(chain: &[Link]) -> [u8; 32] {

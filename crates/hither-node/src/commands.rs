@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use hither_api::door::{Command, CommandDone, CommandError};
+use hither_api::door::{Command, CommandDone, CommandError, Invitation};
 use hither_core::Event;
 use hither_swarm::Isolation;
 use hither_types::fact::Fact;
-use hither_types::id::SiteName;
+use hither_types::id::NodeId;
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::Invite;
-use hither_types::place::Jurisdiction;
-use hither_types::unit::Micros;
 
 use crate::driver::{CommandReply, Driver};
 use crate::trust::{wall_after, wall_now};
@@ -28,11 +26,16 @@ impl Driver {
             Command::Leave => return self.leave(reply),
             Command::PullModel(name) => self.pull(&name),
             Command::CloseModel(name) => self.close(&name),
-            Command::Invite { site, jurisdiction, lifetime } => self.invite(site, jurisdiction, lifetime),
+            Command::Invite(asked) => self.invite(asked),
+            Command::InviteState(name) => self.invite_state(&name),
+            Command::Confirm { words } => self.confirm(&words),
+            Command::JoinState => self.join_state(),
             Command::Authority => Ok(CommandDone::Authority(self.home.authority.view())),
             Command::Revoke(node) => self.revoke(node),
-            Command::Appoint { node, within } => self.appoint(node, within),
+            Command::Appoint(issuer) => self.appoint(issuer),
             Command::Dismiss(node) => self.dismiss(node),
+            Command::Quorum(quorum) => self.quorum(quorum),
+            Command::Approve(proposal) => self.approve(&proposal),
             Command::SetCap(cap) => {
                 self.cap = cap;
                 self.feed(Event::CapChanged(cap));
@@ -46,12 +49,7 @@ impl Driver {
         let _ = reply.send(done);
     }
 
-    fn invite(
-        &mut self,
-        site: SiteName,
-        jurisdiction: Jurisdiction,
-        lifetime: Micros,
-    ) -> Result<CommandDone, CommandError> {
+    fn invite(&mut self, asked: Invitation) -> Result<CommandDone, CommandError> {
         if !self.home.is_issuer() {
             return Err(CommandError {
                 code: "E0207",
@@ -61,13 +59,7 @@ impl Driver {
                         .into(),
             });
         }
-        if !self.home.authority.may_let_in(self.home.me.node, jurisdiction) {
-            return Err(CommandError {
-                code: "E0207",
-                message: format!("this node may let in nobody who stands in {jurisdiction}"),
-                help: "hither authority says whom it may let in; the founder may let in everybody".into(),
-            });
-        }
+        let Invitation { site, jurisdiction, operator, roles, comparison, lifetime } = asked;
         let mut invite = Invite {
             mesh: self.home.authority.mesh,
             issuer: self.home.me.node,
@@ -77,7 +69,22 @@ impl Driver {
             jurisdiction,
             expires: wall_after(wall_now(), lifetime),
             pass: None,
+            comparison: Some(comparison),
+            roles,
+            operator,
         };
+        // The key of the new member is not known yet; who it is does not change what may be said of it.
+        let guest = self.home.guest(NodeId([0; 32]), &invite);
+        if !self.home.authority.may_let_in(self.home.me.node, &guest) {
+            let Member { jurisdiction, operator, roles, .. } = guest;
+            return Err(CommandError {
+                code: "E0207",
+                message: format!(
+                    "this node may let in nobody of {operator} who stands in {jurisdiction} with the roles {roles}"
+                ),
+                help: "hither authority says whom it may let in; the founder may let in everybody".into(),
+            });
+        }
         if invite.addresses.iter().any(|address| address.relay().is_some()) {
             invite.pass = Some(crate::pass::issue(&self.home.key, &invite));
         }
@@ -91,7 +98,7 @@ impl Driver {
             message: error.to_string(),
             help: "choose a shorter site name".into(),
         })?;
-        Ok(CommandDone::Invited { ticket })
+        Ok(CommandDone::Invited { ticket, invite: crate::trust::invite_name(&invite.secret) })
     }
 
     fn isolate(&mut self, isolated: bool) -> Result<CommandDone, CommandError> {

@@ -30,7 +30,9 @@ use crate::doorman::{Clock, Facade, Leavers};
 use crate::endpoints::Endpoints;
 use crate::home::Home;
 use crate::limits::{ANSWERS_MAX, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
+use crate::meetings::Meetings;
 use crate::mesh::Mesh;
+use crate::mesh::join::{JoinNews, Joining};
 use crate::models::Shelf;
 use crate::proof::Unproven;
 use crate::records::Records;
@@ -61,8 +63,10 @@ pub(crate) enum Inbound {
     FetchFailed { digest: Digest, text: String },
     /// A fetch ended well.
     Fetched { digest: Digest, from: Option<NodeId> },
-    /// Another member answered an introduction, or an issuer let this node in.
-    Welcomed { from: NodeId, reply: Result<HelloReply, String>, joining: Option<Joining> },
+    /// Another member answered an introduction.
+    Welcomed { from: NodeId, reply: Result<HelloReply, String> },
+    /// A join of this node goes on, or has ended.
+    Join(JoinNews),
     /// Somebody wants to know why.
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
     /// A server outside the mesh is there.
@@ -84,12 +88,6 @@ pub(crate) enum Inbound {
 /// Where the answer to a command goes.
 pub(crate) type CommandReply = oneshot::Sender<Result<CommandDone, CommandError>>;
 
-/// A join under way.
-pub(crate) struct Joining {
-    pub(crate) invite: hither_types::message::Invite,
-    pub(crate) reply: CommandReply,
-}
-
 /// The driver: the mind, its hands, and what the hands hold.
 pub(crate) struct Driver {
     pub(crate) config: NodeConfig,
@@ -104,6 +102,10 @@ pub(crate) struct Driver {
     pub(crate) endpoints: Endpoints,
     pub(crate) mesh: Mesh,
     pub(crate) invites: Invites,
+    /// Who came with them.
+    pub(crate) meetings: Meetings,
+    /// The last join of this node.
+    pub(crate) joining: Option<Joining>,
     pub(crate) shelf: Shelf,
     pub(crate) records: Records,
     pub(crate) inbox: mpsc::Sender<Inbound>,
@@ -261,7 +263,8 @@ impl Driver {
                 let _ = reply.send(Ok(CommandDone::ModelAdded(manifest)));
             }
             Inbound::Fetched { digest, from } => self.fetched(digest, from),
-            Inbound::Welcomed { from, reply, joining } => self.welcomed(from, reply, joining),
+            Inbound::Welcomed { from, reply } => self.welcomed(from, reply),
+            Inbound::Join(news) => self.join_news(news),
             Inbound::Explain { request, reply } => {
                 // Whoever asked may have left.
                 let _ = reply.send(self.core.explain(request));

@@ -12,7 +12,7 @@ use hither_api::endpoint::{Answering, Endpoint, EndpointError};
 use hither_core::Event;
 use hither_engine::work::{Piece, Work};
 use hither_types::id::{Digest, ModelName, NodeId, Task};
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo, OUTSIDE};
 use hither_types::place::{Assurance, PlaceKind};
@@ -98,6 +98,7 @@ impl Server {
                 operator: elsewhere.operator.clone(),
                 assurance: Assurance::Claimed,
                 expires: WallTime(u64::MAX),
+                roles: Roles::ALL,
             },
         }
     }

@@ -9,8 +9,8 @@ use ed25519_dalek::SigningKey;
 use hither_types::authority::Statement;
 use hither_types::id::{MeshId, NodeId, Operator, SiteName};
 use hither_types::incarnation::next_start;
-use hither_types::member::{Member, Signed};
-use hither_types::message::PeerMessage;
+use hither_types::member::{Member, Roles, Signed};
+use hither_types::message::{Invite, PeerMessage};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
@@ -177,9 +177,21 @@ impl Home {
     }
 
     /// Vouches for a new member.
-    pub(crate) fn certify(&self, node: NodeId, site: SiteName, jurisdiction: Jurisdiction) -> (Signed, Member) {
-        let member = Member { node, site, jurisdiction, expires: certificate_end(), ..self.me.clone() };
+    pub(crate) fn certify(&self, node: NodeId, invite: &Invite) -> (Signed, Member) {
+        let member = self.guest(node, invite);
         (trust::certify(&self.key, &member), member)
+    }
+
+    /// The member that an invite makes of a node.
+    pub(crate) fn guest(&self, node: NodeId, invite: &Invite) -> Member {
+        let Invite { site, jurisdiction, operator, roles, .. } = invite.clone();
+        let me = self.me.clone();
+        // Which states can compel another operator is not known here.
+        let (operator, control) = match operator.filter(|operator| *operator != me.operator) {
+            None => (me.operator.clone(), me.control.clone()),
+            Some(other) => (other, None),
+        };
+        Member { node, site, jurisdiction, operator, control, roles, expires: certificate_end(), ..me }
     }
 
     /// Vouches for a member again.
@@ -265,6 +277,7 @@ fn found(
         operator,
         assurance: Assurance::Vouched,
         expires: certificate_end(),
+        roles: Roles::ALL,
     };
     let certificate = trust::certify(key, &member);
     let mut authority = Authority::new(mesh, node);

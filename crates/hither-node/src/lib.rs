@@ -18,6 +18,7 @@ pub mod law;
 pub mod library;
 mod limits;
 pub mod machine;
+mod meetings;
 mod mesh;
 mod models;
 mod pass;
@@ -30,6 +31,7 @@ mod session;
 mod traces;
 mod trust;
 mod twins;
+mod words;
 mod workers;
 
 pub use home::{InitDone, InitError, InitOptions, init};

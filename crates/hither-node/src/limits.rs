@@ -196,3 +196,12 @@ pub(crate) const ISSUER_COMES: Duration = Duration::from_secs(45);
 
 /// How long it waits between two looks.
 pub(crate) const ISSUER_LOOK: Duration = Duration::from_millis(500);
+
+/// Proposals that wait for approvers: more than people look through. The oldest makes way for another.
+pub(crate) const PROPOSALS_MAX: usize = 16;
+
+/// Letters of a proposal's id that whoever approves it types at least.
+pub(crate) const PROPOSAL_SAID_MIN: usize = 6;
+
+/// A joiner whose words have to be typed asks again after so long.
+pub(crate) const WORDS_LOOK: Duration = Duration::from_secs(1);

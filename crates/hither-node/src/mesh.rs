@@ -8,16 +8,18 @@ use hither_core::Event;
 use hither_core::membership::Sign;
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
-use hither_types::member::{Address, Member, MemberRecord, Signed};
-use hither_types::message::{Hello, HelloReply, Invite, PeerMessage};
+use hither_types::member::{Address, Member, MemberRecord, Role, Signed};
+use hither_types::message::{Hello, HelloReply, PeerMessage};
 use hither_wire::limits::MAX_ADDRESSES;
 
-use crate::driver::{Driver, Inbound, Joining};
+use crate::driver::{Driver, Inbound};
 use crate::home::Home;
 use crate::limits::TOLD_MAX;
-use crate::trust::{self, wall_now};
+use crate::meetings::Knock;
+use crate::trust::{self, Manner, wall_now};
 
-mod join;
+mod admit;
+pub(crate) mod join;
 mod leave;
 mod reach;
 mod spread;
@@ -169,14 +171,26 @@ impl Driver {
             return;
         }
         match trust::check_manifest(&signed) {
-            Ok(manifest) if self.member(manifest.publisher).is_some() => {
-                self.shelved(signed, manifest, Some(from));
-            }
-            Ok(manifest) => {
-                tracing::debug!(model = %manifest.name, "a model of a publisher that is no member is left out");
-            }
+            Ok(manifest) => match self.member(manifest.publisher) {
+                Some(publisher) if publisher.roles.has(Role::Publish) => self.shelved(signed, manifest, Some(from)),
+                Some(publisher) => {
+                    let site = &publisher.site;
+                    tracing::warn!(model = %manifest.name, %site, "a model of a member without the role publish is left out");
+                }
+                None => tracing::debug!(model = %manifest.name, "a model of a publisher that is no member is left out"),
+            },
             Err(error) => tracing::warn!(peer = %from.short(), %error, "a model entry is not believed"),
         }
+    }
+
+    /// The entries of the catalog that others take: what they leave out is not told, or it would be told for ever.
+    fn told_catalog(&self) -> Vec<Signed> {
+        self.shelf.published_by(|publisher| self.is_told(publisher))
+    }
+
+    /// Whether others take models of a publisher.
+    pub(crate) fn is_told(&self, publisher: NodeId) -> bool {
+        self.member(publisher).is_some_and(|member| member.roles.has(Role::Publish))
     }
 
     fn learn_members(&mut self, records: Vec<MemberRecord>) {
@@ -245,7 +259,7 @@ impl Driver {
         }
         members.truncate(TOLD_MAX);
         self.swarm.send(peer, PeerMessage::Members(members));
-        self.swarm.send(peer, PeerMessage::Catalog(self.shelf.signed()));
+        self.swarm.send(peer, PeerMessage::Catalog(self.told_catalog()));
     }
 
     fn node_of(&self, record: &MemberRecord) -> Option<NodeId> {
@@ -262,7 +276,7 @@ impl Driver {
         let (swarm, inbox, hello) = (self.swarm.clone(), self.inbox.clone(), Hello::Introduce(self.own_record()));
         self.hands.spawn(async move {
             let reply = swarm.hello(node, addresses, hello).await.map_err(|error| error.to_string());
-            let _ = inbox.send(Inbound::Welcomed { from: node, reply, joining: None }).await;
+            let _ = inbox.send(Inbound::Welcomed { from: node, reply }).await;
         });
     }
 
@@ -276,39 +290,18 @@ impl Driver {
                 }
                 Err(why) => HelloReply::Refused(why),
             },
-            Hello::Join { mesh, invite, proof, addresses } => {
-                if mesh != self.home.authority.mesh || !self.home.is_issuer() {
-                    return HelloReply::Refused("this node does not let others into that mesh".into());
-                }
-                match self.invites.take(&invite, &proof, from, wall_now()) {
-                    Ok(invite) => self.let_in(from, invite, addresses),
-                    Err(error) => {
-                        tracing::warn!(node = %from.short(), %error, "an invite was refused");
-                        HelloReply::Refused(error.to_string())
-                    }
-                }
+            Hello::Join { mesh, invite, proof, addresses } => self.knocked(from, mesh, |driver| {
+                let invite = driver.invites.take(&invite, &proof, from, Manner::Plain, wall_now())?;
+                Ok(driver.let_in(from, invite, addresses))
+            }),
+            Hello::Meet { mesh, invite, proof, commitment } => self.knocked(from, mesh, |driver| {
+                let knock = Knock { invite, proof, promised: commitment, joiner: from };
+                Ok(HelloReply::Met(driver.meetings.meet(&driver.invites, &knock, wall_now())?))
+            }),
+            Hello::Reveal { invite, number, addresses } => {
+                self.knocked(from, self.home.authority.mesh, |driver| driver.revealed(from, invite, number, addresses))
             }
         }
-    }
-
-    fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<Address>) -> HelloReply {
-        if self.home.authority.is_revoked(node) {
-            return HelloReply::Refused(
-                "this key was revoked in that mesh, and never gets back in; start the node with a new data directory"
-                    .into(),
-            );
-        }
-        if !self.home.authority.may_let_in(self.home.me.node, invite.jurisdiction) {
-            return HelloReply::Refused(format!(
-                "whoever made the invite may let in nobody from {}",
-                invite.jurisdiction
-            ));
-        }
-        let (certificate, _) = self.home.certify(node, invite.site, invite.jurisdiction);
-        let record = MemberRecord { certificate: certificate.clone(), addresses };
-        self.spread(None, PeerMessage::Members(vec![record.clone()]));
-        self.learn_members(vec![record]);
-        self.welcome(certificate)
     }
 
     fn welcome(&self, certificate: Signed) -> HelloReply {
@@ -316,23 +309,25 @@ impl Driver {
         members.extend(self.mesh.records());
         members.truncate(TOLD_MAX);
         let authority = self.home.authority.entries();
-        HelloReply::Welcome { certificate, members, catalog: self.shelf.signed(), authority }
+        HelloReply::Welcome { certificate, members, catalog: self.told_catalog(), authority }
     }
 
-    /// An answer to an introduction or to a join.
-    pub(crate) fn welcomed(&mut self, from: NodeId, reply: Result<HelloReply, String>, joining: Option<Joining>) {
+    /// An answer to an introduction.
+    pub(crate) fn welcomed(&mut self, from: NodeId, reply: Result<HelloReply, String>) {
         self.mesh.introducing.remove(&from);
-        match (reply, joining) {
-            (reply, Some(joining)) => self.joined(from, reply, joining),
-            (Ok(HelloReply::Welcome { members, catalog, authority, certificate: _ }), None) => {
+        match reply {
+            Ok(HelloReply::Welcome { members, catalog, authority, certificate: _ }) => {
                 self.learn_authority(from, authority);
                 self.learn_members(members);
                 catalog.into_iter().for_each(|signed| self.learn_model(from, signed));
             }
-            (Ok(HelloReply::Refused(why)), None) => {
+            Ok(HelloReply::Refused(why)) => {
                 self.warn_once(format!("{} does not take this node for a member: {why}", from.short()));
             }
-            (Err(error), None) => tracing::debug!(peer = %from.short(), error, "a member cannot be reached"),
+            Ok(HelloReply::Met(_) | HelloReply::Waiting) => {
+                tracing::debug!(peer = %from.short(), "an introduction was answered as if it were a join");
+            }
+            Err(error) => tracing::debug!(peer = %from.short(), error, "a member cannot be reached"),
         }
     }
 }

@@ -76,8 +76,14 @@ impl Shelf {
         self.entries.values().any(|(known, _)| known == signed)
     }
 
-    pub(crate) fn signed(&self) -> Vec<Signed> {
-        self.entries.values().map(|(signed, _)| signed.clone()).collect()
+    fn signed(&self) -> Vec<Signed> {
+        self.published_by(|_| true)
+    }
+
+    /// The entries of some publishers, as they are told.
+    pub(crate) fn published_by(&self, wanted: impl Fn(NodeId) -> bool) -> Vec<Signed> {
+        let wanted = self.entries.values().filter(|(_, manifest)| wanted(manifest.publisher));
+        wanted.map(|(signed, _)| signed.clone()).collect()
     }
 
     pub(crate) fn manifests(&self) -> Vec<Manifest> {
@@ -184,9 +190,18 @@ impl Driver {
         let new = self.shelf.put(signed.clone(), manifest.clone());
         if new {
             self.feed(Event::Catalogued(manifest.clone()));
-            self.spread(from, PeerMessage::Catalog(vec![signed]));
+            if self.is_told(manifest.publisher) {
+                self.spread(from, PeerMessage::Catalog(vec![signed]));
+            }
         }
         if from.is_none() {
+            if !self.is_told(manifest.publisher) {
+                self.warn_once(
+                    "role-publish: the certificate of this node has no role publish: models that are added here answer here \
+                     alone, and others do not hear of them"
+                        .to_owned(),
+                );
+            }
             self.shelf.here.insert(digest);
             let (model, size) = (manifest.name, manifest.size);
             self.record(None, Fact::ModelAdmitted { model, digest, size, from: None });

@@ -25,6 +25,7 @@ use crate::doorman::{Clock, Doorman, Facade, Leavers};
 use crate::driver::{Driver, Ears, core_config};
 use crate::home::{Home, InitError};
 use crate::limits::INBOX_MAX;
+use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::models::Shelf;
 use crate::records::Records;
@@ -199,6 +200,8 @@ async fn assemble(
         endpoints,
         mesh,
         invites,
+        meetings: Meetings::default(),
+        joining: None,
         shelf,
         records,
         inbox: inbox.clone(),

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use hither_api::door::InviteStage;
 use hither_types::id::NodeId;
 use hither_types::member::{Member, Signed};
-use hither_types::message::Invite;
+use hither_types::message::{Comparison, Invite};
 use hither_types::model::Manifest;
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
@@ -115,10 +116,25 @@ pub(crate) enum InviteError {
     Expired,
     #[error("the proof does not fit the invite")]
     Proof,
+    #[error("the words of this invite have to be compared, and the program that joins shows none: update it")]
+    Words,
+    #[error("whoever shows this number did not come with the invite before, or the node that made it was started anew")]
+    NotMet,
+    #[error("the number that was shown is not the one that was promised")]
+    Promise,
     #[error("there are {INVITES_MAX} open invites already; wait until some expire")]
     TooMany,
     #[error("the invite cannot be read or written")]
     Io(#[from] std::io::Error),
+}
+
+/// How a joiner comes with an invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// It wants its certificate at once.
+    Plain,
+    /// It meets the issuer first, for words.
+    Met,
 }
 
 /// The invites that this node made: a file each, so that "used once" survives a restart.
@@ -161,6 +177,7 @@ impl Invites {
         name: &[u8; 16],
         proof: &[u8; 32],
         joiner: NodeId,
+        manner: Manner,
         now: WallTime,
     ) -> Result<Invite, InviteError> {
         let open = self.path(name, "open");
@@ -175,9 +192,21 @@ impl Invites {
         if invite.expires < now {
             return Err(InviteError::Expired);
         }
+        if manner == Manner::Plain && invite.comparison == Some(Comparison::Typed) {
+            return Err(InviteError::Words);
+        }
         // A rename happens once: of two joiners with one ticket, one gets an error here.
         std::fs::rename(&open, &used).map_err(|_| InviteError::Used)?;
         Ok(invite)
+    }
+
+    /// What has become of an invite that nobody met this node with since it started.
+    pub(crate) fn stage(&self, name: &[u8; 16], now: WallTime) -> Option<InviteStage> {
+        match read_invite(&self.path(name, "open")) {
+            Some(invite) if invite.expires < now => Some(InviteStage::Expired),
+            Some(_) => Some(InviteStage::Open),
+            None => self.path(name, "used").exists().then_some(InviteStage::Used),
+        }
     }
 }
 

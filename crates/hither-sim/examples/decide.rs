@@ -9,7 +9,7 @@ use std::time::Instant;
 use hither_core::{Action, Config, Core, Event, LocalModel, PullPolicy};
 use hither_types::id::{AppName, Digest, MeshId, ModelName, NodeId, Operator, RequestId, SiteName};
 use hither_types::label::{DataClass, Label};
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction};
@@ -46,6 +46,7 @@ fn member(number: u64) -> Member {
         operator: Operator::parse("acme").expect("a name"),
         assurance: Assurance::Vouched,
         expires: WallTime(0),
+        roles: Roles::ALL,
     }
 }
 

@@ -3,8 +3,8 @@
 //! A chain for each of them and not one for all: two who state something at the same time would fork a common chain, and
 //! there is nobody who could say which branch holds.
 
-use crate::id::{MeshId, NodeId};
-use crate::member::Signed;
+use crate::id::{MeshId, NodeId, Operator};
+use crate::member::{Roles, Signed};
 use crate::place::Jurisdiction;
 use crate::time::WallTime;
 
@@ -38,12 +38,7 @@ pub enum Statement {
         node: NodeId,
     },
     /// This node may let others in, too. Stated by the founder.
-    Appoint {
-        /// The node.
-        node: NodeId,
-        /// Where those whom it lets in must stand; empty: wherever.
-        within: Vec<Jurisdiction>,
-    },
+    Appoint(Issuer),
     /// This node may not let others in any more, and never will be again; the certificates that it signed hold no
     /// longer. Stated by the founder.
     Dismiss {
@@ -57,6 +52,47 @@ pub enum Statement {
         /// Its certificate, whether or not its time is over: strangers have nothing to leave.
         certificate: Signed,
     },
+    /// From the next entry on the founder alone neither appoints nor dismisses nor states this again. Stated by the founder.
+    Quorum(Quorum),
+    /// What the founder wants, where it needs others for it. Changes nothing by itself.
+    Propose(Change),
+    /// An approver wants a proposal, too. Changes nothing by itself: it is a signature for the founder to gather.
+    Approve {
+        /// BLAKE3 of the signed bytes of the proposal.
+        proposal: [u8; 32],
+    },
+    /// A proposal is in force from here on. Stated by the founder, with the signatures that it needs.
+    Enact {
+        /// The number of the proposal in the founder's chain.
+        proposal: u64,
+        /// The entries in which approvers say so.
+        approvals: Vec<Signed>,
+    },
+}
+
+/// A change that may need more than the founder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// Somebody may let others in.
+    Appoint(Issuer),
+    /// Somebody may not any more.
+    Dismiss {
+        /// The node.
+        node: NodeId,
+        /// How many entries of its own chain still hold.
+        keep: u64,
+    },
+    /// Others are needed, or nobody.
+    Quorum(Quorum),
+}
+
+/// Whom the founder needs for appointments and dismissals.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Quorum {
+    /// How many of them; 0: nobody.
+    pub needed: u8,
+    /// Who they are, each once, without the founder.
+    pub approvers: Vec<NodeId>,
 }
 
 /// An issuer, as the log says.
@@ -64,8 +100,39 @@ pub enum Statement {
 pub struct Issuer {
     /// Its key.
     pub node: NodeId,
-    /// Where those whom it lets in must stand; empty: wherever.
+    /// Whom it may let in.
+    pub scope: Scope,
+}
+
+/// Whom an issuer may let in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Where they must stand; empty: wherever.
     pub within: Vec<Jurisdiction>,
+    /// Who must run them; empty: whoever.
+    pub operators: Vec<Operator>,
+    /// What they may do at most.
+    pub roles: Roles,
+}
+
+impl Scope {
+    /// Whether it has a place for a member.
+    pub fn covers(&self, jurisdiction: Jurisdiction, operator: &Operator, roles: Roles) -> bool {
+        let within = self.within.is_empty() || self.within.iter().any(|outer| jurisdiction.within(*outer));
+        let run = self.operators.is_empty() || self.operators.contains(operator);
+        within && run && roles.within(self.roles)
+    }
+}
+
+/// A proposal that is not in force.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Proposal {
+    /// BLAKE3 of its signed bytes, by which approvers name it.
+    pub id: [u8; 32],
+    /// What is wanted.
+    pub change: Change,
+    /// Approvers who want it, too, in the order of their keys.
+    pub approved: Vec<NodeId>,
 }
 
 /// What the authority log says, for people.
@@ -79,6 +146,10 @@ pub struct AuthorityView {
     pub issuers: Vec<Issuer>,
     /// Who is no member any more, in the order of their keys.
     pub revoked: Vec<NodeId>,
+    /// Whom the founder needs for appointments and dismissals.
+    pub quorum: Quorum,
+    /// What is proposed and not in force, in the order in which it was.
+    pub proposals: Vec<Proposal>,
     /// How many entries there are.
     pub entries: usize,
 }

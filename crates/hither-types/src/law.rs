@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::id::{AppName, Digest, ModelName, Operator, ParseIdError, Purpose, RuleId, Tag};
 use crate::label::{DataClass, Label};
+use crate::member::Role;
 use crate::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
 
 /// What is done with data or models at a place. Separate because the law treats them so.
@@ -207,6 +208,8 @@ pub enum Denial {
         /// The permit that came closest.
         nearest: Option<NearMiss>,
     },
+    /// The certificate of the one that would serve, or of the one that asks, does not let it.
+    Role(Role),
 }
 
 /// The answer of the law.

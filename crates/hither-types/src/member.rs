@@ -26,6 +26,8 @@ pub struct Member {
     pub assurance: Assurance,
     /// When the certificate ends.
     pub expires: WallTime,
+    /// What it may do.
+    pub roles: Roles,
 }
 
 impl Member {
@@ -39,6 +41,92 @@ impl Member {
             operator: self.operator.clone(),
             assurance: self.assurance,
         }
+    }
+}
+
+/// One thing that a member may do. Who lets others in is no role: the authority log says that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Answer requests of other members.
+    Serve,
+    /// Ask other members.
+    Request,
+    /// Pass ciphertext on between members.
+    Relay,
+    /// Put models into the catalog.
+    Publish,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Serve, Self::Request, Self::Relay, Self::Publish];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Request => "request",
+            Self::Relay => "relay",
+            Self::Publish => "publish",
+        }
+    }
+
+    /// Reads one.
+    pub fn parse(text: &str) -> Result<Self, ParseIdError> {
+        let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        role.ok_or_else(|| ParseIdError::new("serve, request, relay or publish", text))
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a member may do: some roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// All roles: what a certificate gives that says nothing of them.
+    pub const ALL: Self = Self(0b1111);
+
+    /// These roles and no others.
+    pub fn of(roles: impl IntoIterator<Item = Role>) -> Self {
+        Self(roles.into_iter().fold(0, |bits, role| bits | 1 << role as u8))
+    }
+
+    /// As bits, the first role lowest.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Reads bits; nothing for a role that this program does not know.
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        (bits & !Self::ALL.0 == 0).then_some(Self(bits))
+    }
+
+    /// Whether one is among them.
+    pub fn has(self, role: Role) -> bool {
+        self.0 & (1 << role as u8) != 0
+    }
+
+    /// Whether others has all of them.
+    pub fn within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.has(*role))
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.iter().map(Role::as_str).collect();
+        f.write_str(&names.join(","))
     }
 }
 

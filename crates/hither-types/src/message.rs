@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::id::{Attempt, Digest, MeshId, NodeId, RequestId, SiteName};
-use crate::member::{Address, MemberRecord, Signed};
+use crate::id::{Attempt, Digest, MeshId, NodeId, Operator, RequestId, SiteName};
+use crate::member::{Address, MemberRecord, Roles, Signed};
 use crate::model::Device;
 use crate::place::Jurisdiction;
 use crate::refusal::{Failure, Refusal};
@@ -348,6 +348,27 @@ pub enum Hello {
     },
     /// It is a member that the other may not have heard of yet.
     Introduce(MemberRecord),
+    /// It wants to become a member, and words that people can compare on both screens. It draws a number for them, and
+    /// says only its hash: whoever stands between the two cannot choose numbers that give the same words.
+    Meet {
+        /// The mesh that the invite names.
+        mesh: MeshId,
+        /// The invite: the first 16 bytes of BLAKE3 of its secret.
+        invite: [u8; 16],
+        /// The keyed BLAKE3 hash of the joiner's own key under the invite's secret.
+        proof: [u8; 32],
+        /// The hash of the number.
+        commitment: [u8; 32],
+    },
+    /// It met the issuer, and shows its number.
+    Reveal {
+        /// The invite.
+        invite: [u8; 16],
+        /// The number.
+        number: [u8; 32],
+        /// Where it can be reached.
+        addresses: Vec<Address>,
+    },
 }
 
 /// The answer to a [`Hello`].
@@ -366,6 +387,10 @@ pub enum HelloReply {
     },
     /// No, and why, in one sentence for a person.
     Refused(String),
+    /// The number of the issuer, for words that people can compare; the joiner shows its own now.
+    Met([u8; 32]),
+    /// A person at the issuer has not typed the words yet; the joiner asks again.
+    Waiting,
 }
 
 impl std::fmt::Debug for Hello {
@@ -373,8 +398,19 @@ impl std::fmt::Debug for Hello {
         match self {
             Self::Join { mesh, .. } => write!(f, "Join({mesh:?})"),
             Self::Introduce(record) => write!(f, "Introduce({:?})", record.addresses),
+            Self::Meet { mesh, .. } => write!(f, "Meet({mesh:?})"),
+            Self::Reveal { addresses, .. } => write!(f, "Reveal({addresses:?})"),
         }
     }
+}
+
+/// What becomes of the words of an invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// Both screens show them; the joiner is let in without waiting for anybody.
+    Shown,
+    /// The joiner's screen shows them, and it is let in once a person has typed them at the issuer.
+    Typed,
 }
 
 /// What an invite says: the inside of a ticket.
@@ -396,6 +432,12 @@ pub struct Invite {
     pub expires: WallTime,
     /// The issuer's signature by which relays among the addresses let the joiner on for its hello; none if there are none.
     pub pass: Option<[u8; 64]>,
+    /// What becomes of words that people can compare; none in tickets of programs that know no words.
+    pub comparison: Option<Comparison>,
+    /// What the joiner may do as a member.
+    pub roles: Roles,
+    /// Who runs it, if not whoever runs the issuer.
+    pub operator: Option<Operator>,
 }
 
 impl std::fmt::Debug for Invite {

@@ -5,7 +5,7 @@
 //! parsed into their types, and bytes that are left over are refused.
 
 use hither_types::authority::AuthorityEntry;
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
 use hither_types::model::Manifest;
 use serde::{Deserialize, Serialize};
@@ -115,12 +115,6 @@ forms! {
     /// Reads the answer to a hello.
     decode_hello_reply;
 
-    MEMBER = "a certificate", MAX_MEMBER; Member as member::MemberForm<'_>;
-    /// Writes what a certificate's signature covers.
-    encode_member;
-    /// Reads a certificate. Its signature was checked before.
-    decode_member;
-
     AUTHORITY_ENTRY = "an entry of the authority log", MAX_AUTHORITY_ENTRY; AuthorityEntry as authority::EntryForm<'_>;
     /// Writes what the signature of an entry of the authority log covers.
     encode_authority_entry;
@@ -134,23 +128,46 @@ forms! {
     decode_start_proof;
 }
 
-const INVITE: Form = Form { name: "an invite", most: limits::MAX_INVITE, version: 2 };
+const INVITE: Form = Form { name: "an invite", most: limits::MAX_INVITE, version: 3 };
+const INVITE_2: Form = Form { version: 2, ..INVITE };
 const INVITE_1: Form = Form { version: 1, ..INVITE };
 
-/// Writes an invite; [`ticket::format`] makes it text. One without a pass is written as version 1, which older nodes read.
+/// Writes an invite; [`ticket::format`] makes it text. One that says nothing of words is written as older programs did.
 pub fn encode_invite(invite: &Invite) -> Result<Vec<u8>, EncodeError> {
     let form = hello::InviteForm::try_from(invite)?;
-    match &invite.pass {
-        None => encode(&INVITE_1, &form),
-        Some(pass) => encode(&INVITE, &hello::InviteForm2::of(form, pass)),
+    match (invite.comparison, &invite.pass) {
+        (Some(comparison), _) => encode(&INVITE, &hello::InviteForm3::of(form, invite, comparison)),
+        (None, None) => encode(&INVITE_1, &form),
+        (None, Some(pass)) => encode(&INVITE_2, &hello::InviteForm2::of(form, pass)),
     }
 }
 
-/// Reads an invite of either version.
+/// Reads an invite of any version.
 pub fn decode_invite(bytes: &[u8]) -> Result<Invite, DecodeError> {
     match bytes.first() {
-        Some(&version) if version == INVITE_1.version => decode::<hello::InviteForm<'_>>(&INVITE_1, bytes)?.try_into(),
-        _ => decode::<hello::InviteForm2<'_>>(&INVITE, bytes)?.try_into(),
+        Some(1) => decode::<hello::InviteForm<'_>>(&INVITE_1, bytes)?.try_into(),
+        Some(2) => decode::<hello::InviteForm2<'_>>(&INVITE_2, bytes)?.try_into(),
+        _ => decode::<hello::InviteForm3<'_>>(&INVITE, bytes)?.try_into(),
+    }
+}
+
+const MEMBER: Form = Form { name: "a certificate", most: limits::MAX_MEMBER, version: 2 };
+const MEMBER_1: Form = Form { version: 1, ..MEMBER };
+
+/// Writes what a certificate's signature covers. One that gives all roles is written as version 1, which older nodes read.
+pub fn encode_member(member: &Member) -> Result<Vec<u8>, EncodeError> {
+    let form = member::MemberForm::try_from(member)?;
+    match member.roles == Roles::ALL {
+        true => encode(&MEMBER_1, &form),
+        false => encode(&MEMBER, &member::MemberForm2::of(form, member.roles)),
+    }
+}
+
+/// Reads a certificate of either version. Its signature was checked before.
+pub fn decode_member(bytes: &[u8]) -> Result<Member, DecodeError> {
+    match bytes.first() {
+        Some(1) => decode::<member::MemberForm<'_>>(&MEMBER_1, bytes)?.try_into(),
+        _ => decode::<member::MemberForm2<'_>>(&MEMBER, bytes)?.try_into(),
     }
 }
 

@@ -54,6 +54,15 @@ pub const MAX_START_PROOF: usize = 128;
 /// Jurisdictions that one issuer may let others in from.
 pub const MAX_WITHIN: usize = 64;
 
+/// Operators whose nodes one issuer may let in: with the jurisdictions they fill most of an entry.
+pub const MAX_OPERATORS: usize = 16;
+
+/// Approvers of one mesh: people who can be asked.
+pub const MAX_APPROVERS: usize = 16;
+
+/// Approvals that one change may need: more signatures would not fit an entry.
+pub const MAX_QUORUM: usize = 8;
+
 /// Models in one presence: it is passed on by each node of a site, so it stays below 4 kB.
 pub const MAX_PRESENT_MODELS: usize = 64;
 

@@ -1,7 +1,7 @@
 //! Certificates, members and where they are.
 
 use hither_types::id::{MeshId, NodeId};
-use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::member::{Member, MemberRecord, Roles, Signed};
 use hither_types::place::Jurisdiction;
 use hither_types::time::WallTime;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl<'a> TryFrom<&'a Member> for MemberForm<'a> {
     type Error = EncodeError;
 
     fn try_from(member: &'a Member) -> Result<Self, EncodeError> {
-        let Member { node, mesh, site, jurisdiction, control, operator, assurance, expires } = member;
+        let Member { node, mesh, site, jurisdiction, control, operator, assurance, expires, roles: _ } = member;
         let states = |list: &'a Vec<Jurisdiction>| List::of("states that can compel one operator", list);
         Ok(Self {
             node: node.0,
@@ -55,8 +55,36 @@ impl TryFrom<MemberForm<'_>> for Member {
             operator: form.operator.try_into()?,
             assurance: form.assurance.try_into()?,
             expires: WallTime(form.expires),
+            roles: Roles::ALL,
         })
     }
+}
+
+/// A certificate that gives some roles and not others.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MemberForm2<'a> {
+    #[serde(borrow)]
+    member: MemberForm<'a>,
+    roles: u8,
+}
+
+impl<'a> MemberForm2<'a> {
+    pub(crate) fn of(member: MemberForm<'a>, roles: Roles) -> Self {
+        Self { member, roles: roles.bits() }
+    }
+}
+
+impl TryFrom<MemberForm2<'_>> for Member {
+    type Error = DecodeError;
+
+    fn try_from(form: MemberForm2<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { roles: roles(form.roles)?, ..Self::try_from(form.member)? })
+    }
+}
+
+/// Reads roles. One that this program does not know is refused: it might take something away.
+pub(crate) fn roles(bits: u8) -> Result<Roles, DecodeError> {
+    Roles::from_bits(bits).ok_or(DecodeError::Code { what: "roles", code: bits })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use hither_types::id::NodeId;
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
+use hither_types::member::Roles;
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::unit::{Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::{ClassCode, List, Text};
 use crate::limits::{MAX_DENIED, MAX_FAILED_FIELDS};
+use crate::member::roles;
 
 /// What a field of a rule is called that only a newer node knows: the rest of its refusal is still worth reading.
 pub(crate) const NEWER_FIELD: &str = "a field of a newer version";
@@ -129,6 +131,7 @@ pub(crate) enum DenialForm<'a> {
         #[serde(borrow)]
         nearest: Option<NearMissForm<'a>>,
     },
+    Role(u8),
 }
 
 impl<'a> TryFrom<&'a Denial> for DenialForm<'a> {
@@ -142,6 +145,7 @@ impl<'a> TryFrom<&'a Denial> for DenialForm<'a> {
             Denial::NotPermitted { nearest } => {
                 Self::NotPermitted { nearest: nearest.as_ref().map(TryInto::try_into).transpose()? }
             }
+            Denial::Role(role) => Self::Role(Roles::of([*role]).bits()),
         })
     }
 }
@@ -156,6 +160,10 @@ impl TryFrom<DenialForm<'_>> for Denial {
             }
             DenialForm::NotPermitted { nearest } => {
                 Self::NotPermitted { nearest: nearest.map(TryInto::try_into).transpose()? }
+            }
+            DenialForm::Role(bits) => {
+                let one = roles(bits)?.iter().next().filter(|role| Roles::of([*role]).bits() == bits);
+                Self::Role(one.ok_or(DecodeError::Code { what: "role", code: bits })?)
             }
         })
     }

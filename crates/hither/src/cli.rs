@@ -33,6 +33,7 @@ mod run;
 mod sim;
 mod status;
 mod up;
+mod words;
 
 pub(crate) use explain::text as explanation_text;
 pub(crate) use run::Table;
@@ -191,7 +192,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Relay(args) => relay::relay(&context, args),
         Command::Ping(args) => ping::ping(&context, &args),
         Command::Init(args) => init::init(&context, args),
-        Command::Invite(args) => mesh::invite(&context, args),
+        Command::Invite(args) => mesh::invite(&context, &args),
         Command::Join(args) => mesh::join(&context, &args),
         Command::Leave(args) => mesh::leave(&context, &args),
         Command::Member(command) => authority::member(&context, command),

@@ -46,28 +46,6 @@ pub enum GoldenDto {
     },
 }
 
-/// The body of `POST /hither/v1/invites`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Invite"))]
-#[serde(deny_unknown_fields)]
-pub struct InviteDto {
-    /// The site of the new member.
-    pub site: String,
-    /// Where it stands.
-    pub jurisdiction: String,
-    /// How long the invite holds, in seconds.
-    pub lifetime_s: u64,
-}
-
-/// The answer to `POST /hither/v1/invites`, and the body of `POST /hither/v1/join`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Ticket"))]
-#[serde(deny_unknown_fields)]
-pub struct TicketDto {
-    /// The text to hand over.
-    pub ticket: String,
-}
-
 /// The body of `POST /hither/v1/power`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "PowerCap"))]
@@ -92,4 +70,7 @@ pub struct IsolateDto {
 pub struct DoneDto {
     /// What happened, in one sentence.
     pub message: String,
+    /// The id of the proposal that it only became: it is in force once enough approvers want it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Who may say who belongs, as JSON.
 
-use hither_types::authority::AuthorityView;
+use hither_types::authority::{AuthorityView, Change, Issuer, Quorum};
 use serde::{Deserialize, Serialize};
 
 /// What the authority log says: `GET /hither/v1/authority`.
@@ -15,6 +15,10 @@ pub struct AuthorityDto {
     pub issuers: Vec<IssuerDto>,
     /// The keys of nodes that are no members any more.
     pub revoked: Vec<String>,
+    /// Whom the founder needs for appointments and dismissals.
+    pub quorum: QuorumDto,
+    /// What is proposed and not in force.
+    pub proposals: Vec<ProposalDto>,
     /// How many entries the log has.
     pub entries: usize,
 }
@@ -29,19 +33,93 @@ pub struct IssuerDto {
     /// Where those whom it lets in must stand: ISO 3166 codes; wherever if empty.
     #[serde(default)]
     pub within: Vec<String>,
+    /// Who must run them; whoever if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<String>,
+    /// What they may do at most: some of `serve`, `request`, `relay` and `publish`; all of them if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
+/// Whom the founder needs: part of [`AuthorityDto`], and the body of `POST /hither/v1/quorum`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Quorum"))]
+#[serde(deny_unknown_fields)]
+pub struct QuorumDto {
+    /// How many of the approvers; 0 means that the founder needs nobody.
+    pub needed: u8,
+    /// Their keys.
+    #[serde(default)]
+    pub approvers: Vec<String>,
+}
+
+/// A proposal that is not in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Proposal"))]
+pub struct ProposalDto {
+    /// Its id, 64 hexadecimal digits.
+    pub id: String,
+    /// What is wanted, in words.
+    pub change: String,
+    /// The keys of approvers who want it, too.
+    pub approved: Vec<String>,
+}
+
+impl From<&Issuer> for IssuerDto {
+    fn from(issuer: &Issuer) -> Self {
+        let Issuer { node, scope } = issuer;
+        Self {
+            node: node.to_string(),
+            within: scope.within.iter().map(ToString::to_string).collect(),
+            operators: scope.operators.iter().map(ToString::to_string).collect(),
+            roles: scope.roles.iter().map(|role| role.to_string()).collect(),
+        }
+    }
+}
+
+impl From<&Quorum> for QuorumDto {
+    fn from(quorum: &Quorum) -> Self {
+        Self { needed: quorum.needed, approvers: quorum.approvers.iter().map(ToString::to_string).collect() }
+    }
+}
+
+/// A change in words.
+fn described(change: &Change) -> String {
+    match change {
+        Change::Appoint(issuer) => {
+            let IssuerDto { within, operators, roles, .. } = issuer.into();
+            let or = |list: Vec<String>, all: &str| if list.is_empty() { all.to_owned() } else { list.join(", ") };
+            format!(
+                "appoint {}: within {}, operators {}, roles {}",
+                issuer.node.short(),
+                or(within, "all jurisdictions"),
+                or(operators, "all"),
+                or(roles, "none")
+            )
+        }
+        Change::Dismiss { node, .. } => format!("dismiss {}", node.short()),
+        Change::Quorum(quorum) => {
+            let approvers: Vec<String> = quorum.approvers.iter().map(|node| node.short().to_string()).collect();
+            format!("quorum {} of {}", quorum.needed, approvers.join(", "))
+        }
+    }
 }
 
 impl From<&AuthorityView> for AuthorityDto {
     fn from(view: &AuthorityView) -> Self {
-        let issuers = view.issuers.iter().map(|issuer| IssuerDto {
-            node: issuer.node.to_string(),
-            within: issuer.within.iter().map(ToString::to_string).collect(),
+        let hex = |id: &[u8; 32]| id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let proposals = view.proposals.iter().map(|proposal| ProposalDto {
+            id: hex(&proposal.id),
+            change: described(&proposal.change),
+            approved: proposal.approved.iter().map(ToString::to_string).collect(),
         });
         Self {
             mesh: view.mesh.to_string(),
             founder: view.founder.to_string(),
-            issuers: issuers.collect(),
+            issuers: view.issuers.iter().map(IssuerDto::from).collect(),
             revoked: view.revoked.iter().map(ToString::to_string).collect(),
+            quorum: (&view.quorum).into(),
+            proposals: proposals.collect(),
             entries: view.entries,
         }
     }

@@ -62,6 +62,8 @@ codes! {
     WrongToken = "E0119", 401, Some("invalid_api_key"), "Ask the issuer for a new token, or link its subject: hither apps add NAME --subject VALUE.";
     /// Another program runs with the same key as this node, and was started before it.
     KeyInUse = "E0214", 503, None, "Stop one of the two: the data directory was copied. A machine of its own joins by hither invite, with a new data directory.";
+    /// The certificate of the node that asks, or of those that could serve, does not let it.
+    RoleMissing = "E0219", 403, None, "hither member ls shows the roles of each; an issuer gives them with hither invite --roles, and a node that has too few joins anew with another key.";
     /// The law leaves no place that may serve the request.
     Unlawful = "E0301", 451, None, "The answer names the rule that came closest. hither models pull MODEL brings the model here, so that the data need not leave.";
     /// The law of the place that was asked says no.
@@ -172,7 +174,11 @@ pub const OF_COMMANDS: &[Entry] = &[
         "Choose another name, or hither apps limit NAME --unlink certificate,subject.",
     ),
     command("E0201", "This is not a ticket.", "Copy the whole line that hither invite printed."),
-    command("E0202", "The invite has expired.", "Ask for a new one: hither invite."),
+    command(
+        "E0202",
+        "The invite has expired, by the clock of the machine that says so.",
+        "Ask for a new one: hither invite. If this one is new, hither doctor shows the clock.",
+    ),
     command("E0204", "The node that made the invite did not let this one in.", "Ask for a new invite: hither invite."),
     command(
         "E0205",
@@ -205,6 +211,25 @@ pub const OF_COMMANDS: &[Entry] = &[
         "E0218",
         "The member cannot be reached.",
         "Check that it is up; two nodes behind routers need a relay that both reach.",
+    ),
+    command(
+        "E0220",
+        "No node waits with these words.",
+        "Read them once more from the screen of the node that joins. If they are right, somebody else used the invite: make \
+         a new one, and hand it over another way.",
+    ),
+    command("E0221", "No join is under way.", "hither join TICKET"),
+    command("E0222", "There is no such invite on this node, or its time is long over.", "hither invite"),
+    command("E0223", "No proposal waits that begins so, or this node approves none.", "hither authority"),
+    command(
+        "E0224",
+        "The founder alone does not end what this node may: approvers have to agree.",
+        "hither authority dismiss NODE, or hither authority quorum without it; once that is approved, hither member revoke.",
+    ),
+    command(
+        "E0225",
+        "With these approvers the quorum could never be reached.",
+        "hither authority quorum 2 --approvers A,B,C: as many as are needed, or more, each once and without the founder.",
     ),
     command("E0311", "The policy cannot be read, and stays as it was.", "hither policy check FILE"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),

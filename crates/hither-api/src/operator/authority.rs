@@ -3,11 +3,13 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use hither_types::id::NodeId;
+use hither_types::authority::{Issuer, Quorum, Scope};
+use hither_types::id::{NodeId, Operator};
 use hither_types::place::Jurisdiction;
 
+use super::joining::roles;
 use super::{carry_out, command, read, socket_only, wrong};
-use crate::admin::{IssuerDto, PingDto};
+use crate::admin::{IssuerDto, PingDto, QuorumDto};
 use crate::door::Command;
 use crate::errors::{Code, Problem};
 use crate::limits::PINGS_MAX;
@@ -47,12 +49,30 @@ pub(super) async fn ping(
 pub(super) async fn appoint(State(app): State<App>, request: Request) -> Response {
     command(&app, request, |asked: IssuerDto| {
         let within = asked.within.iter().map(|code| read("within", Jurisdiction::parse(code)));
-        Ok(Command::Appoint {
-            node: read("node", NodeId::parse(&asked.node))?,
+        let operators = asked.operators.iter().map(|name| read("operators", Operator::parse(name)));
+        let scope = Scope {
             within: within.collect::<Result<_, _>>()?,
-        })
+            operators: operators.collect::<Result<_, _>>()?,
+            roles: roles(&asked.roles)?,
+        };
+        Ok(Command::Appoint(Issuer { node: read("node", NodeId::parse(&asked.node))?, scope }))
     })
     .await
+}
+
+pub(super) async fn quorum(State(app): State<App>, request: Request) -> Response {
+    command(&app, request, |asked: QuorumDto| {
+        let approvers = asked.approvers.iter().map(|key| read("approvers", NodeId::parse(key)));
+        Ok(Command::Quorum(Quorum { needed: asked.needed, approvers: approvers.collect::<Result<_, _>>()? }))
+    })
+    .await
+}
+
+pub(super) async fn approve(State(app): State<App>, proposal: Result<Path<String>, PathRejection>) -> Response {
+    match socket_only(&app) {
+        Ok(()) => carry_out(&app, Command::Approve(proposal.map(|Path(proposal)| proposal).unwrap_or_default())).await,
+        Err(problem) => wrong(&problem),
+    }
 }
 
 /// A command about the node that the path names.

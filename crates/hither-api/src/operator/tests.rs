@@ -2,7 +2,10 @@
 
 use futures_util::StreamExt;
 
-use crate::admin::{DoneDto, ExplanationDto, MemberDto, ModelDto, ProblemDto, StateDto, TicketDto, ViewDto};
+use crate::admin::{
+    DoneDto, ExplanationDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, ModelDto, ProblemDto, StateDto,
+    ViewDto,
+};
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::routes::Listener;
 use crate::tests::fake::{FakeDoor, example};
@@ -64,7 +67,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 9] = [
+const COMMANDS: [(&str, &str, &str); 13] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -75,8 +78,22 @@ const COMMANDS: [(&str, &str, &str); 9] = [
     (
         "invites",
         r#"{"site":"lyon","jurisdiction":"FR","lifetime_s":600}"#,
-        "Invite { site: \"lyon\", jurisdiction: FR, lifetime: Micros(600000000) }",
+        "Invite(Invitation { site: \"lyon\", jurisdiction: FR, operator: None, roles: Roles(15), comparison: Shown, \
+         lifetime: Micros(600000000) })",
     ),
+    (
+        "invites",
+        r#"{"site":"lyon","jurisdiction":"FR","lifetime_s":1,"roles":["request"],"operator":"zwei","confirm":true}"#,
+        "Invite(Invitation { site: \"lyon\", jurisdiction: FR, operator: Some(\"zwei\"), roles: Roles(2), \
+         comparison: Typed, lifetime: Micros(1000000) })",
+    ),
+    (
+        "invites/confirm",
+        r#"{"words":"copper walnut piano lagoon"}"#,
+        "Confirm { words: \"copper walnut piano lagoon\" }",
+    ),
+    ("quorum", r#"{"needed":0}"#, "Quorum(Quorum { needed: 0, approvers: [] })"),
+    ("proposals/cdcdcd/approve", "", "Approve(\"cdcdcd\")"),
     ("join", r#"{"ticket":"hither1abc"}"#, "Join { ticket: \"hither1abc\" }"),
     ("power", r#"{"cap_w":40.5}"#, "SetCap(Milliwatts(40500))"),
     ("isolate", r#"{"isolated":true}"#, "Isolate(true)"),
@@ -93,11 +110,44 @@ async fn commands_over_the_socket_are_carried_out() {
         assert_eq!(lab.door.commands.lock().unwrap().last().unwrap(), command);
         match path {
             "models" => assert_eq!(serde_json::from_slice::<ModelDto>(&came.bytes).unwrap().name, "fraud"),
-            "invites" => assert_eq!(serde_json::from_slice::<TicketDto>(&came.bytes).unwrap().ticket, "hither1abc"),
-            "join" => assert_eq!(serde_json::from_slice::<MemberDto>(&came.bytes).unwrap().site, "paris"),
+            "invites" => {
+                let invited: InvitedDto = serde_json::from_slice(&came.bytes).unwrap();
+                assert_eq!((invited.ticket.as_str(), invited.invite), ("hither1abc", "ab".repeat(16)));
+            }
+            "join" => {
+                let join: JoinDto = serde_json::from_slice(&came.bytes).unwrap();
+                assert_eq!(join.words.as_deref(), Some("copper walnut piano lagoon"));
+                assert_eq!(join.member.unwrap().site, "paris");
+            }
             _ => assert!(!serde_json::from_slice::<DoneDto>(&came.bytes).unwrap().message.is_empty()),
         }
     }
+}
+
+#[tokio::test]
+async fn what_became_of_an_invite_and_of_a_join_is_told() {
+    let lab = lab(Listener::Unix);
+    let name = "0102030405060708090a0b0c0d0e0f10";
+    let came = lab.send(&format!("GET /hither/v1/invites/{name}"), "").await;
+    let state: InviteStateDto = serde_json::from_slice(&came.bytes).unwrap();
+    assert_eq!((state.stage, state.words.as_deref()), (InviteStageDto::Joined, Some("copper walnut piano lagoon")));
+    let command = "InviteState([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])";
+    assert_eq!(lab.door.commands.lock().unwrap().last().unwrap(), command);
+    let came = lab.send("GET /hither/v1/join", "").await;
+    assert_eq!(serde_json::from_slice::<JoinDto>(&came.bytes).unwrap().member.unwrap().site, "paris");
+    for wrong in ["", "01", "zz02030405060708090a0b0c0d0e0f10", "+102030405060708090a0b0c0d0e0f10"] {
+        let came = lab.send(&format!("GET /hither/v1/invites/{wrong}x"), "").await;
+        assert_eq!(came.status, 400, "{wrong:?}: {}", came.text());
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_nobody_knows_is_named_with_those_that_there_are() {
+    let asked = r#"{"site":"lyon","jurisdiction":"FR","lifetime_s":600,"roles":["serve","rule"]}"#;
+    let came = lab(Listener::Unix).send("POST /hither/v1/invites", asked).await;
+    let error: ProblemDto = serde_json::from_slice(&came.bytes).unwrap();
+    assert_eq!(came.status, 400);
+    assert!(error.detail.contains("serve, request, relay or publish") && error.detail.contains("rule"), "{error:?}");
 }
 
 #[tokio::test]

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::{
-    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, Pinged, Reception, Reply, Route, Submission,
-    Summary,
+    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged, Reception,
+    Reply, Route, Submission, Summary,
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
 use hither_engine::work::{FinishReason, Piece};
-use hither_types::authority::{AuthorityView, Issuer};
+use hither_types::authority::{AuthorityView, Change, Issuer, Proposal, Quorum, Scope};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, FailedField, NearMiss};
-use hither_types::member::{Member, Relay, RelayUse};
+use hither_types::member::{Member, Relay, RelayUse, Role, Roles};
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
 use hither_types::place::{Assurance, Jurisdiction};
@@ -202,6 +202,9 @@ impl Door for FakeDoor {
     fn command(&self, command: Command) -> Reply<Result<CommandDone, CommandError>> {
         self.commands.lock().unwrap().push(format!("{command:?}"));
         let view = Arc::clone(&self.view.borrow());
+        let scope =
+            Scope { within: vec![view.me.jurisdiction], operators: Vec::new(), roles: Roles::of([Role::Request]) };
+        let issuer = Issuer { node: NodeId([3; 32]), scope };
         Box::pin(async move {
             match command {
                 Command::AddModel(_) => Ok(CommandDone::ModelAdded(view.models[0].clone())),
@@ -214,13 +217,31 @@ impl Door for FakeDoor {
                     message: format!("nobody in the mesh has a model called {name}"),
                     help: "hither models".to_owned(),
                 }),
-                Command::Invite { .. } => Ok(CommandDone::Invited { ticket: "hither1abc".to_owned() }),
-                Command::Join { .. } | Command::Leave => Ok(CommandDone::Joined(view.me.clone())),
+                Command::Invite(_) => Ok(CommandDone::Invited { ticket: "hither1abc".to_owned(), invite: [0xab; 16] }),
+                Command::InviteState(_) => {
+                    let words = Some("copper walnut piano lagoon".to_owned());
+                    Ok(CommandDone::Invite(InviteState { stage: InviteStage::Joined, node: Some(view.me.node), words }))
+                }
+                Command::Confirm { .. } => {
+                    Ok(CommandDone::Confirmed { node: view.me.node, site: view.me.site.clone() })
+                }
+                Command::Join { .. } | Command::JoinState => {
+                    let words = Some("copper walnut piano lagoon".to_owned());
+                    Ok(CommandDone::Joining { words, member: Some(view.me.clone()) })
+                }
+                Command::Leave => Ok(CommandDone::Left(view.me.clone())),
+                Command::Quorum(quorum) => Ok(CommandDone::Proposed { id: [0xcd; 32], needed: quorum.needed }),
                 Command::Authority => Ok(CommandDone::Authority(AuthorityView {
                     mesh: view.me.mesh,
                     founder: view.me.node,
-                    issuers: vec![Issuer { node: NodeId([3; 32]), within: vec![view.me.jurisdiction] }],
+                    issuers: vec![issuer.clone()],
                     revoked: vec![NodeId([4; 32])],
+                    quorum: Quorum { needed: 1, approvers: vec![NodeId([5; 32])] },
+                    proposals: vec![Proposal {
+                        id: [0xcd; 32],
+                        change: Change::Appoint(issuer),
+                        approved: vec![NodeId([5; 32])],
+                    }],
                     entries: 3,
                 })),
                 Command::Ping { node, count } => Ok(CommandDone::Pinged(Pinged {
@@ -234,7 +255,8 @@ impl Door for FakeDoor {
                 | Command::Isolate(_)
                 | Command::ReloadPolicy
                 | Command::Revoke(_)
-                | Command::Appoint { .. }
+                | Command::Appoint(_)
+                | Command::Approve(_)
                 | Command::Dismiss(_) => Ok(CommandDone::Done),
             }
         })
@@ -350,6 +372,7 @@ fn member(node: u8, at: &str, code: &str) -> Member {
         operator: Operator::parse("klinik-ag").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(1_800_000_000_000),
+        roles: Roles::ALL,
     }
 }
 

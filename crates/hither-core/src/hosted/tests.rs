@@ -1,13 +1,14 @@
 //! A task of a peer: our own law, our own room, and the end that the peer is told.
 
 use hither_types::id::{NodeId, Ticket};
+use hither_types::member::Role;
 use hither_types::refusal::Failure;
 use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, JAKARTA, PARIS, Play, asked, cap, check, done, eea, envelope, failed, law, nothing, of, own, ready,
-    recorded, submitted, until,
+    FRAUD, JAKARTA, MUNICH, PARIS, Play, asked, cap, check, done, eea, envelope, failed, law, may, nothing, of,
+    offered, own, ready, recorded, submitted, until,
 };
 
 #[test]
@@ -64,6 +65,59 @@ fn home_is_lawful_for_our_own_requests_only() {
             2: route 1/1 munich by local
             2: run 1/1 fraud
         ",
+    );
+}
+
+#[test]
+fn a_member_whose_certificate_does_not_let_it_ask_is_declined() {
+    // Whatever it offers or sends: what its own program thinks of it does not count.
+    check(
+        vec![
+            ready(0, FRAUD, 1),
+            may(0, PARIS, &[Role::Serve, Role::Relay, Role::Publish]),
+            asked(1, of(PARIS, 7), FRAUD),
+        ],
+        "
+        1: record ingress refused 7/1 from paris, rule -
+        1: decline paris:7/1 UnlawfulThere
+    ",
+    );
+    let offer = vec![ready(0, FRAUD, 1), may(0, PARIS, &[Role::Serve]), offered(1, PARIS, FRAUD, 0)];
+    let said = Play::new(eea()).with_signals().then(offer).only(&["tell"]);
+    assert_eq!(said, ["1: tell paris reject 50/1 UnlawfulThere"]);
+}
+
+#[test]
+fn a_node_whose_certificate_does_not_let_it_serve_works_for_itself_alone() {
+    let script = vec![
+        ready(0, FRAUD, 1),
+        may(0, MUNICH, &[Role::Request]),
+        asked(1, of(PARIS, 7), FRAUD),
+        submitted(2, 1, FRAUD),
+    ];
+    check(
+        script,
+        "
+        1: record ingress refused 7/1 from paris, rule -
+        1: decline paris:7/1 UnlawfulThere
+        2: route 1/1 munich by local
+        2: run 1/1 fraud
+    ",
+    );
+}
+
+#[test]
+fn a_certificate_that_says_less_than_the_one_before_stops_what_runs() {
+    check(
+        vec![ready(0, FRAUD, 1), asked(1, of(PARIS, 7), FRAUD), recorded(2, 1), may(3, PARIS, &[Role::Serve])],
+        "
+        1: record#1 ingress 7/1 from paris by eea, 1000 B
+        2: accept paris:7/1
+        2: run paris:7/1 fraud
+        3: stop paris:7/1
+        3: record answer 7/1 to paris: 0 B, Refused
+        3: fail paris:7/1 Declined(UnlawfulThere)
+    ",
     );
 }
 

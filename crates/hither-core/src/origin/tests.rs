@@ -1,11 +1,12 @@
 //! A request that entered here: where it goes, and its one end.
 
 use hither_types::id::RequestId;
+use hither_types::member::Role;
 use hither_types::refusal::{Failure, InputFault};
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, JAKARTA, LYON, PARIS, Play, cap, check, critical, done, envelope, failed, heard, law, low,
+    FRAUD, JAKARTA, LYON, MUNICH, PARIS, Play, cap, check, critical, done, eea, envelope, failed, heard, law, low, may,
     no_fraud_in_germany, nothing, own, prefers, ready, recorded, submitted, until, with,
 };
 
@@ -43,6 +44,37 @@ fn a_model_that_only_unlawful_places_hold_is_refused_by_law_and_on_the_record() 
         1: record denied 1/0, rule -, 1 considered
         1: refuse 1 Unlawful(jakarta)
         1: record ended 1/0 Refused by nobody after 0
+    ",
+    );
+}
+
+#[test]
+fn a_member_whose_certificate_does_not_let_it_serve_is_never_asked() {
+    let held = vec![
+        heard(0, LYON, FRAUD, 0),
+        heard(0, PARIS, FRAUD, 3),
+        may(1, LYON, &[Role::Request, Role::Relay, Role::Publish]),
+        submitted(2, 1, FRAUD),
+    ];
+    // Lyon is free and paris nearly full.
+    check(held, "2: record#1 intent 1/1 to paris by eea, 1000 B");
+    // Nobody else: its reason is a role, and not the law.
+    let mut alone =
+        Play::new(eea()).then(vec![heard(0, LYON, FRAUD, 0), may(1, LYON, &[Role::Request]), submitted(2, 1, FRAUD)]);
+    assert_eq!(alone.only(&["refuse"]), ["2: refuse 1 Unlawful(lyon)"]);
+    assert!(alone.steps(1).contains("lyon denied"), "{}", alone.steps(1));
+}
+
+#[test]
+fn a_node_whose_certificate_does_not_let_it_ask_serves_itself_or_refuses() {
+    let alone = [Role::Serve, Role::Relay, Role::Publish];
+    let script = vec![heard(0, PARIS, FRAUD, 0), may(1, MUNICH, &alone), submitted(2, 1, FRAUD)];
+    assert_eq!(Play::new(eea()).then(script).only(&["refuse", "forward"]), ["2: refuse 1 Unlawful(paris)"]);
+    check(
+        vec![ready(0, FRAUD, 1), may(1, MUNICH, &alone), submitted(2, 1, FRAUD)],
+        "
+        2: route 1/1 munich by local
+        2: run 1/1 fraud
     ",
     );
 }

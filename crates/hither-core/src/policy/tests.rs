@@ -357,6 +357,7 @@ fn a_known_fact_is_inside_or_outside() {
 fn near_miss(policy: &Policy, case: &Case) -> Option<NearMiss> {
     match case.ask(policy) {
         Verdict::Denied(Denial::NotPermitted { nearest } | Denial::Forbidden { nearest, .. }) => nearest,
+        Verdict::Denied(Denial::Role(role)) => panic!("the law says nothing of the role {role}"),
         Verdict::Permitted(rule) => panic!("{rule} permits it"),
     }
 }

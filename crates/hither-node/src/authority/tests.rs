@@ -2,10 +2,13 @@
 //! entries came; who is revoked stays so.
 
 use hither_types::id::{Operator, SiteName};
-use hither_types::place::Assurance;
+use hither_types::member::{Role, Roles};
+use hither_types::place::{Assurance, Jurisdiction};
 
 use super::*;
 use crate::trust::{certify, node_id, sign};
+
+mod quorum;
 
 const NOW: WallTime = WallTime(1_000_000);
 
@@ -38,6 +41,7 @@ fn member(authority: &Authority, n: u8) -> Member {
         operator: Operator::parse("acme").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(NOW.0 + 1000),
+        roles: Roles::ALL,
     }
 }
 
@@ -46,7 +50,12 @@ fn refused(authority: &Authority, signed: &Signed) -> String {
 }
 
 fn appoint(n: u8, within: &[&str]) -> Statement {
-    Statement::Appoint { node: id(n), within: within.iter().map(|code| place(code)).collect() }
+    Statement::Appoint(issuer(n, within))
+}
+
+fn issuer(n: u8, within: &[&str]) -> Issuer {
+    let within = within.iter().map(|code| place(code)).collect();
+    Issuer { node: id(n), scope: Scope { within, operators: Vec::new(), roles: Roles::ALL } }
 }
 
 fn revoke(n: u8) -> Statement {
@@ -87,6 +96,50 @@ fn every_other_certificate_is_not() {
     // A signature for one purpose does not serve another.
     let bytes = hither_wire::encode_member(&good).unwrap();
     assert!(authority.check_certificate(&sign(&key(1), Seal::Manifest, bytes), NOW).is_err());
+}
+
+#[test]
+fn nobody_claims_the_site_or_the_place_of_another() {
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &["FR"]), NOW).unwrap();
+    let given = certify(&key(1), &member(&authority, 3));
+    for claimed in [
+        Member { site: SiteName::parse("vault").unwrap(), ..member(&authority, 3) },
+        Member { jurisdiction: place("US"), ..member(&authority, 3) },
+        Member { operator: Operator::parse("zwei").unwrap(), ..member(&authority, 3) },
+        Member { node: id(4), ..member(&authority, 3) },
+    ] {
+        assert!(refused(&authority, &certify(&key(3), &claimed)).contains("no issuer"), "{claimed:?}");
+        // The signature is of what was given, and of nothing else.
+        let bytes = hither_wire::encode_member(&claimed).unwrap();
+        assert!(refused(&authority, &Signed { bytes, ..given.clone() }).contains("does not fit"), "{claimed:?}");
+    }
+    // An issuer says nothing of itself, and of others what it may.
+    let itself = Member { jurisdiction: place("FR"), ..member(&authority, 2) };
+    assert!(authority.check_certificate(&certify(&key(2), &itself), NOW).is_err());
+    let beyond = Member { jurisdiction: place("US"), ..member(&authority, 3) };
+    assert!(authority.check_certificate(&certify(&key(2), &beyond), NOW).is_err());
+}
+
+#[test]
+fn a_certificate_that_was_cut_is_refused_whoever_signed_it() {
+    let authority = founded();
+    let whole = certify(&key(1), &member(&authority, 2));
+    for length in 0..whole.bytes.len() {
+        let bytes = whole.bytes[..length].to_vec();
+        assert!(refused(&authority, &Signed { bytes: bytes.clone(), ..whole.clone() }).contains("does not fit"));
+        // An issuer's program may be broken, too.
+        let signed = sign(&key(1), Seal::Certificate, bytes);
+        assert!(matches!(authority.check_certificate(&signed, NOW), Err(TrustError::Malformed(_))), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_member_leaves_once_so_that_it_does_not_fill_the_log() {
+    let mut authority = founded();
+    let certificate = certify(&key(1), &member(&authority, 2));
+    authority.state(&key(2), Statement::Leave { certificate: certificate.clone() }, NOW).unwrap();
+    assert_eq!(authority.state(&key(2), Statement::Leave { certificate }, NOW), Err(EntryError::Forbidden));
 }
 
 #[test]
@@ -157,6 +210,56 @@ fn an_issuer_lets_in_whom_it_may_and_never_itself() {
     assert!(refused(&authority, &certify(&key(2), &of(2, "DE", &authority))).contains("may not let in"));
     authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
     authority.check_certificate(&certify(&key(2), &of(3, "US", &authority)), NOW).unwrap();
+}
+
+#[test]
+fn an_issuer_vouches_for_the_operators_and_roles_of_its_scope_and_no_others() {
+    let mut authority = founded();
+    let operator = |name: &str| Operator::parse(name).unwrap();
+    let scope = Scope {
+        within: vec![place("DE")],
+        operators: vec![operator("acme"), operator("zwei")],
+        roles: Roles::of([Role::Serve, Role::Request]),
+    };
+    authority.state(&key(1), Statement::Appoint(Issuer { node: id(2), scope }), NOW).unwrap();
+    let asks = Roles::of([Role::Request]);
+    let good = Member { roles: asks, ..member(&authority, 3) };
+    for (guest, may) in [
+        (good.clone(), true),
+        (Member { operator: operator("zwei"), ..good.clone() }, true),
+        (Member { roles: Roles::of([Role::Serve, Role::Request]), ..good.clone() }, true),
+        (Member { operator: operator("drei"), ..good.clone() }, false),
+        (Member { roles: Roles::of([Role::Request, Role::Publish]), ..good.clone() }, false),
+        (Member { roles: Roles::ALL, ..good.clone() }, false),
+        (Member { jurisdiction: place("FR"), ..good }, false),
+    ] {
+        let certificate = certify(&key(2), &guest);
+        assert_eq!(authority.check_certificate(&certificate, NOW).is_ok(), may, "{guest:?}");
+        assert_eq!(authority.may_let_in(id(2), &guest), may, "{guest:?}");
+        // The founder may let in all of them.
+        authority.check_certificate(&certify(&key(1), &guest), NOW).unwrap();
+    }
+}
+
+#[test]
+fn who_let_others_in_leaves_once_it_is_dismissed() {
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
+    authority.state(&key(2), revoke(7), NOW).unwrap();
+    let before = authority.clone();
+    authority.state(&key(1), Statement::Dismiss { node: id(2), keep: 1 }, NOW).unwrap();
+    let certificate = certify(&key(1), &member(&authority, 2));
+    authority.state(&key(2), Statement::Leave { certificate }, NOW).unwrap();
+    assert!(authority.is_revoked(id(2)) && authority.is_revoked(id(7)));
+    // Its powers are over all the same.
+    assert_eq!(authority.state(&key(2), revoke(8), NOW), Err(EntryError::Forbidden));
+    // One that has not heard of the dismissal, and holds an entry that the dismissal ends.
+    let mut other = before;
+    other.state(&key(2), revoke(9), NOW).unwrap();
+    for _ in 0..2 {
+        other.take_all(authority.entries());
+    }
+    assert_eq!(other.view(), authority.view());
 }
 
 #[test]

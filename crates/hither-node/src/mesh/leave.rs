@@ -42,6 +42,13 @@ impl Driver {
                 "hither authority dismiss, at the founder: those whom this node let in stay; then hither leave",
             ));
         }
+        if self.home.authority.quorum().approvers.contains(&self.home.me.node) {
+            return Err(refuse(
+                "E0215",
+                "this node approves what the founder proposes, and nothing could be changed without it",
+                "hither authority quorum without it, at the founder; then hither leave",
+            ));
+        }
         if self.leaving || self.home.is_revoked() {
             return Err(refuse("E0215", "this node is no member any more, or leaves already", "hither status"));
         }
@@ -81,6 +88,6 @@ impl Driver {
         let me = self.home.me.clone();
         self.move_in(&me);
         self.wake();
-        Ok(CommandDone::Joined(me))
+        Ok(CommandDone::Left(me))
     }
 }

@@ -10,7 +10,7 @@ use hither_core::policy::judge_relay;
 use hither_swarm::{GuestReplier, KnownRelay};
 use hither_types::id::NodeId;
 use hither_types::law::{Denial, Verdict};
-use hither_types::member::{Address, Relay, RelayUse};
+use hither_types::member::{Address, Relay, RelayUse, Role};
 use hither_types::message::Invite;
 use hither_types::view::{ReachView, RelayView};
 
@@ -95,13 +95,16 @@ impl Driver {
             return Some(Ok(()));
         }
         let member = self.mesh.member(node)?;
+        if !member.roles.has(Role::Relay) {
+            return Some(Err("its certificate has no role relay".to_owned()));
+        }
         Some(match judge_relay(&self.policy, &self.home.me.place(), &member.place()) {
             Verdict::Permitted(_) => Ok(()),
             Verdict::Denied(Denial::Forbidden { rule, .. }) => Err(format!(
                 "it stands in {}, and the rule {rule} forbids that ciphertext passes there",
                 member.jurisdiction
             )),
-            Verdict::Denied(Denial::NotPermitted { .. }) => Err(format!(
+            Verdict::Denied(Denial::NotPermitted { .. } | Denial::Role(_)) => Err(format!(
                 "it stands in {}, and no permit of the policy with action = [\"relay\"] has that as its target",
                 member.jurisdiction
             )),

@@ -161,7 +161,7 @@ impl Driver {
         let certificates = self.mesh.records.values().map(|(record, _)| record.certificate.clone());
         let mut parts: Vec<Vec<u8>> = certificates
             .chain(Some(self.home.certificate.clone()))
-            .chain(self.shelf.signed())
+            .chain(self.told_catalog())
             .chain(self.home.authority.entries())
             .map(|signed| signed.signature.to_vec())
             .collect();

@@ -1,18 +1,18 @@
 //! Who stays a member: what the authority log and the clock say of those who are, and certificates that are made anew.
 
 use hither_api::door::{CommandDone, CommandError};
-use hither_types::authority::Statement;
+use hither_types::authority::{Change, Issuer, Quorum, Statement};
 use hither_types::fact::Fact;
 use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::PeerMessage;
-use hither_types::place::Jurisdiction;
+use hither_wire::limits::MAX_QUORUM;
 
 use super::counterpart;
 use crate::authority::EntryError;
 use crate::driver::Driver;
 use crate::home::days;
-use crate::limits::{GRACE_DAYS, RENEW_DAYS};
+use crate::limits::{GRACE_DAYS, PROPOSAL_SAID_MIN, RENEW_DAYS};
 use crate::trust::{TrustError, wall_after, wall_now};
 
 impl Driver {
@@ -56,7 +56,23 @@ impl Driver {
             self.swarm.send(peer, message.clone());
         }
         self.look_at_standing();
+        self.enact();
         self.show();
+    }
+
+    /// Puts in force what enough approvers want, at the founder.
+    fn enact(&mut self) {
+        if !self.home.is_founder() {
+            return;
+        }
+        let Some((change, statement)) = self.home.authority.ready() else { return };
+        if let Change::Dismiss { node, .. } = change {
+            self.vouch_for_guests_of(node);
+        }
+        match self.state(statement) {
+            Ok(_) => tracing::info!(?change, "a proposal is in force"),
+            Err(error) => self.warn_once(format!("a proposal cannot be put in force: {}", error.message)),
+        }
     }
 
     /// Ends the membership of everybody who is no member any more, and vouches again for those who need it.
@@ -96,7 +112,7 @@ impl Driver {
 
     /// Makes the certificate of a member anew, where this node may.
     fn vouch_again(&mut self, record: MemberRecord, member: &Member) {
-        if self.home.authority.may_let_in(self.home.me.node, member.jurisdiction) {
+        if self.home.authority.may_let_in(self.home.me.node, member) {
             let (certificate, member) = self.home.certify_again(member);
             tracing::info!(node = %member.node.short(), site = %member.site, "a certificate is made anew");
             self.mesh.put(MemberRecord { certificate, ..record }, member.clone());
@@ -152,7 +168,7 @@ impl Driver {
             Err(error @ TrustError::Expired) if self.home.is_issuer() => {
                 let member =
                     self.home.authority.check_but_for_time(&record.certificate).map_err(|error| refused(&error))?;
-                let may = member.node == from && self.home.authority.may_let_in(self.home.me.node, member.jurisdiction);
+                let may = member.node == from && self.home.authority.may_let_in(self.home.me.node, &member);
                 if !may || wall_after(member.expires, days(GRACE_DAYS)) < now {
                     return Err(refused(&error));
                 }
@@ -172,6 +188,14 @@ impl Driver {
                 "hither member ls",
             ));
         }
+        if self.home.is_founder() && self.home.authority.is_kept_by_quorum(node) {
+            return Err(refuse(
+                "E0224",
+                "it lets others in or approves what the founder proposes, and the founder alone does not end that",
+                "hither authority dismiss NODE, or hither authority quorum without it; once that is approved, \
+                 hither member revoke NODE",
+            ));
+        }
         if self.home.authority.is_issuer(node) {
             if !self.home.is_founder() {
                 return Err(only_the_founder());
@@ -183,11 +207,11 @@ impl Driver {
     }
 
     /// Lets a member let others in.
-    pub(crate) fn appoint(&mut self, node: NodeId, within: Vec<Jurisdiction>) -> Result<CommandDone, CommandError> {
-        if self.mesh.member(node).is_none() {
+    pub(crate) fn appoint(&mut self, issuer: Issuer) -> Result<CommandDone, CommandError> {
+        if self.mesh.member(issuer.node).is_none() {
             return Err(refuse("E0210", "it is no member of this mesh", "hither member ls"));
         }
-        self.state(Statement::Appoint { node, within })
+        self.change(Change::Appoint(issuer))
     }
 
     /// Takes that back. Members that it vouched for are vouched for by this node first, so that they stay.
@@ -195,16 +219,82 @@ impl Driver {
         if node == self.home.authority.founder || !self.home.authority.is_issuer(node) {
             return Err(refuse("E0210", "it is no issuer that could be dismissed", "hither authority"));
         }
-        if self.home.is_founder() {
-            for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
-                if record.certificate.signer == node {
-                    self.vouch_again(record, &member);
-                }
-            }
-            self.tell_members();
-        }
         let keep = self.home.authority.length(node);
-        self.state(Statement::Dismiss { node, keep })
+        self.change(Change::Dismiss { node, keep })
+    }
+
+    /// Says whom the founder needs from now on.
+    pub(crate) fn quorum(&mut self, quorum: Quorum) -> Result<CommandDone, CommandError> {
+        let is_stranger = |node: &&NodeId| self.mesh.member(**node).is_none();
+        if let Some(stranger) = quorum.approvers.iter().find(is_stranger) {
+            let text = format!("{} is no other member of this mesh", stranger.short());
+            return Err(refuse("E0210", &text, "hither member ls"));
+        }
+        let change = Change::Quorum(quorum);
+        if !self.home.authority.makes_sense(&change) {
+            return Err(refuse(
+                "E0225",
+                &format!(
+                    "with these approvers it could never be reached: as many as are needed, or more, each once and without the \
+                     founder, and at most {MAX_QUORUM} needed; 0 names nobody"
+                ),
+                "hither authority quorum 2 --approvers A,B,C",
+            ));
+        }
+        self.change(change)
+    }
+
+    /// Changes something, or proposes it where the founder needs others for that.
+    fn change(&mut self, change: Change) -> Result<CommandDone, CommandError> {
+        let needed = self.home.authority.quorum().needed;
+        if self.home.is_founder() && needed > 0 {
+            self.state(Statement::Propose(change))?;
+            let id = self.home.authority.proposed().last().map_or([0; 32], |proposal| proposal.id);
+            return Ok(CommandDone::Proposed { id, needed });
+        }
+        if let Change::Dismiss { node, .. } = change
+            && self.home.is_founder()
+        {
+            self.vouch_for_guests_of(node);
+        }
+        self.state(match change {
+            Change::Appoint(issuer) => Statement::Appoint(issuer),
+            Change::Dismiss { node, keep } => Statement::Dismiss { node, keep },
+            Change::Quorum(quorum) => Statement::Quorum(quorum),
+        })
+    }
+
+    /// Makes the certificates anew that an issuer made, so that those whom it let in stay without it.
+    fn vouch_for_guests_of(&mut self, node: NodeId) {
+        for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
+            if record.certificate.signer == node {
+                self.vouch_again(record, &member);
+            }
+        }
+        self.tell_members();
+    }
+
+    /// Approves a proposal of the founder, as one of those whom it needs.
+    pub(crate) fn approve(&mut self, begins: &str) -> Result<CommandDone, CommandError> {
+        let hex = |id: &[u8; 32]| data_encoding::HEXLOWER.encode(id);
+        let proposed = self.home.authority.proposed();
+        let fits =
+            |id: &[u8; 32]| begins.len() >= PROPOSAL_SAID_MIN && hex(id).starts_with(&begins.to_ascii_lowercase());
+        let mut fitting = proposed.iter().filter(|proposal| fits(&proposal.id));
+        let (Some(proposal), None) = (fitting.next(), fitting.next()) else {
+            let text = format!(
+                "not one proposal waits whose id begins with {begins:?}; {PROPOSAL_SAID_MIN} letters or more are needed"
+            );
+            return Err(refuse("E0223", &text, "hither authority"));
+        };
+        let me = self.home.me.node;
+        if !self.home.authority.quorum().approvers.contains(&me) {
+            return Err(refuse("E0223", "this node is none of those who approve", "hither authority names them"));
+        }
+        if proposal.approved.contains(&me) {
+            return Err(refuse("E0223", "this node approved it already", "hither authority"));
+        }
+        self.state(Statement::Approve { proposal: proposal.id })
     }
 
     fn state(&mut self, statement: Statement) -> Result<CommandDone, CommandError> {
@@ -238,6 +328,6 @@ fn only_the_founder() -> CommandError {
     )
 }
 
-pub(super) fn refuse(code: &'static str, message: &str, help: &str) -> CommandError {
+pub(crate) fn refuse(code: &'static str, message: &str, help: &str) -> CommandError {
     CommandError { code, message: message.to_owned(), help: help.to_owned() }
 }

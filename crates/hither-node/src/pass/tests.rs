@@ -1,7 +1,7 @@
 //! A pass holds if an issuer of this mesh made it, until it ends.
 
 use ed25519_dalek::SigningKey;
-use hither_types::authority::Statement;
+use hither_types::authority::{Issuer, Scope, Statement};
 use hither_types::id::SiteName;
 use hither_types::place::Jurisdiction;
 
@@ -33,6 +33,9 @@ fn shown(mesh: MeshId, by: u8, expires: u64) -> String {
         jurisdiction: Jurisdiction::parse("FR").unwrap(),
         expires: WallTime(expires),
         pass: None,
+        comparison: None,
+        roles: hither_types::member::Roles::ALL,
+        operator: None,
     };
     assert_eq!(text(&invite), None);
     invite.pass = Some(issue(&key(by), &invite));
@@ -47,7 +50,8 @@ fn a_pass_of_an_issuer_holds_until_it_ends_and_no_other_does() {
     assert!(!holds(&authority, &shown(mesh, 1, NOW.0 - 1), NOW), "it has ended");
     assert!(!holds(&authority, &shown(MeshId([3; 32]), 1, NOW.0), NOW), "it is for another mesh");
     assert!(!holds(&authority, &shown(mesh, 2, NOW.0), NOW), "whoever made it may let nobody in");
-    authority.state(&key(1), Statement::Appoint { node: trust::node_id(&key(2)), within: vec![] }, NOW).unwrap();
+    let scope = Scope { within: vec![], operators: vec![], roles: hither_types::member::Roles::ALL };
+    authority.state(&key(1), Statement::Appoint(Issuer { node: trust::node_id(&key(2)), scope }), NOW).unwrap();
     assert!(holds(&authority, &shown(mesh, 2, NOW.0), NOW));
     let keep = authority.length(trust::node_id(&key(2)));
     authority.state(&key(1), Statement::Dismiss { node: trust::node_id(&key(2)), keep }, NOW).unwrap();

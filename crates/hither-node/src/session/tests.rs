@@ -3,7 +3,7 @@
 use hither_api::door::Answer;
 use hither_engine::work::Piece;
 use hither_types::id::{Attempt, MeshId, NodeId, Operator, RequestId, RuleId, SiteName};
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::time::WallTime;
 use tokio::sync::mpsc;
@@ -109,6 +109,7 @@ fn route(attempt: u8, site: &str) -> Route {
         operator: Operator::parse("acme").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(0),
+        roles: Roles::ALL,
     };
     Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap(), instead: None }
 }

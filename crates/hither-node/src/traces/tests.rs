@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hither_types::id::{AppName, MeshId, Operator, RuleId, SiteName};
 use hither_types::label::{DataClass, Label};
+use hither_types::member::Roles;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::request::{Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
@@ -48,6 +49,7 @@ fn member(number: u8, site: &str) -> Member {
         operator: Operator::parse("acme").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(0),
+        roles: Roles::ALL,
     }
 }
 

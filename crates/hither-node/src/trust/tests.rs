@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 use hither_types::id::{MeshId, SiteName};
-use hither_types::member::Address;
+use hither_types::member::{Address, Roles};
 use hither_types::place::Jurisdiction;
 
 use super::*;
@@ -23,6 +23,9 @@ fn invite(secret: u8, expires: u64) -> Invite {
         jurisdiction: Jurisdiction::parse("FR").unwrap(),
         expires: WallTime(expires),
         pass: None,
+        comparison: None,
+        roles: Roles::ALL,
+        operator: None,
     }
 }
 
@@ -35,12 +38,12 @@ fn an_invite_lets_in_one_node_once() {
     let (name, joiner) = (invite_name(&made.secret), node_id(&key(2)));
     let proof = invite_proof(&made.secret, joiner);
 
-    assert!(matches!(invites.take(&name, &proof, node_id(&key(9)), NOW), Err(InviteError::Proof)));
-    assert_eq!(invites.take(&name, &proof, joiner, NOW).unwrap(), made);
-    assert!(matches!(invites.take(&name, &proof, joiner, NOW), Err(InviteError::Used)));
+    assert!(matches!(invites.take(&name, &proof, node_id(&key(9)), Manner::Plain, NOW), Err(InviteError::Proof)));
+    assert_eq!(invites.take(&name, &proof, joiner, Manner::Plain, NOW).unwrap(), made);
+    assert!(matches!(invites.take(&name, &proof, joiner, Manner::Plain, NOW), Err(InviteError::Used)));
     // Also after a restart.
     let again = Invites::open(dir.path().to_owned()).unwrap();
-    assert!(matches!(again.take(&name, &proof, joiner, NOW), Err(InviteError::Used)));
+    assert!(matches!(again.take(&name, &proof, joiner, Manner::Plain, NOW), Err(InviteError::Used)));
 }
 
 #[test]
@@ -50,7 +53,9 @@ fn an_expired_or_unknown_invite_lets_in_nobody() {
     let made = invite(4, NOW.0 - 1);
     invites.keep(&made, NOW).unwrap();
     let joiner = node_id(&key(2));
-    let take = |secret: [u8; 16]| invites.take(&invite_name(&secret), &invite_proof(&secret, joiner), joiner, NOW);
+    let take = |secret: [u8; 16]| {
+        invites.take(&invite_name(&secret), &invite_proof(&secret, joiner), joiner, Manner::Plain, NOW)
+    };
     assert!(matches!(take(made.secret), Err(InviteError::Expired)));
     assert!(matches!(take([5; 16]), Err(InviteError::Unknown)));
 }

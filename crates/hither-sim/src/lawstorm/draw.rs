@@ -3,7 +3,7 @@
 use hither_types::id::{AppName, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RuleId, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::place::{Assurance, Jurisdiction, Region};
 use hither_types::time::WallTime;
 
@@ -107,6 +107,7 @@ impl Stock {
             operator: chance.pick(&self.operators).clone(),
             assurance: *chance.pick(&ASSURANCES),
             expires: WallTime(0),
+            roles: Roles::ALL,
         }
     }
 

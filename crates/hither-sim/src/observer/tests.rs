@@ -8,7 +8,7 @@ use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName, Task, Ticket,
 };
 use hither_types::label::{DataClass, Label};
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction};
@@ -53,6 +53,7 @@ fn member(node: usize) -> Member {
         operator: Operator::parse("acme").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(0),
+        roles: Roles::ALL,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hither_core::{Config, Core, Event, PullPolicy};
 use hither_types::id::{Digest, MeshId, NodeId};
 use hither_types::incarnation::next_start;
-use hither_types::member::Member;
+use hither_types::member::{Member, Roles};
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::Assurance;
 use hither_types::request::RequestKind;
@@ -42,6 +42,7 @@ fn member(plan: &NodePlan) -> Member {
         operator: plan.operator.clone(),
         assurance: Assurance::Vouched,
         expires: WallTime(u64::MAX),
+        roles: Roles::ALL,
     }
 }
 

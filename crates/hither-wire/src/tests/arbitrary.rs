@@ -2,16 +2,15 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hither_types::authority::{AuthorityEntry, Statement};
 use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
-use hither_types::member::{Address, Member, MemberRecord, Relay, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour,
-    Signal, Start, StartProof, StartWord,
+    Ask, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse,
+    Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -26,6 +25,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
+
+mod authority;
+
+pub(crate) use authority::authority_entry;
 
 fn node() -> impl Strategy<Value = NodeId> {
     any::<[u8; 32]>().prop_map(NodeId)
@@ -90,8 +93,9 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
         "[A-Za-z0-9._-]{1,63}",
         select(vec![Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware]),
         any::<u64>(),
+        roles(),
     )
-        .prop_map(|((node, mesh, site, jurisdiction), control, operator, assurance, expires)| Member {
+        .prop_map(|((node, mesh, site, jurisdiction), control, operator, assurance, expires, roles)| Member {
             node,
             mesh: MeshId(mesh),
             site,
@@ -100,7 +104,12 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
             operator: Operator::parse(&operator).unwrap(),
             assurance,
             expires: WallTime(expires),
+            roles,
         })
+}
+
+fn roles() -> impl Strategy<Value = Roles> {
+    vec(select(Role::ALL.to_vec()), 0..5).prop_map(Roles::of)
 }
 
 fn model_presence() -> impl Strategy<Value = ModelPresence> {
@@ -287,10 +296,11 @@ fn denial() -> impl Strategy<Value = Denial> {
         found,
     });
     let near = (rule(), vec(failed, 0..=4)).prop_map(|(rule, failed)| NearMiss { rule, failed });
-    (option::of(rule()), option::of(near)).prop_map(|(rule, nearest)| match rule {
+    let of_law = (option::of(rule()), option::of(near)).prop_map(|(rule, nearest)| match rule {
         Some(rule) => Denial::Forbidden { rule, nearest },
         None => Denial::NotPermitted { nearest },
-    })
+    });
+    prop_oneof![of_law, select(Role::ALL.to_vec()).prop_map(Denial::Role)]
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
@@ -366,28 +376,19 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
     let join = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 32]>(), vec(address(), 0..=16))
         .prop_map(|(mesh, invite, proof, addresses)| Hello::Join { mesh: MeshId(mesh), invite, proof, addresses });
-    prop_oneof![join, record().prop_map(Hello::Introduce)]
+    let meet = (any::<[[u8; 32]; 3]>(), any::<[u8; 16]>())
+        .prop_map(|([mesh, proof, commitment], invite)| Hello::Meet { mesh: MeshId(mesh), invite, proof, commitment });
+    let reveal = (any::<[u8; 16]>(), any::<[u8; 32]>(), vec(address(), 0..=16))
+        .prop_map(|(invite, number, addresses)| Hello::Reveal { invite, number, addresses });
+    prop_oneof![join, record().prop_map(Hello::Introduce), meet, reveal]
 }
 
 pub(crate) fn hello_reply() -> impl Strategy<Value = HelloReply> {
     let welcome = (signed(), vec(record(), 0..10), vec(signed(), 0..10), vec(signed(), 0..10)).prop_map(
         |(certificate, members, catalog, authority)| HelloReply::Welcome { certificate, members, catalog, authority },
     );
-    prop_oneof![welcome, sentence().prop_map(HelloReply::Refused)]
-}
-
-pub(crate) fn authority_entry() -> impl Strategy<Value = AuthorityEntry> {
-    let node = || any::<[u8; 32]>().prop_map(NodeId);
-    let statement = prop_oneof![
-        any::<[u8; 16]>().prop_map(|nonce| Statement::Found { nonce }),
-        node().prop_map(|node| Statement::Revoke { node }),
-        (node(), vec(jurisdiction(), 0..=64)).prop_map(|(node, within)| Statement::Appoint { node, within }),
-        (node(), any::<u64>()).prop_map(|(node, keep)| Statement::Dismiss { node, keep }),
-        signed().prop_map(|certificate| Statement::Leave { certificate }),
-    ];
-    (any::<[[u8; 32]; 2]>(), any::<[u64; 2]>(), statement).prop_map(|([mesh, previous], [number, at], statement)| {
-        AuthorityEntry { mesh: MeshId(mesh), number, previous, at: WallTime(at), statement }
-    })
+    let met = any::<[u8; 32]>().prop_map(HelloReply::Met);
+    prop_oneof![welcome, sentence().prop_map(HelloReply::Refused), met, Just(HelloReply::Waiting)]
 }
 
 fn tensors() -> impl Strategy<Value = Vec<TensorSpec>> {
@@ -442,8 +443,9 @@ pub(crate) fn invite() -> impl Strategy<Value = Invite> {
         jurisdiction(),
         any::<u64>().prop_map(WallTime),
         proptest::option::of(any::<[[u8; 32]; 2]>()),
+        option::of((select(vec![Comparison::Shown, Comparison::Typed]), roles(), option::of(site()))),
     )
-        .prop_map(|([mesh, issuer], addresses, secret, site, jurisdiction, expires, pass)| Invite {
+        .prop_map(|([mesh, issuer], addresses, secret, site, jurisdiction, expires, pass, more)| Invite {
             mesh: MeshId(mesh),
             issuer: NodeId(issuer),
             addresses,
@@ -452,5 +454,8 @@ pub(crate) fn invite() -> impl Strategy<Value = Invite> {
             jurisdiction,
             expires,
             pass: pass.map(|[first, second]| crate::member::joined(&(first, second))),
+            comparison: more.as_ref().map(|(comparison, ..)| *comparison),
+            roles: more.as_ref().map_or(Roles::ALL, |(_, roles, _)| *roles),
+            operator: more.and_then(|(.., name)| name).map(|name| Operator::parse(name.as_str()).unwrap()),
         })
 }

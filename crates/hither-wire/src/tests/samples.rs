@@ -1,15 +1,15 @@
 //! One sample of each variant of each form: the content of the golden files.
 
-use hither_types::authority::{AuthorityEntry, Statement};
+use hither_types::authority::{AuthorityEntry, Change, Issuer, Quorum, Scope, Statement};
 use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
-use hither_types::member::{Address, Member, MemberRecord, Relay, Signed};
+use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
-    Ask, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour,
-    Signal, Start, StartProof, StartWord,
+    Ask, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse,
+    Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -55,9 +55,11 @@ pub(crate) fn member() -> Vec<Member> {
         operator: Operator::parse("klinik-ag").unwrap(),
         assurance: Assurance::Vouched,
         expires: WallTime(1_800_000_000_000),
+        roles: Roles::ALL,
     };
+    let asks = Member { roles: Roles::of([Role::Request, Role::Publish]), ..known.clone() };
     let unknown = Member { control: None, jurisdiction: place("ID"), assurance: Assurance::Claimed, ..known.clone() };
-    vec![known, unknown]
+    vec![known, unknown, asks]
 }
 
 pub(crate) fn message() -> Vec<PeerMessage> {
@@ -200,6 +202,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NotAMember,
         Refusal::Stopping,
         Refusal::KeyInUse,
+        Refusal::UnlawfulThere(Denial::Role(Role::Serve)),
     ]
 }
 
@@ -238,7 +241,9 @@ pub(crate) fn hello() -> Vec<Hello> {
     let join =
         Hello::Join { mesh: MeshId([0x22; 32]), invite: [0x66; 16], proof: [0x77; 32], addresses: record().addresses };
     let over_relays = MemberRecord { addresses: relayed(), ..record() };
-    vec![join, Hello::Introduce(record()), Hello::Introduce(over_relays)]
+    let meet = Hello::Meet { mesh: MeshId([0x22; 32]), invite: [0x66; 16], proof: [0x77; 32], commitment: [0x78; 32] };
+    let reveal = Hello::Reveal { invite: [0x66; 16], number: [0x79; 32], addresses: record().addresses };
+    vec![join, Hello::Introduce(record()), Hello::Introduce(over_relays), meet, reveal]
 }
 
 pub(crate) fn hello_reply() -> Vec<HelloReply> {
@@ -250,17 +255,33 @@ pub(crate) fn hello_reply() -> Vec<HelloReply> {
             authority: vec![signed()],
         },
         HelloReply::Refused("this invite has ended".to_owned()),
+        HelloReply::Met([0x7a; 32]),
+        HelloReply::Waiting,
     ]
+}
+
+fn scope() -> Scope {
+    Scope { within: vec![place("DE"), place("FR")], operators: Vec::new(), roles: Roles::ALL }
 }
 
 pub(crate) fn authority_entry() -> Vec<AuthorityEntry> {
     let node = NodeId([0x11; 32]);
+    let operators = vec![Operator::parse("acme").unwrap()];
+    let narrow = Issuer { node, scope: Scope { operators, roles: Roles::of([Role::Serve]), ..scope() } };
+    let quorum = Quorum { needed: 2, approvers: vec![NodeId([0x12; 32]), NodeId([0x13; 32]), NodeId([0x14; 32])] };
     let statements = [
         Statement::Found { nonce: [0x99; 16] },
         Statement::Revoke { node },
-        Statement::Appoint { node, within: vec![place("DE"), place("FR")] },
+        Statement::Appoint(Issuer { node, scope: scope() }),
         Statement::Dismiss { node, keep: 3 },
         Statement::Leave { certificate: signed() },
+        Statement::Quorum(quorum.clone()),
+        Statement::Propose(Change::Appoint(narrow.clone())),
+        Statement::Propose(Change::Dismiss { node, keep: 4 }),
+        Statement::Propose(Change::Quorum(quorum)),
+        Statement::Approve { proposal: [0xac; 32] },
+        Statement::Enact { proposal: 7, approvals: vec![signed(), signed()] },
+        Statement::Appoint(narrow),
     ];
     let entry = |(number, statement)| AuthorityEntry {
         mesh: MeshId([0x22; 32]),
@@ -322,7 +343,17 @@ pub(crate) fn invite() -> Vec<Invite> {
         jurisdiction: place("FR"),
         expires: WallTime(1_800_000_000_000),
         pass: None,
+        comparison: None,
+        roles: Roles::ALL,
+        operator: None,
     };
     let with_relays = Invite { addresses: relayed(), pass: Some([0xaa; 64]), ..plain.clone() };
-    vec![plain, with_relays]
+    let typed = Invite {
+        comparison: Some(Comparison::Typed),
+        roles: Roles::of([Role::Request]),
+        operator: Some(Operator::parse("zwei").unwrap()),
+        ..with_relays.clone()
+    };
+    let shown = Invite { comparison: Some(Comparison::Shown), ..plain.clone() };
+    vec![plain, with_relays, typed, shown]
 }

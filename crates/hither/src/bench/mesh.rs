@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use hither_api::admin::{AddModelDto, InviteDto, PresenceDto, StageDto, TicketDto, ViewDto};
+use hither_api::admin::{AddModelDto, InviteDto, InvitedDto, PresenceDto, StageDto, TicketDto, ViewDto};
 use serde_json::{Value, json};
 
 use super::MeshArgs;
@@ -86,10 +86,16 @@ impl Mesh {
     async fn join(&self) -> Result<(), Trouble> {
         let Some((founder, others)) = self.sites.split_first() else { return Ok(()) };
         for site in others {
-            let invite =
-                InviteDto { site: site.name().to_owned(), jurisdiction: JURISDICTION.to_owned(), lifetime_s: 600 };
-            let ticket: TicketDto = founder.operator().post("/hither/v1/invites", &json!(invite)).await?;
-            let _member: Value = site.operator().post("/hither/v1/join", &json!(ticket)).await?;
+            let invite = InviteDto {
+                site: site.name().to_owned(),
+                jurisdiction: JURISDICTION.to_owned(),
+                lifetime_s: 600,
+                roles: Vec::new(),
+                operator: None,
+                confirm: false,
+            };
+            let InvitedDto { ticket, .. } = founder.operator().post("/hither/v1/invites", &json!(invite)).await?;
+            let _member: Value = site.operator().post("/hither/v1/join", &json!(TicketDto { ticket })).await?;
         }
         let all = self.sites.len();
         for site in &self.sites {

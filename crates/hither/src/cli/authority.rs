@@ -1,11 +1,13 @@
 //! `hither member` and `hither authority`: who belongs, and who says so.
 
 use clap::Subcommand;
-use hither_api::admin::{AuthorityDto, DoneDto, IssuerDto, NodeDto, PresenceDto, ViewDto};
+use hither_api::admin::{AuthorityDto, DoneDto, IssuerDto, NodeDto, PresenceDto, QuorumDto, ViewDto};
+use hither_types::id::Operator;
+use hither_types::member::Role;
 use hither_types::place::Jurisdiction;
 use serde_json::json;
 
-use super::{Context, parse};
+use super::{Context, parse, words};
 use crate::client::Client;
 use crate::output::{Colour, Exit, Trouble, plain};
 
@@ -19,6 +21,12 @@ pub(super) enum MemberCommand {
         /// Its key or the beginning of it, as `hither member ls` shows it; or its site, if one node stands there.
         node: String,
     },
+    /// Let in the node that shows these words: an invite with --confirm waits for them.
+    Confirm {
+        /// The four words, as its screen shows them.
+        #[arg(required = true, num_args = 1..)]
+        words: Vec<String>,
+    },
 }
 
 /// What can be done with those who let others in.
@@ -31,11 +39,30 @@ pub(super) enum AuthorityCommand {
         /// Where those whom it lets in must stand, with commas between: ISO 3166, such as DE,FR. Wherever, if absent.
         #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = parse::jurisdiction)]
         within: Vec<Jurisdiction>,
+        /// Who must run them, with commas between. Whoever, if absent.
+        #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parse::operator)]
+        operators: Vec<Operator>,
+        /// What they may do at most, with commas between: serve, request, relay, publish. All of them, if absent.
+        #[arg(long, value_name = "ROLES", value_delimiter = ',', value_parser = parse::role)]
+        roles: Vec<Role>,
     },
     /// Take that back; members that it let in stay. At the founder of the mesh.
     Dismiss {
         /// Its key or the beginning of it, or its site.
         node: String,
+    },
+    /// Say that appointments, dismissals and this need so many approvers beside the founder; 0: none. At the founder.
+    Quorum {
+        /// How many of them.
+        needed: u8,
+        /// Who they are, with commas between: keys, the beginnings of keys, or sites.
+        #[arg(long, value_name = "NODES", value_delimiter = ',')]
+        approvers: Vec<String>,
+    },
+    /// Approve what the founder proposes. At an approver.
+    Approve {
+        /// The beginning of its id, as `hither authority` shows it.
+        proposal: String,
     },
 }
 
@@ -60,6 +87,10 @@ pub(super) fn member(context: &Context, command: MemberCommand) -> Result<(), Tr
                 format!("{} is no member any more, and its key never gets back in.\n", short(&key))
             });
         }
+        MemberCommand::Confirm { words } => {
+            let done = words::confirm(context, &client, &words.join(" "))?;
+            context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
+        }
     }
     Ok(())
 }
@@ -73,23 +104,47 @@ pub(super) fn authority(context: &Context, command: Option<AuthorityCommand>) ->
             let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
             context.screen.answer(&json!(authority), |colour| described(&authority, &view, colour));
         }
-        Some(AuthorityCommand::Appoint { node, within }) => {
-            let key = find(context, &client, &node)?;
-            let issuer = IssuerDto { node: key.clone(), within: within.iter().map(ToString::to_string).collect() };
-            let _: DoneDto = context.wait(client.post("/hither/v1/issuers", &json!(issuer)))?;
-            context
-                .screen
-                .answer(&json!(issuer), |_| format!("{} may let others in{}.\n", short(&key), range(&issuer)));
+        Some(AuthorityCommand::Appoint { node, within, operators, roles }) => {
+            let issuer = IssuerDto {
+                node: find(context, &client, &node)?,
+                within: named(&within),
+                operators: named(&operators),
+                roles: named(&roles),
+            };
+            let done: DoneDto = context.wait(client.post("/hither/v1/issuers", &json!(issuer)))?;
+            let text = format!("{} may let others in{}.", short(&issuer.node), range(&issuer));
+            said(context, &json!(issuer), &done, &text);
         }
         Some(AuthorityCommand::Dismiss { node }) => {
             let key = find(context, &client, &node)?;
-            let _: DoneDto = context.wait(client.delete(&format!("/hither/v1/issuers/{key}")))?;
-            context
-                .screen
-                .answer(&json!({ "dismissed": key }), |_| format!("{} lets nobody in any more.\n", short(&key)));
+            let done: DoneDto = context.wait(client.delete(&format!("/hither/v1/issuers/{key}")))?;
+            said(context, &json!({ "dismissed": key }), &done, &format!("{} lets nobody in any more.", short(&key)));
+        }
+        Some(AuthorityCommand::Quorum { needed, approvers }) => {
+            let approvers: Result<_, _> = approvers.iter().map(|node| find(context, &client, node)).collect();
+            let quorum = QuorumDto { needed, approvers: approvers? };
+            let done: DoneDto = context.wait(client.post("/hither/v1/quorum", &json!(quorum)))?;
+            said(context, &json!(quorum), &done, &format!("The founder needs {needed} approvers from now on."));
+        }
+        Some(AuthorityCommand::Approve { proposal }) => {
+            let done: DoneDto =
+                context.wait(client.post(&format!("/hither/v1/proposals/{proposal}/approve"), &json!({})))?;
+            said(context, &json!({ "approved": proposal }), &done, "Approved.");
         }
     }
     Ok(())
+}
+
+/// Says that something is so, or that it became a proposal.
+fn said(context: &Context, object: &serde_json::Value, done: &DoneDto, text: &str) {
+    let mut object = object.clone();
+    object["proposal"] = json!(done.proposal);
+    let text = if done.proposal.is_some() { plain(&done.message) } else { text.to_owned() };
+    context.screen.answer(&object, |_| format!("{text}\n"));
+}
+
+fn named<T: ToString>(list: &[T]) -> Vec<String> {
+    list.iter().map(ToString::to_string).collect()
 }
 
 /// The whole key of a node that somebody named by its beginning, or by its site.
@@ -122,10 +177,17 @@ fn short(key: &str) -> String {
 }
 
 fn range(issuer: &IssuerDto) -> String {
-    match issuer.within.is_empty() {
-        true => String::new(),
-        false => format!(" who stand in {}", plain(&issuer.within.join(", "))),
+    let mut text = String::new();
+    let narrowed = (1..Role::ALL.len()).contains(&issuer.roles.len());
+    let parts = [
+        (" who stand in ", &issuer.within, !issuer.within.is_empty()),
+        (", run by ", &issuer.operators, !issuer.operators.is_empty()),
+        (", with the roles ", &issuer.roles, narrowed),
+    ];
+    for (words, list, _) in parts.into_iter().filter(|(.., is_said)| *is_said) {
+        text.push_str(&format!("{words}{}", plain(&list.join(", "))));
     }
+    text
 }
 
 fn line(node: &NodeDto, colour: Colour) -> String {
@@ -143,8 +205,12 @@ fn line(node: &NodeDto, colour: Colour) -> String {
         PresenceDto::Gone => "gone",
     };
     let program = node.program.as_deref().map_or_else(|| "?".to_owned(), plain);
+    let roles = match node.member.roles.len() == Role::ALL.len() {
+        true => String::new(),
+        false => format!(", its roles: {}", plain(&node.member.roles.join(", "))),
+    };
     format!(
-        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {days}\n",
+        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {days}{roles}\n",
         short(&node.member.node),
         colour.bold(&format!("{:16}", plain(&node.member.site))),
         plain(&node.member.jurisdiction),
@@ -162,6 +228,17 @@ fn described(authority: &AuthorityDto, view: &ViewDto, colour: Colour) -> String
     text.push_str(&format!("founder  {founder}{}\n", site(&authority.founder)));
     for issuer in &authority.issuers {
         text.push_str(&format!("issuer   {}{}{}\n", short(&issuer.node), site(&issuer.node), range(issuer)));
+    }
+    let QuorumDto { needed, approvers } = &authority.quorum;
+    for node in approvers {
+        text.push_str(&format!("approver {}{}  one of {needed} that are needed\n", short(node), site(node)));
+    }
+    for proposal in &authority.proposals {
+        let (id, change) = (short(&proposal.id), plain(&proposal.change));
+        let count = proposal.approved.len();
+        text.push_str(&format!(
+            "proposed {id}  {change}; {count} of {needed} approve: hither authority approve {id}\n"
+        ));
     }
     for node in &authority.revoked {
         text.push_str(&format!("revoked  {}\n", short(node)));

@@ -1,15 +1,17 @@
 //! `hither invite` and `hither join`: how a node becomes a member.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hither_api::admin::{InviteDto, TicketDto};
-use hither_types::id::SiteName;
+use hither_api::admin::{InviteDto, InvitedDto, TicketDto};
+use hither_types::id::{Operator, SiteName};
+use hither_types::member::Role;
 use hither_types::place::Jurisdiction;
 use serde_json::{Value, json};
 
-use super::{Context, parse};
+use super::{Context, parse, words};
 use crate::client::Client;
 use crate::output::{Exit, Trouble, plain};
 
@@ -25,6 +27,21 @@ pub(super) struct InviteArgs {
     /// How long the invite holds: 90s, 15m, 1h, 7d.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse::span)]
     ttl: Duration,
+    /// What it may do, with commas between: serve, request, relay, publish. All of them, if absent.
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', value_parser = parse::role)]
+    roles: Vec<Role>,
+    /// Who runs it; whoever runs this node, if absent.
+    #[arg(long, value_name = "NAME", value_parser = parse::operator)]
+    operator: Option<Operator>,
+    /// Let it in only once somebody has typed the words that its screen shows.
+    #[arg(long)]
+    confirm: bool,
+    /// Stay until it has come, and show the words to compare. So it is on a terminal.
+    #[arg(long, conflicts_with = "no_wait")]
+    wait: bool,
+    /// Print the ticket and end, also on a terminal.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 /// What `join` is told.
@@ -63,23 +80,31 @@ pub(super) fn leave(context: &Context, args: &LeaveArgs) -> Result<(), Trouble> 
 }
 
 /// Makes an invite.
-pub(super) fn invite(context: &Context, args: InviteArgs) -> Result<(), Trouble> {
+pub(super) fn invite(context: &Context, args: &InviteArgs) -> Result<(), Trouble> {
     let client = Client::of(&context.data_dir()?);
     let body = InviteDto {
         site: args.site.to_string(),
         jurisdiction: args.jurisdiction.to_string(),
         lifetime_s: args.ttl.as_secs(),
+        roles: args.roles.iter().map(ToString::to_string).collect(),
+        operator: args.operator.as_ref().map(ToString::to_string),
+        confirm: args.confirm,
     };
-    let ticket: TicketDto = context.wait(client.post("/hither/v1/invites", &json!(body)))?;
+    let invited: InvitedDto = context.wait(client.post("/hither/v1/invites", &json!(body)))?;
     // The ticket alone on stdout, so that it can be piped.
-    context.screen.answer(&json!(ticket), |_| format!("{}\n", plain(&ticket.ticket)));
-    if !context.screen.is_json() {
-        eprintln!(
-            "For one new member, site {} in {}, for {} s. There: hither join TICKET",
-            args.site,
-            args.jurisdiction,
-            args.ttl.as_secs()
-        );
+    context.screen.answer(&json!(invited), |_| format!("{}\n", plain(&invited.ticket)));
+    let is_read = !context.screen.is_json();
+    let InviteArgs { site, jurisdiction, ttl, .. } = args;
+    if is_read {
+        let ttl = ttl.as_secs();
+        eprintln!("For one new member, site {site} in {jurisdiction}, for {ttl} s. There: hither join TICKET");
+    }
+    let attended = is_read && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if args.wait || (attended && !args.no_wait) {
+        return words::wait_for_guest(context, &client, &invited.invite);
+    }
+    if args.confirm && is_read {
+        eprintln!("It is let in once its words are typed here: hither member confirm WORDS");
     }
     Ok(())
 }
@@ -96,11 +121,13 @@ pub(super) fn join(context: &Context, args: &JoinArgs) -> Result<(), Trouble> {
     };
     let client = Client::of(&context.data_dir()?);
     let body = TicketDto { ticket: ticket.trim().to_owned() };
-    let member: Value = context.wait(client.post("/hither/v1/join", &json!(body)))?;
-    context.screen.answer(&member, |colour| {
-        let text = |name: &str| plain(member[name].as_str().unwrap_or("?"));
-        let mesh: String = text("mesh").chars().take(10).collect();
-        format!("Member of mesh {mesh}: {} ({}).\n", colour.bold(&text("site")), text("jurisdiction"))
+    let (words, member) = words::join(context, &client, &body)?;
+    let mut answer = json!(member);
+    answer["words"] = json!(words);
+    context.screen.answer(&answer, |colour| {
+        let mesh: String = member.mesh.chars().take(10).collect();
+        let (site, place) = (colour.bold(&plain(&member.site)), plain(&member.jurisdiction));
+        format!("Member of mesh {mesh}: {site} ({place}).\n")
     });
     Ok(())
 }

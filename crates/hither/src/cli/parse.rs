@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hither_types::id::{AppName, ModelName, Operator, Purpose, RequestId, SiteName};
 use hither_types::label::DataClass;
+use hither_types::member::Role;
 use hither_types::place::Jurisdiction;
 
 pub(super) fn site(text: &str) -> Result<SiteName, String> {
@@ -12,6 +13,10 @@ pub(super) fn site(text: &str) -> Result<SiteName, String> {
 
 pub(super) fn operator(text: &str) -> Result<Operator, String> {
     Operator::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn jurisdiction(text: &str) -> Result<Jurisdiction, String> {

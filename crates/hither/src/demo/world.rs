@@ -5,7 +5,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hither_api::admin::{AddModelDto, HeldDto, InviteDto, ModelDto, PresenceDto, StageDto, TicketDto, ViewDto};
+use hither_api::admin::{
+    AddModelDto, HeldDto, InviteDto, InvitedDto, ModelDto, PresenceDto, StageDto, TicketDto, ViewDto,
+};
 use hither_types::unit::ByteCount;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
@@ -133,10 +135,16 @@ impl World {
     }
 
     async fn admit(&self, site: &Site) -> Result<(), Trouble> {
-        let invite =
-            InviteDto { site: site.name().to_owned(), jurisdiction: site.jurisdiction().to_owned(), lifetime_s: 600 };
-        let ticket: TicketDto = self.munich.operator().post("/hither/v1/invites", &json!(invite)).await?;
-        let _member: Value = site.operator().post("/hither/v1/join", &json!(ticket)).await?;
+        let invite = InviteDto {
+            site: site.name().to_owned(),
+            jurisdiction: site.jurisdiction().to_owned(),
+            lifetime_s: 600,
+            roles: Vec::new(),
+            operator: None,
+            confirm: false,
+        };
+        let InvitedDto { ticket, .. } = self.munich.operator().post("/hither/v1/invites", &json!(invite)).await?;
+        let _member: Value = site.operator().post("/hither/v1/join", &json!(TicketDto { ticket })).await?;
         Ok(())
     }
 

@@ -36,6 +36,7 @@ pub(super) fn node(site: &str) -> hither_api::admin::NodeDto {
         operator: "acme".to_owned(),
         assurance: "vouched".to_owned(),
         expires_unix_ms: 0,
+        roles: Vec::new(),
     };
     hither_api::admin::NodeDto {
         member,

@@ -6,8 +6,9 @@ use super::codes::BODY;
 use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
-    AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto, IsolateDto,
-    IssuerDto, MemberDto, ModelDto, PingDto, PongDto, PowerDto, TicketDto, ViewDto,
+    AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
+    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, PingDto, PongDto, PowerDto,
+    QuorumDto, TicketDto, ViewDto, WordsDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -73,13 +74,28 @@ fn mesh() -> Vec<Operation> {
     vec![
         command("post", "/hither/v1/invites", "invite", "Makes an invite for one new member.")
             .takes::<InviteDto>(json!({ "site": "lyon", "jurisdiction": "FR", "lifetime_s": 3600 }))
-            .gives::<TicketDto>("The ticket.")
+            .gives::<InvitedDto>("The ticket.")
             .errors(BODY)
             .errors(&[Code::OutOfRange]),
+        OPERATOR
+            .get("/hither/v1/invites/{invite}", "inviteState", "What has become of an invite.")
+            .about("Over the Unix socket alone.")
+            .with(&["invite"])
+            .gives::<InviteStateDto>("How far it is, and the words to compare.")
+            .errors(&[Code::SocketOnly, Code::OutOfRange]),
+        command("post", "/hither/v1/invites/confirm", "confirmInvite", "Lets in the node that shows these words.")
+            .takes::<WordsDto>(json!({ "words": "copper walnut piano lagoon" }))
+            .gives::<DoneDto>("It is let in.")
+            .errors(BODY),
         command("post", "/hither/v1/join", "join", "Joins a mesh.")
             .takes::<TicketDto>(json!({ "ticket": "hither1…" }))
-            .gives::<MemberDto>("This node is a member.")
+            .gives::<JoinDto>("This node is a member, or waits until a person has typed its words.")
             .errors(BODY),
+        OPERATOR
+            .get("/hither/v1/join", "joinState", "How far the last join of this node is.")
+            .about("Over the Unix socket alone. A join that failed gives what its POST would have given.")
+            .gives::<JoinDto>("Its words, and what this node is now.")
+            .errors(&[Code::SocketOnly]),
         command("post", "/hither/v1/leave", "leave", "Leaves the mesh for good.")
             .gives::<MemberDto>("This node is a mesh of one."),
         OPERATOR
@@ -106,6 +122,14 @@ fn mesh() -> Vec<Operation> {
             .with(&["node"])
             .gives::<DoneDto>("It may not any more.")
             .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/quorum", "quorum", "Says whom the founder needs to appoint and dismiss.")
+            .takes::<QuorumDto>(json!({ "needed": 1, "approvers": ["1f".repeat(32)] }))
+            .gives::<DoneDto>("It is so, or proposed.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/proposals/{proposal}/approve", "approve", "Approves a proposal of the founder.")
+            .with(&["proposal"])
+            .gives::<DoneDto>("It is approved."),
         command("post", "/hither/v1/power", "power", "Changes the power cap.")
             .takes::<PowerDto>(json!({ "cap_w": 60.0 }))
             .gives::<DoneDto>("Done.")

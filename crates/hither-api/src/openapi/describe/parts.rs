@@ -141,6 +141,18 @@ pub(super) fn parameters() -> Value {
             "The key of a node.",
             &"1f".repeat(32),
         ),
+        in_path(
+            "invite",
+            json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
+            "The name of an invite of this node.",
+            &"ab".repeat(16),
+        ),
+        in_path(
+            "proposal",
+            json!({ "type": "string", "pattern": "^[0-9a-f]{6,64}$" }),
+            "The beginning of the id of a proposal.",
+            "cdcdcdcdcd",
+        ),
         in_path("region", text(), "The name of a region.", "r1"),
         header(
             "x-hither-class",

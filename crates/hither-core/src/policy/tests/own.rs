@@ -161,7 +161,7 @@ fn mixed_subjects_do_not_slip_past_a_forbid() {
     let law = read(SAMPLE);
     let forbidden = |case: &Case| match case.ask(&law) {
         Verdict::Denied(Denial::Forbidden { rule, .. }) => rule == RuleId::parse("id-bank").unwrap(),
-        Verdict::Denied(Denial::NotPermitted { .. }) | Verdict::Permitted(_) => false,
+        Verdict::Denied(Denial::NotPermitted { .. } | Denial::Role(_)) | Verdict::Permitted(_) => false,
     };
     assert!(forbidden(&Case::new(DataClass::Personal, "ID", &["ID"], "DE")));
     assert!(forbidden(&Case::new(DataClass::Personal, "ID", &["ID", "DE"], "DE")), "mixed subjects");
