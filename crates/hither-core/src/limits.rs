@@ -338,7 +338,11 @@ pub const PULSE: Micros = Micros::from_millis(1_000);
 /// a second is left for the way.
 pub const UNHEARD: Micros = Micros::from_millis(2_200);
 
-/// … or for up to this long, on a link that often is slow.
+/// … and this many round trips more: what is lost is sent again after somewhat more than one, and after twice that if it
+/// is lost again (RFC 9002, section 6.2).
+pub const UNHEARD_ROUND_TRIPS: u64 = 4;
+
+/// … or for up to this long, on a link that is far or often slow.
 pub const UNHEARD_MAX: Micros = Micros::from_millis(6_000);
 
 /// A doubted node has this long to say that it is there.

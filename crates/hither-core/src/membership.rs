@@ -18,6 +18,7 @@ use std::sync::Arc;
 use hither_types::id::{NodeId, SiteName};
 use hither_types::message::{PeerMessage, Presence, Pulse, Rumour};
 use hither_types::time::Timestamp;
+use hither_types::unit::Micros;
 
 use crate::limits;
 
@@ -69,6 +70,13 @@ pub enum Sign {
         from: NodeId,
         /// What.
         rumours: Vec<Rumour>,
+    },
+    /// How long a packet takes there and back, over a link that is up.
+    RoundTrip {
+        /// To whom.
+        node: NodeId,
+        /// How long.
+        rtt: Micros,
     },
     /// This node has something to tell of itself.
     Own(Presence),
@@ -130,6 +138,8 @@ struct Node {
     doubted: Option<Timestamp>,
     /// Until when it is no candidate for a link, since one could not be made.
     avoided: Timestamp,
+    /// How far it was there and back when that was measured last.
+    away: Micros,
     /// Who told the last word.
     teller: NodeId,
     /// When its word was passed on last, near and far.
@@ -191,7 +201,7 @@ impl Membership {
             choose_at: None,
             chosen: None,
             // Not all at once after a power cut.
-            pulse_at: now.after(hither_types::unit::Micros(me.prefix() % limits::PULSE.0)),
+            pulse_at: now.after(Micros(me.prefix() % limits::PULSE.0)),
             pending: BTreeMap::new(),
             doubted: BTreeSet::new(),
             fallen: Vec::new(),
@@ -271,6 +281,7 @@ impl Membership {
                     self.rumour(from, rumour);
                 }
             }
+            Sign::RoundTrip { node, rtt } => self.measured(node, rtt),
             Sign::Own(presence) => self.tell_own(presence),
             Sign::Reborn(incarnation) => self.reborn(incarnation),
             Sign::Tick => {}
@@ -291,6 +302,7 @@ impl Membership {
             condemned: None,
             doubted: None,
             avoided: Timestamp(0),
+            away: Micros(0),
             teller: node,
             relayed: [None; 2],
             shown: false,

@@ -298,7 +298,10 @@ impl Driver {
                 let site = self.member(peer).map(|member| member.site.to_string()).unwrap_or_default();
                 self.warn_once(format!("{} {site} cannot be talked to: {reason}", peer.short()));
             }
-            SwarmEvent::RoundTrip { peer, rtt } => self.feed(Event::RoundTrip { peer, rtt }),
+            SwarmEvent::RoundTrip { peer, rtt } => {
+                self.sign(Sign::RoundTrip { node: peer, rtt });
+                self.feed(Event::RoundTrip { peer, rtt });
+            }
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Weather {
     pub(crate) loss: u32,
     /// Nodes whose packets come late now and then, of a thousand.
     pub(crate) slow: u32,
+    /// How much longer a packet is on its way between sites, each way, in microseconds.
+    pub(crate) far: u64,
 }
 
 /// What is going to happen.

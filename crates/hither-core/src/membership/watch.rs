@@ -27,12 +27,14 @@ pub(super) struct Watch {
     /// When the last pulse came, and the longest time between two, which fades.
     pulsed: Timestamp,
     worst: Micros,
+    /// How far it is there and back.
+    away: Micros,
     /// Pulses in a row whose sender has heard something else than this node.
     apart: u32,
 }
 
 impl Watch {
-    fn new(mine: bool, now: Timestamp) -> Self {
+    fn new(mine: bool, away: Micros, now: Timestamp) -> Self {
         Self {
             mine,
             theirs: false,
@@ -45,6 +47,7 @@ impl Watch {
             echoed: now,
             pulsed: now,
             worst: Micros(0),
+            away,
         }
     }
 
@@ -57,10 +60,12 @@ impl Watch {
         self.live.then(|| self.heard.min(self.echoed).after(self.patience()).after(Micros(1)))
     }
 
-    /// How long it may be silent: longer if it often is (in the spirit of the phi accrual detector, Hayashibara et al.,
-    /// SRDS 2004, without its distribution).
+    /// How long it may be silent: longer if it is far, and if it often is (in the spirit of the phi accrual detector,
+    /// Hayashibara et al., SRDS 2004, without its distribution).
     fn patience(&self) -> Micros {
-        Micros(self.worst.0 + self.worst.0 / 2).clamp(limits::UNHEARD, limits::UNHEARD_MAX)
+        let repeats = Micros(self.away.0.saturating_mul(limits::UNHEARD_ROUND_TRIPS));
+        let least = Micros(limits::UNHEARD.0.saturating_add(repeats.0)).min(limits::UNHEARD_MAX);
+        Micros(self.worst.0 + self.worst.0 / 2).clamp(least, limits::UNHEARD_MAX)
     }
 
     /// A pulse came.
@@ -133,7 +138,8 @@ impl Membership {
 
     /// Watches a neighbour from now on, and tells it everything.
     fn begin_watch(&mut self, id: NodeId, mine: bool) {
-        self.watches.insert(id, Watch::new(mine, self.now));
+        let away = self.nodes.get(&id).map_or(Micros(0), |node| node.away);
+        self.watches.insert(id, Watch::new(mine, away, self.now));
         self.be_alone(false);
         self.tell_all(id);
         // Whoever chose the other must say so, for the other may not know.
@@ -219,6 +225,16 @@ impl Membership {
         let now = self.now;
         if let Some(watch) = self.watches.get_mut(&from) {
             watch.heard = now;
+        }
+    }
+
+    /// How far a neighbour is was measured.
+    pub(super) fn measured(&mut self, id: NodeId, rtt: Micros) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.away = rtt;
+        }
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.away = rtt;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use hither_core::membership::Sign;
 use hither_types::message::PeerMessage;
+use hither_types::unit::Micros;
 
 use super::{ACK, Crowd, PACKET, What, sign};
 use crate::codec;
@@ -14,7 +15,7 @@ const PAUSES: (u64, u64) = (200_000, 5_000_000);
 const IDLE: u64 = 4_000_000;
 /// How often an end looks.
 const LOOK: u64 = 500_000;
-/// What is not acknowledged after this is sent again; then after twice this, and so on.
+/// What is not acknowledged after this is sent again, if it is near; then after twice this, and so on.
 const REPEAT: u64 = 100_000;
 /// Bytes of a handshake, both ways.
 const HANDSHAKE: u64 = 6_000;
@@ -47,18 +48,23 @@ impl Crowd {
         !self.cut.contains(&(from, to)) && !walled(from) && !walled(to)
     }
 
+    /// How long a packet is on its way at the least.
+    fn apart(&self, from: usize, to: usize) -> u64 {
+        if self.bodies[from].site == self.bodies[to].site {
+            return 150;
+        }
+        // Each pair of sites is as far apart as their names say.
+        let apart = crate::chance::mix(self.site(from) as u64 ^ self.site(to) as u64) % 40_000;
+        5_000 + apart + self.weather.far
+    }
+
     /// How long a packet is on its way; `None` if it is lost.
     fn way(&mut self, from: usize, to: usize) -> Option<u64> {
         if !self.open(from, to) || self.chance.permille(self.weather.loss) {
             return None;
         }
-        let base = if self.bodies[from].site == self.bodies[to].site {
-            self.chance.between(150, 1_000)
-        } else {
-            // Each pair of sites is as far apart as their names say.
-            let apart = crate::chance::mix(self.site(from) as u64 ^ self.site(to) as u64) % 40_000;
-            5_000 + apart + self.chance.below(2_000)
-        };
+        let luck = if self.bodies[from].site == self.bodies[to].site { 851 } else { 2_000 };
+        let base = self.apart(from, to) + self.chance.below(luck);
         let slow = self.bodies[from].slow || self.bodies[to].slow;
         let mut soonest = u64::MAX;
         // A packet that is late is sent again, as one that is lost, and the first of the copies counts.
@@ -73,6 +79,12 @@ impl Crowd {
         Some(soonest)
     }
 
+    /// When what is not acknowledged is sent again: after half as long again as a round trip takes.
+    fn repeat(&self, from: usize, to: usize) -> u64 {
+        let far = self.bodies[from].site != self.bodies[to].site;
+        REPEAT.max(if far { self.weather.far * 3 } else { 0 })
+    }
+
     pub(super) fn dial(&mut self, from: usize, to: usize) {
         let body = &self.bodies[from];
         let up = self.links.get(&pair(from, to)).is_some_and(|link| link.up);
@@ -85,7 +97,7 @@ impl Crowd {
         // Two round trips, each packet repeated until it gets through.
         for step in 0..4 {
             let (a, b) = if step % 2 == 0 { (from, to) } else { (to, from) };
-            let mut repeat = 200_000;
+            let mut repeat = 2 * self.repeat(from, to);
             while there && took < DIAL {
                 match self.way(a, b) {
                     Some(way) => {
@@ -122,6 +134,7 @@ impl Crowd {
             return;
         }
         let pair = pair(from, to);
+        let rtt = 2 * self.apart(from, to);
         let link = self.links.entry(pair).or_default();
         if link.up {
             return;
@@ -141,6 +154,7 @@ impl Crowd {
                 self.feed(end, Sign::LinkDown(node));
             }
             self.feed(end, Sign::LinkUp(node));
+            self.feed(end, Sign::RoundTrip { node, rtt: Micros(rtt) });
         }
     }
 
@@ -165,7 +179,7 @@ impl Crowd {
             return;
         }
         let Some(way) = self.way(from, to) else {
-            let again = self.now + (REPEAT << tries.min(5));
+            let again = self.now + (self.repeat(from, to) << tries.min(5));
             self.queue.push(again, What::Send { pair, serial, from, tries: tries + 1, message });
             return;
         };

@@ -2,7 +2,7 @@
 
 use super::{Crowd, Weather};
 
-const CALM: Weather = Weather { loss: 0, slow: 0 };
+const CALM: Weather = Weather { loss: 0, slow: 0, far: 0 };
 const SECOND: u64 = 1_000_000;
 
 fn all_see_all(crowd: &Crowd) -> bool {
@@ -103,10 +103,21 @@ fn half_of_a_site_dies_and_the_other_half_goes_on() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = || {
-        let mut crowd = Crowd::new(&[5, 5], 10, Weather { loss: 50, slow: 100 }, 11);
+        let mut crowd = Crowd::new(&[5, 5], 10, Weather { loss: 50, slow: 100, far: 0 }, 11);
         crowd.weigh = true;
         crowd.run_until(60 * SECOND);
         (crowd.tally.events, crowd.tally.bytes, crowd.tally.evictions, crowd.tally.unreached)
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn who_is_far_is_not_lost_when_packets_are() {
+    for seed in 1..=10 {
+        let mut crowd = Crowd::new(&[1, 1], 2, Weather { loss: 50, slow: 0, far: 150_000 }, seed);
+        crowd.run_while(20 * SECOND, all_see_all).expect("both find each other");
+        crowd.run_until(crowd.now + 1_800 * SECOND);
+        let lost = crowd.tally.evictions + crowd.tally.unreached;
+        assert!(lost == 0, "seed {seed}: lost each other {lost} times in half an hour");
+    }
 }
