@@ -113,8 +113,7 @@ impl Drop for FrameStream {
 pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result<FrameStream, AskError> {
     let body = hither_wire::encode_ask(ask)?;
     let too_large = EncodeError::TooLarge { form: "a request", size: body.len(), most: MAX_FRAME };
-    let frame = framing::frame(&body, MAX_FRAME).ok_or(too_large)?;
-    drop(body);
+    let frame = framing::frame(body, MAX_FRAME).ok_or(too_large)?;
     let used = dial::uses(shared, node, Kind::Ask);
     // A connection that broke unnoticed shows it at the first use: then it is dialled once more, before a byte left.
     let (connection, mut sender, receiver) = match open(shared, node).await {
@@ -172,13 +171,16 @@ impl AnswerStream {
     /// Sends one frame.
     pub async fn send(&mut self, frame: Frame) -> Result<(), PeerGone> {
         let sender = self.sender.as_mut().filter(|_| !self.torn).ok_or(PeerGone)?;
-        let encoded = hither_wire::encode_frame(&frame);
-        let Some(frame) = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_FRAME)) else {
-            tracing::error!(error = ?encoded.err(), "a frame cannot be said; answer broken off");
-            self.torn = true;
-            return Err(PeerGone);
-        };
         self.torn = true;
+        let body = hither_wire::encode_frame(&frame).map_err(|error| {
+            tracing::error!(%error, "a frame cannot be said; answer broken off");
+            PeerGone
+        })?;
+        let size = body.len();
+        let frame = framing::frame(body, MAX_FRAME).ok_or_else(|| {
+            tracing::error!(size, most = MAX_FRAME, "a frame is too large; answer broken off");
+            PeerGone
+        })?;
         framing::write(sender, frame).await.map_err(|_| PeerGone)?;
         self.torn = false;
         Ok(())

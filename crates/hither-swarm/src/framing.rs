@@ -3,8 +3,10 @@
 use bytes::{Buf, Bytes, BytesMut};
 use iroh::endpoint::{ReadError, RecvStream, SendStream, WriteError};
 
-/// Bytes taken from a stream at once.
-const CHUNK: usize = 64 << 10;
+/// Pieces taken from a stream at once; each is what one packet brought.
+const PIECES: usize = 32;
+/// Room that a header is believed before its body arrives.
+const AHEAD: usize = 256 << 10;
 const HEADER: usize = 4;
 
 /// Why no further frame could be read.
@@ -37,8 +39,12 @@ impl FrameReader {
             if let Some(frame) = split(&mut self.buffer, self.limit)? {
                 return Ok(Some(frame));
             }
-            match self.stream.read_chunk(CHUNK).await? {
-                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+            let mut pieces = [const { Bytes::new() }; PIECES];
+            match self.stream.read_many_chunks(&mut pieces).await? {
+                Some(read) => {
+                    self.buffer.reserve(room(&self.buffer, &pieces[..read]));
+                    pieces[..read].iter().for_each(|piece| self.buffer.extend_from_slice(piece));
+                }
                 None if self.buffer.is_empty() => return Ok(None),
                 None => return Err(FramingError::Truncated),
             }
@@ -50,6 +56,14 @@ impl FrameReader {
         // It fails only if the stream has ended already, which is what is wanted.
         let _ = self.stream.stop(code.into());
     }
+}
+
+/// How much room what has just come needs, and what is left of its frame, as far as that is believed.
+fn room(buffer: &BytesMut, pieces: &[Bytes]) -> usize {
+    let come = pieces.iter().map(Bytes::len).sum();
+    let header = buffer.first_chunk::<HEADER>().or_else(|| pieces.first()?.first_chunk::<HEADER>());
+    let whole = header.map_or(0, |header| HEADER + u32::from_le_bytes(*header) as usize);
+    whole.saturating_sub(buffer.len()).min(AHEAD).max(come)
 }
 
 fn split(buffer: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, FramingError> {
@@ -65,21 +79,27 @@ fn split(buffer: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, FramingEr
     Ok(Some(buffer.split_to(size).freeze()))
 }
 
-/// A frame ready to be written in one go, or `None` if it is larger than the limit.
-pub(crate) fn frame(body: &[u8], limit: usize) -> Option<Bytes> {
-    if body.len() > limit {
-        return None;
+/// A frame that is ready to be written: its header and its body, which is not copied once more.
+#[derive(Debug, Clone)]
+pub(crate) struct Framed([Bytes; 2]);
+
+impl Framed {
+    /// Bytes on the stream.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
     }
-    let size = u32::try_from(body.len()).ok()?;
-    let mut bytes = Vec::with_capacity(HEADER + body.len());
-    bytes.extend_from_slice(&size.to_le_bytes());
-    bytes.extend_from_slice(body);
-    Some(bytes.into())
 }
 
-/// Writes a frame made by [`frame`].
-pub(crate) async fn write(stream: &mut SendStream, frame: Bytes) -> Result<(), WriteError> {
-    stream.write_chunk(frame).await
+/// A frame, or `None` if it is larger than the limit.
+pub(crate) fn frame(body: impl Into<Bytes>, limit: usize) -> Option<Framed> {
+    let body = body.into();
+    let size = u32::try_from(body.len()).ok().filter(|_| body.len() <= limit)?;
+    Some(Framed([Bytes::copy_from_slice(&size.to_le_bytes()), body]))
+}
+
+/// Writes a frame. Whoever drops this may leave half a frame.
+pub(crate) async fn write(stream: &mut SendStream, mut frame: Framed) -> Result<(), WriteError> {
+    stream.write_all_chunks(&mut frame.0).await
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hither_types::id::NodeId;
 use hither_types::member::Address;
 use hither_types::message::{Hello, HelloReply};
@@ -11,7 +10,7 @@ use iroh::endpoint::Connection;
 use tokio::sync::oneshot;
 
 use crate::dial::{self, DialError, chain};
-use crate::framing::{self, FrameReader};
+use crate::framing::{self, FrameReader, Framed};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::preface;
@@ -37,7 +36,7 @@ pub(crate) async fn say(
     hello: &Hello,
 ) -> Result<HelloReply, DialError> {
     let body = hither_wire::encode_hello(hello).map_err(|error| DialError::Unsayable(error.to_string()))?;
-    let frame = framing::frame(&body, MAX_HELLO).ok_or_else(|| DialError::Unsayable("it is too large".to_owned()))?;
+    let frame = framing::frame(body, MAX_HELLO).ok_or_else(|| DialError::Unsayable("it is too large".to_owned()))?;
     let connection = dial::dial_at(shared, node, addresses, Kind::Hello).await?;
     links::register(shared, &connection, Kind::Hello);
     let reply = tokio::time::timeout(limits::HELLO, exchange(&connection, frame)).await;
@@ -62,7 +61,7 @@ impl<E: std::error::Error> From<E> for NoReply {
     }
 }
 
-async fn exchange(connection: &Connection, hello: Bytes) -> Result<HelloReply, NoReply> {
+async fn exchange(connection: &Connection, hello: Framed) -> Result<HelloReply, NoReply> {
     let (mut sender, receiver) = connection.open_bi().await?;
     framing::write(&mut sender, preface::frame()).await?;
     framing::write(&mut sender, hello).await?;
@@ -116,7 +115,7 @@ async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
         tracing::error!(%error, "a reply to a hello cannot be said");
         failed(Code::Broken, "no reply")
     })?;
-    let frame = framing::frame(&body, MAX_HELLO_REPLY).ok_or_else(|| failed(Code::Broken, "no reply"))?;
+    let frame = framing::frame(body, MAX_HELLO_REPLY).ok_or_else(|| failed(Code::Broken, "no reply"))?;
     framing::write(&mut sender, frame).await.map_err(|_| broke())?;
     sender.finish().map_err(|_| broke())
 }

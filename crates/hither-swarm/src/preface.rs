@@ -3,12 +3,11 @@
 //! What must stay true: it is read before anything that may differ between versions; two programs that have no version in
 //! common say so to each other, and to whoever runs them.
 
-use bytes::Bytes;
 use hither_types::version::Versions;
 use hither_wire::versions::{MAX_VERSIONS, decode_versions, encode_versions, spoken};
 use iroh::endpoint::{Connection, ConnectionError};
 
-use crate::framing::{self, FrameReader, FramingError};
+use crate::framing::{self, FrameReader, Framed, FramingError};
 use crate::links::Code;
 use crate::starts;
 
@@ -35,8 +34,8 @@ pub(crate) fn own() -> Versions {
 }
 
 /// The frame that says it.
-pub(crate) fn frame() -> Bytes {
-    framing::frame(&encode_versions(&own()), MAX_VERSIONS).expect("a range of versions is short")
+pub(crate) fn frame() -> Framed {
+    framing::frame(encode_versions(&own()), MAX_VERSIONS).expect("a range of versions is short")
 }
 
 /// Reads the frame of the other end. What it speaks, if there is a version in common.

@@ -42,7 +42,7 @@ pub(crate) async fn exchange(
     let broken = || preface::broken(connection);
     let mut sender = connection.open_uni().await.map_err(|_| broken())?;
     framing::write(&mut sender, preface::frame()).await.map_err(|_| broken())?;
-    let greeting = framing::frame(&shared.epoch.to_le_bytes(), MAX_MESSAGE).ok_or_else(broken)?;
+    let greeting = framing::frame(shared.epoch.to_le_bytes().to_vec(), MAX_MESSAGE).ok_or_else(broken)?;
     let dialled = connection.side().is_client();
     if dialled {
         framing::write(&mut sender, greeting.clone()).await.map_err(|_| broken())?;

@@ -14,7 +14,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use hither_types::id::NodeId;
 use hither_types::message::PeerMessage;
 use hither_types::unit::Micros;
@@ -24,7 +23,7 @@ use iroh::endpoint::{Connection, SendStream};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::dial;
-use crate::framing::{self, FrameReader};
+use crate::framing::{self, FrameReader, Framed};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
@@ -344,12 +343,13 @@ async fn write_signals(shared: &Shared, peer: &Peer, epoch: u64, connection: &Co
 }
 
 /// A message as it goes out; `None`, with a word in the log, if it cannot be said.
-fn framed(shared: &Shared, message: &PeerMessage) -> Option<Bytes> {
+fn framed(shared: &Shared, message: &PeerMessage) -> Option<Framed> {
     let encoded = hither_wire::encode_message(message);
-    let frame = encoded.as_ref().ok().and_then(|body| framing::frame(body, MAX_MESSAGE));
+    let failed = encoded.as_ref().err().map(ToString::to_string);
+    let frame = encoded.ok().and_then(|body| framing::frame(body, MAX_MESSAGE));
     match &frame {
         Some(frame) => shared.spoken.count(message, frame.len()),
-        None => tracing::error!(error = ?encoded.err(), "a message cannot be said and was dropped"),
+        None => tracing::error!(error = failed, "a message cannot be said and was dropped"),
     }
     frame
 }
