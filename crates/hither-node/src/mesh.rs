@@ -282,6 +282,14 @@ impl Driver {
 
     /// Answers somebody who may be a stranger.
     pub(crate) fn hello(&mut self, from: NodeId, hello: Hello) -> HelloReply {
+        let reply = self.answer_hello(from, hello);
+        if let HelloReply::Refused(reason) = &reply {
+            tracing::warn!(node = %from.short(), reason, "a hello was refused");
+        }
+        reply
+    }
+
+    fn answer_hello(&mut self, from: NodeId, hello: Hello) -> HelloReply {
         match hello {
             Hello::Introduce(record) => match self.introduced(from, record) {
                 Ok(record) => {

@@ -28,10 +28,7 @@ impl Driver {
                     .into(),
             );
         }
-        answer(self).unwrap_or_else(|error| {
-            tracing::warn!(node = %from.short(), %error, "an invite was refused");
-            HelloReply::Refused(error.to_string())
-        })
+        answer(self).unwrap_or_else(|error| HelloReply::Refused(error.to_string()))
     }
 
     /// A joiner showed its number, and asks for its certificate.

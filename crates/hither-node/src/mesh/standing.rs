@@ -30,8 +30,14 @@ impl Driver {
                     );
                     self.warn_once(text);
                 }
+                // No honest node tells these.
+                EntryError::Signature | EntryError::Malformed | EntryError::Mesh => {
+                    tracing::warn!(peer = %from.short(), signer = %signer.short(), %error, "an entry is not believed");
+                }
                 // A dismissed issuer's last entries go round until everybody has heard of it.
-                _ => tracing::debug!(peer = %from.short(), signer = %signer.short(), %error, "an entry is not taken"),
+                EntryError::Chain | EntryError::Forbidden | EntryError::Full => {
+                    tracing::debug!(peer = %from.short(), signer = %signer.short(), %error, "an entry is not taken")
+                }
             }
         }
         if new > 0 {

@@ -11,6 +11,7 @@ mod leaving;
 mod ledger;
 mod node;
 mod policy;
+mod strangers;
 mod usage;
 
 /// Runs the program to its end, in an environment that has no node and no cache.

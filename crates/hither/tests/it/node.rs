@@ -18,12 +18,17 @@ pub(super) struct Node {
 impl Node {
     /// Starts it and reads the line that says where it is.
     pub(super) fn up(dir: &Path) -> (Self, Value) {
+        Self::up_with(dir, Stdio::null())
+    }
+
+    /// The same with its log.
+    pub(super) fn up_with(dir: &Path, log: Stdio) -> (Self, Value) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hither"))
             .args(["up", "--json", "--api", "127.0.0.1:0", "--mesh", "127.0.0.1:0", "--data", text(dir)])
             .args(["--tied-to", &std::process::id().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -34,7 +39,7 @@ impl Node {
     }
 
     /// Stops it as a service manager would.
-    fn stop(mut self) -> Option<i32> {
+    pub(super) fn stop(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let mut rest = String::new();
@@ -50,7 +55,7 @@ impl Drop for Node {
     }
 }
 
-fn init(dir: &Path) -> Value {
+pub(super) fn init(dir: &Path) -> Value {
     object(&["init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme", "--data", text(dir)], 0)
 }
 
