@@ -12,10 +12,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::errors::{Code, Problem};
-use crate::limits::{BODIES_BYTES, BODY_BYTES, BODY_READ, DISCARD_BYTES, DISCARD_READ, JSON_DEPTH};
+use crate::limits::{BODIES_BYTES, BODY_BYTES, BODY_READ, JSON_DEPTH};
 
+mod rest;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use rest::lend;
 
 /// The unit in which memory for bodies is lent: semaphores count in 32 bits on some machines.
 const GRAIN: usize = 4096;
@@ -71,13 +74,6 @@ impl Bodies {
         }
         Ok(Whole { bytes, _lent: lent })
     }
-}
-
-/// Reads a little of a body that nobody wants: a client that writes its head and its body apart would find the connection
-/// closed instead of the answer.
-pub(crate) async fn discard(body: Body) {
-    // Whatever comes of it, the answer is the same.
-    let _ = timeout(DISCARD_READ, Limited::new(body, DISCARD_BYTES).collect()).await;
 }
 
 fn too_large() -> Problem {

@@ -11,11 +11,11 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{RequestExt, Router};
 use hither_types::id::ModelName;
-use hyper::header::{EXPECT, HOST, HeaderName, ORIGIN};
-use hyper::{HeaderMap, Method, Uri};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Uri, Version};
 use tokio::sync::watch;
 
-use crate::body::{Bodies, discard};
+use crate::body::{Bodies, lend};
 use crate::callers::{Access, Callers, Peer};
 use crate::door::Door;
 use crate::errors::{Code, Problem};
@@ -112,23 +112,29 @@ pub(crate) fn normalize(mut request: Request) -> Request {
     request
 }
 
-async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let form = Form::of(request.uri().path(), request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let named = request.headers().get(REQUEST_ID).cloned();
+    // Who asks before sending is told without.
+    let (asks_first, version) = (request.headers().contains_key(EXPECT), request.version());
+    let (parts, body) = request.into_parts();
+    let (body, rest) = lend(body);
+    let mut request = Request::from_parts(parts, body);
     let mut response = match enter(&app, &mut request).await {
         Ok(()) => idempotency::once(&app, form, request, next).await,
         Err(refused) => {
-            // Who asks before sending is told without.
-            if !request.headers().contains_key(EXPECT) {
-                discard(request.into_body()).await;
-            }
+            drop(request);
             problem(form, &refused)
         }
     };
     let headers = response.headers_mut();
+    if !asks_first && !rest.discard().await && version <= Version::HTTP_11 {
+        // The connection ends with this answer, and the client must not send its next request over it.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     // Who has no name for a request is given the node's.
     if let Some(name) = named.or_else(|| headers.get("x-hither-request").cloned()) {
         headers.insert(REQUEST_ID, name);

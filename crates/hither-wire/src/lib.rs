@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 mod authority;
 mod error;
 mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hello;
 pub mod limits;
 mod member;

@@ -186,6 +186,38 @@ async fn a_head_must_follow_soon_once_it_has_begun() {
     assert!((HEAD_READ / 2..HEAD_READ * 7 / 10).contains(&took), "{took:?}");
 }
 
+/// The head of a question that is refused for it, whatever the body says.
+fn refused(length: usize) -> String {
+    let head =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Hither-Class: unheard-of\r\nContent-Length: ";
+    format!("{head}{length}\r\n\r\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_its_body_a_little_after_a_head_that_is_refused_may_go_on() {
+    let mut client = pipe().await;
+    for _ in 0..2 {
+        client.write_all(refused(5).as_bytes()).await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        client.write_all(b"hello").await.unwrap();
+        let said = until(&mut client, "E0").await;
+        assert!(said.starts_with("HTTP/1.1 400 ") && !said.contains("connection: close"), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_refused_and_does_not_send_its_body_is_told_that_the_connection_ends() {
+    for length in [5, 1 << 20] {
+        let mut client = pipe().await;
+        client.write_all(refused(length).as_bytes()).await.unwrap();
+        client.write_all(b"hell").await.unwrap();
+        let said = until(&mut client, "E0").await;
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("connection: close"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn who_has_said_nothing_does_not_hold_up_the_end() {
     let served = serve(speaking(false)).await;
