@@ -334,6 +334,10 @@ pub const FAR_GUESS: Micros = Micros::from_millis(30);
 /// How often neighbours call each other. Six links at this pace cost about 700 B/s each way on the wire.
 pub const PULSE: Micros = Micros::from_millis(1_000);
 
+/// How long after a standstill a round trip is not believed to be longer than before: the transport takes the time that
+/// packets lay unread for the way, and forgets it over some dozens of acknowledgements.
+pub const ROUND_TRIP_SETTLES: Micros = Micros::from_millis(15_000);
+
 /// A neighbour that was not heard, or did not hear us, for this long is doubted: two pulses are missing, and a fifth of
 /// a second is left for the way.
 pub const UNHEARD: Micros = Micros::from_millis(2_200);

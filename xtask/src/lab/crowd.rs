@@ -199,12 +199,14 @@ struct Crowd {
 impl Crowd {
     /// So many nodes that all see one another.
     fn of(lab: &Lab, count: usize) -> Result<Self, String> {
-        std::fs::create_dir_all(&lab.scratch).map_err(|error| format!("{}: {error}", lab.scratch.display()))?;
+        // Crowds of several sizes follow one another: each founds a mesh of its own.
+        let scratch = lab.scratch.join(count.to_string());
+        std::fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
         let mut crowd = Self { nodes: Vec::new(), keys: Vec::new(), hall: Hall::new()?, logs: lab.logs.clone() };
         for number in 0..count {
             let name = format!("m{number:02}");
             let place = crowd.hall.machine(&name)?;
-            crowd.nodes.push(Node::new(&lab.hither, &lab.scratch, &name, place)?);
+            crowd.nodes.push(Node::new(&lab.hither, &scratch, &name, place)?);
         }
         let founder = crowd.nodes.first().ok_or("a crowd of nobody")?;
         founder.run(&["init", "--site", "hall", "--jurisdiction", "DE", "--operator", "acme"])?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hither_types::id::{Digest, NodeId, SiteName};
 use hither_types::message::{PeerMessage, Presence, Pulse, Rumour};
 use hither_types::time::Timestamp;
-use hither_types::unit::Milliwatts;
+use hither_types::unit::{Micros, Milliwatts};
 
 use super::{Deed, Membership, Sign};
 use crate::random::Random;
@@ -237,6 +237,32 @@ fn who_stood_still_blames_nobody() {
     play.now += 10_000_000;
     play.sign(Sign::Tick).pass(1_500_000, &[]);
     assert!(play.deeds.iter().all(|deed| !matches!(deed, Deed::Silent(_))), "{:?}", play.deeds);
+}
+
+#[test]
+fn a_second_outage_is_noticed_as_soon_as_the_first() {
+    let mut play = Play::new();
+    let away = |millis| Sign::RoundTrip { node: A, rtt: Micros::from_millis(millis) };
+    play.sign(told(A, 1, 1)).sign(told(B, 1, 1)).sign(told(C, 1, 1)).sign(away(1)).pass(5_000_000, &[]);
+    let mut noticed = Vec::new();
+    for outage in 0..3 {
+        let began = play.now;
+        let sequence = 1 + 2 * outage;
+        let doubted = doubt(A, sequence, ME);
+        let says = |message: &&PeerMessage| matches!(message, PeerMessage::Rumours(said) if said.contains(&doubted));
+        play.forget();
+        while !play.said_to(B).iter().any(says) {
+            assert!(play.now < began + 10_000_000, "it is not noticed");
+            play.pass(50_000, &[A]);
+        }
+        noticed.push(play.now - began);
+        play.rumours(B, &[doubt(A, sequence, B)]).pass(3_000_000, &[A]);
+        assert!(!play.membership.is_there(A));
+        // It comes back, and what lay unread makes the way look long.
+        play.sign(told(A, 1, sequence + 2)).sign(away(900)).pass(3_000_000, &[]).sign(away(700)).pass(5_000_000, &[]);
+        assert!(play.membership.is_there(A));
+    }
+    assert!(noticed.iter().all(|took| *took <= 2_500_000), "{noticed:?}");
 }
 
 #[test]

@@ -27,8 +27,11 @@ pub(super) struct Watch {
     /// When the last pulse came, and the longest time between two, which fades.
     pulsed: Timestamp,
     worst: Micros,
-    /// How far it is there and back.
+    /// How far it is there and back, and until when a longer way is not believed.
     away: Micros,
+    settles: Timestamp,
+    /// It was taken for gone: how long it was silent says nothing about how slow it is.
+    fell: bool,
     /// Pulses in a row whose sender has heard something else than this node.
     apart: u32,
 }
@@ -48,6 +51,8 @@ impl Watch {
             pulsed: now,
             worst: Micros(0),
             away,
+            settles: Timestamp(0),
+            fell: false,
         }
     }
 
@@ -71,8 +76,19 @@ impl Watch {
     /// A pulse came.
     fn pulsed(&mut self, now: Timestamp) {
         let faded = self.worst.0 - self.worst.0 / 32;
-        self.worst = Micros(faded.max(now.since(self.pulsed).0));
+        let gap = if std::mem::take(&mut self.fell) { 0 } else { now.since(self.pulsed).0 };
+        self.worst = Micros(faded.max(gap));
         (self.pulsed, self.heard) = (now, now);
+    }
+
+    /// It was taken for gone.
+    pub(super) fn fell(&mut self) {
+        self.fell = true;
+    }
+
+    /// One of the two ends stood still: what was acknowledged after that makes the way look long for a while.
+    fn stood_still(&mut self, now: Timestamp) {
+        self.settles = now.after(limits::ROUND_TRIP_SETTLES);
     }
 }
 
@@ -230,11 +246,16 @@ impl Membership {
 
     /// How far a neighbour is was measured.
     pub(super) fn measured(&mut self, id: NodeId, rtt: Micros) {
+        let now = self.now;
+        let watch = self.watches.get_mut(&id);
+        if watch.as_ref().is_some_and(|watch| !watch.live || (now < watch.settles && watch.away < rtt)) {
+            return;
+        }
+        if let Some(watch) = watch {
+            watch.away = rtt;
+        }
         if let Some(node) = self.nodes.get_mut(&id) {
             node.away = rtt;
-        }
-        if let Some(watch) = self.watches.get_mut(&id) {
-            watch.away = rtt;
         }
     }
 
@@ -247,6 +268,7 @@ impl Membership {
             return;
         }
         watch.live = true;
+        watch.stood_still(now);
         self.be_alone(false);
         let me = self.me;
         if let Some(node) = self.nodes.get_mut(&id) {
@@ -260,7 +282,8 @@ impl Membership {
     /// This node stood still: nobody is to blame for what it did not hear.
     pub(super) fn excuse_all(&mut self) {
         for watch in self.watches.values_mut().filter(|watch| watch.live) {
-            (watch.heard, watch.echoed) = (self.now, self.now);
+            (watch.heard, watch.echoed, watch.pulsed) = (self.now, self.now, self.now);
+            watch.stood_still(self.now);
         }
     }
 

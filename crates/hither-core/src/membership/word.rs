@@ -153,6 +153,9 @@ impl Membership {
             return;
         }
         let fell = node.state == State::There;
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.fell();
+        }
         node.state = State::Gone;
         node.version = version;
         node.doubts.clear();
