@@ -1,5 +1,6 @@
 //! One release after another, on nodes that serve meanwhile.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -92,9 +93,18 @@ pub(super) fn rolled(lab: &Lab) -> Result<String, String> {
     let seen = steps?;
     let whole: Vec<u32> = got.iter().map(|got| got.whole).collect();
     let dropped: Vec<&String> = got.iter().flat_map(|got| &got.dropped).collect();
-    must(dropped.is_empty(), || format!("{} dropped of {whole:?} and these: {}", dropped.len(), dropped[0]))?;
+    must(dropped.is_empty(), || format!("{} dropped beside {whole:?} whole: {}", dropped.len(), kinds(&dropped)))?;
     must(whole.iter().all(|whole| *whole > 0), || format!("a client had no answer: {whole:?}"))?;
     Ok(format!("{} answers, all whole, {whole:?} by client; between them {seen}", whole.iter().sum::<u32>()))
+}
+
+/// Each kind once, as far as it is the same in its first words, with how often it came.
+fn kinds(dropped: &[&String]) -> String {
+    let mut kinds: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+    for said in dropped {
+        kinds.entry(said.chars().take(60).collect()).or_insert((0, said.as_str())).0 += 1;
+    }
+    kinds.values().map(|(count, said)| format!("{count} × {said}")).collect::<Vec<_>>().join("; ")
 }
 
 /// Every node becomes the new program, one after another, and then the old one again. Says what one showed half-way.
