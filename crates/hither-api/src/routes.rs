@@ -123,7 +123,10 @@ async fn gate(State(app): State<App>, request: Request, next: Next) -> Response 
     let (parts, body) = request.into_parts();
     let (body, rest) = lend(body);
     let mut request = Request::from_parts(parts, body);
-    let mut response = match enter(&app, &mut request).await {
+    let entered = enter(&app, &mut request).await;
+    // HTTP/2 ends streams one by one, and one that was let in may be kept open by its client on purpose.
+    let breaks = version <= Version::HTTP_11 || entered.is_err();
+    let mut response = match entered {
         Ok(()) => idempotency::once(&app, form, request, next).await,
         Err(refused) => {
             drop(request);
@@ -131,7 +134,7 @@ async fn gate(State(app): State<App>, request: Request, next: Next) -> Response 
         }
     };
     let headers = response.headers_mut();
-    if !asks_first && !rest.discard().await && version <= Version::HTTP_11 {
+    if breaks && !asks_first && !rest.discard().await && version <= Version::HTTP_11 {
         // The connection ends with this answer, and the client must not send its next request over it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -33,7 +33,8 @@ impl FrameReader {
         Self { stream, buffer: BytesMut::new(), limit }
     }
 
-    /// The next frame; `None` at a clean end. Memory grows with what arrives, not with what a header promises.
+    /// The next frame; `None` at a clean end. Memory grows with what arrives; what a header promises is believed up to
+    /// [`AHEAD`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FramingError> {
         loop {
             if let Some(frame) = split(&mut self.buffer, self.limit)? {
