@@ -39,6 +39,9 @@ pub struct Config {
     pub announce_every: Micros,
     /// How many requests can be explained afterwards.
     pub traces: usize,
+    /// Until when a node that was just started waits for words of members that it has not heard, before it says that
+    /// nobody is there.
+    pub settled: Timestamp,
 }
 
 /// Whether a model that was asked for here is fetched without being told to.

@@ -105,7 +105,8 @@ pub struct Core {
 impl Core {
     /// A node that knows nobody and holds nothing.
     pub fn new(config: Config) -> Self {
-        let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces } = config;
+        let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces, settled } =
+            config;
         Self {
             me,
             policy,
@@ -115,7 +116,7 @@ impl Core {
             now: Timestamp(0),
             random: Random::new(seed),
             announce_every,
-            peers: Peers::new(announce_every),
+            peers: Peers::new(announce_every, settled),
             endpoints: BTreeMap::new(),
             circles: Circles::default(),
             pool: Pool::default(),

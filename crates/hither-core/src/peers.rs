@@ -188,13 +188,20 @@ pub(crate) struct Peers {
     version: u64,
     /// A member counts as present for so long after it was heard.
     present_for: Micros,
+    /// Until when words of members that were not heard yet are waited for.
+    pub(crate) settled: Timestamp,
 }
 
 impl Peers {
     /// Nobody, yet.
-    pub(crate) fn new(announce_every: Micros) -> Self {
+    pub(crate) fn new(announce_every: Micros, settled: Timestamp) -> Self {
         let present_for = Micros(announce_every.0.saturating_mul(limits::PRESENT_FOR_ANNOUNCEMENTS));
-        Self { peers: Vec::new(), version: 0, present_for }
+        Self { peers: Vec::new(), version: 0, present_for, settled }
+    }
+
+    /// Whether this node was started so lately that it has not heard from all members yet.
+    pub(crate) fn are_settling(&self, now: Timestamp) -> bool {
+        now < self.settled && self.iter().any(|peer| peer.heard().is_none())
     }
 
     /// Where a member stands, or would.

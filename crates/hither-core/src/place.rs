@@ -337,6 +337,11 @@ impl Core {
         if untried && attempts_left && room && self.wait_here(id, digest, Timestamp(u64::MAX)) {
             return;
         }
+        // Who may have it was not heard yet.
+        let unheard = !survey.home && survey.circle.lawful == 0 && self.peers.are_settling(self.now);
+        if unheard && attempts_left && room && self.wait_here(id, digest, Timestamp(u64::MAX)) {
+            return self.timers.set(Timer::Hold(id), self.now.after(limits::LOOK_AROUND));
+        }
         // In a small circle everybody was considered already.
         let more = survey.circle.ready.len() > limits::STEPS_OF_CIRCLE;
         if !asked && attempts_left && room && more {

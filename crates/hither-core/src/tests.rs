@@ -51,6 +51,13 @@ impl Play {
         Self::of(policy, pull, Vec::new(), None)
     }
 
+    /// A node that waits for a second after its start to hear from members.
+    pub(crate) fn settling() -> Self {
+        let mut play = Self::new(eea());
+        play.core.peers.settled = Timestamp(1_000_000);
+        play
+    }
+
     pub(crate) fn with_ladder(policy: Policy, ladder: Vec<Vec<ModelName>>) -> Self {
         Self::of(policy, PullPolicy::Manual, ladder, None)
     }
@@ -73,6 +80,7 @@ impl Play {
             ladder,
             announce_every: Micros::from_millis(500),
             traces: 1_000,
+            settled: Timestamp(0),
         });
         let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false, signals: false };
         for node in [PARIS, LYON, JAKARTA] {

@@ -29,7 +29,7 @@ use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade, Leavers};
 use crate::endpoints::Endpoints;
 use crate::home::Home;
-use crate::limits::{ANSWERS_MAX, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
+use crate::limits::{ANSWERS_MAX, SETTLES, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
 use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::mesh::join::{JoinNews, Joining};
@@ -369,7 +369,8 @@ impl Driver {
 
     /// Makes the mind anew: after a start, and when this node has joined another mesh.
     pub(crate) fn wake(&mut self) {
-        let config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
+        let mut config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
+        config.settled = self.clock.now().after(SETTLES);
         self.core = Core::new(config);
         let me = &self.home.me;
         self.membership = Membership::new(me.node, &me.site, self.incarnation, self.clock.now());
@@ -447,6 +448,7 @@ pub(crate) fn core_config(
         ladder: config.ladder.clone(),
         announce_every: Micros::from_millis(500),
         traces: 1_000,
+        settled: Timestamp(0),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hither_types::unit::Micros;
+
 /// Events that wait for the loop. Past it the door answers "overloaded" and hands wait.
 pub(crate) const INBOX_MAX: usize = 4096;
 
@@ -65,6 +67,10 @@ pub(crate) const WORKER_FRAME_MAX: usize = 256 << 20;
 
 /// Members and models that are told to each peer, at most.
 pub(crate) const TOLD_MAX: usize = 64;
+
+/// How long after its start a node waits to hear from members before it says that nobody is there: a neighbour tells
+/// everything as soon as there is a link, which takes some tenths of a second.
+pub(crate) const SETTLES: Micros = Micros::from_millis(1_000);
 
 /// How often a node looks at who belongs still, and tells its neighbours which start of it this is.
 pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);

@@ -262,6 +262,9 @@ async fn serve(
     (tcp, unix): (TcpListener, UnixListener),
     stop: impl Future<Output = ()>,
 ) {
+    // Before anybody is let in, so that nobody is told that what lies on this disk is unknown.
+    driver.look_at_relays();
+    driver.wake();
     let watched = ears.stop.clone();
     let secured = driver.config.tls.clone();
     let tls = secured.as_ref().map(|secured| secured.tls.clone());
@@ -278,8 +281,6 @@ async fn serve(
         let kept = driver.config.data_dir.join("issuer.toml");
         driver.hands.spawn(crate::renewal::keys(oidc, kept, driver.inbox.clone()));
     }
-    driver.look_at_relays();
-    driver.wake();
     {
         let work = driver.run(ears);
         tokio::pin!(work);

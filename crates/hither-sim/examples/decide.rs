@@ -64,6 +64,7 @@ fn node(model: &ModelName) -> Core {
         ladder: Vec::new(),
         announce_every: Micros::from_millis(500),
         traces: 1000,
+        settled: Timestamp(0),
     });
     let mut tell = |event| core.handle(event, Timestamp(0)).for_each(drop);
     tell(Event::Catalogued(Manifest {

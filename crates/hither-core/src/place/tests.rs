@@ -9,8 +9,8 @@ use hither_types::unit::{Micros, Milliwatts};
 
 use crate::event::Event;
 use crate::tests::{
-    CHAT, FRAUD, LYON, PARIS, cap, check, done, envelope, failed, heard, law, nothing, own, prefers, ready, recorded,
-    said, submitted, until, with,
+    CHAT, FRAUD, LYON, PARIS, Play, cap, check, done, envelope, failed, heard, law, nothing, own, prefers, ready,
+    recorded, said, submitted, until, with,
 };
 
 fn overloaded() -> Failure {
@@ -332,4 +332,20 @@ fn what_lost_its_place_starts_here_at_once_though_others_are_quicker() {
         954: run 2/2 chat
     ",
     );
+}
+
+#[test]
+fn a_node_that_was_just_started_waits_to_hear_from_members() {
+    // Paris is heard, and has it; Lyon never is.
+    let script = vec![submitted(1, 1, FRAUD), until(100), heard(200, PARIS, FRAUD, 0), until(260)];
+    let mut play = Play::settling().then(script);
+    assert_eq!(play.only(&["refuse"]), [""; 0]);
+    assert!(play.steps(1).contains("paris chosen"), "{}", play.steps(1));
+    // Nobody is: what it was not told within its time it does not wait for.
+    let mut alone =
+        Play::settling().then(vec![submitted(1, 1, FRAUD), until(900), until(1_100), submitted(1_200, 2, FRAUD)]);
+    let refused = alone.only(&["refuse"]);
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused[0].ends_with("refuse 1 NoCapacity { tried: 0 }") && refused[1].starts_with("1200:"), "{refused:?}");
+    assert!(!refused[0].starts_with("1: ") && !refused[0].starts_with("900: "), "{refused:?}");
 }

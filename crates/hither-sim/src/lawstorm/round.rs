@@ -62,6 +62,7 @@ impl<'a> Round<'a> {
                 ladder: ladder.clone(),
                 announce_every: Micros::from_millis(10_000),
                 traces: 0,
+                settled: Timestamp(0),
             })
         };
         let mut round = Self { cores: [core(0), core(1)], bench, laws, hands, certificates, now: 1_000_000 };

@@ -9,7 +9,7 @@ use hither_types::member::{Member, Roles};
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::place::Assurance;
 use hither_types::request::RequestKind;
-use hither_types::time::WallTime;
+use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
 use super::circle::Circles;
@@ -194,6 +194,7 @@ impl<'a> World<'a> {
             ladder: self.scenario.ladder.clone(),
             announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
             traces: if self.circles.is_some() { TRACES_OF_MANY } else { 64 },
+            settled: Timestamp(0),
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
         let (cap, policy) = (node.cap, node.policy.clone());
