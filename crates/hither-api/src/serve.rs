@@ -2,20 +2,22 @@
 //! HTTP/2 (as gRPC speaks it, without TLS and by prior knowledge) on one port.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -24,7 +26,7 @@ use crate::callers;
 use crate::door::Door;
 use crate::idempotency::{self, Kept};
 use crate::limits::{
-    CONNECTION_WINDOW, CONNECTIONS, DRAIN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, STREAM_WINDOW, STREAMS,
+    CONNECTION_WINDOW, CONNECTIONS, DRAIN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, LAST_WORDS, STREAM_WINDOW, STREAMS,
 };
 use crate::metrics::Metrics;
 use crate::routes::{self, Listener};
@@ -60,6 +62,13 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, tls: Option<T
                 }
             }
             Err(error) => accept_failed(error).await,
+        }
+    }
+    // Who has connected already hears that this node stops, instead of nothing.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        let Ok(permit) = Arc::clone(&connections.room).try_acquire_owned() else { break };
+        if tls.is_none() {
+            connections.serve(stream, permit);
         }
     }
     drop(listener);
@@ -169,25 +178,34 @@ async fn open<S>(stream: S, router: Router, watcher: Watcher, mut stop: watch::R
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let mut opening = pin!(Paced::open(stream));
     let opened = tokio::select! {
         biased;
-        opened = Paced::open(stream) => opened,
-        // Who has said nothing yet has no request that may end.
-        () = stopped(&mut stop) => None,
+        opened = &mut opening => opened,
+        // Who has connected a moment ago is about to say something; whoever is not has no request that may end.
+        () = stopped(&mut stop) => tokio::time::timeout(LAST_WORDS, opening).await.ok().flatten(),
     };
     match opened {
-        Some((stream, version)) => connection(stream, version, router, watcher).await,
+        Some((stream, version)) => connection(stream, version, router, watcher, stop).await,
         None => debug!("a client said nothing, or left before it did"),
     }
 }
 
-async fn connection<S>(stream: Paced<S>, version: Version, router: Router, watcher: Watcher)
-where
+async fn connection<S>(
+    stream: Paced<S>,
+    version: Version,
+    router: Router,
+    watcher: Watcher,
+    stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let patience = Patience(stream.heard());
     let stream = TokioIo::new(stream);
+    let begun = Arc::new(Notify::new());
+    let begins = Arc::clone(&begun);
     let service = service_fn(move |request: Request<Incoming>| {
+        begins.notify_one();
         let router = router.clone();
         async move {
             let request = routes::normalize(request.map(Body::new));
@@ -203,7 +221,7 @@ where
                 .max_buf_size(HEAD_BYTES)
                 .max_headers(HEADERS)
                 .serve_connection(stream, service);
-            watcher.watch(served).await
+            until_stopped(served, &begun, stop).await
         }
         Version::Http2 => {
             let served = http2::Builder::new(TokioExecutor::new())
@@ -221,4 +239,26 @@ where
     if let Err(error) = served {
         debug!(%error, "connection ended early");
     }
+}
+
+/// Serves a connection until it ends, or the node stops and its last request is answered. One that is told to end before its
+/// first request was read ends without an answer; so that is waited for.
+async fn until_stopped<C: GracefulConnection>(
+    served: C,
+    begun: &Notify,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), C::Error> {
+    let mut served = pin!(served);
+    tokio::select! {
+        biased;
+        ended = &mut served => return ended,
+        () = stopped(&mut stop) => {}
+    }
+    tokio::select! {
+        biased;
+        ended = &mut served => return ended,
+        _ = tokio::time::timeout(LAST_WORDS, begun.notified()) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    served.await
 }

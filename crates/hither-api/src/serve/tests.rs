@@ -218,6 +218,15 @@ async fn whoever_is_refused_and_does_not_send_its_body_is_told_that_the_connecti
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_before_sending_is_refused_without_its_body_and_told_that_the_connection_ends() {
+    let mut client = pipe().await;
+    let head = refused(5).replace("Host", "Expect: 100-continue\r\nHost");
+    client.write_all(head.as_bytes()).await.unwrap();
+    let said = until(&mut client, "E0").await;
+    assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("connection: close"), "{said}");
+}
+
 #[tokio::test]
 async fn who_has_said_nothing_does_not_hold_up_the_end() {
     let served = serve(speaking(false)).await;
@@ -232,6 +241,30 @@ async fn who_has_said_nothing_does_not_hold_up_the_end() {
     served.server.await.unwrap();
     assert!(begun.elapsed() < DRAIN, "the end took {:?}", begun.elapsed());
     assert!(hung_up(&mut silent).await < DRAIN && hung_up(&mut half).await < DRAIN);
+}
+
+#[tokio::test]
+async fn who_connected_before_the_end_and_asks_right_after_is_answered() {
+    let served = serve(speaking(false)).await;
+    let asked = chat(false);
+    let (some, rest) = asked.split_at(20);
+    let mut late = TcpStream::connect(served.address).await.unwrap();
+    // Of this one the server has heard something already.
+    let mut later = TcpStream::connect(served.address).await.unwrap();
+    later.write_all(some.as_bytes()).await.unwrap();
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    until(&mut client, "ok\n").await;
+    served.stop.send(true).unwrap();
+    late.write_all(asked.as_bytes()).await.unwrap();
+    later.write_all(rest.as_bytes()).await.unwrap();
+    for mut client in [late, later] {
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.unwrap();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with("HTTP/1.1 ") && said.contains("connection: close"), "{said}");
+    }
+    served.server.await.unwrap();
 }
 
 #[tokio::test]
