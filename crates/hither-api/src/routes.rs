@@ -134,7 +134,8 @@ async fn gate(State(app): State<App>, request: Request, next: Next) -> Response 
         }
     };
     let headers = response.headers_mut();
-    if breaks && !asks_first && !rest.discard().await && version <= Version::HTTP_11 {
+    let is_read = if asks_first { rest.is_empty() } else { !breaks || rest.discard().await };
+    if !is_read && version <= Version::HTTP_11 {
         // The connection ends with this answer, and the client must not send its next request over it.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

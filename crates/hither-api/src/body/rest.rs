@@ -31,6 +31,11 @@ pub(crate) fn lend(body: Body) -> (Body, Rest) {
 }
 
 impl Rest {
+    /// Whether nothing is left, as far as whoever had the body has let it go.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|rest| rest.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+    }
+
     /// Reads a little of what nobody wanted: a client that writes its head and its body apart would find the connection
     /// closed instead of the answer, or instead of the answer to its next request. Says whether all of it was read.
     pub(crate) async fn discard(self) -> bool {
