@@ -48,8 +48,8 @@ impl Client {
                 Ok(answer) if answer.status == 200 && text(&answer) == reference => got.whole += 1,
                 // Nobody listens: nothing was taken, and a client would ask another node.
                 Err(error) if error.contains("refused") || address.is_empty() => std::thread::sleep(AGAIN),
-                // It said itself that it is about to stop, and took nothing.
-                Ok(answer) if answer.status == 503 && answer.header("x-hither-code") == "E0901" => {
+                // It said itself that it is stopping, and took nothing: what is taken gets a number.
+                Ok(answer) if is_stopping(&answer) && answer.body["error"]["request"].is_null() => {
                     std::thread::sleep(AGAIN);
                 }
                 Ok(answer) => got.dropped.push(format!("{}: {} {}", self.name, answer.status, answer.body)),
@@ -58,6 +58,10 @@ impl Client {
         }
         got
     }
+}
+
+fn is_stopping(answer: &Answer) -> bool {
+    answer.status == 503 && answer.body["error"]["code"] == "E0506"
 }
 
 fn text(answer: &Answer) -> &str {
