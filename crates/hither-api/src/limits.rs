@@ -37,8 +37,9 @@ pub(crate) const HEADERS: usize = 100;
 /// Connections of one listener at once; more wait in the kernel's queue. An idle one takes some 10 kB.
 pub(crate) const CONNECTIONS: usize = 16_384;
 
-/// How long a client that has connected may take to say something once the node stops.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long a client that has connected may take to say something once the node stops: whoever asks at once may still have
+/// to wait for a processor.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How long open requests may take to end when the node stops.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
