@@ -17,6 +17,7 @@ mod affinity;
 mod budget;
 mod catalog;
 mod circle;
+pub mod distribution;
 mod egress;
 mod endpoint;
 pub mod event;

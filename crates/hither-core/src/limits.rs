@@ -407,3 +407,35 @@ pub const SHOWN_PER_MODEL: usize = 3;
 
 /// Pulses that come so much later than they were due were held up here, and nobody else is to blame.
 pub const PULSE_LATE: Micros = Micros::from_millis(700);
+
+/// Chunks of a file that are on their way to a node at once: more is offered than a line can carry now and then, and what is
+/// declined for that costs the giver a round trip.
+pub const CHUNKS_TAKEN: usize = 24;
+
+/// … from one partner: whoever promises and does not give shall not keep the others out.
+pub const CHUNKS_TAKEN_OF_ONE: usize = 4;
+
+/// Chunks that a node gives at once, within its site and to others. Two keep its line busy; the third covers the way there
+/// and back of an offer.
+pub const CHUNKS_GIVEN: usize = 3;
+
+/// Chunks that an offer names.
+pub const CHUNKS_NAMED: usize = 8;
+
+/// Ranges of chunks that one word tells of.
+pub const CHUNK_RANGES: usize = 1024;
+
+/// How long a chunk is taken to need before one has come.
+pub const CHUNK_TAKES: Micros = Micros::from_millis(100);
+
+/// How many times as long as others a chunk may take before it is fetched from a second partner, too.
+pub const CHUNK_LATE: u64 = 4;
+
+/// How long nothing may come before a node takes from elsewhere what is another's turn at its site.
+pub const CHUNK_STARVES: Micros = Micros::from_millis(5_000);
+
+/// How often the rest of a partner that declines is doubled, at most.
+pub const CHUNK_RESTS_DOUBLE: u32 = 3;
+
+/// How long an offer waits for the one to whom it is made.
+pub const CHUNK_OFFER_WAITS: Micros = Micros::from_millis(2_000);

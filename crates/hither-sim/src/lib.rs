@@ -31,6 +31,7 @@ mod rivals;
 pub mod scenario;
 mod streams;
 pub mod study;
+mod torrent;
 mod trace;
 mod world;
 

@@ -7,6 +7,7 @@ use crate::chance::mix;
 use crate::report::Report;
 use crate::scenario::Scenario;
 
+mod distribution;
 mod loss;
 mod membership;
 mod overload;
@@ -40,7 +41,7 @@ pub enum Scale {
 }
 
 /// The names of the studies.
-pub const STUDIES: [&str; 6] = ["routing", "routing-large", "gossip", "loss", "overload", "membership"];
+pub const STUDIES: [&str; 7] = ["routing", "routing-large", "gossip", "loss", "overload", "membership", "distribution"];
 
 /// Runs a study by name; `None` if there is none of that name.
 pub fn study(name: &str, scale: Scale) -> Option<Study> {
@@ -50,6 +51,7 @@ pub fn study(name: &str, scale: Scale) -> Option<Study> {
         "gossip" => Some(routing::gossip(scale)),
         "loss" => Some(loss::loss(scale)),
         "overload" => Some(overload::overload(scale)),
+        "distribution" => Some(distribution::distribution(scale)),
         "membership" => Some(membership::membership(scale)),
         _ => None,
     }

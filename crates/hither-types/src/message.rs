@@ -1,5 +1,6 @@
 //! What nodes say to one another. `hither-wire` turns it into bytes and back.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::id::{Attempt, Digest, MeshId, NodeId, Operator, RequestId, SiteName};
@@ -262,6 +263,31 @@ pub struct StartProof {
     pub answers: [u8; 32],
     /// The start that signs.
     pub start: Start,
+}
+
+/// What those who share a file say to each other about one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChunkTalk {
+    /// The file.
+    pub digest: Digest,
+    /// What is said.
+    pub word: ChunkWord,
+}
+
+/// A word about the chunks of a file on its way to many.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ChunkWord {
+    /// These chunks are here, too: from the first of each range up to and without the last.
+    Have(Vec<Range<u32>>),
+    /// The first of these chunks may be fetched now, or else one of the others or of all that are here: first those that are
+    /// rarest, as far as is known here. At most 8.
+    Offer(Vec<u32>),
+    /// What was offered under this chunk's name is not wanted.
+    Decline(u32),
+    /// This chunk is on its way here.
+    Coming(u32),
+    /// It is not, or not soon enough.
+    Lost(u32),
 }
 
 /// A request on its way to a peer: the head of a request stream.
