@@ -147,6 +147,18 @@ pub(crate) struct Ears {
 impl Driver {
     /// Runs until told to stop, and then until what runs has ended or its time is up.
     pub(crate) async fn run(&mut self, mut ears: Ears) {
+        self.work(&mut ears).await;
+        // What came after the last look is answered, too: its client holds the other end, and would wait for ever.
+        ears.inbox.close();
+        while let Ok(inbound) = ears.inbox.try_recv() {
+            if let Inbound::Submit { session, .. } = inbound {
+                self.sessions.insert(session.request, session);
+            }
+        }
+        self.drop_sessions();
+    }
+
+    async fn work(&mut self, ears: &mut Ears) {
         let mut show_at: Option<Instant> = None;
         let mut tell = tokio::time::interval(TELL_EVERY);
         let mut drained_by: Option<Instant> = None;

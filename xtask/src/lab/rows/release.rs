@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{TALKER, must};
 use crate::lab::Lab;
@@ -14,6 +14,9 @@ use crate::lab::page::NOT_RUN;
 
 /// Words of each answer: a third of a second.
 const WORDS: u32 = 15;
+
+/// A node that has nothing to do but to end such answers has ended by then; one that waits for more cuts it off after 10 s.
+const ENDS: Duration = Duration::from_secs(5);
 
 /// All see all again after a step.
 const TOGETHER: Duration = Duration::from_secs(30);
@@ -48,10 +51,8 @@ impl Client {
                 Ok(answer) if answer.status == 200 && text(&answer) == reference => got.whole += 1,
                 // Nobody listens: nothing was taken, and a client would ask another node.
                 Err(error) if error.contains("refused") || address.is_empty() => std::thread::sleep(AGAIN),
-                // It said itself that it is stopping, and took nothing: what is taken gets a number.
-                Ok(answer) if is_stopping(&answer) && answer.body["error"]["request"].is_null() => {
-                    std::thread::sleep(AGAIN);
-                }
+                // It said itself that it is stopping. What it has begun by then it ends, or it would take longer to end.
+                Ok(answer) if is_stopping(&answer) => std::thread::sleep(AGAIN),
                 Ok(answer) => got.dropped.push(format!("{}: {} {}", self.name, answer.status, answer.body)),
                 Err(error) => got.dropped.push(format!("{}: {error}", self.name)),
             }
@@ -121,7 +122,10 @@ fn steps(lab: &Lab, mesh: &mut Mesh, previous: &Path) -> Result<String, String> 
                 mesh.nodes[2].kill();
                 mesh.nodes[2].up()?;
             } else {
+                let began = Instant::now();
                 mesh.nodes[at].stop()?;
+                let (took, name) = (began.elapsed(), &mesh.nodes[at].name);
+                must(took < ENDS, || format!("{name} took {took:.1?} to end"))?;
             }
             mesh.nodes[at].becomes(program);
             mesh.nodes[at].up()?;
