@@ -275,9 +275,9 @@ impl Distribution {
         }
         match word {
             ChunkWord::Have(ranges) => {
-                let within = |range: Range<u32>| range.start..range.end.min(self.most);
-                let chunks: Vec<u32> = ranges.into_iter().flat_map(within).collect();
-                chunks.into_iter().for_each(|chunk| self.copied(from, chunk));
+                for range in ranges {
+                    (range.start..range.end.min(self.most)).for_each(|chunk| self.copied(from, chunk));
+                }
             }
             ChunkWord::Coming(chunk) => {
                 if let Some(partner) = self.partners.get_mut(&from) {

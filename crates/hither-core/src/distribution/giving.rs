@@ -26,6 +26,14 @@ impl Given {
 
 impl Distribution {
     pub(super) fn called(&mut self, by: NodeId, offered: u32, chunk: u32) {
+        // What a partner asks for is its own word, and may be no chunk at all.
+        if !self.soon.has(chunk) {
+            if self.giving.remove(&(by, offered)).is_some() {
+                self.out.push(Deed::Refuse { to: by, offered });
+                self.rest(by);
+            }
+            return;
+        }
         if let Some(given) = self.giving.get_mut(&(by, offered)) {
             (given.chunk, given.waits) = (chunk, None);
         }

@@ -206,6 +206,20 @@ fn nobody_who_does_not_answer_or_declines_keeps_a_line() {
 }
 
 #[test]
+fn whoever_comes_for_what_is_not_here_is_refused_and_holds_no_line() {
+    let mut play = Play::new([1]);
+    for chunk in [2, 64, u32::MAX] {
+        let (to, offered) = play.offers()[0];
+        play.sign(Sign::Called { by: to, offered, chunk });
+        assert!(play.deeds.contains(&Deed::Refuse { to, offered }), "{chunk}: {:?}", play.deeds);
+        // The line is free for the other, and for itself once it has rested.
+        if !play.deeds.iter().any(|deed| matches!(deed, Deed::Say { word: ChunkWord::Offer(_), .. })) {
+            play.tick();
+        }
+    }
+}
+
+#[test]
 fn one_partner_s_promises_leave_room_for_others() {
     let mut play = Play::new([]);
     play.has(A, 0..64).has(B, 0..64);
