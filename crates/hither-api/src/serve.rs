@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
@@ -202,10 +202,7 @@ async fn connection<S>(
 {
     let patience = Patience(stream.heard());
     let stream = TokioIo::new(stream);
-    let begun = Arc::new(Notify::new());
-    let begins = Arc::clone(&begun);
     let service = service_fn(move |request: Request<Incoming>| {
-        begins.notify_one();
         let router = router.clone();
         async move {
             let request = routes::normalize(request.map(Body::new));
@@ -221,7 +218,7 @@ async fn connection<S>(
                 .max_buf_size(HEAD_BYTES)
                 .max_headers(HEADERS)
                 .serve_connection(stream, service);
-            until_stopped(served, &begun, stop).await
+            until_stopped(served, stop).await
         }
         Version::Http2 => {
             let served = http2::Builder::new(TokioExecutor::new())
@@ -241,23 +238,15 @@ async fn connection<S>(
     }
 }
 
-/// Serves a connection until it ends, or the node stops and its last request is answered. One that is told to end before its
-/// first request was read ends without an answer; so that is waited for.
-async fn until_stopped<C: GracefulConnection>(
-    served: C,
-    begun: &Notify,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), C::Error> {
+/// Serves a connection until it ends, or the node stops and its last request is answered. It is looked at before it is told to
+/// end: hyper answers what it has begun to read, and ends at once, without an answer, where it has read nothing. A [`Watcher`]
+/// tells it first.
+async fn until_stopped<C: GracefulConnection>(served: C, mut stop: watch::Receiver<bool>) -> Result<(), C::Error> {
     let mut served = pin!(served);
     tokio::select! {
         biased;
         ended = &mut served => return ended,
         () = stopped(&mut stop) => {}
-    }
-    tokio::select! {
-        biased;
-        ended = &mut served => return ended,
-        _ = tokio::time::timeout(LAST_WORDS, begun.notified()) => {}
     }
     served.as_mut().graceful_shutdown();
     served.await
