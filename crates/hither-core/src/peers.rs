@@ -2,9 +2,10 @@
 //!
 //! A member is never forgotten because it is silent: who belongs is the certificates' matter, who is present is ours.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hither_types::id::{Digest, NodeId};
+use hither_types::id::{Digest, NodeId, SiteName};
 use hither_types::member::Member;
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::time::Timestamp;
@@ -13,6 +14,8 @@ use hither_types::unit::Micros;
 use crate::limits;
 use crate::mean::Mean;
 use crate::random::Random;
+
+mod distance;
 
 /// One other member.
 #[derive(Debug)]
@@ -125,16 +128,6 @@ impl Peer {
         self.stands == Some(true)
     }
 
-    /// The smoothed round trip.
-    pub(crate) fn rtt(&self) -> Option<Micros> {
-        self.rtt
-    }
-
-    /// How far it is, as far as anybody knows.
-    pub(crate) fn far(&self) -> Micros {
-        self.rtt.unwrap_or(self.guess)
-    }
-
     /// Whether it is left alone after it fell silent.
     pub(crate) fn is_cooling(&self, now: Timestamp) -> bool {
         now < self.cool_until
@@ -186,6 +179,8 @@ pub(crate) struct Peers {
     peers: Vec<(u64, Box<Peer>)>,
     /// Grows whenever a circle drawn before may be wrong: who belongs, what they hold, who is left alone.
     version: u64,
+    /// How far a site is there and back, as it was measured to one of its members.
+    sites: BTreeMap<SiteName, Micros>,
     /// A member counts as present for so long after it was heard.
     present_for: Micros,
     /// Until when words of members that were not heard yet are waited for.
@@ -196,7 +191,7 @@ impl Peers {
     /// Nobody, yet.
     pub(crate) fn new(announce_every: Micros, settled: Timestamp) -> Self {
         let present_for = Micros(announce_every.0.saturating_mul(limits::PRESENT_FOR_ANNOUNCEMENTS));
-        Self { peers: Vec::new(), version: 0, present_for, settled }
+        Self { peers: Vec::new(), version: 0, sites: BTreeMap::new(), present_for, settled }
     }
 
     /// Whether this node was started so lately that it has not heard from all members yet.
@@ -264,7 +259,8 @@ impl Peers {
     pub(crate) fn remove(&mut self, node: NodeId) -> bool {
         self.version += 1;
         let Ok(index) = self.index(node) else { return false };
-        self.peers.remove(index);
+        let (_, peer) = self.peers.remove(index);
+        self.forget_site(&peer.member.site);
         true
     }
 
@@ -314,17 +310,6 @@ impl Peers {
         true
     }
 
-    /// A member is there as long as nothing else is said, or is not.
-    pub(crate) fn stands(&mut self, node: NodeId, there: bool) {
-        let Some(peer) = self.get(node) else { return };
-        let of_site = |other: &&Peer| other.member.site == peer.member.site && other.member.node != node;
-        let near = self.iter().filter(of_site).filter_map(|other| other.rtt).min();
-        if let Some(peer) = self.get_mut(node) {
-            peer.stands = Some(there);
-            peer.guess = near.unwrap_or(limits::FAR_GUESS);
-        }
-    }
-
     /// What a member has open by its newest word, and had not by the one before.
     pub(crate) fn opens(&self, from: NodeId, presence: &Presence) -> Vec<Digest> {
         let Some(peer) = self.get(from) else { return Vec::new() };
@@ -339,16 +324,6 @@ impl Peers {
             self.get_mut(node).and_then(|peer| peer.known.iter_mut().find(|known| known.digest == digest))
         {
             known.declined_until = Timestamp(0);
-        }
-    }
-
-    /// A round trip was measured: a moving mean over about eight of them.
-    pub(crate) fn measured(&mut self, node: NodeId, rtt: Micros) {
-        if let Some(peer) = self.get_mut(node) {
-            peer.rtt = Some(match peer.rtt {
-                Some(mean) => Micros((mean.0.saturating_mul(7).saturating_add(rtt.0)) / 8),
-                None => rtt,
-            });
         }
     }
 
@@ -374,7 +349,7 @@ impl Peers {
         if let Some((asked, at)) = peer.asked.take()
             && asked == number
         {
-            self.measured(node, now.since(at));
+            self.timed(node, now.since(at));
         }
     }
 

@@ -228,7 +228,7 @@ impl Core {
                 continue;
             }
             match (Gate { policy: &self.policy, origin: &peer.member }).replicate(&manifest.name, &self.me) {
-                Ok(_) => found.push((peer.rtt().unwrap_or(Micros(u64::MAX)), peer.member.node)),
+                Ok(_) => found.push((peer.far(), peer.member.node)),
                 Err(_) if mutant!(CopiesUnlawfully) => found.push((Micros(0), peer.member.node)),
                 Err(_) => forbidden += 1,
             }
