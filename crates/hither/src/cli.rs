@@ -28,6 +28,7 @@ mod parse;
 mod ping;
 mod policy;
 mod ps;
+mod qr;
 mod relay;
 mod run;
 mod sim;

@@ -11,7 +11,7 @@ use hither_types::member::Role;
 use hither_types::place::Jurisdiction;
 use serde_json::{Value, json};
 
-use super::{Context, parse, words};
+use super::{Context, parse, qr, words};
 use crate::client::Client;
 use crate::output::{Exit, Trouble, plain};
 
@@ -36,6 +36,9 @@ pub(super) struct InviteArgs {
     /// Let it in only once somebody has typed the words that its screen shows.
     #[arg(long)]
     confirm: bool,
+    /// Show the ticket as a QR code, too, on stderr, for a camera at the other machine.
+    #[arg(long)]
+    qr: bool,
     /// Stay until it has come, and show the words to compare. So it is on a terminal.
     #[arg(long, conflicts_with = "no_wait")]
     wait: bool,
@@ -93,6 +96,9 @@ pub(super) fn invite(context: &Context, args: &InviteArgs) -> Result<(), Trouble
     let invited: InvitedDto = context.wait(client.post("/hither/v1/invites", &json!(body)))?;
     // The ticket alone on stdout, so that it can be piped.
     context.screen.answer(&json!(invited), |_| format!("{}\n", plain(&invited.ticket)));
+    if args.qr {
+        eprintln!("{}", qr::drawn(&invited.ticket)?);
+    }
     let is_read = !context.screen.is_json();
     let InviteArgs { site, jurisdiction, ttl, .. } = args;
     if is_read {

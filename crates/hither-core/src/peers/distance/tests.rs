@@ -92,14 +92,8 @@ fn served(requests: u64) -> Vec<NodeId> {
         happens.insert((at, 1_000 + number), event);
     }
     let (mut served, mut count, mut linked) = (Vec::new(), 1_000_000, Vec::new());
-    let free = Load {
-        slots: 4,
-        busy: 0,
-        queued: 0,
-        wait: Micros(0),
-        urgent: Micros(0),
-        service: Micros::from_millis(2),
-    };
+    let free =
+        Load { slots: 4, busy: 0, queued: 0, wait: Micros(0), urgent: Micros(0), service: Micros::from_millis(2) };
     while let Some(((at, _), event)) = happens.pop_first() {
         let actions: Vec<Action> = core.handle(event, at).collect();
         let mut later = |span: u64, event| {
