@@ -6,11 +6,12 @@
 
 use hither_types::authority::AuthorityEntry;
 use hither_types::member::{Member, Roles};
-use hither_types::message::{Ask, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
+use hither_types::message::{Ask, ChunkTalk, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
 use hither_types::model::Manifest;
 use serde::{Deserialize, Serialize};
 
 mod authority;
+mod chunk;
 mod error;
 mod field;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -129,6 +130,12 @@ forms! {
     encode_start_proof;
     /// Reads a proof of a start. Its signature was checked before.
     decode_start_proof;
+
+    CHUNK_TALK = "a word about chunks", MAX_CHUNK_TALK; ChunkTalk as chunk::TalkForm;
+    /// Writes a word about the chunks of a file.
+    encode_chunk_talk;
+    /// Reads a word about the chunks of a file. Whether the file has such chunks is for whoever knows its size.
+    decode_chunk_talk;
 }
 
 const INVITE: Form = Form { name: "an invite", most: limits::MAX_INVITE, version: 3 };

@@ -51,6 +51,15 @@ pub const MAX_AUTHORITY_ENTRY: usize = 2048;
 /// The inside of a proof of a start: two challenges, a moment and a number.
 pub const MAX_START_PROOF: usize = 128;
 
+/// Ranges of chunks in one word: whoever has more pieces of a file than that says several.
+pub const MAX_RANGES: usize = 1024;
+
+/// Chunks that one offer names.
+pub const MAX_OFFERED: usize = 8;
+
+/// A word about chunks: as many ranges as there may be, each of two numbers of five bytes.
+pub const MAX_CHUNK_TALK: usize = 12 * 1024;
+
 /// Jurisdictions that one issuer may let others in from.
 pub const MAX_WITHIN: usize = 64;
 

@@ -9,8 +9,8 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
-    Ask, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse,
-    Rumour, Signal, Start, StartProof, StartWord,
+    Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
+    PeerMessage, Presence, Pulse, Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -191,6 +191,18 @@ fn start_word() -> impl Strategy<Value = StartWord> {
         any::<[u8; 32]>().prop_map(|challenge| StartWord::Asked { challenge }),
         signed().prop_map(StartWord::Proved),
     ]
+}
+
+pub(crate) fn chunk_talk() -> impl Strategy<Value = ChunkTalk> {
+    let range = (any::<u32>(), 1..u32::MAX).prop_map(|(first, count)| first..first.saturating_add(count));
+    let word = prop_oneof![
+        vec(range.prop_filter("an empty range", |range| !range.is_empty()), 0..20).prop_map(ChunkWord::Have),
+        vec(any::<u32>(), 0..=crate::limits::MAX_OFFERED).prop_map(ChunkWord::Offer),
+        any::<u32>().prop_map(ChunkWord::Decline),
+        any::<u32>().prop_map(ChunkWord::Coming),
+        any::<u32>().prop_map(ChunkWord::Lost),
+    ];
+    (any::<[u8; 32]>(), word).prop_map(|(digest, word)| ChunkTalk { digest: Digest(digest), word })
 }
 
 pub(crate) fn start_proof() -> impl Strategy<Value = StartProof> {

@@ -8,8 +8,8 @@ use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
-    Ask, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage, PeerMessage, Presence, Pulse,
-    Rumour, Signal, Start, StartProof, StartWord,
+    Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
+    PeerMessage, Presence, Pulse, Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -114,6 +114,17 @@ pub(crate) fn message() -> Vec<PeerMessage> {
 pub(crate) fn start_proof() -> Vec<StartProof> {
     let start = Start { at: WallTime(1_764_000_000_000), challenge: [0x67; 32], incarnation: 300 };
     vec![StartProof { answers: [0x66; 32], start }]
+}
+
+pub(crate) fn chunk_talk() -> Vec<ChunkTalk> {
+    let words = [
+        ChunkWord::Have(vec![0..1, 3..300]),
+        ChunkWord::Offer(vec![7, 300, 70_000]),
+        ChunkWord::Decline(7),
+        ChunkWord::Coming(300),
+        ChunkWord::Lost(300),
+    ];
+    words.map(|word| ChunkTalk { digest: Digest([0x45; 32]), word }).into()
 }
 
 fn signals() -> Vec<Signal> {
