@@ -135,6 +135,12 @@ pub enum Deed {
     Complete,
 }
 
+/// How many bytes a chunk of a file has: about 256 chunks a file, so that all soon have something to give, of 64 KiB to
+/// 4 MiB. All who take part cut alike: it is part of the protocol.
+pub fn chunk_bytes(size: u64) -> u64 {
+    (size / 256).next_power_of_two().clamp(64 << 10, 4 << 20)
+}
+
 /// One partner, as this node sees it.
 #[derive(Debug)]
 struct Partner {

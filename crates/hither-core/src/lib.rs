@@ -55,3 +55,4 @@ mod tests;
 
 pub use event::{Action, Config, Event, LocalModel, PullPolicy};
 pub use machine::Core;
+pub use supply::Partner;

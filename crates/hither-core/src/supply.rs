@@ -1,6 +1,7 @@
 //! Models at this node: fetching, loading, losing and trying again.
 
 use hither_types::id::{Digest, NodeId, RequestId};
+use hither_types::member::Member;
 use hither_types::model::Manifest;
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::Step;
@@ -10,11 +11,25 @@ use crate::event::{Action, LocalModel, PullPolicy};
 use crate::limits;
 use crate::machine::Core;
 use crate::memory::Want;
+use crate::peers::Peer;
 use crate::router::Gate;
 use crate::timers::Timer;
 
 #[cfg(test)]
 mod tests;
+
+/// A member on the way of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partner {
+    /// Who.
+    pub node: NodeId,
+    /// Whether it is at this node's site.
+    pub near: bool,
+    /// Whether the law lets it give copies to this node.
+    pub gives: bool,
+    /// Whether the law lets this node give copies to it.
+    pub takes: bool,
+}
 
 impl Core {
     pub(crate) fn catalogued(&mut self, manifest: Manifest) {
@@ -215,6 +230,33 @@ impl Core {
             Some(again) => self.timers.set(Timer::Refetch(digest), again),
             None => self.give_up_fetch(digest, "no member that is present holds it"),
         }
+    }
+
+    /// The present members that have a model or fetch it, nearest first, as partners on its way.
+    pub fn partners(&self, digest: Digest) -> Vec<Partner> {
+        let takes_part = |peer: &&Peer| self.peers.is_present(peer, self.now) && peer.model(digest).is_some();
+        let mut found: Vec<(Micros, Partner)> = self
+            .peers
+            .iter()
+            .filter(takes_part)
+            .filter_map(|peer| Some((peer.far(), self.partner(digest, peer.member.node)?)))
+            .collect();
+        found.sort_unstable_by_key(|(far, partner)| (*far, partner.node));
+        found.into_iter().map(|(_, partner)| partner).collect()
+    }
+
+    /// A member as a partner on the way of a model; `None` if the law lets no copy go either way.
+    pub fn partner(&self, digest: Digest, node: NodeId) -> Option<Partner> {
+        let (manifest, peer) = (self.catalog.manifest(digest)?, self.peers.get(node)?);
+        if self.is_endpoint(node) {
+            return None;
+        }
+        let may = |from: &Member, to: &Member| {
+            mutant!(CopiesUnlawfully)
+                || Gate { policy: &self.policy, origin: from }.replicate(&manifest.name, to).is_ok()
+        };
+        let (gives, takes) = (may(&peer.member, &self.me), may(&self.me, &peer.member));
+        (gives || takes).then(|| Partner { node, near: peer.member.site == self.me.site, gives, takes })
     }
 
     /// The present members that hold a model and from which the law allows a copy, nearest first; and how many of those

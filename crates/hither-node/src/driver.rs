@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Clocks, Jump};
 use crate::config::NodeConfig;
+use crate::courses::{CourseAsk, Courses};
 use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade, Leavers};
 use crate::endpoints::Endpoints;
@@ -75,6 +76,8 @@ pub(crate) enum Inbound {
     Outlasted,
     /// The others had time to hear that this node leaves.
     Leave(CommandReply),
+    /// Something that only the mind knows is asked on the way of a file.
+    Course(CourseAsk),
     /// The wall clock of this machine jumped.
     ClockJumped(Jump),
     /// Something that an operator would act on.
@@ -99,6 +102,7 @@ pub(crate) struct Driver {
     pub(crate) cap: Milliwatts,
     pub(crate) incarnation: u64,
     pub(crate) swarm: Swarm,
+    pub(crate) courses: Courses,
     pub(crate) endpoints: Endpoints,
     pub(crate) mesh: Mesh,
     pub(crate) invites: Invites,
@@ -284,6 +288,7 @@ impl Driver {
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
             Inbound::Outlasted => self.rise_above(self.incarnation),
             Inbound::Leave(reply) => self.left(reply),
+            Inbound::Course(ask) => self.asked_on_the_way(ask),
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => {

@@ -7,6 +7,7 @@ mod authority;
 mod clock;
 mod commands;
 pub mod config;
+mod courses;
 mod crashes;
 mod doorman;
 mod driver;

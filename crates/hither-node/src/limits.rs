@@ -211,3 +211,28 @@ pub(crate) const PROPOSAL_SAID_MIN: usize = 6;
 
 /// A joiner whose words have to be typed asks again after so long.
 pub(crate) const WORDS_LOOK: Duration = Duration::from_secs(1);
+
+/// Chunks of files that go over a line at once, near and far: the second covers the way there and back of the first.
+pub(crate) const COURSE_LINES: usize = 2;
+
+/// Members of this site that a node greets when it fetches a file, and …
+pub(crate) const COURSE_NEAR: usize = 24;
+
+/// … members elsewhere: with eight each, a random graph hangs together.
+pub(crate) const COURSE_FAR: usize = 8;
+
+/// Members that take part in one course, greeted or come by themselves. Others find partners among these.
+pub(crate) const COURSE_MOST: usize = 64;
+
+/// How often whoever fetches a file looks who else has some of it.
+pub(crate) const COURSE_LOOK: Duration = Duration::from_secs(2);
+
+/// How long nobody may answer a greeting before the file is fetched in the way of earlier releases.
+pub(crate) const COURSE_MEETS: Duration = Duration::from_secs(4);
+
+/// How long nothing of a file may come before it is tried in that way.
+pub(crate) const COURSE_STALLS: Duration = Duration::from_secs(20);
+
+/// Members that are looked up at once since they spoke of a file, and words of each that wait for that.
+pub(crate) const COURSE_STRANGERS: usize = 1024;
+pub(crate) const COURSE_WORDS: usize = 64;

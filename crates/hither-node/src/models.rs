@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hither_api::door::{AddModel, CommandDone, CommandError};
 use hither_core::Event;
-use hither_swarm::Swarm;
+use hither_swarm::{FetchError, Swarm};
 use hither_types::fact::Fact;
 use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::member::Signed;
@@ -14,10 +14,11 @@ use hither_types::message::PeerMessage;
 use hither_types::model::{Device, DeviceChoice, Golden, Manifest, ModelFormat};
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::NodeConfig;
 use crate::config::model::ModelConfig;
+use crate::courses::{CourseAsk, CourseEnd, Courses, Fetch, Meeting};
 use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::{BEAT, TOLD_MAX};
 use crate::proof::{self, Unproven};
@@ -147,11 +148,11 @@ impl Driver {
 
     /// Fetches a model from peers.
     pub(crate) fn fetch(&mut self, manifest: Manifest, providers: Vec<NodeId>) {
-        let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
+        let (swarm, courses, inbox) = (self.swarm.clone(), self.courses.clone(), self.inbox.clone());
         self.hands.spawn(async move {
             let digest = manifest.digest;
             let (progress, mut seen) = tokio::sync::watch::channel(0_u64);
-            let fetch = swarm.fetch(digest, manifest.size, providers.clone(), progress);
+            let fetch = bring(&swarm, &courses, (digest, manifest.size), providers, progress);
             tokio::pin!(fetch);
             let mut tick = tokio::time::interval(BEAT);
             let fetched = loop {
@@ -164,13 +165,33 @@ impl Driver {
                 }
             };
             let inbound = match fetched {
-                Ok(_) => Inbound::Fetched { digest, from: providers.first().copied() },
+                Ok(from) => Inbound::Fetched { digest, from },
                 Err(error) => {
                     Inbound::FetchFailed { digest, text: format!("{} cannot be fetched: {error}", manifest.name) }
                 }
             };
             let _ = inbox.send(inbound).await;
         });
+    }
+
+    /// Answers what only the mind knows.
+    pub(crate) fn asked_on_the_way(&self, ask: CourseAsk) {
+        // Whoever asked may have ended meanwhile.
+        match ask {
+            CourseAsk::Partners { digest, reply } => {
+                let _ = reply.send(self.core.partners(digest));
+            }
+            CourseAsk::Meet { digest, node, reply } => {
+                let size = self.shelf.manifest(digest).map(|manifest| manifest.size);
+                let met = self.core.partner(digest, node).zip(size);
+                let here = self.shelf.here.contains(&digest);
+                let _ = reply.send(met.map(|(partner, size)| Meeting { partner, size, here }));
+            }
+            CourseAsk::MayCopy { digest, to, reply } => {
+                let partner = self.core.partner(digest, to).filter(|partner| partner.takes);
+                let _ = reply.send(partner.map(|partner| partner.near));
+            }
+        }
     }
 
     /// A fetched model is on this disk, every chunk checked.
@@ -372,4 +393,25 @@ fn sha256(path: &Path) -> std::io::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
     Ok(hasher.finalize().into())
+}
+
+/// Brings a file here: from everybody who has some of it, or, where nobody speaks of chunks, as members of earlier releases
+/// do not, from its holders. Gives who gave most.
+async fn bring(
+    swarm: &Swarm,
+    courses: &Courses,
+    (digest, size): (Digest, ByteCount),
+    providers: Vec<NodeId>,
+    progress: watch::Sender<u64>,
+) -> Result<Option<NodeId>, FetchError> {
+    let (done, ended) = oneshot::channel();
+    courses.fetch(Fetch { digest, size, progress: progress.clone(), done });
+    match ended.await {
+        Ok(Ok(from)) => Ok(from),
+        Ok(Err(CourseEnd::Here(error))) => Err(error),
+        Ok(Err(CourseEnd::Alone)) | Err(_) => {
+            let fetched = swarm.fetch(digest, size, providers, progress).await?;
+            Ok(fetched.from.iter().max_by_key(|(_, bytes)| *bytes).map(|(node, _)| *node))
+        }
+    }
 }

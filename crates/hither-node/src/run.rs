@@ -9,7 +9,7 @@ use std::time::Instant;
 use hither_api::door::Door;
 use hither_core::Core;
 use hither_core::membership::Membership;
-use hither_swarm::{Swarm, SwarmConfig};
+use hither_swarm::{ChunkEvent, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::fact::Fact;
 use hither_types::member::{Member, Relay};
 use tokio::net::{TcpListener, UnixListener};
@@ -21,6 +21,7 @@ use crate::apps::Apps;
 use crate::clock::Clocks;
 use crate::commands::load_policy;
 use crate::config::NodeConfig;
+use crate::courses::Courses;
 use crate::doorman::{Clock, Doorman, Facade, Leavers};
 use crate::driver::{Driver, Ears, core_config};
 use crate::home::{Home, InitError};
@@ -133,11 +134,12 @@ pub async fn run(
         multicast: config.multicast,
         members: certified.collect(),
     };
-    let (swarm, swarm_events) = Swarm::start(swarm_config)
+    let (swarm, swarm_events, chunk_events) = Swarm::start(swarm_config)
         .await
         .map_err(|error| RunError::Mesh { address: config.mesh_listen, text: error.to_string() })?;
     swarm.advertise(&config.mesh_advertise).await;
-    let (driver, ears, doorman, stopping) = assemble(config, (home, mesh), policy, swarm.clone(), swarm_events).await?;
+    let events = (swarm_events, chunk_events);
+    let (driver, ears, doorman, stopping) = assemble(config, (home, mesh), policy, swarm.clone(), events).await?;
 
     started(Started {
         me: driver.home.me.clone(),
@@ -158,7 +160,7 @@ async fn assemble(
     (home, mesh): (Home, Mesh),
     policy: hither_types::law::Policy,
     swarm: Swarm,
-    swarm_events: mpsc::Receiver<hither_swarm::SwarmEvent>,
+    (swarm_events, chunk_events): (mpsc::Receiver<SwarmEvent>, mpsc::Receiver<ChunkEvent>),
 ) -> Result<(Driver, Ears, Doorman, watch::Sender<bool>), RunError> {
     let dir = config.data_dir.clone();
     config.library = crate::library::find(config.library.take());
@@ -187,6 +189,9 @@ async fn assemble(
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
     let membership = Membership::new(home.me.node, &home.me.site, incarnation, clock.now());
+    let (courses, ways) = Courses::start(home.me.node, swarm.clone(), chunk_events, inbox.clone());
+    let mut hands = JoinSet::new();
+    hands.spawn(ways);
     let mut driver = Driver {
         cap: config.cap,
         config,
@@ -197,6 +202,7 @@ async fn assemble(
         policy,
         incarnation,
         swarm,
+        courses,
         endpoints,
         mesh,
         invites,
@@ -209,7 +215,7 @@ async fn assemble(
         asks: Default::default(),
         forwards: Default::default(),
         workers: Default::default(),
-        hands: JoinSet::new(),
+        hands,
         echoes: Default::default(),
         view,
         facade: Arc::clone(&facade),

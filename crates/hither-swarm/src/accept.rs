@@ -58,6 +58,7 @@ async fn serve(shared: Arc<Shared>, connection: Connection) {
         }
         Kind::Ask => ask::serve(&shared, from, connection).await,
         Kind::Blobs => blobs::serve::serve(&shared, from, connection).await,
+        Kind::Chunks => blobs::chunks::serve(&shared, from, connection).await,
         Kind::Hello => hello::hear(&shared, from, connection).await,
         Kind::Ping => ping::serve(&shared, connection).await,
     }

@@ -334,7 +334,7 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Ad
     let options = match kind {
         // A path over a relay takes a while to come up.
         Kind::Talk | Kind::Hello | Kind::Ping => ConnectOptions::new(),
-        Kind::Ask | Kind::Blobs => {
+        Kind::Ask | Kind::Blobs | Kind::Chunks => {
             let quick = transport(limits::KEEP_ALIVE, limits::PATH_IDLE, limits::IDLE);
             ConnectOptions::new().with_transport_config(quick)
         }

@@ -27,7 +27,9 @@ mod talk;
 mod tasks;
 
 pub use ask::{AnswerStream, AnswerWatcher, AskError, FrameStream, PeerGone, StreamError};
+pub use blobs::chunks::{ChunkAsked, ChunkEvent};
 pub use blobs::fetch::{Fault, FetchError, Fetched};
+pub use blobs::half::{Half, PartError};
 pub use blobs::store::StoreError;
 pub use dial::DialError;
 pub use hello::HelloReplier;
@@ -37,4 +39,4 @@ pub use members::Isolation;
 pub use ping::{Pinged, Pong};
 pub use relay::GuestReplier;
 pub use relays::KnownRelay;
-pub use swarm::{StartError, Swarm, SwarmConfig, SwarmEvent};
+pub use swarm::{StartError, Started, Swarm, SwarmConfig, SwarmEvent};

@@ -81,6 +81,17 @@ pub(crate) const PIECE_STALL: Duration = Duration::from_secs(5);
 pub(crate) const PIECE_SLOW: Duration = Duration::from_secs(2);
 /// Parts of files that are read and proved for peers at once.
 pub(crate) const SERVING: usize = 8;
+/// Words about chunks that wait for one member. Whoever is behind by so many tells and is told everything anew.
+pub(crate) const CHUNK_WORDS: usize = 8192;
+/// Streams of one partner at once: its words, and what it may have asked for.
+pub(crate) const CHUNK_STREAMS: usize = 64;
+/// Bytes of a chunk that are handed to the transport at once.
+pub(crate) const CHUNK_WRITE: usize = 64 << 10;
+/// How long a chunk may wait for its first byte: those before it go over the same line, and it may be on its way to the
+/// giver itself.
+pub(crate) const CHUNK_BEGINS: Duration = Duration::from_secs(60);
+/// How long no byte of it may come, or be taken, after that.
+pub(crate) const CHUNK_STALL: Duration = Duration::from_secs(10);
 /// The largest file. Above it, a length is a mistake or an attack.
 pub(crate) const FILE_MAX: u64 = 1 << 44;
 

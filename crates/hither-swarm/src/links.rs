@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Ask,
     /// Files.
     Blobs,
+    /// Files on their way to many.
+    Chunks,
     /// A stranger's first words.
     Hello,
     /// Round trips.
@@ -34,13 +36,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Talk, Self::Ask, Self::Blobs, Self::Hello, Self::Ping];
+    pub(crate) const ALL: [Self; 6] = [Self::Talk, Self::Ask, Self::Blobs, Self::Chunks, Self::Hello, Self::Ping];
 
     pub(crate) fn alpn(self) -> &'static [u8] {
         match self {
             Self::Talk => b"hither/talk/1",
             Self::Ask => b"hither/ask/1",
             Self::Blobs => b"hither/blobs/1",
+            Self::Chunks => b"hither/chunks/1",
             Self::Hello => b"hither/hello/1",
             Self::Ping => b"hither/ping/1",
         }
@@ -52,6 +55,7 @@ impl Kind {
             Self::Talk => "talk",
             Self::Ask => "requests",
             Self::Blobs => "models",
+            Self::Chunks => "chunks",
             Self::Hello => "hellos",
             Self::Ping => "pings",
         }
@@ -134,7 +138,7 @@ impl Traffic {
         let (sent, received) = (stats.udp_tx.bytes, stats.udp_rx.bytes);
         match (kind, side) {
             (Kind::Talk | Kind::Hello | Kind::Ping, _) => self.talk.add(sent, received),
-            (Kind::Blobs, _) => self.models.add(sent, received),
+            (Kind::Blobs | Kind::Chunks, _) => self.models.add(sent, received),
             (Kind::Ask, Side::Client) => {
                 self.requests.add(sent, 0);
                 self.answers.add(0, received);
@@ -403,7 +407,7 @@ pub(crate) fn register(shared: &Arc<Shared>, connection: &Connection, kind: Kind
     let standing = shared.members.standing(node);
     let refusal = match (standing, kind) {
         (Standing::Isolated, _) => Some((Code::Isolated, "isolated")),
-        (Standing::Stranger, Kind::Talk | Kind::Ask | Kind::Blobs | Kind::Ping) => {
+        (Standing::Stranger, Kind::Talk | Kind::Ask | Kind::Blobs | Kind::Chunks | Kind::Ping) => {
             Some((Code::Stranger, "not a member"))
         }
         (Standing::Stranger, Kind::Hello) | (Standing::Member, _) if is_lawful(shared, connection, kind) => None,

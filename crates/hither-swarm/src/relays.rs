@@ -132,7 +132,7 @@ impl Relays {
 fn allows(used_for: RelayUse, kind: Kind) -> bool {
     match (used_for, kind) {
         (RelayUse::Everything, _) | (RelayUse::Hellos, Kind::Hello) => true,
-        (RelayUse::Hellos, Kind::Talk | Kind::Ask | Kind::Blobs | Kind::Ping) => false,
+        (RelayUse::Hellos, Kind::Talk | Kind::Ask | Kind::Blobs | Kind::Chunks | Kind::Ping) => false,
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) async fn exchange(
 /// Whether the connections of a kind are introduced here. Small talk does it by itself, and a hello or a ping ends soon.
 pub(crate) fn is_introduced(kind: Kind) -> bool {
     match kind {
-        Kind::Ask | Kind::Blobs => true,
+        Kind::Ask | Kind::Blobs | Kind::Chunks => true,
         Kind::Talk | Kind::Hello | Kind::Ping => false,
     }
 }

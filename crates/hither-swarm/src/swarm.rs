@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::admission::Admission;
 use crate::ask::{AnswerStream, AskError, FrameStream};
+use crate::blobs::chunks::{ChunkEvent, Chunks};
 use crate::blobs::fetch::{FetchError, Fetched};
 use crate::blobs::store::{Store, StoreError};
 use crate::dial::{self, DialError, Lines};
@@ -146,6 +147,9 @@ pub enum SwarmEvent {
     },
 }
 
+/// A swarm that runs: what is done with it, what its peers do, and what they do about chunks.
+pub type Started = (Swarm, mpsc::Receiver<SwarmEvent>, mpsc::Receiver<ChunkEvent>);
+
 /// What all parts of a swarm share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -168,6 +172,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: Tasks,
     /// What small talk said.
     pub(crate) spoken: Spoken,
+    pub(crate) chunks: Chunks,
 }
 
 impl Shared {
@@ -199,13 +204,14 @@ pub struct Swarm(Arc<Owner>);
 
 impl Swarm {
     /// Opens the store, binds the address and begins to listen.
-    pub async fn start(config: SwarmConfig) -> Result<(Self, mpsc::Receiver<SwarmEvent>), StartError> {
+    pub async fn start(config: SwarmConfig) -> Result<Started, StartError> {
         let store = Store::open(config.blobs_dir.clone()).await?;
         let (members, pins) = (Arc::new(Members::default()), Arc::new(Pins::default()));
         let endpoint = bind(&config, members.clone(), pins.clone())
             .await
             .map_err(|reason| StartError::Bind { address: config.bind, reason })?;
         let (events, receiver) = mpsc::channel(limits::EVENTS);
+        let (chunk_events, chunk_receiver) = mpsc::channel(limits::EVENTS);
         let node = NodeId(*endpoint.id().as_bytes());
         let opened = match config.relay {
             None => None,
@@ -234,6 +240,7 @@ impl Swarm {
             serving: Semaphore::new(limits::SERVING),
             tasks: Tasks::default(),
             spoken: Spoken::default(),
+            chunks: Chunks::new(chunk_events),
         });
         let swarm = Self(Arc::new(Owner(shared.clone())));
         config.members.into_iter().for_each(|(node, addresses)| swarm.admit(node, addresses));
@@ -245,10 +252,10 @@ impl Swarm {
         if let (Some(host), Some(listener)) = (&shared.host, listener) {
             shared.tasks.spawn(relay::run(host.clone(), listener));
         }
-        Ok((swarm, receiver))
+        Ok((swarm, receiver, chunk_receiver))
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0.0
     }
 

@@ -62,6 +62,9 @@ impl Distribution {
         if whole {
             // It will say so itself, later.
             self.copied(to, given.chunk);
+        } else {
+            // Whatever was wrong is not better at once.
+            self.rest(to);
         }
     }
 

@@ -30,7 +30,7 @@ async fn start(key: [u8; 32], bind: SocketAddr) -> Outcome<(Swarm, mpsc::Receive
         multicast: Multicast::Off,
         members: Vec::new(),
     };
-    let (swarm, events) = Swarm::start(config).await?;
+    let (swarm, events, _chunks) = Swarm::start(config).await?;
     Ok((swarm, events, dir))
 }
 

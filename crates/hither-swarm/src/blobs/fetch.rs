@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::blobs::plan::{Next, Piece, Plan};
-use crate::blobs::serve;
 use crate::blobs::store::{Fetching, Partial, StoreError, WriteError, is_full};
+use crate::blobs::{half, serve};
 use crate::dial::{self, DialError, chain};
 use crate::limits;
 use crate::links::{self, Code, Kind};
@@ -159,10 +159,7 @@ pub(crate) async fn fetch(
         progress.send_replace(size);
         return Ok(Fetched { resumed: ByteCount(size), ..Fetched::default() });
     }
-    let empty = *bao_tree::blake3::hash(b"").as_bytes() == digest.0;
-    if size > limits::FILE_MAX || (size == 0) != empty {
-        return Err(FetchError::Impossible { digest, size });
-    }
+    half::check_possible(digest, size)?;
     let store = shared.store.clone();
     let (partial, pieces) = join(tokio::task::spawn_blocking(move || store.partial(digest, size)).await)?;
     let plan = Plan::new(pieces);
@@ -307,9 +304,7 @@ async fn receive(connection: &Connection, digest: Digest, piece: &Piece) -> Resu
     let (mut sender, mut receiver) = connection.open_bi().await.map_err(|error| broken(&error))?;
     sender.write_all(&serve::encode(digest, piece)).await.map_err(|error| broken(&error))?;
     sender.finish().map_err(|error| broken(&error))?;
-    // A proof takes 64 bytes per block of 16 KiB and twice the depth of the tree: an eighth is far more than that.
-    let length = piece.end - piece.start;
-    let limit = usize::try_from(length + length / 8 + (16 << 10)).map_err(|error| broken(&error))?;
+    let limit = serve::most_encoded(piece).ok_or(Fault::BadBytes)?;
     let mut encoded = Vec::with_capacity(limit);
     loop {
         let chunk = tokio::time::timeout(limits::PIECE_STALL, receiver.read_chunk(usize::MAX)).await;
@@ -325,7 +320,7 @@ async fn receive(connection: &Connection, digest: Digest, piece: &Piece) -> Resu
 }
 
 /// A disk filled to the last byte would stop the ledger, and with it the node: better not to begin.
-fn check_room(shared: &Shared, missing: u64) -> Result<(), FetchError> {
+pub(super) fn check_room(shared: &Shared, missing: u64) -> Result<(), FetchError> {
     let needed = missing + missing / 128;
     let free = free(shared);
     if needed > free.0 {
@@ -334,7 +329,7 @@ fn check_room(shared: &Shared, missing: u64) -> Result<(), FetchError> {
     Ok(())
 }
 
-fn free(shared: &Shared) -> ByteCount {
+pub(super) fn free(shared: &Shared) -> ByteCount {
     match rustix::fs::statvfs(shared.store.root()) {
         Ok(disk) => ByteCount(disk.f_bavail.saturating_mul(disk.f_frsize)),
         Err(error) => {
@@ -344,7 +339,7 @@ fn free(shared: &Shared) -> ByteCount {
     }
 }
 
-fn join<T>(joined: Result<T, tokio::task::JoinError>) -> T {
+pub(super) fn join<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     match joined.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),

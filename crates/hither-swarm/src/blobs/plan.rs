@@ -41,6 +41,11 @@ pub(crate) struct Plan {
 /// How a file of this size is cut: small enough that several providers have something to do, large enough to stream.
 pub(crate) fn pieces(size: u64) -> impl Iterator<Item = Piece> {
     let step = if size >= 64 * limits::PIECE_MAX { limits::PIECE_MAX } else { limits::PIECE_MIN };
+    cut(size, step)
+}
+
+/// A file of a size, cut into parts of so many bytes.
+pub(crate) fn cut(size: u64, step: u64) -> impl Iterator<Item = Piece> {
     (0..size.div_ceil(step)).map(move |index| index * step..((index + 1) * step).min(size))
 }
 

@@ -23,13 +23,20 @@ pub(crate) fn encode(digest: Digest, part: &Range<u64>) -> [u8; REQUEST] {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(Digest, Range<u64>)> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(Digest, Range<u64>)> {
     let bytes: &[u8; REQUEST] = bytes.try_into().ok()?;
     let digest = Digest(*bytes.first_chunk()?);
     let start = u64::from_le_bytes(*bytes[32..].first_chunk()?);
     let end = u64::from_le_bytes(*bytes[40..].first_chunk()?);
     let part = start..end;
     (start < end && end - start <= limits::PIECE_MAX && is_aligned(&part)).then_some((digest, part))
+}
+
+/// The most bytes that a part takes with its proof: 64 bytes per block of 16 KiB and twice the depth of the tree, of which
+/// an eighth is far more.
+pub(super) fn most_encoded(part: &Range<u64>) -> Option<usize> {
+    let length = part.end - part.start;
+    usize::try_from(length + length / 8 + (16 << 10)).ok()
 }
 
 /// Serves the requests of one connection until it ends.

@@ -22,7 +22,7 @@ use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges, TreeNode, blake3};
 use hither_types::id::Digest;
 use hither_types::unit::ByteCount;
 
-use crate::blobs::plan::{Piece, pieces};
+use crate::blobs::plan::{Piece, cut, pieces};
 
 /// Hashes are kept per 16 KiB: a tree of 0.4 % of the file.
 const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
@@ -287,24 +287,26 @@ impl Store {
         let files = self.whole(digest);
         let data = File::open(&files.data).map_err(|_| ServeError::Absent)?;
         let size = data.metadata().map_err(|_| ServeError::Absent)?.len();
-        if part.start >= part.end || part.end > size {
-            return Err(ServeError::Absent);
-        }
         let tree = File::open(&files.tree).map_err(|_| ServeError::Rotten)?;
-        let outboard = PreOrderOutboard { root: root_of(digest), tree: BaoTree::new(size, BLOCK), data: tree };
-        let mut encoded = Vec::with_capacity((part.end - part.start) as usize + (64 << 10));
-        match encode_ranges_validated(&data, outboard, &chunks(part), &mut encoded) {
-            Ok(()) => Ok(encoded),
-            Err(error @ (EncodeError::Io(_) | EncodeError::SizeMismatch)) => {
-                tracing::warn!(%digest, %error, "a stored file cannot be read");
-                Err(ServeError::Rotten)
-            }
-            Err(_) => Err(ServeError::Rotten),
-        }
+        proved(&data, PreOrderOutboard { root: root_of(digest), tree: BaoTree::new(size, BLOCK), data: tree }, part)
     }
 
     /// Opens what there is of a file, and finds out what of it is good. Blocks.
     pub(crate) fn partial(&self, digest: Digest, size: u64) -> Result<(Partial, Vec<Piece>), StoreError> {
+        self.opened(digest, size, pieces(size))
+    }
+
+    /// The same, cut into parts of so many bytes. Blocks.
+    pub(crate) fn partial_in(&self, digest: Digest, size: u64, step: u64) -> Result<(Partial, Vec<Piece>), StoreError> {
+        self.opened(digest, size, cut(size, step))
+    }
+
+    fn opened(
+        &self,
+        digest: Digest,
+        size: u64,
+        pieces: impl Iterator<Item = Piece>,
+    ) -> Result<(Partial, Vec<Piece>), StoreError> {
         let files = self.half(digest);
         let open = |path: &Path| {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -312,7 +314,7 @@ impl Store {
         };
         let (data, tree) = (open(&files.data)?, open(&files.tree)?);
         let partial = Partial { digest, size, files, data, tree };
-        let missing = partial.missing().map_err(|error| StoreError::at(&partial.files.data, error))?;
+        let missing = partial.missing(pieces).map_err(|error| StoreError::at(&partial.files.data, error))?;
         Ok((partial, missing))
     }
 
@@ -371,7 +373,7 @@ impl Partial {
         PreOrderOutboard { root: root_of(self.digest), tree: BaoTree::new(self.size, BLOCK), data: Padded(&self.tree) }
     }
 
-    fn missing(&self) -> io::Result<Vec<Piece>> {
+    fn missing(&self, pieces: impl Iterator<Item = Piece>) -> io::Result<Vec<Piece>> {
         let everything = ChunkRanges::all();
         let mut good = ChunkRanges::empty();
         // An empty file has nothing that could be good; most fetches begin so.
@@ -380,7 +382,12 @@ impl Partial {
                 good |= ChunkRanges::from(range?);
             }
         }
-        Ok(pieces(self.size).filter(|piece| !(chunks(piece) - &good).is_empty()).collect())
+        Ok(pieces.filter(|piece| !(chunks(piece) - &good).is_empty()).collect())
+    }
+
+    /// A part with its proof, if all of it is here. Blocks.
+    pub(crate) fn prove(&self, part: &Piece) -> Result<Vec<u8>, ServeError> {
+        proved(&self.data, self.outboard(), part)
     }
 
     /// Verifies a part and writes what is good of it. Blocks.
@@ -391,6 +398,23 @@ impl Partial {
             Err(DecodeError::Io(error)) => Err(WriteError::Disk(error)),
             Err(_) => Err(WriteError::BadBytes),
         }
+    }
+}
+
+/// Reads a part with its proof, and checks it on the way.
+fn proved(data: &File, outboard: impl Outboard, part: &Piece) -> Result<Vec<u8>, ServeError> {
+    if part.start >= part.end || part.end > outboard.tree().size() {
+        return Err(ServeError::Absent);
+    }
+    let mut encoded = Vec::with_capacity((part.end - part.start) as usize + (64 << 10));
+    let root = outboard.root();
+    match encode_ranges_validated(data, outboard, &chunks(part), &mut encoded) {
+        Ok(()) => Ok(encoded),
+        Err(error @ (EncodeError::Io(_) | EncodeError::SizeMismatch)) => {
+            tracing::warn!(digest = %root, %error, "a stored file cannot be read");
+            Err(ServeError::Rotten)
+        }
+        Err(_) => Err(ServeError::Rotten),
     }
 }
 

@@ -165,7 +165,7 @@ async fn child_that_fetches() {
     let address = variable("HITHER_TEST_ADDRESS").parse().expect("an address");
     let size = ByteCount(variable("HITHER_TEST_SIZE").parse().expect("a number"));
     let blobs_dir = PathBuf::from(variable("HITHER_TEST_DIR"));
-    let (swarm, _events) = Swarm::start(SwarmConfig {
+    let (swarm, ..) = Swarm::start(SwarmConfig {
         secret_key: key(2),
         bind: loopback(),
         blobs_dir,

@@ -87,7 +87,7 @@ impl Node {
             multicast: Multicast::Off,
             members,
         };
-        let (swarm, events) = Swarm::start(config).await.expect("a swarm");
+        let (swarm, events, _chunks) = Swarm::start(config).await.expect("a swarm");
         Self { swarm, events, dir }
     }
 

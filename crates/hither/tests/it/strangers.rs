@@ -70,7 +70,7 @@ fn what_strangers_show_is_refused_and_the_reason_is_in_the_log() {
             multicast: Multicast::Off,
             members: Vec::new(),
         };
-        let (stranger, _events) = Swarm::start(config).await.unwrap();
+        let (stranger, ..) = Swarm::start(config).await.unwrap();
         for (hello, reason) in cases {
             let reply = stranger.hello(founder, vec![Address::Direct(address)], hello).await;
             assert_eq!(reply, Ok(HelloReply::Refused(reason.to_owned())));
