@@ -7,11 +7,12 @@
 //! has a file takes part as long as somebody does who lacks some of it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hither_core::Partner;
-use hither_swarm::{ChunkAsked, ChunkEvent, FetchError, Swarm};
+use hither_swarm::{ChunkAsked, ChunkEvent, FetchError, Half, Swarm};
 use hither_types::id::{Digest, NodeId};
 use hither_types::message::{ChunkTalk, ChunkWord};
 use hither_types::time::Timestamp;
@@ -67,13 +68,16 @@ pub(crate) struct Fetch {
     pub(crate) done: oneshot::Sender<Result<Option<NodeId>, CourseEnd>>,
 }
 
+/// What there is of a file, and which parts of it are missing; `None` if it is here in full.
+type Opened = Result<Option<(Half, Vec<Range<u64>>)>, FetchError>;
+
 /// What reaches the courses.
 enum Cue {
     Fetch(Fetch),
     /// What there is of a file was opened.
     Opened {
         fetch: Fetch,
-        opened: Result<Option<(hither_swarm::Half, Vec<std::ops::Range<u64>>)>, FetchError>,
+        opened: Opened,
     },
     Partners {
         digest: Digest,
@@ -221,11 +225,7 @@ impl Stage {
         });
     }
 
-    fn opened(
-        &mut self,
-        fetch: Fetch,
-        opened: Result<Option<(hither_swarm::Half, Vec<std::ops::Range<u64>>)>, FetchError>,
-    ) {
+    fn opened(&mut self, fetch: Fetch, opened: Opened) {
         let answer = match opened {
             Ok(Some((half, missing))) => {
                 let course = Course::of_taker(fetch, half, &missing, &self.hands);

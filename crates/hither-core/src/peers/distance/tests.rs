@@ -12,7 +12,7 @@ use hither_types::unit::Micros;
 
 use crate::limits;
 use crate::peers::Peers;
-use crate::tests::{FRAUD, MUNICH, Play, eea, envelope, heard, member};
+use crate::tests::{FRAUD, Play, eea, envelope, heard, member};
 use crate::{Action, Event};
 
 fn of_site(key: u8, site: u8) -> Member {
