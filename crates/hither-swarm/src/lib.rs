@@ -30,7 +30,7 @@ pub use ask::{AnswerStream, AnswerWatcher, AskError, FrameStream, PeerGone, Stre
 pub use blobs::chunks::{ChunkAsked, ChunkEvent};
 pub use blobs::fetch::{Fault, FetchError, Fetched};
 pub use blobs::half::{Half, PartError};
-pub use blobs::store::StoreError;
+pub use blobs::store::{ServeError, StoreError};
 pub use dial::DialError;
 pub use hello::HelloReplier;
 pub use lan::Multicast;

@@ -87,7 +87,7 @@ pub(super) struct Course {
     half: Option<Half>,
     partners: BTreeMap<NodeId, Known>,
     sharers: BTreeSet<NodeId>,
-    /// Who gave wrong bytes.
+    /// Whose copy is not what it should be.
     banned: BTreeSet<NodeId>,
     wanted: Option<Wanted>,
     fetches: BTreeMap<(NodeId, u32), AbortHandle>,
@@ -329,8 +329,8 @@ impl Course {
             News::Failed { from, chunk, fault } => {
                 tracing::debug!(peer = %from.short(), digest = %self.file.digest.short(), chunk, %fault, "a chunk did not come");
                 self.fetches.remove(&(from, chunk));
-                if fault == Fault::BadBytes {
-                    self.ban(from, hands);
+                if matches!(fault, Fault::BadBytes | Fault::Rotten) {
+                    self.ban(from, &fault.to_string(), hands);
                 }
                 self.feed(Sign::Failed { from, chunk }, hands);
             }
@@ -339,9 +339,9 @@ impl Course {
                 self.feed(Sign::Failed { from, chunk }, hands);
                 self.end(Err(CourseEnd::Here(error)), hands);
             }
-            News::NotWritten { from, chunk, error: _ } => {
+            News::NotWritten { from, chunk, error } => {
                 self.fetches.remove(&(from, chunk));
-                self.ban(from, hands);
+                self.ban(from, &error.to_string(), hands);
                 self.feed(Sign::Failed { from, chunk }, hands);
             }
             News::Given { to, offered, whole } => self.feed(Sign::Given { to, offered, whole }, hands),
@@ -356,9 +356,9 @@ impl Course {
         }
     }
 
-    /// Nothing is taken any more from who gave wrong bytes.
-    fn ban(&mut self, node: NodeId, hands: &Hands) {
-        tracing::warn!(peer = %node.short(), digest = %self.file.digest.short(), "a member gave wrong bytes of a file; nothing of it is taken from there any more");
+    /// Nothing of the file is taken any more from somebody whose copy is not what it should be.
+    fn ban(&mut self, node: NodeId, why: &str, hands: &Hands) {
+        tracing::warn!(peer = %node.short(), digest = %self.file.digest.short(), why, "provider dropped");
         self.banned.insert(node);
         self.gone(node, hands);
     }
@@ -453,7 +453,11 @@ async fn given(hands: &Hands, half: Option<Half>, asked: ChunkAsked) -> bool {
         None => hands.swarm.prove(digest, part).await,
     };
     match proved {
-        Some(encoded) => asked.give(encoded).await,
-        None => false,
+        Ok(encoded) => asked.give(encoded).await,
+        Err(error) => {
+            tracing::warn!(%digest, %error, "a chunk is not served");
+            asked.refuse(error);
+            false
+        }
     }
 }

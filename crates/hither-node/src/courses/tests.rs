@@ -215,3 +215,20 @@ async fn what_is_here_already_is_not_fetched_again() {
     assert!(after - before < file.1.0 * 6 / 10, "{} bytes came again", after - before);
     nodes[1].swarm.checkout(file.0).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_copy_is_not_taken_and_a_good_one_is() {
+    let (nodes, known, file) = mesh(&[1, 2, 3], 3 * MIB).await;
+    let (_, ended) = nodes[1].fetch(file);
+    soon("the file", ended).await.unwrap().unwrap();
+    known.lock().unwrap().holders.insert(nodes[1].swarm.node());
+    let path = nodes[1].swarm.checkout(file.0).await.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Something in each chunk of 64 KiB.
+    bytes.iter_mut().step_by(60_000).for_each(|byte| *byte ^= 1);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let (_, ended) = nodes[2].fetch(file);
+    assert_eq!(soon("the file", ended).await.unwrap().unwrap(), Some(nodes[0].swarm.node()));
+    nodes[2].swarm.checkout(file.0).await.unwrap();
+}

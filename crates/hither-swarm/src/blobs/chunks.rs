@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use crate::blobs::fetch::Fault;
 use crate::blobs::serve;
-use crate::blobs::store::is_aligned;
+use crate::blobs::store::{ServeError, is_aligned};
 use crate::dial::{self, DialError, chain};
 use crate::framing::{self, FrameReader};
 use crate::limits;
@@ -95,6 +95,20 @@ impl ChunkAsked {
         let finished = sender.finish().is_ok();
         // Until the last byte is acknowledged: the next chunk does not share the line with the end of this one.
         finished && matches!(timeout(limits::CHUNK_STALL, sender.stopped()).await, Ok(Ok(None)))
+    }
+}
+
+impl ChunkAsked {
+    /// Says why it is not given.
+    pub fn refuse(mut self, error: ServeError) {
+        let code = match error {
+            ServeError::Absent => Code::Absent,
+            ServeError::Rotten => Code::Rotten,
+        };
+        if let Some(mut sender) = self.sender.take() {
+            // It fails only if the asker is gone already.
+            let _ = sender.reset(code.into());
+        }
     }
 }
 
@@ -309,6 +323,7 @@ async fn fetch(
             }
             Ok(None) => return Ok(encoded),
             Err(ReadError::Reset(code)) if code == VarInt::from(Code::Absent) => return Err(Fault::Absent),
+            Err(ReadError::Reset(code)) if code == VarInt::from(Code::Rotten) => return Err(Fault::Rotten),
             Err(error) => return Err(broken(&error)),
         }
     }

@@ -7,7 +7,7 @@ use hither_types::id::Digest;
 use hither_types::unit::ByteCount;
 
 use crate::blobs::fetch::{FetchError, check_room, free, join};
-use crate::blobs::store::{Fetching, Partial, Store, StoreError, WriteError, is_full};
+use crate::blobs::store::{Fetching, Partial, ServeError, Store, StoreError, WriteError, is_full};
 use crate::limits;
 use crate::swarm::{Shared, Swarm};
 
@@ -48,7 +48,7 @@ impl Swarm {
     }
 
     /// A part of a file that is here in full, with its proof.
-    pub async fn prove(&self, digest: Digest, part: Range<u64>) -> Option<Vec<u8>> {
+    pub async fn prove(&self, digest: Digest, part: Range<u64>) -> Result<Vec<u8>, ServeError> {
         prove(&self.shared().store, digest, part).await
     }
 }
@@ -97,10 +97,10 @@ impl Half {
         })
     }
 
-    /// A part with its proof, if it is here.
-    pub async fn prove(&self, part: Range<u64>) -> Option<Vec<u8>> {
+    /// A part with its proof.
+    pub async fn prove(&self, part: Range<u64>) -> Result<Vec<u8>, ServeError> {
         let half = self.0.clone();
-        join(tokio::task::spawn_blocking(move || half.partial.prove(&part)).await).ok()
+        join(tokio::task::spawn_blocking(move || half.partial.prove(&part)).await)
     }
 
     /// Makes the file whole: all its parts were written.
@@ -110,8 +110,7 @@ impl Half {
     }
 }
 
-/// A part of a whole file with its proof, if it is here and not damaged.
-async fn prove(store: &Store, digest: Digest, part: Range<u64>) -> Option<Vec<u8>> {
+async fn prove(store: &Store, digest: Digest, part: Range<u64>) -> Result<Vec<u8>, ServeError> {
     let store = store.clone();
-    join(tokio::task::spawn_blocking(move || store.prove(digest, &part)).await).ok()
+    join(tokio::task::spawn_blocking(move || store.prove(digest, &part)).await)
 }

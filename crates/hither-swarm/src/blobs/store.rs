@@ -81,11 +81,14 @@ pub(crate) enum WriteError {
 }
 
 /// Why a part cannot be served.
-#[derive(Debug)]
-pub(crate) enum ServeError {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
     /// The file, or the part, is not here.
+    #[error("it is not here")]
     Absent,
     /// What is on disk does not match the digest.
+    #[error("the file is damaged on disk")]
     Rotten,
 }
 
