@@ -1,0 +1,81 @@
+"""Models on their way between real nodes."""
+
+import contextlib
+import random
+
+from mesh import EEA, LANGUAGE_MODEL, Node, chat, wait_for
+
+NAME = "smollm2-135m"
+
+
+@contextlib.contextmanager
+def mesh(*names):
+    """Sites that know each other and a model, which only the first has."""
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(contextlib.closing(Node(name, EEA))) for name in names]
+        first, *others = nodes
+        first.run("init", "--site", names[0], "--jurisdiction", "DE", "--operator", "acme")
+        first.up()
+        for node in others:
+            ticket = first.json("invite", "--site", node.name, "--jurisdiction", "FR")["ticket"]
+            node.up().run("join", ticket)
+        first.run("models", "add", LANGUAGE_MODEL, "--name", NAME)
+        for node in others:
+            wait_for(f"{node.name} knows the model", lambda node=node: stage(node) is not None)
+        yield nodes
+
+
+def stage(node):
+    """How far the model is at a node; `None` if it is not known there."""
+    view = node.view()
+    if all(model["name"] != NAME for model in view["models"]):
+        return None
+    return next((model["stage"] for model in view["nodes"][0]["models"] if model["name"] == NAME), "absent")
+
+
+def is_here(node):
+    return stage(node) not in (None, "absent", "wanted", "fetching")
+
+
+def chunks_sent(node):
+    """Bytes that went over the wire as chunks, words about them included."""
+    line = 'hither_wire_bytes_total{kind="chunks",direction="sent"} '
+    said = node.get("/metrics")[1].decode().splitlines()
+    return next(int(text.removeprefix(line)) for text in said if text.startswith(line))
+
+
+def test_whoever_fetches_a_model_gives_it_at_the_same_time():
+    size = LANGUAGE_MODEL.stat().st_size
+    with mesh("munich", "paris", "lyon", "nantes") as (munich, *others):
+        for node in others:
+            node.run("models", "pull", NAME)
+        for node in others:
+            wait_for(f"{node.name} has the model", lambda node=node: is_here(node), 120)
+        by_holder, by_others = chunks_sent(munich), sum(chunks_sent(node) for node in others)
+        assert by_holder >= size, "somebody had to give each chunk once"
+        assert by_holder + by_others >= 3 * size, "three copies came"
+        assert by_others >= size // 2, f"{by_others} of {3 * size} bytes came from those who fetched it themselves"
+        wait_for("the model answers", lambda: chat(others[-1])[0] == 200, 120)
+
+
+def test_a_node_that_is_killed_while_it_fetches_goes_on_where_it_was():
+    chance = random.Random(7)
+    with mesh("munich", "paris") as (_, paris):
+        for _ in range(4):
+            paris.run("models", "pull", NAME)
+            least = chance.random()
+            with contextlib.suppress(AssertionError):
+                wait_for("some of it is here", lambda least=least: came(paris) >= least or is_here(paris), 5)
+            paris.kill()
+            paris.up()
+            wait_for("the model is known", lambda: stage(paris) is not None)
+        if not is_here(paris):
+            paris.run("models", "pull", NAME)
+        wait_for("the model is here", lambda: is_here(paris), 120)
+        wait_for("the model answers", lambda: chat(paris)[0] == 200, 120)
+
+
+def came(node):
+    """The part of the file that is on the disk of a node, roughly."""
+    halves = (node.data / "models/partial").glob("*.data")
+    return sum(path.stat().st_size for path in halves) / LANGUAGE_MODEL.stat().st_size
