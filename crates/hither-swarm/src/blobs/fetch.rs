@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::blobs::plan::{Next, Piece, Plan};
+use crate::blobs::plan::{Next, Piece, Plan, pieces};
 use crate::blobs::store::{Fetching, Partial, StoreError, WriteError, is_full};
 use crate::blobs::{half, serve};
 use crate::dial::{self, DialError, chain};
@@ -161,7 +161,7 @@ pub(crate) async fn fetch(
     }
     half::check_possible(digest, size)?;
     let store = shared.store.clone();
-    let (partial, pieces) = join(tokio::task::spawn_blocking(move || store.partial(digest, size)).await)?;
+    let (partial, pieces) = join(tokio::task::spawn_blocking(move || store.partial(digest, size, pieces(size))).await)?;
     let plan = Plan::new(pieces);
     let missing = plan.missing();
     check_room(shared, missing)?;

@@ -7,6 +7,7 @@ use hither_types::id::Digest;
 use hither_types::unit::ByteCount;
 
 use crate::blobs::fetch::{FetchError, check_room, free, join};
+use crate::blobs::plan::cut;
 use crate::blobs::store::{Fetching, Partial, ServeError, Store, StoreError, WriteError, is_full};
 use crate::limits;
 use crate::swarm::{Shared, Swarm};
@@ -65,7 +66,7 @@ async fn begin(
     }
     check_possible(digest, size)?;
     let store = shared.store.clone();
-    let opened = join(tokio::task::spawn_blocking(move || store.partial_in(digest, size, step)).await);
+    let opened = join(tokio::task::spawn_blocking(move || store.partial(digest, size, cut(size, step))).await);
     let (partial, missing) = opened?;
     check_room(shared, missing.iter().map(|part| part.end - part.start).sum())?;
     let half = Half(Arc::new(Inner { shared: shared.clone(), partial, _claim: claim }));

@@ -22,7 +22,7 @@ use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges, TreeNode, blake3};
 use hither_types::id::Digest;
 use hither_types::unit::ByteCount;
 
-use crate::blobs::plan::{Piece, cut, pieces};
+use crate::blobs::plan::Piece;
 
 /// Hashes are kept per 16 KiB: a tree of 0.4 % of the file.
 const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
@@ -294,17 +294,8 @@ impl Store {
         proved(&data, PreOrderOutboard { root: root_of(digest), tree: BaoTree::new(size, BLOCK), data: tree }, part)
     }
 
-    /// Opens what there is of a file, and finds out what of it is good. Blocks.
-    pub(crate) fn partial(&self, digest: Digest, size: u64) -> Result<(Partial, Vec<Piece>), StoreError> {
-        self.opened(digest, size, pieces(size))
-    }
-
-    /// The same, cut into parts of so many bytes. Blocks.
-    pub(crate) fn partial_in(&self, digest: Digest, size: u64, step: u64) -> Result<(Partial, Vec<Piece>), StoreError> {
-        self.opened(digest, size, cut(size, step))
-    }
-
-    fn opened(
+    /// Opens what there is of a file, and finds out which of these pieces are missing. Blocks.
+    pub(crate) fn partial(
         &self,
         digest: Digest,
         size: u64,
