@@ -35,8 +35,8 @@ pub(crate) enum CourseAsk {
     Partners { digest: Digest, reply: oneshot::Sender<Vec<Partner>> },
     /// A member speaks of a file.
     Meet { digest: Digest, node: NodeId, reply: oneshot::Sender<Option<Meeting>> },
-    /// A member has come for a chunk: whether it is near, if the law lets a copy go there.
-    MayCopy { digest: Digest, to: NodeId, reply: oneshot::Sender<Option<bool>> },
+    /// A member has come for some of a file: whether the law lets a copy go there.
+    MayCopy { digest: Digest, to: NodeId, reply: oneshot::Sender<bool> },
 }
 
 /// Who speaks of a file, and what is known of that.
@@ -268,6 +268,14 @@ impl Stage {
                 }
             }
             ChunkEvent::Asked(asked) => self.asked(asked),
+            ChunkEvent::Copying { to, digest, may } => {
+                let hands = self.hands.clone();
+                tokio::spawn(async move {
+                    let lawful = hands.ask(|reply| CourseAsk::MayCopy { digest, to, reply }).await;
+                    // Whoever asked may have left.
+                    let _ = may.send(lawful.unwrap_or(false));
+                });
+            }
         }
     }
 

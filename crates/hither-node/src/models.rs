@@ -188,8 +188,7 @@ impl Driver {
                 let _ = reply.send(met.map(|(partner, size)| Meeting { partner, size, here }));
             }
             CourseAsk::MayCopy { digest, to, reply } => {
-                let partner = self.core.partner(digest, to).filter(|partner| partner.takes);
-                let _ = reply.send(partner.map(|partner| partner.near));
+                let _ = reply.send(self.core.partner(digest, to).is_some_and(|partner| partner.takes));
             }
         }
     }

@@ -87,9 +87,9 @@ pub(crate) const CHUNK_WORDS: usize = 8192;
 pub(crate) const CHUNK_STREAMS: usize = 64;
 /// Bytes of a chunk that are handed to the transport at once.
 pub(crate) const CHUNK_WRITE: usize = 64 << 10;
-/// How long a chunk may wait for its first byte: those before it go over the same line, and it may be on its way to the
-/// giver itself.
-pub(crate) const CHUNK_BEGINS: Duration = Duration::from_secs(60);
+/// How long a chunk may wait for its first byte, or for the word that all of it was read: those before it go over the same
+/// line, which may be a slow one, and it may be on its way to the giver itself. A dead end is noticed by its connection.
+pub(crate) const CHUNK_BEGINS: Duration = Duration::from_secs(300);
 /// How long no byte of it may come, or be taken, after that.
 pub(crate) const CHUNK_STALL: Duration = Duration::from_secs(10);
 /// The largest file. Above it, a length is a mistake or an attack.

@@ -64,6 +64,12 @@ impl TryFrom<RangeForm> for Range<u32> {
     }
 }
 
+/// Each chunk at most once: a thousand times all of them would take its time.
+fn ascending(ranges: Vec<Range<u32>>) -> Result<Vec<Range<u32>>, DecodeError> {
+    let apart = ranges.windows(2).all(|pair| matches!(pair, [first, second] if first.end <= second.start));
+    if apart { Ok(ranges) } else { Err(DecodeError::Malformed { form: "ranges of chunks" }) }
+}
+
 impl TryFrom<&ChunkTalk> for TalkForm {
     type Error = EncodeError;
 
@@ -84,7 +90,7 @@ impl TryFrom<TalkForm> for ChunkTalk {
 
     fn try_from(form: TalkForm) -> Result<Self, DecodeError> {
         let word = match form.word {
-            WordForm::Have(ranges) => ChunkWord::Have(ranges.into_words()?),
+            WordForm::Have(ranges) => ChunkWord::Have(ascending(ranges.into_words()?)?),
             WordForm::Offer(chunks) => ChunkWord::Offer(chunks.into_words::<u32>()?),
             WordForm::Decline(chunk) => ChunkWord::Decline(chunk),
             WordForm::Coming(chunk) => ChunkWord::Coming(chunk),

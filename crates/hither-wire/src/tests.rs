@@ -3,7 +3,8 @@
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
-use hither_types::message::{Ask, Frame, HelloReply, PeerMessage};
+use hither_types::id::Digest;
+use hither_types::message::{Ask, ChunkTalk, ChunkWord, Frame, HelloReply, PeerMessage};
 use hither_types::refusal::Failure;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
@@ -278,6 +279,16 @@ fn lists_are_held_to_their_limits_on_both_ends() {
     let one = &body[..body.len() / limits::MAX_CATALOG];
     let forged = [&[1, 1, 0x81, 0x02], body, one].concat();
     assert!(matches!(crate::decode_message(&forged), Err(DecodeError::Malformed { .. })));
+}
+
+#[test]
+fn a_word_about_chunks_names_each_once_and_in_order() {
+    let told = |ranges| ChunkTalk { digest: Digest([1; 32]), word: ChunkWord::Have(ranges) };
+    let read = |ranges| crate::decode_chunk_talk(&crate::encode_chunk_talk(&told(ranges)).unwrap());
+    assert_eq!(read(std::vec![0..2, 2..3, 9..10]), Ok(told(std::vec![0..2, 2..3, 9..10])));
+    for ranges in [std::vec![0..2, 1..3], std::vec![5..6, 0..1], std::vec![0..9; 1000]] {
+        assert!(matches!(read(ranges), Err(DecodeError::Malformed { .. })));
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod hall;
 mod idle;
 mod request;
 mod revoke;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -40,6 +41,7 @@ const PARTS: &[(&str, Measure)] = &[
     ("churn", churn::part),
     ("flood", flood::part),
     ("detect", detect::part),
+    ("spread", spread::part),
 ];
 
 /// Dozens of processes start and meet in some seconds; a busy machine takes longer.
@@ -199,6 +201,11 @@ struct Crowd {
 impl Crowd {
     /// So many nodes that all see one another.
     fn of(lab: &Lab, count: usize) -> Result<Self, String> {
+        Self::configured(lab, count, "")
+    }
+
+    /// The same, with more under `[models]` in their configuration.
+    fn configured(lab: &Lab, count: usize, models: &str) -> Result<Self, String> {
         // Crowds of several sizes follow one another: each founds a mesh of its own.
         let scratch = lab.scratch.join(count.to_string());
         std::fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
@@ -206,7 +213,9 @@ impl Crowd {
         for number in 0..count {
             let name = format!("m{number:02}");
             let place = crowd.hall.machine(&name)?;
-            crowd.nodes.push(Node::new(&lab.hither, &scratch, &name, place)?);
+            let node = Node::new(&lab.hither, &scratch, &name, place)?;
+            node.configure(models)?;
+            crowd.nodes.push(node);
         }
         let founder = crowd.nodes.first().ok_or("a crowd of nobody")?;
         founder.run(&["init", "--site", "hall", "--jurisdiction", "DE", "--operator", "acme"])?;

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hither_core::Partner;
 use hither_core::distribution::{Bits, Deed, Distribution, Sign, chunk_bytes};
 use hither_swarm::{ChunkAsked, Fault, FetchError, Half, PartError};
 use hither_types::id::{Digest, NodeId};
 use hither_types::message::ChunkWord;
-use tokio::sync::oneshot;
+use hither_types::time::Timestamp;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -60,6 +62,7 @@ pub(super) enum News {
 /// Who takes part.
 #[derive(Debug)]
 struct Known {
+    near: bool,
     gives: bool,
     takes: bool,
     /// Over which of its connections it speaks.
@@ -73,7 +76,7 @@ struct Known {
 struct Wanted {
     fetch: Fetch,
     /// When something came last.
-    fed: Instant,
+    fed: Arc<AtomicU64>,
     begun: Instant,
     given: BTreeMap<NodeId, u64>,
 }
@@ -114,7 +117,8 @@ impl Course {
         let complete = have.is_full();
         let mut course = Self::new(file, have, Some(half), hands);
         let now = Instant::now();
-        course.wanted = Some(Wanted { fetch, fed: now, begun: now, given: BTreeMap::new() });
+        course.wanted =
+            Some(Wanted { fetch, fed: Arc::new(AtomicU64::new(hands.now().0)), begun: now, given: BTreeMap::new() });
         course.show();
         if complete {
             course.finish(hands);
@@ -185,9 +189,10 @@ impl Course {
             self.look_at = now + COURSE_LOOK;
         }
         let Some(wanted) = &self.wanted else { return };
+        let fed = Timestamp(wanted.fed.load(Ordering::Relaxed));
         let unmet = self.partners.values().all(|partner| partner.session.is_none() || !partner.gives);
         let in_vain = self.partners.is_empty() && self.tried || now - wanted.begun > COURSE_MEETS;
-        if !self.mind.have().is_full() && (unmet && in_vain || now - wanted.fed > COURSE_STALLS) {
+        if !self.mind.have().is_full() && (unmet && in_vain || now - hands.instant(fed) > COURSE_STALLS) {
             return self.end(Err(CourseEnd::Alone), hands);
         }
         if !is_due {
@@ -234,7 +239,7 @@ impl Course {
             return;
         }
         let said = Bits::new(self.file.chunks());
-        self.partners.insert(node, Known { gives, takes, session: None, said });
+        self.partners.insert(node, Known { near, gives, takes, session: None, said });
         if self.mind.have().count() == 0 {
             // A greeting: it has nothing to tell yet.
             hands.say(node, self.file.digest, ChunkWord::Have(Vec::new()));
@@ -304,9 +309,10 @@ impl Course {
             self.waiting.iter().filter(|(_, (chunk, _))| have.has(*chunk)).map(|(key, _)| *key).collect();
         for (to, offered) in ready {
             let Some((_, asked)) = self.waiting.remove(&(to, offered)) else { continue };
+            let near = self.partners.get(&to).is_some_and(|known| known.near);
             let (hands, half, digest) = (hands.clone(), self.half.clone(), self.file.digest);
             tokio::spawn(async move {
-                let whole = given(&hands, half, asked).await;
+                let whole = given(&hands, near, half, asked).await;
                 hands.tell(digest, News::Given { to, offered, whole });
             });
         }
@@ -319,7 +325,6 @@ impl Course {
                 self.fetches.remove(&(from, chunk));
                 let part = self.file.part(chunk);
                 if let Some(wanted) = &mut self.wanted {
-                    wanted.fed = Instant::now();
                     *wanted.given.entry(from).or_default() += part.end - part.start;
                 }
                 self.feed(Sign::Arrived { from, chunk }, hands);
@@ -416,11 +421,18 @@ impl Course {
     }
 
     fn fetch(&mut self, from: NodeId, offered: u32, chunk: u32, hands: &Hands) {
-        let Some(half) = self.half.clone() else { return };
+        let (Some(half), Some(wanted)) = (self.half.clone(), &self.wanted) else { return };
+        let fed = wanted.fed.clone();
         let (digest, part, own) = (self.file.digest, self.file.part(chunk), hands.clone());
         let fetch = tokio::spawn(async move {
-            let begun = || own.tell(digest, News::Begun { from, chunk });
-            let news = match own.swarm.fetch_part(from, digest, part.clone(), offered, begun).await {
+            let mut first = true;
+            let came = || {
+                fed.store(own.now().0, Ordering::Relaxed);
+                if std::mem::take(&mut first) {
+                    own.tell(digest, News::Begun { from, chunk });
+                }
+            };
+            let news = match own.swarm.fetch_part(from, digest, part.clone(), offered, came).await {
                 Err(fault) => News::Failed { from, chunk, fault },
                 Ok(encoded) => match half.write(part, encoded).await {
                     Ok(()) => News::Arrived { from, chunk },
@@ -442,12 +454,13 @@ impl Course {
     }
 }
 
-/// Gives a chunk, if the law still lets it go, once the line is free.
-async fn given(hands: &Hands, half: Option<Half>, asked: ChunkAsked) -> bool {
+/// Gives a chunk once the line is free, if the law still lets it go then.
+async fn given(hands: &Hands, near: bool, half: Option<Half>, asked: ChunkAsked) -> bool {
     let (digest, to, part) = (asked.digest, asked.from, asked.part.clone());
-    let ask = |reply: oneshot::Sender<Option<bool>>| CourseAsk::MayCopy { digest, to, reply };
-    let Some(Some(near)) = hands.ask(ask).await else { return false };
     let Ok(_line) = hands.lines[usize::from(near)].acquire().await else { return false };
+    if hands.ask(|reply| CourseAsk::MayCopy { digest, to, reply }).await != Some(true) {
+        return false;
+    }
     let proved = match half {
         Some(half) => half.prove(part).await,
         None => hands.swarm.prove(digest, part).await,

@@ -51,8 +51,7 @@ impl Known {
                 let _ = reply.send(met.map(|(partner, size)| Meeting { partner, size, here }));
             }
             CourseAsk::MayCopy { to, reply, .. } => {
-                let partner = self.partner(me, to).filter(|partner| partner.takes);
-                let _ = reply.send(partner.map(|partner| partner.near));
+                let _ = reply.send(self.partner(me, to).is_some_and(|partner| partner.takes));
             }
         }
     }
@@ -188,6 +187,10 @@ async fn whom_the_law_gives_no_copy_gets_none_from_anybody() {
     soon("the file", lawful).await.unwrap().unwrap();
     known.lock().unwrap().holders.insert(nodes[1].swarm.node());
     assert!(matches!(soon("the end", unlawful).await, Ok(Err(CourseEnd::Alone))));
+    // Nor does it if it asks as members of earlier releases do.
+    let holders = nodes[..2].iter().map(|node| node.swarm.node()).collect();
+    let asked = nodes[2].swarm.fetch(file.0, file.1, holders, watch::channel(0).0);
+    assert!(soon("the end", asked).await.is_err());
     assert!(nodes[2].swarm.checkout(file.0).await.is_err());
     let models: u64 = nodes[2].swarm.totals().iter().map(|(_, traffic)| traffic.models.received.0).sum();
     assert!(models < 100_000, "{models} bytes of files came");

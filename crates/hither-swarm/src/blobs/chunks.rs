@@ -7,6 +7,7 @@
 //! a stream of words    1 byte: 1; then frames
 //! a request            1 byte: 2; digest (32), first byte and byte after the last (8 each), name of the offer (4)
 //! its answer           the part with its proof
+//! the word for it      1 byte: 1, once all of that was read
 //! ```
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use hither_types::id::{Digest, NodeId};
 use hither_types::message::ChunkTalk;
 use hither_wire::limits::MAX_CHUNK_TALK;
 use iroh::endpoint::{Connection, ReadError, RecvStream, SendStream, VarInt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -33,6 +34,7 @@ use crate::swarm::{Shared, Swarm};
 
 const WORDS: u8 = 1;
 const REQUEST: u8 = 2;
+const READ: u8 = 1;
 const REQUEST_BYTES: usize = serve::REQUEST + 4;
 
 /// What partners do.
@@ -63,6 +65,15 @@ pub enum ChunkEvent {
     },
     /// A member has come for what it was offered.
     Asked(ChunkAsked),
+    /// A member asks for some of a file without an offer, as those of earlier releases do.
+    Copying {
+        /// Who.
+        to: NodeId,
+        /// The file.
+        digest: Digest,
+        /// Whether it may. Dropping it refuses.
+        may: oneshot::Sender<bool>,
+    },
 }
 
 /// A request for a part of a file. Dropping it refuses.
@@ -76,13 +87,13 @@ pub struct ChunkAsked {
     pub part: Range<u64>,
     /// The name of the offer that it comes for.
     pub offered: u32,
-    sender: Option<SendStream>,
+    streams: Option<(SendStream, RecvStream)>,
 }
 
 impl ChunkAsked {
     /// Gives the part with its proof; `true` once the other has all of it.
     pub async fn give(mut self, encoded: Vec<u8>) -> bool {
-        let Some(mut sender) = self.sender.take() else { return false };
+        let Some((mut sender, mut receiver)) = self.streams.take() else { return false };
         let mut rest = Bytes::from(encoded);
         while !rest.is_empty() {
             let some = rest.split_to(rest.len().min(limits::CHUNK_WRITE));
@@ -92,9 +103,12 @@ impl ChunkAsked {
                 return false;
             }
         }
-        let finished = sender.finish().is_ok();
-        // Until the last byte is acknowledged: the next chunk does not share the line with the end of this one.
-        finished && matches!(timeout(limits::CHUNK_STALL, sender.stopped()).await, Ok(Ok(None)))
+        if sender.finish().is_err() {
+            return false;
+        }
+        // The next chunk does not share the line with the end of this one. The transport's own word for it may take 25 ms.
+        let mut read = [0];
+        matches!(timeout(limits::CHUNK_BEGINS, receiver.read_exact(&mut read)).await, Ok(Ok(())))
     }
 }
 
@@ -105,7 +119,7 @@ impl ChunkAsked {
             ServeError::Absent => Code::Absent,
             ServeError::Rotten => Code::Rotten,
         };
-        if let Some(mut sender) = self.sender.take() {
+        if let Some((mut sender, _)) = self.streams.take() {
             // It fails only if the asker is gone already.
             let _ = sender.reset(code.into());
         }
@@ -114,7 +128,7 @@ impl ChunkAsked {
 
 impl Drop for ChunkAsked {
     fn drop(&mut self) {
-        if let Some(mut sender) = self.sender.take() {
+        if let Some((mut sender, _)) = self.streams.take() {
             // It fails only if the asker is gone already.
             let _ = sender.reset(Code::Absent.into());
         }
@@ -132,16 +146,16 @@ impl Swarm {
         self.shared().chunks.hush(to);
     }
 
-    /// Fetches a part that a member offered under a name, with its proof. `begun` is called with the first bytes.
+    /// Fetches a part that a member offered under a name, with its proof. `came` is called whenever some of it has come.
     pub async fn fetch_part(
         &self,
         from: NodeId,
         digest: Digest,
         part: Range<u64>,
         offered: u32,
-        begun: impl FnOnce(),
+        came: impl FnMut(),
     ) -> Result<Vec<u8>, Fault> {
-        fetch(self.shared(), from, (digest, part), offered, begun).await
+        fetch(self.shared(), from, (digest, part), offered, came).await
     }
 }
 
@@ -159,6 +173,12 @@ impl Chunks {
 
     fn mouths(&self) -> MutexGuard<'_, HashMap<NodeId, mpsc::Sender<ChunkTalk>>> {
         self.mouths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a copy of a file may go to a member; nobody may say yes but the driver.
+    pub(crate) async fn may_copy(&self, to: NodeId, digest: Digest) -> bool {
+        let (may, answer) = oneshot::channel();
+        self.events.send(ChunkEvent::Copying { to, digest, may }).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Stops speaking to a member: it hears that as the end of everything that was said.
@@ -276,9 +296,12 @@ async fn hear(shared: &Shared, from: NodeId, session: u64, mut reader: FrameRead
 }
 
 async fn asked(shared: &Shared, from: NodeId, sender: SendStream, mut receiver: RecvStream) -> bool {
-    let Ok(Ok(request)) = timeout(limits::PIECE_STALL, receiver.read_to_end(REQUEST_BYTES)).await else { return true };
+    let mut request = [0; REQUEST_BYTES];
+    if !matches!(timeout(limits::PIECE_STALL, receiver.read_exact(&mut request)).await, Ok(Ok(()))) {
+        return true;
+    }
     let Some((digest, part, offered)) = decode(&request) else { return false };
-    let asked = ChunkAsked { from, digest, part, offered, sender: Some(sender) };
+    let asked = ChunkAsked { from, digest, part, offered, streams: Some((sender, receiver)) };
     // Nobody listens any more: dropping it refuses.
     let _ = shared.chunks.events.send(ChunkEvent::Asked(asked)).await;
     true
@@ -290,13 +313,13 @@ fn decode(request: &[u8]) -> Option<(Digest, Range<u64>, u32)> {
     Some((digest, part, u32::from_le_bytes(offered.try_into().ok()?)))
 }
 
-/// Asks a member for a part that it offered, and reads it with its proof. Says when the first bytes have come.
+/// Asks a member for a part that it offered, and reads it with its proof.
 async fn fetch(
     shared: &Arc<Shared>,
     from: NodeId,
     (digest, part): (Digest, Range<u64>),
     offered: u32,
-    begun: impl FnOnce(),
+    mut came: impl FnMut(),
 ) -> Result<Vec<u8>, Fault> {
     let broken = |error: &dyn std::error::Error| Fault::Broken(chain(error));
     let connection = dial::connection(shared, from, Kind::Chunks).await.map_err(Fault::Unreachable)?;
@@ -305,10 +328,8 @@ async fn fetch(
     request.extend_from_slice(&serve::encode(digest, &part));
     request.extend_from_slice(&offered.to_le_bytes());
     sender.write_all(&request).await.map_err(|error| broken(&error))?;
-    sender.finish().map_err(|error| broken(&error))?;
     let limit = serve::most_encoded(&part).ok_or(Fault::BadBytes)?;
     let mut encoded = Vec::with_capacity(limit);
-    let mut begun = Some(begun);
     let mut patience = limits::CHUNK_BEGINS;
     loop {
         let read = timeout(patience, receiver.read_chunk(usize::MAX)).await;
@@ -316,12 +337,14 @@ async fn fetch(
             Ok(Some(some)) if encoded.len() + some.len() > limit => return Err(Fault::BadBytes),
             Ok(Some(some)) => {
                 encoded.extend_from_slice(&some);
-                if let Some(begun) = begun.take() {
-                    begun();
-                }
+                came();
                 patience = limits::CHUNK_STALL;
             }
-            Ok(None) => return Ok(encoded),
+            Ok(None) => {
+                // Without it the giver takes longer to find out.
+                let _ = sender.write_all(&[READ]).await;
+                return Ok(encoded);
+            }
             Err(ReadError::Reset(code)) if code == VarInt::from(Code::Absent) => return Err(Fault::Absent),
             Err(ReadError::Reset(code)) if code == VarInt::from(Code::Rotten) => return Err(Fault::Rotten),
             Err(error) => return Err(broken(&error)),

@@ -66,6 +66,9 @@ async fn part(shared: Arc<Shared>, from: NodeId, mut sender: SendStream, mut rec
         tracing::warn!(peer = %from.short(), "a request for a part of a file cannot be read");
         return refuse(&mut sender, Code::Garbage);
     };
+    if !shared.chunks.may_copy(from, digest).await {
+        return refuse(&mut sender, Code::Absent);
+    }
     // Held until the part is sent: bounds the memory that slow readers take.
     let Ok(_place) = shared.serving.acquire().await else { return };
     let store = shared.store.clone();

@@ -194,9 +194,18 @@ fn start_word() -> impl Strategy<Value = StartWord> {
 }
 
 pub(crate) fn chunk_talk() -> impl Strategy<Value = ChunkTalk> {
-    let range = (any::<u32>(), 1..u32::MAX).prop_map(|(first, count)| first..first.saturating_add(count));
+    // Gaps and lengths, one after the other.
+    let ranges = vec((0..1_u32 << 26, 1..1_u32 << 26), 0..20).prop_map(|spans| {
+        let mut end = 0;
+        let next = |(gap, length): (u32, u32)| {
+            let start = end + gap;
+            end = start + length;
+            start..end
+        };
+        spans.into_iter().map(next).collect::<Vec<_>>()
+    });
     let word = prop_oneof![
-        vec(range.prop_filter("an empty range", |range| !range.is_empty()), 0..20).prop_map(ChunkWord::Have),
+        ranges.prop_map(ChunkWord::Have),
         vec(any::<u32>(), 0..=crate::limits::MAX_OFFERED).prop_map(ChunkWord::Offer),
         any::<u32>().prop_map(ChunkWord::Decline),
         any::<u32>().prop_map(ChunkWord::Coming),
