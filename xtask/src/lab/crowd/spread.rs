@@ -16,7 +16,7 @@ const RATIO_MAX: f64 = 1.2;
 
 /// Nodes, and megabits a second of each line. More of both at a time than this and the processors of a small machine are
 /// what is measured.
-const LINES: &[(usize, u64)] = &[(8, 50), (24, 12)];
+const LINES: &[(usize, u64)] = &[(8, 50), (24, 25)];
 
 pub(super) fn part(given: &Crowded) -> Result<Part, String> {
     let cache = std::env::var_os("HITHER_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from);
