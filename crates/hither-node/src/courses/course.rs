@@ -371,16 +371,17 @@ impl Course {
     /// Answers whoever waits for the file. Without the file the course is over, and what is here stays on the disk.
     fn end(&mut self, answer: Result<Option<NodeId>, CourseEnd>, hands: &Hands) {
         let Some(wanted) = self.wanted.take() else { return };
-        let failed = answer.is_err();
-        // Whoever asked may have left.
-        let _ = wanted.fetch.done.send(answer);
-        if failed {
+        if answer.is_err() {
             for fetch in std::mem::take(&mut self.fetches).into_values() {
                 fetch.abort();
             }
             let all: Vec<NodeId> = self.partners.keys().copied().collect();
             all.into_iter().for_each(|node| self.gone(node, hands));
+            // Whoever hears of it may fetch the file in another way, which takes the right to write it.
+            self.half = None;
         }
+        // Whoever asked may have left.
+        let _ = wanted.fetch.done.send(answer);
     }
 
     fn show(&self) {
