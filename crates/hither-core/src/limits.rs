@@ -355,8 +355,9 @@ pub const DOUBT_FOR: Micros = Micros::from_millis(800);
 /// Neighbours that must doubt a node before it counts as gone: one may be cut off from it alone.
 pub const DOUBTS: usize = 2;
 
-/// Doubts kept of one node; that of two rings' neighbours and of the gateways around it.
-pub const DOUBTS_MAX: usize = 16;
+/// Doubts of one node that are kept and passed on. Whoever passes on this many has told enough for all to judge; those beyond
+/// what is needed are for doubters who leave. When a site is lost, each gateway of all others doubts each of its nodes.
+pub const DOUBTS_MAX: usize = 4;
 
 /// A node that refuted a doubt is not doubted again by the same neighbour before this: a cut between the two alone must
 /// not make a rumour each second.

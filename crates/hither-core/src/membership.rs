@@ -22,12 +22,14 @@ use hither_types::unit::Micros;
 
 use crate::limits;
 
+mod members;
 mod neighbours;
 #[cfg(test)]
 mod tests;
 mod watch;
 mod word;
 
+use members::{Members, Node};
 use neighbours::Places;
 use watch::Watch;
 use word::Reach;
@@ -109,45 +111,6 @@ pub enum Deed {
     Silent(NodeId),
 }
 
-/// How far a member is known to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It was never heard.
-    Unheard,
-    /// It is there.
-    There,
-    /// It is gone.
-    Gone,
-}
-
-/// Incarnation and sequence.
-type Version = (u64, u64);
-
-/// One other member.
-#[derive(Debug)]
-struct Node {
-    places: Places,
-    state: State,
-    version: Version,
-    said: Option<Arc<Presence>>,
-    /// Who does not hear it.
-    doubts: Vec<NodeId>,
-    /// Since when so many doubt it that it will count as gone.
-    condemned: Option<Timestamp>,
-    /// When this node doubted it last.
-    doubted: Option<Timestamp>,
-    /// Until when it is no candidate for a link, since one could not be made.
-    avoided: Timestamp,
-    /// How far it was there and back when that was measured last.
-    away: Micros,
-    /// Who told the last word.
-    teller: NodeId,
-    /// When its word was passed on last, near and far.
-    relayed: [Option<Timestamp>; 2],
-    /// Whether the driver takes it for being there.
-    shown: bool,
-}
-
 /// Who is there, as one node sees it.
 #[derive(Debug)]
 pub struct Membership {
@@ -158,7 +121,7 @@ pub struct Membership {
     own: Option<Arc<Presence>>,
     now: Timestamp,
     started: Timestamp,
-    nodes: BTreeMap<NodeId, Node>,
+    nodes: Members,
     linked: BTreeSet<NodeId>,
     watches: BTreeMap<NodeId, Watch>,
     wanted: BTreeSet<NodeId>,
@@ -177,6 +140,8 @@ pub struct Membership {
     /// When nodes fell lately.
     fallen: Vec<Timestamp>,
     heads: u64,
+    /// Doubts and deaths that neighbours are told of, all that one sign brought in one message.
+    spreading: BTreeMap<NodeId, Vec<Rumour>>,
     out: Vec<Deed>,
 }
 
@@ -191,7 +156,7 @@ impl Membership {
             own: None,
             now,
             started: now,
-            nodes: BTreeMap::new(),
+            nodes: Members::default(),
             linked: BTreeSet::new(),
             watches: BTreeMap::new(),
             wanted: BTreeSet::new(),
@@ -206,6 +171,7 @@ impl Membership {
             doubted: BTreeSet::new(),
             fallen: Vec::new(),
             heads: 0,
+            spreading: BTreeMap::new(),
             out: Vec::new(),
         }
     }
@@ -229,6 +195,7 @@ impl Membership {
         self.judge();
         self.choose_if_due();
         self.relay();
+        self.say_spreading();
         self.out.drain(..)
     }
 
@@ -245,12 +212,12 @@ impl Membership {
 
     /// Members that are there, as this node believes.
     pub fn there(&self) -> impl Iterator<Item = NodeId> {
-        self.nodes.iter().filter(|(_, node)| node.state == State::There).map(|(id, _)| *id)
+        self.nodes.all().filter(|(_, node)| node.is_there()).map(|(id, _)| id)
     }
 
     /// Whether a member is there, as this node believes.
     pub fn is_there(&self, node: NodeId) -> bool {
-        self.nodes.get(&node).is_some_and(|node| node.state == State::There)
+        self.nodes.get(node).is_some_and(Node::is_there)
     }
 
     /// Whether this node talks to other sites.
@@ -292,33 +259,18 @@ impl Membership {
         if node == self.me {
             return;
         }
-        let places = Places::of(node, site);
-        let new = Node {
-            places,
-            state: State::Unheard,
-            version: (0, 0),
-            said: None,
-            doubts: Vec::new(),
-            condemned: None,
-            doubted: None,
-            avoided: Timestamp(0),
-            away: Micros(0),
-            teller: node,
-            relayed: [None; 2],
-            shown: false,
-        };
-        self.nodes.entry(node).and_modify(|known| known.places = places).or_insert(new);
+        self.nodes.add(node, Places::of(node, site));
         self.choose_soon();
     }
 
     fn removed(&mut self, node: NodeId) {
-        self.nodes.remove(&node);
+        self.nodes.remove(node);
         self.linked.remove(&node);
         self.watches.remove(&node);
         self.pending.retain(|(pending, _), _| *pending != node);
         self.doubted.remove(&node);
         self.delegates.remove(&node);
-        for other in self.nodes.values_mut() {
+        for (_, other) in self.nodes.all_mut() {
             other.doubts.retain(|by| *by != node);
         }
         self.choose_soon();
@@ -331,8 +283,8 @@ impl Membership {
     /// Tells the driver whether a member is there, if that changed or there is a newer word.
     fn show(&mut self, id: NodeId, news: bool) {
         let reachable = self.is_reachable(id);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let there = node.state == State::There && reachable;
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        let there = node.is_there() && reachable;
         match (&node.said, there) {
             (Some(said), true) if news || !node.shown => {
                 node.shown = true;
@@ -349,7 +301,7 @@ impl Membership {
     /// Whether this node itself has no reason to think that a member cannot be reached.
     fn is_reachable(&self, id: NodeId) -> bool {
         let watched = self.watches.get(&id).is_none_or(|watch| watch.is_live());
-        let avoided = self.nodes.get(&id).is_some_and(|node| self.now < node.avoided);
+        let avoided = self.nodes.get(id).is_some_and(|node| self.now < node.avoided);
         watched && !avoided && !self.alone
     }
 }

@@ -13,6 +13,7 @@ mod membership;
 mod overload;
 pub mod real;
 mod routing;
+mod sites;
 mod table;
 
 pub use table::Study;
@@ -41,7 +42,8 @@ pub enum Scale {
 }
 
 /// The names of the studies.
-pub const STUDIES: [&str; 7] = ["routing", "routing-large", "gossip", "loss", "overload", "membership", "distribution"];
+pub const STUDIES: [&str; 8] =
+    ["routing", "routing-large", "gossip", "loss", "overload", "membership", "membership-sites", "distribution"];
 
 /// Runs a study by name; `None` if there is none of that name.
 pub fn study(name: &str, scale: Scale) -> Option<Study> {
@@ -53,6 +55,7 @@ pub fn study(name: &str, scale: Scale) -> Option<Study> {
         "overload" => Some(overload::overload(scale)),
         "distribution" => Some(distribution::distribution(scale)),
         "membership" => Some(membership::membership(scale)),
+        "membership-sites" => Some(sites::sites(scale)),
         _ => None,
     }
 }

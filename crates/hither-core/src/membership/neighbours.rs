@@ -6,7 +6,8 @@ use hither_types::id::{NodeId, SiteName};
 use hither_types::message::ModelStage;
 use hither_types::time::Timestamp;
 
-use super::{Deed, Membership, Node, State};
+use super::members::{Node, State};
+use super::{Deed, Membership};
 use crate::limits;
 use crate::random::Random;
 
@@ -15,7 +16,7 @@ use crate::random::Random;
 pub(super) struct Places {
     pub(super) site: u64,
     rings: [u64; limits::RINGS],
-    rank: u64,
+    pub(super) rank: u64,
 }
 
 impl Places {
@@ -60,21 +61,6 @@ impl Around {
     }
 }
 
-/// The first few of each other site, by rank.
-#[derive(Default)]
-struct Spokesmen(BTreeMap<u64, Vec<(u64, NodeId, Places)>>);
-
-impl Spokesmen {
-    fn see(&mut self, id: NodeId, places: &Places) {
-        let of_site = self.0.entry(places.site).or_default();
-        let at = of_site.partition_point(|(rank, other, _)| (*rank, *other) < (places.rank, id));
-        if at < limits::GATEWAYS {
-            of_site.insert(at, (places.rank, id, *places));
-            of_site.truncate(limits::GATEWAYS);
-        }
-    }
-}
-
 impl Membership {
     /// Something changed on which the choice of neighbours hangs.
     pub(super) fn choose_soon(&mut self) {
@@ -89,7 +75,7 @@ impl Membership {
         self.choose_at = None;
         self.chosen = Some(self.now);
         // Those who were left aside for a while are looked at again; so is whoever was never heard.
-        let again = self.nodes.values().map(|node| node.avoided).filter(|until| *until > self.now).min();
+        let again = self.nodes.all().map(|(_, node)| node.avoided).filter(|until| *until > self.now).min();
         let settled = self.started.after(limits::STRANGERS_FOR);
         self.choose_at = again.into_iter().chain(Some(settled).filter(|at| *at > self.now)).min();
         self.choose();
@@ -102,9 +88,9 @@ impl Membership {
         let now = self.now;
         let over = |node: &Node| node.avoided > Timestamp(0) && node.avoided <= now;
         let mut again = Vec::new();
-        for (id, node) in self.nodes.iter_mut().filter(|(id, node)| over(node) && !self.wanted.contains(id)) {
+        for (id, node) in self.nodes.all_mut().filter(|(id, node)| over(node) && !self.wanted.contains(id)) {
             node.avoided = Timestamp(0);
-            again.push(*id);
+            again.push(id);
         }
         again.into_iter().for_each(|id| self.show(id, false));
     }
@@ -112,20 +98,17 @@ impl Membership {
     /// Whether a member is taken for being there in the choice of neighbours and gateways.
     fn counts(&self, node: &Node) -> bool {
         let young = self.now < self.started.after(limits::STRANGERS_FOR);
-        let there = node.state == State::There || (node.state == State::Unheard && young);
+        let there = node.is_there() || (node.state() == State::Unheard && young);
         there && self.now >= node.avoided
     }
 
     /// The gateways of this site, this node included, as it sees them.
     fn own_gateways(&self) -> Vec<NodeId> {
-        let mut own = Spokesmen::default();
-        own.see(self.me, &self.places);
-        for (id, node) in self.nodes.iter().filter(|(_, node)| node.places.site == self.places.site) {
-            if self.counts(node) {
-                own.see(*id, &node.places);
-            }
-        }
-        own.0.into_values().flatten().map(|(_, id, _)| id).collect()
+        let others = self.nodes.of_site(self.places.site).filter(|(_, node)| self.counts(node));
+        let others = others.map(|(id, node)| (node.places().rank, id)).take(limits::GATEWAYS);
+        let mut ranked: Vec<(u64, NodeId)> = others.chain(Some((self.places.rank, self.me))).collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, id)| id).take(limits::GATEWAYS).collect()
     }
 
     /// Neighbours are those who would be if everybody were there, so that who comes back is met, and those who are among
@@ -134,28 +117,24 @@ impl Membership {
         let own_gateways = self.own_gateways();
         let was = self.gateway;
         self.gateway = own_gateways.contains(&self.me);
-        let (mut all, mut there) = (Around::new(self.places), Around::new(self.places));
-        let (mut all_far, mut there_far) = (Spokesmen::default(), Spokesmen::default());
-        for (id, node) in &self.nodes {
-            let counts = self.counts(node);
-            if node.places.site == self.places.site {
-                all.see(*id, &node.places);
-                if counts {
-                    there.see(*id, &node.places);
-                }
-            } else if self.gateway {
-                all_far.see(*id, &node.places);
-                if counts {
-                    there_far.see(*id, &node.places);
-                }
+        let mut around = [(); 4].map(|()| Around::new(self.places));
+        let [all, there, all_far, there_far] = &mut around;
+        for (id, node) in self.nodes.of_site(self.places.site) {
+            all.see(id, node.places());
+            if self.counts(node) {
+                there.see(id, node.places());
             }
         }
-        let far = |spokesmen: Spokesmen| {
-            let mut around = Around::new(self.places);
-            spokesmen.0.values().flatten().for_each(|(_, id, places)| around.see(*id, places));
-            around.nodes()
-        };
-        let wanted = all.nodes().chain(there.nodes()).chain(far(all_far)).chain(far(there_far)).collect();
+        let others = self.nodes.sites().filter(|site| self.gateway && *site != self.places.site);
+        for site in others {
+            let first = |around: &mut Around, counted: &dyn Fn(&Node) -> bool| {
+                let of_site = self.nodes.of_site(site).filter(|(_, node)| counted(node));
+                of_site.take(limits::GATEWAYS).for_each(|(id, node)| around.see(id, node.places()));
+            };
+            first(all_far, &|_| true);
+            first(there_far, &|node| self.counts(node));
+        }
+        let wanted = around.into_iter().flat_map(Around::nodes).collect();
         if wanted != self.wanted {
             let before = std::mem::replace(&mut self.wanted, wanted);
             self.out.push(Deed::Keep(self.wanted.iter().copied().collect()));
@@ -171,23 +150,22 @@ impl Membership {
 
     /// Who of this site is shown to others. Whoever was shown once is shown until it is gone.
     fn choose_delegates(&mut self, gateways: &[NodeId]) {
-        let own = |node: &Node| node.places.site == self.places.site && node.state == State::There;
-        let there: Vec<(NodeId, &Node)> =
-            self.nodes.iter().filter(|(_, node)| own(node)).map(|(id, node)| (*id, node)).collect();
+        let of_site = self.nodes.of_site(self.places.site);
+        let there: Vec<(NodeId, &Node)> = of_site.filter(|(_, node)| node.is_there()).collect();
         let mut shown: Vec<NodeId> = gateways.to_vec();
         if there.len() < limits::SHOWN_WHOLE {
             shown.extend(there.iter().map(|(id, _)| *id));
         } else {
-            let mut holders: BTreeMap<_, Vec<(u64, NodeId)>> = BTreeMap::new();
+            // They come by rank.
+            let mut holders: BTreeMap<_, Vec<NodeId>> = BTreeMap::new();
             for (id, node) in &there {
                 let models = node.said.iter().flat_map(|said| &said.models);
                 for model in models.filter(|model| model.stage == ModelStage::Ready) {
-                    holders.entry(model.digest).or_default().push((node.places.rank, *id));
+                    holders.entry(model.digest).or_default().push(*id);
                 }
             }
-            for mut of_model in holders.into_values() {
-                of_model.sort_unstable();
-                shown.extend(of_model.into_iter().take(limits::SHOWN_PER_MODEL).map(|(_, id)| id));
+            for of_model in holders.into_values() {
+                shown.extend(of_model.into_iter().take(limits::SHOWN_PER_MODEL));
             }
         }
         for id in shown {
@@ -200,24 +178,31 @@ impl Membership {
     /// Whether a word of a node is for a peer: within a site everybody hears everything; between sites only of delegates,
     /// and nobody is told of its own site.
     pub(super) fn is_for(&self, id: NodeId, peer: NodeId) -> bool {
-        let site = |id: &NodeId| self.nodes.get(id).map(|node| node.places.site);
-        self.concerns(id, peer) && (site(&peer) == Some(self.places.site) || site(&id) != site(&peer))
+        let site = |id: NodeId| self.nodes.get(id).map(|node| node.places().site);
+        self.concerns(id, peer) && (site(peer) == Some(self.places.site) || site(id) != site(peer))
     }
 
     /// Whether a doubt about a node, or its death, is for a peer: who is doubted must be able to hear of it.
     pub(super) fn concerns(&self, id: NodeId, peer: NodeId) -> bool {
-        let (Some(node), Some(to)) = (self.nodes.get(&id), self.nodes.get(&peer)) else { return false };
-        let (own, here) = (node.places.site == self.places.site, to.places.site == self.places.site);
+        let (Some(node), Some(to)) = (self.nodes.get(id), self.nodes.get(peer)) else { return false };
+        let (own, here) = (node.places().site == self.places.site, to.places().site == self.places.site);
         here || !own || self.delegates.contains(&id)
     }
 
     /// Whether a node, as this one sees it, speaks for its site or did until now.
     pub(super) fn is_spokesman(&self, id: NodeId) -> bool {
-        let Some(node) = self.nodes.get(&id) else { return false };
-        let site = self.nodes.iter().filter(|(_, other)| other.places.site == node.places.site);
-        let before = |other: &&Node| other.places.rank < node.places.rank && other.state == State::There;
-        let mut first = usize::from(self.places.site == node.places.site && self.places.rank < node.places.rank);
-        first += site.map(|(_, other)| other).filter(before).count();
-        first < limits::GATEWAYS
+        let Some(site) = self.nodes.get(id).map(|node| node.places().site) else { return false };
+        self.spokesmen(site).any(|(spokesman, _)| spokesman == id)
+    }
+
+    /// Those who speak for a site, or did until now, by rank; this node is not among them.
+    pub(super) fn spokesmen(&self, site: u64) -> impl Iterator<Item = (NodeId, &Node)> {
+        let own = Some(self.places.rank).filter(|_| site == self.places.site);
+        let mut before = 0;
+        self.nodes.of_site(site).take_while(move |(_, node)| {
+            let first = before + usize::from(own.is_some_and(|rank| rank < node.places().rank));
+            before += usize::from(node.is_there());
+            first < limits::GATEWAYS
+        })
     }
 }

@@ -318,3 +318,29 @@ fn what_got_lost_on_a_link_is_said_again() {
     assert!(play.said_to(A).contains(&&PeerMessage::Presence(presence(1, 1))), "{:?}", play.said_to(A));
     assert!(play.said_to(A).contains(&&PeerMessage::Rumours(vec![said(B, 1)])), "{:?}", play.said_to(A));
 }
+
+#[test]
+fn what_one_sign_brings_is_told_in_one_message_and_not_by_everybody_who_doubts() {
+    let mut play = Play::new();
+    let site = SiteName::parse("paris").expect("a name");
+    let others: Vec<NodeId> = (10..40).map(|number| NodeId([number; 32])).collect();
+    for node in &others {
+        play.sign(Sign::Added { node: *node, site: site.clone() }).sign(Sign::LinkUp(*node));
+    }
+    play.rumours(A, &others.iter().map(|node| said(*node, 1)).collect::<Vec<_>>());
+    play.pass(2_000_000, &[]).forget();
+    let unconcerned = |peer: &NodeId| *peer != A && !others[..20].contains(peer);
+    let peer = play.membership.neighbours().find(unconcerned).expect("it watches some of the rest");
+    let doubts: Vec<Rumour> = others[..20].iter().map(|node| doubt(*node, 1, A)).collect();
+    play.rumours(A, &doubts);
+    let rumours = |message: &&PeerMessage| matches!(message, PeerMessage::Rumours(_));
+    let told: Vec<&PeerMessage> = play.said_to(peer).into_iter().filter(rumours).collect();
+    assert_eq!(told, [&PeerMessage::Rumours(doubts)]);
+    play.forget();
+    for by in &others[1..20] {
+        play.rumours(A, &[doubt(others[0], 1, *by)]);
+    }
+    let doubted = |message: &PeerMessage| matches!(message, PeerMessage::Rumours(all) if matches!(all[..], [Rumour::Doubt { .. }]));
+    let told = play.said_to(peer).into_iter().filter(|message| doubted(message)).count();
+    assert_eq!(told, crate::limits::DOUBTS_MAX - 1, "A's own doubt came first: {:?}", play.said_to(peer));
+}

@@ -7,7 +7,8 @@ use hither_types::message::{PeerMessage, Pulse, Rumour};
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
 
-use super::{Membership, Node, State};
+use super::Membership;
+use super::members::Node;
 use crate::limits;
 
 /// A link over which pulses go.
@@ -94,7 +95,7 @@ impl Watch {
 
 impl Membership {
     pub(super) fn link_up(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         node.avoided = Timestamp(0);
         self.linked.insert(id);
         // One that was watched before starts afresh.
@@ -120,12 +121,12 @@ impl Membership {
             return;
         }
         let until = self.now.after(limits::UNREACHED_FOR);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
         node.avoided = until;
         self.doubt(id);
         self.show(id, false);
         self.choose_soon();
-        let avoided = |id: &NodeId| self.nodes.get(id).is_none_or(|node| self.now < node.avoided);
+        let avoided = |id: &NodeId| self.nodes.get(*id).is_none_or(|node| self.now < node.avoided);
         if self.wanted.iter().all(avoided) {
             self.cut_off();
         }
@@ -154,7 +155,7 @@ impl Membership {
 
     /// Watches a neighbour from now on, and tells it everything.
     fn begin_watch(&mut self, id: NodeId, mine: bool) {
-        let away = self.nodes.get(&id).map_or(Micros(0), |node| node.away);
+        let away = self.nodes.get(id).map_or(Micros(0), |node| node.away);
         self.watches.insert(id, Watch::new(mine, away, self.now));
         self.be_alone(false);
         self.tell_all(id);
@@ -198,7 +199,7 @@ impl Membership {
     }
 
     pub(super) fn pulsed(&mut self, from: NodeId, pulse: Pulse) {
-        if !self.linked.contains(&from) || !self.nodes.contains_key(&from) {
+        if !self.linked.contains(&from) || self.nodes.get(from).is_none() {
             return;
         }
         if !self.watches.contains_key(&from) {
@@ -254,7 +255,7 @@ impl Membership {
         if let Some(watch) = watch {
             watch.away = rtt;
         }
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.away = rtt;
         }
     }
@@ -271,7 +272,7 @@ impl Membership {
         watch.stood_still(now);
         self.be_alone(false);
         let me = self.me;
-        if let Some(node) = self.nodes.get_mut(&id) {
+        if let Some(node) = self.nodes.get_mut(id) {
             node.doubts.retain(|by| *by != me);
         }
         // While it was not heard, words may have been lost on the way.
@@ -317,8 +318,8 @@ impl Membership {
         if !self.gateway || self.hears_far(self.me) {
             return;
         }
-        let far = |node: &Node| node.state == State::There && node.places.site != self.places.site;
-        let far: Vec<NodeId> = self.nodes.iter().filter(|(_, node)| far(node)).map(|(id, _)| *id).collect();
+        let far = |node: &Node| node.is_there() && node.places().site != self.places.site;
+        let far: Vec<NodeId> = self.nodes.all().filter(|(_, node)| far(node)).map(|(id, _)| id).collect();
         far.into_iter().for_each(|id| self.doubt(id));
     }
 
@@ -328,7 +329,7 @@ impl Membership {
 
     fn be_alone(&mut self, alone: bool) {
         if std::mem::replace(&mut self.alone, alone) != alone {
-            for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            for id in self.nodes.all().map(|(id, _)| id).collect::<Vec<_>>() {
                 self.show(id, false);
             }
         }
@@ -336,33 +337,32 @@ impl Membership {
 
     /// A spokesman of another site will count as gone. If all do, the site will, unless somebody of it says otherwise.
     fn doubt_site(&mut self, site: u64) {
-        let of_site = |node: &&Node| node.places.site == site && node.state == State::There;
-        let standing = |id: &NodeId, node: &Node| node.condemned.is_none() && self.is_spokesman(*id);
-        let stands = self.nodes.iter().any(|(id, node)| of_site(&node) && standing(id, node));
+        let there = |(_, node): &(NodeId, &Node)| node.is_there();
+        let stands = self.spokesmen(site).filter(there).any(|(_, node)| node.condemned.is_none());
         if !self.gateway || site == self.places.site || stands {
             return;
         }
-        let there: Vec<NodeId> = self.nodes.iter().filter(|(_, node)| of_site(node)).map(|(id, _)| *id).collect();
+        let there: Vec<NodeId> = self.nodes.of_site(site).filter(there).map(|(id, _)| id).collect();
         there.into_iter().for_each(|id| self.doubt(id));
     }
 
     /// This node does not hear a member: all others are told.
     pub(super) fn doubt(&mut self, id: NodeId) {
         let (now, me) = (self.now, self.me);
-        let Some(node) = self.nodes.get_mut(&id).filter(|node| node.state == State::There) else { return };
+        let Some(node) = self.nodes.get_mut(id).filter(|node| node.is_there()) else { return };
         let again = node.doubted.is_some_and(|at| now.since(at) < limits::DOUBT_AGAIN);
         if node.doubts.contains(&me) || again {
             return;
         }
         node.doubted = Some(now);
-        let version = node.version;
+        let version = node.version();
         self.doubt_by(me, id, version, me);
     }
 
     /// Somebody does not hear a member.
     pub(super) fn doubt_by(&mut self, teller: NodeId, id: NodeId, (incarnation, sequence): (u64, u64), by: NodeId) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        let known = node.state != State::There || node.version != (incarnation, sequence);
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        let known = !node.is_there() || node.version() != (incarnation, sequence);
         if known || node.doubts.contains(&by) || node.doubts.len() >= limits::DOUBTS_MAX {
             return;
         }
@@ -373,25 +373,25 @@ impl Membership {
 
     /// How many must doubt a member: two, or as many as there are to watch it.
     fn needed(&self, id: NodeId) -> usize {
-        let Some(site) = self.nodes.get(&id).map(|node| node.places.site) else { return usize::MAX };
+        let Some(site) = self.nodes.get(id).map(|node| node.places().site) else { return usize::MAX };
         if site != self.places.site {
             return limits::DOUBTS;
         }
-        let watchful = |node: &Node| node.places.site == site && node.state == State::There && node.doubts.is_empty();
-        let near = 1 + self.nodes.iter().filter(|(other, node)| **other != id && watchful(node)).count();
+        let watchful = |(other, node): &(NodeId, &Node)| *other != id && node.is_there() && node.doubts.is_empty();
+        let near = 1 + self.nodes.of_site(site).filter(watchful).take(limits::DOUBTS).count();
         let far = usize::from(self.hears_far(id) && self.is_spokesman(id));
         (near + far).min(limits::DOUBTS)
     }
 
     fn hears_far(&self, but: NodeId) -> bool {
-        let far = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.places.site != self.places.site);
+        let far = |id: &NodeId| self.nodes.get(*id).is_some_and(|node| node.places().site != self.places.site);
         self.watches.iter().any(|(id, watch)| watch.live && *id != but && far(id))
     }
 
     /// When a member that is doubted enough will count as gone.
     pub(super) fn sentence_at(&self, id: NodeId) -> Option<Timestamp> {
-        let since = self.nodes.get(&id)?.condemned?;
-        let there = self.nodes.values().filter(|node| node.state == State::There).count();
+        let since = self.nodes.get(id)?.condemned?;
+        let there = self.nodes.there();
         let recent = self.fallen.iter().filter(|at| self.now.since(**at) <= limits::FALLEN_IN).count();
         let many = recent > limits::FALLEN_MIN.max(there * limits::FALLEN_PERCENT / 100);
         let grace = if many { limits::DOUBT_FOR.0 * 2 } else { limits::DOUBT_FOR.0 };
@@ -407,9 +407,9 @@ impl Membership {
         for id in doubted {
             let needed = self.needed(id);
             let now = self.now;
-            let Some(node) = self.nodes.get_mut(&id).filter(|node| !node.doubts.is_empty()) else {
+            let Some(node) = self.nodes.get_mut(id).filter(|node| !node.doubts.is_empty()) else {
                 self.doubted.remove(&id);
-                if let Some(node) = self.nodes.get_mut(&id) {
+                if let Some(node) = self.nodes.get_mut(id) {
                     node.condemned = None;
                 }
                 continue;
@@ -419,13 +419,13 @@ impl Membership {
                 continue;
             }
             if node.condemned.replace(node.condemned.unwrap_or(now)).is_none() {
-                let site = node.places.site;
+                let site = node.places().site;
                 if self.is_spokesman(id) {
                     self.doubt_site(site);
                 }
             }
             if self.sentence_at(id).is_some_and(|at| at <= now) {
-                let version = self.nodes.get(&id).map_or((0, 0), |node| node.version);
+                let version = self.nodes.get(id).map_or((0, 0), |node| node.version());
                 self.gone(self.me, id, version);
             }
         }

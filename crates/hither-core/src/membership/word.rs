@@ -7,9 +7,9 @@ use hither_types::id::NodeId;
 use hither_types::message::{PeerMessage, Presence, Rumour};
 use hither_types::time::Timestamp;
 
-use super::{Membership, Node, State, Version};
+use super::Membership;
+use super::members::{Node, State, Version, mark};
 use crate::limits;
-use crate::random::Random;
 
 /// To whom a word is passed on: within the site oftener than beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,8 +71,8 @@ impl Membership {
                     return;
                 }
                 // Who is there for this node, and gone for another, may say itself what is true.
-                let there = |known: &&Node| known.state == State::There && known.version == version;
-                match self.nodes.get(&node).filter(there) {
+                let there = |known: &&Node| known.is_there() && known.version() == version;
+                match self.nodes.get(node).filter(there) {
                     Some(_) if teller != node => self.doubt_by(teller, node, version, teller),
                     _ => self.gone(teller, node, version),
                 }
@@ -97,8 +97,8 @@ impl Membership {
 
     /// Whoever tells of an older word is told the newer one. `true` if it was.
     fn correct(&mut self, teller: NodeId, id: NodeId, version: Version) -> bool {
-        let Some(node) = self.nodes.get(&id).filter(|node| node.version > version) else { return false };
-        if let Some(presence) = node.said.clone().filter(|_| node.state == State::There)
+        let Some(node) = self.nodes.get(id).filter(|node| node.version() > version) else { return false };
+        if let Some(presence) = node.said.clone().filter(|_| node.is_there())
             && self.is_for(id, teller)
         {
             self.say(teller, PeerMessage::Rumours(vec![Rumour::Said { node: id, presence }]));
@@ -109,9 +109,9 @@ impl Membership {
     /// What a member said of itself.
     pub(super) fn said(&mut self, teller: NodeId, id: NodeId, mut presence: Arc<Presence>) {
         let version = (presence.incarnation, presence.sequence);
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        if version <= node.version && node.state != State::Unheard {
-            if version == node.version && node.state == State::Gone && teller != id {
+        let Some(node) = self.nodes.get(id) else { return };
+        if version <= node.version() && node.state() != State::Unheard {
+            if version == node.version() && node.state() == State::Gone && teller != id {
                 let (incarnation, sequence) = version;
                 self.say(teller, PeerMessage::Rumours(vec![Rumour::Gone { node: id, incarnation, sequence }]));
             }
@@ -120,15 +120,12 @@ impl Membership {
         if presence.models.len() > limits::PRESENCE_MODELS_MAX {
             Arc::make_mut(&mut presence).models.truncate(limits::PRESENCE_MODELS_MAX);
         }
-        let returned = node.state != State::There || presence.incarnation > node.version.0;
+        let returned = !node.is_there() || presence.incarnation > node.version().0;
         let urgent = returned || !node.doubts.is_empty();
         let stages = |of: &Presence| of.models.iter().map(|m| (m.digest, m.stage)).collect::<Vec<_>>();
         let moved = node.said.as_ref().is_none_or(|said| stages(said) != stages(&presence));
-        node.state = State::There;
-        node.version = version;
+        let Some(node) = self.nodes.turn(id, State::There, version) else { return };
         node.said = Some(presence);
-        node.doubts.clear();
-        node.condemned = None;
         node.teller = teller;
         if returned {
             node.doubted = None;
@@ -148,20 +145,19 @@ impl Membership {
     /// A member is gone.
     pub(super) fn gone(&mut self, teller: NodeId, id: NodeId, version: Version) {
         let now = self.now;
-        let Some(node) = self.nodes.get_mut(&id) else { return };
-        if version < node.version || (node.state == State::Gone && version == node.version) {
+        let Some(node) = self.nodes.get(id) else { return };
+        if version < node.version() || (node.state() == State::Gone && version == node.version()) {
             return;
         }
-        let fell = node.state == State::There;
+        let fell = node.is_there();
         if let Some(watch) = self.watches.get_mut(&id) {
             watch.fell();
         }
-        node.state = State::Gone;
-        node.version = version;
-        node.doubts.clear();
-        node.condemned = None;
+        self.nodes.turn(id, State::Gone, version);
         self.doubted.remove(&id);
-        self.pending.retain(|(pending, _), _| *pending != id);
+        for reach in Reach::BOTH {
+            self.pending.remove(&(id, reach));
+        }
         if fell {
             self.fallen.retain(|at| now.since(*at) <= limits::FALLEN_IN);
             self.fallen.push(now);
@@ -172,20 +168,34 @@ impl Membership {
         self.show(id, false);
     }
 
-    /// Passes a doubt or a death on at once to all neighbours, and to whom it is about if there is a way.
+    /// Passes a doubt or a death on to all neighbours, and to whom it is about if there is a way: with what else this sign
+    /// brings, for a site that is lost is as many deaths as it had nodes.
     pub(super) fn spread(&mut self, teller: NodeId, about: NodeId, rumour: Rumour) {
         let to: BTreeSet<NodeId> = self.watches.keys().copied().chain(Some(about)).collect();
         for peer in to {
             if peer != teller && self.linked.contains(&peer) && self.concerns(about, peer) {
-                self.say(peer, PeerMessage::Rumours(vec![rumour.clone()]));
+                self.spreading.entry(peer).or_default().push(rumour.clone());
             }
+        }
+    }
+
+    pub(super) fn say_spreading(&mut self) {
+        for (peer, rumours) in std::mem::take(&mut self.spreading) {
+            self.say_rumours(peer, rumours);
+        }
+    }
+
+    fn say_rumours(&mut self, peer: NodeId, mut rumours: Vec<Rumour>) {
+        while !rumours.is_empty() {
+            let rest = rumours.split_off(rumours.len().min(limits::RUMOURS_MAX));
+            self.say(peer, PeerMessage::Rumours(std::mem::replace(&mut rumours, rest)));
         }
     }
 
     /// A word is passed on when it is due.
     fn pass_on(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.get(&id) else { return };
-        let of_site = node.places.site == self.places.site;
+        let Some(node) = self.nodes.get(id) else { return };
+        let of_site = node.places().site == self.places.site;
         for reach in Reach::BOTH {
             let near = of_site && reach == Reach::Near;
             let gap = if near { limits::RELAY_GAP } else { limits::RELAY_GAP_FAR };
@@ -208,13 +218,13 @@ impl Membership {
             for id in &due {
                 self.pending.remove(&(*id, reach));
                 let now = self.now;
-                if let Some(node) = self.nodes.get_mut(id) {
+                if let Some(node) = self.nodes.get_mut(*id) {
                     node.relayed[reach as usize] = Some(now);
                 }
             }
             let peers = self.watches.keys().copied().filter(|id| !due.is_empty() && self.reach(*id) == Some(reach));
             for peer in peers.collect::<Vec<_>>() {
-                let teller = |id: &&NodeId| self.nodes.get(id).is_some_and(|node| node.teller != peer);
+                let teller = |id: &&NodeId| self.nodes.get(**id).is_some_and(|node| node.teller != peer);
                 let words: Vec<NodeId> = due.iter().filter(teller).copied().collect();
                 self.tell(peer, words);
             }
@@ -223,26 +233,21 @@ impl Membership {
 
     /// Whether a neighbour to whom there is a link is of this site.
     fn reach(&self, peer: NodeId) -> Option<Reach> {
-        let node = self.nodes.get(&peer).filter(|_| self.linked.contains(&peer))?;
-        Some(if node.places.site == self.places.site { Reach::Near } else { Reach::Far })
+        let node = self.nodes.get(peer).filter(|_| self.linked.contains(&peer))?;
+        Some(if node.places().site == self.places.site { Reach::Near } else { Reach::Far })
     }
 
     /// A hash of what this node and a neighbour should know alike: their own last words, and, if both are of one site, who
     /// else is there and in which start. Words that change often are on their way for a while, and count for nothing here.
     pub(super) fn words_between(&self, peer: NodeId) -> u64 {
-        let mark = |id: NodeId, parts: [u64; 3]| {
-            parts.iter().fold(id.prefix(), |hash, part| Random::new(hash ^ part.rotate_left(17)).next())
-        };
         let own = self.own.as_ref().map_or(0, |own| mark(self.me, [own.incarnation, own.sequence, 1]));
-        let Some(other) = self.nodes.get(&peer) else { return own };
-        let theirs = if other.state == State::There { mark(peer, [other.version.0, other.version.1, 1]) } else { 0 };
+        let Some(other) = self.nodes.get(peer) else { return own };
+        let theirs = if other.is_there() { mark(peer, [other.version().0, other.version().1, 1]) } else { 0 };
         let ends = own.wrapping_add(theirs);
-        if other.places.site != self.places.site {
+        if other.places().site != self.places.site {
             return ends;
         }
-        let third = self.nodes.iter().filter(|(id, node)| **id != peer && node.state != State::Unheard);
-        let third = third.map(|(id, node)| mark(*id, [node.version.0, 0, u64::from(node.state == State::There)]));
-        third.fold(ends, u64::wrapping_add)
+        ends.wrapping_add(self.nodes.sum_but(peer))
     }
 
     /// Tells a neighbour everything that is for it.
@@ -251,17 +256,17 @@ impl Membership {
             let message = PeerMessage::Presence(own.as_ref().clone());
             self.say(peer, message);
         }
-        let known: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let known: Vec<NodeId> = self.nodes.all().map(|(id, _)| id).collect();
         self.tell(peer, known);
-        if let Some(node) = self.nodes.get(&peer).filter(|node| node.state == State::Gone) {
-            let (incarnation, sequence) = node.version;
+        if let Some(node) = self.nodes.get(peer).filter(|node| node.state() == State::Gone) {
+            let (incarnation, sequence) = node.version();
             self.say(peer, PeerMessage::Rumours(vec![Rumour::Gone { node: peer, incarnation, sequence }]));
         }
     }
 
     /// This node speaks for its site from now on: other sites hear all that they should.
     pub(super) fn tell_all_far(&mut self) {
-        let far = |id: &NodeId| self.nodes.get(id).is_some_and(|node| node.places.site != self.places.site);
+        let far = |id: &NodeId| self.nodes.get(*id).is_some_and(|node| node.places().site != self.places.site);
         for peer in self.watches.keys().copied().filter(far).collect::<Vec<_>>() {
             self.tell_all(peer);
         }
@@ -270,17 +275,14 @@ impl Membership {
     fn tell(&mut self, peer: NodeId, words: Vec<NodeId>) {
         let mut rumours = Vec::new();
         for id in words {
-            let Some(node) = self.nodes.get(&id).filter(|_| id != peer && self.is_for(id, peer)) else { continue };
-            let (incarnation, sequence) = node.version;
-            match (node.state, &node.said) {
+            let Some(node) = self.nodes.get(id).filter(|_| id != peer && self.is_for(id, peer)) else { continue };
+            let (incarnation, sequence) = node.version();
+            match (node.state(), &node.said) {
                 (State::There, Some(said)) => rumours.push(Rumour::Said { node: id, presence: Arc::clone(said) }),
                 (State::Gone, _) => rumours.push(Rumour::Gone { node: id, incarnation, sequence }),
                 (State::There | State::Unheard, _) => {}
             }
         }
-        while !rumours.is_empty() {
-            let rest = rumours.split_off(rumours.len().min(limits::RUMOURS_MAX));
-            self.say(peer, PeerMessage::Rumours(std::mem::replace(&mut rumours, rest)));
-        }
+        self.say_rumours(peer, rumours);
     }
 }

@@ -5,7 +5,7 @@ use super::{Scale, beside};
 use crate::chance::Chance;
 use crate::crowd::{Crowd, Tally, Weather};
 
-const ABOUT: &str = "The production code of `hither_core::membership` alone, in crowds of up to ten thousand, over links in \
+pub(super) const ABOUT: &str = "The production code of `hither_core::membership` alone, in crowds of up to ten thousand, over links in \
 miniature: in order, repeated until they arrive, closed after 4 s without a word, dialled again with growing pauses. Within a \
 site a packet takes 0.15–1 ms, between sites 5–47 ms. **Slow** nodes get and send 30 % of their packets up to 3 s late. Bytes \
 are those of the real codec, with 62 B for headers of IP, UDP and QUIC in each packet and an acknowledgement in a packet of its \
@@ -16,9 +16,6 @@ const SECOND: u64 = 1_000_000;
 
 /// Nodes, what the network does, and how many die.
 type Deaths = (usize, Weather, usize);
-
-/// Sites, nodes of each, and the seed.
-type Lost = (usize, usize, u64);
 
 /// Runs over which the hours without a death are spread.
 const SOAKS: u64 = 4;
@@ -92,31 +89,10 @@ fn soak((hours, seed): &(u64, u64)) -> Tally {
     crowd.tally
 }
 
-/// A site is lost at once.
-fn site_lost((sites, size, seed): &Lost) -> (usize, Option<u64>, Option<u64>, u64) {
-    let known = 8;
-    let mut crowd = Crowd::new(&vec![*size; *sites], known, Weather { loss: 10, slow: 0, far: 0 }, *seed);
-    let lost: Vec<usize> = (0..*size).collect();
-    crowd.run_until(30 * SECOND);
-    let shown = |crowd: &Crowd| lost.iter().filter(|at| crowd.sees(size * (sites - 1), **at)).count();
-    let before = shown(&crowd);
-    lost.iter().for_each(|at| crowd.kill(*at));
-    let gateways: Vec<usize> = crowd.living().filter(|at| crowd.is_gateway(*at)).collect();
-    let none = |crowd: &Crowd, at: usize| lost.iter().all(|lost| !crowd.sees(at, *lost));
-    let by_gateways = crowd.run_while(60 * SECOND, |crowd| gateways.iter().all(|at| none(crowd, *at)));
-    let by_all = crowd.run_while(60 * SECOND, |crowd| crowd.living().all(|at| none(crowd, at)));
-    let by_all = by_gateways.zip(by_all).map(|(gateways, rest)| gateways + rest);
-    (before, by_gateways, by_all, crowd.tally.evictions)
-}
-
-fn seconds(micros: Option<u64>) -> String {
-    micros.map_or("not within 60 s".to_owned(), |micros| format!("{:.2} s", micros as f64 / 1e6))
-}
-
 /// Who is there.
 pub(super) fn membership(scale: Scale) -> Study {
     let calm = |loss| Weather { loss, slow: 0, far: 0 };
-    let (detections, hours, sites): (&[Deaths], u64, &[Lost]) = match scale {
+    let (detections, hours): (&[Deaths], u64) = match scale {
         Scale::Full => (
             &[
                 (20, calm(0), 100),
@@ -127,9 +103,8 @@ pub(super) fn membership(scale: Scale) -> Study {
                 (1000, calm(10), 20),
             ],
             24,
-            &[(10, 10, 1), (100, 20, 1), (100, 100, 1)],
         ),
-        Scale::Quick => (&[(20, calm(10), 5), (60, calm(50), 3)], 0, &[(5, 5, 1)]),
+        Scale::Quick => (&[(20, calm(10), 5), (60, calm(50), 3)], 0),
     };
     let mut page = Page::new("membership", "Who is there", ABOUT);
     let mut wrong = 0;
@@ -181,28 +156,7 @@ pub(super) fn membership(scale: Scale) -> Study {
             evictions, unreached
         ));
     }
-    page.heading("A site is lost");
-    let rows: Vec<Vec<String>> = sites
-        .iter()
-        .map(|job| {
-            let (shown, by_gateways, by_all, evictions) = site_lost(job);
-            wrong += evictions;
-            let (sites, size, _) = job;
-            vec![
-                format!("{sites} × {size}"),
-                shown.to_string(),
-                seconds(by_gateways),
-                seconds(by_all),
-                evictions.to_string(),
-            ]
-        })
-        .collect();
-    page.table(&["sites × nodes", "of it shown before", "all gateways know", "all know", "wrong"], &rows);
-    page.text(
-        "All nodes of one site die at one instant, at 1 % loss. The goal is 10 s for all gateways of ten thousand nodes. Each node \
-         knows all members of its site and eight of each other.",
-    );
-    page.text("Seeds: 5 for deaths, 1 to 4 for the hours, 1 for the rest.");
+    page.text("Seeds: 5 for deaths, 1 to 4 for the hours.");
     let mut study = page.ended();
     study.violations = wrong;
     study.first = (wrong > 0).then(|| "somebody who lived was taken for gone, or a death was not seen".to_owned());
