@@ -17,6 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("hither-api", &["hither-engine", "hither-types"]),
     ("hither-llama", &["hither-engine", "hither-types"]),
     ("hither-onnx", &["hither-engine", "hither-types"]),
+    ("hither-sources", &["hither-types"]),
     ("hither-swarm", &["hither-types", "hither-wire"]),
     (
         "hither-node",
@@ -26,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "hither-engine",
             "hither-law",
             "hither-ledger",
+            "hither-sources",
             "hither-swarm",
             "hither-types",
             "hither-wire",
@@ -60,13 +62,15 @@ const SHUT_IN: &[(&str, &[&str])] = &[
     ("llama-cpp-sys-2", &["hither-llama"]),
     ("axum", &["hither-api"]),
     ("tonic", &["hither-api"]),
+    ("hyper-rustls", &["hither-api", "hither-sources"]),
     ("clap", &["hither"]),
     ("opentelemetry", &["hither-node"]),
     ("opentelemetry-otlp", &["hither-node"]),
     ("opentelemetry_sdk", &["hither-node"]),
 ];
 
-/// Crates that would contact somebody, or that bring a second TLS. None may be in the lock file's build.
+/// Crates that would contact somebody, or that bring a second TLS. None may be in the lock file's build. Of `hf-hub`, the
+/// header of `hither-sources` says what was tried.
 const NEVER: &[&str] = &["hf-hub", "iroh-mdns-address-lookup", "native-tls", "openssl", "portmapper", "sentry"];
 
 /// Licences that may be linked.
