@@ -355,6 +355,9 @@ pub const DOUBT_FOR: Micros = Micros::from_millis(800);
 /// Neighbours that must doubt a node before it counts as gone: one may be cut off from it alone.
 pub const DOUBTS: usize = 2;
 
+/// Those who are doubted are judged at most once in this time: that is a look at each of them.
+pub const JUDGE_GAP: Micros = Micros::from_millis(50);
+
 /// Doubts of one node that are kept and passed on. Whoever passes on this many has told enough for all to judge; those beyond
 /// what is needed are for doubters who leave. When a site is lost, each gateway of all others doubts each of its nodes.
 pub const DOUBTS_MAX: usize = 4;

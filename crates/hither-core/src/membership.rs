@@ -137,6 +137,9 @@ pub struct Membership {
     /// Words that are to be passed on, and when.
     pending: BTreeMap<(NodeId, Reach), Timestamp>,
     doubted: BTreeSet<NodeId>,
+    /// When those who are doubted were judged last, and when they will be.
+    judged: Timestamp,
+    judge_at: Option<Timestamp>,
     /// When nodes fell lately.
     fallen: Vec<Timestamp>,
     heads: u64,
@@ -169,6 +172,8 @@ impl Membership {
             pulse_at: now.after(Micros(me.prefix() % limits::PULSE.0)),
             pending: BTreeMap::new(),
             doubted: BTreeSet::new(),
+            judged: Timestamp(0),
+            judge_at: None,
             fallen: Vec::new(),
             heads: 0,
             spreading: BTreeMap::new(),
@@ -192,7 +197,7 @@ impl Membership {
         self.take(sign);
         self.look_at_watches();
         self.pulse();
-        self.judge();
+        self.judge_if_due();
         self.choose_if_due();
         self.relay();
         self.say_spreading();
@@ -202,11 +207,8 @@ impl Membership {
     /// When [`Sign::Tick`] is due next, if nothing else happens: later than the last sign that was handled.
     pub fn deadline(&self) -> Timestamp {
         let watches = self.watches.values().filter_map(Watch::deadline);
-        // Whoever hears nobody judges nobody: its sentences wait.
-        let sentences = self.doubted.iter().filter_map(|node| self.sentence_at(*node));
-        let judged = sentences.filter(|_| !self.hears_nobody());
         let relays = self.pending.values().copied();
-        let others = watches.chain(judged).chain(relays).chain(self.choose_at);
+        let others = watches.chain(relays).chain(self.judge_at).chain(self.choose_at);
         others.fold(self.pulse_at, Timestamp::min)
     }
 

@@ -29,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A node that accepts a connection and then says nothing for this long will not say anything.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
+/// The same for one that reads a model of many gigabytes from a slow disk before it answers.
+const LONG_SILENCE_MAX: Duration = Duration::from_secs(4 * 3600);
+
 /// Where a node listens.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
@@ -42,6 +45,7 @@ pub(crate) enum Target {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     target: Target,
+    silence: Duration,
 }
 
 /// A whole answer.
@@ -73,12 +77,18 @@ impl Client {
 
     /// The node that listens on an operator's socket.
     pub(crate) fn by_socket(path: &Path) -> Self {
-        Self { target: Target::Socket(path.to_owned()) }
+        Self { target: Target::Socket(path.to_owned()), silence: SILENCE_MAX }
     }
 
     /// A node by its address.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { target: Target::Tcp(address) }
+        Self { target: Target::Tcp(address), silence: SILENCE_MAX }
+    }
+
+    /// The same node, for a question whose answer takes long.
+    #[must_use]
+    pub(crate) fn patient(self) -> Self {
+        Self { silence: LONG_SILENCE_MAX, ..self }
     }
 
     /// Asks and reads the whole answer, whatever its status.
@@ -91,7 +101,7 @@ impl Client {
     ) -> Result<Answer, Trouble> {
         let (response, _driver) = self.send(method, path, headers, body).await?;
         let (parts, body) = response.into_parts();
-        let body = tokio::time::timeout(SILENCE_MAX, Limited::new(body, ANSWER_BYTES_MAX).collect())
+        let body = tokio::time::timeout(self.silence, Limited::new(body, ANSWER_BYTES_MAX).collect())
             .await
             .map_err(|_| self.broken("it does not finish its answer"))?
             .map_err(|error| self.broken(&error.to_string()))?
@@ -160,7 +170,7 @@ impl Client {
         let request = request
             .body(Full::new(bytes))
             .map_err(|error| Trouble::new("E0703", format!("this cannot be sent: {error}")).exit(Exit::Usage))?;
-        let response = tokio::time::timeout(SILENCE_MAX, sender.send_request(request))
+        let response = tokio::time::timeout(self.silence, sender.send_request(request))
             .await
             .map_err(|_| self.broken("it does not answer"))?
             .map_err(|error| self.broken(&chain(&error)))?;

@@ -389,7 +389,7 @@ impl Membership {
     }
 
     /// When a member that is doubted enough will count as gone.
-    pub(super) fn sentence_at(&self, id: NodeId) -> Option<Timestamp> {
+    fn sentence_at(&self, id: NodeId) -> Option<Timestamp> {
         let since = self.nodes.get(id)?.condemned?;
         let there = self.nodes.there();
         let recent = self.fallen.iter().filter(|at| self.now.since(**at) <= limits::FALLEN_IN).count();
@@ -398,11 +398,25 @@ impl Membership {
         Some(since.after(Micros(grace)))
     }
 
-    pub(super) fn judge(&mut self) {
+    /// Whatever was heard may change who is to be judged how; when a site is lost, much is heard of many within a second.
+    pub(super) fn judge_if_due(&mut self) {
         // Whoever is alone has nothing to go by.
         if self.doubted.is_empty() || self.hears_nobody() {
+            self.judge_at = None;
             return;
         }
+        let soonest = self.judged.after(limits::JUDGE_GAP).max(self.now);
+        let at = self.judge_at.map_or(soonest, |at| at.min(soonest));
+        if at > self.now {
+            self.judge_at = Some(at);
+            return;
+        }
+        self.judge();
+        self.judged = self.now;
+        self.judge_at = self.doubted.iter().filter_map(|id| self.sentence_at(*id)).min();
+    }
+
+    fn judge(&mut self) {
         let doubted: Vec<NodeId> = self.doubted.iter().copied().collect();
         for id in doubted {
             let needed = self.needed(id);

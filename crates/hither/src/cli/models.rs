@@ -1,36 +1,25 @@
 //! `hither models`: what is here, what is elsewhere, and how it gets from there to here.
 
-use std::path::{Path, PathBuf};
-
 use clap::Subcommand;
-use hither_api::admin::{AddModelDto, DoneDto, GoldenDto, ModelDto, PresenceDto, StageDto, ViewDto};
+use hither_api::admin::{DoneDto, ModelDto, PresenceDto, StageDto, ViewDto};
 use hither_types::id::ModelName;
 use hither_types::unit::ByteCount;
 use serde_json::json;
 
 use super::{Context, parse};
 use crate::client::Client;
-use crate::output::{Exit, Trouble, plain};
+use crate::output::{Trouble, plain};
+
+mod add;
+mod logins;
+
+use logins::logins;
 
 /// What can be done with models.
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelsCommand {
-    /// Take a model file into the store and tell the mesh.
-    Add {
-        /// The file, ONNX or GGUF.
-        file: PathBuf,
-        /// What people will call it.
-        #[arg(long, value_parser = parse::model)]
-        name: ModelName,
-        /// The SPDX licence expression, such as Apache-2.0.
-        #[arg(long, value_name = "SPDX", default_value = "")]
-        licence: String,
-        /// A JSON file with questions whose answers are known: a list of {"inputs": […], "outputs": […]} with tensors in
-        /// the form of the Open Inference Protocol, or of {"prompt": "…", "begins": "…"}. Without it, what the model
-        /// answers here counts, wherever it runs.
-        #[arg(long, value_name = "FILE")]
-        golden: Option<PathBuf>,
-    },
+    /// Take a model from a file, a web server, a hub or a registry into the store, and tell the mesh.
+    Add(add::AddArgs),
     /// List the models of the mesh, and where each is.
     Ls,
     /// Ask a model that is open on this node what is known of its answers.
@@ -51,29 +40,7 @@ pub(super) enum ModelsCommand {
 pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Trouble> {
     let client = Client::of(&context.data_dir()?);
     match command {
-        ModelsCommand::Add { file, name, licence, golden } => {
-            let path = std::path::absolute(&file)
-                .ok()
-                .filter(|path| path.is_file())
-                .ok_or_else(|| Trouble::new("E0140", format!("{} is not a file", file.display())).exit(Exit::Usage))?;
-            let golden = golden.as_deref().map(known_answers).transpose()?.unwrap_or_default();
-            let body = AddModelDto { path: path.display().to_string(), name: name.to_string(), licence, golden };
-            let model: ModelDto = context.wait(client.post("/hither/v1/models", &json!(body)))?;
-            context.screen.answer(&json!(model), |colour| {
-                let answers = match model.known_answers {
-                    0 => "no known answers: it answers by chance, or takes no input that can be made up".to_owned(),
-                    count => format!("{count} known answers, checked wherever it is loaded and every hour"),
-                };
-                format!(
-                    "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n",
-                    colour.bold(&model.name),
-                    model.format,
-                    ByteCount(model.size),
-                    &model.digest[..10.min(model.digest.len())],
-                    ByteCount(model.memory),
-                )
-            });
-        }
+        ModelsCommand::Add(asked) => add::add(context, &asked)?,
         ModelsCommand::Ls => {
             let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
             context.screen.answer(&json!(view.models), |colour| {
@@ -112,16 +79,6 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
         }
     }
     Ok(())
-}
-
-fn known_answers(path: &Path) -> Result<Vec<GoldenDto>, Trouble> {
-    let wrong = |text: String| {
-        Trouble::new("E0141", format!("the known answers in {} cannot be used: {text}", path.display()))
-            .exit(Exit::Usage)
-            .help("give a list such as [{\"prompt\": \"2, 4, 6,\", \"begins\": \" 8\"}]")
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
 fn held_by(view: &ViewDto, model: &ModelDto) -> String {

@@ -1,0 +1,144 @@
+"""Models that come from elsewhere: a web server, and a hub, that break off, say wrong things, or keep several files."""
+
+import contextlib
+import hashlib
+import http.server
+import os
+import pathlib
+import subprocess
+import threading
+
+import pytest
+
+from mesh import EEA, HITHER, ROOT, Node, wait_for
+
+FRAUD = (ROOT / "models/fraud.onnx").read_bytes()
+SHA256 = hashlib.sha256(FRAUD).hexdigest()
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Files with ranges, for a web server and for a hub. It stops after so many bytes of the first answer if it is told to."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        server = self.server
+        asked = self.headers.get("range", "")
+        server.asked.append((self.command, self.path, asked, self.headers.get("authorization")))
+        name = self.path.rsplit("/", 1)[-1]
+        content = server.files.get(name)
+        if content is None:
+            self.send_error(404)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        self.send_response(206 if asked else 200)
+        self.send_header("etag", '"one"')
+        self.send_header("accept-ranges", "bytes")
+        self.send_header("content-length", str(len(content) - start))
+        if asked:
+            self.send_header("content-range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if "/resolve/" in self.path:
+            self.send_header("x-repo-commit", COMMIT)
+        self.end_headers()
+        if not body:
+            return
+        if server.stop_after and server.stop_after > start:
+            self.wfile.write(content[start : server.stop_after])
+            self.wfile.flush()
+            server.stopped.set()
+            server.go_on.wait(60)
+            self.close_connection = True
+            return
+        self.wfile.write(content[start:])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.files, server.asked, server.stop_after = {"fraud.onnx": FRAUD}, [], 0
+    server.stopped, server.go_on = threading.Event(), threading.Event()
+    server.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.go_on.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def node():
+    with contextlib.closing(Node("munich", EEA)) as node:
+        node.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        yield node.up()
+
+
+def incoming(node):
+    return [path for path in (node.data / "incoming").rglob("*") if path.is_file()]
+
+
+def test_a_download_that_was_killed_goes_on_where_it_was(node, web):
+    half = len(FRAUD) // 2
+    web.stop_after = half
+    words = [HITHER, "--data", node.data, "models", "add", f"{web.url}/m/fraud.onnx", "--sha256", SHA256]
+    first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert web.stopped.wait(30)
+    wait_for("half of it is on the disk", lambda: any(path.stat().st_size >= half for path in incoming(node)))
+    first.kill()
+    first.communicate()
+    web.stop_after = 0
+    added = node.json("models", "add", f"{web.url}/m/fraud.onnx", "--sha256", SHA256)
+    assert added["name"] == "fraud"
+    assert [asked[2] for asked in web.asked] == ["", f"bytes={half}-"]
+    assert incoming(node) == []
+    # It is a model like any other.
+    wait_for("it is open", lambda: node.view()["nodes"][0]["models"][0]["stage"] == "ready")
+
+
+def test_bytes_that_are_not_those_that_were_asked_for_are_not_kept(node, web):
+    web.files["fraud.onnx"] = FRAUD[:-1] + bytes([FRAUD[-1] ^ 1])
+    done = node.run("models", "add", f"{web.url}/fraud.onnx", "--sha256", SHA256, check=False)
+    assert (done.returncode, "error[E0144]" in done.stderr, SHA256 in done.stderr) == (1, True, True), done.stderr
+    assert incoming(node) == [] and node.view()["models"] == []
+
+
+def test_a_file_of_a_hub_that_the_environment_names(node, web):
+    words = [HITHER, "--data", node.data, "models", "add", "hf:org/repo/fraud.onnx@v1", "--name", "fraud"]
+    known = dict(os.environ, HF_ENDPOINT=web.url, HF_TOKEN="hf_hush")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=known)
+    assert done.returncode == 0 and COMMIT in done.stdout, done.stderr
+    assert {asked[3] for asked in web.asked} == {"Bearer hf_hush"}
+    assert "hf_hush" not in done.stdout + done.stderr
+
+
+def test_what_cannot_be_added_is_refused_before_it_is_fetched(node, web):
+    web.files["chat-00001-of-00002.gguf"] = web.files["chat-00002-of-00002.gguf"] = b"GGUF"
+    cases = [
+        (["ftp://models.example/chat.gguf"], 2, "E0140", "not known"),
+        (["http://models.example/chat.gguf"], 2, "E0140", "type https://models.example/chat.gguf"),
+        (["https://anna:secret@models.example/chat.gguf"], 2, "E0140", "leave out what stands before the @"),
+        ([f"{web.url}/nothing.onnx"], 1, "E0144", "there is no such file"),
+        ([f"{web.url}/chat-00001-of-00002.gguf"], 2, "E0145", "llama-gguf-split --merge"),
+        (["nowhere.onnx"], 2, "E0140", "cannot be read"),
+    ]
+    for words, code, error, help in cases:
+        done = node.run("models", "add", *words, check=False)
+        assert (done.returncode, f"error[{error}]" in done.stderr, help in done.stderr) == (code, True, True), done.stderr
+        assert "secret" not in done.stderr.replace("secret@models.example", "") or "anna" not in done.stderr
+    # Nobody fetches for a node that is not there.
+    web.asked.clear()
+    elsewhere = pathlib.Path(node.data) / "none"
+    words = [HITHER, "--data", elsewhere, "models", "add", f"{web.url}/fraud.onnx"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "error[E0701]" in done.stderr, web.asked) == (4, True, []), done.stderr
