@@ -304,6 +304,15 @@ impl Authority {
         trust::check(signed, Seal::Certificate)?;
         let member =
             hither_wire::decode_member(&signed.bytes).map_err(|error| TrustError::Malformed(error.to_string()))?;
+        self.vouches(signed.signer, &member)?;
+        Ok(member)
+    }
+
+    /// Whether the log lets a signer say of a member what it says, its signature and the time aside.
+    pub(crate) fn vouches(&self, signer: NodeId, member: &Member) -> Result<(), TrustError> {
+        if !self.is_issuer(signer) {
+            return Err(TrustError::Issuer);
+        }
         if member.mesh != self.mesh {
             return Err(TrustError::Mesh);
         }
@@ -314,11 +323,11 @@ impl Authority {
             return Err(TrustError::Left);
         }
         // An issuer vouches for others: what it says of itself the founder must say.
-        let is_own = signed.signer == member.node && signed.signer != self.founder;
-        if is_own || !self.may_let_in(signed.signer, &member) {
+        let is_own = signer == member.node && signer != self.founder;
+        if is_own || !self.may_let_in(signer, member) {
             return Err(TrustError::Scope);
         }
-        Ok(member)
+        Ok(())
     }
 
     /// What the log says, for people.

@@ -14,6 +14,7 @@ use hither_types::message::{Invite, PeerMessage};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
+use hither_wire::limits::MAX_CONTROL;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{Authority, mesh_id};
@@ -34,6 +35,8 @@ pub struct InitOptions {
     pub jurisdiction: Jurisdiction,
     /// Who runs the mesh.
     pub operator: Operator,
+    /// Which states can compel whoever runs it; that of the jurisdiction if `None`.
+    pub control: Option<Vec<Jurisdiction>>,
 }
 
 /// What `hither init` made.
@@ -54,6 +57,9 @@ pub enum InitError {
     /// The directory is a member of a mesh already.
     #[error("{0} is a member of a mesh already; choose another directory with --data, or remove this one")]
     AlreadyMember(PathBuf),
+    /// More states than a certificate holds.
+    #[error("an operator can be compelled by at most {MAX_CONTROL} countries, and {0} are named")]
+    Control(usize),
     /// A node runs on this directory.
     #[error("a node runs on {0}; stop it first")]
     Running(PathBuf),
@@ -133,10 +139,22 @@ impl Home {
     /// a site that is cut off goes on with its own.
     pub(crate) fn check_member(&self, signed: &Signed, now: WallTime) -> Result<Member, TrustError> {
         let member = self.authority.check_but_for_time(signed)?;
+        self.has_not_ended(&member, now)?;
+        Ok(member)
+    }
+
+    /// The same of a certificate whose signature was checked before. Everybody's are looked at every few seconds, and a
+    /// thousand signatures would take a tenth of a second of the loop.
+    pub(crate) fn check_again(&self, signer: NodeId, member: &Member, now: WallTime) -> Result<(), TrustError> {
+        self.authority.vouches(signer, member)?;
+        self.has_not_ended(member, now)
+    }
+
+    fn has_not_ended(&self, member: &Member, now: WallTime) -> Result<(), TrustError> {
         let is_near = member.site == self.me.site && member.operator == self.me.operator;
         let grace = if is_near { days(GRACE_DAYS) } else { Micros(0) };
         let end = trust::clock_grace(trust::wall_after(member.expires, grace));
-        if end < now { Err(TrustError::Expired) } else { Ok(member) }
+        if end < now { Err(TrustError::Expired) } else { Ok(()) }
     }
 
     /// Leaves the mesh: what it says of this node is set aside, and the node is a mesh of one again.
@@ -231,7 +249,11 @@ pub fn init(options: InitOptions) -> Result<InitDone, InitError> {
         return Err(InitError::AlreadyMember(dir.clone()));
     }
     let key = load_key(&dir.join("key"))?;
-    let mesh = found(dir, &key, options.site, options.jurisdiction, options.operator)?;
+    if let Some(many) = options.control.as_ref().map(Vec::len).filter(|count| *count > MAX_CONTROL) {
+        return Err(InitError::Control(many));
+    }
+    let control = options.control.unwrap_or_else(|| vec![options.jurisdiction.country()]);
+    let mesh = found(dir, &key, (options.site, options.jurisdiction), (options.operator, control))?;
     let mut files = vec![dir.join("key"), dir.join("mesh.toml")];
     if let Some(path) = write_default_policy(&dir.join("policy.toml"), options.jurisdiction)? {
         files.push(path);
@@ -255,15 +277,14 @@ fn found_alone(dir: &Path, key: &SigningKey) -> Result<MeshId, InitError> {
     // ZZ is "unknown" in ISO 3166: no bloc holds it, so nothing is permitted by accident.
     let jurisdiction = Jurisdiction::parse("ZZ").expect("a constant code");
     let operator = Operator::parse("self").expect("a constant name");
-    found(dir, key, site, jurisdiction, operator)
+    found(dir, key, (site, jurisdiction), (operator, vec![jurisdiction.country()]))
 }
 
 fn found(
     dir: &Path,
     key: &SigningKey,
-    site: SiteName,
-    jurisdiction: Jurisdiction,
-    operator: Operator,
+    (site, jurisdiction): (SiteName, Jurisdiction),
+    (operator, control): (Operator, Vec<Jurisdiction>),
 ) -> Result<MeshId, InitError> {
     let node = trust::node_id(key);
     let nonce = random::<16>();
@@ -273,7 +294,7 @@ fn found(
         mesh,
         site,
         jurisdiction,
-        control: Some(vec![jurisdiction.country()]),
+        control: Some(control),
         operator,
         assurance: Assurance::Vouched,
         expires: certificate_end(),
@@ -303,7 +324,8 @@ fn authority_path(dir: &Path) -> PathBuf {
 
 fn save_authority(dir: &Path, authority: &Authority) -> Result<(), InitError> {
     let path = authority_path(dir);
-    write_message(&path, &PeerMessage::Authority(authority.entries())).map_err(|source| InitError::Io { path, source })
+    write_messages(&path, &[PeerMessage::Authority(authority.entries())])
+        .map_err(|source| InitError::Io { path, source })
 }
 
 /// Reads the authority log into what is known of the mesh. One that cannot be read is told: who was revoked must not
@@ -410,8 +432,38 @@ fn lock(dir: &Path) -> Result<File, InitError> {
 }
 
 /// Keeps a message as a file: the form between nodes is the form on disk.
-pub(crate) fn write_message(path: &Path, message: &PeerMessage) -> std::io::Result<()> {
-    write_private(path, &hither_wire::encode_message(message).map_err(std::io::Error::other)?)
+pub(crate) fn write_messages(path: &Path, messages: &[PeerMessage]) -> std::io::Result<()> {
+    let encoded = messages.iter().map(hither_wire::encode_message).collect::<Result<Vec<_>, _>>();
+    match encoded.map_err(std::io::Error::other)?.as_slice() {
+        // As all releases wrote it.
+        [only] => write_private(path, only),
+        several => {
+            let sized = |bytes: &Vec<u8>| [&(bytes.len() as u32).to_le_bytes()[..], bytes.as_slice()].concat();
+            write_private(path, &several.iter().flat_map(sized).collect::<Vec<u8>>())
+        }
+    }
+}
+
+/// Reads them: one message alone, or several, each behind its length in four bytes. None if there is no such file.
+pub(crate) fn read_messages(path: &Path) -> Result<Vec<PeerMessage>, String> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let alone = hither_wire::decode_message(&bytes);
+    let (mut messages, mut rest) = (Vec::new(), bytes.as_slice());
+    while let Some((size, behind)) = rest.split_first_chunk::<4>() {
+        let size = u32::from_le_bytes(*size) as usize;
+        let Some(message) = behind.get(..size).and_then(|body| hither_wire::decode_message(body).ok()) else { break };
+        messages.push(message);
+        rest = &behind[size..];
+    }
+    match alone {
+        Ok(message) => Ok(vec![message]),
+        Err(_) if rest.is_empty() => Ok(messages),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Writes a file whole or not at all, readable by its owner only.

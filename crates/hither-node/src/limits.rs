@@ -65,8 +65,11 @@ pub(crate) const READ_CHUNK: usize = 64 << 10;
 /// A frame from a worker: a tensor answer is the largest.
 pub(crate) const WORKER_FRAME_MAX: usize = 256 << 20;
 
-/// Members and models that are told to each peer, at most.
-pub(crate) const TOLD_MAX: usize = 64;
+/// Other members that a node knows: as many as its mind weighs.
+pub(crate) const MEMBERS_MAX: usize = hither_core::limits::MEMBERS_MAX;
+
+/// Models in the catalog.
+pub(crate) const CATALOG_MAX: usize = 1_024;
 
 /// How long after its start a node waits to hear from members before it says that nobody is there: a neighbour tells
 /// everything as soon as there is a link, which takes some tenths of a second.

@@ -10,17 +10,18 @@ use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::member::{Address, Member, MemberRecord, Role, Signed};
 use hither_types::message::{Hello, HelloReply, PeerMessage};
-use hither_wire::limits::MAX_ADDRESSES;
+use hither_wire::limits::{MAX_ADDRESSES, MAX_MEMBERS as WELCOME_MEMBERS};
 
 use crate::driver::{Driver, Inbound};
 use crate::home::Home;
-use crate::limits::TOLD_MAX;
+use crate::limits::{CATALOG_MAX, MEMBERS_MAX};
 use crate::meetings::Knock;
 use crate::trust::{self, Manner, wall_now};
 
 mod admit;
 pub(crate) mod join;
 mod leave;
+pub(crate) mod pages;
 mod reach;
 mod spread;
 mod standing;
@@ -56,16 +57,14 @@ impl Mesh {
             changed: true,
             reach: Reach::default(),
         };
-        let bytes = std::fs::read(&mesh.path).unwrap_or_default();
-        let records = match hither_wire::decode_message(&bytes) {
-            Ok(PeerMessage::Members(records)) => records,
-            Ok(_) => Vec::new(),
-            Err(_) if bytes.is_empty() => Vec::new(),
-            Err(error) => {
-                tracing::warn!(path = %mesh.path.display(), %error, "the list of members is damaged; peers tell it anew");
-                Vec::new()
-            }
-        };
+        let pages = crate::home::read_messages(&mesh.path).unwrap_or_else(|error| {
+            tracing::warn!(path = %mesh.path.display(), error, "the list of members is damaged; peers tell it anew");
+            Vec::new()
+        });
+        let records = pages.into_iter().flat_map(|page| match page {
+            PeerMessage::Members(records) => records,
+            _ => Vec::new(),
+        });
         for record in records {
             match home.check_member(&record.certificate, wall_now()) {
                 Ok(member) if member.node != home.me.node => {
@@ -103,16 +102,20 @@ impl Mesh {
         (record.certificate == *certificate).then(|| member.clone())
     }
 
-    /// Takes a record in. Says whether the member is new; writes the list when anything changed.
+    /// Whether there is room for one more than are known.
+    pub(crate) fn is_full(&self) -> bool {
+        self.records.len() >= MEMBERS_MAX
+    }
+
+    /// Takes a record in. Says whether the member is new. The list is written when all that came with it was taken in.
     fn put(&mut self, record: MemberRecord, member: Member) -> bool {
         let old = self.records.get(&member.node);
         let new = old.is_none();
-        if old.is_some_and(|(old, _)| *old == record) || (new && self.records.len() >= TOLD_MAX) {
+        if old.is_some_and(|(old, _)| *old == record) {
             return false;
         }
         self.records.insert(member.node, (record, member));
         self.changed = true;
-        self.write();
         new
     }
 
@@ -122,13 +125,11 @@ impl Mesh {
         self.linked.remove(&node);
         self.introducing.remove(&node);
         self.changed = true;
-        self.write();
         Some(member)
     }
 
     fn write(&self) {
-        let message = PeerMessage::Members(self.records());
-        if let Err(error) = crate::home::write_message(&self.path, &message) {
+        if let Err(error) = crate::home::write_messages(&self.path, &pages::of_members(self.records())) {
             tracing::warn!(path = %self.path.display(), %error, "the list of members cannot be written");
         }
     }
@@ -170,6 +171,11 @@ impl Driver {
         if self.shelf.knows(&signed) {
             return;
         }
+        if self.shelf.is_full() {
+            let text =
+                format!("catalog-max: the catalog has {CATALOG_MAX} models; what else members tell of is not taken in");
+            return self.warn_once(text);
+        }
         match trust::check_manifest(&signed) {
             Ok(manifest) => match self.member(manifest.publisher) {
                 Some(publisher) if publisher.roles.has(Role::Publish) => self.shelved(signed, manifest, Some(from)),
@@ -198,9 +204,10 @@ impl Driver {
         self.look_at_changed();
     }
 
-    /// Looks at the relays anew, if a record changed.
+    /// Keeps the list on disk and looks at the relays anew, if a record changed.
     fn look_at_changed(&mut self) {
         if std::mem::take(&mut self.mesh.changed) {
+            self.mesh.write();
             self.look_at_relays();
         }
     }
@@ -231,6 +238,12 @@ impl Driver {
         {
             (record.certificate, member) = (known.certificate.clone(), before.clone());
         }
+        if self.mesh.is_full() && !self.mesh.records.contains_key(&node) {
+            // Whoever is let in must be known, or nobody could end its membership.
+            tracing::debug!(node = %node.short(), site = %member.site, "a member is not taken in: there is no room");
+            self.warn_once(format!("members-max: members beyond {MEMBERS_MAX} others are not taken in by this node"));
+            return;
+        }
         if self.mesh.linked.contains(&node) {
             // A live connection knows better than rumour, but for the relays.
             let relayed = record.addresses.iter().copied().filter(|address| address.relay().is_some());
@@ -257,9 +270,9 @@ impl Driver {
             }
             members.push(record);
         }
-        members.truncate(TOLD_MAX);
-        self.swarm.send(peer, PeerMessage::Members(members));
-        self.swarm.send(peer, PeerMessage::Catalog(self.told_catalog()));
+        for page in pages::of_members(members).into_iter().chain(pages::of_catalog(self.told_catalog())) {
+            self.swarm.send(peer, page);
+        }
     }
 
     fn node_of(&self, record: &MemberRecord) -> Option<NodeId> {
@@ -312,12 +325,20 @@ impl Driver {
         }
     }
 
+    /// What a joiner is told at once: as many members as an answer holds, those of its own site first, and models likewise. It
+    /// hears of the rest as soon as it has a link, for its pulses say that it knows less than the others.
     fn welcome(&self, certificate: Signed) -> HelloReply {
-        let mut members = vec![self.own_record()];
-        members.extend(self.mesh.records());
-        members.truncate(TOLD_MAX);
+        let site = hither_wire::decode_member(&certificate.bytes).ok().map(|member| member.site);
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.mesh.records.values().partition(|(_, member)| Some(&member.site) == site.as_ref());
+        let known = own.into_iter().chain(others).map(|(record, _)| record.clone());
+        let members = Some(self.own_record()).into_iter().chain(known).take(WELCOME_MEMBERS).collect();
+        let catalog = match pages::of_catalog(self.told_catalog()).into_iter().next() {
+            Some(PeerMessage::Catalog(first)) => first,
+            _ => Vec::new(),
+        };
         let authority = self.home.authority.entries();
-        HelloReply::Welcome { certificate, members, catalog: self.told_catalog(), authority }
+        HelloReply::Welcome { certificate, members, catalog, authority }
     }
 
     /// An answer to an introduction.

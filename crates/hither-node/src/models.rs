@@ -20,7 +20,8 @@ use crate::config::NodeConfig;
 use crate::config::model::ModelConfig;
 use crate::courses::{CourseAsk, CourseEnd, Courses, Fetch, Meeting};
 use crate::driver::{CommandReply, Driver, Inbound};
-use crate::limits::{BEAT, TOLD_MAX};
+use crate::limits::{BEAT, CATALOG_MAX};
+use crate::mesh::pages;
 use crate::proof::{self, Unproven};
 use crate::trust::{self, Seal};
 use crate::workers::{DIED, Worker};
@@ -38,16 +39,14 @@ impl Shelf {
     pub(crate) fn open(path: PathBuf, here: impl IntoIterator<Item = Digest>) -> Self {
         let mut shelf =
             Self { path, entries: BTreeMap::new(), here: here.into_iter().collect(), loading: BTreeSet::new() };
-        let bytes = std::fs::read(&shelf.path).unwrap_or_default();
-        let signed = match hither_wire::decode_message(&bytes) {
-            Ok(PeerMessage::Catalog(signed)) => signed,
-            Ok(_) => Vec::new(),
-            Err(_) if bytes.is_empty() => Vec::new(),
-            Err(error) => {
-                tracing::warn!(path = %shelf.path.display(), %error, "the catalog on disk is damaged; peers tell it anew");
-                Vec::new()
-            }
-        };
+        let pages = crate::home::read_messages(&shelf.path).unwrap_or_else(|error| {
+            tracing::warn!(path = %shelf.path.display(), error, "the catalog on disk is damaged; peers tell it anew");
+            Vec::new()
+        });
+        let signed = pages.into_iter().flat_map(|page| match page {
+            PeerMessage::Catalog(signed) => signed,
+            _ => Vec::new(),
+        });
         for signed in signed {
             match trust::check_manifest(&signed) {
                 Ok(manifest) => {
@@ -61,15 +60,19 @@ impl Shelf {
 
     /// Adds an entry. `false` if it was there.
     pub(crate) fn put(&mut self, signed: Signed, manifest: Manifest) -> bool {
-        if self.entries.contains_key(&manifest.digest) || self.entries.len() >= TOLD_MAX {
+        if self.entries.contains_key(&manifest.digest) || self.is_full() {
             return false;
         }
         self.entries.insert(manifest.digest, (signed, manifest));
-        let message = PeerMessage::Catalog(self.signed());
-        if let Err(error) = crate::home::write_message(&self.path, &message) {
+        if let Err(error) = crate::home::write_messages(&self.path, &pages::of_catalog(self.signed())) {
             tracing::warn!(path = %self.path.display(), %error, "the catalog cannot be written");
         }
         true
+    }
+
+    /// Whether there is no room for another entry.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= CATALOG_MAX
     }
 
     /// Whether an entry is here already, as it stands: its signature was checked then.
@@ -248,6 +251,12 @@ impl Driver {
     pub(crate) fn add_model(&mut self, added: AddModel, reply: CommandReply) {
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
         let (key, taken) = (self.home.key.clone(), self.shelf.named(&added.name).map(|manifest| manifest.digest));
+        if self.shelf.is_full() && taken.is_none() {
+            let message = format!("the catalog of this mesh has {CATALOG_MAX} models, which is as many as it can have");
+            // Whoever asked may have left.
+            let _ = reply.send(Err(CommandError { code: "E0436", message, help: String::new() }));
+            return;
+        }
         self.hands.spawn(async move {
             let publisher = trust::node_id(&key);
             let done = describe(&config, &swarm, added, publisher, inbox.clone()).await;

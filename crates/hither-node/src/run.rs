@@ -85,6 +85,8 @@ impl From<InitError> for RunError {
             InitError::Running(dir) | InitError::AlreadyMember(dir) => Self::Running(dir),
             InitError::Io { path, source } => Self::Home { path, text: source.to_string() },
             InitError::Damaged { path, text } => Self::Home { path, text },
+            // Only `init` can be told too much.
+            InitError::Control(_) => Self::Home { path: PathBuf::from("mesh.toml"), text: error.to_string() },
         }
     }
 }

@@ -157,10 +157,12 @@ impl Invites {
         let mut open = 0;
         for entry in std::fs::read_dir(&self.dir)? {
             let path = entry?.path();
-            let old = read_invite(&path).is_none_or(|old| old.expires.0 + 86_400_000 < now.0);
-            match old {
-                true => std::fs::remove_file(&path)?,
-                false => open += 1,
+            match read_invite(&path) {
+                Some(other) if other.expires.0 + 86_400_000 >= now.0 => {
+                    let is_open = other.expires >= now && path.extension().is_some_and(|suffix| suffix == "open");
+                    open += usize::from(is_open);
+                }
+                Some(_) | None => std::fs::remove_file(&path)?,
             }
         }
         if open >= INVITES_MAX {

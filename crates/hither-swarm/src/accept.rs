@@ -1,37 +1,61 @@
 //! Incoming connections: the handshake, then whoever serves the protocol.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hither_types::id::NodeId;
-use iroh::endpoint::{Connection, Incoming};
+use iroh::endpoint::{Connection, Incoming, IncomingAddr};
 use tokio::task::JoinSet;
 
 use crate::blobs;
+use crate::doorway::{Doorway, Verdict, Whose};
 use crate::links::{self, Kind};
-use crate::members::Isolation;
+use crate::members::{Isolation, Standing};
 use crate::swarm::Shared;
 use crate::{ask, hello, limits, ping, talk};
 
 /// Accepts until the endpoint is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut handshakes = JoinSet::new();
+    let (mut handshakes, mut doorway) = (JoinSet::new(), Doorway::new(Instant::now()));
     loop {
         tokio::select! {
             incoming = shared.endpoint.accept() => {
                 let Some(incoming) = incoming else { return };
-                if shared.members.isolation() == Isolation::Isolated || handshakes.len() >= limits::HANDSHAKES {
+                if shared.members.isolation() == Isolation::Isolated {
                     incoming.ignore();
                     continue;
                 }
-                handshakes.spawn(shake(incoming));
+                let whose = whose(&shared, &incoming);
+                match doorway.judge(whose, incoming.remote_addr_validated(), Instant::now()) {
+                    Verdict::Accept => {
+                        handshakes.spawn(async move { (whose, shake(incoming).await) });
+                    }
+                    // It fails for one that was asked before, which `judge` was told.
+                    Verdict::Retry => drop(incoming.retry()),
+                    Verdict::Ignore => incoming.ignore(),
+                }
             }
             Some(shaken) = handshakes.join_next() => {
-                if let Ok(Some(connection)) = shaken {
+                let Ok((whose, connection)) = shaken else { continue };
+                doorway.ended(whose);
+                if let Some(connection) = connection {
                     shared.tasks.spawn(serve(shared.clone(), connection));
                 }
             }
         }
     }
+}
+
+/// Whether a first packet comes from where a member is. The relay has seen the key of whoever comes over it.
+fn whose(shared: &Shared, incoming: &Incoming) -> Whose {
+    let is_member = match incoming.remote_addr() {
+        IncomingAddr::Ip(address) => shared.members.is_anybody_at(address.ip().to_canonical()),
+        IncomingAddr::Relay { endpoint_id, .. } => {
+            shared.members.standing(NodeId(*endpoint_id.as_bytes())) == Standing::Member
+        }
+        _ => false,
+    };
+    if is_member { Whose::Member } else { Whose::Stranger }
 }
 
 async fn shake(incoming: Incoming) -> Option<Connection> {

@@ -16,6 +16,13 @@ use crate::links::{self, Code, Kind};
 use crate::preface;
 use crate::swarm::{Shared, SwarmEvent};
 
+mod heard;
+
+pub(crate) use heard::Heard;
+
+/// Why a stranger is turned away that did nothing wrong.
+const BUSY: &str = "too many hellos at once; try again";
+
 /// The way back to the node that said hello. Dropping it closes the connection without a reply.
 #[derive(Debug)]
 pub struct HelloReplier(oneshot::Sender<HelloReply>);
@@ -76,12 +83,15 @@ async fn exchange(connection: &Connection, hello: Framed) -> Result<HelloReply, 
     Ok(hither_wire::decode_hello_reply(&reply)?)
 }
 
-/// Hears one hello. Strangers beyond the limit are turned away.
+/// Hears one hello. Strangers beyond the limits are turned away.
 pub(crate) async fn hear(shared: &Arc<Shared>, from: NodeId, connection: Connection) {
-    let Ok(_place) = shared.hellos.try_acquire() else {
-        return dial::close(&connection, Code::Busy, "too many hellos at once; try again");
+    let ip = links::address(shared, &connection).and_then(Address::direct).map(|address| address.ip());
+    let Some(place) = shared.heard.enter(ip) else {
+        return dial::close(&connection, Code::Busy, BUSY);
     };
-    match tokio::time::timeout(limits::HELLO, converse(shared, from, &connection)).await {
+    let conversed = tokio::time::timeout(limits::HELLO, converse(shared, from, &connection)).await;
+    drop(place);
+    match conversed {
         Ok(Ok(())) => {
             // The other end closes once it has the reply; the limit is for one that does not.
             let _ = tokio::time::timeout(limits::HELLO, connection.closed()).await;
@@ -106,6 +116,8 @@ async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
     let body = reader.next().await;
     let body = body.map_err(|_| failed(Code::Garbage, "hello cannot be read"))?.ok_or_else(broke)?;
     let hello = hither_wire::decode_hello(&body).map_err(|_| failed(Code::Garbage, "hello cannot be decoded"))?;
+    // Only what was said whole takes one of these.
+    let _answered = shared.hellos.try_acquire().map_err(|_| failed(Code::Busy, BUSY))?;
     let (replier, reply) = oneshot::channel();
     let from_address = links::address(shared, connection);
     let event = SwarmEvent::Hello { from, from_address, hello, reply: HelloReplier(replier) };

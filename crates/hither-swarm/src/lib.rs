@@ -10,6 +10,7 @@ mod admission;
 mod ask;
 mod blobs;
 mod dial;
+mod doorway;
 mod framing;
 mod hello;
 mod lan;

@@ -62,12 +62,24 @@ pub(crate) const ASK_HEADS: usize = 64;
 /// How long the last frame of an answer may take to be acknowledged.
 pub(crate) const ANSWER_FLUSH: Duration = Duration::from_secs(2);
 
-/// Strangers that are heard at once.
+/// Hellos that are answered at once.
 pub(crate) const HELLOS: usize = 8;
+/// Strangers that may be about to say hello, and those of one address: one that says nothing keeps nobody else out.
+pub(crate) const HEARD: usize = 128;
+/// See [`HEARD`].
+pub(crate) const HEARD_OF_ONE: usize = 8;
 /// How long a hello may take, from the connection to its last byte.
 pub(crate) const HELLO: Duration = Duration::from_secs(5);
-/// Handshakes under way at once. Above it, newcomers are ignored; they will send their first packet again.
+/// Handshakes with members under way at once. Above it, newcomers are ignored; they will send their first packet again.
 pub(crate) const HANDSHAKES: usize = 256;
+/// The same of strangers.
+pub(crate) const STRANGERS: usize = 128;
+/// Handshakes that strangers may begin in a second: a tenth of one processor.
+pub(crate) const STRANGERS_A_SECOND: u32 = 100;
+/// Those that they may begin at once after a time without any: a site's nodes that come back to one that forgot them.
+pub(crate) const STRANGERS_AT_ONCE: u32 = 200;
+/// Handshakes from members' addresses under way, above which a sender must show that it is where it says.
+pub(crate) const UNPROVED: usize = 32;
 
 /// The smallest part of a file that is asked for at once.
 pub(crate) const PIECE_MIN: u64 = 1 << 20;

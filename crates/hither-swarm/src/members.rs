@@ -1,7 +1,7 @@
 //! Who belongs, as the driver said, and where they are. An empty table means nobody.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hither_types::id::NodeId;
@@ -87,6 +87,14 @@ impl Members {
     pub(crate) fn announced(&self, node: NodeId) -> Vec<Address> {
         let table = self.read();
         table.announced.get(&node).into_iter().flatten().copied().map(Address::Direct).collect()
+    }
+
+    /// Whether some member is known to be at an address, at whatever port: one behind a translator has another each time.
+    pub(crate) fn is_anybody_at(&self, ip: IpAddr) -> bool {
+        let table = self.read();
+        let told = table.addresses.values().flatten().filter_map(|address| address.direct());
+        let announced = table.announced.values().flatten().copied();
+        told.chain(announced).any(|address| address.ip().to_canonical() == ip)
     }
 
     /// Whether there is anybody but this node.

@@ -21,7 +21,7 @@ use crate::blobs::chunks::{ChunkEvent, Chunks};
 use crate::blobs::fetch::{FetchError, Fetched};
 use crate::blobs::store::{Store, StoreError};
 use crate::dial::{self, DialError, Lines};
-use crate::hello::HelloReplier;
+use crate::hello::{Heard, HelloReplier};
 use crate::lan::{Lan, Multicast};
 use crate::links::{Code, Kind, Links, Traffic};
 use crate::members::{Isolation, Members};
@@ -167,6 +167,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) events: mpsc::Sender<SwarmEvent>,
     pub(crate) heads: Semaphore,
+    pub(crate) heard: Heard,
     pub(crate) hellos: Semaphore,
     pub(crate) serving: Semaphore,
     pub(crate) tasks: Tasks,
@@ -236,6 +237,7 @@ impl Swarm {
             store,
             events,
             heads: Semaphore::new(limits::ASK_HEADS),
+            heard: Heard::default(),
             hellos: Semaphore::new(limits::HELLOS),
             serving: Semaphore::new(limits::SERVING),
             tasks: Tasks::default(),

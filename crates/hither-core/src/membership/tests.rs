@@ -344,3 +344,21 @@ fn what_one_sign_brings_is_told_in_one_message_and_not_by_everybody_who_doubts()
     let told = play.said_to(peer).into_iter().filter(|message| doubted(message)).count();
     assert_eq!(told, crate::limits::DOUBTS_MAX - 1, "A's own doubt came first: {:?}", play.said_to(peer));
 }
+
+#[test]
+fn when_many_fall_at_once_the_rest_gets_longer_to_say_that_it_is_there() {
+    let mut play = Play::new();
+    let site = SiteName::parse("paris").expect("a name");
+    let others: Vec<NodeId> = (10..16).map(|number| NodeId([number; 32])).collect();
+    for node in &others {
+        play.sign(Sign::Added { node: *node, site: site.clone() });
+    }
+    play.rumours(A, &others.iter().map(|node| said(*node, 1)).collect::<Vec<_>>()).pass(1_000_000, &[]);
+    let by = |by: NodeId| others.iter().map(|node| doubt(*node, 1, by)).collect::<Vec<_>>();
+    play.rumours(B, &by(B)).rumours(C, &by(C)).pass(900_000, &[]);
+    let there = |play: &Play| others.iter().filter(|node| play.membership.is_there(**node)).count();
+    assert_eq!(there(&play), others.len() - crate::limits::FALLEN_MIN - 1);
+    let last = *others.last().expect("there are some");
+    play.rumours(B, &[said(last, 2)]).pass(900_000, &[]);
+    assert_eq!((there(&play), play.membership.is_there(last)), (1, true));
+}

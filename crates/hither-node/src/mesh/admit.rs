@@ -7,6 +7,7 @@ use hither_types::message::{HelloReply, Invite, PeerMessage};
 
 use super::standing::refuse;
 use crate::driver::Driver;
+use crate::limits::MEMBERS_MAX;
 use crate::meetings::Revealed;
 use crate::trust::{InviteError, wall_now};
 use crate::words::Words;
@@ -52,6 +53,12 @@ impl Driver {
     }
 
     pub(super) fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<Address>) -> HelloReply {
+        if self.mesh.is_full() && self.mesh.member(node).is_none() {
+            return HelloReply::Refused(format!(
+                "this mesh has {} members, which is as many as it can have",
+                1 + MEMBERS_MAX
+            ));
+        }
         let (certificate, member) = self.home.certify(node, &invite);
         if !self.home.authority.may_let_in(self.home.me.node, &member) {
             return HelloReply::Refused(format!(

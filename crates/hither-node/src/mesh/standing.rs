@@ -106,12 +106,12 @@ impl Driver {
         }
         let may_vouch = self.home.is_issuer();
         for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
-            match self.home.check_member(&record.certificate, now) {
+            match self.home.check_again(record.certificate.signer, &member, now) {
                 Err(error) => self.expel(member.node, &error),
-                Ok(_) if may_vouch && member.expires < soon && self.mesh.linked.contains(&member.node) => {
+                Ok(()) if may_vouch && member.expires < soon && self.mesh.linked.contains(&member.node) => {
                     self.vouch_again(record, &member);
                 }
-                Ok(_) => {}
+                Ok(()) => {}
             }
         }
     }

@@ -71,6 +71,13 @@ fn open_invites_are_bounded_and_old_ones_are_forgotten() {
     }
     made.secret = [0xff; 16];
     assert!(matches!(invites.keep(&made, NOW), Err(InviteError::TooMany)));
+    // One that was used makes room, and so do those that have expired.
+    let (secret, joiner) = (0_u128.to_le_bytes(), node_id(&key(2)));
+    invites.take(&invite_name(&secret), &invite_proof(&secret, joiner), joiner, Manner::Plain, NOW).unwrap();
+    invites.keep(&made, NOW).unwrap();
+    made.secret = [0xfe; 16];
+    assert!(matches!(invites.keep(&made, NOW), Err(InviteError::TooMany)));
+    invites.keep(&made, WallTime(NOW.0 + 20)).unwrap();
     let much_later = WallTime(NOW.0 + 2 * 86_400_000);
     made.expires = WallTime(much_later.0 + 10);
     invites.keep(&made, much_later).unwrap();

@@ -4,13 +4,13 @@ use hither_swarm::{AskError, DialError};
 use hither_types::member::Address;
 use hither_types::message::Frame;
 
-use crate::world::{ALPNS, Node, ask, closed_with, dial, pair, raw, raw_id, soon};
+use crate::world::{ALPNS, Node, OF_MEMBERS, ask, closed_with, dial, pair, raw, raw_id, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_refused_on_every_protocol_of_members() {
     let (node, _other) = pair(1, 2).await;
     let stranger = raw(3).await;
-    for alpn in &ALPNS[..3] {
+    for alpn in &OF_MEMBERS {
         let connection = dial(&stranger, &node, alpn).await;
         assert_eq!(closed_with(&connection).await, 403, "{}", String::from_utf8_lossy(alpn));
     }

@@ -5,7 +5,7 @@ use hither_types::id::MeshId;
 use hither_types::member::Address;
 use hither_types::message::{Hello, HelloReply};
 
-use crate::world::{ALPNS, Node, closed_with, dial, preface, raw, soon};
+use crate::world::{ALPNS, Node, closed_with, dial, preface, raw, raw_at, soon};
 
 fn join() -> Hello {
     Hello::Join {
@@ -48,8 +48,8 @@ async fn a_hello_without_a_reply_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_and_size_are_refused_and_too_many_are_turned_away() {
-    let node = Node::start(1).await;
+async fn garbage_and_size_are_refused_and_too_many_of_one_address_are_turned_away() {
+    let mut node = Node::start(1).await;
     let stranger = raw(3).await;
     let good = preface(1, 1);
     let [garbled, oversized] = [&[3, 0, 0, 0, 255, 255, 255][..], &u32::MAX.to_le_bytes()];
@@ -59,7 +59,7 @@ async fn garbage_and_size_are_refused_and_too_many_are_turned_away() {
         sender.write_all(&bytes).await.expect("written");
         assert_eq!(closed_with(&connection).await, 400);
     }
-    // Those that say nothing hold their places; one too many is told so at once.
+    // Those that say nothing hold their places; one too many of one address is told so at once.
     let mut idle = Vec::new();
     for _ in 0..9 {
         idle.push(dial(&stranger, &node, ALPNS[3]).await);
@@ -75,4 +75,16 @@ async fn garbage_and_size_are_refused_and_too_many_are_turned_away() {
         std::task::Poll::Pending
     });
     assert_eq!(soon("a refusal", first).await, 429);
+    // From elsewhere one is heard.
+    let other = raw_at(4, ([127, 0, 0, 2], 0).into()).await;
+    let connection = dial(&other, &node, ALPNS[3]).await;
+    let (mut sender, _receiver) = connection.open_bi().await.expect("a stream");
+    let body = hither_wire::encode_hello(&join()).expect("it can be said");
+    let said = [&preface(1, 1)[..], &(body.len() as u32).to_le_bytes(), &body].concat();
+    sender.write_all(&said).await.expect("written");
+    let heard = node.until("a hello", |event| match event {
+        SwarmEvent::Hello { hello, .. } => Some(hello),
+        _ => None,
+    });
+    assert_eq!(heard.await, join());
 }

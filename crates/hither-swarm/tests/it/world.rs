@@ -23,6 +23,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const ALPNS: [&[u8]; 4] = [b"hither/talk/1", b"hither/ask/1", b"hither/blobs/1", b"hither/hello/1"];
 
+/// Those that strangers are refused on.
+pub(crate) const OF_MEMBERS: [&[u8]; 5] =
+    [b"hither/talk/1", b"hither/ask/1", b"hither/blobs/1", b"hither/chunks/1", b"hither/ping/1"];
+
 pub(crate) fn loopback() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
@@ -176,12 +180,16 @@ pub(crate) async fn put(node: &Node, bytes: &[u8]) -> (Digest, ByteCount) {
 
 /// An endpoint that speaks no protocol of ours by itself.
 pub(crate) async fn raw(seed: u8) -> Endpoint {
+    raw_at(seed, loopback()).await
+}
+
+pub(crate) async fn raw_at(seed: u8, bind: SocketAddr) -> Endpoint {
     Endpoint::builder(presets::Minimal)
         .relay_mode(RelayMode::Disabled)
         .secret_key(SecretKey::from_bytes(&key(seed)))
         .alpns(ALPNS.iter().map(|alpn| alpn.to_vec()).collect())
         .clear_ip_transports()
-        .bind_addr(loopback())
+        .bind_addr(bind)
         .expect("loopback")
         .bind()
         .await

@@ -21,6 +21,10 @@ pub(super) struct InitArgs {
     /// The legal entity that runs the mesh; the site's name if absent.
     #[arg(long, value_name = "NAME", value_parser = parse::operator)]
     operator: Option<Operator>,
+    /// A country that can compel the operator, such as one where it or its parent company is registered; once for each. The
+    /// country of this node if absent. Nodes of the same operator that are let in later have the same.
+    #[arg(long, value_name = "CODE", value_parser = parse::jurisdiction)]
+    control: Vec<Jurisdiction>,
 }
 
 /// Makes the mesh.
@@ -32,11 +36,14 @@ pub(super) fn init(context: &Context, args: InitArgs) -> Result<(), Trouble> {
             .map_err(|error| Trouble::new("E0120", error).help("hither init --operator NAME …").exit(Exit::Usage))?,
     };
     let dir = data_dir.display().to_string();
-    let options = InitOptions { data_dir, site: args.site.clone(), jurisdiction: args.jurisdiction, operator };
+    let (site, jurisdiction) = (args.site.clone(), args.jurisdiction);
+    let control = Some(args.control).filter(|control| !control.is_empty());
+    let options = InitOptions { data_dir, site, jurisdiction, operator, control };
     let done = hither_node::init(options).map_err(|error| match &error {
         InitError::AlreadyMember(_) => Trouble::new("E0121", chain(&error))
             .help(format!("hither status --data {dir}"))
             .help(format!("hither init --data DIR …     makes another mesh elsewhere; {dir} stays as it is")),
+        InitError::Control(_) => Trouble::new("E0120", chain(&error)).exit(Exit::Usage),
         InitError::Running(_) => Trouble::new("E0122", chain(&error)).help(format!("hither status --data {dir}")),
         _ => Trouble::new("E0123", chain(&error)),
     })?;

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 mod bench;
+mod crowd;
 mod doctor;
 mod leaving;
 mod ledger;
