@@ -142,3 +142,47 @@ def test_what_cannot_be_added_is_refused_before_it_is_fetched(node, web):
     words = [HITHER, "--data", elsewhere, "models", "add", f"{web.url}/fraud.onnx"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert (done.returncode, "error[E0701]" in done.stderr, web.asked) == (4, True, []), done.stderr
+
+
+def test_a_file_is_given_back_but_not_the_last_one_unless_asked(node, web):
+    def stage(site):
+        models = [model for of in node.view()["nodes"] if of["member"]["site"] == site for model in of["models"]]
+        return models[0]["stage"] if models else "absent"
+
+    def stored():
+        return sum(path.stat().st_size for path in (node.data / "models").rglob("*") if path.is_file())
+
+    node.run("models", "add", f"{web.url}/fraud.onnx")
+    wait_for("it is open", lambda: stage("munich") == "ready")
+    shown = node.json("models", "show", "fraud")
+    assert (shown["sha256"], shown["known_answers"] > 0) == (SHA256, True)
+    done = node.run("models", "rm", "fraud", check=False)
+    assert (done.returncode, "error[E0441]" in done.stderr) == (1, True), done.stderr
+    with contextlib.closing(Node("paris", EEA)) as paris:
+        ticket = node.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"]
+        paris.up().run("join", ticket)
+        wait_for("paris hears of it", lambda: any(model["name"] == "fraud" for model in paris.view()["models"]))
+        paris.run("models", "pull", "fraud")
+        wait_for("it is open in paris", lambda: stage("paris") == "ready")
+        before = stored()
+        assert "one member that is present has it" in node.run("models", "rm", "fraud").stdout
+        assert stored() <= before - len(FRAUD)
+        done = node.run("models", "rm", "fraud", check=False)
+        assert "error[E0439]" in done.stderr, done.stderr
+        # Who asks here is answered there.
+        tensor = shown["io"]["inputs"][0]
+        width = tensor["shape"][-1]
+        data = {"name": tensor["name"], "datatype": tensor["datatype"], "shape": [1, width], "data": [0.0] * width}
+        status, headers, body = node.post("/v2/models/fraud/infer", {"inputs": [data]})
+        assert (status, headers.get("x-hither-served-by")) == (200, "paris"), body
+    # What is on the disk at the next start is what was left.
+    node.process.terminate()
+    assert node.process.wait(60) == 0
+    node.up()
+    assert stage("munich") == "absent"
+
+
+def test_the_last_copy_goes_if_it_is_said(node, web):
+    node.run("models", "add", f"{web.url}/fraud.onnx")
+    wait_for("it is open", lambda: node.view()["nodes"][0]["models"][0]["stage"] == "ready")
+    assert "nobody who is present has another" in node.run("models", "rm", "fraud", "--last").stdout

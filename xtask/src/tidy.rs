@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "hither-node",
             "hither-onnx",
             "hither-sim",
+            "hither-sources",
             "hither-types",
         ],
     ),

@@ -27,7 +27,7 @@ mod problem;
 mod reach;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
-pub use asked::{AddModelDto, DoneDto, GoldenDto, IsolateDto, PowerDto};
+pub use asked::{AddModelDto, DoneDto, GoldenDto, IsolateDto, PowerDto, RemoveModelDto};
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};

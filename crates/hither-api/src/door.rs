@@ -106,6 +106,13 @@ pub enum Command {
     PullModel(ModelName),
     /// Close a model that is open here, as soon as nobody uses it; its file stays.
     CloseModel(ModelName),
+    /// Take a model's file off this node's disk.
+    RemoveModel {
+        /// Which.
+        name: ModelName,
+        /// Also if nobody else who is present has it.
+        last: bool,
+    },
     /// Ask a model that is open here what the catalog knows the answers to.
     VerifyModel(ModelName),
     /// Make an invite for one new member.
@@ -218,6 +225,11 @@ pub enum CommandDone {
     ModelAdded(hither_types::model::Manifest),
     /// The fetch has begun or was not needed; progress is in the view.
     PullBegun,
+    /// The file is gone from this disk.
+    ModelRemoved {
+        /// How many members that are present have it still.
+        holders: usize,
+    },
     /// The model gave all answers that are known.
     Verified {
         /// How many.

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
     AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteStateDto, InvitedDto, IsolateDto, JoinDto, MemberDto,
-    ModelDto, PongDto, PowerDto, ViewDto,
+    ModelDto, PongDto, PowerDto, RemoveModelDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -47,6 +47,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/requests/{id}", get(explain))
         .route("/hither/v1/models", get(models).post(add_model))
         .route("/hither/v1/models/{model}/pull", post(pull_model))
+        .route("/hither/v1/models/{model}/remove", post(remove_model))
         .route("/hither/v1/models/{model}/verify", post(verify_model))
         .route("/hither/v1/invites", post(joining::invite))
         .route("/hither/v1/invites/confirm", post(joining::confirm))
@@ -144,6 +145,15 @@ async fn pull_model(State(app): State<App>, name: Result<Path<String>, PathRejec
     of_model(&app, name, Command::PullModel).await
 }
 
+async fn remove_model(State(app): State<App>, name: Result<Path<String>, PathRejection>, request: Request) -> Response {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    command(&app, request, |asked: RemoveModelDto| {
+        let name = read("the name in the path", ModelName::parse(&name))?;
+        Ok(Command::RemoveModel { name, last: asked.last })
+    })
+    .await
+}
+
 async fn verify_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
     of_model(&app, name, Command::VerifyModel).await
 }
@@ -239,6 +249,11 @@ async fn carry_out(app: &App, command: Command) -> Response {
         Ok(CommandDone::PullBegun) => {
             done("the fetch has begun, or the model is here already; hither models ls shows how far it is")
         }
+        Ok(CommandDone::ModelRemoved { holders }) => done(&match holders {
+            0 => "its file is gone from this disk, and nobody who is present has another".to_owned(),
+            1 => "its file is gone from this disk; one member that is present has it".to_owned(),
+            more => format!("its file is gone from this disk; {more} members that are present have it"),
+        }),
         Ok(CommandDone::Verified { answers: 0 }) => {
             done("nothing is known of its answers: hither models add --golden FILE tells the mesh what is")
         }

@@ -259,6 +259,12 @@ impl Core {
         (gives || takes).then(|| Partner { node, near: peer.member.site == self.me.site, gives, takes })
     }
 
+    /// How many other members that are present hold a model's file, whatever the law says of copies.
+    pub fn holders(&self, digest: Digest) -> usize {
+        let holds = |peer: &&Peer| !self.is_endpoint(peer.member.node) && peer.holding(digest).is_some();
+        self.peers.iter().filter(holds).filter(|peer| self.peers.is_present(peer, self.now)).count()
+    }
+
     /// The present members that hold a model and from which the law allows a copy, nearest first; and how many of those
     /// present it forbids.
     fn providers(&self, digest: Digest) -> (Vec<NodeId>, usize) {

@@ -20,6 +20,7 @@ impl Driver {
     pub(crate) fn command(&mut self, command: Command, reply: CommandReply) {
         let done = match command {
             Command::AddModel(added) => return self.add_model(added, reply),
+            Command::RemoveModel { name, last } => return self.remove_model(&name, last, reply),
             Command::VerifyModel(name) => return self.verify(&name, reply),
             Command::Ping { node, count } => return self.ping(node, count, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),

@@ -69,7 +69,7 @@ pub(crate) const WORKER_FRAME_MAX: usize = 256 << 20;
 pub(crate) const MEMBERS_MAX: usize = hither_core::limits::MEMBERS_MAX;
 
 /// Models in the catalog.
-pub(crate) const CATALOG_MAX: usize = 1_024;
+pub(crate) const CATALOG_MAX: usize = hither_core::limits::MANIFESTS_MAX;
 
 /// How long after its start a node waits to hear from members before it says that nobody is there: a neighbour tells
 /// everything as soon as there is a link, which takes some tenths of a second.

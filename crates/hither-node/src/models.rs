@@ -26,6 +26,8 @@ use crate::proof::{self, Unproven};
 use crate::trust::{self, Seal};
 use crate::workers::{DIED, Worker};
 
+mod remove;
+
 /// The catalog on disk, and which of its models are here.
 pub(crate) struct Shelf {
     path: PathBuf,

@@ -19,6 +19,16 @@ pub struct AddModelDto {
     pub golden: Vec<GoldenDto>,
 }
 
+/// The body of `POST /hither/v1/models/{model}/remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "RemoveModel"))]
+#[serde(deny_unknown_fields)]
+pub struct RemoveModelDto {
+    /// Also if nobody else who is present has it: then nobody may have it any more.
+    #[serde(default)]
+    pub last: bool,
+}
+
 /// A question to a model, and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KnownAnswer"))]

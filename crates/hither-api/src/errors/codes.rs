@@ -248,6 +248,13 @@ pub const OF_COMMANDS: &[Entry] = &[
         "The model does not give the answers that came with it.",
         "Correct the file that --golden names, or leave it away.",
     ),
+    command("E0439", "The model's file is not on this node's disk.", "hither models ls"),
+    command("E0440", "The model is being opened, or answers requests.", "Try again when it is idle: hither ps."),
+    command(
+        "E0441",
+        "Nobody else who is present has the model.",
+        "Let another node pull it first, or hither models rm MODEL --last.",
+    ),
     command("E0901", "The node is stopping.", "hither up"),
     command(
         "E0902",

@@ -211,6 +211,7 @@ impl Door for FakeDoor {
                 Command::PullModel(name) if view.models.iter().any(|model| model.name == name) => {
                     Ok(CommandDone::PullBegun)
                 }
+                Command::RemoveModel { last, .. } => Ok(CommandDone::ModelRemoved { holders: usize::from(!last) }),
                 Command::VerifyModel(_) => Ok(CommandDone::Verified { answers: 3 }),
                 Command::PullModel(name) => Err(CommandError {
                     code: "E0207",

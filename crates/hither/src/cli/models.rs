@@ -1,7 +1,7 @@
 //! `hither models`: what is here, what is elsewhere, and how it gets from there to here.
 
 use clap::Subcommand;
-use hither_api::admin::{DoneDto, ModelDto, PresenceDto, StageDto, ViewDto};
+use hither_api::admin::{DoneDto, ModelDto, PresenceDto, RemoveModelDto, StageDto, ViewDto};
 use hither_types::id::ModelName;
 use hither_types::unit::ByteCount;
 use serde_json::json;
@@ -12,6 +12,7 @@ use crate::output::{Trouble, plain};
 
 mod add;
 mod logins;
+mod show;
 
 use logins::logins;
 
@@ -22,11 +23,27 @@ pub(super) enum ModelsCommand {
     Add(add::AddArgs),
     /// List the models of the mesh, and where each is.
     Ls,
+    /// Show all that the catalog says of a model, and who has it.
+    Show {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+    },
     /// Ask a model that is open on this node what is known of its answers.
     Verify {
         /// Its name.
         #[arg(value_parser = parse::model)]
         name: ModelName,
+    },
+    /// Take a model's file off this node's disk. The mesh keeps knowing the model: who asks for it is served by others that have
+    /// it, and with [models] pull = "on-demand" it comes back when it is asked for here.
+    Rm {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+        /// Also if nobody else who is present has it.
+        #[arg(long)]
+        last: bool,
     },
     /// Fetch a model from the peers that have it.
     Pull {
@@ -64,9 +81,15 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
                     .collect()
             });
         }
+        ModelsCommand::Show { name } => show::show(context, &client, &name)?,
         ModelsCommand::Verify { name } => {
             let path = format!("/hither/v1/models/{}/verify", name.as_str().replace('/', "%2F"));
             let done: DoneDto = context.wait(client.post(&path, &json!({})))?;
+            context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
+        }
+        ModelsCommand::Rm { name, last } => {
+            let path = format!("/hither/v1/models/{}/remove", name.as_str().replace('/', "%2F"));
+            let done: DoneDto = context.wait(client.post(&path, &json!(RemoveModelDto { last })))?;
             context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
         }
         ModelsCommand::Pull { name } => {

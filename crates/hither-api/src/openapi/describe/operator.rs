@@ -8,7 +8,7 @@ use super::parts::{said, text};
 use crate::admin::{
     AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
     InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, PingDto, PongDto, PowerDto,
-    QuorumDto, TicketDto, ViewDto, WordsDto,
+    QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -58,6 +58,17 @@ fn models() -> Vec<Operation> {
             .with(&["model"])
             .gives::<DoneDto>("It has begun.")
             .errors(&[Code::OutOfRange]),
+        command(
+            "post",
+            "/hither/v1/models/{model}/remove",
+            "removeModel",
+            "Takes a model's file off this node's disk; the catalog keeps its entry.",
+        )
+        .takes::<RemoveModelDto>(json!({ "last": false }))
+        .with(&["model"])
+        .gives::<DoneDto>("Its file is gone from this disk.")
+        .errors(BODY)
+        .errors(&[Code::OutOfRange]),
         command(
             "post",
             "/hither/v1/models/{model}/verify",
