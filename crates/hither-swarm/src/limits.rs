@@ -44,6 +44,8 @@ pub(crate) const OUTBOX: usize = 64;
 pub(crate) const SIGNALS: usize = 256;
 /// How much a stream of signals goes before the other small talk of its connection.
 pub(crate) const SIGNALS_FIRST: i32 = 1;
+/// How often a start of a node that shows itself at another address has to come again before it is heard as it comes.
+pub(crate) const MOVED_MAX: u32 = 2;
 /// A link that ended sooner than this after the dial is not dialled again at once.
 pub(crate) const LINK_HELD: Duration = Duration::from_secs(1);
 /// A peer that was dialled must show within this time that it wants to talk.

@@ -177,8 +177,7 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
         return Talked::Not;
     };
     let welcome = |epoch: u64| {
-        let elsewhere = peer.was_outlived_by(epoch) && !links::leads(&connection);
-        if elsewhere { Err(starts::moved()) } else { Ok(()) }
+        if !links::leads(&connection) && peer.comes_again(epoch) { Err(starts::moved()) } else { Ok(()) }
     };
     let opened = tokio::time::timeout(limits::LINK_PROOF, starts::exchange(shared, &connection, welcome)).await;
     let starts::Opened { sender, reader, epoch, versions } = match opened {
@@ -231,6 +230,8 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): 
         state.program = Some(versions.program);
         // Whoever made it has a use for it.
         state.used = Some(Instant::now());
+        // Another start of it may still have to come again.
+        state.moved = state.moved.filter(|(moved, _)| *moved != epoch);
         state.epoch.replace(epoch).is_some_and(|before| before != epoch)
     };
     if restarted {

@@ -166,6 +166,11 @@ fn who_could_not_be_reached_once_is_silent_for_a_while_only() {
     assert_eq!(of_far(&play.deeds), [false]);
     play.pass(6_000_000, &[]);
     assert_eq!(of_far(&play.deeds), [false, true], "it is there by all words, and nobody has tried again");
+    // Whoever is started anew meanwhile is there at once, and a newer word of the same start changes nothing.
+    play.forget().sign(Sign::Unreachable(far)).rumours(A, &[said(far, 2)]);
+    assert_eq!(of_far(&play.deeds), [false]);
+    play.rumours(A, &[Rumour::Said { node: far, presence: Arc::new(presence(2, 1)) }]);
+    assert_eq!(of_far(&play.deeds), [false, true]);
 }
 
 #[test]

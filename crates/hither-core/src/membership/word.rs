@@ -120,13 +120,18 @@ impl Membership {
         if presence.models.len() > limits::PRESENCE_MODELS_MAX {
             Arc::make_mut(&mut presence).models.truncate(limits::PRESENCE_MODELS_MAX);
         }
-        let returned = !node.is_there() || presence.incarnation > node.version().0;
+        let anew = presence.incarnation > node.version().0;
+        let returned = anew || !node.is_there();
         let urgent = returned || !node.doubts.is_empty();
         let stages = |of: &Presence| of.models.iter().map(|m| (m.digest, m.stage)).collect::<Vec<_>>();
         let moved = node.said.as_ref().is_none_or(|said| stages(said) != stages(&presence));
         let Some(node) = self.nodes.turn(id, State::There, version) else { return };
         node.said = Some(presence);
         node.teller = teller;
+        if anew {
+            // That its last start could not be reached says nothing of this one.
+            node.avoided = Timestamp(0);
+        }
         if returned {
             node.doubted = None;
         }

@@ -21,6 +21,8 @@ pub(super) struct State {
     /// When a signal went or came last, or the other end said that it wants the link.
     pub(super) used: Option<Instant>,
     pub(super) epoch: Option<u64>,
+    /// A start that had to come again, and how often.
+    pub(super) moved: Option<(u64, u32)>,
     pub(super) program: Option<Program>,
     pub(super) round_trip_at: Option<Instant>,
     pub(super) expelled: bool,
@@ -101,9 +103,17 @@ impl Peer {
         self.lock().epoch != Some(epoch)
     }
 
-    /// Whether a start that shows itself is another one than that of which something was heard last.
-    pub(super) fn was_outlived_by(&self, epoch: u64) -> bool {
-        self.lock().epoch.is_some_and(|known| known != epoch)
+    /// Whether a start that shows itself where new connections would not go has to come again, once all are closed: if it is
+    /// another than that of which something was heard last. Not for ever: where two programs have one key, the connections of
+    /// one lead new ones away from the other again and again, and neither would be heard.
+    pub(super) fn comes_again(&self, epoch: u64) -> bool {
+        let mut state = self.lock();
+        if state.epoch.is_none_or(|known| known == epoch) {
+            return false;
+        }
+        let before = state.moved.filter(|(moved, _)| *moved == epoch).map_or(0, |(_, times)| times);
+        state.moved = Some((epoch, before + 1));
+        before < limits::MOVED_MAX
     }
 
     /// The next signal that anybody waits for still.

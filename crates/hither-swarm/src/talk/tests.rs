@@ -28,6 +28,18 @@ fn linked() -> Peer {
 }
 
 #[test]
+fn a_start_elsewhere_comes_again_a_few_times_and_then_is_heard_as_it_comes() {
+    let peer = linked();
+    assert!(!peer.comes_again(1), "nothing was heard of it before");
+    peer.lock().epoch = Some(1);
+    assert!(!peer.comes_again(1));
+    let refused = (0..5).map(|_| peer.comes_again(2)).collect::<Vec<_>>();
+    assert_eq!(refused, [true, true, false, false, false]);
+    // That the start before shows itself in between changes nothing; a third start begins at the beginning.
+    assert!(!peer.comes_again(1) && !peer.comes_again(2) && peer.comes_again(3));
+}
+
+#[test]
 fn a_burst_of_signals_pushes_nothing_else_out_and_keeps_its_newest() {
     let peer = linked();
     for message in [PeerMessage::Members(Vec::new()), PeerMessage::Catalog(Vec::new()), presence(1)] {

@@ -122,8 +122,7 @@ async fn fetch(context: &Context, source: &Source, sha256: Option<Sha256>, into:
             return Trouble::new("E0140", chain(&error)).exit(Exit::Usage);
         }
         let trouble = Trouble::new("E0144", format!("{source} cannot be fetched: {}", chain(&error)));
-        let begun = std::fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_some());
-        if begun { trouble.help("type the same again: what came so far is kept") } else { trouble }
+        if seen.borrow().done.0 > 0 { trouble.help("type the same again: what came so far is kept") } else { trouble }
     })
 }
 
