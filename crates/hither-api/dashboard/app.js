@@ -130,12 +130,27 @@ function cell(model) {
   return el("td", {}, el("span", { className: model.busy ? "pill busy" : "pill good" }, model.busy ? "serving" : "ready"), el("small", {}, `${model.busy} of ${model.slots} slots${waiting}${model.device ? `, ${model.device}` : ""}`));
 }
 
+/** How a new version of a name fares, beneath the name. */
+function versions(name) {
+  const found = view.rollouts.find((rollout) => rollout.name === name);
+  if (!found) return null;
+  const { from, to, share, sites, state, reason, new: fresh } = found;
+  const met = `${number(fresh.tried)} requests here, ${number(fresh.failed)} failed`;
+  const places = sites.length ? ` at ${sites.join(", ")}` : "";
+  switch (state) {
+    case "went_back": return el("small", { className: "bad" }, `went back from ${to} to ${from}: ${reason}`);
+    case "taken_back": return el("small", {}, `${from} again, and no more ${to}`);
+    case "whole": return el("small", {}, `means ${to}: ${met}`);
+    default: return el("small", {}, `${to} gets ${Math.round(share * 1000) / 10} %${places}: ${met}`);
+  }
+}
+
 function models() {
   const several = new Set(view.nodes.map((node) => node.member.site)).size < view.nodes.length;
   const columns = view.nodes.map((node) => el("th", { scope: "col" }, several ? `${node.member.site} ${node.member.node.slice(0, 6)}` : node.member.site, node.presence === "gone" ? " (gone)" : ""));
   const rows = view.models.map((model) =>
     el("tr", {},
-      el("th", { scope: "row" }, model.name, el("small", {}, `${model.format} · ${bytes(model.size)}${model.licence ? ` · ${model.licence}` : ""}`)),
+      el("th", { scope: "row" }, model.name, el("small", {}, `${model.format} · ${bytes(model.size)}${model.licence ? ` · ${model.licence}` : ""}`), versions(model.name)),
       ...view.nodes.map((node) => cell(node.models.find((held) => held.digest === model.digest)))));
   const none = el("tr", {}, el("td", { colSpan: columns.length + 1, className: "soft" }, "No model yet. Add one: ", el("code", {}, "hither models add FILE --name NAME")));
   return [
@@ -198,7 +213,7 @@ function show() {
   draw("warnings", view.warnings, () => view.warnings.map((warning) => el("li", {}, warning)));
   draw("totals", [view.totals, view.nodes[0]?.power_mw, view.nodes[0]?.cap_mw], tiles);
   draw("sites", view.nodes, sites);
-  draw("models", [view.models, view.nodes.map((node) => [node.models, node.presence])], models);
+  draw("models", [view.models, view.rollouts, view.nodes.map((node) => [node.models, node.presence])], models);
   draw("recent", view.recent.map((request) => ({ ...request, age_us: 0 })), recent);
   document.querySelectorAll("#recent .when").forEach((cell, index) => {
     cell.dataset.age = view.recent[index]?.age_us ?? 0;

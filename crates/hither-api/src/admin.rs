@@ -25,14 +25,16 @@ mod joining;
 mod ping;
 mod problem;
 mod reach;
+mod rollouts;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
-pub use asked::{AddModelDto, DoneDto, GoldenDto, IsolateDto, PowerDto, RemoveModelDto};
+pub use asked::{AddModelDto, DoneDto, GoldenDto, IsolateDto, NewRolloutDto, PowerDto, RemoveModelDto};
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use problem::ProblemDto;
 pub use reach::{CarriesDto, KnownRelayDto, MulticastDto, MulticastStateDto, ReachDto, RelayStateDto};
+pub use rollouts::{RolloutDto, RolloutStateDto, TallyDto};
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub struct ViewDto {
     /// How this node and others reach one another; absent from nodes of earlier versions.
     #[serde(default)]
     pub reach: Option<ReachDto>,
+    /// Versions that take over from others, or did last; none at nodes of earlier versions.
+    #[serde(default)]
+    pub rollouts: Vec<RolloutDto>,
 }
 
 /// One member, as its certificate states.
@@ -434,6 +439,7 @@ impl From<&View> for ViewDto {
             warnings: view.warnings.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             reach: Some(ReachDto::from(&view.reach)),
+            rollouts: RolloutDto::all(view),
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct Route {
     pub rule: RuleId,
     /// The model that answers, if it is a smaller one of the family than was asked for.
     pub instead: Option<ModelName>,
+    /// The version that answers, if a rollout says that the name means one of another name.
+    pub version: Option<ModelName>,
 }
 
 /// What is known at the end.
@@ -113,6 +115,10 @@ pub enum Command {
         /// Also if nobody else who is present has it.
         last: bool,
     },
+    /// Let a new version of a model take over from an old one.
+    RollOut(NewRollout),
+    /// Go back to the version before.
+    RollBack(ModelName),
     /// Ask a model that is open here what the catalog knows the answers to.
     VerifyModel(ModelName),
     /// Make an invite for one new member.
@@ -158,6 +164,21 @@ pub enum Command {
     Isolate(bool),
     /// Read the policy file again.
     ReloadPolicy,
+}
+
+/// A new version that is to take over from an old one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRollout {
+    /// The name that people ask for.
+    pub name: ModelName,
+    /// The new version.
+    pub to: ModelName,
+    /// How many requests of a thousand it answers.
+    pub share: u16,
+    /// At which sites; none means all.
+    pub sites: Vec<SiteName>,
+    /// How many requests of a thousand more than with the old version may fail.
+    pub tolerance: u16,
 }
 
 /// What an invite is to say.
@@ -229,6 +250,22 @@ pub enum CommandDone {
     ModelRemoved {
         /// How many members that are present have it still.
         holders: usize,
+    },
+    /// A new version answers from now on.
+    RolledOut {
+        /// The old one.
+        from: ModelName,
+        /// The new one.
+        to: ModelName,
+        /// How many requests of a thousand.
+        share: u16,
+    },
+    /// The old version answers again.
+    RolledBack {
+        /// The new one, which is left.
+        from: String,
+        /// The old one.
+        to: String,
     },
     /// The model gave all answers that are known.
     Verified {

@@ -53,6 +53,7 @@ pub(crate) fn kind(step: &Step) -> &'static str {
         Step::Cancelled => "cancelled",
         Step::ServedFor { .. } => "served_for",
         Step::SteppedDown { .. } => "stepped_down",
+        Step::Version { .. } => "version",
         Step::Hedged { .. } => "hedged",
     }
 }
@@ -75,6 +76,7 @@ pub(crate) fn site(step: &Step) -> Option<&SiteName> {
         | Step::Refused(_)
         | Step::Cancelled
         | Step::SteppedDown { .. }
+        | Step::Version { .. }
         | Step::ServedFor { .. } => None,
     }
 }
@@ -107,6 +109,7 @@ pub(crate) fn text(step: &Step) -> String {
         Step::Refused(refusal) => format!("refused: {}", Problem::from(refusal).message),
         Step::Cancelled => "the client left".to_owned(),
         Step::ServedFor { node } => format!("served for node {}", node.short()),
+        Step::Version { model, why } => format!("the name means {model}: {why}"),
         Step::SteppedDown { model } => format!("no room: {model}, a smaller model of the family, takes it"),
         Step::Hedged { site } => format!("late there: a second copy goes to {site}, and the first answer counts"),
     }

@@ -228,5 +228,8 @@ pub(crate) const BATCH_LOOK: Duration = Duration::from_secs(1);
 /// How soon a batch is tried again that the disk did not take or give.
 pub(crate) const BATCH_AGAIN: Duration = Duration::from_secs(5);
 
+/// Requests of a thousand that may fail with a new version beyond those that fail with the old one, if nobody says how many.
+pub(crate) const ROLLOUT_TOLERANCE: u16 = 20;
+
 /// Round trips that one ping measures: a person waits for them.
 pub(crate) const PINGS_MAX: u32 = 100;

@@ -8,6 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use hither_engine::work::{InferWork, Tensor};
+use hither_types::id::ModelName;
 use hither_types::message::ModelStage;
 use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::refusal::Refusal;
@@ -46,7 +47,7 @@ use parse::Call;
 /// The header that says where the JSON ends and the binary tensors begin.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-/// The version of every model: a digest, not a number, tells builds apart.
+/// The version of a model whose name says none.
 pub(crate) const VERSION: &str = "1";
 
 #[derive(Deserialize)]
@@ -166,21 +167,44 @@ fn find(app: &App, target: TargetPath) -> Result<Manifest, Problem> {
 /// A model of the catalog, in the version that was asked for.
 pub(crate) fn versioned(app: &App, name: &str, version: Option<&str>) -> Result<Manifest, Problem> {
     let found = manifest(app, name)?;
-    match version {
-        Some(version) if version != VERSION => {
-            let said: String = version.chars().take(40).collect();
-            let text = format!("model {} has no version {said:?}; every model has version {VERSION} alone", found.name);
-            Err(Problem::new(Code::UnknownVersion, text))
-        }
-        _ => Ok(found),
+    let Some(version) = version else { return Ok(found) };
+    if let Some(name) = found.name.version(version)
+        && let Ok(versioned) = manifest(app, name.as_str())
+    {
+        return Ok(versioned);
     }
+    if version == VERSION {
+        return Ok(found);
+    }
+    let said: String = version.chars().take(40).collect();
+    let versions = versions(app, &found.name).join(", ");
+    let text = format!("model {} has no version {said:?}, but {versions}", found.name);
+    Err(Problem::new(Code::UnknownVersion, text))
+}
+
+/// The versions that a model has: its own, and those whose names are its own, a colon and more.
+pub(crate) fn versions(app: &App, name: &ModelName) -> Vec<String> {
+    let view = app.door.view();
+    let view = view.borrow();
+    let later =
+        view.models.iter().filter_map(|model| model.name.as_str().strip_prefix(name.as_str())?.strip_prefix(':'));
+    let mut versions: Vec<String> = std::iter::once(VERSION).chain(later).map(str::to_owned).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions
+}
+
+/// How an answer names a model: by the name that was asked for and the version, if it is one of that name.
+pub(crate) fn named<'a>(answered: &'a ModelName, asked: &'a ModelName) -> (&'a str, &'a str) {
+    let version = answered.as_str().strip_prefix(asked.as_str()).and_then(|rest| rest.strip_prefix(':'));
+    version.map_or((answered.as_str(), VERSION), |version| (asked.as_str(), version))
 }
 
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "ModelMetadata"))]
 pub(crate) struct Metadata<'a> {
     name: &'a str,
-    versions: [&'static str; 1],
+    versions: Vec<String>,
     platform: &'static str,
     inputs: Vec<TensorDto>,
     outputs: Vec<TensorDto>,
@@ -197,7 +221,7 @@ async fn model(State(app): State<App>, target: TargetPath) -> Response {
     };
     json(&Metadata {
         name: found.name.as_str(),
-        versions: [VERSION],
+        versions: versions(&app, &found.name),
         platform: platform(found.format),
         inputs: inputs.iter().map(TensorDto::from).collect(),
         outputs: outputs.iter().map(TensorDto::from).collect(),
@@ -274,8 +298,8 @@ async fn answer(app: &App, model: &Manifest, request: Request, begun: Instant) -
     drop(body);
     call.options.apply(&parts.headers, &mut asked, None)?;
     let Answered { tensors, serving, summary } = infer::serve(app, model, asked, &mut call, begun).await?;
-    let answered = serving.model().name.as_str();
-    let rendered = render::response(answered, VERSION, call.id.as_deref(), &tensors, &call.binary)
+    let (answered, version) = named(&serving.model().name, &serving.asked().name);
+    let rendered = render::response(answered, version, call.id.as_deref(), &tensors, &call.binary)
         .map_err(|problem| serving.name(problem))?;
     let content_type = match rendered.json_length {
         None => "application/json",

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use hither_types::id::{ModelName, ParseIdError, RequestId};
 use hither_types::model::Manifest;
+use hither_types::rollout::Rollout;
 use hither_types::unit::Milliwatts;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::de::DeserializeOwned;
@@ -37,6 +38,7 @@ use crate::serve::stopped;
 mod apps;
 mod authority;
 mod joining;
+mod rollouts;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,8 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/models", get(models).post(add_model))
         .route("/hither/v1/models/{model}/pull", post(pull_model))
         .route("/hither/v1/models/{model}/remove", post(remove_model))
+        .route("/hither/v1/models/{model}/rollout", post(rollouts::roll_out))
+        .route("/hither/v1/models/{model}/rollback", post(rollouts::roll_back))
         .route("/hither/v1/models/{model}/verify", post(verify_model))
         .route("/hither/v1/invites", post(joining::invite))
         .route("/hither/v1/invites/confirm", post(joining::confirm))
@@ -254,6 +258,12 @@ async fn carry_out(app: &App, command: Command) -> Response {
             1 => "its file is gone from this disk; one member that is present has it".to_owned(),
             more => format!("its file is gone from this disk; {more} members that are present have it"),
         }),
+        Ok(CommandDone::RolledOut { from, to, share }) => {
+            let (share, all) = (f64::from(share) / 10.0, share == Rollout::WHOLE);
+            let which = if all { "all requests".to_owned() } else { format!("{share} % of the requests") };
+            done(&format!("{to} gets {which} from {from}, wherever a place has it open"))
+        }
+        Ok(CommandDone::RolledBack { from, to }) => done(&format!("{to} answers again instead of {from}")),
         Ok(CommandDone::Verified { answers: 0 }) => {
             done("nothing is known of its answers: hither models add --golden FILE tells the mesh what is")
         }

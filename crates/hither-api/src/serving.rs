@@ -37,6 +37,8 @@ pub(crate) struct Serving {
     asked: Model,
     /// The smaller one of its family that answers instead, if one does.
     smaller: Option<Model>,
+    /// The version that answers, if the name means one of another name for this request.
+    version: Option<Model>,
     view: watch::Receiver<Arc<View>>,
     /// Of texts and vectors: tensors are counted with their rows, where those are known.
     course: Option<Course>,
@@ -138,6 +140,7 @@ impl Serving {
             route: None,
             asked: Model { name: model.name.clone(), digest: Some(model.digest) },
             smaller: None,
+            version: None,
             view: app.door.view(),
             course,
             answers: reception.answers,
@@ -162,7 +165,7 @@ impl Serving {
 
     /// The model that answers.
     pub(crate) fn model(&self) -> &Model {
-        self.smaller.as_ref().unwrap_or(&self.asked)
+        self.smaller.as_ref().or(self.version.as_ref()).unwrap_or(&self.asked)
     }
 
     /// Whether the model that answers is the one that was asked for.
@@ -171,10 +174,13 @@ impl Serving {
     }
 
     fn routed(&mut self, mut route: Route) {
-        self.smaller = route.instead.take().map(|name| {
-            let digest = self.view.borrow().models.iter().find(|model| model.name == name).map(|model| model.digest);
+        let view = self.view.borrow();
+        let named = |name: ModelName| {
+            let digest = view.models.iter().find(|model| model.name == name).map(|model| model.digest);
             Model { name, digest }
-        });
+        };
+        (self.smaller, self.version) = (route.instead.take().map(named), route.version.take().map(named));
+        drop(view);
         self.route = Some(route);
     }
 

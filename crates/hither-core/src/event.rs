@@ -11,6 +11,7 @@ use hither_types::model::{Device, Manifest};
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
+use hither_types::rollout::{Rollout, Verdict};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -167,6 +168,10 @@ pub enum Event {
     MemberRemoved(NodeId),
     /// A model is in the catalog; its signature was checked.
     Catalogued(Manifest),
+    /// What a name means while a new version takes over; who published it may, and its signature was checked.
+    RolledOut(Rollout),
+    /// A member found a new version bad; its signature was checked. This node itself, if it did so before its last start.
+    Judged(Verdict),
     /// A model's file is on this disk, verified.
     ModelStored(Digest),
     /// A model's file is not on this disk any more.
@@ -253,7 +258,11 @@ pub enum Action {
         rule: hither_types::id::RuleId,
         /// The model that answers, if it is a smaller one than was asked for.
         instead: Option<ModelName>,
+        /// The version that answers, if a rollout says that the name means one of another name.
+        version: Option<ModelName>,
     },
+    /// Sign and tell all members that this node has gone back to the old version of a name.
+    Judge(Verdict),
     /// End a client's request well.
     Finish {
         /// The request.

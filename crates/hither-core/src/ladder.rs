@@ -49,10 +49,7 @@ impl Core {
         let below: Vec<(ModelName, Digest)> =
             self.ladder.below(&now).filter_map(|name| Some((name.clone(), self.catalog.resolve(name)?))).collect();
         // A smaller model that the law allows nowhere is no way down.
-        let found = below.into_iter().find(|(_, smaller)| {
-            let here = self.scheduler.is_ready(*smaller) && self.gate(&envelope, *smaller, &self.me).is_ok();
-            here || !self.circle(&envelope, *smaller).ready.is_empty()
-        });
+        let found = below.into_iter().find(|(_, smaller)| self.is_open_somewhere(&envelope, *smaller));
         let Some((name, smaller)) = found else { return false };
         let Some(request) = self.requests.get_mut(&id) else { return false };
         (request.digest, request.instead) = (Some(smaller), Some(name.clone()));
@@ -60,6 +57,12 @@ impl Core {
         self.trace.step(id, Step::SteppedDown { model: name }, self.now);
         self.trace.totals.stepped_down += 1;
         true
+    }
+
+    /// Whether a place that the law allows has a model open.
+    pub(crate) fn is_open_somewhere(&mut self, envelope: &Envelope, digest: Digest) -> bool {
+        let here = self.scheduler.is_ready(digest) && self.gate(envelope, digest, &self.me).is_ok();
+        here || !self.circle(envelope, digest).ready.is_empty()
     }
 
     /// Whether a wait is long enough for a request to step down rather than to wait: lower priorities are the first.

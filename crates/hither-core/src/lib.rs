@@ -39,6 +39,7 @@ mod power;
 mod presence;
 mod random;
 mod request;
+mod rollout;
 mod router;
 mod scheduler;
 mod seek;

@@ -443,3 +443,15 @@ pub const CHUNK_RESTS_DOUBLE: u32 = 3;
 
 /// How long an offer waits for the one to whom it is made.
 pub const CHUNK_OFFER_WAITS: Micros = Micros::from_millis(2_000);
+
+/// Names that are rolled out, or were; one word about each is kept.
+pub const ROLLOUTS_MAX: usize = 1_024;
+
+/// Failures of a new version below which nothing is concluded: one or two may be a machine's, not the model's.
+pub const ROLLOUT_FAILURES_MIN: u32 = 3;
+
+/// Members whose verdicts take a new version back everywhere. One alone may have a broken machine, or be broken into.
+pub const VERDICTS: usize = 2;
+
+/// Requests of a version after which the older half of them counts half, so that a version that goes bad late is found out.
+pub const ROLLOUT_WINDOW: u32 = 10_000;

@@ -32,6 +32,7 @@ use crate::power::Power;
 use crate::presence::Herald;
 use crate::random::Random;
 use crate::request::Request;
+use crate::rollout::Rollouts;
 use crate::router::{Gate, Lawful};
 use crate::scheduler::{Job, Scheduler};
 use crate::steal::{Begged, Hungry};
@@ -81,6 +82,7 @@ pub struct Core {
     /// Numbers words that are answered.
     pub(crate) numbers: u32,
     pub(crate) catalog: Catalog,
+    pub(crate) rollouts: Rollouts,
     pub(crate) memory: Memory,
     /// Cold models that work waits for, while there is no room for them.
     pub(crate) thirsty: BTreeSet<Digest>,
@@ -130,6 +132,7 @@ impl Core {
             ladder: Ladder::new(ladder),
             numbers: 0,
             catalog: Catalog::default(),
+            rollouts: Rollouts::default(),
             memory: Memory::new(memory),
             thirsty: BTreeSet::new(),
             closing: BTreeSet::new(),
@@ -254,6 +257,8 @@ impl Core {
             Event::EndpointAdded { place, kind } => self.endpoint_added(place, kind),
             Event::MemberRemoved(node) => self.member_removed(node),
             Event::Catalogued(manifest) => self.catalogued(manifest),
+            Event::RolledOut(rollout) => self.rolled_out(rollout),
+            Event::Judged(verdict) => self.judged(verdict),
             Event::ModelStored(digest) => self.model_stored(digest),
             Event::ModelRemoved(digest) => self.model_removed(digest),
             Event::FetchProgress { digest, bytes } => self.fetch_progress(digest, bytes),

@@ -154,7 +154,8 @@ impl Core {
         }
         let (served_by, rule) = (lawful.node(), lawful.rule().clone());
         let instead = self.requests.get(&id).and_then(|request| request.instead.clone());
-        self.act(Action::Route { request: id, attempt, served_by, rule, instead });
+        let version = self.requests.get(&id).and_then(|request| self.version_of(request));
+        self.act(Action::Route { request: id, attempt, served_by, rule, instead, version });
     }
 
     /// A request of this node was answered, here or elsewhere.
@@ -186,6 +187,7 @@ impl Core {
                 self.served_elsewhere(id, digest);
             }
         }
+        self.version_answered(id, digest);
         if let Some(affinity) = affinity {
             self.affinities.learn(affinity, digest, by, cost.prefill);
         }
@@ -206,6 +208,7 @@ impl Core {
             _ => return,
         };
         self.blame(id, node, &failure);
+        self.version_failed(id, &failure);
         self.attempt_over(id, failure, Leave::Over);
     }
 
@@ -336,6 +339,7 @@ impl Core {
             | Failure::Silent
             | Failure::Stuck => {
                 if !self.go_on_with_hedge(id) {
+                    self.leave_new_version(id, &failure);
                     self.place(id);
                 }
             }

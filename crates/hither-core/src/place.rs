@@ -44,14 +44,15 @@ struct Survey {
 impl Core {
     /// Finds the next place for a request, or ends it.
     pub(crate) fn place(&mut self, id: RequestId) {
-        let Some(request) = self.requests.get_mut(&id) else { return };
+        let Some(request) = self.requests.get(&id) else { return };
         if self.now >= request.deadline {
             return self.deadline_passed(id);
         }
         let model = request.envelope.model.clone();
-        let Some(digest) = request.digest.or_else(|| self.catalog.resolve(&model)) else {
+        let Some(digest) = request.digest.or_else(|| self.meaning(id)) else {
             return self.refuse(id, Refusal::UnknownModel(model));
         };
+        let Some(request) = self.requests.get_mut(&id) else { return };
         if request.digest.replace(digest).is_none() {
             self.retries.earn(digest);
         }

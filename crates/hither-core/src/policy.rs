@@ -281,6 +281,11 @@ fn listed<T: PartialEq>(list: &[T], fact: Option<&T>) -> Held {
     }
 }
 
+/// What is said of a model holds for all its versions: a new one is no way around the law of the old one.
+fn of_listed(list: &[ModelName], fact: Option<&ModelName>) -> Held {
+    fact.map_or(Held::Perhaps, |fact| Held::from_known(list.iter().any(|model| fact.is_version_of(model))))
+}
+
 /// The constraints of a rule, in the order in which people read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
@@ -344,7 +349,7 @@ impl Field {
                 Held::from_known(facts.tags.iter().any(|tag| rule.tags.contains(tag)))
             }
             Self::Apps if !rule.apps.is_empty() => listed(&rule.apps, facts.app),
-            Self::Models if !rule.models.is_empty() => listed(&rule.models, facts.model),
+            Self::Models if !rule.models.is_empty() => of_listed(&rule.models, facts.model),
             Self::Purpose if !rule.purposes.is_empty() => listed(&rule.purposes, facts.purpose),
             Self::NotControl if !rule.not_control.is_empty() => free_of(&rule.not_control, facts.control),
             Self::Class | Self::Tags | Self::Apps | Self::Models | Self::Purpose | Self::NotControl => Held::Surely,

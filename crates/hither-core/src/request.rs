@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) affinity: Option<u64>,
     /// The smaller model that stands in for the one that was asked for.
     pub(crate) instead: Option<ModelName>,
+    /// The new version of the model failed under it: the old one answers.
+    pub(crate) old_version: bool,
     /// Peers that were tried: one try per place.
     pub(crate) tried: Vec<NodeId>,
     /// Times that the engine of this node was lost under it.
@@ -177,6 +179,7 @@ impl Request {
             woke: false,
             affinity,
             instead: None,
+            old_version: false,
             tried: Vec::new(),
             losses_here: 0,
             preempted: false,

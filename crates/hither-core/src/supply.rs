@@ -38,6 +38,7 @@ impl Core {
             let most = limits::MANIFESTS_MAX;
             return self.complain(format!("no room for model {name} in the catalog: it holds {most} entries"));
         }
+        self.bring_new_version(digest);
         // The file may have come first.
         if self.catalog.stage(digest) == Stage::Stored && !self.timers.is_set(Timer::Reload(digest)) {
             self.reload(digest);

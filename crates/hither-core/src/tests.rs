@@ -26,6 +26,8 @@ pub(crate) const LYON: NodeId = NodeId([3; 32]);
 pub(crate) const JAKARTA: NodeId = NodeId([4; 32]);
 pub(crate) const FRAUD: Digest = Digest([1; 32]);
 pub(crate) const CHAT: Digest = Digest([2; 32]);
+/// A later version of the first; the node hears of it in the tests that need it.
+pub(crate) const FRAUD_2: Digest = Digest([12; 32]);
 
 /// The node under test, munich, which knows the three others and the two models.
 pub(crate) struct Play {
@@ -286,7 +288,12 @@ fn site(node: NodeId) -> &'static str {
 }
 
 pub(crate) fn name(digest: Digest) -> ModelName {
-    ModelName::parse(if digest == FRAUD { "fraud" } else { "chat" }).unwrap()
+    let name = match digest {
+        FRAUD => "fraud",
+        FRAUD_2 => "fraud:2",
+        _ => "chat",
+    };
+    ModelName::parse(name).unwrap()
 }
 
 pub(crate) fn manifest(digest: Digest) -> Manifest {
@@ -470,10 +477,12 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             format!("forward {} to {}, {} ms left", task_text(task), site(peer), remaining.millis())
         }
         Action::Abandon { task, peer } => format!("abandon {} at {}", task_text(task), site(peer)),
-        Action::Route { request, attempt, served_by, rule, instead } => {
+        Action::Route { request, attempt, served_by, rule, instead, version } => {
             let instead = instead.map_or(String::new(), |model| format!(", {model} instead"));
-            format!("route {}/{} {} by {rule}{instead}", request.0, attempt.0, site(served_by))
+            let version = version.map_or(String::new(), |model| format!(", version {model}"));
+            format!("route {}/{} {} by {rule}{instead}{version}", request.0, attempt.0, site(served_by))
         }
+        Action::Judge(verdict) => format!("judge {} {}: {:?}", verdict.name, verdict.revision, verdict.fault),
         Action::Finish { request, .. } => format!("finish {}", request.0),
         Action::Refuse { request, refusal } => format!("refuse {} {}", request.0, refusal_text(&refusal)),
         Action::Fail { request, failure } => format!("fail {} {}", request.0, failure_text(&failure)),
@@ -530,6 +539,7 @@ fn step_text(step: &Step) -> String {
         Step::Refused(refusal) => format!("refused, {}", refusal_text(refusal)),
         Step::FetchBegun { from } => format!("fetch from {from}"),
         Step::Answered { site } => format!("answered by {site}"),
+        Step::Version { model, why } => format!("means {model}: {why}"),
         Step::SteppedDown { model } => format!("steps down to {model}"),
         Step::Hedged { site } => format!("hedged at {site}"),
         Step::Arrived | Step::Queued | Step::Recorded { .. } | Step::Cancelled => format!("{step:?}"),
@@ -565,7 +575,9 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::Revoked(_)
         | Fact::Left(_)
         | Fact::ClockJumped { .. }
-        | Fact::ModelAdmitted { .. } => {
+        | Fact::ModelAdmitted { .. }
+        | Fact::RolledOut(_)
+        | Fact::Judged(_) => {
             panic!("the driver's to write: {fact:?}")
         }
         Fact::Denied { subject, rule, considered } => {

@@ -1,6 +1,7 @@
 //! The picture of the node and its mesh that people are shown.
 
 use hither_types::message::{ModelPresence, ModelStage};
+use hither_types::rollout::{RolledBack, RolloutView};
 use hither_types::time::Timestamp;
 use hither_types::unit::ByteCount;
 use hither_types::view::{Egress, ModelView, NodeView, PresenceView, ReachView, View};
@@ -24,7 +25,13 @@ impl Core {
             policy: self.policy.digest,
             warnings: self.warnings(),
             reach: ReachView::default(),
+            rollouts: self.rollouts.view(),
         }
+    }
+
+    /// How each rollout stands, by name.
+    pub fn rollouts(&self) -> Vec<RolloutView> {
+        self.rollouts.view()
     }
 
     fn view_here(&self, now: Timestamp) -> NodeView {
@@ -78,6 +85,18 @@ impl Core {
                 let cap = self.scheduler.power().cap().watts();
                 warnings.push(format!("model {name} is ready, and the power cap of {cap} W leaves it no slot"));
             }
+        }
+        for RolloutView { rollout, back, .. } in self.rollouts.view() {
+            let Some(back) = back else { continue };
+            let (name, to) = (&rollout.name, self.name_of(rollout.to));
+            let why = match back {
+                RolledBack::Found(_) => "it failed here".to_owned(),
+                RolledBack::Told(members) => format!("{members} members found it bad"),
+            };
+            warnings.push(format!(
+                "this node went back from {to} to the version of {name} before, since {why}: hither models rollout {name} says \
+                 more"
+            ));
         }
         for (name, count) in self.catalog.conflicts() {
             warnings

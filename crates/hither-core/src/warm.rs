@@ -214,6 +214,7 @@ impl Core {
         if !matches!(self.catalog.stage(digest), Stage::Loading | Stage::Ready) {
             return;
         }
+        self.new_version_is_wrong(digest);
         self.memory.close(digest);
         self.catalog.local_mut(digest).stage = Stage::Refuted;
         self.timers.set(Timer::Reload(digest), self.now.after(limits::PROVE_EVERY));

@@ -3,6 +3,7 @@
 use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
 use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::place::Assurance;
+use hither_types::rollout::RolloutFault;
 use hither_types::time::WallTime;
 
 use crate::canonical::{Object, Value};
@@ -80,6 +81,27 @@ impl From<&Fact> for Body {
                 .with("digest", digest(weights))
                 .with("bytes", Value::Integer(size.0))
                 .with_some("from", from.as_ref()),
+            Fact::RolledOut(rollout) => Self::new(Kind::ModelRollout)
+                .with("model", Value::text(&rollout.name))
+                .with("revision", Value::Integer(rollout.revision))
+                .with("old", digest(&rollout.from))
+                .with("new", digest(&rollout.to))
+                .with("permille", Value::Integer(rollout.share.into()))
+                .with("sites", Value::List(rollout.sites.iter().map(Value::text).collect()))
+                .with("by", Value::text(rollout.publisher)),
+            Fact::Judged(verdict) => {
+                let judged = Self::new(Kind::ModelJudged)
+                    .with("model", Value::text(&verdict.name))
+                    .with("revision", Value::Integer(verdict.revision))
+                    .with("by", Value::text(verdict.by));
+                match verdict.fault {
+                    RolloutFault::Failures { tried, failed } => judged
+                        .with("fault", Value::text("failures"))
+                        .with("tried", Value::Integer(tried.into()))
+                        .with("failed", Value::Integer(failed.into())),
+                    RolloutFault::WrongAnswer => judged.with("fault", Value::text("wrong-answer")),
+                }
+            }
             Fact::Denied { subject, rule, considered } => Self::new(Kind::Deny)
                 .subject(subject)
                 .rule("deny", rule.as_ref())

@@ -52,6 +52,10 @@ kinds! {
     ClockJump = "clock.jump",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
+    /// A new version of a model takes over, or is taken back.
+    ModelRollout = "model.rollout",
+    /// A member found a new version bad.
+    ModelJudged = "model.judged",
     /// A request was refused by law.
     Deny = "deny",
     /// Payload is about to leave with a request.

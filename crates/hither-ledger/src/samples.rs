@@ -6,6 +6,7 @@ use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::rollout::{Rollout, RolloutFault, Verdict};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Millijoules};
 
@@ -102,12 +103,19 @@ pub(crate) fn refused(attempt: u8) -> Fact {
 
 /// One fact of every kind.
 pub(crate) fn all_facts() -> Vec<Fact> {
-    let model = ModelName::parse("fraud").expect("a name that parses");
+    let name = ModelName::parse("fraud").expect("a name that parses");
+    let (publisher, by) = (node(&MUNICH), node(&PARIS));
+    let fault = RolloutFault::Failures { tried: 40, failed: 3 };
     vec![
         Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned() },
         Fact::PolicyChanged { policy: Digest([10; 32]) },
         Fact::Joined(counterpart(&MUNICH)),
-        Fact::ModelAdmitted { model, digest: Digest([11; 32]), size: ByteCount(172_202), from: Some(node(&MUNICH)) },
+        Fact::ModelAdmitted {
+            model: name.clone(),
+            digest: Digest([11; 32]),
+            size: ByteCount(172_202),
+            from: Some(node(&MUNICH)),
+        },
         Fact::Denied { subject: subject(0), rule: Some(rule()), considered: 2 },
         intent(1, 1832),
         settled(1, 1832, 640, Outcome::Answered),
@@ -124,5 +132,17 @@ pub(crate) fn all_facts() -> Vec<Fact> {
         Fact::Revoked(counterpart(&MUNICH)),
         Fact::Left(counterpart(&MUNICH)),
         Fact::ClockJumped { expected: WallTime(1_795_348_800_123), found: WallTime(1_795_521_600_123) },
+        Fact::RolledOut(Rollout {
+            name: name.clone(),
+            revision: 3,
+            from: Digest([11; 32]),
+            to: Digest([12; 32]),
+            share: 100,
+            sites: vec![counterpart(&PARIS).site],
+            tolerance: 20,
+            publisher,
+            at: WallTime(1_795_348_800_123),
+        }),
+        Fact::Judged(Verdict { name, revision: 3, publisher, by, fault }),
     ]
 }

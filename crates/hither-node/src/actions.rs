@@ -38,9 +38,9 @@ impl Driver {
                 }
                 self.give_up(task);
             }
-            Action::Route { request, attempt, served_by, rule, instead } => {
+            Action::Route { request, attempt, served_by, rule, instead, version } => {
                 if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
-                    session.route(Route { attempt, served_by, rule, instead });
+                    session.route(Route { attempt, served_by, rule, instead, version });
                 }
             }
             Action::Finish { request, cost } => {
@@ -75,6 +75,7 @@ impl Driver {
             Action::Load(digest) => self.load(digest),
             Action::Unload(digest) => self.unload(digest),
             Action::Prove(digest) => self.prove(digest),
+            Action::Judge(verdict) => self.judge(verdict),
         }
     }
 
@@ -128,6 +129,8 @@ impl Driver {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
+            | Fact::RolledOut(_)
+            | Fact::Judged(_)
             | Fact::Denied { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. } => {}

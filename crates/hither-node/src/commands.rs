@@ -25,6 +25,8 @@ impl Driver {
             Command::Ping { node, count } => return self.ping(node, count, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
             Command::Leave => return self.leave(reply),
+            Command::RollOut(asked) => self.roll_out(asked),
+            Command::RollBack(name) => self.roll_back(&name),
             Command::PullModel(name) => self.pull(&name),
             Command::CloseModel(name) => self.close(&name),
             Command::Invite(asked) => self.invite(asked),

@@ -37,6 +37,7 @@ use crate::mesh::join::{JoinNews, Joining};
 use crate::models::Shelf;
 use crate::proof::Unproven;
 use crate::records::Records;
+use crate::rollouts::Versions;
 use crate::session::{AskSession, Session, Sessions};
 use crate::traces::{End, Traces};
 use crate::trust::Invites;
@@ -111,6 +112,7 @@ pub(crate) struct Driver {
     /// The last join of this node.
     pub(crate) joining: Option<Joining>,
     pub(crate) shelf: Shelf,
+    pub(crate) versions: Versions,
     pub(crate) records: Records,
     pub(crate) inbox: mpsc::Sender<Inbound>,
     pub(crate) sessions: Sessions,
@@ -399,6 +401,9 @@ impl Driver {
         }
         for digest in self.shelf.stored() {
             self.feed(Event::ModelStored(digest));
+        }
+        for event in self.versions.events() {
+            self.feed(event);
         }
         self.tell_of_endpoints();
         self.show();

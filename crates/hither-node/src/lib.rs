@@ -27,6 +27,7 @@ mod ping;
 mod proof;
 mod records;
 mod renewal;
+mod rollouts;
 mod run;
 mod session;
 mod traces;

@@ -164,6 +164,7 @@ impl Driver {
             }
             PeerMessage::Authority(entries) => self.learn_authority(from, entries),
             PeerMessage::Start(word) => self.heard_start(from, word),
+            PeerMessage::Rollouts(words) => self.learn_rollouts(from, words),
         }
     }
 
@@ -273,6 +274,7 @@ impl Driver {
         for page in pages::of_members(members).into_iter().chain(pages::of_catalog(self.told_catalog())) {
             self.swarm.send(peer, page);
         }
+        self.tell_rollouts(peer);
     }
 
     fn node_of(&self, record: &MemberRecord) -> Option<NodeId> {

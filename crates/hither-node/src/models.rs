@@ -100,7 +100,7 @@ impl Shelf {
         self.here.iter().filter(|digest| self.entries.contains_key(digest)).copied().collect()
     }
 
-    fn manifest(&self, digest: Digest) -> Option<&Manifest> {
+    pub(crate) fn manifest(&self, digest: Digest) -> Option<&Manifest> {
         self.entries.get(&digest).map(|(_, manifest)| manifest)
     }
 

@@ -30,6 +30,7 @@ use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::models::Shelf;
 use crate::records::Records;
+use crate::rollouts::Versions;
 use crate::traces::{Traces, TracesError};
 use crate::trust::{Invites, wall_now};
 use crate::twins::Twins;
@@ -187,6 +188,7 @@ async fn assemble(
     let invites = Invites::open(dir.join("invites"))
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
+    let versions = Versions::open(dir.join("rollouts"));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
@@ -211,6 +213,7 @@ async fn assemble(
         meetings: Meetings::default(),
         joining: None,
         shelf,
+        versions,
         records,
         inbox: inbox.clone(),
         sessions: Default::default(),

@@ -24,6 +24,7 @@ pub(crate) enum Seal {
     Authority,
     Start,
     Pass,
+    Rollout,
 }
 
 impl Seal {
@@ -34,6 +35,7 @@ impl Seal {
             Self::Authority => b"hither authority 1\0",
             Self::Start => b"hither start 1\0",
             Self::Pass => b"hither pass 1\0",
+            Self::Rollout => b"hither rollout 1\0",
         }
     }
 }

@@ -349,7 +349,8 @@ fn sign(from: NodeId, message: PeerMessage) -> Sign {
         | PeerMessage::Members(_)
         | PeerMessage::Signal(_)
         | PeerMessage::Authority(_)
-        | PeerMessage::Start(_) => {
+        | PeerMessage::Start(_)
+        | PeerMessage::Rollouts(_) => {
             unreachable!("memberships say no such thing")
         }
     }

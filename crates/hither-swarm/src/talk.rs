@@ -223,6 +223,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): 
     let restarted = {
         let mut state = peer.lock();
         state.links += 1;
+        state.speaks = versions.newest;
         // A new start of the other program has heard nothing yet, though a link to the old one may not have ended.
         if state.links == 1 || state.epoch != Some(epoch) {
             place.send(SwarmEvent::LinkUp(node));

@@ -3,6 +3,7 @@
 use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use crate::label::DataClass;
 use crate::place::{Assurance, Jurisdiction};
+use crate::rollout::{Rollout, Verdict};
 use crate::time::WallTime;
 use crate::unit::{ByteCount, Millijoules};
 
@@ -92,6 +93,10 @@ pub enum Fact {
         /// Who it came from; `None` if from this machine.
         from: Option<NodeId>,
     },
+    /// A member let a new version of a model take over, or took it back (`model.rollout`).
+    RolledOut(Rollout),
+    /// A member found a new version bad (`model.judged`).
+    Judged(Verdict),
     /// A request was refused by law (`deny`).
     Denied {
         /// The request.

@@ -192,6 +192,19 @@ name!(
     ModelName, 120, "a model name of at most 120 letters, digits and ._-/:",
     |c| c.is_ascii_alphanumeric() || "._-/:".contains(c)
 );
+impl ModelName {
+    /// Whether this is a version of a model: the model itself, or its name, a colon and what the version is called.
+    pub fn is_version_of(&self, model: &Self) -> bool {
+        let version = self.as_str().strip_prefix(model.as_str());
+        version.is_some_and(|version| version.is_empty() || version.starts_with(':'))
+    }
+
+    /// The version of this model that is called so; `None` if that makes no name.
+    pub fn version(&self, version: &str) -> Option<Self> {
+        Self::parse(&format!("{self}:{version}")).ok()
+    }
+}
+
 name!(
     /// A site: machines under one roof and one power budget.
     SiteName, 63, "a site name of at most 63 letters, digits and .-_",

@@ -14,6 +14,7 @@ pub mod model;
 pub mod place;
 pub mod refusal;
 pub mod request;
+pub mod rollout;
 pub mod time;
 pub mod trace;
 pub mod unit;

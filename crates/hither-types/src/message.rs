@@ -223,6 +223,9 @@ pub enum PeerMessage {
     Rumours(Vec<Rumour>),
     /// Which start of its program speaks, and whether its key runs anywhere else.
     Start(StartWord),
+    /// Versions of models that take over from others, and what was found of them; inside each is a
+    /// [`crate::rollout::RolloutWord`].
+    Rollouts(Vec<Signed>),
 }
 
 /// A start of a program: two of one key are told apart by it.

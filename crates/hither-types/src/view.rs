@@ -9,6 +9,7 @@ use crate::member::{Member, Relay, RelayUse};
 use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
+use crate::rollout::RolloutView;
 use crate::time::Timestamp;
 use crate::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use crate::version::Program;
@@ -34,6 +35,8 @@ pub struct View {
     pub warnings: Vec<String>,
     /// How this node and others reach one another.
     pub reach: ReachView,
+    /// Versions that take over from others, or did last.
+    pub rollouts: Vec<RolloutView>,
 }
 
 /// How this node and others reach one another.
@@ -344,6 +347,13 @@ pub enum Step {
     SteppedDown {
         /// Which one.
         model: ModelName,
+    },
+    /// A rollout says that the name means this version for this request.
+    Version {
+        /// What it is called.
+        model: ModelName,
+        /// Why this one, in a few words.
+        why: &'static str,
     },
     /// It is late there: a second copy goes elsewhere, and the first answer counts.
     Hedged {

@@ -22,6 +22,7 @@ pub fn wire(bytes: &[u8]) -> usize {
         again(bytes, crate::decode_hello_reply, crate::encode_hello_reply),
         again(bytes, crate::decode_authority_entry, crate::encode_authority_entry),
         again(bytes, crate::decode_start_proof, crate::encode_start_proof),
+        again(bytes, crate::decode_rollout_word, crate::encode_rollout_word),
         again(bytes, crate::decode_member, crate::encode_member),
         again(bytes, crate::decode_manifest, crate::encode_manifest),
         again(bytes, crate::decode_invite, crate::encode_invite),

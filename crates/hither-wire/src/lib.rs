@@ -8,6 +8,7 @@ use hither_types::authority::AuthorityEntry;
 use hither_types::member::{Member, Roles};
 use hither_types::message::{Ask, ChunkTalk, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
 use hither_types::model::Manifest;
+use hither_types::rollout::RolloutWord;
 use serde::{Deserialize, Serialize};
 
 mod authority;
@@ -24,6 +25,7 @@ mod message;
 mod model;
 mod refusal;
 mod request;
+mod rollout;
 mod signal;
 mod start;
 #[cfg(test)]
@@ -130,6 +132,12 @@ forms! {
     encode_start_proof;
     /// Reads a proof of a start. Its signature was checked before.
     decode_start_proof;
+
+    ROLLOUT_WORD = "a word about versions", MAX_ROLLOUT; RolloutWord as rollout::RolloutWordForm<'_>;
+    /// Writes what the signature of a word about versions covers.
+    encode_rollout_word;
+    /// Reads a word about versions. Its signature was checked before.
+    decode_rollout_word;
 
     CHUNK_TALK = "a word about chunks", MAX_CHUNK_TALK; ChunkTalk as chunk::TalkForm;
     /// Writes a word about the chunks of a file.

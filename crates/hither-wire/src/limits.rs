@@ -41,6 +41,15 @@ pub const MAX_MEMBERS: usize = 256;
 /// Entries of the catalog in one message. A larger catalog sends several.
 pub const MAX_CATALOG: usize = 256;
 
+/// Words about versions in one message. More go in several.
+pub const MAX_ROLLOUTS: usize = 256;
+
+/// The inside of a word about versions: as many sites as it may name, with long names.
+pub const MAX_ROLLOUT: usize = 8 * 1024;
+
+/// Sites that one rollout names.
+pub const MAX_ROLLOUT_SITES: usize = 64;
+
 /// Entries of the authority log: who is appointed, dismissed or revoked in the life of a mesh. With signatures they take
 /// a quarter of a message.
 pub const MAX_AUTHORITY: usize = 1024;

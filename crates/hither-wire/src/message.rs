@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
-use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_RUMOURS};
+use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_ROLLOUTS, MAX_RUMOURS};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
 use crate::start::StartWordForm;
@@ -30,6 +30,8 @@ pub(crate) enum MessageForm<'a> {
     Rumours(List<RumourForm, MAX_RUMOURS>),
     #[serde(borrow)]
     Start(StartWordForm<'a>),
+    #[serde(borrow)]
+    Rollouts(List<SignedForm<'a>, MAX_ROLLOUTS>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -45,6 +47,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Pulse(pulse) => Self::Pulse(pulse.into()),
             PeerMessage::Rumours(rumours) => Self::Rumours(List::of("rumours", rumours)?),
             PeerMessage::Start(word) => Self::Start(word.try_into()?),
+            PeerMessage::Rollouts(words) => Self::Rollouts(List::of("words about versions", words)?),
         })
     }
 }
@@ -62,6 +65,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Pulse(pulse) => Self::Pulse(pulse.into()),
             MessageForm::Rumours(rumours) => Self::Rumours(rumours.into_words()?),
             MessageForm::Start(word) => Self::Start(word.try_into()?),
+            MessageForm::Rollouts(words) => Self::Rollouts(words.into_words()?),
         })
     }
 }

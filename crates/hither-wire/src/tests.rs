@@ -23,7 +23,7 @@ type Decode<T> = fn(&[u8]) -> Result<T, DecodeError>;
 macro_rules! every_form {
     ($check:ident) => {
         every_form! { $check: message ask frame hello hello_reply member manifest invite authority_entry start_proof
-            chunk_talk }
+            chunk_talk rollout_word }
     };
     ($check:ident: $($form:ident)*) => {$(
         $check(stringify!($form), &samples::$form(), arbitrary::$form(), form_functions::$form());
@@ -49,6 +49,7 @@ mod form_functions {
         invite: hither_types::message::Invite, encode_invite, decode_invite;
         authority_entry: hither_types::authority::AuthorityEntry, encode_authority_entry, decode_authority_entry;
         start_proof: hither_types::message::StartProof, encode_start_proof, decode_start_proof;
+        rollout_word: hither_types::rollout::RolloutWord, encode_rollout_word, decode_rollout_word;
         chunk_talk: hither_types::message::ChunkTalk, encode_chunk_talk, decode_chunk_talk;
     }
 }

@@ -29,6 +29,25 @@ pub struct RemoveModelDto {
     pub last: bool,
 }
 
+/// The body of `POST /hither/v1/models/{model}/rollout`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewRollout"))]
+#[serde(deny_unknown_fields)]
+pub struct NewRolloutDto {
+    /// The new version, a model whose name is that in the path, a colon, and more.
+    pub to: String,
+    /// The share of the requests that it answers, 0.001 to 1; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// The sites whose requests it answers; all if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<String>,
+    /// The share of the requests that may fail beyond those that fail with the old version, before a node goes back; 0.02
+    /// if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+}
+
 /// A question to a model, and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "KnownAnswer"))]

@@ -255,6 +255,20 @@ pub const OF_COMMANDS: &[Entry] = &[
         "Nobody else who is present has the model.",
         "Let another node pull it first, or hither models rm MODEL --last.",
     ),
+    command(
+        "E0442",
+        "The new model is no version of the name.",
+        "Publish it under the name, a colon and what the version is called: fraud:2.",
+    ),
+    command("E0443", "The name means this version already.", "hither models rollout MODEL"),
+    command(
+        "E0444",
+        "The new version does not answer what the old one is asked: other inputs, fewer outputs, a shorter context.",
+        "Publish it under another name, which applications ask for.",
+    ),
+    command("E0445", "The node may not publish, so nobody would hear of a rollout.", "Do it at a node that may."),
+    command("E0446", "No new version of the model is being rolled out.", "hither models ls"),
+    command("E0447", "The rollout cannot be told: too many sites, or too many names.", "The message says which."),
     command("E0901", "The node is stopping.", "hither up"),
     command(
         "E0902",

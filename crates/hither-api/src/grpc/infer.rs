@@ -19,7 +19,7 @@ use crate::oip::classify::{self, Classes};
 use crate::oip::infer::{Answered, counted, serve};
 use crate::oip::options::{Options, Parameters, Scalar, unsupported};
 use crate::oip::parse::{Binary, Call};
-use crate::oip::{VERSION, elements, versioned};
+use crate::oip::{elements, named, versioned};
 use crate::respond;
 use crate::routes::App;
 
@@ -59,8 +59,8 @@ async fn answer(
     respond::set_route(&mut headers, &serving);
     app.metrics.answered(&serving);
     respond::set_summary(&mut headers, &summary);
-    let name = serving.model().name.to_string();
-    Ok(Reply { message: write(name, call.id.unwrap_or_default(), tensors), headers })
+    let named = named(&serving.model().name, &serving.asked().name);
+    Ok(Reply { message: write(named, call.id.unwrap_or_default(), tensors), headers })
 }
 
 /// How long the client waits, as it told the protocol: at most eight digits and a unit.
@@ -229,7 +229,7 @@ where
     Ok(data)
 }
 
-fn write(model_name: String, id: String, tensors: Vec<Tensor>) -> pb::ModelInferResponse {
+fn write((model_name, model_version): (&str, &str), id: String, tensors: Vec<Tensor>) -> pb::ModelInferResponse {
     let mut outputs = Vec::with_capacity(tensors.len());
     let mut raw_output_contents = Vec::with_capacity(tensors.len());
     for Tensor { name, datatype, shape, data } in tensors {
@@ -243,8 +243,8 @@ fn write(model_name: String, id: String, tensors: Vec<Tensor>) -> pb::ModelInfer
         raw_output_contents.push(data.into());
     }
     pb::ModelInferResponse {
-        model_name,
-        model_version: VERSION.to_owned(),
+        model_name: model_name.to_owned(),
+        model_version: model_version.to_owned(),
         id,
         parameters: HashMap::new(),
         outputs,

@@ -23,7 +23,7 @@ use crate::limits::{COMPRESS_FROM, STREAM_AHEAD};
 use crate::oip::options::{Parameters, Scalar};
 use crate::oip::settings::{LOG, TRACE, fixed, no_sharing};
 use crate::oip::statistics::{self, Span};
-use crate::oip::{EXTENSIONS, NAME, VERSION, config, platform, readiness, repository, versioned};
+use crate::oip::{EXTENSIONS, NAME, VERSION, config, platform, readiness, repository, versioned, versions};
 use crate::routes::App;
 use crate::serve::stopped;
 
@@ -189,7 +189,7 @@ impl GrpcInferenceService for Inference {
         };
         Ok(Response::new(pb::ModelMetadataResponse {
             name: model.name.to_string(),
-            versions: vec![VERSION.to_owned()],
+            versions: versions(&self.app, &model.name),
             platform: platform(model.format).to_owned(),
             inputs,
             outputs,

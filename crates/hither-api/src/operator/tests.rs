@@ -67,7 +67,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 15] = [
+const COMMANDS: [(&str, &str, &str); 18] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -76,6 +76,17 @@ const COMMANDS: [(&str, &str, &str); 15] = [
     ("models/smollm2%2D135m/pull", "", "PullModel(\"smollm2-135m\")"),
     ("models/fraud/verify", "", "VerifyModel(\"fraud\")"),
     ("models/fraud/remove", "{}", "RemoveModel { name: \"fraud\", last: false }"),
+    (
+        "models/fraud/rollout",
+        r#"{"to":"fraud:2"}"#,
+        "RollOut(NewRollout { name: \"fraud\", to: \"fraud:2\", share: 1000, sites: [], tolerance: 20 })",
+    ),
+    (
+        "models/fraud/rollout",
+        r#"{"to":"fraud:2","share":0.1,"sites":["lyon"],"tolerance":0}"#,
+        "RollOut(NewRollout { name: \"fraud\", to: \"fraud:2\", share: 100, sites: [\"lyon\"], tolerance: 0 })",
+    ),
+    ("models/fraud/rollback", "", "RollBack(\"fraud\")"),
     ("models/smollm2%2D135m/remove", r#"{"last":true}"#, "RemoveModel { name: \"smollm2-135m\", last: true }"),
     (
         "invites",
@@ -175,6 +186,11 @@ async fn commands_that_make_no_sense_are_refused() {
         ("models/%FF/pull", "", 400, "E0605"),
         ("invites", r#"{"site":"lyon","jurisdiction":"fr","lifetime_s":600}"#, 400, "E0605"),
         ("invites", r#"{"site":"lyon","jurisdiction":"FR","lifetime_s":0}"#, 400, "E0605"),
+        ("models/fraud/rollout", r#"{"to":"fraud:2","share":0}"#, 400, "E0605"),
+        ("models/fraud/rollout", r#"{"to":"fraud:2","share":1.5}"#, 400, "E0605"),
+        ("models/fraud/rollout", r#"{"to":"a b"}"#, 400, "E0605"),
+        ("models/fraud/rollout", r#"{"to":"fraud:2","sites":["a b"]}"#, 400, "E0605"),
+        ("models/fraud/rollout", "{}", 400, "E0601"),
         ("power", r#"{"cap_w":-1}"#, 400, "E0605"),
         ("power", r#"{"cap_w":"40"}"#, 400, "E0601"),
     ] {

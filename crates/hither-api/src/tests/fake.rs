@@ -211,6 +211,12 @@ impl Door for FakeDoor {
                 Command::PullModel(name) if view.models.iter().any(|model| model.name == name) => {
                     Ok(CommandDone::PullBegun)
                 }
+                Command::RollOut(asked) => {
+                    Ok(CommandDone::RolledOut { from: asked.name, to: asked.to, share: asked.share })
+                }
+                Command::RollBack(name) => {
+                    Ok(CommandDone::RolledBack { from: format!("{name}:2"), to: name.to_string() })
+                }
                 Command::RemoveModel { last, .. } => Ok(CommandDone::ModelRemoved { holders: usize::from(!last) }),
                 Command::VerifyModel(_) => Ok(CommandDone::Verified { answers: 3 }),
                 Command::PullModel(name) => Err(CommandError {
@@ -297,7 +303,7 @@ pub(crate) fn stepped_down(model: &str) -> Answer {
 
 fn routed_to(instead: Option<ModelName>) -> Answer {
     let served_by = member(1, "munich", "DE-BY");
-    Answer::Routed(Route { attempt: Attempt(1), served_by, rule: rule("eea-personal"), instead })
+    Answer::Routed(Route { attempt: Attempt(1), served_by, rule: rule("eea-personal"), instead, version: None })
 }
 
 /// A part of a stream.

@@ -180,6 +180,7 @@ impl Driver {
         self.traces.moved(me);
         self.drop_sessions();
         self.mesh.clear();
+        self.versions.clear();
         self.swarm.look_on_networks(me.mesh);
         self.adopt_policy(me);
         self.facade_changed();

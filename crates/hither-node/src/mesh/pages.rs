@@ -2,7 +2,7 @@
 
 use hither_types::member::{MemberRecord, Signed};
 use hither_types::message::PeerMessage;
-use hither_wire::limits::{MAX_CATALOG, MAX_MEMBERS, MAX_MESSAGE};
+use hither_wire::limits::{MAX_CATALOG, MAX_MEMBERS, MAX_MESSAGE, MAX_ROLLOUTS};
 
 /// What one message takes of a list, with room for its head.
 const PAGE_BYTES: usize = MAX_MESSAGE / 2;
@@ -15,6 +15,11 @@ pub(crate) fn of_members(records: Vec<MemberRecord>) -> Vec<PeerMessage> {
 /// Entries of the catalog, in as many messages as they need; one if there are none.
 pub(crate) fn of_catalog(entries: Vec<Signed>) -> Vec<PeerMessage> {
     pages(entries, MAX_CATALOG, PeerMessage::Catalog)
+}
+
+/// Words about versions, in as many messages as they need; one if there are none.
+pub(crate) fn of_rollouts(words: Vec<Signed>) -> Vec<PeerMessage> {
+    pages(words, MAX_ROLLOUTS, PeerMessage::Rollouts)
 }
 
 fn pages<T: Clone>(list: Vec<T>, most: usize, message: impl Fn(Vec<T>) -> PeerMessage) -> Vec<PeerMessage> {

@@ -61,6 +61,7 @@ impl Driver {
         self.swarm.send(peer, PeerMessage::Start(self.twins.mine(wall_now())));
         // It may stand at another address than before.
         self.swarm.send(peer, PeerMessage::Members(vec![self.own_record()]));
+        self.tell_rollouts(peer);
         self.sign(Sign::LinkUp(peer));
     }
 

@@ -111,7 +111,7 @@ fn route(attempt: u8, site: &str) -> Route {
         expires: WallTime(0),
         roles: Roles::ALL,
     };
-    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap(), instead: None }
+    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap(), instead: None, version: None }
 }
 
 /// A request with a first copy at paris and a second at lyon.

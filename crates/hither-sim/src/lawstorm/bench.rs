@@ -285,7 +285,7 @@ impl<'a> Bench<'a> {
                     self.serve_by_script(core, task, peer);
                 }
             }
-            Action::Route { request, attempt, served_by, rule, instead } => {
+            Action::Route { request, attempt, served_by, rule, instead, version: _ } => {
                 self.route(core, (request, attempt), served_by, &rule);
                 self.report.stepped_down += u64::from(instead.is_some());
             }
@@ -319,7 +319,7 @@ impl<'a> Bench<'a> {
                 });
             }
             Action::Tell { peer, signal } => self.tell(core, peer, signal),
-            Action::Fetch { .. } | Action::Load(_) | Action::Unload(_) | Action::Prove(_) => {}
+            Action::Fetch { .. } | Action::Load(_) | Action::Unload(_) | Action::Prove(_) | Action::Judge(_) => {}
         }
     }
 

@@ -202,7 +202,7 @@ impl ReadRule {
             && (classes.is_empty() || classes.contains(&matter.label.class))
             && (tags.is_empty() || tags.iter().any(|tag| matter.label.tags.contains(tag)))
             && (apps.is_empty() || apps.contains(matter.app))
-            && (models.is_empty() || models.contains(matter.model))
+            && (models.is_empty() || models.iter().any(|model| is_version(model.as_str(), matter.model.as_str())))
             && assurance.is_none_or(|least| least <= target.assurance)
             && same_operator.is_none_or(|wanted| wanted == same)
     }
@@ -236,4 +236,10 @@ impl ReadRule {
             && self.target_not.as_ref().is_none_or(|area| !area.has_whatever(&target.at))
             && (self.rule.not_control.is_empty() || target.control.as_ref().is_none_or(may_be_free))
     }
+}
+
+/// Whether a model is one, or a version of it: its name, a colon, and more.
+fn is_version(model: &str, named: &str) -> bool {
+    named == model
+        || named.split_at_checked(model.len()).is_some_and(|(name, rest)| name == model && rest.starts_with(':'))
 }

@@ -21,7 +21,7 @@ impl Observer {
             Action::Run { task, digest } => self.run(at, node, *task, *digest),
             Action::StopRun(task) => self.stop(at, node, *task),
             Action::Forward { task, peer, envelope, .. } => self.forward(at, node, *task, *peer, envelope),
-            Action::Route { request, attempt, served_by, rule, instead: _ } => {
+            Action::Route { request, attempt, served_by, rule, instead: _, version: _ } => {
                 self.route(at, node, *request, (*attempt, *served_by), rule);
             }
             Action::Finish { request, .. } => self.ends(at, node, *request, Ending::Finished),
@@ -29,7 +29,7 @@ impl Observer {
             Action::Fail { request, .. } => self.ends(at, node, *request, Ending::Failed),
             Action::Load(digest) => self.loads(at, node, *digest),
             Action::Unload(digest) => self.unloads(at, node, *digest),
-            Action::Prove(_) => {}
+            Action::Prove(_) | Action::Judge(_) => {}
             Action::Fetch { manifest, providers } => self.fetches(at, node, manifest, providers),
             Action::Record { fact, .. } => self.record(at, node, fact),
             Action::DeclineAsk { .. } => self.counts.add("declined", 1),

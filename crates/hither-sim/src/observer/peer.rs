@@ -50,6 +50,8 @@ impl Observer {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
+            | Fact::RolledOut(_)
+            | Fact::Judged(_)
             | Fact::Denied { .. }
             | Fact::AnswerSent { .. }
             | Fact::IngressRefused { .. }

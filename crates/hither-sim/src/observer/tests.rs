@@ -163,7 +163,14 @@ fn forward(attempt: u8, to: usize, envelope: Envelope) -> Action {
 }
 
 fn route(to: usize) -> Action {
-    Action::Route { request: REQUEST, attempt: Attempt(1), served_by: key(to), rule: rule(), instead: None }
+    Action::Route {
+        request: REQUEST,
+        attempt: Attempt(1),
+        served_by: key(to),
+        rule: rule(),
+        instead: None,
+        version: None,
+    }
 }
 
 fn run(attempt: u8) -> Action {
@@ -469,8 +476,14 @@ fn a_refusal_for_want_of_a_lawful_place_is_found() {
 /// The request also runs at home, beside munich, which answers first.
 fn hedged() -> Vec<(&'static str, Step)> {
     let mut story = honest();
-    let beside =
-        Action::Route { request: REQUEST, attempt: Attempt(2), served_by: key(PARIS), rule: home(), instead: None };
+    let beside = Action::Route {
+        request: REQUEST,
+        attempt: Attempt(2),
+        served_by: key(PARIS),
+        rule: home(),
+        instead: None,
+        version: None,
+    };
     let index = at(&story, "leaves");
     story.insert(index, ("run beside", Step::Act(PARIS, run(2))));
     story.insert(index, ("route beside", Step::Act(PARIS, beside)));

@@ -68,8 +68,8 @@ impl World<'_> {
                     self.nodes[node].opens.remove(&model);
                 }
             }
-            // No engine of this world is wrong.
-            Action::Prove(_) => {}
+            // No engine of this world is wrong, and nothing is rolled out in it.
+            Action::Prove(_) | Action::Judge(_) => {}
         }
     }
 

@@ -17,7 +17,9 @@ impl World<'_> {
             | Event::FetchProgress { .. }
             | Event::MemberAdded(_)
             | Event::EndpointAdded { .. }
-            | Event::Catalogued(_) => true,
+            | Event::Catalogued(_)
+            | Event::RolledOut(_)
+            | Event::Judged(_) => true,
             Event::Submitted { .. }
             | Event::ClientGone(_)
             | Event::Asked { .. }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hither_types::message::{PeerMessage, Signal};
 use hither_types::version::Program;
+use hither_wire::versions::{OLDEST, WITH_ROLLOUTS};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ pub(super) struct State {
     /// A start that had to come again, and how often.
     pub(super) moved: Option<(u64, u32)>,
     pub(super) program: Option<Program>,
+    /// The newest version of the protocol that its program speaks.
+    pub(super) speaks: u16,
     pub(super) round_trip_at: Option<Instant>,
     pub(super) expelled: bool,
 }
@@ -56,10 +59,11 @@ impl Peer {
             | PeerMessage::Authority(_)
             | PeerMessage::Start(_)
             | PeerMessage::Pulse(_)
-            | PeerMessage::Rumours(_) => message,
+            | PeerMessage::Rumours(_)
+            | PeerMessage::Rollouts(_) => message,
         };
         let mut state = self.lock();
-        if state.links == 0 {
+        if state.links == 0 || state.speaks < least_version(&message) {
             return;
         }
         if matches!(message, PeerMessage::Presence(_)) {
@@ -148,5 +152,20 @@ impl Peer {
             }
             tokio::time::sleep_until(until.max(now + limits::UNUSED / 4)).await;
         }
+    }
+}
+
+/// The first version of the protocol whose programs know a message: earlier ones would end the link over it.
+fn least_version(message: &PeerMessage) -> u16 {
+    match message {
+        PeerMessage::Rollouts(_) => WITH_ROLLOUTS,
+        PeerMessage::Presence(_)
+        | PeerMessage::Catalog(_)
+        | PeerMessage::Members(_)
+        | PeerMessage::Signal(_)
+        | PeerMessage::Authority(_)
+        | PeerMessage::Start(_)
+        | PeerMessage::Pulse(_)
+        | PeerMessage::Rumours(_) => OLDEST,
     }
 }

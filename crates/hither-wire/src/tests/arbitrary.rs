@@ -18,6 +18,7 @@ use hither_types::model::{
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
+use hither_types::rollout::{Rollout, RolloutFault, RolloutWord, Verdict};
 use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
@@ -159,7 +160,29 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
             PeerMessage::Pulse(Pulse { number, echo, watches, heads, words })
         }),
         vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
+        vec(signed(), 0..20).prop_map(PeerMessage::Rollouts),
     ]
+}
+
+pub(crate) fn rollout_word() -> impl Strategy<Value = RolloutWord> {
+    let name = || "[a-z]{1,20}".prop_map(|name| ModelName::parse(&name).unwrap());
+    let site = "[a-z]{1,20}".prop_map(|name| SiteName::parse(&name).unwrap());
+    let key = || any::<[u8; 32]>();
+    let fault = prop_oneof![
+        any::<[u32; 2]>().prop_map(|[tried, failed]| RolloutFault::Failures { tried, failed }),
+        Just(RolloutFault::WrongAnswer),
+    ];
+    let begun = (name(), any::<[u64; 2]>(), key(), key(), any::<[u16; 2]>(), vec(site, 0..9), key()).prop_map(
+        |(name, [revision, at], from, to, [share, tolerance], sites, publisher)| {
+            let (from, to, publisher, at) = (Digest(from), Digest(to), NodeId(publisher), WallTime(at));
+            RolloutWord::Begun(Rollout { name, revision, from, to, share, sites, tolerance, publisher, at })
+        },
+    );
+    let judged = (name(), any::<u64>(), key(), key(), fault).prop_map(|(name, revision, publisher, by, fault)| {
+        let (publisher, by) = (NodeId(publisher), NodeId(by));
+        RolloutWord::Judged(Verdict { name, revision, publisher, by, fault })
+    });
+    prop_oneof![begun, judged]
 }
 
 fn rumour() -> impl Strategy<Value = Rumour> {

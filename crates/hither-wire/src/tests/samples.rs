@@ -17,6 +17,7 @@ use hither_types::model::{
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
+use hither_types::rollout::{Rollout, RolloutFault, RolloutWord, Verdict};
 use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
@@ -108,7 +109,27 @@ pub(crate) fn message() -> Vec<PeerMessage> {
         StartWord::Proved(signed()),
     ];
     messages.extend(words.map(PeerMessage::Start));
+    messages.push(PeerMessage::Rollouts(vec![signed()]));
     messages
+}
+
+pub(crate) fn rollout_word() -> Vec<RolloutWord> {
+    let name = ModelName::parse("fraud").unwrap();
+    let (revision, publisher, by) = (300, NodeId([0x61; 32]), NodeId([0x62; 32]));
+    let failures = RolloutFault::Failures { tried: 300, failed: 9 };
+    let verdict = |fault| RolloutWord::Judged(Verdict { name: name.clone(), revision, publisher, by, fault });
+    let rollout = Rollout {
+        name: name.clone(),
+        revision,
+        from: Digest([0x63; 32]),
+        to: Digest([0x64; 32]),
+        share: 100,
+        sites: vec![SiteName::parse("munich").unwrap()],
+        tolerance: 20,
+        publisher,
+        at: WallTime(1_764_000_000_000),
+    };
+    vec![RolloutWord::Begun(rollout), verdict(failures), verdict(RolloutFault::WrongAnswer)]
 }
 
 pub(crate) fn start_proof() -> Vec<StartProof> {

@@ -12,6 +12,7 @@ use crate::output::{Trouble, plain};
 
 mod add;
 mod logins;
+mod rollout;
 mod show;
 
 use logins::logins;
@@ -44,6 +45,15 @@ pub(super) enum ModelsCommand {
         /// Also if nobody else who is present has it.
         #[arg(long)]
         last: bool,
+    },
+    /// Let a new version of a model take over from an old one, by a share of the requests or by site, or show how that goes.
+    /// A node where the new version fails, or gives a wrong answer, goes back by itself.
+    Rollout(rollout::RolloutArgs),
+    /// Go back to the version before.
+    Rollback {
+        /// What applications ask for.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
     },
     /// Fetch a model from the peers that have it.
     Pull {
@@ -82,26 +92,31 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
             });
         }
         ModelsCommand::Show { name } => show::show(context, &client, &name)?,
+        ModelsCommand::Rollout(asked) => rollout::rollout(context, &client, asked)?,
+        ModelsCommand::Rollback { name } => rollout::rollback(context, &client, &name)?,
         ModelsCommand::Verify { name } => {
-            let path = format!("/hither/v1/models/{}/verify", name.as_str().replace('/', "%2F"));
-            let done: DoneDto = context.wait(client.post(&path, &json!({})))?;
+            let done: DoneDto = context.wait(client.post(&path_of(&name, "verify"), &json!({})))?;
             context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
         }
         ModelsCommand::Rm { name, last } => {
-            let path = format!("/hither/v1/models/{}/remove", name.as_str().replace('/', "%2F"));
-            let done: DoneDto = context.wait(client.post(&path, &json!(RemoveModelDto { last })))?;
+            let done: DoneDto =
+                context.wait(client.post(&path_of(&name, "remove"), &json!(RemoveModelDto { last })))?;
             context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
         }
         ModelsCommand::Pull { name } => {
-            // The name is of letters, digits and ._-/: only; the slash is the one that a path would take for its own.
-            let path = format!("/hither/v1/models/{}/pull", name.as_str().replace('/', "%2F"));
-            let done: DoneDto = context.wait(client.post(&path, &json!({})))?;
+            let done: DoneDto = context.wait(client.post(&path_of(&name, "pull"), &json!({})))?;
             context.screen.answer(&json!(done), |colour| {
                 format!("{}\n  {} hither models ls\n", plain(&done.message), colour.green("progress:"))
             });
         }
     }
     Ok(())
+}
+
+/// The path of what is asked about a model. Its name is of letters, digits and ._-/: only; the slash is the one that a path
+/// would take for its own.
+fn path_of(name: &ModelName, what: &str) -> String {
+    format!("/hither/v1/models/{}/{what}", name.as_str().replace('/', "%2F"))
 }
 
 fn held_by(view: &ViewDto, model: &ModelDto) -> String {

@@ -44,6 +44,14 @@ pub(super) fn request(text: &str) -> Result<RequestId, String> {
     RequestId::parse(text).map_err(|error| error.to_string())
 }
 
+/// Reads `10%` or `0.1`: a share of one.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let wrong = || format!("expected a share such as 10% or 0.1, found {text:?}");
+    let (number, whole) = text.strip_suffix('%').map_or((text, 1.0), |number| (number.trim_end(), 100.0));
+    let share = number.parse::<f64>().map_err(|_| wrong())? / whole;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(wrong()) }
+}
+
 /// Reads `90s`, `15m`, `1h` or `7d`.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("expected a time such as 90s, 15m, 1h or 7d, found {text:?}");

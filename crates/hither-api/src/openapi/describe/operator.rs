@@ -7,8 +7,8 @@ use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
     AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
-    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, PingDto, PongDto, PowerDto,
-    QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
+    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewRolloutDto, PingDto, PongDto,
+    PowerDto, QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -69,6 +69,21 @@ fn models() -> Vec<Operation> {
         .gives::<DoneDto>("Its file is gone from this disk.")
         .errors(BODY)
         .errors(&[Code::OutOfRange]),
+        command(
+            "post",
+            "/hither/v1/models/{model}/rollout",
+            "rollOut",
+            "Lets a new version of a model take over, by a share of the requests or by site.",
+        )
+        .takes::<NewRolloutDto>(json!({ "to": "fraud:2", "share": 0.1 }))
+        .with(&["model"])
+        .gives::<DoneDto>("All members hear of it.")
+        .errors(BODY)
+        .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/models/{model}/rollback", "rollBack", "Goes back to the version before.")
+            .with(&["model"])
+            .gives::<DoneDto>("All members hear of it.")
+            .errors(&[Code::OutOfRange]),
         command(
             "post",
             "/hither/v1/models/{model}/verify",
