@@ -61,9 +61,20 @@ impl Demand {
         self.asked.get(&model).map_or(MicroHertz(0), |asked| MicroHertz(asked.rate))
     }
 
-    /// What the others are told: the most wanted models, by digest.
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// All that is asked for, as of the last period.
+    pub fn rates(&self) -> impl Iterator<Item = (Digest, MicroHertz)> {
+        self.asked.iter().map(|(model, asked)| (*model, MicroHertz(asked.rate)))
+    }
+
+    /// What the others are told: the most wanted models, by digest, with rates that are rounded, so that a demand that stays
+    /// about the same is no news.
     pub fn told(&self) -> Vec<(Digest, MicroHertz)> {
-        let rates = self.asked.iter().map(|(model, asked)| (*model, MicroHertz(asked.rate)));
+        let rates = self.rates().map(|(model, rate)| (model, rounded(rate)));
         let mut told: Vec<_> = rates.filter(|(_, rate)| *rate >= limits::DEMAND_MIN).collect();
         if told.len() > limits::DEMANDS_TOLD {
             told.sort_unstable_by_key(|(model, rate)| (Reverse(*rate), *model));
@@ -72,4 +83,10 @@ impl Demand {
         }
         told
     }
+}
+
+/// To four binary digits, which is within a sixteenth of it.
+fn rounded(MicroHertz(rate): MicroHertz) -> MicroHertz {
+    let shift = (u64::BITS - rate.leading_zeros()).saturating_sub(4);
+    MicroHertz((rate.saturating_add((1 << shift) >> 1) >> shift) << shift)
 }

@@ -147,6 +147,21 @@ fn demand_that_goes_on_is_its_own_mean_however_seldom_one_looks() {
 }
 
 #[test]
+fn what_is_told_is_rounded_and_seldom_changes() {
+    let mut demand = Demand::default();
+    let mut told = BTreeSet::new();
+    let mut random = Random::new(1);
+    for period in 1..=200 {
+        (0..995 + random.below(10)).for_each(|_| demand.ask(model(1)));
+        demand.pass(Timestamp(period * 5 * SECOND));
+        let (rate, said) = (demand.rate(model(1)).0, demand.told()[0].1.0);
+        assert!(rate.abs_diff(said) * 16 <= rate, "{said} for {rate}");
+        told.extend((period > 100).then_some(said));
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
 fn the_most_wanted_models_are_told() {
     let mut demand = Demand::default();
     for number in 0..40 {

@@ -201,7 +201,7 @@ fn models(setting: &Setting, chance: &mut Chance) -> Vec<Model> {
         digest[28..].copy_from_slice(&(at as u32).to_be_bytes());
         // From 1 to 7 GB; a larger one takes longer, too.
         let bytes = chance.between(1_000, 7_000) * 1_000_000;
-        let service = bytes / 1_000_000 * 750;
+        let service = bytes / 1_000_000 * 1_500;
         // The licence of one in five says where it may be held: half of the jurisdictions.
         let licensed = chance.permille(200) && setting.sites.len() > 1;
         let half = (0..setting.sites.len()).filter(|at| (at + bytes as usize / 1_000_000).is_multiple_of(2));

@@ -6,8 +6,8 @@ use super::{Scale, beside};
 use crate::placing::{Crowd, Mode, Outcome, SLICE, Setting, run};
 
 const ABOUT: &str = "The production code of `hither_core::placement` on every node, and one stream of requests. Nodes stand \
-at sites in eight jurisdictions; a quarter of them is half as fast as usual, a quarter twice as fast, and each answers four \
-requests at once. A model has 1 to 7 GB, and a request to it takes 0.75 s for each of them on a usual node; a node's memory \
+at sites of eight in eight jurisdictions; a quarter of them is half as fast as usual, a quarter twice as fast, and each answers four \
+requests at once. A model has 1 to 7 GB, and a request to it takes 1.5 s for each of them on a usual node; a node's memory \
 holds ten models of the mean size, give or take a half. Popularity follows Zipf's law with the exponent 0.9. One model in five \
 may be held in half of the jurisdictions only, and one request in ten may be served in its own jurisdiction only. At first there \
 is one copy of each model in each jurisdiction that may have it. Nodes hear of each other 5 s late. A fetched model comes over a \
@@ -49,8 +49,8 @@ fn settings(scale: Scale) -> (Setting, Setting) {
     };
     let hour = 3_600;
     let large = Setting {
-        sites: vec![12, 9, 7, 6, 5, 4, 4, 3],
-        nodes: 20,
+        sites: vec![30, 22, 18, 15, 12, 11, 9, 8],
+        nodes: 8,
         models: 200,
         held: 10,
         seconds: 25 * hour,
