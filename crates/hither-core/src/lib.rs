@@ -33,6 +33,7 @@ mod memory;
 mod origin;
 mod peers;
 mod place;
+pub mod placement;
 pub mod policy;
 mod pool;
 mod power;

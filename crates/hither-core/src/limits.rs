@@ -1,6 +1,6 @@
 //! Every bound of the mind, with the reason for its number.
 
-use hither_types::unit::{ByteCount, Micros};
+use hither_types::unit::{ByteCount, MicroHertz, Micros};
 
 /// Three beats of 250 ms missed: what SIGKILL, SIGSTOP and a cut cable look like from outside.
 pub const SILENCE: Micros = Micros::from_millis(750);
@@ -455,3 +455,36 @@ pub const VERDICTS: usize = 2;
 
 /// Requests of a version after which the older half of them counts half, so that a version that goes bad late is found out.
 pub const ROLLOUT_WINDOW: u32 = 10_000;
+
+/// How often a node decides which models it should hold: as often as sites tell each other what changed.
+pub const PLACE_EVERY: Micros = Micros::from_millis(5_000);
+
+/// What one decision period adds to the mean of the demand, in ten thousandths: 1 − e^(−5 s / 30 s), so that the mean is one
+/// over about half a minute.
+pub const DEMAND_SHARE: u64 = 1_535;
+
+/// A demand below this is none: it is reached a minute and three quarters after a single request.
+pub const DEMAND_MIN: MicroHertz = MicroHertz(1_000);
+
+/// Models whose demand a node tells of: the most wanted.
+pub const DEMANDS_TOLD: usize = 32;
+
+/// The share of its slots, in per cent, up to which a model's copies shall be busy; what is above it is for bursts and for
+/// the time that one more copy takes to come.
+pub const PLACE_PERCENT: u64 = 70;
+
+/// Copies of a model that is asked for, so that one may be lost.
+pub const COPIES_MIN: u32 = 2;
+
+/// A predicted wait above half of what one more copy takes calls for one, and so does one above this: nobody's patience
+/// grows with the size of a model.
+pub const PRESSED_AT: Micros = Micros::from_millis(2_000);
+
+/// … once so many decisions in a row have seen it.
+pub const PRESSED_FOR: u8 = 3;
+
+/// Models on their way to a node at once because it decided so: more of them share one line, and each comes later.
+pub const PLACES_AT_ONCE: usize = 2;
+
+/// A copy stays at least this long: what was just fetched has not had the time to be of use (ski rental).
+pub const STAYS_FOR: Micros = Micros::from_millis(60_000);

@@ -157,8 +157,12 @@ impl Memory {
 
 impl Warm {
     fn value(&mut self, level: u64) {
-        let mebibytes = (self.bytes >> 20).max(1);
-        let gain = (self.uses + 1).saturating_mul(self.load.0) / mebibytes;
-        self.worth = level.saturating_add(gain);
+        self.worth = level.saturating_add(gain(self.uses, self.load, self.bytes));
     }
+}
+
+/// What keeping something saves, by its size: microseconds a mebibyte.
+pub(crate) fn gain(uses: u64, load: Micros, bytes: u64) -> u64 {
+    let mebibytes = (bytes >> 20).max(1);
+    (uses + 1).saturating_mul(load.0) / mebibytes
 }

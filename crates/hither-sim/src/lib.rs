@@ -23,6 +23,7 @@ mod network;
 mod node;
 mod observer;
 pub mod page;
+mod placing;
 mod plot;
 mod quantile;
 mod queue;

@@ -11,6 +11,7 @@ mod distribution;
 mod loss;
 mod membership;
 mod overload;
+mod placement;
 pub mod real;
 mod routing;
 mod sites;
@@ -42,8 +43,17 @@ pub enum Scale {
 }
 
 /// The names of the studies.
-pub const STUDIES: [&str; 8] =
-    ["routing", "routing-large", "gossip", "loss", "overload", "membership", "membership-sites", "distribution"];
+pub const STUDIES: [&str; 9] = [
+    "routing",
+    "routing-large",
+    "gossip",
+    "loss",
+    "overload",
+    "membership",
+    "membership-sites",
+    "distribution",
+    "placement",
+];
 
 /// Runs a study by name; `None` if there is none of that name.
 pub fn study(name: &str, scale: Scale) -> Option<Study> {
@@ -54,6 +64,7 @@ pub fn study(name: &str, scale: Scale) -> Option<Study> {
         "loss" => Some(loss::loss(scale)),
         "overload" => Some(overload::overload(scale)),
         "distribution" => Some(distribution::distribution(scale)),
+        "placement" => Some(placement::placement(scale)),
         "membership" => Some(membership::membership(scale)),
         "membership-sites" => Some(sites::sites(scale)),
         _ => None,

@@ -11,7 +11,7 @@ use crate::refusal::{Failure, Refusal};
 use crate::request::{Cost, Envelope};
 use crate::time::WallTime;
 use crate::trace::TraceParent;
-use crate::unit::{Micros, Milliwatts};
+use crate::unit::{ByteCount, Eighths, Micros, Milliwatts};
 
 /// How far a model is at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,19 @@ pub struct ModelPresence {
     pub queued: u16,
     /// The mean time at the engine, as measured there; zero if unknown.
     pub service: Micros,
+}
+
+/// What a node has left for one more model; as a node tells it, coarse, so that it seldom changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Room {
+    /// What models may use of its memory in all.
+    pub memory: ByteCount,
+    /// The share of that which one more model could have: what is free, and what would leave for it.
+    pub free: Eighths,
+    /// The share of its power for inference that is not in use, on an average.
+    pub power: Eighths,
+    /// How fast it computes: 4 for a usual machine, twice as much for one that is twice as fast.
+    pub speed: u8,
 }
 
 /// What a node says of itself, twice a second.

@@ -18,6 +18,37 @@ pub struct Millijoules(pub u64);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub u64);
 
+/// A rate in millionths of one a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MicroHertz(pub u64);
+
+/// A share of what a node has of something, in eighths: coarse on purpose, so that it seldom changes. Shares of memory
+/// and of power can be compared, bytes and watts cannot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Eighths(u8);
+
+impl Eighths {
+    /// Nothing of it.
+    pub const NONE: Self = Self(0);
+    /// All of it.
+    pub const ALL: Self = Self(8);
+
+    /// So many; at most all.
+    pub fn new(eighths: u8) -> Self {
+        Self(eighths.min(8))
+    }
+
+    /// The share that a part is of a whole, rounded down; of nothing, nothing.
+    pub fn of(part: u64, whole: u64) -> Self {
+        Self((u128::from(part.min(whole)) * 8).checked_div(u128::from(whole)).unwrap_or(0) as u8)
+    }
+
+    /// How many eighths.
+    pub fn count(self) -> u8 {
+        self.0
+    }
+}
+
 impl Milliwatts {
     /// From whole watts.
     pub const fn from_watts(watts: u64) -> Self {
