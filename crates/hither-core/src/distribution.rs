@@ -124,6 +124,13 @@ pub enum Deed {
         /// The chunk.
         chunk: u32,
     },
+    /// Fetch it no longer: it does not come.
+    Abandon {
+        /// From whom.
+        from: NodeId,
+        /// The chunk.
+        chunk: u32,
+    },
     /// What a partner was promised does not come: it shall not wait for it.
     Refuse {
         /// To whom.
@@ -152,6 +159,10 @@ struct Partner {
     rests: Timestamp,
     /// How often it declined since it took something last.
     declined: u32,
+    /// Until when nothing is taken of it, since it did not give what it offered.
+    shunned: Timestamp,
+    /// How often it did not since it gave something last.
+    failed: u32,
 }
 
 /// One file at one node.
@@ -221,13 +232,14 @@ impl Distribution {
             Sign::Said { from, word } => self.said(from, word),
             Sign::Begun { from, chunk } => self.begun(from, chunk),
             Sign::Arrived { from, chunk } => self.arrived(from, chunk),
-            Sign::Failed { from, chunk } => self.failed(from, chunk),
+            Sign::Failed { from, chunk } => self.refused(from, chunk),
             Sign::Called { by, offered, chunk } => self.called(by, offered, chunk),
             Sign::Given { to, offered, whole } => self.given(to, offered, whole),
             Sign::Tick => {}
         }
         self.expire();
         self.miss();
+        self.give_up();
         self.give();
         self.out.drain(..)
     }
@@ -236,16 +248,22 @@ impl Distribution {
     pub fn deadline(&self) -> Option<Timestamp> {
         let offers = self.giving.values().filter_map(Given::ends);
         let rests = self.partners.values().filter(|partner| self.lacks(partner)).map(|partner| partner.rests);
-        let late = self.taking.values().filter_map(|taken| self.is_late_at(taken));
-        offers.chain(rests.filter(|until| *until > self.now)).chain(late).min()
+        offers.chain(rests.filter(|until| *until > self.now)).chain(self.waits_until()).min()
     }
 
     fn partner(&mut self, node: NodeId, near: bool) {
         if node == self.me {
             return;
         }
-        let new =
-            Partner { near, have: Bits::new(self.most), soon: Bits::new(self.most), rests: Timestamp(0), declined: 0 };
+        let new = Partner {
+            near,
+            have: Bits::new(self.most),
+            soon: Bits::new(self.most),
+            rests: Timestamp(0),
+            declined: 0,
+            shunned: Timestamp(0),
+            failed: 0,
+        };
         self.partners.entry(node).and_modify(|partner| partner.near = near).or_insert(new);
         let ranges: Vec<Range<u32>> = self.have.ranges().collect();
         for some in ranges.chunks(limits::CHUNK_RANGES) {

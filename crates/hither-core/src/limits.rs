@@ -435,6 +435,22 @@ pub const CHUNK_TAKES: Micros = Micros::from_millis(100);
 /// How many times as long as others a chunk may take before it is fetched from a second partner, too.
 pub const CHUNK_LATE: u64 = 4;
 
+/// How long a chunk is taken to need at most, however often none came.
+pub const CHUNK_TAKES_MOST: Micros = Micros::from_millis(60_000);
+
+/// How long a chunk may take to begin before it is given up: whoever promises and does not give is not waited for. A slow
+/// line that is not known to be one yet shows itself, for each time the wait is longer.
+pub const CHUNK_STALLS: Micros = Micros::from_millis(5_000);
+
+/// … and how many times as long as others, on lines on which that is more.
+pub const CHUNK_STALLED: u64 = 16;
+
+/// How many times that it may take to come whole once it has begun; the driver notices by itself that nothing comes any more.
+pub const CHUNK_TRICKLES: u64 = 8;
+
+/// How often the time is doubled in which nothing is taken of a partner that does not keep its word, at most.
+pub const CHUNK_SHUNS_DOUBLE: u32 = 8;
+
 /// How long nothing may come before a node takes from elsewhere what is another's turn at its site.
 pub const CHUNK_STARVES: Micros = Micros::from_millis(5_000);
 

@@ -17,9 +17,6 @@ mod tests;
 /// How long others take to notice that a node is dead.
 const NOTICED: u64 = 1_000_000;
 
-/// How long a node waits for what it was promised before it leaves whoever promised.
-const STALL: u64 = 5_000_000;
-
 /// What goes where.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
@@ -52,7 +49,6 @@ enum What {
     Come { from: usize, to: usize, chunk: u32 },
     Begun { from: usize, to: usize, chunk: u32 },
     Broke { from: usize, to: usize, chunk: u32 },
-    Stalled { from: usize, to: usize },
     Noticed { dead: usize, by: usize },
     Tick { at: usize },
 }
@@ -252,10 +248,6 @@ impl Torrent {
                 let from = self.id(from);
                 self.feed(to, Sign::Failed { from, chunk });
             }
-            What::Stalled { from, to } => {
-                let from = self.id(from);
-                self.feed(to, Sign::Gone(from));
-            }
             What::Noticed { dead, by } => {
                 let dead = self.id(dead);
                 self.feed(by, Sign::Gone(dead));
@@ -271,7 +263,7 @@ impl Torrent {
             return;
         }
         if self.bodies[of].stalls {
-            return self.queue.push(self.now + STALL, What::Stalled { from: of, to: by });
+            return;
         }
         let id = self.id(by);
         self.feed(of, Sign::Called { by: id, offered, chunk });
@@ -370,7 +362,7 @@ impl Torrent {
                     }
                 }
                 // What was begun goes on: the dearest that a cancelled one can be.
-                Deed::Cancel { .. } => {}
+                Deed::Cancel { .. } | Deed::Abandon { .. } => {}
                 Deed::Complete => self.bodies[at].done = Some(self.now),
             }
         }

@@ -220,6 +220,68 @@ fn whoever_comes_for_what_is_not_here_is_refused_and_holds_no_line() {
 }
 
 #[test]
+fn two_who_promise_and_do_not_give_do_not_hold_a_chunk() {
+    const C: NodeId = NodeId([4; 32]);
+    let mut play = Play::new([]);
+    play.sign(Sign::Partner { node: C, near: false });
+    play.has(A, [7]).has(B, [7]).has(C, [7]).say(A, ChunkWord::Offer(vec![7])).tick().say(B, ChunkWord::Offer(vec![7]));
+    assert_eq!(play.fetches(), [(A, 7), (B, 7)]);
+    play.say(C, ChunkWord::Offer(vec![7]));
+    assert_eq!(play.fetches(), []);
+    while play.now < limits::CHUNK_STALLS.0 {
+        play.tick();
+    }
+    assert!(play.deeds.contains(&Deed::Abandon { from: A, chunk: 7 }));
+    play.say(C, ChunkWord::Offer(vec![7]));
+    assert_eq!(play.fetches(), [(C, 7)]);
+    // Whoever did not keep its word is not believed at once.
+    play.say(A, ChunkWord::Offer(vec![7]));
+    assert!(play.said(A, &ChunkWord::Decline(7)));
+}
+
+#[test]
+fn what_is_late_and_has_not_begun_takes_no_room_from_others() {
+    let mut play = Play::new([]);
+    let liars: Vec<NodeId> = (10..17).map(|byte| NodeId([byte; 32])).collect();
+    for liar in &liars {
+        play.sign(Sign::Partner { node: *liar, near: true });
+        play.has(*liar, 0..64);
+    }
+    let promised = |play: &mut Play, liar: &NodeId| {
+        (0..4).for_each(|_| {
+            play.say(*liar, ChunkWord::Offer(vec![0]));
+        });
+    };
+    liars.iter().for_each(|liar| promised(&mut play, liar));
+    assert_eq!(play.fetches().len(), limits::CHUNKS_TAKEN);
+    play.has(A, 0..64).say(A, ChunkWord::Offer(vec![0]));
+    assert_eq!(play.fetches(), []);
+    play.tick().say(A, ChunkWord::Offer(vec![0]));
+    assert!(matches!(play.fetches()[..], [(A, _)]));
+}
+
+#[test]
+fn whoever_refuses_what_it_offers_is_asked_less_and_less_until_it_gives() {
+    let mut play = Play::new([]);
+    play.has(A, [7, 8]);
+    let mut asked = Vec::new();
+    while asked.len() < 5 {
+        play.say(A, ChunkWord::Offer(vec![7]));
+        if let [(A, chunk)] = play.fetches()[..] {
+            asked.push(play.now);
+            play.sign(Sign::Failed { from: A, chunk });
+        }
+        play.now += 1_000;
+    }
+    let waits: Vec<u64> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(waits.windows(2).all(|two| two[1] > two[0] * 3 / 2), "{waits:?}");
+    play.now += 60_000_000;
+    play.say(A, ChunkWord::Offer(vec![7])).sign(Sign::Arrived { from: A, chunk: 7 });
+    play.say(A, ChunkWord::Offer(vec![8]));
+    assert_eq!(play.fetches(), [(A, 7), (A, 8)]);
+}
+
+#[test]
 fn one_partner_s_promises_leave_room_for_others() {
     let mut play = Play::new([]);
     play.has(A, 0..64).has(B, 0..64);

@@ -415,6 +415,13 @@ impl Course {
                     fetch.abort();
                 }
             }
+            Deed::Abandon { from, chunk } => {
+                let digest = self.file.digest.short();
+                tracing::info!(peer = %from.short(), %digest, chunk, "a chunk that was promised does not come; provider left");
+                if let Some(fetch) = self.fetches.remove(&(from, chunk)) {
+                    fetch.abort();
+                }
+            }
             Deed::Refuse { to, offered } => drop(self.waiting.remove(&(to, offered))),
             Deed::Complete => self.finish(hands),
         }
