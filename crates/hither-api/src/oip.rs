@@ -178,7 +178,7 @@ pub(crate) fn versioned(app: &App, name: &str, version: Option<&str>) -> Result<
     }
     let said: String = version.chars().take(40).collect();
     let versions = versions(app, &found.name).join(", ");
-    let text = format!("model {} has no version {said:?}, but {versions}", found.name);
+    let text = format!("model {} has no version {said:?}; it has {versions}", found.name);
     Err(Problem::new(Code::UnknownVersion, text))
 }
 
@@ -195,9 +195,9 @@ pub(crate) fn versions(app: &App, name: &ModelName) -> Vec<String> {
 }
 
 /// How an answer names a model: by the name that was asked for and the version, if it is one of that name.
-pub(crate) fn named<'a>(answered: &'a ModelName, asked: &'a ModelName) -> (&'a str, &'a str) {
-    let version = answered.as_str().strip_prefix(asked.as_str()).and_then(|rest| rest.strip_prefix(':'));
-    version.map_or((answered.as_str(), VERSION), |version| (asked.as_str(), version))
+pub(crate) fn named<'a>(answered: &'a ModelName, asked: &'a str) -> (&'a str, &'a str) {
+    let version = answered.as_str().strip_prefix(asked).and_then(|rest| rest.strip_prefix(':'));
+    version.map_or((answered.as_str(), VERSION), |version| (asked, version))
 }
 
 #[derive(Serialize)]
@@ -267,15 +267,22 @@ pub(crate) fn readiness(app: &App, found: &Manifest) -> Result<(), Problem> {
 
 async fn infer(State(app): State<App>, target: TargetPath, request: Request) -> Response {
     let begun = Instant::now();
+    let name = target.as_ref().map(|Path(target)| target.model.clone()).unwrap_or_default();
     match find(&app, target) {
         Ok(found) => {
-            infer::counted(&app, &found, begun, answer(&app, &found, request, begun)).await.unwrap_or_else(wrong)
+            let answer = answer(&app, (&name, &found), request, begun);
+            infer::counted(&app, &found, begun, answer).await.unwrap_or_else(wrong)
         }
         Err(problem) => wrong(problem),
     }
 }
 
-async fn answer(app: &App, model: &Manifest, request: Request, begun: Instant) -> Result<Response, Problem> {
+async fn answer(
+    app: &App,
+    (name, model): (&str, &Manifest),
+    request: Request,
+    begun: Instant,
+) -> Result<Response, Problem> {
     let ModelIo::Tensors { inputs, .. } = &model.io else { return Err(infer::takes_text(model)) };
     let (parts, body) = request.into_parts();
     let mut asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
@@ -298,7 +305,7 @@ async fn answer(app: &App, model: &Manifest, request: Request, begun: Instant) -
     drop(body);
     call.options.apply(&parts.headers, &mut asked, None)?;
     let Answered { tensors, serving, summary } = infer::serve(app, model, asked, &mut call, begun).await?;
-    let (answered, version) = named(&serving.model().name, &serving.asked().name);
+    let (answered, version) = named(&serving.model().name, name);
     let rendered = render::response(answered, version, call.id.as_deref(), &tensors, &call.binary)
         .map_err(|problem| serving.name(problem))?;
     let content_type = match rendered.json_length {

@@ -1,4 +1,6 @@
 //! Every bound of the mind, with the reason for its number.
+//!
+//! Long because whoever changes one number has to see the others.
 
 use hither_types::unit::{ByteCount, MicroHertz, Micros};
 

@@ -33,7 +33,6 @@ use crate::presence::Herald;
 use crate::random::Random;
 use crate::request::Request;
 use crate::rollout::Rollouts;
-use crate::router::{Gate, Lawful};
 use crate::scheduler::{Job, Scheduler};
 use crate::steal::{Begged, Hungry};
 use crate::timers::{Timer, Timers};
@@ -466,22 +465,6 @@ impl Core {
             subjects: envelope.label.subjects.clone(),
             purpose: envelope.label.purpose.clone(),
             policy: self.policy.digest,
-        }
-    }
-
-    /// Whether a request that entered here may be processed at a member, this node included.
-    pub(crate) fn gate(
-        &self,
-        envelope: &Envelope,
-        digest: Digest,
-        target: &Member,
-    ) -> Result<Lawful, hither_types::law::Denial> {
-        let kind = self.kind_of(target.node);
-        let gate = Gate { policy: &self.policy, origin: &self.me };
-        match self.catalog.manifest(digest).filter(|manifest| manifest.name != envelope.model) {
-            None => gate.infer(envelope, target, kind),
-            Some(_) if mutant!(StandInUnjudged) => gate.infer(envelope, target, kind),
-            Some(smaller) => gate.infer_on(envelope, &smaller.name, target, kind),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The choice of place. The law filters before cost ranks, by signature: only a [`Lawful`] place can be ranked, and
 //! only the [`Gate`] makes one.
 
-use hither_types::id::{ModelName, NodeId, RuleId};
+use hither_types::id::{Digest, ModelName, NodeId, RuleId};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, LawAction, Policy, Question, Verdict};
 use hither_types::member::{Member, Role};
@@ -11,6 +11,7 @@ use hither_types::unit::Micros;
 
 use crate::circle::Circle;
 use crate::limits;
+use crate::machine::Core;
 use crate::policy;
 use crate::random::Random;
 
@@ -55,6 +56,19 @@ impl Lawful {
 pub(crate) struct Gate<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) origin: &'a Member,
+}
+
+impl Core {
+    /// Whether a request that entered here may be processed at a member, this node included.
+    pub(crate) fn gate(&self, envelope: &Envelope, digest: Digest, target: &Member) -> Result<Lawful, Denial> {
+        let kind = self.kind_of(target.node);
+        let gate = Gate { policy: &self.policy, origin: &self.me };
+        match self.catalog.manifest(digest).filter(|manifest| manifest.name != envelope.model) {
+            None => gate.infer(envelope, target, kind),
+            Some(_) if mutant!(StandInUnjudged) => gate.infer(envelope, target, kind),
+            Some(smaller) => gate.infer_on(envelope, &smaller.name, target, kind),
+        }
+    }
 }
 
 impl Gate<'_> {

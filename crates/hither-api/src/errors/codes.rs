@@ -77,7 +77,7 @@ codes! {
     /// Nobody in the mesh has the model.
     UnknownModel = "E0401", 404, Some("model_not_found"), "hither models ls shows which there are; hither models add FILE --name NAME adds one.";
     /// The model has no such version.
-    UnknownVersion = "E0402", 404, None, "Every model has version 1 alone: its digest tells builds apart.";
+    UnknownVersion = "E0402", 404, None, "The versions that there are: /v2/models/MODEL.";
     /// There is nothing at this path.
     UnknownRoute = "E0403", 404, None, "GET /openapi.json names all paths; /docs shows them.";
     /// The path does not take this method.

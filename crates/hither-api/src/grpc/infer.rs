@@ -41,13 +41,14 @@ pub(super) async fn infer(
     let model = versioned(app, &message.model_name, version)?;
     // Checked with the label, before the message is read: the gate does not see what a message names.
     caller.may_use(&model.name)?;
-    counted(app, &model, begun, answer(app, (headers, caller), &model, message, begun)).await
+    let name = message.model_name.clone();
+    counted(app, &model, begun, answer(app, (headers, caller), (&name, &model), message, begun)).await
 }
 
 async fn answer(
     app: &App,
     (headers, caller): (&HeaderMap, &Caller),
-    model: &Manifest,
+    (name, model): (&str, &Manifest),
     message: pb::ModelInferRequest,
     begun: Instant,
 ) -> Result<Reply, Problem> {
@@ -59,7 +60,7 @@ async fn answer(
     respond::set_route(&mut headers, &serving);
     app.metrics.answered(&serving);
     respond::set_summary(&mut headers, &summary);
-    let named = named(&serving.model().name, &serving.asked().name);
+    let named = named(&serving.model().name, name);
     Ok(Reply { message: write(named, call.id.unwrap_or_default(), tensors), headers })
 }
 

@@ -89,7 +89,7 @@ async fn metadata_and_health_are_as_the_protocol_says() {
         (
             "/v2/models/fraud/versions/2",
             404,
-            r#"{"error":"model fraud has no version \"2\"; every model has version 1 alone [E0402]","code":"E0402"}"#,
+            r#"{"error":"model fraud has no version \"2\"; it has 1 [E0402]","code":"E0402"}"#,
         ),
         (
             "/v2/models/org%2Fnone/ready",

@@ -22,6 +22,7 @@ use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, Tens
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Refusal};
 use hither_types::request::Cost;
+use hither_types::rollout::{Rollout, RolloutView, Tally};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::version::Program;
@@ -528,6 +529,29 @@ fn example_requests() -> Vec<RequestView> {
     ]
 }
 
+/// A tenth of the requests for the first model are its second version's, which is not in the catalog.
+fn example_rollout() -> RolloutView {
+    let name = example_models()[0].name.clone();
+    RolloutView {
+        rollout: Rollout {
+            name,
+            revision: 2,
+            from: example_models()[0].digest,
+            to: Digest([0x77; 32]),
+            share: 100,
+            sites: vec![member(1, "munich", "DE-BY").site],
+            tolerance: 20,
+            publisher: NodeId([1; 32]),
+            at: WallTime(0),
+        },
+        old: Tally { tried: 900, failed: 1 },
+        new: Tally { tried: 98, failed: 0 },
+        unready: 3,
+        back: None,
+        against: vec![NodeId([3; 32])],
+    }
+}
+
 /// Three sites, four models, and one request of each kind.
 pub(crate) fn example() -> View {
     View {
@@ -548,6 +572,7 @@ pub(crate) fn example() -> View {
             energy: Millijoules(5_400_000),
             ..Totals::default()
         },
+        rollouts: vec![example_rollout()],
         policy: Digest([0x91; 32]),
         warnings: vec!["class special has one failover place left (munich)".to_owned()],
         reach: ReachView {

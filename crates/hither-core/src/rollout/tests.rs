@@ -1,3 +1,5 @@
+//! A new version on its way, events in and actions out.
+
 use hither_types::refusal::{Failure, InputFault};
 use hither_types::request::{Envelope, RequestKind};
 use hither_types::rollout::{RolledBack, Rollout, RolloutFault, Verdict};

@@ -1,3 +1,5 @@
+//! Words about versions: who may say them, which count, and what is kept of them.
+
 use ed25519_dalek::SigningKey;
 use hither_types::id::Digest;
 use hither_types::model::{Datatype, TensorSpec};
