@@ -25,7 +25,7 @@ pub(super) struct State {
     /// A start that had to come again, and how often.
     pub(super) moved: Option<(u64, u32)>,
     pub(super) program: Option<Program>,
-    /// The newest version of the protocol that its program speaks.
+    /// The newest version of the protocol that its program speaks; zero before it said so.
     pub(super) speaks: u16,
     pub(super) round_trip_at: Option<Instant>,
     pub(super) expelled: bool,
@@ -63,7 +63,7 @@ impl Peer {
             | PeerMessage::Rollouts(_) => message,
         };
         let mut state = self.lock();
-        if state.links == 0 || state.speaks < least_version(&message) {
+        if state.links == 0 || state.speaks.max(OLDEST) < least_version(&message) {
             return;
         }
         if matches!(message, PeerMessage::Presence(_)) {

@@ -40,6 +40,17 @@ fn a_start_elsewhere_comes_again_a_few_times_and_then_is_heard_as_it_comes() {
 }
 
 #[test]
+fn a_program_of_an_earlier_version_is_not_told_what_it_would_end_the_link_over() {
+    for (speaks, waiting) in [(0, 1), (1, 1), (2, 2)] {
+        let peer = linked();
+        peer.lock().speaks = speaks;
+        peer.push(PeerMessage::Rollouts(Vec::new()));
+        peer.push(PeerMessage::Members(Vec::new()));
+        assert_eq!(peer.lock().outbox.len(), waiting, "one that speaks version {speaks}");
+    }
+}
+
+#[test]
 fn a_burst_of_signals_pushes_nothing_else_out_and_keeps_its_newest() {
     let peer = linked();
     for message in [PeerMessage::Members(Vec::new()), PeerMessage::Catalog(Vec::new()), presence(1)] {
