@@ -67,7 +67,7 @@ def test_a_share_of_the_requests_then_all_then_back(sites):
         met = [ask(node, "fraud")[0] for _ in range(60)]
         # Of sixty draws at a half, less than ten one way come once in ten million runs.
         assert 10 <= met.count("2") <= 50, met
-    assert rollout(paris, "fraud")["new"]["tried"] >= 10
+    wait_for("it is counted", lambda: rollout(paris, "fraud")["new"]["tried"] >= 10)
 
     munich.run("models", "rollout", "fraud", "fraud:2")
     wait_for("it is whole at paris", lambda: rollout(paris, "fraud")["state"] == "whole")
