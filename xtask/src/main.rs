@@ -21,7 +21,7 @@ const USAGE: &str = "usage: cargo xtask tidy
        cargo xtask operators [--to DIRECTORY]
        cargo xtask lab [--hither PROGRAM] [--previous PROGRAM] [--row N …] [--quick] [--broken] [--seed N] [--to DIRECTORY]
        cargo xtask previous [--commit REVISION]
-       cargo xtask mesh [--hither PROGRAM] [--part idle|request|revoke|churn|flood|detect|spread …] [--quick] [--seed N]
+       cargo xtask mesh [--hither PROGRAM] [--part idle|request|revoke|churn|flood|detect|spread|ways|kills|yields …] [--quick] [--seed N]
                         [--nodes N …] [--commit WHICH] [--to DIRECTORY]
        cargo xtask rivals engines [--rounds N] [--only onnx|http|language|idle …] [--hither PROGRAM] [--to DIRECTORY]
        cargo xtask fuzz [http|framing|grpc|gguf|onnx|work …] [--minutes N]

@@ -19,6 +19,7 @@ mod detect;
 mod flood;
 mod hall;
 mod idle;
+mod kills;
 mod request;
 mod revoke;
 mod spread;
@@ -26,6 +27,7 @@ mod spread;
 mod tests;
 mod usage;
 mod wire;
+mod yields;
 
 use board::Part;
 use hall::Hall;
@@ -42,6 +44,9 @@ const PARTS: &[(&str, Measure)] = &[
     ("flood", flood::part),
     ("detect", detect::part),
     ("spread", spread::part),
+    ("ways", spread::ways),
+    ("kills", kills::part),
+    ("yields", yields::part),
 ];
 
 /// Dozens of processes start and meet in some seconds; a busy machine takes longer.
@@ -206,6 +211,12 @@ impl Crowd {
 
     /// The same, with more under `[models]` in their configuration.
     fn configured(lab: &Lab, count: usize, models: &str) -> Result<Self, String> {
+        Self::at(lab, &vec!["hall"; count], models)
+    }
+
+    /// The same, each at a site.
+    fn at(lab: &Lab, sites: &[&str], models: &str) -> Result<Self, String> {
+        let count = sites.len();
         // Crowds of several sizes follow one another: each founds a mesh of its own.
         let scratch = lab.scratch.join(count.to_string());
         std::fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
@@ -218,13 +229,14 @@ impl Crowd {
             crowd.nodes.push(node);
         }
         let founder = crowd.nodes.first().ok_or("a crowd of nobody")?;
-        founder.run(&["init", "--site", "hall", "--jurisdiction", "DE", "--operator", "acme"])?;
+        let site = sites.first().copied().unwrap_or_default();
+        founder.run(&["init", "--site", site, "--jurisdiction", "DE", "--operator", "acme"])?;
         crowd.nodes.iter_mut().try_for_each(Node::start)?;
         for node in &mut crowd.nodes {
             node.ready()?;
         }
-        for node in &crowd.nodes[1..] {
-            join(&crowd.nodes[0], node)?;
+        for (node, site) in crowd.nodes.iter().zip(sites).skip(1) {
+            join(&crowd.nodes[0], node, site)?;
         }
         for node in &crowd.nodes {
             let key = node.view()?["me"]["node"].as_str().map(str::to_owned);
@@ -335,10 +347,10 @@ fn sizes<T>(counts: &[usize], mut measure: impl FnMut(usize) -> Result<T, String
 }
 
 /// Lets a node join. On a machine that is busy with others, a handshake may take longer than a node waits.
-fn join(founder: &Node, node: &Node) -> Result<(), String> {
+fn join(founder: &Node, node: &Node, site: &str) -> Result<(), String> {
     let mut last = Err(format!("{} did not join", node.name));
     for _ in 0..JOINS {
-        let invite = founder.run(&["invite", "--site", "hall", "--jurisdiction", "DE"])?;
+        let invite = founder.run(&["invite", "--site", site, "--jurisdiction", "DE"])?;
         last = node.run(&["join", invite["ticket"].as_str().ok_or("an invite has a ticket")?]).map(drop);
         if last.is_ok() {
             break;
@@ -352,13 +364,30 @@ fn matches(shown: &BTreeMap<String, bool>, truth: &BTreeMap<&str, bool>) -> bool
     shown.len() == truth.len() && truth.iter().all(|(key, there)| shown.get(*key) == Some(there))
 }
 
-impl Drop for Crowd {
-    fn drop(&mut self) {
+impl Crowd {
+    /// Ends all nodes and takes their directories away; their machines stay.
+    fn leave(&mut self) {
+        self.keep_logs();
+        for node in std::mem::take(&mut self.nodes) {
+            let data = node.data.clone();
+            drop(node);
+            // What stays takes memory until the run ends.
+            let _ = std::fs::remove_dir_all(data);
+        }
+    }
+
+    fn keep_logs(&self) {
         // Logs are for whoever looks into a failure; a run without them is a run all the same.
         let _ = std::fs::create_dir_all(&self.logs);
         for node in &self.nodes {
             let _ = std::fs::write(self.logs.join(format!("{}.log", node.name)), node.log());
         }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.keep_logs();
     }
 }
 

@@ -28,13 +28,13 @@ pub(super) struct Figure {
     /// How it is spread, what it is made of.
     pub(super) more: String,
     /// What is known of why the goal may be missed.
-    pub(super) why: &'static str,
+    pub(super) why: String,
 }
 
 impl Figure {
     /// A figure without a goal.
     pub(super) fn told(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { what: what.into(), goal: Goal::None, unit, value, more: String::new(), why: "" }
+        Self { what: what.into(), goal: Goal::None, unit, value, more: String::new(), why: String::new() }
     }
 
     pub(super) fn goal(self, goal: Goal) -> Self {
@@ -45,8 +45,8 @@ impl Figure {
         Self { more: more.into(), ..self }
     }
 
-    pub(super) fn why(self, why: &'static str) -> Self {
-        Self { why, ..self }
+    pub(super) fn why(self, why: impl Into<String>) -> Self {
+        Self { why: why.into(), ..self }
     }
 
     /// Whether the goal is met; nothing if there is none.
@@ -152,7 +152,7 @@ pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duratio
         text.push_str("\nMissed:\n\n");
     }
     for figure in missed {
-        let why = if figure.why.is_empty() { "no reason is known" } else { figure.why };
+        let why = if figure.why.is_empty() { "no reason is known" } else { &figure.why };
         let _ = writeln!(text, "- {}: {why}.", figure.what);
     }
     for failed in &part.failed {
@@ -218,6 +218,8 @@ cargo xtask mesh --part idle --nodes 40   # another size than 20 and 60
 cargo xtask mesh --hither PROGRAM --commit WHICH --seed 7
 ```
 
-It needs Linux with `ip` and `tc` (Debian: iproute2), `nsenter`, `setpriv` and `unshare` (util-linux); as root, or where user
-namespaces are allowed. Nothing outlives it. Logs of the nodes stay in `target/mesh`.
+It needs Linux with `ip` and `tc` (Debian: iproute2), `nft` (nftables) for the part `ways`, `nsenter`, `setpriv` and `unshare`
+(util-linux); as root, or where user namespaces are allowed. What others are compared with, if they are there: aria2,
+python3-libtorrent, transmission-cli, nginx-light and curl (Debian), rqbit (`cargo install rqbit`, on the PATH), and plain
+iroh-blobs (`scripts/rivals/setup blobs`). Nothing outlives it. Logs of the nodes stay in `target/mesh`.
 ";

@@ -4,6 +4,7 @@
 //! namespaces share and which is full with 33 machines.
 
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
 use super::super::net::{shell, within};
@@ -77,8 +78,40 @@ impl Hall {
 
     /// No machine sends faster than this from now on, in bits a second.
     pub(super) fn bound(&self, name: &str, bits_per_s: u64) -> Result<(), String> {
-        let rule = format!("tc qdisc add dev eth0 root tbf rate {bits_per_s}bit burst 64kb latency 50ms");
+        let rule = format!("tc qdisc replace dev eth0 root tbf rate {bits_per_s}bit burst 64kb latency 50ms");
         shell(&format!("n-{name}"), &rule).map(drop)
+    }
+
+    /// Listens at the router, whose line is nobody's: the listener, which never waits, and its address.
+    pub(super) fn listen(&self) -> Result<(TcpListener, SocketAddr), String> {
+        let listen = || {
+            let listener = TcpListener::bind((ROUTER, 0))?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        };
+        within(SPACE, listen)?.map_err(|error: std::io::Error| format!("{ROUTER}: {error}"))
+    }
+
+    /// Counts from now on what goes from one of these groups of addresses to another.
+    pub(super) fn part(&self, groups: &[Vec<&str>]) -> Result<(), String> {
+        let mut rules = "table ip wan {\n counter far { }\n".to_owned();
+        for (at, group) in groups.iter().enumerate() {
+            rules += &format!(" set g{at} {{ type ipv4_addr; elements = {{ {} }} }}\n", group.join(", "));
+        }
+        rules += " chain pass { type filter hook forward priority 0;\n";
+        for at in 0..groups.len() {
+            rules += &format!("  ip saddr @g{at} ip daddr != @g{at} counter name far\n");
+        }
+        shell(SPACE, &format!("nft delete table ip wan 2>/dev/null || true\nnft -f - <<'END'\n{rules} }}\n}}\nEND"))
+            .map(drop)
+    }
+
+    /// What has gone from group to group, in bytes of IP.
+    pub(super) fn far(&self) -> Result<u64, String> {
+        let said = shell(SPACE, "nft list counter ip wan far")?;
+        let bytes = said.split_whitespace().skip_while(|word| *word != "bytes").nth(1);
+        bytes.and_then(|bytes| bytes.parse().ok()).ok_or_else(|| format!("nft said {said}"))
     }
 
     /// What the kernel counted at each port, by the machine's name.

@@ -151,17 +151,27 @@ fn stream(given: &Crowded, servers: &[(&str, String, wire::Serving)], asker: &st
 
 /// Asks a node over one open connection and gives p50 and p99 in microseconds.
 fn asked(crowd: &Crowd, at: usize, size: usize, asks: usize) -> Result<(f64, f64), String> {
+    let times = asked_while(crowd, at, size, |asked| asked < asks)?;
+    Ok((quantile(&times, 0.5), quantile(&times, 0.99)))
+}
+
+/// Asks a node over one open connection for as long as there shall be one more, and gives how long each took, in
+/// microseconds.
+pub(super) fn asked_while(
+    crowd: &Crowd,
+    at: usize,
+    size: usize,
+    more: impl Fn(usize) -> bool + Send,
+) -> Result<Vec<f64>, String> {
     let api = crowd.nodes[at].api()?;
     // Numbers of four bytes, as the mesh carries them; they are longer as text, on both ways alike.
     let numbers = size / 4;
     let body = json!({"inputs": [{"name": "x", "shape": [1, numbers], "datatype": "FP32", "data": vec![1; numbers]}]})
         .to_string();
-    let times = within(&api.space, || ask_all(&api.address, &body, asks))?
-        .map_err(|error| format!("{}: {error}", api.address))?;
-    Ok((quantile(&times, 0.5), quantile(&times, 0.99)))
+    within(&api.space, || ask_all(&api.address, &body, more))?.map_err(|error| format!("{}: {error}", api.address))
 }
 
-fn ask_all(address: &str, body: &str, asks: usize) -> Result<Vec<f64>, String> {
+fn ask_all(address: &str, body: &str, more: impl Fn(usize) -> bool) -> Result<Vec<f64>, String> {
     const WARM_UP: usize = 100;
     let text = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(address).map_err(text)?;
@@ -172,11 +182,14 @@ fn ask_all(address: &str, body: &str, asks: usize) -> Result<Vec<f64>, String> {
         body.len()
     );
     let mut times = Vec::new();
-    for ask in 0..WARM_UP + asks {
+    let mut warm = 0;
+    while more(times.len()) {
         let began = Instant::now();
         stream.write_all(request.as_bytes()).map_err(text)?;
         answer(&mut reader)?;
-        if ask >= WARM_UP {
+        if warm < WARM_UP {
+            warm += 1;
+        } else {
             times.push(began.elapsed().as_secs_f64() * 1e6);
         }
     }
