@@ -53,11 +53,11 @@ impl Standing {
 
     /// Whether a request is the new version's. The same request, and the same conversation, is at every share above its own.
     fn draws_new(&self, site: &SiteName, key: u64) -> bool {
-        let name =
+        let drawn =
             self.rollout.name.as_str().bytes().fold(key, |hash, byte| Random::new(hash ^ u64::from(byte)).next());
         self.back.is_none()
             && self.rollout.is_at(site)
-            && name % u64::from(Rollout::WHOLE) < u64::from(self.rollout.share)
+            && drawn % u64::from(Rollout::WHOLE) < u64::from(self.rollout.share)
     }
 
     fn version(&self, digest: Digest) -> Option<Version> {
@@ -137,9 +137,11 @@ impl Core {
     /// The model that a request which entered here means.
     pub(crate) fn meaning(&mut self, id: RequestId) -> Option<Digest> {
         let request = self.requests.get(&id)?;
-        let envelope = request.envelope.clone();
-        let (name, old_version) = (&envelope.model, request.old_version);
+        let name = &request.envelope.model;
+        // Most names have no rollout, and their requests pay for none.
         let Some(standing) = self.rollouts.0.get(name) else { return self.catalog.resolve(name) };
+        let (envelope, old_version) = (request.envelope.clone(), request.old_version);
+        let name = &envelope.model;
         let key = request.affinity.unwrap_or((id.0 ^ (id.0 >> 64)) as u64);
         let draws_new = standing.draws_new(&self.me.site, key);
         let (from, to) = (standing.rollout.from, standing.rollout.to);

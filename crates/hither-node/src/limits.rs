@@ -74,6 +74,9 @@ pub(crate) const CATALOG_MAX: usize = hither_core::limits::MANIFESTS_MAX;
 /// Names with a rollout.
 pub(crate) const ROLLOUTS_MAX: usize = hither_core::limits::ROLLOUTS_MAX;
 
+/// Verdicts on one rollout that are kept and told: two decide, the rest is for whoever looks for the cause.
+pub(crate) const VERDICTS_MAX: usize = 8;
+
 /// How long after its start a node waits to hear from members before it says that nobody is there: a neighbour tells
 /// everything as soon as there is a link, which takes some tenths of a second.
 pub(crate) const SETTLES: Micros = Micros::from_millis(1_000);

@@ -12,10 +12,11 @@ use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
 use hither_types::model::{Manifest, ModelIo};
 use hither_types::rollout::{Rollout, RolloutView, RolloutWord, Verdict};
+use hither_wire::EncodeError;
 use hither_wire::limits::MAX_ROLLOUT_SITES;
 
 use crate::driver::Driver;
-use crate::limits::ROLLOUTS_MAX;
+use crate::limits::{ROLLOUTS_MAX, VERDICTS_MAX};
 use crate::mesh::pages;
 use crate::models::unknown;
 use crate::trust::{self, Seal, TrustError, wall_now};
@@ -66,7 +67,8 @@ impl Versions {
             RolloutWord::Judged(verdict) => {
                 let fits = self.rollouts.get(&verdict.name).is_some_and(|(_, known)| known.order() == verdict.order());
                 let key = (verdict.name.clone(), verdict.by);
-                let new = fits && !self.verdicts.contains_key(&key);
+                let of_name = self.verdicts.keys().filter(|(name, _)| *name == verdict.name).count();
+                let new = fits && of_name < VERDICTS_MAX && !self.verdicts.contains_key(&key);
                 if new {
                     self.verdicts.insert(key, (signed, verdict));
                 }
@@ -187,24 +189,37 @@ impl Driver {
         }
     }
 
-    /// Signs a word of this node, takes it in, and tells it.
-    fn say_rollout(&mut self, word: RolloutWord) -> Result<(), CommandError> {
-        let bytes = hither_wire::encode_rollout_word(&word)
-            .map_err(|error| refusal("E0447", format!("this rollout cannot be told: {error}"), ""))?;
+    /// Signs a word of this node, takes it in, and tells it; `false` if there is no room for it.
+    fn say_rollout(&mut self, word: RolloutWord) -> Result<bool, EncodeError> {
+        let bytes = hither_wire::encode_rollout_word(&word)?;
         let signed = trust::sign(&self.home.key, Seal::Rollout, bytes);
-        if !self.take_rollout(signed.clone(), word) {
-            let text = format!("{ROLLOUTS_MAX} names have a rollout, which is as many as there can be");
-            return Err(refusal("E0447", text, ""));
+        let taken = self.take_rollout(signed.clone(), word);
+        if taken {
+            self.versions.write();
+            self.spread_rollouts(None, vec![signed]);
         }
-        self.versions.write();
-        self.spread_rollouts(None, vec![signed]);
-        Ok(())
+        Ok(taken)
+    }
+
+    /// What an operator lets happen to a version.
+    fn begin(&mut self, rollout: Rollout) -> Result<(), CommandError> {
+        let text = match self.say_rollout(RolloutWord::Begun(rollout)) {
+            Ok(true) => return Ok(()),
+            Ok(false) => format!("{ROLLOUTS_MAX} names have a rollout, which is as many as there can be"),
+            Err(error) => format!("this rollout cannot be told: {error}"),
+        };
+        Err(refusal("E0447", text, ""))
     }
 
     /// The mind went back to an old version: all are told.
     pub(crate) fn judge(&mut self, verdict: Verdict) {
-        if let Err(error) = self.say_rollout(RolloutWord::Judged(verdict)) {
-            tracing::warn!(error = error.message, "what this node found of a new version is not told");
+        let name = verdict.name.clone();
+        match self.say_rollout(RolloutWord::Judged(verdict)) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::info!(%name, "this node went back from a new version, as {VERDICTS_MAX} members told before")
+            }
+            Err(error) => tracing::warn!(%name, %error, "what this node found of a new version is not told"),
         }
     }
 
@@ -237,7 +252,7 @@ impl Driver {
         let (from, to, revision) = (old.digest, new.digest, next(standing.as_ref()));
         let (publisher, at) = (self.home.me.node, wall_now());
         let rollout = Rollout { name, revision, from, to, share, sites, tolerance, publisher, at };
-        self.say_rollout(RolloutWord::Begun(rollout))?;
+        self.begin(rollout)?;
         Ok(CommandDone::RolledOut { from: old.name, to: new.name, share })
     }
 
@@ -255,7 +270,7 @@ impl Driver {
         let (publisher, at, revision) = (self.home.me.node, wall_now(), next(standing.as_ref()));
         let back = Rollout { share: 0, revision, publisher, at, ..known.clone() };
         let (from, to) = (self.shelf.name(back.to), self.shelf.name(back.from));
-        self.say_rollout(RolloutWord::Begun(back))?;
+        self.begin(back)?;
         Ok(CommandDone::RolledBack { from, to })
     }
 

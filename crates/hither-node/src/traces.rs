@@ -340,7 +340,8 @@ impl Recorded {
             KeyValue::new(name::REQUEST, request.to_string()),
         ];
         if !self.is_of_peer {
-            let answered = last.and_then(|route| route.instead.as_ref()).unwrap_or(&self.model);
+            let answered =
+                last.and_then(|route| route.instead.as_ref().or(route.version.as_ref())).unwrap_or(&self.model);
             attributes.push(KeyValue::new(name::OPERATION, self.operation));
             attributes.push(KeyValue::new(name::MODEL_ANSWERED, answered.to_string()));
         }

@@ -267,9 +267,15 @@ fn a_wrong_answer_takes_the_new_version_back_at_once() {
 
 #[test]
 fn two_members_take_a_version_back_everywhere_and_one_alone_does_not() {
+    // What a request runs on after them tells whether the node went back, as its picture does.
     let told = |verdicts: Vec<(u64, Event)>| {
-        let script = [vec![known(), begins(1, 4, 1_000)], verdicts].concat();
-        standing(&Play::new(eea()).then(script).quietly()).back
+        let ready = vec![known(), ready(0, FRAUD, 9), ready(0, FRAUD_2, 9), begins(1, 4, 1_000)];
+        let script = [ready, verdicts, vec![with(60, 1, tensors())]].concat();
+        let mut play = Play::new(eea()).then(script);
+        let run = play.only(&["run"]);
+        let back = standing(&play).back;
+        assert_eq!(run, [format!("60: run 1/1 {}", if back.is_some() { "fraud" } else { "fraud:2" })]);
+        back
     };
     assert_eq!(told(vec![verdict(4, PARIS)]), None);
     assert_eq!(told(vec![verdict(4, PARIS), verdict(4, PARIS)]), None, "the same member counts once");

@@ -80,6 +80,17 @@ fn an_older_word_never_replaces_a_newer_one_and_verdicts_go_with_what_they_judge
 }
 
 #[test]
+fn a_mesh_whose_members_all_complain_costs_no_more_room_than_a_few_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut versions = Versions::open(dir.path().join("rollouts"));
+    assert!(put(&mut versions, &key(1), rollout("fraud", 1, &key(1))));
+    let taken = (2..30).filter(|by| put(&mut versions, &key(*by), verdict("fraud", 1, &key(1), &key(*by)))).count();
+    assert_eq!((taken, versions.signed().len()), (VERDICTS_MAX, 1 + VERDICTS_MAX));
+    assert!(put(&mut versions, &key(1), rollout("chat", 1, &key(1))));
+    assert!(put(&mut versions, &key(2), verdict("chat", 1, &key(1), &key(2))), "another name has room of its own");
+}
+
+#[test]
 fn what_is_known_of_versions_outlives_the_program_and_damage_is_no_reason_to_believe_more() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rollouts");
