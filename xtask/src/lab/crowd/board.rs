@@ -124,10 +124,11 @@ pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duratio
     let lately: f64 = load.split(',').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
     let busy = if lately > BUSY * cores as f64 { DISTURBED } else { "" };
     let when = format!(
-        "Measured by `cargo xtask mesh --part {name}` with the program of commit {}, {}, in {:.0} s; load at the end (1, 5, 15 minutes): {load}.{busy}",
+        "Measured by `cargo xtask mesh --part {name}` with the program of commit {}, {}, in {:.0} s on {}; load at the end (1, 5, 15 minutes): {load}.{busy}",
         given.commit,
         said(given.lab.hither.to_str().unwrap_or_default(), &["--version"]),
-        took.as_secs_f64()
+        took.as_secs_f64(),
+        machine()
     );
     let mut text = format!("{}\n", mark(name));
     let part = match measured {
@@ -166,7 +167,7 @@ pub(super) fn section(name: &str, measured: &Result<Part, String>, took: Duratio
 
 /// The page, where these sections are new and the others stay as they were.
 pub(super) fn renewed(old: &str, sections: &[(&str, String)]) -> String {
-    let mut page = format!("{}\n{}\n", HEAD, machine());
+    let mut page = format!("{HEAD}\n");
     for (name, _) in PARTS {
         let fresh = sections.iter().find(|(of, _)| of == name).map(|(_, text)| text.trim_end().to_owned());
         let kept = || kept(old, name).unwrap_or_else(|| format!("{}\n## {name}\n\nNot measured yet.", mark(name)));
@@ -189,7 +190,7 @@ fn machine() -> String {
     let model =
         cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("Machine: {cores} processors, {}, {}.", model.unwrap_or("unknown"), said("uname", &["-sr"]))
+    format!("{cores} processors ({}, {})", model.unwrap_or("unknown"), said("uname", &["-sr"]))
 }
 
 /// How much work for each processor is more than a measurement bears.
@@ -203,7 +204,7 @@ processors and of goodput is of little worth, and silences of nodes that were no
 const HEAD: &str = "# A mesh of dozens of real nodes\n\nWritten by `cargo xtask mesh`; do not edit by hand.\n\n\
 Real processes of the program, each on a machine of its own: a network namespace at a port of one router, so that the kernel counts \
 what each says and hears. All stand at one site and know all others. Their models are stubs. Data directories lie in memory, \
-so that no disk is slow. All of it runs on the one machine named below, beside whatever else ran there: times are worth less \
+so that no disk is slow. All of it runs on one machine, which each section names, beside whatever else ran there: times are worth less \
 than ratios, and processor time more than times.\n";
 
 /// How it is run.
