@@ -85,6 +85,8 @@ pub(crate) struct Crowd {
     pub(crate) now: u64,
     pub(crate) tally: Tally,
     pub(crate) weigh: bool,
+    /// Over how long the first links are made.
+    spread: u64,
     queue: Queue<What>,
     bodies: Vec<Body>,
     index: BTreeMap<NodeId, usize>,
@@ -131,6 +133,7 @@ impl Crowd {
             now: 0,
             tally: Tally::default(),
             weigh: false,
+            spread: 0,
             queue: Queue::new(),
             bodies,
             index,
@@ -156,6 +159,8 @@ impl Crowd {
         let words: Vec<Arc<Presence>> = (self.bodies.iter().enumerate())
             .map(|(at, body)| Arc::new(Presence { incarnation: body.incarnation, sequence: 1, ..presence(at as u64) }))
             .collect();
+        // All that is said over new links at one instant would fill the memory.
+        self.spread = 5_000_000;
         for at in 0..self.bodies.len() {
             for other in self.bodies[at].knows.clone() {
                 let (from, presence) = (self.bodies[other].id, Arc::clone(&words[other]));
@@ -314,7 +319,8 @@ impl Crowd {
                 self.bodies[at].keep = keep;
                 for to in new {
                     self.bodies[at].pauses.remove(&to);
-                    self.queue.push(self.now, What::Dial { from: at, to });
+                    let pause = if self.now < self.spread { self.chance.below(self.spread) } else { 0 };
+                    self.queue.push(self.now + pause, What::Dial { from: at, to });
                 }
             }
             Deed::Say { to, message } => {
