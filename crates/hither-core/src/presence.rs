@@ -105,6 +105,7 @@ impl Core {
             power: self.scheduler.power().now(),
             cap: self.scheduler.power().cap(),
             policy: self.policy.digest,
+            placing: None,
         };
         self.act(Action::Announce(presence));
     }

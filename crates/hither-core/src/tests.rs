@@ -390,6 +390,7 @@ pub(crate) fn said(at: u64, from: NodeId, model: ModelPresence) -> (u64, Event) 
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([1; 32]),
+        placing: None,
     });
     (at, Event::Presence { from, presence })
 }

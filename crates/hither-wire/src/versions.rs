@@ -28,8 +28,8 @@ const FORM: u8 = 1;
 pub const OLDEST: u16 = 1;
 
 /// The newest one. It grows when a form changes; [`OLDEST`] follows one release later, so that neighbours of one release
-/// talk.
-pub const NEWEST: u16 = 1;
+/// talk. Version 2 adds what nodes tell each other to decide which models go where.
+pub const NEWEST: u16 = 2;
 
 /// The largest range of versions, with room for what later programs append.
 pub const MAX_VERSIONS: usize = 256;
