@@ -9,7 +9,7 @@ use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket}
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
-use hither_types::refusal::{Failure, Refusal};
+use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
@@ -357,7 +357,7 @@ impl Core {
     }
 
     /// What the law does not allow, as things are now, stops wherever it is.
-    fn judge_all_anew(&mut self) {
+    pub(crate) fn judge_all_anew(&mut self) {
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.judge_anew(request);
@@ -365,42 +365,6 @@ impl Core {
         let tasks: Vec<Task> = self.hosted.keys().copied().collect();
         for task in tasks {
             self.judge_hosted_anew(task);
-        }
-    }
-
-    pub(crate) fn member_added(&mut self, member: Member) {
-        let node = member.node;
-        let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
-        let is_other = |before: &Member| (before.place(), before.roles) != (member.place(), member.roles);
-        let (known, changed) = (before.is_some(), before.is_some_and(is_other));
-        if node == self.me.node {
-            self.me = member;
-            self.circles.clear();
-        } else if !self.peers.add(member) {
-            self.complain(format!("no room for member {}: {} members are known", node.short(), limits::MEMBERS_MAX));
-        } else if !known {
-            self.herald.due = true;
-        }
-        // What the law was asked about is not so any more.
-        if changed {
-            self.judge_all_anew();
-        }
-    }
-
-    fn member_removed(&mut self, node: NodeId) {
-        if !self.peers.remove(node) {
-            return;
-        }
-        let requests: Vec<RequestId> = self.requests.keys().copied().collect();
-        for request in requests {
-            self.leave_removed(request, node);
-        }
-        let tasks: Vec<Task> = self.hosted.keys().copied().filter(|task| task.origin == node).collect();
-        for task in tasks {
-            self.decline_running(task, Refusal::NotAMember);
-        }
-        if self.peers.is_empty() {
-            self.timers.clear(Timer::Announce);
         }
     }
 
