@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use hither_types::fact::{Counterpart, Fact, Subject};
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
@@ -35,6 +35,7 @@ use crate::request::Request;
 use crate::router::{Gate, Lawful};
 use crate::scheduler::{Job, Scheduler};
 use crate::steal::{Begged, Hungry};
+use crate::stock::Stock;
 use crate::timers::{Timer, Timers};
 use crate::trace::Trace;
 
@@ -86,6 +87,10 @@ pub struct Core {
     pub(crate) thirsty: BTreeSet<Digest>,
     /// Open models that somebody wants closed, while others use them.
     pub(crate) closing: BTreeSet<Digest>,
+    /// What this node needs to decide which models it holds, if it does.
+    pub(crate) stock: Option<Box<Stock>>,
+    /// Models that stay here, by name.
+    pub(crate) pins: BTreeSet<ModelName>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
     pub(crate) trace: Trace,
@@ -107,6 +112,11 @@ impl Core {
     pub fn new(config: Config) -> Self {
         let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces, settled } =
             config;
+        let mut timers = Timers::default();
+        let stock = (pull == PullPolicy::Automatic).then(|| {
+            timers.set(Timer::Stock, Timestamp(0).after(limits::PLACE_EVERY));
+            Box::new(Stock::new(me.node, memory))
+        });
         Self {
             me,
             policy,
@@ -133,8 +143,10 @@ impl Core {
             memory: Memory::new(memory),
             thirsty: BTreeSet::new(),
             closing: BTreeSet::new(),
+            stock,
+            pins: BTreeSet::new(),
             scheduler: Scheduler::new(Power::new(cap, idle)),
-            timers: Timers::default(),
+            timers,
             trace: Trace::new(traces),
             herald: Herald::default(),
             requests: BTreeMap::new(),
@@ -259,6 +271,7 @@ impl Core {
             Event::FetchProgress { digest, bytes } => self.fetch_progress(digest, bytes),
             Event::FetchFailed(digest) => self.fetch_failed(digest),
             Event::PullWanted(digest) => self.pull_wanted(digest),
+            Event::PinsChanged(pins) => self.pins_changed(pins),
             Event::CloseWanted(digest) => self.close_wanted(digest),
             Event::ModelReady(model) => self.model_ready(model),
             Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
@@ -290,6 +303,7 @@ impl Core {
                 Timer::Begged(number) => self.begged_over(number),
                 // What is due is done after every event.
                 Timer::Urgent => {}
+                Timer::Stock => self.look_at_stock(),
                 Timer::Announce => self.announce(),
             }
         }

@@ -145,7 +145,7 @@ impl Core {
             power: self.scheduler.power().now(),
             cap: self.scheduler.power().cap(),
             policy: self.policy.digest,
-            placing: None,
+            placing: self.stock.as_ref().and_then(|stock| stock.told.clone()),
         };
         self.act(Action::Announce(presence));
     }
@@ -164,7 +164,7 @@ impl Core {
     }
 
     /// The models of this node as others are told, the most useful first.
-    fn model_presences(&self) -> Vec<ModelPresence> {
+    pub(crate) fn model_presences(&self) -> Vec<ModelPresence> {
         let locals = self.catalog.locals().filter_map(|(digest, local)| Some((digest, local.stage.announced()?)));
         let mut models: Vec<ModelPresence> = locals
             .map(|(digest, stage)| ModelPresence {

@@ -67,6 +67,11 @@ impl Play {
         Self::of(eea(), PullPolicy::Manual, Vec::new(), Some(ByteCount(100 << 20)))
     }
 
+    /// … and the node decides itself which it holds.
+    pub(crate) fn cramped_and_automatic() -> Self {
+        Self::of(eea(), PullPolicy::Automatic, Vec::new(), Some(ByteCount(100 << 20)))
+    }
+
     fn of(policy: Policy, pull: PullPolicy, ladder: Vec<Vec<ModelName>>, memory: Option<ByteCount>) -> Self {
         let core = Core::new(Config {
             me: member(MUNICH),
@@ -490,6 +495,7 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             format!("fetch {} from {}", manifest.name, providers.join(", "))
         }
         Action::Load(digest) => format!("load {}", name(digest)),
+        Action::Evict { digest, by } => format!("evict {} for {}", name(digest), name(by)),
         Action::Unload(digest) => format!("unload {}", name(digest)),
         Action::Prove(digest) => format!("prove {}", name(digest)),
     })

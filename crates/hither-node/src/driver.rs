@@ -35,6 +35,7 @@ use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::mesh::join::{JoinNews, Joining};
 use crate::models::Shelf;
+use crate::pins::Pins;
 use crate::proof::Unproven;
 use crate::records::Records;
 use crate::session::{AskSession, Session, Sessions};
@@ -111,6 +112,8 @@ pub(crate) struct Driver {
     /// The last join of this node.
     pub(crate) joining: Option<Joining>,
     pub(crate) shelf: Shelf,
+    /// Models that stay here.
+    pub(crate) pins: Pins,
     pub(crate) records: Records,
     pub(crate) inbox: mpsc::Sender<Inbound>,
     pub(crate) sessions: Sessions,
@@ -397,6 +400,7 @@ impl Driver {
         for manifest in self.shelf.manifests() {
             self.feed(Event::Catalogued(manifest));
         }
+        self.feed(Event::PinsChanged(self.pins.all()));
         for digest in self.shelf.stored() {
             self.feed(Event::ModelStored(digest));
         }

@@ -29,6 +29,7 @@ use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::models::Shelf;
+use crate::pins::Pins;
 use crate::records::Records;
 use crate::traces::{Traces, TracesError};
 use crate::trust::{Invites, wall_now};
@@ -187,6 +188,7 @@ async fn assemble(
     let invites = Invites::open(dir.join("invites"))
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
+    let (pins, unread) = Pins::open(dir.join("pins"), config.pinned.clone());
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
@@ -211,6 +213,7 @@ async fn assemble(
         meetings: Meetings::default(),
         joining: None,
         shelf,
+        pins,
         records,
         inbox: inbox.clone(),
         sessions: Default::default(),
@@ -237,6 +240,9 @@ async fn assemble(
     }
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
+    }
+    if let Some(text) = unread {
+        driver.warn(None, text);
     }
     if is_public {
         let text = "the API listens on a public address without TLS: keys and data can be read on their way; give it a \

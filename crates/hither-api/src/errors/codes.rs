@@ -255,6 +255,12 @@ pub const OF_COMMANDS: &[Entry] = &[
         "Nobody else who is present has the model.",
         "Let another node pull it first, or hither models rm MODEL --last.",
     ),
+    command("E0442", "The model is pinned to this node.", "hither models unpin MODEL"),
+    command(
+        "E0443",
+        "The model cannot be pinned, or unpinned.",
+        "The message says why: take it out of pinned under [models] in hither.toml, or unpin others.",
+    ),
     command("E0901", "The node is stopping.", "hither up"),
     command(
         "E0902",

@@ -67,7 +67,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 15] = [
+const COMMANDS: [(&str, &str, &str); 17] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -75,6 +75,8 @@ const COMMANDS: [(&str, &str, &str); 15] = [
     ),
     ("models/smollm2%2D135m/pull", "", "PullModel(\"smollm2-135m\")"),
     ("models/fraud/verify", "", "VerifyModel(\"fraud\")"),
+    ("models/fraud/pin", "", "PinModel(\"fraud\")"),
+    ("models/smollm2%2D135m/unpin", "", "UnpinModel(\"smollm2-135m\")"),
     ("models/fraud/remove", "{}", "RemoveModel { name: \"fraud\", last: false }"),
     ("models/smollm2%2D135m/remove", r#"{"last":true}"#, "RemoveModel { name: \"smollm2-135m\", last: true }"),
     (

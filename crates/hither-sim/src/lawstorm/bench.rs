@@ -319,7 +319,7 @@ impl<'a> Bench<'a> {
                 });
             }
             Action::Tell { peer, signal } => self.tell(core, peer, signal),
-            Action::Fetch { .. } | Action::Load(_) | Action::Unload(_) | Action::Prove(_) => {}
+            Action::Fetch { .. } | Action::Evict { .. } | Action::Load(_) | Action::Unload(_) | Action::Prove(_) => {}
         }
     }
 

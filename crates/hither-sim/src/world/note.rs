@@ -31,6 +31,7 @@ impl World<'_> {
             | Event::ModelRemoved(_)
             | Event::FetchFailed(_)
             | Event::PullWanted(_)
+            | Event::PinsChanged(_)
             | Event::CloseWanted(_)
             | Event::ModelReady(_)
             | Event::ModelLost(_)

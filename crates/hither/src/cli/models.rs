@@ -45,6 +45,19 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         last: bool,
     },
+    /// Keep a model on this node: it never makes way for another one, and is not removed before it is unpinned. With [models]
+    /// pull = "automatic" it comes by itself.
+    Pin {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+    },
+    /// Let a pinned model leave when another one needs its room.
+    Unpin {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+    },
     /// Fetch a model from the peers that have it.
     Pull {
         /// Its name.
@@ -82,11 +95,9 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
             });
         }
         ModelsCommand::Show { name } => show::show(context, &client, &name)?,
-        ModelsCommand::Verify { name } => {
-            let path = format!("/hither/v1/models/{}/verify", name.as_str().replace('/', "%2F"));
-            let done: DoneDto = context.wait(client.post(&path, &json!({})))?;
-            context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
-        }
+        ModelsCommand::Verify { name } => done(context, &client, &name, "verify")?,
+        ModelsCommand::Pin { name } => done(context, &client, &name, "pin")?,
+        ModelsCommand::Unpin { name } => done(context, &client, &name, "unpin")?,
         ModelsCommand::Rm { name, last } => {
             let path = format!("/hither/v1/models/{}/remove", name.as_str().replace('/', "%2F"));
             let done: DoneDto = context.wait(client.post(&path, &json!(RemoveModelDto { last })))?;
@@ -101,6 +112,14 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
             });
         }
     }
+    Ok(())
+}
+
+/// A command about one model, and what the node says to it.
+fn done(context: &Context, client: &Client, name: &ModelName, what: &str) -> Result<(), Trouble> {
+    let path = format!("/hither/v1/models/{}/{what}", name.as_str().replace('/', "%2F"));
+    let done: DoneDto = context.wait(client.post(&path, &json!({})))?;
+    context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
     Ok(())
 }
 
@@ -126,7 +145,8 @@ fn held_by(view: &ViewDto, model: &ModelDto) -> String {
                     held.note
                 ),
             };
-            Some(format!("{} ({stage})", node.member.site))
+            let why = if held.why.is_empty() { String::new() } else { format!("; {}", held.why) };
+            Some(format!("{} ({stage}{why})", node.member.site))
         })
         .collect();
     if places.is_empty() { "held by nobody who is present".to_owned() } else { plain(&places.join(" · ")) }
