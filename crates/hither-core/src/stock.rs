@@ -264,13 +264,11 @@ impl Core {
             }
         }
         for model in self.model_presences() {
-            let sum = sums.entry(model.digest).or_default();
-            sum.mine = (u32::from(self.catalog.stage(model.digest).is_whole()), 0);
-            sum.serves(&model);
+            sums.entry(model.digest).or_default().serves(&model);
         }
         for (digest, local) in self.catalog.locals() {
             let comes = matches!(local.stage, Stage::Wanted | Stage::Fetching);
-            sums.entry(digest).or_default().mine.1 = u32::from(comes);
+            sums.entry(digest).or_default().mine = (u32::from(local.stage.is_whole()), u32::from(comes));
         }
         for (digest, rate) in demand.rates() {
             let sum = sums.entry(digest).or_default();
