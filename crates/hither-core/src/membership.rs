@@ -24,6 +24,7 @@ use crate::limits;
 
 mod members;
 mod neighbours;
+mod pending;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -31,8 +32,8 @@ mod word;
 
 use members::{Members, Node};
 use neighbours::Places;
+use pending::Pending;
 use watch::Watch;
-use word::Reach;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -111,6 +112,11 @@ pub enum Deed {
     Silent(NodeId),
 }
 
+/// Where a node stands among those who may speak for its site: those with the least numbers do.
+pub fn rank(node: NodeId, site: &SiteName) -> u64 {
+    Places::of(node, site).rank
+}
+
 /// Who is there, as one node sees it.
 #[derive(Debug)]
 pub struct Membership {
@@ -134,8 +140,7 @@ pub struct Membership {
     choose_at: Option<Timestamp>,
     chosen: Option<Timestamp>,
     pulse_at: Timestamp,
-    /// Words that are to be passed on, and when.
-    pending: BTreeMap<(NodeId, Reach), Timestamp>,
+    pending: Pending,
     doubted: BTreeSet<NodeId>,
     /// When those who are doubted were judged last, and when they will be.
     judged: Timestamp,
@@ -170,7 +175,7 @@ impl Membership {
             chosen: None,
             // Not all at once after a power cut.
             pulse_at: now.after(Micros(me.prefix() % limits::PULSE.0)),
-            pending: BTreeMap::new(),
+            pending: Pending::default(),
             doubted: BTreeSet::new(),
             judged: Timestamp(0),
             judge_at: None,
@@ -207,8 +212,7 @@ impl Membership {
     /// When [`Sign::Tick`] is due next, if nothing else happens: later than the last sign that was handled.
     pub fn deadline(&self) -> Timestamp {
         let watches = self.watches.values().filter_map(Watch::deadline);
-        let relays = self.pending.values().copied();
-        let others = watches.chain(relays).chain(self.judge_at).chain(self.choose_at);
+        let others = watches.chain(self.pending.first()).chain(self.judge_at).chain(self.choose_at);
         others.fold(self.pulse_at, Timestamp::min)
     }
 
@@ -269,7 +273,7 @@ impl Membership {
         self.nodes.remove(node);
         self.linked.remove(&node);
         self.watches.remove(&node);
-        self.pending.retain(|(pending, _), _| *pending != node);
+        self.pending.drop(node);
         self.doubted.remove(&node);
         self.delegates.remove(&node);
         for (_, other) in self.nodes.all_mut() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hither_core::membership::{Deed, Membership, Sign};
+use hither_core::membership::{Deed, Membership, Sign, rank};
 use hither_types::id::{Digest, NodeId, SiteName};
 use hither_types::incarnation::next_start;
 use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Presence};
@@ -56,6 +56,8 @@ struct Body {
     site: SiteName,
     mind: Option<Membership>,
     incarnation: u64,
+    /// Who belongs, as it knows.
+    knows: Vec<usize>,
     keep: BTreeSet<usize>,
     pauses: BTreeMap<usize, u64>,
     dialling: BTreeSet<usize>,
@@ -97,20 +99,24 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Nodes by site; each knows the first `known` of each other site by number, and all of its own.
+    /// Nodes by site; each knows those `known` of each other site who would speak for it first, and all of its own.
     pub(crate) fn new(sites: &[usize], known: usize, weather: Weather, seed: u64) -> Self {
         let mut bodies = Vec::new();
         let mut names = BTreeMap::new();
         for (number, size) in sites.iter().enumerate() {
             let site = SiteName::parse(&format!("site{number}")).expect("a short word is a name");
             names.insert(site.clone(), number);
-            for _ in 0..*size {
-                let id = NodeId(bytes32(seed ^ (bodies.len() as u64) << 20));
+            let first = bodies.len();
+            let mut ids: Vec<NodeId> =
+                (first..first + size).map(|at| NodeId(bytes32(seed ^ (at as u64) << 20))).collect();
+            ids.sort_by_key(|id| rank(*id, &site));
+            for id in ids {
                 bodies.push(Body {
                     id,
                     site: site.clone(),
                     mind: None,
                     incarnation: 0,
+                    knows: Vec::new(),
                     keep: BTreeSet::new(),
                     pauses: BTreeMap::new(),
                     dialling: BTreeSet::new(),
@@ -144,6 +150,20 @@ impl Crowd {
         crowd
     }
 
+    /// Lets each node have heard of all whom it knows, as in a mesh that has run for long: what is said in the first seconds
+    /// of ten thousand that start at one instant is another question, and billions of events.
+    pub(crate) fn acquaint(&mut self) {
+        let words: Vec<Arc<Presence>> = (self.bodies.iter().enumerate())
+            .map(|(at, body)| Arc::new(Presence { incarnation: body.incarnation, sequence: 1, ..presence(at as u64) }))
+            .collect();
+        for at in 0..self.bodies.len() {
+            for other in self.bodies[at].knows.clone() {
+                let (from, presence) = (self.bodies[other].id, Arc::clone(&words[other]));
+                self.feed(at, Sign::Told { from, presence });
+            }
+        }
+    }
+
     /// Starts a node, or starts it anew.
     pub(crate) fn start(&mut self, at: usize, known: usize) {
         for (pair, link) in &mut self.links {
@@ -158,17 +178,20 @@ impl Crowd {
         body.shown.clear();
         body.mind = Some(Membership::new(body.id, &body.site, body.incarnation, Timestamp(self.now)));
         let mut of_site: BTreeMap<&SiteName, usize> = BTreeMap::new();
-        let mut added = Vec::new();
+        let mut knows = Vec::new();
         for (other, there) in self.bodies.iter().enumerate() {
             let count = of_site.entry(&there.site).or_default();
             *count += 1;
             if other != at && (*count <= known || there.site == self.bodies[at].site) {
-                added.push((there.id, there.site.clone()));
+                knows.push(other);
             }
         }
-        for (node, site) in added {
-            self.feed(at, Sign::Added { node, site });
+        for other in &knows {
+            let there = &self.bodies[*other];
+            let added = Sign::Added { node: there.id, site: there.site.clone() };
+            self.feed(at, added);
         }
+        self.bodies[at].knows = knows;
         self.feed(at, Sign::Own(presence(at as u64)));
     }
 

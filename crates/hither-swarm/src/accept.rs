@@ -1,11 +1,12 @@
 //! Incoming connections: the handshake, then whoever serves the protocol.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use hither_types::id::NodeId;
 use iroh::endpoint::{Connection, Incoming, IncomingAddr};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use crate::blobs;
 use crate::doorway::{Doorway, Verdict, Whose};
@@ -17,6 +18,8 @@ use crate::{ask, hello, limits, ping, talk};
 /// Accepts until the endpoint is closed.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let (mut handshakes, mut doorway) = (JoinSet::new(), Doorway::new(Instant::now()));
+    // By task, for one that panics gives its place back as well.
+    let mut places: HashMap<Id, Whose> = HashMap::new();
     loop {
         tokio::select! {
             incoming = shared.endpoint.accept() => {
@@ -28,16 +31,18 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 let whose = whose(&shared, &incoming);
                 match doorway.judge(whose, incoming.remote_addr_validated(), Instant::now()) {
                     Verdict::Accept => {
-                        handshakes.spawn(async move { (whose, shake(incoming).await) });
+                        places.insert(handshakes.spawn(shake(incoming)).id(), whose);
                     }
                     // It fails for one that was asked before, which `judge` was told.
                     Verdict::Retry => drop(incoming.retry()),
                     Verdict::Ignore => incoming.ignore(),
                 }
             }
-            Some(shaken) = handshakes.join_next() => {
-                let Ok((whose, connection)) = shaken else { continue };
-                doorway.ended(whose);
+            Some(shaken) = handshakes.join_next_with_id() => {
+                let (id, connection) = shaken.unwrap_or_else(|error| (error.id(), None));
+                if let Some(whose) = places.remove(&id) {
+                    doorway.ended(whose);
+                }
                 if let Some(connection) = connection {
                     shared.tasks.spawn(serve(shared.clone(), connection));
                 }

@@ -17,6 +17,7 @@ mod lan;
 mod limits;
 mod links;
 mod members;
+mod paths;
 mod ping;
 mod preface;
 mod relay;

@@ -26,6 +26,8 @@ pub(crate) const TALK_KEEP_ALIVE: Duration = Duration::from_secs(5);
 pub(crate) const TALK_PATH_IDLE: Duration = Duration::from_secs(11);
 /// Longer than a path's, as above.
 pub(crate) const TALK_IDLE: Duration = Duration::from_secs(12);
+/// Members whose paths are kept in mind from one choice to the next: as many as are linked at once, and more.
+pub(crate) const PATHS_KNOWN: usize = 2_048;
 /// A link that nobody wants to stand ends after so long without a signal.
 pub(crate) const UNUSED: Duration = Duration::from_secs(30);
 /// A connection for requests ends after so long without one.

@@ -25,6 +25,7 @@ use crate::hello::{Heard, HelloReplier};
 use crate::lan::{Lan, Multicast};
 use crate::links::{Code, Kind, Links, Traffic};
 use crate::members::{Isolation, Members};
+use crate::paths::Paths;
 use crate::ping::Pinged;
 use crate::relay::pins::{self, Pins};
 use crate::relay::{Gate, GuestReplier, Host};
@@ -465,6 +466,7 @@ async fn bind(config: &SwarmConfig, members: Arc<Members>, pins: Arc<Pins>) -> R
         .bind_addr(config.bind)
         .map_err(|error| dial::chain(&error))?
         .transport_config(transport)
+        .path_selector(Arc::new(Paths::default()))
         .hooks(Admission(members));
     // A socket of IPv6 takes nothing of IPv4 here, and whoever writes [::] means every network.
     let builder = match config.bind {

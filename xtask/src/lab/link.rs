@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::net::within;
+use super::page::NOT_RUN;
 use super::queue::{Counts, Queue, Shape};
 
 /// The longest packet of a device; TUN devices are made with the usual 1500.
@@ -66,7 +67,8 @@ impl Link {
     /// Makes a device in each of two namespaces, by namespace and name, and joins them.
     pub(super) fn join(ends: [(&str, &str); 2], seed: u64, shape: Shape) -> Result<Self, String> {
         let [first, second] = ends.map(|(space, name)| {
-            within(space, || open(name).map_err(|error| format!("TUN device {name}: {error}"))).and_then(|made| made)
+            let made = within(space, || open(name)).and_then(|made| made.map_err(|error| format!("{name}: {error}")));
+            made.map_err(|error| format!("{NOT_RUN}this machine has no TUN devices for the links: {error}"))
         });
         let files = [first?, second?];
         let queues = Arc::new(Mutex::new([Queue::new(seed, shape), Queue::new(!seed, shape)]));

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::http::{Answer, Api, Stream};
-use super::net::command;
+use super::net::{command, shell};
 
 /// What the sites of one company in the European Economic Area agree on.
 const POLICY: &str = r#"version = 1
@@ -79,6 +79,8 @@ pub(super) struct Node {
     space: String,
     /// Where others reach it.
     pub(super) mesh: String,
+    /// Where it listens for them.
+    pub(super) listen: String,
     pub(super) data: PathBuf,
     /// What its environment has besides.
     pub(super) environment: Vec<(String, String)>,
@@ -107,6 +109,7 @@ impl Node {
             hither: hither.to_owned(),
             space,
             mesh: format!("{address}:7000"),
+            listen: format!("{address}:7000"),
             data,
             environment: Vec::new(),
             relay: None,
@@ -123,6 +126,21 @@ impl Node {
     /// An address of its machine.
     pub(super) fn at(&self, port: u16) -> String {
         self.mesh.replace(":7000", &format!(":{port}"))
+    }
+
+    /// Gives its machine another address on the same network, or only takes the one that it has, as far as others are
+    /// concerned without a moment between.
+    pub(super) fn readdress(&mut self, host: Option<u8>) -> Result<(), String> {
+        let (old, port) = self.mesh.rsplit_once(':').ok_or("an address has a port")?;
+        let (network, _) = old.rsplit_once('.').ok_or("an address has four parts")?;
+        let added = host.map_or_else(String::new, |host| {
+            format!("\nip addr add {network}.{host}/24 dev eth0\nip route add default via {network}.1")
+        });
+        shell(&self.space, &format!("ip addr flush dev eth0{added}"))?;
+        if let Some(host) = host {
+            self.mesh = format!("{network}.{host}:{port}");
+        }
+        Ok(())
     }
 
     /// Types a command and reads its JSON.
@@ -154,7 +172,7 @@ impl Node {
         let mut command = command(&self.space, &self.hither);
         command.arg("--data").arg(&self.data);
         match &self.relay {
-            None => command.args(["up", "--api", "127.0.0.1:0", "--mesh", &self.mesh]),
+            None => command.args(["up", "--api", "127.0.0.1:0", "--mesh", &self.listen]),
             Some(listen) => command.args(["relay", "--listen", listen]),
         };
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -100,6 +100,15 @@ pub(super) const ROWS: &[Row] = &[
         play: cut::not_transitive,
     },
     Row {
+        number: "A1",
+        fault: "the address of a machine changes during a stream: the peer's, then the origin's",
+        expected: "each stream whole, with a pause ≤ 1 s; all see all ≤ 5 s after each change",
+        how: "its address is taken and another one given, as by a new lease; nodes listen on all addresses",
+        broken: "the origin gets no other address",
+        lacks: None,
+        play: cut::readdressed,
+    },
+    Row {
         number: "7",
         fault: "a frozen peer, and a peer whose engine is frozen while it beats",
         expected: "migrated after ≤ 1 s, and ≤ 3 s; whole; back without a restart",

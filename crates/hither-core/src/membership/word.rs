@@ -9,18 +9,8 @@ use hither_types::time::Timestamp;
 
 use super::Membership;
 use super::members::{Node, State, Version, mark};
+use super::pending::Reach;
 use crate::limits;
-
-/// To whom a word is passed on: within the site oftener than beyond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
-    Near,
-    Far,
-}
-
-impl Reach {
-    const BOTH: [Self; 2] = [Self::Near, Self::Far];
-}
 
 impl Membership {
     /// This node tells of itself, if there is anything new.
@@ -160,9 +150,7 @@ impl Membership {
         }
         self.nodes.turn(id, State::Gone, version);
         self.doubted.remove(&id);
-        for reach in Reach::BOTH {
-            self.pending.remove(&(id, reach));
-        }
+        self.pending.drop(id);
         if fell {
             self.fallen.retain(|at| now.since(*at) <= limits::FALLEN_IN);
             self.fallen.push(now);
@@ -205,29 +193,28 @@ impl Membership {
             let near = of_site && reach == Reach::Near;
             let gap = if near { limits::RELAY_GAP } else { limits::RELAY_GAP_FAR };
             let at = node.relayed[reach as usize].map_or(self.now, |relayed| relayed.after(gap));
-            self.pending.entry((id, reach)).or_insert(at.max(self.now));
+            self.pending.wait(id, reach, at.max(self.now));
         }
     }
 
     pub(super) fn pass_on_now(&mut self, id: NodeId) {
-        for reach in Reach::BOTH {
-            self.pending.insert((id, reach), self.now);
-        }
+        self.pending.hurry(id, self.now);
     }
 
     /// Passes on the words that are due, to all neighbours but those who told them.
     pub(super) fn relay(&mut self) {
         for reach in Reach::BOTH {
-            let due = |((_, of), at): &(&(NodeId, Reach), &Timestamp)| *of == reach && **at <= self.now;
-            let due: Vec<NodeId> = self.pending.iter().filter(due).map(|((id, _), _)| *id).collect();
+            let now = self.now;
+            let due = self.pending.due(reach, now);
+            if due.is_empty() {
+                continue;
+            }
             for id in &due {
-                self.pending.remove(&(*id, reach));
-                let now = self.now;
                 if let Some(node) = self.nodes.get_mut(*id) {
                     node.relayed[reach as usize] = Some(now);
                 }
             }
-            let peers = self.watches.keys().copied().filter(|id| !due.is_empty() && self.reach(*id) == Some(reach));
+            let peers = self.watches.keys().copied().filter(|id| self.reach(*id) == Some(reach));
             for peer in peers.collect::<Vec<_>>() {
                 let teller = |id: &&NodeId| self.nodes.get(**id).is_some_and(|node| node.teller != peer);
                 let words: Vec<NodeId> = due.iter().filter(teller).copied().collect();

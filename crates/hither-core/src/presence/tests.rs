@@ -1,11 +1,12 @@
 //! What others are told, and when.
 
-use hither_types::id::Digest;
+use hither_types::id::{Digest, NodeId};
 use hither_types::message::Presence;
 use hither_types::time::Timestamp;
 use hither_types::unit::Milliwatts;
 
 use crate::Event;
+use crate::limits;
 use crate::tests::{FRAUD, PARIS, Play, cap, done, eea, heard, own, ready, submitted, until};
 
 #[track_caller]
@@ -99,4 +100,28 @@ fn a_node_that_knows_nobody_asks_for_no_timer() {
     ";
     let play = Play::new(eea()).then(script).check(ended);
     assert_eq!(play.core.deadline(), None);
+}
+
+#[test]
+fn a_mesh_that_is_full_takes_nobody_in_says_so_and_does_when_one_has_left() {
+    let mut play = Play::new(eea());
+    let node = |number: usize| {
+        let mut key = [9; 32];
+        key[..2].copy_from_slice(&(number as u16).to_be_bytes());
+        NodeId(key)
+    };
+    let shown = |play: &Play| play.core.view(Timestamp(0)).nodes.len() - 1;
+    let before = shown(&play);
+    let added = |number| (1, Event::MemberAdded(crate::tests::member(node(number))));
+    play = play.then((before..limits::MEMBERS_MAX).map(added).collect()).check("");
+    assert_eq!((shown(&play), play.core.view(Timestamp(0)).warnings.len()), (limits::MEMBERS_MAX, 0));
+    let late = node(limits::MEMBERS_MAX);
+    play = play.then(vec![added(limits::MEMBERS_MAX)]).check("");
+    let said = play.core.view(Timestamp(0)).warnings;
+    assert!(said.iter().any(|said| said.starts_with("no room for member") && said.contains("1024")), "{said:?}");
+    assert_eq!(shown(&play), limits::MEMBERS_MAX);
+    play =
+        play.then(vec![(2, Event::MemberRemoved(node(before))), (3, Event::MemberAdded(crate::tests::member(late)))]);
+    play = play.check("");
+    assert!(play.core.view(Timestamp(0)).nodes.iter().any(|shown| shown.member.node == late));
 }

@@ -29,6 +29,13 @@ impl Driver {
                     .into(),
             );
         }
+        // Before the invite is used: it is worth as much once there is room again.
+        if self.mesh.is_full() && self.mesh.member(from).is_none() {
+            return HelloReply::Refused(format!(
+                "this mesh has {} members, which is as many as it can have",
+                1 + MEMBERS_MAX
+            ));
+        }
         answer(self).unwrap_or_else(|error| HelloReply::Refused(error.to_string()))
     }
 
@@ -53,12 +60,6 @@ impl Driver {
     }
 
     pub(super) fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<Address>) -> HelloReply {
-        if self.mesh.is_full() && self.mesh.member(node).is_none() {
-            return HelloReply::Refused(format!(
-                "this mesh has {} members, which is as many as it can have",
-                1 + MEMBERS_MAX
-            ));
-        }
         let (certificate, member) = self.home.certify(node, &invite);
         if !self.home.authority.may_let_in(self.home.me.node, &member) {
             return HelloReply::Refused(format!(

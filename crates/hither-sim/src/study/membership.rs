@@ -43,6 +43,9 @@ fn detection((nodes, weather, deaths): &Deaths) -> Detection {
     let links = crowd.links_per_node();
     let (mut first, mut all, mut unseen) = (Vec::new(), Vec::new(), 0);
     for death in 0..*deaths {
+        if death % 20 == 0 {
+            eprintln!("membership: {nodes} nodes, {}, death {death} of {deaths}", self::weather(*weather));
+        }
         let dead = (death * 7 + 3) % *nodes;
         crowd.run_until(crowd.now + SECOND + (death as u64 * 137_000) % SECOND);
         crowd.kill(dead);
@@ -80,6 +83,7 @@ fn soak((hours, seed): &(u64, u64)) -> Tally {
     crowd.tally = Tally::default();
     let mut chance = Chance::new(*seed, 0x50ac);
     for hour in 0..*hours {
+        eprintln!("membership: hours without a death, seed {seed}, hour {hour} of {hours}");
         let (from, to) = (chance.below(nodes as u64) as usize, chance.below(nodes as u64) as usize);
         crowd.cut.insert((from, to));
         crowd.run_until((hour * 3600 + 80) * SECOND);

@@ -104,7 +104,7 @@ pub(super) fn in_the_middle(lab: &Lab) -> Result<String, String> {
 }
 
 /// What became of the attempts at a request, in the words of `hither explain`.
-fn explained(node: &Node, request: &Value) -> String {
+pub(super) fn explained(node: &Node, request: &Value) -> String {
     let Some(request) = request.as_str() else { return String::new() };
     let shown = node.run(&["explain", request]).unwrap_or_default();
     let steps = shown["steps"].as_array().cloned().unwrap_or_default();

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::crash::{said, with_two_holders};
+use super::crash::{explained, knows, said, with_two_holders};
 use super::{TALKER, most, must, seconds};
 use crate::lab::Lab;
 use crate::lab::mesh::Mesh;
-use crate::lab::net::shell;
+use crate::lab::net::{Nat, shell};
 use crate::lab::node::{PATIENCE, wait, watch};
+use crate::lab::queue::Shape;
 
 /// A cut is noticed within this.
 const NOTICED: Duration = Duration::from_secs(5);
@@ -106,6 +107,50 @@ pub(super) fn one_way(lab: &Lab) -> Result<String, String> {
     shell("core", "nft flush chain ip lab pass")?;
     let healed = mesh.together(HEALED)?;
     Ok(format!("{told}; healed after {}", seconds(healed)))
+}
+
+pub(super) fn readdressed(lab: &Lab) -> Result<String, String> {
+    let words = 150;
+    let mut mesh = Mesh::empty(lab)?;
+    for name in ["a", "b", "c"] {
+        mesh.site(lab, name, Shape::default(), Nat::Open)?;
+    }
+    mesh.nodes.iter_mut().for_each(|node| node.listen = "0.0.0.0:7000".to_owned());
+    mesh.begin()?;
+    for node in &mesh.nodes[1..] {
+        node.add_stub("talker", TALKER)?;
+    }
+    let reference = said(&mesh, 1, "a new lease", words)?;
+    for name in ["b", "c"] {
+        wait("the origin knows who holds the model", PATIENCE, || knows(&mesh, 0, name))?;
+    }
+    let mut told = Vec::new();
+    for whose in ["the peer's", "the origin's"] {
+        let mut stream = mesh.nodes[0].stream("talker", "a new lease", words)?;
+        stream.until(20)?;
+        let place = mesh.serving(0)?;
+        let moved = if whose == "the peer's" { place } else { 0 };
+        let host = (moved > 0 || !lab.broken).then_some(99);
+        mesh.nodes[moved].readdress(host)?;
+        let together = mesh.together(HEALED);
+        let heard = stream.rest(Duration::from_secs(20))?;
+        let at = |what: String| {
+            let request = if heard.done { &heard.told["request"] } else { &heard.fault["request"] };
+            format!("{whose} address: {what}{}", explained(&mesh.nodes[0], request))
+        };
+        heard.is_whole(&reference).map_err(at)?;
+        let (pause, before) = heard.pause();
+        must(pause <= Duration::from_secs(1), || at(format!("a pause of {} before word {before}", seconds(pause))))?;
+        let together = together.map_err(at)?;
+        must(together <= NOTICED, || at(format!("all saw all after {}", seconds(together))))?;
+        let migrations = heard.number("migrations");
+        told.push(format!(
+            "{whose}: whole, {migrations} migrations, longest pause {}, all see all after {}",
+            seconds(pause),
+            seconds(together)
+        ));
+    }
+    Ok(told.join("; "))
 }
 
 pub(super) fn not_transitive(lab: &Lab) -> Result<String, String> {
