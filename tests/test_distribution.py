@@ -1,9 +1,13 @@
 """Models on their way between real nodes."""
 
 import contextlib
+import pathlib
 import random
+import signal
+import subprocess
+import time
 
-from mesh import EEA, LANGUAGE_MODEL, Node, chat, wait_for
+from mesh import EEA, HITHER, LANGUAGE_MODEL, Node, chat, wait_for
 
 NAME = "smollm2-135m"
 
@@ -73,6 +77,55 @@ def test_a_node_that_is_killed_while_it_fetches_goes_on_where_it_was():
             paris.run("models", "pull", NAME)
         wait_for("the model is here", lambda: is_here(paris), 120)
         wait_for("the model answers", lambda: chat(paris)[0] == 200, 120)
+
+
+def test_a_disk_that_fills_up_on_the_way_keeps_what_is_good_and_goes_on_when_there_is_room():
+    megabytes = LANGUAGE_MODEL.stat().st_size // 10**6 + 8
+    with contextlib.ExitStack() as stack:
+        munich, paris = [stack.enter_context(contextlib.closing(Node(name, EEA))) for name in ["munich", "paris"]]
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE", "--operator", "acme")
+        munich.up()
+        munich.run("models", "add", LANGUAGE_MODEL, "--name", NAME)
+        paris.up_with_small_disk("models", megabytes)
+        paris.run("join", munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"])
+        wait_for("paris knows the model", lambda: stage(paris) is not None)
+        # The disk as the process sees it.
+        disk = pathlib.Path(f"/proc/{paris.process.pid}/root{paris.data}/models")
+        filler = disk / "filler"
+        blocks = lambda: sum(path.stat().st_blocks * 512 for path in disk.glob("partial/*.data"))
+        pull = subprocess.Popen(
+            [HITHER, "--data", paris.data, "models", "pull", NAME], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        # Looked at without a pause: the file comes within a second.
+        until = time.monotonic() + 60
+        while blocks() < 4 << 20:
+            assert time.monotonic() < until, "nothing of the file comes"
+        paris.signal(signal.SIGSTOP)
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+            while file.write(bytes(1 << 20)):
+                pass
+        good = blocks()
+        assert good < LANGUAGE_MODEL.stat().st_size * 9 // 10, "it was all here before the disk was full"
+        paris.signal(signal.SIGCONT)
+        pull.wait(60)
+        wait_for("paris says why", lambda: any("no room on the disk" in text for text in paris.view()["warnings"]))
+        assert not is_here(paris)
+        assert chat(paris)[0] == 200, "the other answers all the same"
+        before = received(paris)
+        filler.unlink()
+        paris.run("models", "pull", NAME)
+        wait_for("the model is here", lambda: is_here(paris), 120)
+        again = received(paris) - before
+        assert again < LANGUAGE_MODEL.stat().st_size * 11 // 10 - good // 2, f"{again} bytes came again, {good} were here"
+        whole, = disk.glob("complete/*.data")
+        assert whole.read_bytes() == LANGUAGE_MODEL.read_bytes()
+
+
+def received(node):
+    """Bytes that came over the wire as chunks."""
+    line = 'hither_wire_bytes_total{kind="chunks",direction="received"} '
+    said = node.get("/metrics")[1].decode().splitlines()
+    return next(int(text.removeprefix(line)) for text in said if text.startswith(line))
 
 
 def came(node):

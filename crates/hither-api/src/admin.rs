@@ -172,6 +172,10 @@ pub struct HeldDto {
     /// What else there is to say: how long it has been loading, why it is not. Empty at other nodes.
     #[serde(default)]
     pub note: String,
+    /// Why it is here: `pinned`, `pulled by hand`, `asked for here`, or `owner` with the reason that the node found. Empty at
+    /// other nodes, and where nobody knows any more.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// A model in the catalog: `GET /hither/v1/models`, and the answer to adding one.
@@ -426,6 +430,7 @@ impl From<&View> for ViewDto {
                 queued: model.queued,
                 memory: model.memory.0,
                 note: model.note.clone(),
+                why: model.why.clone(),
             }
         };
         Self {

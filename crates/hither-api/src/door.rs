@@ -108,6 +108,10 @@ pub enum Command {
     PullModel(ModelName),
     /// Close a model that is open here, as soon as nobody uses it; its file stays.
     CloseModel(ModelName),
+    /// Keep a model on this node, whatever else needs its room.
+    PinModel(ModelName),
+    /// Do so no longer.
+    UnpinModel(ModelName),
     /// Take a model's file off this node's disk.
     RemoveModel {
         /// Which.
@@ -267,6 +271,13 @@ pub enum CommandDone {
         /// The old one.
         to: String,
     },
+    /// The model stays on this node from now on.
+    Pinned {
+        /// Whether its file is here already.
+        here: bool,
+    },
+    /// It does so no longer.
+    Unpinned,
     /// The model gave all answers that are known.
     Verified {
         /// How many.

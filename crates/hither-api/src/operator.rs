@@ -49,6 +49,8 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/requests/{id}", get(explain))
         .route("/hither/v1/models", get(models).post(add_model))
         .route("/hither/v1/models/{model}/pull", post(pull_model))
+        .route("/hither/v1/models/{model}/pin", post(pin_model))
+        .route("/hither/v1/models/{model}/unpin", post(unpin_model))
         .route("/hither/v1/models/{model}/remove", post(remove_model))
         .route("/hither/v1/models/{model}/rollout", post(rollouts::roll_out))
         .route("/hither/v1/models/{model}/rollback", post(rollouts::roll_back))
@@ -147,6 +149,14 @@ async fn add_model(State(app): State<App>, request: Request) -> Response {
 
 async fn pull_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
     of_model(&app, name, Command::PullModel).await
+}
+
+async fn pin_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
+    of_model(&app, name, Command::PinModel).await
+}
+
+async fn unpin_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
+    of_model(&app, name, Command::UnpinModel).await
 }
 
 async fn remove_model(State(app): State<App>, name: Result<Path<String>, PathRejection>, request: Request) -> Response {
@@ -264,6 +274,11 @@ async fn carry_out(app: &App, command: Command) -> Response {
             done(&format!("{to} gets {which} from {from}, wherever a place has it open"))
         }
         Ok(CommandDone::RolledBack { from, to }) => done(&format!("{to} answers again instead of {from}")),
+        Ok(CommandDone::Pinned { here: true }) => done("it stays on this node"),
+        Ok(CommandDone::Pinned { here: false }) => {
+            done("it stays on this node once it is here; with [models] pull = \"automatic\" it comes by itself")
+        }
+        Ok(CommandDone::Unpinned) => done("it stays on this node only while nothing else needs its room"),
         Ok(CommandDone::Verified { answers: 0 }) => {
             done("nothing is known of its answers: hither models add --golden FILE tells the mesh what is")
         }

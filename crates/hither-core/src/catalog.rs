@@ -9,6 +9,7 @@ use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 
 use crate::limits;
+use crate::placement::Why;
 
 /// How far a model is at this node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,6 +60,11 @@ impl Stage {
         matches!(self, Self::Quarantined | Self::Refuted)
     }
 
+    /// Whether the file is here, and nothing is wrong with its engine.
+    pub(crate) fn is_whole(self) -> bool {
+        self.is_held() && !self.is_broken()
+    }
+
     /// Whether the file is here.
     pub(crate) fn is_held(self) -> bool {
         match self {
@@ -68,10 +74,25 @@ impl Stage {
     }
 }
 
+/// Why a model is at this node, or comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It was here when the node started, or was added here.
+    #[default]
+    Unknown,
+    /// An operator fetched it.
+    Pulled,
+    /// A request for it was answered elsewhere.
+    Asked,
+    /// This node decided so, with its neighbours.
+    Placed(Why),
+}
+
 /// A model at this node.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
     pub(crate) stage: Stage,
+    pub(crate) reason: Reason,
     pub(crate) fetched: ByteCount,
     pub(crate) fetch_failures: u8,
     /// What its engine took in memory when it was open here last.
@@ -167,6 +188,11 @@ impl Catalog {
     /// How far a model is here.
     pub(crate) fn stage(&self, digest: Digest) -> Stage {
         self.local.get(&digest).map_or(Stage::Absent, |local| local.stage)
+    }
+
+    /// Why a model is here, or comes.
+    pub(crate) fn reason(&self, digest: Digest) -> Reason {
+        self.local.get(&digest).map_or(Reason::Unknown, |local| local.reason)
     }
 
     /// What a model's engine took in memory when it was open here last.

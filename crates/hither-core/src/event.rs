@@ -1,5 +1,6 @@
 //! The only way in and out of the mind.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hither_types::fact::Fact;
@@ -52,6 +53,8 @@ pub enum PullPolicy {
     OnDemand,
     /// Only by command.
     Manual,
+    /// When this node decides so with its neighbours, by what is asked for around it; and it evicts what is worth less.
+    Automatic,
 }
 
 /// A model whose engine is ready here.
@@ -187,6 +190,8 @@ pub enum Event {
     FetchFailed(Digest),
     /// An operator wants a model here.
     PullWanted(Digest),
+    /// The names of the models that an operator wants to stay here, all of them.
+    PinsChanged(BTreeSet<ModelName>),
     /// Somebody wants the memory of an open model back: it is closed as soon as nobody uses it.
     CloseWanted(Digest),
     /// A model's engine is ready here.
@@ -322,6 +327,14 @@ pub enum Action {
         manifest: Manifest,
         /// Who has it, nearest first.
         providers: Vec<NodeId>,
+    },
+    /// Remove the file of a model that nobody uses here, for another one needs its room, and say [`Event::ModelRemoved`]. Others
+    /// in its jurisdiction hold it.
+    Evict {
+        /// Which.
+        digest: Digest,
+        /// Which one needs its room.
+        by: Digest,
     },
     /// Open a stored model in a worker, and ask it what the catalog knows the answers to.
     Load(Digest),

@@ -180,6 +180,9 @@ impl Core {
         let (deadline, arrived) = (self.now.after(remaining), self.now);
         self.timers.set(Timer::Hosted(task), deadline);
         self.trace.open(task.request, &envelope, false, self.now);
+        if let Some(stock) = &mut self.stock {
+            stock.asked_by(task.origin, digest);
+        }
         let subject = self.subject(task.request, task.attempt, &envelope);
         let bytes = envelope.size;
         self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, bytes });

@@ -45,6 +45,7 @@ mod router;
 mod scheduler;
 mod seek;
 mod steal;
+mod stock;
 mod supply;
 mod timers;
 mod trace;

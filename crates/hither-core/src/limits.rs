@@ -506,3 +506,9 @@ pub const PLACES_AT_ONCE: usize = 2;
 
 /// A copy stays at least this long: what was just fetched has not had the time to be of use (ski rental).
 pub const STAYS_FOR: Micros = Micros::from_millis(60_000);
+
+/// Bytes a second at which a model is taken to come before one has: a line of 100 Mbit/s.
+pub const FETCH_RATE: u64 = 12_500_000;
+
+/// … and to be opened from a disk.
+pub const OPEN_RATE: u64 = 500_000_000;

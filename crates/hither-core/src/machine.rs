@@ -5,11 +5,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use hither_types::fact::{Counterpart, Fact, Subject};
-use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket};
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
-use hither_types::refusal::{Failure, Refusal};
+use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
@@ -35,6 +35,7 @@ use crate::request::Request;
 use crate::rollout::Rollouts;
 use crate::scheduler::{Job, Scheduler};
 use crate::steal::{Begged, Hungry};
+use crate::stock::Stock;
 use crate::timers::{Timer, Timers};
 use crate::trace::Trace;
 
@@ -87,6 +88,10 @@ pub struct Core {
     pub(crate) thirsty: BTreeSet<Digest>,
     /// Open models that somebody wants closed, while others use them.
     pub(crate) closing: BTreeSet<Digest>,
+    /// What this node needs to decide which models it holds, if it does.
+    pub(crate) stock: Option<Box<Stock>>,
+    /// Models that stay here, by name.
+    pub(crate) pins: BTreeSet<ModelName>,
     pub(crate) scheduler: Scheduler,
     pub(crate) timers: Timers,
     pub(crate) trace: Trace,
@@ -108,6 +113,11 @@ impl Core {
     pub fn new(config: Config) -> Self {
         let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces, settled } =
             config;
+        let mut timers = Timers::default();
+        let stock = (pull == PullPolicy::Automatic).then(|| {
+            timers.set(Timer::Stock, Timestamp(0).after(limits::PLACE_EVERY));
+            Box::new(Stock::new(me.node, memory))
+        });
         Self {
             me,
             policy,
@@ -135,8 +145,10 @@ impl Core {
             memory: Memory::new(memory),
             thirsty: BTreeSet::new(),
             closing: BTreeSet::new(),
+            stock,
+            pins: BTreeSet::new(),
             scheduler: Scheduler::new(Power::new(cap, idle)),
-            timers: Timers::default(),
+            timers,
             trace: Trace::new(traces),
             herald: Herald::default(),
             requests: BTreeMap::new(),
@@ -263,6 +275,7 @@ impl Core {
             Event::FetchProgress { digest, bytes } => self.fetch_progress(digest, bytes),
             Event::FetchFailed(digest) => self.fetch_failed(digest),
             Event::PullWanted(digest) => self.pull_wanted(digest),
+            Event::PinsChanged(pins) => self.pins_changed(pins),
             Event::CloseWanted(digest) => self.close_wanted(digest),
             Event::ModelReady(model) => self.model_ready(model),
             Event::ModelLost(digest) | Event::LoadFailed(digest) => self.model_lost(digest),
@@ -294,6 +307,7 @@ impl Core {
                 Timer::Begged(number) => self.begged_over(number),
                 // What is due is done after every event.
                 Timer::Urgent => {}
+                Timer::Stock => self.look_at_stock(),
                 Timer::Announce => self.announce(),
             }
         }
@@ -361,7 +375,7 @@ impl Core {
     }
 
     /// What the law does not allow, as things are now, stops wherever it is.
-    fn judge_all_anew(&mut self) {
+    pub(crate) fn judge_all_anew(&mut self) {
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.judge_anew(request);
@@ -369,42 +383,6 @@ impl Core {
         let tasks: Vec<Task> = self.hosted.keys().copied().collect();
         for task in tasks {
             self.judge_hosted_anew(task);
-        }
-    }
-
-    pub(crate) fn member_added(&mut self, member: Member) {
-        let node = member.node;
-        let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
-        let is_other = |before: &Member| (before.place(), before.roles) != (member.place(), member.roles);
-        let (known, changed) = (before.is_some(), before.is_some_and(is_other));
-        if node == self.me.node {
-            self.me = member;
-            self.circles.clear();
-        } else if !self.peers.add(member) {
-            self.complain(format!("no room for member {}: {} members are known", node.short(), limits::MEMBERS_MAX));
-        } else if !known {
-            self.herald.due = true;
-        }
-        // What the law was asked about is not so any more.
-        if changed {
-            self.judge_all_anew();
-        }
-    }
-
-    fn member_removed(&mut self, node: NodeId) {
-        if !self.peers.remove(node) {
-            return;
-        }
-        let requests: Vec<RequestId> = self.requests.keys().copied().collect();
-        for request in requests {
-            self.leave_removed(request, node);
-        }
-        let tasks: Vec<Task> = self.hosted.keys().copied().filter(|task| task.origin == node).collect();
-        for task in tasks {
-            self.decline_running(task, Refusal::NotAMember);
-        }
-        if self.peers.is_empty() {
-            self.timers.clear(Timer::Announce);
         }
     }
 

@@ -34,6 +34,10 @@ impl Core {
         self.trace.totals.requests += 1;
         self.trace.open(id, &envelope, true, self.now);
         self.trace.step(id, Step::Arrived, self.now);
+        let asked = self.catalog.resolve(&envelope.model);
+        if let Some((stock, model)) = self.stock.as_mut().zip(asked) {
+            stock.asked(model);
+        }
         self.requests.insert(id, Request::new(envelope, deadline, affinity, self.now));
         if !mutant!(DeadlineNotWatched) {
             self.timers.set(Timer::Deadline(id), deadline);

@@ -148,13 +148,22 @@ pub enum Step {
         /// Which one needs its room.
         by: Digest,
     },
-    /// A model should come here, and nothing may leave for it.
+    /// A model should come here, and nothing may leave for it; or there should be more of it, and nobody has room.
     NoRoom {
         /// Which.
         model: Digest,
         /// Why it should.
         why: Why,
     },
+}
+
+/// Whose turn it is to fetch a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Mine,
+    Others,
+    /// There is nobody with room for it.
+    Nobodys,
 }
 
 /// How dear a copy is that may leave, the least first.
@@ -235,19 +244,18 @@ impl Planner {
     pub fn room(&mut self, power: Eighths, speed: u8) -> Room {
         let memory = self.budget.unwrap_or(ByteCount(u64::MAX));
         let free = memory.0.saturating_sub(self.kept + self.copies.coming_bytes());
-        let is_full = self.copies.coming_count() >= limits::PLACES_AT_ONCE;
-        let free = if is_full { Eighths::NONE } else { Eighths::of(free, memory.0) };
+        let free = if self.is_fetching_enough() { Eighths::NONE } else { Eighths::of(free, memory.0) };
         self.told = Room { memory, free, power, speed };
         self.told
     }
 
     /// Decides, once in [`limits::PLACE_EVERY`]: what leaves comes before what needs its room.
     pub fn decide(&mut self, sight: &impl Sight, now: Timestamp) -> Vec<Step> {
-        let mut wanted = self.wanted(sight);
+        let (mut wanted, homeless) = self.wanted(sight);
         wanted.sort_unstable_by_key(|(why, glance)| (*why, Reverse(glance.demand), glance.model));
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = homeless.into_iter().map(|(model, why)| Step::NoRoom { model, why }).collect();
         for (why, glance) in wanted {
-            if self.copies.coming_count() >= limits::PLACES_AT_ONCE {
+            if self.is_fetching_enough() {
                 break;
             }
             let Some(leave) = self.makes_room(glance.bytes, why.may_cost(), sight, now) else {
@@ -269,10 +277,10 @@ impl Planner {
         steps
     }
 
-    /// The models that should come here.
-    fn wanted(&mut self, sight: &impl Sight) -> Vec<(Why, Glance)> {
+    /// The models that should come here, and those that should come to somebody and have nobody with room.
+    fn wanted(&mut self, sight: &impl Sight) -> (Vec<(Why, Glance)>, Vec<(Digest, Why)>) {
         let before = std::mem::take(&mut self.pressed);
-        let mut wanted = Vec::new();
+        let (mut wanted, mut homeless) = (Vec::new(), Vec::new());
         for glance in sight.glances() {
             let mut pressed = 0;
             if glance.is_pressed() {
@@ -296,8 +304,10 @@ impl Planner {
             } else {
                 Why::Relief
             };
-            if self.is_among_first(glance, lack, sight) {
-                wanted.push((why, *glance));
+            match self.turn(glance, lack, sight) {
+                Turn::Mine => wanted.push((why, *glance)),
+                Turn::Others => {}
+                Turn::Nobodys => homeless.push((glance.model, why)),
             }
         }
         let glances = sight.glances();
@@ -305,17 +315,26 @@ impl Planner {
         let lacks = pinned.filter(|glance| !self.copies.has(glance.model) && !self.copies.comes(glance.model));
         let lacks: Vec<(Why, Glance)> = lacks.map(|glance| (Why::Pinned, *glance)).collect();
         wanted.retain(|(_, glance)| lacks.iter().all(|(_, pinned)| pinned.model != glance.model));
+        homeless.retain(|(model, _)| lacks.iter().all(|(_, pinned)| pinned.model != *model));
         wanted.extend(lacks);
-        wanted
+        (wanted, homeless)
     }
 
     /// Whether this node is among the first so many, of those who do not hold a model, in its order.
-    fn is_among_first(&self, glance: &Glance, lack: u32, sight: &impl Sight) -> bool {
+    fn turn(&self, glance: &Glance, lack: u32, sight: &impl Sight) -> Turn {
         let of = |node, room| order::place(glance.model, node, weight(room, glance.bytes));
-        let Some(mine) = of(self.me, self.told) else { return false };
         let candidates = sight.candidates(glance.model);
-        let before = candidates.iter().filter_map(|other| of(other.node, other.room)).filter(|other| *other < mine);
-        before.take(lack as usize).count() < lack as usize
+        let mut others = candidates.iter().filter_map(|other| of(other.node, other.room));
+        let Some(mine) = of(self.me, self.told) else {
+            return if others.next().is_some() || self.is_fetching_enough() { Turn::Others } else { Turn::Nobodys };
+        };
+        let before = others.filter(|other| *other < mine).take(lack as usize).count();
+        if before < lack as usize { Turn::Mine } else { Turn::Others }
+    }
+
+    /// Whether as much is on its way here as may be at once.
+    fn is_fetching_enough(&self) -> bool {
+        self.copies.coming_count() >= limits::PLACES_AT_ONCE
     }
 
     /// How dear a copy here is; `None` if it leaves for nothing.

@@ -38,6 +38,13 @@ impl Power {
         self.busy.0 > 0 && self.now() > self.cap
     }
 
+    /// The share of the power for inference that is not in use, in thousandths.
+    pub(crate) fn spare(&self) -> u64 {
+        let all = self.cap.0.saturating_sub(self.idle.0);
+        let spare = u128::from(all.saturating_sub(self.busy.0)) * 1000;
+        spare.checked_div(u128::from(all)).unwrap_or(0) as u64
+    }
+
     /// How many more slots of this power fit; `None` if a slot takes none, and any number fits.
     pub(crate) fn room(&self, slot: Milliwatts) -> Option<u64> {
         self.cap.0.saturating_sub(self.now().0).saturating_sub(self.kept.0).checked_div(slot.0)

@@ -1,10 +1,12 @@
-//! Telling others of this node, and hearing of them.
+//! Telling others of this node, hearing of them, and who they are.
 
 use std::sync::Arc;
 
-use hither_types::id::{Digest, NodeId};
+use hither_types::id::{Digest, NodeId, RequestId, Task};
 use hither_types::incarnation::started_anew;
+use hither_types::member::Member;
 use hither_types::message::{ModelPresence, ModelStage, Presence};
+use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
 use hither_types::unit::Milliwatts;
 
@@ -67,6 +69,44 @@ impl Core {
         }
     }
 
+    /// Somebody belongs, or its certificate changed.
+    pub(crate) fn member_added(&mut self, member: Member) {
+        let node = member.node;
+        let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
+        let is_other = |before: &Member| (before.place(), before.roles) != (member.place(), member.roles);
+        let (known, changed) = (before.is_some(), before.is_some_and(is_other));
+        if node == self.me.node {
+            self.me = member;
+            self.circles.clear();
+        } else if !self.peers.add(member) {
+            self.complain(format!("no room for member {}: {} members are known", node.short(), limits::MEMBERS_MAX));
+        } else if !known {
+            self.herald.due = true;
+        }
+        // What the law was asked about is not so any more.
+        if changed {
+            self.judge_all_anew();
+        }
+    }
+
+    /// Somebody does not belong any more.
+    pub(crate) fn member_removed(&mut self, node: NodeId) {
+        if !self.peers.remove(node) {
+            return;
+        }
+        let requests: Vec<RequestId> = self.requests.keys().copied().collect();
+        for request in requests {
+            self.leave_removed(request, node);
+        }
+        let tasks: Vec<Task> = self.hosted.keys().copied().filter(|task| task.origin == node).collect();
+        for task in tasks {
+            self.decline_running(task, Refusal::NotAMember);
+        }
+        if self.peers.is_empty() {
+            self.timers.clear(Timer::Announce);
+        }
+    }
+
     /// Tells the others if something changed that matters to them, at most every 20 ms.
     pub(crate) fn tell_if_changed(&mut self) {
         if self.peers.is_empty() {
@@ -105,6 +145,7 @@ impl Core {
             power: self.scheduler.power().now(),
             cap: self.scheduler.power().cap(),
             policy: self.policy.digest,
+            placing: self.stock.as_ref().and_then(|stock| stock.told.clone()),
         };
         self.act(Action::Announce(presence));
     }
@@ -123,7 +164,7 @@ impl Core {
     }
 
     /// The models of this node as others are told, the most useful first.
-    fn model_presences(&self) -> Vec<ModelPresence> {
+    pub(crate) fn model_presences(&self) -> Vec<ModelPresence> {
         let locals = self.catalog.locals().filter_map(|(digest, local)| Some((digest, local.stage.announced()?)));
         let mut models: Vec<ModelPresence> = locals
             .map(|(digest, stage)| ModelPresence {

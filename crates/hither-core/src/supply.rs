@@ -6,7 +6,7 @@ use hither_types::model::Manifest;
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::Step;
 
-use crate::catalog::Stage;
+use crate::catalog::{Reason, Stage};
 use crate::event::{Action, LocalModel, PullPolicy};
 use crate::limits;
 use crate::machine::Core;
@@ -107,6 +107,9 @@ impl Core {
             self.timers.clear(timer);
         }
         self.catalog.forget(digest);
+        if let Some(stock) = &mut self.stock {
+            stock.gone(digest);
+        }
         self.memory.close(digest);
         // The worker may still have it open.
         for task in self.scheduler.lost(digest) {
@@ -164,7 +167,7 @@ impl Core {
         match local.stage {
             Stage::Absent | Stage::Wanted => {
                 local.fetch_failures = 0;
-                local.stage = Stage::Wanted;
+                (local.stage, local.reason) = (Stage::Wanted, Reason::Pulled);
                 self.fetch(digest);
             }
             // An operator who asks knows better than the clock: it is tried now.
@@ -187,7 +190,8 @@ impl Core {
             PullPolicy::OnDemand => {
                 self.catalog.stage(digest) == Stage::Absent && !self.draining && self.could_fit(digest)
             }
-            PullPolicy::Manual => false,
+            // That is decided with the neighbours, not for one request.
+            PullPolicy::Manual | PullPolicy::Automatic => false,
         };
         if !wanted {
             return;
@@ -196,7 +200,8 @@ impl Core {
         if lawful.is_empty() {
             return;
         }
-        self.catalog.local_mut(digest).stage = Stage::Wanted;
+        let local = self.catalog.local_mut(digest);
+        (local.stage, local.reason) = (Stage::Wanted, Reason::Asked);
         self.fetch(digest);
         if self.catalog.stage(digest) == Stage::Fetching
             && let Some(from) = lawful.first().and_then(|node| self.peers.get(*node))

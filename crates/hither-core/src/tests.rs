@@ -69,6 +69,11 @@ impl Play {
         Self::of(eea(), PullPolicy::Manual, Vec::new(), Some(ByteCount(100 << 20)))
     }
 
+    /// … and the node decides itself which it holds.
+    pub(crate) fn cramped_and_automatic() -> Self {
+        Self::of(eea(), PullPolicy::Automatic, Vec::new(), Some(ByteCount(100 << 20)))
+    }
+
     fn of(policy: Policy, pull: PullPolicy, ladder: Vec<Vec<ModelName>>, memory: Option<ByteCount>) -> Self {
         let core = Core::new(Config {
             me: member(MUNICH),
@@ -397,6 +402,7 @@ pub(crate) fn said(at: u64, from: NodeId, model: ModelPresence) -> (u64, Event) 
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([1; 32]),
+        placing: None,
     });
     (at, Event::Presence { from, presence })
 }
@@ -498,6 +504,7 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             format!("fetch {} from {}", manifest.name, providers.join(", "))
         }
         Action::Load(digest) => format!("load {}", name(digest)),
+        Action::Evict { digest, by } => format!("evict {} for {}", name(digest), name(by)),
         Action::Unload(digest) => format!("unload {}", name(digest)),
         Action::Prove(digest) => format!("prove {}", name(digest)),
     })

@@ -34,6 +34,8 @@ pub(crate) enum Timer {
     Begged(u32),
     /// Critical work has waited long enough for watts that other work uses.
     Urgent,
+    /// It is time to decide which models this node should hold.
+    Stock,
     /// It is time to tell of oneself.
     Announce,
 }

@@ -42,6 +42,7 @@ impl Core {
                 stage,
                 memory: self.memory.bytes(digest),
                 note: self.note_of(digest, local.stage, now),
+                why: self.why(digest).to_owned(),
                 device: self.scheduler.device(digest),
                 engine: String::new(),
                 fetched: local.fetched,
@@ -129,6 +130,6 @@ fn view_model(model: &ModelPresence) -> ModelView {
     let ModelPresence { digest, stage, device, slots, busy, queued, .. } = *model;
     let device = (stage == ModelStage::Ready).then_some(device);
     let (fetched, memory) = (ByteCount(0), ByteCount(0));
-    let (engine, note) = (String::new(), String::new());
-    ModelView { digest, stage, device, engine, fetched, slots, busy, queued, memory, note }
+    let [engine, note, why] = [const { String::new() }; 3];
+    ModelView { digest, stage, device, engine, fetched, slots, busy, queued, memory, note, why }
 }

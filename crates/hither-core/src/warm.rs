@@ -51,6 +51,9 @@ impl Core {
     /// Starts a task on an open model, and counts that.
     pub(crate) fn start(&mut self, task: Task, waiting: Waiting) {
         self.memory.uses(waiting.digest, self.now);
+        if let Some(stock) = &mut self.stock {
+            stock.used(waiting.digest);
+        }
         self.scheduler.start(task, waiting, self.now);
     }
 
@@ -63,14 +66,14 @@ impl Core {
     }
 
     /// Whether work runs or waits on a model here, or is on its way.
-    fn is_in_use(&self, digest: Digest) -> bool {
+    pub(crate) fn is_in_use(&self, digest: Digest) -> bool {
         let scheduler = &self.scheduler;
         let counts = [scheduler.busy(digest), scheduler.kept(digest), scheduler.queued(digest)];
         counts.into_iter().any(|count| count > 0) || self.coming_for_peers(digest) > 0
     }
 
     /// What a model will take in memory: as it did here, or as its publisher said, or its file and a process around it.
-    fn need(&self, digest: Digest) -> ByteCount {
+    pub(crate) fn need(&self, digest: Digest) -> ByteCount {
         let Some(manifest) = self.catalog.manifest(digest) else { return ByteCount(0) };
         let guess = || ByteCount(manifest.size.0.saturating_add(limits::WORKER_MEMORY.0));
         let said = Some(manifest.memory).filter(|memory| *memory > ByteCount(0));

@@ -73,6 +73,7 @@ impl Driver {
             Action::Tell { peer, signal } => self.swarm.send(peer, PeerMessage::Signal(signal)),
             Action::Fetch { manifest, providers } => self.fetch(manifest, providers),
             Action::Load(digest) => self.load(digest),
+            Action::Evict { digest, by } => self.evict(digest, by),
             Action::Unload(digest) => self.unload(digest),
             Action::Prove(digest) => self.prove(digest),
             Action::Judge(verdict) => self.judge(verdict),

@@ -29,6 +29,8 @@ impl Driver {
             Command::RollBack(name) => self.roll_back(&name),
             Command::PullModel(name) => self.pull(&name),
             Command::CloseModel(name) => self.close(&name),
+            Command::PinModel(name) => self.pin(&name, true),
+            Command::UnpinModel(name) => self.pin(&name, false),
             Command::Invite(asked) => self.invite(asked),
             Command::InviteState(name) => self.invite_state(&name),
             Command::Confirm { words } => self.confirm(&words),

@@ -1,6 +1,6 @@
 //! The configuration of a node: one file, all keys optional, unknown keys refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,6 +156,8 @@ pub struct NodeConfig {
     pub language_slot: Milliwatts,
     /// Whether models that are asked for are fetched.
     pub pull: PullPolicy,
+    /// Models that stay on this node, by name.
+    pub pinned: BTreeSet<ModelName>,
     /// Threads per worker.
     pub threads: u16,
     /// Context of a language model, prompt and answer together, per slot.
@@ -241,12 +243,14 @@ enum Pull {
     #[default]
     OnDemand,
     Manual,
+    Automatic,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ModelsSection {
     pull: Pull,
+    pinned: Vec<String>,
     threads: u16,
     context_tokens: u32,
     memory_mb: Option<u64>,
@@ -262,6 +266,7 @@ impl Default for ModelsSection {
     fn default() -> Self {
         Self {
             pull: Pull::OnDemand,
+            pinned: Vec::new(),
             threads: 1,
             context_tokens: 2048,
             memory_mb: None,
@@ -334,7 +339,10 @@ impl NodeConfig {
             pull: match file.models.pull {
                 Pull::OnDemand => PullPolicy::OnDemand,
                 Pull::Manual => PullPolicy::Manual,
+                Pull::Automatic => PullPolicy::Automatic,
             },
+            pinned: pinned(&file.models.pinned)
+                .map_err(|text| ConfigError::Malformed { path: path.to_owned(), text })?,
             threads: file.models.threads.max(1),
             context_tokens: file.models.context_tokens.max(64),
             memory: match file.models.memory_mb {
@@ -375,6 +383,12 @@ impl NodeConfig {
     pub fn ledger_dir(&self) -> PathBuf {
         self.data_dir.join("ledger")
     }
+}
+
+/// The models that stay, as the file names them.
+fn pinned(names: &[String]) -> Result<BTreeSet<ModelName>, String> {
+    let read = |name: &String| ModelName::parse(name).map_err(|error| format!("pinned under [models]: {error}"));
+    names.iter().map(read).collect()
 }
 
 /// `$HITHER_DATA`, else `$XDG_DATA_HOME/hither`, else `~/.local/share/hither`.

@@ -35,6 +35,7 @@ use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::mesh::join::{JoinNews, Joining};
 use crate::models::Shelf;
+use crate::pins::Pins;
 use crate::proof::Unproven;
 use crate::records::Records;
 use crate::rollouts::Versions;
@@ -113,6 +114,8 @@ pub(crate) struct Driver {
     pub(crate) joining: Option<Joining>,
     pub(crate) shelf: Shelf,
     pub(crate) versions: Versions,
+    /// Models that stay here.
+    pub(crate) pins: Pins,
     pub(crate) records: Records,
     pub(crate) inbox: mpsc::Sender<Inbound>,
     pub(crate) sessions: Sessions,
@@ -399,6 +402,7 @@ impl Driver {
         for manifest in self.shelf.manifests() {
             self.feed(Event::Catalogued(manifest));
         }
+        self.feed(Event::PinsChanged(self.pins.all()));
         for digest in self.shelf.stored() {
             self.feed(Event::ModelStored(digest));
         }

@@ -233,6 +233,7 @@ impl Driver {
             power: Default::default(),
             cap: Default::default(),
             policy: self.policy.digest,
+            placing: None,
         };
         self.feed(Event::Presence { from: node, presence: Arc::new(presence) });
     }

@@ -24,6 +24,7 @@ mod mesh;
 mod models;
 mod pass;
 mod ping;
+mod pins;
 mod proof;
 mod records;
 mod renewal;

@@ -245,3 +245,6 @@ pub(crate) const COURSE_STALLS: Duration = Duration::from_secs(20);
 /// Members that are looked up at once since they spoke of a file, and words of each that wait for that.
 pub(crate) const COURSE_STRANGERS: usize = 1024;
 pub(crate) const COURSE_WORDS: usize = 64;
+
+/// Models that an operator may pin to a node: as many as there may be in a catalog.
+pub(crate) const PINS_MAX: usize = CATALOG_MAX;

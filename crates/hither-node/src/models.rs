@@ -100,6 +100,11 @@ impl Shelf {
         self.here.iter().filter(|digest| self.entries.contains_key(digest)).copied().collect()
     }
 
+    /// Whether a model's file is here.
+    pub(crate) fn has(&self, name: &ModelName) -> bool {
+        self.named(name).is_some_and(|manifest| self.here.contains(&manifest.digest))
+    }
+
     pub(crate) fn manifest(&self, digest: Digest) -> Option<&Manifest> {
         self.entries.get(&digest).map(|(_, manifest)| manifest)
     }
@@ -153,6 +158,8 @@ impl Driver {
 
     /// Fetches a model from peers.
     pub(crate) fn fetch(&mut self, manifest: Manifest, providers: Vec<NodeId>) {
+        let why = self.core.why(manifest.digest);
+        tracing::info!(model = %manifest.name, providers = providers.len(), why, "a model is fetched");
         let (swarm, courses, inbox) = (self.swarm.clone(), self.courses.clone(), self.inbox.clone());
         self.hands.spawn(async move {
             let digest = manifest.digest;

@@ -29,6 +29,7 @@ use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::models::Shelf;
+use crate::pins::Pins;
 use crate::records::Records;
 use crate::rollouts::Versions;
 use crate::traces::{Traces, TracesError};
@@ -189,6 +190,7 @@ async fn assemble(
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
     let versions = Versions::open(dir.join("rollouts"));
+    let (pins, unread) = Pins::open(dir.join("pins"), config.pinned.clone());
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
@@ -214,6 +216,7 @@ async fn assemble(
         joining: None,
         shelf,
         versions,
+        pins,
         records,
         inbox: inbox.clone(),
         sessions: Default::default(),
@@ -240,6 +243,9 @@ async fn assemble(
     }
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node"));
+    }
+    if let Some(text) = unread {
+        driver.warn(None, text);
     }
     if is_public {
         let text = "the API listens on a public address without TLS: keys and data can be read on their way; give it a \

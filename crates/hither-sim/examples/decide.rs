@@ -97,6 +97,7 @@ fn node(model: &ModelName) -> Core {
             power: Milliwatts(0),
             cap: Milliwatts(0),
             policy: Digest([1; 32]),
+            placing: None,
         };
         tell(Event::Presence { from: member(number).node, presence: Arc::new(presence) });
     }

@@ -365,6 +365,7 @@ fn presence(number: u64) -> Presence {
         power: Milliwatts(20_000),
         cap: Milliwatts(60_000),
         policy: Digest(bytes32(7)),
+        placing: None,
     }
 }
 

@@ -27,7 +27,7 @@ use crate::framing::{self, FrameReader, Framed};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
-use crate::preface::Refusal;
+use crate::preface::{self, Refusal};
 use crate::starts;
 use crate::swarm::{Shared, SwarmEvent};
 
@@ -200,12 +200,14 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
             return Talked::Not;
         }
     };
+    // A link is made only between two programs that have a version in common.
+    let version = preface::own().common(&versions).unwrap_or(versions.newest);
     up(shared, node, &peer, (epoch, versions)).await;
     let (code, reason) = tokio::select! {
         end = read(shared, node, &peer, reader) => end,
         end = read_signals(shared, node, &peer, &connection) => end,
-        end = write(shared, &peer, epoch, sender) => end,
-        end = write_signals(shared, &peer, epoch, &connection) => end,
+        end = write(shared, &peer, (epoch, version), sender) => end,
+        end = write_signals(shared, &peer, (epoch, version), &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
         end = outlived(&peer, epoch) => end,
         end = peer.unused() => end,
@@ -322,7 +324,12 @@ async fn read_signals(
     }
 }
 
-async fn write_signals(shared: &Shared, peer: &Peer, epoch: u64, connection: &Connection) -> (Code, &'static str) {
+async fn write_signals(
+    shared: &Shared,
+    peer: &Peer,
+    (epoch, version): (u64, u16),
+    connection: &Connection,
+) -> (Code, &'static str) {
     const BROKEN: (Code, &str) = (Code::Done, "the link broke");
     let Ok(mut sender) = connection.open_uni().await else { return BROKEN };
     // It fails only if the stream has ended already, which the next write finds out.
@@ -336,7 +343,7 @@ async fn write_signals(shared: &Shared, peer: &Peer, epoch: u64, connection: &Co
             peer.signalled.notified().await;
             continue;
         };
-        if let Some(frame) = framed(shared, &PeerMessage::Signal(signal))
+        if let Some(frame) = framed(shared, &PeerMessage::Signal(signal), version)
             && framing::write(&mut sender, frame).await.is_err()
         {
             return BROKEN;
@@ -344,9 +351,9 @@ async fn write_signals(shared: &Shared, peer: &Peer, epoch: u64, connection: &Co
     }
 }
 
-/// A message as it goes out; `None`, with a word in the log, if it cannot be said.
-fn framed(shared: &Shared, message: &PeerMessage) -> Option<Framed> {
-    let encoded = hither_wire::encode_message(message);
+/// A message as it goes out to a program of this version; `None`, with a word in the log, if it cannot be said.
+fn framed(shared: &Shared, message: &PeerMessage, version: u16) -> Option<Framed> {
+    let encoded = hither_wire::encode_message_in(message, version);
     let failed = encoded.as_ref().err().map(ToString::to_string);
     let frame = encoded.ok().and_then(|body| framing::frame(body, MAX_MESSAGE));
     match &frame {
@@ -356,7 +363,12 @@ fn framed(shared: &Shared, message: &PeerMessage) -> Option<Framed> {
     frame
 }
 
-async fn write(shared: &Shared, peer: &Peer, epoch: u64, mut sender: SendStream) -> (Code, &'static str) {
+async fn write(
+    shared: &Shared,
+    peer: &Peer,
+    (epoch, version): (u64, u16),
+    mut sender: SendStream,
+) -> (Code, &'static str) {
     loop {
         if peer.is_outlived(epoch) {
             // It may have been woken in the place of the one that shall write.
@@ -368,7 +380,7 @@ async fn write(shared: &Shared, peer: &Peer, epoch: u64, mut sender: SendStream)
             peer.ready.notified().await;
             continue;
         };
-        let Some(frame) = framed(shared, &message) else { continue };
+        let Some(frame) = framed(shared, &message, version) else { continue };
         if framing::write(&mut sender, frame).await.is_err() {
             peer.put_back(message);
             return (Code::Done, "the link broke");

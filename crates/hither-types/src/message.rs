@@ -11,7 +11,7 @@ use crate::refusal::{Failure, Refusal};
 use crate::request::{Cost, Envelope};
 use crate::time::WallTime;
 use crate::trace::TraceParent;
-use crate::unit::{ByteCount, Eighths, Micros, Milliwatts};
+use crate::unit::{ByteCount, Eighths, MicroHertz, Micros, Milliwatts};
 
 /// How far a model is at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,17 @@ pub struct Presence {
     pub cap: Milliwatts,
     /// The policy in force.
     pub policy: Digest,
+    /// What others need to know to decide with it which models go where; nothing if it does not take part in that.
+    pub placing: Option<Placing>,
+}
+
+/// What a node tells those with whom it decides which models go where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Placing {
+    /// What it has left for one more model.
+    pub room: Room,
+    /// How often models are asked for that count at this node, the most wanted 32, by digest.
+    pub demand: Vec<(Digest, MicroHertz)>,
 }
 
 /// How busy a place is with one model, by its own fresh word.

@@ -158,6 +158,8 @@ pub struct ModelView {
     pub memory: ByteCount,
     /// What else a person would want to know: how long it has been loading, why it is not. Empty at other nodes.
     pub note: String,
+    /// Why it is here; empty at other nodes, and where nobody knows any more.
+    pub why: String,
 }
 
 /// One request in a list.
@@ -223,6 +225,10 @@ pub struct Totals {
     pub stepped_down: u64,
     /// Second copies of requests that were late at their place.
     pub hedged: u64,
+    /// Models that this node fetched by its own decision.
+    pub placed: u64,
+    /// Models that made way for others here.
+    pub evicted: u64,
 }
 
 /// What went over the connections between this node and others since its start, closed ones and those of strangers

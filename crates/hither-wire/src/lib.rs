@@ -146,6 +146,14 @@ forms! {
     decode_chunk_talk;
 }
 
+/// Writes small talk for a program that speaks the protocol up to a version: what that does not know is left out.
+pub fn encode_message_in(message: &PeerMessage, version: u16) -> Result<Vec<u8>, EncodeError> {
+    match message::in_version(message, version) {
+        None => encode_message(message),
+        Some(older) => encode_message(&older),
+    }
+}
+
 const INVITE: Form = Form { name: "an invite", most: limits::MAX_INVITE, version: 3 };
 const INVITE_2: Form = Form { version: 2, ..INVITE };
 const INVITE_1: Form = Form { version: 1, ..INVITE };

@@ -81,8 +81,11 @@ pub const MAX_APPROVERS: usize = 16;
 /// Approvals that one change may need: more signatures would not fit an entry.
 pub const MAX_QUORUM: usize = 8;
 
-/// Models in one presence: it is passed on by each node of a site, so it stays below 4 kB.
+/// Models in one presence: it is passed on by each node of a site, so they stay below 3 kB.
 pub const MAX_PRESENT_MODELS: usize = 64;
+
+/// Models whose demand one node tells of: with the models that it holds they take 4 kB.
+pub const MAX_DEMANDS: usize = 32;
 
 /// Rumours in one message: with the longest presences they take a quarter of one.
 pub const MAX_RUMOURS: usize = 64;

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use hither_types::id::{Digest, NodeId};
-use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Presence, Pulse, Rumour};
+use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Placing, Presence, Pulse, Room, Rumour};
 use hither_types::model::Device;
-use hither_types::unit::{Micros, Milliwatts};
+use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
-use crate::limits::{MAX_AUTHORITY, MAX_CATALOG, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_ROLLOUTS, MAX_RUMOURS};
+use crate::limits::{
+    MAX_AUTHORITY, MAX_CATALOG, MAX_DEMANDS, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_ROLLOUTS, MAX_RUMOURS,
+};
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
 use crate::start::StartWordForm;
+use crate::versions::WITH_PLACING;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum MessageForm<'a> {
@@ -32,6 +35,8 @@ pub(crate) enum MessageForm<'a> {
     Start(StartWordForm<'a>),
     #[serde(borrow)]
     Rollouts(List<SignedForm<'a>, MAX_ROLLOUTS>),
+    /// Since version 2 of the protocol.
+    Placing(PresenceForm, PlacingForm),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -39,7 +44,10 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
 
     fn try_from(message: &'a PeerMessage) -> Result<Self, EncodeError> {
         Ok(match message {
-            PeerMessage::Presence(presence) => Self::Presence(presence.try_into()?),
+            PeerMessage::Presence(presence) => match &presence.placing {
+                None => Self::Presence(presence.try_into()?),
+                Some(placing) => Self::Placing(presence.try_into()?, placing.try_into()?),
+            },
             PeerMessage::Catalog(entries) => Self::Catalog(List::of("entries of the catalog", entries)?),
             PeerMessage::Members(members) => Self::Members(List::of("members", members)?),
             PeerMessage::Signal(signal) => Self::Signal(signal.try_into()?),
@@ -66,6 +74,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Rumours(rumours) => Self::Rumours(rumours.into_words()?),
             MessageForm::Start(word) => Self::Start(word.try_into()?),
             MessageForm::Rollouts(words) => Self::Rollouts(words.into_words()?),
+            MessageForm::Placing(presence, placing) => Self::Presence(with(presence, placing)?),
         })
     }
 }
@@ -84,7 +93,7 @@ impl TryFrom<&Presence> for PresenceForm {
     type Error = EncodeError;
 
     fn try_from(presence: &Presence) -> Result<Self, EncodeError> {
-        let Presence { incarnation, sequence, models, power, cap, policy } = presence;
+        let Presence { incarnation, sequence, models, power, cap, policy, placing: _ } = presence;
         Ok(Self {
             incarnation: *incarnation,
             sequence: *sequence,
@@ -107,7 +116,97 @@ impl TryFrom<PresenceForm> for Presence {
             power: Milliwatts(form.power),
             cap: Milliwatts(form.cap),
             policy: Digest(form.policy),
+            placing: None,
         })
+    }
+}
+
+fn with(presence: PresenceForm, placing: PlacingForm) -> Result<Presence, DecodeError> {
+    Ok(Presence { placing: Some(placing.try_into()?), ..presence.try_into()? })
+}
+
+/// A message as programs understand it that speak only this version of the protocol; `None` if it is so already.
+pub(crate) fn in_version(message: &PeerMessage, version: u16) -> Option<PeerMessage> {
+    if version >= WITH_PLACING {
+        return None;
+    }
+    let without = |presence: &Presence| Presence { placing: None, ..presence.clone() };
+    match message {
+        PeerMessage::Presence(presence) if presence.placing.is_some() => Some(PeerMessage::Presence(without(presence))),
+        PeerMessage::Rumours(rumours) => {
+            let older = |rumour: &Rumour| match rumour {
+                Rumour::Said { node, presence } if presence.placing.is_some() => {
+                    Rumour::Said { node: *node, presence: Arc::new(without(presence)) }
+                }
+                Rumour::Said { .. } | Rumour::Gone { .. } | Rumour::Doubt { .. } => rumour.clone(),
+            };
+            Some(PeerMessage::Rumours(rumours.iter().map(older).collect()))
+        }
+        PeerMessage::Presence(_)
+        | PeerMessage::Catalog(_)
+        | PeerMessage::Members(_)
+        | PeerMessage::Signal(_)
+        | PeerMessage::Authority(_)
+        | PeerMessage::Pulse(_)
+        | PeerMessage::Start(_)
+        | PeerMessage::Rollouts(_) => None,
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PlacingForm {
+    memory: u64,
+    free: u8,
+    power: u8,
+    speed: u8,
+    demand: List<DemandForm, MAX_DEMANDS>,
+}
+
+impl TryFrom<&Placing> for PlacingForm {
+    type Error = EncodeError;
+
+    fn try_from(placing: &Placing) -> Result<Self, EncodeError> {
+        let Placing { room: Room { memory, free, power, speed }, demand } = placing;
+        Ok(Self {
+            memory: memory.0,
+            free: free.count(),
+            power: power.count(),
+            speed: *speed,
+            demand: List::of("models that are asked for", demand)?,
+        })
+    }
+}
+
+impl TryFrom<PlacingForm> for Placing {
+    type Error = DecodeError;
+
+    fn try_from(form: PlacingForm) -> Result<Self, DecodeError> {
+        let share = |code: u8| match code <= Eighths::ALL.count() {
+            true => Ok(Eighths::new(code)),
+            false => Err(DecodeError::Code { what: "share in eighths", code }),
+        };
+        let (free, power) = (share(form.free)?, share(form.power)?);
+        let room = Room { memory: ByteCount(form.memory), free, power, speed: form.speed };
+        Ok(Self { room, demand: form.demand.into_words()? })
+    }
+}
+
+/// How often a model is asked for.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DemandForm {
+    digest: [u8; 32],
+    rate: u64,
+}
+
+impl From<&(Digest, MicroHertz)> for DemandForm {
+    fn from((digest, rate): &(Digest, MicroHertz)) -> Self {
+        Self { digest: digest.0, rate: rate.0 }
+    }
+}
+
+impl From<DemandForm> for (Digest, MicroHertz) {
+    fn from(form: DemandForm) -> Self {
+        (Digest(form.digest), MicroHertz(form.rate))
     }
 }
 
@@ -201,9 +300,27 @@ impl From<PulseForm> for Pulse {
 /// The order of the variants is part of the form.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum RumourForm {
-    Said { node: [u8; 32], presence: PresenceForm },
-    Gone { node: [u8; 32], incarnation: u64, sequence: u64 },
-    Doubt { node: [u8; 32], incarnation: u64, sequence: u64, by: [u8; 32] },
+    Said {
+        node: [u8; 32],
+        presence: PresenceForm,
+    },
+    Gone {
+        node: [u8; 32],
+        incarnation: u64,
+        sequence: u64,
+    },
+    Doubt {
+        node: [u8; 32],
+        incarnation: u64,
+        sequence: u64,
+        by: [u8; 32],
+    },
+    /// Since version 2 of the protocol.
+    SaidPlacing {
+        node: [u8; 32],
+        presence: PresenceForm,
+        placing: PlacingForm,
+    },
 }
 
 impl TryFrom<&Rumour> for RumourForm {
@@ -211,7 +328,13 @@ impl TryFrom<&Rumour> for RumourForm {
 
     fn try_from(rumour: &Rumour) -> Result<Self, EncodeError> {
         Ok(match rumour {
-            Rumour::Said { node, presence } => Self::Said { node: node.0, presence: presence.as_ref().try_into()? },
+            Rumour::Said { node, presence } => {
+                let (node, said) = (node.0, presence.as_ref().try_into()?);
+                match &presence.placing {
+                    None => Self::Said { node, presence: said },
+                    Some(placing) => Self::SaidPlacing { node, presence: said, placing: placing.try_into()? },
+                }
+            }
             Rumour::Gone { node, incarnation, sequence } => {
                 Self::Gone { node: node.0, incarnation: *incarnation, sequence: *sequence }
             }
@@ -229,6 +352,9 @@ impl TryFrom<RumourForm> for Rumour {
         Ok(match form {
             RumourForm::Said { node, presence } => {
                 Self::Said { node: NodeId(node), presence: Arc::new(presence.try_into()?) }
+            }
+            RumourForm::SaidPlacing { node, presence, placing } => {
+                Self::Said { node: NodeId(node), presence: Arc::new(with(presence, placing)?) }
             }
             RumourForm::Gone { node, incarnation, sequence } => {
                 Self::Gone { node: NodeId(node), incarnation, sequence }

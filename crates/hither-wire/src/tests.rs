@@ -4,14 +4,14 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use hither_types::id::Digest;
-use hither_types::message::{Ask, ChunkTalk, ChunkWord, Frame, HelloReply, PeerMessage};
+use hither_types::message::{Ask, ChunkTalk, ChunkWord, Frame, HelloReply, PeerMessage, Rumour};
 use hither_types::refusal::Failure;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::limits;
+use crate::{decode_message, encode_message, encode_message_in, limits};
 
 pub(crate) mod arbitrary;
 pub(crate) mod samples;
@@ -93,6 +93,52 @@ fn golden<T: Debug + PartialEq>(
 #[test]
 fn the_forms_are_those_of_the_golden_files() {
     every_form!(golden);
+}
+
+/// What a message says without what version 2 added.
+fn without_placing(message: &PeerMessage) -> PeerMessage {
+    let mut message = message.clone();
+    match &mut message {
+        PeerMessage::Presence(presence) => presence.placing = None,
+        PeerMessage::Rumours(rumours) => rumours.iter_mut().for_each(|rumour| {
+            if let Rumour::Said { presence, .. } = rumour {
+                std::sync::Arc::make_mut(presence).placing = None;
+            }
+        }),
+        _ => {}
+    }
+    message
+}
+
+#[test]
+fn programs_of_version_1_are_told_what_they_understand() {
+    let mut differ = 0;
+    for message in samples::message() {
+        let (old, new) = (encode_message_in(&message, 1).unwrap(), encode_message_in(&message, 2).unwrap());
+        assert_eq!(decode_message(&old), Ok(without_placing(&message)));
+        assert_eq!(decode_message(&new).as_ref(), Ok(&message));
+        // The last kind of message that version 1 knows.
+        assert!(old[1] <= 7, "{message:?}");
+        differ += usize::from(old != new);
+    }
+    assert_eq!(differ, 2, "a presence and a rumour");
+}
+
+#[test]
+fn a_share_beyond_the_whole_is_refused() {
+    let placing = samples::message().into_iter().find_map(|message| match message {
+        PeerMessage::Presence(presence) => presence.placing.is_some().then_some(presence),
+        _ => None,
+    });
+    let bytes = encode_message(&PeerMessage::Presence(placing.unwrap())).unwrap();
+    let shares = [5, 8, 4];
+    let at = bytes.windows(3).position(|part| part == shares).unwrap();
+    for share in [at, at + 1] {
+        let mut wrong = bytes.clone();
+        wrong[share] = 9;
+        let refused = DecodeError::Code { what: "share in eighths", code: 9 };
+        assert_eq!(decode_message(&wrong), Err(refused));
+    }
 }
 
 fn round_trip<T: Debug + PartialEq>(

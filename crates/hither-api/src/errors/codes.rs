@@ -269,6 +269,12 @@ pub const OF_COMMANDS: &[Entry] = &[
     command("E0445", "The node may not publish, so nobody would hear of a rollout.", "Do it at a node that may."),
     command("E0446", "No new version of the model is being rolled out.", "hither models ls"),
     command("E0447", "The rollout cannot be told: too many sites, or too many names.", "The message says which."),
+    command("E0448", "The model is pinned to this node.", "hither models unpin MODEL"),
+    command(
+        "E0449",
+        "The model cannot be pinned, or unpinned.",
+        "The message says why: take it out of pinned under [models] in hither.toml, or unpin others.",
+    ),
     command("E0901", "The node is stopping.", "hither up"),
     command(
         "E0902",

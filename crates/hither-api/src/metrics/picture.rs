@@ -9,7 +9,7 @@ use crate::oip::VERSION;
 /// The totals and the state of the node and its mesh.
 pub(super) fn write(page: &mut Page, view: &View) {
     let totals = &view.totals;
-    let rows: [(&str, &str, u64); 11] = [
+    let rows: [(&str, &str, u64); 13] = [
         ("hither_requests_total", "Requests that entered this node.", totals.requests),
         ("hither_requests_answered_total", "Requests answered.", totals.answered),
         ("hither_requests_refused_by_law_total", "Requests refused by law.", totals.refused_by_law),
@@ -19,6 +19,8 @@ pub(super) fn write(page: &mut Page, view: &View) {
         ("hither_requests_taken_by_peers_total", "Requests that waited here until a peer took them.", totals.stolen),
         ("hither_requests_hedged_total", "Second copies of requests that were late at their place.", totals.hedged),
         ("hither_offers_refused_total", "Offers to peers that they refused.", totals.rejected),
+        ("hither_models_placed_total", "Models that this node fetched by its own decision.", totals.placed),
+        ("hither_models_evicted_total", "Models that made way for others at this node.", totals.evicted),
         ("hither_egress_request_bytes_total", "Payload bytes that left with requests.", totals.egress_requests.0),
         ("hither_egress_answer_bytes_total", "Payload bytes that left with answers.", totals.egress_answers.0),
     ];

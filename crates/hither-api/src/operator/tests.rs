@@ -67,7 +67,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 18] = [
+const COMMANDS: [(&str, &str, &str); 20] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -75,6 +75,8 @@ const COMMANDS: [(&str, &str, &str); 18] = [
     ),
     ("models/smollm2%2D135m/pull", "", "PullModel(\"smollm2-135m\")"),
     ("models/fraud/verify", "", "VerifyModel(\"fraud\")"),
+    ("models/fraud/pin", "", "PinModel(\"fraud\")"),
+    ("models/smollm2%2D135m/unpin", "", "UnpinModel(\"smollm2-135m\")"),
     ("models/fraud/remove", "{}", "RemoveModel { name: \"fraud\", last: false }"),
     (
         "models/fraud/rollout",

@@ -219,6 +219,8 @@ impl Door for FakeDoor {
                     Ok(CommandDone::RolledBack { from: format!("{name}:2"), to: name.to_string() })
                 }
                 Command::RemoveModel { last, .. } => Ok(CommandDone::ModelRemoved { holders: usize::from(!last) }),
+                Command::PinModel(_) => Ok(CommandDone::Pinned { here: true }),
+                Command::UnpinModel(_) => Ok(CommandDone::Unpinned),
                 Command::VerifyModel(_) => Ok(CommandDone::Verified { answers: 3 }),
                 Command::PullModel(name) => Err(CommandError {
                     code: "E0207",
@@ -416,6 +418,7 @@ fn held(digest: u8, stage: ModelStage, fetched: u64, busy: u16) -> ModelView {
         queued: busy / 4,
         memory: ByteCount(0),
         note: String::new(),
+        why: String::new(),
     }
 }
 

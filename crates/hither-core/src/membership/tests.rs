@@ -17,7 +17,7 @@ const C: NodeId = NodeId([4; 32]);
 
 fn presence(incarnation: u64, sequence: u64) -> Presence {
     let (power, cap) = (Milliwatts(20_000), Milliwatts(60_000));
-    Presence { incarnation, sequence, models: Vec::new(), power, cap, policy: Digest([9; 32]) }
+    Presence { incarnation, sequence, models: Vec::new(), power, cap, policy: Digest([9; 32]), placing: None }
 }
 
 fn told(from: NodeId, incarnation: u64, sequence: u64) -> Sign {

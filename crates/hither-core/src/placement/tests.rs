@@ -262,7 +262,8 @@ fn whoever_has_no_room_is_passed_over() {
             let glance = Glance { model: model(number), ..wanted };
             let candidates = vec![Candidate { node: node(1), room: others }];
             let around = Around { candidates, ..Around::of(vec![glance]) }.held(number, &[2]);
-            counts[usize::from(!planner.decide(&around, Timestamp(0)).is_empty())] += 1;
+            let steps = planner.decide(&around, Timestamp(0));
+            counts[usize::from(matches!(steps.as_slice(), [Step::Fetch { .. }]))] += 1;
         }
         counts[1]
     };
@@ -275,6 +276,18 @@ fn whoever_has_no_room_is_passed_over() {
     assert!((15..60).contains(&seldom), "an eighth of the power is an eighth of the weight: {seldom}");
     let fast = all(room(8, 8), Room { speed: 12, ..room(8, 8) });
     assert!((50..105).contains(&fast), "three times as fast: {fast}");
+}
+
+#[test]
+fn what_nobody_has_room_for_is_said_and_what_others_have_room_for_is_not() {
+    let said = |others: Room| {
+        let mut planner = planner(0);
+        planner.told = room(0, 8);
+        let candidates = vec![Candidate { node: node(1), room: others }];
+        planner.decide(&Around { candidates, ..Around::of(vec![glance(1, 1, 1)]) }.held(1, &[2]), Timestamp(0))
+    };
+    assert_eq!(said(room(0, 8)), [Step::NoRoom { model: model(1), why: Why::Spare }]);
+    assert_eq!(said(room(8, 8)), []);
 }
 
 #[test]
@@ -393,6 +406,17 @@ fn a_second_copy_leaves_for_what_is_not_there_and_not_for_another_second_copy() 
     around.glances.iter_mut().for_each(new(1, 0));
     let left = evicted(&planner.decide(&around, LATER));
     assert!(left.len() == 1 && mine.contains(&left[0]), "{left:?} of {mine:?}");
+}
+
+#[test]
+fn what_there_is_too_much_of_leaves_for_a_second_copy() {
+    // Two of each are wanted, and there are thirty-one.
+    let (mut planner, mut around) = full(30, 1);
+    let new = around.glances.iter_mut().find(|glance| glance.model == model(100)).expect("it is there");
+    *new = glance(100, 1, 1);
+    let steps = planner.decide(&around, LATER);
+    assert_eq!(evicted(&steps).len(), 1);
+    assert_eq!(steps[1], Step::Fetch { model: model(100), why: Why::Spare });
 }
 
 #[test]

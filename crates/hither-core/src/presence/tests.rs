@@ -81,6 +81,7 @@ fn an_older_presence_is_ignored_and_a_restart_is_newer() {
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([0; 32]),
+        placing: None,
     });
     play = play.then(vec![(101, Event::Presence { from: PARIS, presence })]).check("");
     assert_eq!(busy(&play), None);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hither_core::Partner;
 use hither_core::distribution::chunk_bytes;
-use hither_swarm::{Multicast, Swarm, SwarmConfig};
+use hither_swarm::{ChunkEvent, Multicast, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::id::{Digest, NodeId};
 use hither_types::member::Address;
 use hither_types::unit::ByteCount;
@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 
 use super::{CourseAsk, CourseEnd, Courses, Fetch, Meeting};
 use crate::driver::Inbound;
+
+mod liars;
 
 const MIB: usize = 1 << 20;
 
@@ -66,17 +68,7 @@ struct Node {
 
 impl Node {
     async fn start(key: u8, known: Arc<Mutex<Known>>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (swarm, mut events, chunks) = Swarm::start(SwarmConfig {
-            secret_key: [key; 32],
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            blobs_dir: dir.path().to_owned(),
-            relay: None,
-            multicast: Multicast::Off,
-            members: Vec::new(),
-        })
-        .await
-        .unwrap();
+        let (swarm, mut events, chunks, dir) = swarm(key).await;
         let me = swarm.node();
         let (inbox, mut asked) = mpsc::channel(64);
         let (courses, ways) = Courses::start(me, swarm.clone(), chunks, inbox);
@@ -98,6 +90,22 @@ impl Node {
         self.courses.fetch(Fetch { digest: file.0, size: file.1, progress, done });
         (seen, ended)
     }
+}
+
+/// A swarm on loopback, and what it reports.
+async fn swarm(key: u8) -> (Swarm, mpsc::Receiver<SwarmEvent>, mpsc::Receiver<ChunkEvent>, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (swarm, events, chunks) = Swarm::start(SwarmConfig {
+        secret_key: [key; 32],
+        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        blobs_dir: dir.path().to_owned(),
+        relay: None,
+        multicast: Multicast::Off,
+        members: Vec::new(),
+    })
+    .await
+    .unwrap();
+    (swarm, events, chunks, dir)
 }
 
 type Ended = Result<Option<NodeId>, CourseEnd>;

@@ -319,7 +319,12 @@ impl<'a> Bench<'a> {
                 });
             }
             Action::Tell { peer, signal } => self.tell(core, peer, signal),
-            Action::Fetch { .. } | Action::Load(_) | Action::Unload(_) | Action::Prove(_) | Action::Judge(_) => {}
+            Action::Fetch { .. }
+            | Action::Evict { .. }
+            | Action::Load(_)
+            | Action::Unload(_)
+            | Action::Prove(_)
+            | Action::Judge(_) => {}
         }
     }
 

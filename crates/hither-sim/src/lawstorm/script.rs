@@ -221,7 +221,7 @@ impl Bench<'_> {
             });
         }
         let (power, cap, policy) = (Milliwatts(0), Milliwatts(0), Digest([0; 32]));
-        let presence = Arc::new(Presence { incarnation: 1, sequence, models, power, cap, policy });
+        let presence = Arc::new(Presence { incarnation: 1, sequence, models, power, cap, policy, placing: None });
         let event = Event::Presence { from: NodeId([member; 32]), presence };
         self.flights.push(Flight { to: core, about: NOTHING, event });
     }

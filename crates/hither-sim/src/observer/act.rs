@@ -29,6 +29,9 @@ impl Observer {
             Action::Fail { request, .. } => self.ends(at, node, *request, Ending::Failed),
             Action::Load(digest) => self.loads(at, node, *digest),
             Action::Unload(digest) => self.unloads(at, node, *digest),
+            Action::Evict { .. } => {
+                self.breach("I7", at, node, "a model is evicted, and nobody decides that here".to_owned())
+            }
             Action::Prove(_) | Action::Judge(_) => {}
             Action::Fetch { manifest, providers } => self.fetches(at, node, manifest, providers),
             Action::Record { fact, .. } => self.record(at, node, fact),

@@ -433,7 +433,7 @@ fn tells(busy: u16, queued: u16) -> Step {
     };
     let (power, cap) = (Milliwatts(0), Milliwatts(0));
     let (incarnation, sequence, policy) = (1, 1, Digest([0; 32]));
-    let presence = Presence { incarnation, sequence, models: vec![model], power, cap, policy };
+    let presence = Presence { incarnation, sequence, models: vec![model], power, cap, policy, placing: None };
     Step::Act(MUNICH, Action::Announce(presence))
 }
 

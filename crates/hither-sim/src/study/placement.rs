@@ -209,7 +209,7 @@ pub(super) fn placement(scale: Scale) -> Study {
     }
     if let Some(crowd) = day.crowd {
         page.text(&format!(
-            "The crowd asks for one model, the {}th by popularity, {} % as often as all others together are asked for on an \
+            "The crowd asks for one model, number {} by popularity, {} % as often as all others together are asked for on an \
              average, for {} min; what waits, waits in the minutes until its copies have come.",
             crowd.rank + 1,
             crowd.percent,

@@ -68,6 +68,8 @@ impl World<'_> {
                     self.nodes[node].opens.remove(&model);
                 }
             }
+            // No node of this world decides itself what it holds: that is for `placing`.
+            Action::Evict { .. } => {}
             // No engine of this world is wrong, and nothing is rolled out in it.
             Action::Prove(_) | Action::Judge(_) => {}
         }

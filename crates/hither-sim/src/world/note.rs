@@ -33,6 +33,7 @@ impl World<'_> {
             | Event::ModelRemoved(_)
             | Event::FetchFailed(_)
             | Event::PullWanted(_)
+            | Event::PinsChanged(_)
             | Event::CloseWanted(_)
             | Event::ModelReady(_)
             | Event::ModelLost(_)

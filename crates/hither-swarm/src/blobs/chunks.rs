@@ -108,7 +108,15 @@ impl ChunkAsked {
         }
         // The next chunk does not share the line with the end of this one. The transport's own word for it may take 25 ms.
         let mut read = [0];
-        matches!(timeout(limits::CHUNK_BEGINS, receiver.read_exact(&mut read)).await, Ok(Ok(())))
+        let acknowledged = sender.stopped();
+        let read = receiver.read_exact(&mut read);
+        tokio::pin!(read);
+        tokio::select! {
+            biased;
+            read = timeout(limits::CHUNK_BEGINS, &mut read) => matches!(read, Ok(Ok(()))),
+            // All of it is there: whoever does not say so keeps no line from others.
+            _ = acknowledged => matches!(timeout(limits::CHUNK_STALL, &mut read).await, Ok(Ok(()))),
+        }
     }
 }
 

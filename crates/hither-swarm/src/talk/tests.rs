@@ -14,6 +14,7 @@ fn presence(sequence: u64) -> PeerMessage {
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([0; 32]),
+        placing: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Members that break the rules hurt nobody but themselves.
 
-use hither_swarm::{Fault, FetchError, StreamError};
+use hither_swarm::{ChunkEvent, Fault, FetchError, StreamError};
 use hither_types::message::Frame;
 use hither_types::unit::ByteCount;
 use iroh::Endpoint;
@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::world::{
-    ALPNS, Node, ask, closed_with, dial, digest, direct, noise, pair, preface, presence, put, raw, raw_id, soon,
+    ALPNS, Node, OF_MEMBERS, ask, closed_with, dial, digest, direct, noise, pair, preface, presence, put, raw, raw_id,
+    soon,
 };
 
 /// A pair of good nodes, and a member of the first that does what it wants.
@@ -123,4 +124,28 @@ async fn a_provider_that_sends_wrong_bytes_is_dropped_and_named() {
         let path = a.swarm.checkout(found).await.expect("whole");
         assert!(std::fs::read(path).expect("readable") == file);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_a_chunk_and_does_not_say_so_keeps_no_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (a, mut chunks) = Node::start_hearing(1, crate::world::loopback(), (None, Vec::new()), dir).await;
+    let evil = raw(3).await;
+    a.swarm.admit(raw_id(&evil), vec![]);
+    let (file, _) = put(&a, &noise(3, 64 << 10)).await;
+    let connection = dial(&evil, &a, OF_MEMBERS[3]).await;
+    let (mut sender, mut receiver) = connection.open_bi().await.expect("a stream");
+    let part = 0..64_u64 << 10;
+    let words = [&[2][..], &file.0, &part.start.to_le_bytes(), &part.end.to_le_bytes(), &7_u32.to_le_bytes()];
+    sender.write_all(&words.concat()).await.expect("written");
+    let asked = match soon("a request", chunks.recv()).await {
+        Some(ChunkEvent::Asked(asked)) => asked,
+        other => panic!("{other:?}"),
+    };
+    let encoded = a.swarm.prove(file, part).await.expect("it is here");
+    let reading = tokio::spawn(async move { receiver.read_to_end(1 << 20).await });
+    // It has all of it, does not say so, and is not waited for as long as one on a slow line, which would be minutes.
+    assert!(!soon("the end", asked.give(encoded)).await);
+    assert!(reading.await.expect("it does not panic").expect("all of it").len() > 64 << 10);
+    drop(sender);
 }

@@ -83,15 +83,7 @@ impl Node {
         (relay, members): (Option<SocketAddr>, Vec<(NodeId, Vec<Address>)>),
         dir: TempDir,
     ) -> Self {
-        let config = SwarmConfig {
-            secret_key: key(seed),
-            bind,
-            blobs_dir: dir.path().to_owned(),
-            relay,
-            multicast: Multicast::Off,
-            members,
-        };
-        let (swarm, events, mut chunks) = Swarm::start(config).await.expect("a swarm");
+        let (node, mut chunks) = Self::start_hearing(seed, bind, (relay, members), dir).await;
         // The law lets everything go.
         tokio::spawn(async move {
             while let Some(event) = chunks.recv().await {
@@ -100,7 +92,26 @@ impl Node {
                 }
             }
         });
-        Self { swarm, events, dir }
+        node
+    }
+
+    /// A node, and what others do about chunks of files.
+    pub(crate) async fn start_hearing(
+        seed: u8,
+        bind: SocketAddr,
+        (relay, members): (Option<SocketAddr>, Vec<(NodeId, Vec<Address>)>),
+        dir: TempDir,
+    ) -> (Self, mpsc::Receiver<ChunkEvent>) {
+        let config = SwarmConfig {
+            secret_key: key(seed),
+            bind,
+            blobs_dir: dir.path().to_owned(),
+            relay,
+            multicast: Multicast::Off,
+            members,
+        };
+        let (swarm, events, chunks) = Swarm::start(config).await.expect("a swarm");
+        (Self { swarm, events, dir }, chunks)
     }
 
     /// Where it is reached without a relay.
@@ -229,6 +240,7 @@ pub(crate) fn presence(sequence: u64) -> PeerMessage {
         power: Milliwatts(0),
         cap: Milliwatts(0),
         policy: Digest([0; 32]),
+        placing: None,
     })
 }
 

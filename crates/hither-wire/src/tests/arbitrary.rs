@@ -10,7 +10,7 @@ use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
     Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
-    PeerMessage, Presence, Pulse, Rumour, Signal, Start, StartProof, StartWord,
+    PeerMessage, Placing, Presence, Pulse, Room, Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -21,7 +21,7 @@ use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::rollout::{Rollout, RolloutFault, RolloutWord, Verdict};
 use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
-use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Millijoules, Milliwatts};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -136,16 +136,26 @@ fn model_presence() -> impl Strategy<Value = ModelPresence> {
 }
 
 fn presence() -> impl Strategy<Value = Presence> {
-    (any::<[u64; 2]>(), vec(model_presence(), 0..=64), milliwatts(), milliwatts(), digest()).prop_map(
-        |([incarnation, sequence], models, power, cap, policy)| Presence {
+    let placing = proptest::option::of(placing());
+    (any::<[u64; 2]>(), vec(model_presence(), 0..=64), milliwatts(), milliwatts(), digest(), placing).prop_map(
+        |([incarnation, sequence], models, power, cap, policy, placing)| Presence {
             incarnation,
             sequence,
             models,
             power,
             cap,
             policy,
+            placing,
         },
     )
+}
+
+fn placing() -> impl Strategy<Value = Placing> {
+    let demand = vec((digest(), any::<u64>().prop_map(MicroHertz)), 0..=32);
+    (any::<u64>(), any::<[u8; 3]>(), demand).prop_map(|(memory, [free, power, speed], demand)| {
+        let (free, power) = (Eighths::new(free % 9), Eighths::new(power % 9));
+        Placing { room: Room { memory: ByteCount(memory), free, power, speed }, demand }
+    })
 }
 
 pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {

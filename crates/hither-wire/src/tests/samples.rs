@@ -9,7 +9,7 @@ use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
     Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
-    PeerMessage, Presence, Pulse, Rumour, Signal, Start, StartProof, StartWord,
+    PeerMessage, Placing, Presence, Pulse, Room, Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -20,7 +20,7 @@ use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::rollout::{Rollout, RolloutFault, RolloutWord, Verdict};
 use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
-use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
+use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Millijoules, Milliwatts};
 
 fn site(name: &str) -> SiteName {
     SiteName::parse(name).unwrap()
@@ -80,12 +80,16 @@ pub(crate) fn message() -> Vec<PeerMessage> {
         power: Milliwatts(31_000),
         cap: Milliwatts(65_000),
         policy: Digest([0x55; 32]),
+        placing: None,
     };
     let on = |device, byte| ModelPresence { device, ..held(ModelStage::Ready, byte) };
     let later = Presence {
         models: vec![held(ModelStage::Quarantined, 0x47), on(Device::Gpu, 0x48), on(Device::Npu, 0x49)],
         ..presence.clone()
     };
+    let room = Room { memory: ByteCount(24_000_000_000), free: Eighths::new(5), power: Eighths::ALL, speed: 4 };
+    let demand = vec![(Digest([0x44; 32]), MicroHertz(30_700)), (Digest([0x45; 32]), MicroHertz(2_000_000))];
+    let places = Presence { placing: Some(Placing { room, demand }), ..presence.clone() };
     let mut messages = vec![
         PeerMessage::Presence(presence),
         PeerMessage::Catalog(vec![signed(), signed()]),
@@ -110,6 +114,8 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     ];
     messages.extend(words.map(PeerMessage::Start));
     messages.push(PeerMessage::Rollouts(vec![signed()]));
+    messages.push(PeerMessage::Presence(places.clone()));
+    messages.push(PeerMessage::Rumours(vec![Rumour::Said { node, presence: places.into() }]));
     messages
 }
 

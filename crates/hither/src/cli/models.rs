@@ -55,6 +55,19 @@ pub(super) enum ModelsCommand {
         #[arg(value_parser = parse::model)]
         name: ModelName,
     },
+    /// Keep a model on this node: it never makes way for another one, and is not removed before it is unpinned. With [models]
+    /// pull = "automatic" it comes by itself.
+    Pin {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+    },
+    /// Let a pinned model leave when another one needs its room.
+    Unpin {
+        /// Its name.
+        #[arg(value_parser = parse::model)]
+        name: ModelName,
+    },
     /// Fetch a model from the peers that have it.
     Pull {
         /// Its name.
@@ -94,10 +107,9 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
         ModelsCommand::Show { name } => show::show(context, &client, &name)?,
         ModelsCommand::Rollout(asked) => rollout::rollout(context, &client, asked)?,
         ModelsCommand::Rollback { name } => rollout::rollback(context, &client, &name)?,
-        ModelsCommand::Verify { name } => {
-            let done: DoneDto = context.wait(client.post(&path_of(&name, "verify"), &json!({})))?;
-            context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
-        }
+        ModelsCommand::Verify { name } => done(context, &client, &name, "verify")?,
+        ModelsCommand::Pin { name } => done(context, &client, &name, "pin")?,
+        ModelsCommand::Unpin { name } => done(context, &client, &name, "unpin")?,
         ModelsCommand::Rm { name, last } => {
             let done: DoneDto =
                 context.wait(client.post(&path_of(&name, "remove"), &json!(RemoveModelDto { last })))?;
@@ -117,6 +129,13 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
 /// would take for its own.
 fn path_of(name: &ModelName, what: &str) -> String {
     format!("/hither/v1/models/{}/{what}", name.as_str().replace('/', "%2F"))
+}
+
+/// A command about one model, and what the node says to it.
+fn done(context: &Context, client: &Client, name: &ModelName, what: &str) -> Result<(), Trouble> {
+    let done: DoneDto = context.wait(client.post(&path_of(name, what), &json!({})))?;
+    context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
+    Ok(())
 }
 
 fn held_by(view: &ViewDto, model: &ModelDto) -> String {
@@ -141,7 +160,8 @@ fn held_by(view: &ViewDto, model: &ModelDto) -> String {
                     held.note
                 ),
             };
-            Some(format!("{} ({stage})", node.member.site))
+            let why = if held.why.is_empty() { String::new() } else { format!("; {}", held.why) };
+            Some(format!("{} ({stage}{why})", node.member.site))
         })
         .collect();
     if places.is_empty() { "held by nobody who is present".to_owned() } else { plain(&places.join(" · ")) }

@@ -86,6 +86,19 @@ fn models() -> Vec<Operation> {
             .errors(&[Code::OutOfRange]),
         command(
             "post",
+            "/hither/v1/models/{model}/pin",
+            "pinModel",
+            "Keeps a model on this node, whatever else needs its room.",
+        )
+        .with(&["model"])
+        .gives::<DoneDto>("It is pinned.")
+        .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/models/{model}/unpin", "unpinModel", "Lets a model leave that was pinned.")
+            .with(&["model"])
+            .gives::<DoneDto>("It is not pinned any longer.")
+            .errors(&[Code::OutOfRange]),
+        command(
+            "post",
             "/hither/v1/models/{model}/verify",
             "verifyModel",
             "Asks a model what is known of its answers.",

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hither_core::PullPolicy;
 use hither_types::id::ModelName;
 use hither_types::model::{Device, DeviceChoice};
 
@@ -39,6 +40,16 @@ fn devices_and_batches_are_read_for_all_models_and_for_one() {
 }
 
 #[test]
+fn who_fetches_and_what_stays_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = load(dir.path(), "[models]\npull = \"automatic\"\npinned = [\"org/chat\", \"fraud\"]\n").unwrap();
+    assert_eq!(config.pull, PullPolicy::Automatic);
+    assert_eq!(config.pinned.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["fraud", "org/chat"]);
+    let plain = load(dir.path(), "").unwrap();
+    assert_eq!((plain.pull, plain.pinned.len()), (PullPolicy::OnDemand, 0));
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_the_reason() {
     for (text, wanted) in [
         ("[model.fraud]\nmax_batch = 2000", "model fraud has max_batch = 2000, and 1024 is the most"),
@@ -47,6 +58,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
         ("[model.\"a b\"]\nmax_batch = 2", "[model.\"a b\"] is not about a model"),
         ("[model.fraud]\ndevice = \"tpu\"", "expected one of `auto`, `cpu`, `gpu`, `npu`"),
         ("[model.fraud]\nbatch = 2", "unknown field `batch`"),
+        ("[models]\npinned = [\"a b\"]", "pinned under [models]: expected a model name"),
     ] {
         let found = fault(text);
         assert!(found.contains(wanted), "{wanted}: {found}");
