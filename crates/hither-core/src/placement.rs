@@ -203,6 +203,9 @@ pub struct Planner {
     pressed: BTreeMap<Digest, u8>,
 }
 
+/// A model that should come to somebody, and nobody has room.
+type Homeless = (Digest, Why);
+
 impl Planner {
     /// A node that holds nothing.
     pub fn new(me: NodeId, budget: Option<ByteCount>) -> Self {
@@ -278,7 +281,7 @@ impl Planner {
     }
 
     /// The models that should come here, and those that should come to somebody and have nobody with room.
-    fn wanted(&mut self, sight: &impl Sight) -> (Vec<(Why, Glance)>, Vec<(Digest, Why)>) {
+    fn wanted(&mut self, sight: &impl Sight) -> (Vec<(Why, Glance)>, Vec<Homeless>) {
         let before = std::mem::take(&mut self.pressed);
         let (mut wanted, mut homeless) = (Vec::new(), Vec::new());
         for glance in sight.glances() {

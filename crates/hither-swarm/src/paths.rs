@@ -64,8 +64,10 @@ impl Paths {
             None => nearest,
             Some(used) => {
                 let follows = |path: &&Path| in_doubt && is_new(path) && path.tuple.is_relay() <= used.tuple.is_relay();
-                let nearer = |path: &&Path| {
-                    key(path).0 < key(&used).0 || key(path).0 == key(&used).0 && path.rtt + NEARER <= used.rtt
+                let nearer = |path: &&Path| match (path.tuple.is_relay(), used.tuple.is_relay()) {
+                    (false, true) => true,
+                    (true, false) => false,
+                    _ => path.rtt + NEARER <= used.rtt,
                 };
                 usable().filter(follows).min_by_key(key).or(nearest.filter(nearer))
             }
