@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hither_swarm::ChunkAsked;
+use hither_swarm::{ChunkAsked, FetchError};
 use hither_types::message::{ChunkTalk, ChunkWord};
 use tokio::sync::Notify;
 
@@ -126,8 +126,14 @@ async fn fetch_among(lie: Lie, liars: u8) -> Vec<usize> {
         soon("the liar's turn", liar.news.notified()).await;
     }
     known.lock().unwrap().members.push((honest.swarm.node(), 1));
+    let mut ended = soon("the end", ended).await.unwrap();
+    // All whom it knew were found out before it got to know the honest one: the driver tries again later, when nothing of the
+    // first try is under way any more.
+    while let Err(CourseEnd::Alone | CourseEnd::Here(FetchError::Running(_))) = ended {
+        ended = soon("the file", taker.fetch(file).1).await.unwrap();
+    }
     // By the chunks themselves: nothing of it came in the way of earlier releases.
-    let best = soon("the file", ended).await.unwrap().expect("the honest one gives all of it");
+    let best = ended.expect("the honest one gives all of it");
     assert_eq!(best, Some(honest.swarm.node()), "{lie:?}");
     let path = taker.swarm.checkout(file.0).await.unwrap();
     assert!(std::fs::read(path).unwrap() == std::fs::read(honest.dir.path().join("source")).unwrap(), "{lie:?}");
@@ -138,8 +144,8 @@ async fn fetch_among(lie: Lie, liars: u8) -> Vec<usize> {
 async fn whoever_gives_other_bytes_is_dropped_and_the_file_comes_from_another() {
     for lie in [Lie::Wrong, Lie::Other, Lie::Truncated] {
         let asked = fetch_among(lie, 3).await;
-        // What was on its way when the first lie was found out, and nothing after that.
-        assert!(asked.iter().all(|asked| *asked <= 4), "{lie:?}: {asked:?}");
+        // What was on its way when the first lie was found out, and nothing after that, in each of two tries.
+        assert!(asked.iter().all(|asked| *asked <= 8), "{lie:?}: {asked:?}");
     }
 }
 
