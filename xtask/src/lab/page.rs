@@ -108,20 +108,24 @@ fn counted(page: &str) -> String {
     format!("{}\n\n{count}{after}", before.trim_end())
 }
 
-/// A page in which some rows were played again, by themselves: their lines say so.
+/// A page in which some rows were played again, or for the first time, by themselves: their lines say so.
 pub(super) fn renewed(old: &str, played: &[Played]) -> String {
     let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-    let line = |line: &str| {
-        let again = played.iter().find(|again| line.starts_with(&format!("| {} |", again.row.number)));
-        again.map_or(format!("{line}\n"), |again| {
-            again.line().replacen(
-                &format!("| {} |", again.row.number),
-                &format!("| {} | (at {commit}, run alone)", again.row.number),
-                1,
-            )
-        })
+    let begins = |again: &Played| format!("| {} |", again.row.number);
+    let alone = |again: &Played| {
+        again.line().replacen(&begins(again), &format!("{} (at {commit}, run alone)", begins(again)), 1)
     };
-    counted(&old.lines().map(line).collect::<String>())
+    let line = |line: &str| {
+        let again = played.iter().find(|again| line.starts_with(&begins(again)));
+        again.map_or(format!("{line}\n"), alone)
+    };
+    let new = played.iter().filter(|again| !old.lines().any(|line| line.starts_with(&begins(again))));
+    let table = old
+        .rfind("\n| ")
+        .map_or(old.len(), |last| old[last + 1..].find('\n').map_or(old.len(), |end| last + 1 + end + 1));
+    let (above, below) = old.split_at(table);
+    let lines = |part: &str| part.lines().map(line).collect::<String>();
+    counted(&(lines(above) + &new.map(alone).collect::<String>() + &lines(below)))
 }
 
 /// What the lab is.
