@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -64,10 +63,13 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, tls: Option<T
             Err(error) => accept_failed(error).await,
         }
     }
-    // Who has connected already hears that this node stops, instead of nothing.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+    // Who has connected already hears that this node stops, instead of nothing. The kernel is asked itself: the runtime would
+    // say that nobody waits until it has looked again.
+    let Ok(listener) = listener.into_std() else { return connections.drain().await };
+    while let Ok((stream, _)) = listener.accept() {
         let Ok(permit) = Arc::clone(&connections.room).try_acquire_owned() else { break };
-        if tls.is_none() {
+        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let (Ok(stream), None) = (stream, &tls) {
             connections.serve(stream, permit);
         }
     }
