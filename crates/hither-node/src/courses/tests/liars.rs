@@ -126,12 +126,16 @@ async fn fetch_among(lie: Lie, liars: u8) -> Vec<usize> {
         soon("the liar's turn", liar.news.notified()).await;
     }
     known.lock().unwrap().members.push((honest.swarm.node(), 1));
-    let mut ended = soon("the end", ended).await.unwrap();
-    // All whom it knew were found out before it got to know the honest one: the driver tries again later, when nothing of the
-    // first try is under way any more.
-    while let Err(CourseEnd::Alone | CourseEnd::Here(FetchError::Running(_))) = ended {
-        ended = soon("the file", taker.fetch(file).1).await.unwrap();
-    }
+    // All whom it knew may be found out before it got to know the honest one: the driver tries again later, when nothing of
+    // the first try is under way any more.
+    let tries = async {
+        let mut ended = ended.await.unwrap();
+        while let Err(CourseEnd::Alone | CourseEnd::Here(FetchError::Running(_))) = ended {
+            ended = taker.fetch(file).1.await.unwrap();
+        }
+        ended
+    };
+    let ended = soon("the file", tries).await;
     // By the chunks themselves: nothing of it came in the way of earlier releases.
     let best = ended.expect("the honest one gives all of it");
     assert_eq!(best, Some(honest.swarm.node()), "{lie:?}");
