@@ -19,15 +19,17 @@ use crate::limits;
 /// A path is changed for another one if that is nearer by so much.
 const NEARER: Duration = Duration::from_millis(5);
 
-/// How long a path that the other end has left on one connection is in doubt on the others.
+/// How long a path that the other end has left on one connection is in doubt on the others, and a path is new.
 const IN_DOUBT: Duration = Duration::from_secs(3);
 
-/// Paths to one member, as they were when they were looked at last: on how many connections each was.
+/// Paths to one member, as they were when they were looked at last: on how many connections each was, and since when.
 #[derive(Debug, Default)]
 struct Known {
-    paths: HashMap<FourTuple, usize>,
+    paths: HashMap<FourTuple, (usize, Instant)>,
     /// When the other end left a path on a connection, which others have still.
     left: Option<Instant>,
+    /// When the other end was followed: two ends that follow each other would never come to rest.
+    followed: Option<Instant>,
 }
 
 /// The choice between paths.
@@ -52,11 +54,15 @@ impl Paths {
         let same = known.iter().position(|known| paths.iter().any(|path| known.paths.contains_key(&path.tuple)));
         let mut before = same.map(|at| known.swap_remove(at)).unwrap_or_default();
         let in_use = current.and_then(|current| paths.iter().find(|path| path.tuple == *current));
-        if in_use.is_some_and(|path| before.paths.get(&path.tuple).is_some_and(|count| *count > path.connections)) {
+        if in_use.is_some_and(|path| before.paths.get(&path.tuple).is_some_and(|(count, _)| *count > path.connections))
+        {
             before.left = Some(now);
         }
-        let is_new = |path: &&Path| !before.paths.contains_key(&path.tuple);
-        let in_doubt = before.left.is_some_and(|left| now.saturating_duration_since(left) < IN_DOUBT);
+        let lately = |when: Instant| now.saturating_duration_since(when) < IN_DOUBT;
+        // The word that the old path is left and the first one over the new path come in either order.
+        let since = |tuple: &FourTuple| before.paths.get(tuple).map_or(now, |(_, since)| *since);
+        let is_new = |path: &&Path| lately(since(&path.tuple));
+        let in_doubt = before.left.is_some_and(lately) && !before.followed.is_some_and(lately);
         let usable = || paths.iter().filter(|path| path.here);
         let key = |path: &&Path| (path.tuple.is_relay(), path.rtt);
         let nearest = usable().min_by_key(key);
@@ -69,14 +75,17 @@ impl Paths {
                     (true, false) => false,
                     _ => path.rtt + NEARER <= used.rtt,
                 };
-                usable().filter(follows).min_by_key(key).or(nearest.filter(nearer))
+                let others = || usable().filter(|path| path.tuple != used.tuple);
+                let followed = others().filter(follows).min_by_key(key);
+                before.followed = followed.map(|_| now).or(before.followed);
+                followed.or(nearest.filter(nearer))
             }
         };
         let chosen = chosen.map(|path| path.tuple.clone()).filter(|chosen| Some(chosen) != current);
         if chosen.is_some() {
             before.left = None;
         }
-        before.paths = paths.iter().map(|path| (path.tuple.clone(), path.connections)).collect();
+        before.paths = paths.iter().map(|path| (path.tuple.clone(), (path.connections, since(&path.tuple)))).collect();
         if known.len() >= limits::PATHS_KNOWN {
             known.remove(0);
         }
@@ -174,7 +183,26 @@ mod tests {
         assert_eq!(paths.choose(Some(&old.tuple), &[old.clone(), new.clone()], now), None);
         // Nor once it is no longer new, though the first was left by the other end.
         let left = Path { connections: 1, ..old.clone() };
-        assert_eq!(paths.choose(Some(&old.tuple), &[left, new], now), None);
+        assert_eq!(paths.choose(Some(&old.tuple), &[left, new], now + IN_DOUBT), None);
+    }
+
+    #[test]
+    fn who_comes_by_another_path_before_it_leaves_the_first_is_followed_as_well_but_not_twice() {
+        let (paths, now) = (Paths::default(), Instant::now());
+        let soon = |count: u32| now + count * IN_DOUBT / 4;
+        let (old, new) = (path(HERE, "10.2.0.1", 10, 2), path(HERE, "10.2.0.9", 12, 1));
+        assert_eq!(paths.choose(Some(&old.tuple), std::slice::from_ref(&old), now), None);
+        assert_eq!(paths.choose(Some(&old.tuple), &[old.clone(), new.clone()], soon(8)), None);
+        let left = Path { connections: 1, ..old.clone() };
+        assert_eq!(paths.choose(Some(&old.tuple), &[left.clone(), new.clone()], soon(9)), Some(new.tuple.clone()));
+        // Which is what this end does to the other one, too.
+        let both = Path { connections: 2, ..new.clone() };
+        assert_eq!(paths.choose(Some(&new.tuple), &[left.clone(), both], soon(10)), None);
+        assert_eq!(paths.choose(Some(&new.tuple), &[left.clone(), new.clone()], soon(11)), None);
+        // Another time it is.
+        let (third, late) = (path(HERE, "10.2.0.10", 14, 1), soon(40));
+        assert_eq!(paths.choose(Some(&new.tuple), &[Path { connections: 2, ..new.clone() }], late), None);
+        assert_eq!(paths.choose(Some(&new.tuple), &[new.clone(), third.clone()], late), Some(third.tuple));
     }
 
     #[test]
