@@ -14,6 +14,7 @@ mod doorway;
 mod framing;
 mod hello;
 mod lan;
+mod ledbat;
 mod limits;
 mod links;
 mod members;

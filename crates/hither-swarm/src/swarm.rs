@@ -33,7 +33,7 @@ use crate::relays::{KnownRelay, Relays};
 use crate::spoken::Spoken;
 use crate::talk::Talk;
 use crate::tasks::Tasks;
-use crate::{accept, addresses, ask, blobs, hello, lan, limits, ping, relay, relays, talk};
+use crate::{accept, addresses, ask, blobs, hello, lan, ledbat, limits, ping, relay, relays, talk};
 
 /// What a swarm needs to start.
 #[derive(Clone)]
@@ -447,6 +447,7 @@ pub(crate) fn transport(keep_alive: Duration, path_idle: Duration, idle: Duratio
         .keep_alive_interval(keep_alive)
         .max_idle_timeout(Some(idle))
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS))
+        .congestion_controller_factory(Arc::new(ledbat::Factory::default()))
         .build()
 }
 

@@ -28,9 +28,9 @@ use crate::blobs::serve;
 use crate::blobs::store::{ServeError, is_aligned};
 use crate::dial::{self, DialError, chain};
 use crate::framing::{self, FrameReader};
-use crate::limits;
 use crate::links::{Code, Kind};
 use crate::swarm::{Shared, Swarm};
+use crate::{ledbat, limits};
 
 const WORDS: u8 = 1;
 const REQUEST: u8 = 2;
@@ -280,7 +280,10 @@ async fn stream(
     }
     let understood = match first {
         [WORDS] => hear(&shared, from, session, FrameReader::new(receiver, MAX_CHUNK_TALK)).await,
-        [REQUEST] => asked(&shared, from, sender, receiver).await,
+        [REQUEST] => {
+            ledbat::give_way(&connection);
+            asked(&shared, from, sender, receiver).await
+        }
         _ => false,
     };
     if !understood {

@@ -8,9 +8,9 @@ use iroh::endpoint::{Connection, RecvStream, SendStream};
 use tokio::task::JoinSet;
 
 use crate::blobs::store::{ServeError, is_aligned};
-use crate::limits;
 use crate::links::Code;
 use crate::swarm::Shared;
+use crate::{ledbat, limits};
 
 pub(crate) const REQUEST: usize = 48;
 
@@ -46,6 +46,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, from: NodeId, connection: Connec
         tokio::select! {
             accepted = connection.accept_bi() => match accepted {
                 Ok((sender, receiver)) => {
+                    ledbat::give_way(&connection);
                     parts.spawn(part(shared.clone(), from, sender, receiver));
                 }
                 Err(_) => return,

@@ -70,8 +70,9 @@ pub(super) fn part(given: &Crowded) -> Result<Part, String> {
                 .goal(Goal::AtMost(WORSE_MAX))
                 .more(format!("the model took {:.1} s; {}", ran.last(), said(&asked)))
                 .why(
-                    "chunks take a line as any stream does, and two go over it at once: nothing makes them wait for a request's \
-                     payload, which stands behind what is in the line's queue",
+                    "the line of whoever answers carries the model as well, beside the plain stream it is free; each of up to five \
+                     takers has a window of its own, an eighth of CUBIC's at least, and packets of a new one fill the queue once \
+                     before its delay is known",
                 ),
             Figure::told("p99 on idle lines", late(&alone), "ms").more(said(&alone)),
             Figure::told("p99 beside one plain stream", late(&streamed), "ms").more(said(&streamed)),

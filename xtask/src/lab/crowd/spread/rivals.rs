@@ -122,7 +122,7 @@ fn aria2c(client: &Client) -> Vec<String> {
         "--listen-port=6881",
     ]));
     words.extend(text(&["--max-overall-upload-limit=0", "--bt-min-crypto-level=plain", "--bt-require-crypto=false"]));
-    words.extend(text(&["--disable-ipv6=true", "--bt-max-open-files=16", "--peer-connection-timeout=5"]));
+    words.extend(text(&["--disable-ipv6=true", "--bt-max-open-files=16"]));
     if client.holds {
         words.push("--check-integrity=true".to_owned());
     }
@@ -273,7 +273,8 @@ impl Rival {
             let ran = (|| {
                 let mut running = vec![begin(0)?];
                 let began = || if self.swarms { tracker.has_seed() } else { listens(&places[0]) };
-                super::super::wait("whoever has the file begins", BEGINS, || began().then_some(()))?;
+                super::super::wait("whoever has the file begins", BEGINS, || began().then_some(()))
+                    .map_err(|error| format!("{error}: {}", said(&dirs[..1])))?;
                 let meter = Meter::start(hall)?;
                 for at in 1..places.len() {
                     running.push(begin(at)?);
@@ -313,13 +314,11 @@ impl Rival {
             return Ok(Came::Beyond(meter.since.elapsed().as_secs_f64(), here));
         }
         if self.swarms || came == 0 {
-            let logs: Vec<String> =
-                dirs.iter().filter_map(|dir| std::fs::read_to_string(dir.join("log")).ok()).collect();
-            let said = logs.iter().filter_map(|log| log.lines().next_back()).next().unwrap_or_default();
             return Err(format!(
-                "{here} of {} have the file after {:.0} s: {said}",
+                "{here} of {} have the file after {:.0} s: {}",
                 took.len(),
-                patience.as_secs_f64()
+                patience.as_secs_f64(),
+                said(dirs)
             ));
         }
         let whole = length * (running.len() - 1) as u64;
@@ -335,6 +334,12 @@ pub(super) enum Came {
     Rate(f64),
     /// It was ended before all had the file; so many had.
     Beyond(f64, usize),
+}
+
+/// The last line of the first of them that said anything.
+fn said(dirs: &[PathBuf]) -> String {
+    let logs = dirs.iter().filter_map(|dir| std::fs::read_to_string(dir.join("log")).ok());
+    logs.filter_map(|log| log.lines().next_back().map(str::to_owned)).next().unwrap_or_default()
 }
 
 fn listens(place: &Place) -> bool {
