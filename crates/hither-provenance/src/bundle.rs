@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::limits;
 
@@ -40,6 +41,9 @@ pub enum BundleError {
     /// It names no signer, or several.
     #[error("it names {0} signers (publicKey, x509CertificateChain, certificate), and should name one")]
     Signers(usize),
+    /// It is signed through Sigstore, and no log says so.
+    #[error("it was signed by the method sigstore and has no entry of its log (tlogEntries)")]
+    Log,
     /// It has no certificate, or more than a chain has.
     #[error("it has {0} certificates, and a chain has 1 to {most}", most = limits::CHAIN)]
     Chain(usize),
@@ -104,13 +108,15 @@ struct BundleDto {
     dsse_envelope: EnvelopeDto,
 }
 
-/// Entries of a log and times are passed over: they belong to the method that is not checked here.
+/// What entries of a log and times say is passed over: they belong to the method that is not checked here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MaterialDto {
     public_key: Option<KeyDto>,
     x509_certificate_chain: Option<ChainDto>,
     certificate: Option<CertificateDto>,
+    #[serde(default)]
+    tlog_entries: Vec<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +224,7 @@ fn material(dto: MaterialDto) -> Result<Material, BundleError> {
             let decoded = chain.certificates.iter().map(|one| decode(&one.raw_bytes, "certificate"));
             Ok(Material::Certificates(decoded.collect::<Result<_, _>>()?))
         }
+        (None, None, Some(_)) if dto.tlog_entries.is_empty() => Err(BundleError::Log),
         (None, None, Some(_)) => Ok(Material::Sigstore),
         (key, chain, certificate) => {
             let count = [key.is_some(), chain.is_some(), certificate.is_some()].into_iter().filter(|is| *is).count();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 
 use crate::hash::HashKind;
@@ -17,6 +18,9 @@ use crate::{limits, path};
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str = "https://model_signing/signature/v1.0";
 const PREDICATE_BEFORE: &str = "https://model_signing/Digests/v0.1";
+
+/// Below it, floating-point numbers are exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// What git keeps at the top of a repository, which is never part of a model.
 const LEFT_OUT_ALWAYS: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
@@ -151,7 +155,7 @@ struct PredicateDto {
 struct SerializationDto {
     method: String,
     hash_type: String,
-    shard_size: Option<u64>,
+    shard_size: Option<Number>,
     allow_symlinks: bool,
     #[serde(default)]
     ignore_paths: Vec<String>,
@@ -212,12 +216,22 @@ impl Statement {
 
 fn hashing(dto: &SerializationDto) -> Result<(HashKind, Option<u64>), StatementError> {
     let hash = HashKind::named(&dto.hash_type).ok_or_else(|| StatementError::Hash(dto.hash_type.clone()))?;
-    match (dto.method.as_str(), dto.shard_size) {
+    match (dto.method.as_str(), &dto.shard_size) {
         ("files", None) => Ok((hash, None)),
-        ("shards", Some(size)) if size > 0 => Ok((hash, Some(size))),
+        ("shards", Some(size)) => Ok((hash, Some(whole(size).ok_or(StatementError::ShardSize)?))),
         ("files" | "shards", _) => Err(StatementError::ShardSize),
         _ => Err(StatementError::Method(dto.method.clone())),
     }
+}
+
+/// A size of one or more. The reference implementation writes it as a number with a point.
+fn whole(number: &Number) -> Option<u64> {
+    let of_float = || {
+        let float = number.as_f64().filter(|float| float.fract() == 0.0 && (1.0..EXACT).contains(float))?;
+        // Exact, for it is whole and below 2^53.
+        Some(float as u64)
+    };
+    number.as_u64().or_else(of_float).filter(|size| *size > 0)
 }
 
 /// Checks the digest over all digests, in the order of the list.

@@ -211,7 +211,7 @@ fn shards_are_counted_one_by_one() {
     let part = |from: usize, to: usize| {
         resource(&format!("model.onnx:{from}:{to}"), "sha256-sharded-10", &Sha256::digest(&content[from..to]))
     };
-    let serialization = json!({"method": "shards", "hash_type": "sha256", "shard_size": 10, "allow_symlinks": false});
+    let serialization = json!({"method": "shards", "hash_type": "sha256", "shard_size": 10.0, "allow_symlinks": false});
     let signed = signed(&over(&[part(0, 10), part(10, 20), part(20, 24)], &serialization));
     let check = |content: &str, words: &str| {
         let folder = tempfile::tempdir().unwrap();

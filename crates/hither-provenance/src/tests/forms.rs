@@ -119,6 +119,8 @@ fn a_bundle_of_another_form_is_refused() {
         |bundle| bundle["verificationMaterial"] = json!({"x509CertificateChain": {"certificates": []}}),
         "0 cert",
     );
+    let unlogged = json!({"certificate": {"rawBytes": "AAAA"}, "tlogEntries": []});
+    malformed(|bundle| bundle["verificationMaterial"] = unlogged, "no entry of its log");
     let many = json!({"x509CertificateChain": {"certificates": vec![json!({"rawBytes": "AAAA"}); 17]}});
     malformed(|bundle| bundle["verificationMaterial"] = many, "17 certificates");
 }
@@ -247,5 +249,10 @@ fn shards_that_do_not_join_are_refused() {
         check(names, "leave gaps");
     }
     check(&["../a:0:10"], "no path within a model");
+    for size in [json!(0), json!(-1), json!(0.5), json!(1e300), json!(1e19), json!(null)] {
+        let wrong = json!({"method": "shards", "hash_type": "sha256", "shard_size": size, "allow_symlinks": false});
+        let signed = Author::new().signed(&over(&[super::resource("a:0:10", "sha256", &[0; 32])], &wrong));
+        assert!(signed.unwrap_err().to_string().contains("shard_size does not go"), "{size}");
+    }
     senseless(|it| it["predicate"]["serialization"]["method"] = json!("shards"), "shard_size");
 }
