@@ -45,25 +45,23 @@ pub enum ContentError {
     #[error("{} has more than {} files, or folders {} deep in each other", .0.display(), limits::ENTRIES, limits::DEPTH)]
     Crowded(PathBuf),
     /// Files are not there.
-    #[error("{} of the files that were signed are not there: {}", names.len(), listed(names))]
+    #[error("what was signed is not there: {}", listed(names))]
     Missing {
         /// Their names.
         names: Vec<String>,
     },
     /// Files are there that nobody signed.
-    #[error("{} files are there that were not signed: {}", names.len(), listed(names))]
+    #[error("what is there was not signed: {}", listed(names))]
     Unsigned {
         /// Their names.
         names: Vec<String>,
     },
     /// It is not one of those that were signed.
-    #[error("{} is not among the {count} files that were signed: {}", path.display(), listed(names))]
+    #[error("{} is not among what was signed: {}", path.display(), listed(names))]
     NotListed {
         /// Which.
         path: PathBuf,
-        /// How many there are.
-        count: usize,
-        /// Some of them.
+        /// What was.
         names: Vec<String>,
     },
     /// It is not what was signed.
@@ -86,7 +84,10 @@ pub enum ContentError {
 
 fn listed(names: &[String]) -> String {
     let shown = names.iter().take(limits::LISTED).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-    if names.len() > limits::LISTED { format!("{shown} and more") } else { shown }
+    match names.len().saturating_sub(limits::LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// What becomes of files in a folder that were not signed.
@@ -163,8 +164,8 @@ impl Signed {
             files.iter().filter(|(listed, _)| files.len() == 1 || name == Some(path::last(listed))).collect();
         let parts_max = candidates.iter().map(|(_, listed)| listed.parts.len()).max();
         let Some(parts_max) = parts_max else {
-            let names = files.keys().take(limits::LISTED + 1).cloned().collect();
-            return Err(ContentError::NotListed { path: path.to_owned(), count: files.len(), names });
+            let names = files.keys().cloned().collect();
+            return Err(ContentError::NotListed { path: path.to_owned(), names });
         };
         let file = File::open(path).map_err(|source| ContentError::Unreadable { path: path.to_owned(), source })?;
         let hashed = self.statement.hashed(path, file, parts_max)?;

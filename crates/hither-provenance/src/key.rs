@@ -116,8 +116,12 @@ impl PublicKey {
 
     /// Whether a bundle's hint means this key. Signers hash the PEM text or what is in it.
     pub(crate) fn is_meant_by(&self, hint: &str) -> bool {
-        let of_text = HEXLOWER.encode(&Sha256::digest(self.pem().as_bytes()));
-        hint.eq_ignore_ascii_case(&of_text) || hint.eq_ignore_ascii_case(&self.fingerprint())
+        [self.hint(), self.fingerprint()].iter().any(|ours| hint.eq_ignore_ascii_case(ours))
+    }
+
+    /// The hint that most signers give: the SHA-256 of the PEM text.
+    pub(crate) fn hint(&self) -> String {
+        HEXLOWER.encode(&Sha256::digest(self.pem().as_bytes()))
     }
 
     fn pem(&self) -> String {

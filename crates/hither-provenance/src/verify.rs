@@ -38,7 +38,7 @@ pub enum SignatureError {
     )]
     Sigstore,
     /// It names another key.
-    #[error("it was signed with a key whose fingerprint is {hint}, and that of the key given is {given}")]
+    #[error("it was signed with another key: its hint is {hint}, and that of the key given would be {given}")]
     Hint {
         /// What it names.
         hint: String,
@@ -92,7 +92,7 @@ impl Bundle {
             (Material::Sigstore, _) => return Err(SignatureError::Sigstore),
             (Material::Key { hint }, Trust::Key(key)) => {
                 if let Some(hint) = hint.as_ref().filter(|hint| !key.is_meant_by(hint)) {
-                    return Err(SignatureError::Hint { hint: hint.clone(), given: key.fingerprint() });
+                    return Err(SignatureError::Hint { hint: hint.clone(), given: key.hint() });
                 }
                 (Signer::Key { fingerprint: key.fingerprint() }, key.clone())
             }

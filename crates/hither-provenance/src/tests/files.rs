@@ -47,16 +47,16 @@ fn a_folder_is_as_it_was_signed_or_it_is_refused() {
     check(|dir| put(dir, &[("model.onnx", "weightS")]), "model.onnx is not the file that was signed: its sha256 is");
     check(|dir| put(dir, &[("model.onnx", "weight")]), "is not the file that was signed");
     check(|dir| put(dir, &[("model.onnx", "")]), "is not the file that was signed");
-    check(|dir| std::fs::remove_file(dir.join("tokenizer/words.txt")).unwrap(), "1 of the files that were signed are");
     check(
-        |dir| put(dir, &[("tokenizer/more.txt", "")]),
-        "1 files are there that were not signed: \"tokenizer/more.txt\"",
+        |dir| std::fs::remove_file(dir.join("tokenizer/words.txt")).unwrap(),
+        "what was signed is not there: \"tokenizer/words.txt\"",
     );
+    check(|dir| put(dir, &[("tokenizer/more.txt", "")]), "what is there was not signed: \"tokenizer/more.txt\"");
     check(|dir| put(dir, &[("Model.onnx", "weights")]), "\"Model.onnx\"");
     let many = |dir: &Path| (0..9).for_each(|number| put(dir, &[(&format!("more-{number}"), "")]));
     check(
         many,
-        "9 files are there that were not signed: \"more-0\", \"more-1\", \"more-2\", \"more-3\", \"more-4\", \"more-5\", \"more-6\", \"more-7\" and more",
+        "what is there was not signed: \"more-0\", \"more-1\", \"more-2\", \"more-3\", \"more-4\", \"more-5\", \"more-6\", \"more-7\" and 1 more",
     );
 }
 
@@ -134,7 +134,7 @@ fn what_is_left_out_does_not_count_and_what_was_signed_does() {
     };
     let (plain, none) = (signed(&statement(FILES)), Rules::default());
     check(&plain, &none, &[(".git/config", ""), (".gitignore", ""), (".github/a/b", "")], "ok ");
-    check(&plain, &none, &[("tokenizer/.git/config", "")], "not signed: \"tokenizer/.git/config\"");
+    check(&plain, &none, &[("tokenizer/.git/config", "")], "was not signed: \"tokenizer/.git/config\"");
     check(&plain, &none, &[(".gitmodules", "")], "not signed");
     let left_out = with(&json!({"ignore_paths": ["cache", "tokenizer/a.txt", "/etc", "../b", "*.md", "."]}));
     check(&left_out, &none, &[("cache/a/b", ""), ("tokenizer/a.txt", "")], "ok ");
@@ -169,7 +169,7 @@ fn one_file_is_known_by_its_name_among_several_and_by_itself_alone() {
     check(FILES, ("model.onnx", "weights"), "ok model.onnx of 2");
     check(FILES, ("words.txt", "words"), "ok tokenizer/words.txt of 2");
     check(FILES, ("model.onnx", "words"), "is not the file that was signed");
-    check(FILES, ("fraud.onnx", "weights"), "fraud.onnx is not among the 2 files that were signed: \"model.onnx\"");
+    check(FILES, ("fraud.onnx", "weights"), "fraud.onnx is not among what was signed: \"model.onnx\"");
     let twins = &[("a/model.onnx", "one"), ("b/model.onnx", "two")];
     check(twins, ("model.onnx", "two"), "ok b/model.onnx of 2");
     check(twins, ("model.onnx", "three"), "is not the file that was signed");
@@ -232,7 +232,7 @@ fn shards_are_counted_one_by_one() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), &[("model.onnx", content), ("__init__.py", "import")]);
     let text = outcome(&signed, folder.path(), &Rules::default());
-    assert!(text.contains("not signed: \"__init__.py\""), "{text}");
+    assert!(text.contains("was not signed: \"__init__.py\""), "{text}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn only_the_key_that_signed_will_do() {
     let (author, other) = (Author::new(), Author::new());
     let mut bundle = author.sign(&statement(FILES));
     let error = verified(&bundle, &other.trust()).unwrap_err().to_string();
-    assert!(error.contains("a key whose fingerprint is") && error.contains(&other.key().fingerprint()), "{error}");
+    assert!(error.contains("signed with another key: its hint is") && error.contains(&other.key().hint()), "{error}");
     bundle["verificationMaterial"]["publicKey"] = json!({"hint": null, "rawBytes": "AAAA"});
     let error = verified(&bundle, &other.trust()).unwrap_err().to_string();
     assert!(error.contains("made with another key, or the bundle was altered"), "{error}");
