@@ -1,5 +1,6 @@
 //! Any bytes: refused or passed, and never taken for what was not signed.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
@@ -54,6 +55,18 @@ fn no_flipped_bit_of_what_is_signed_is_believed() {
         let bundle = Bundle::parse(bundle.to_string().as_bytes()).unwrap();
         assert!(bundle.verify(&SAMPLE.trust, now()).is_err(), "byte {place}");
     }
+}
+
+#[test]
+fn every_input_of_the_corpus_is_refused_or_passes() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/bundle");
+    let mut bundles = 0;
+    for file in std::fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display())) {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        fuzzing::bundle(&bytes);
+        bundles += usize::from(Bundle::parse(&bytes).is_ok());
+    }
+    assert!(bundles >= 5, "only {bundles} bundles in {}", corpus.display());
 }
 
 #[test]
