@@ -11,7 +11,7 @@ use crate::tidy::root;
 mod tests;
 
 /// What there is in `fuzz/`.
-const TARGETS: [&str; 7] = ["http", "framing", "grpc", "gguf", "onnx", "work", "wire"];
+const TARGETS: [&str; 8] = ["http", "framing", "grpc", "gguf", "onnx", "work", "wire", "bundle"];
 
 /// What is asked.
 #[derive(Debug, PartialEq, Eq)]

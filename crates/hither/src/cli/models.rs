@@ -14,6 +14,7 @@ mod add;
 mod logins;
 mod rollout;
 mod show;
+mod signature;
 
 use logins::logins;
 
@@ -30,6 +31,8 @@ pub(super) enum ModelsCommand {
         #[arg(value_parser = parse::model)]
         name: ModelName,
     },
+    /// Check a model's files against a signature of its publisher (OpenSSF Model Signing 1.0), without a node.
+    Signature(signature::SignatureArgs),
     /// Ask a model that is open on this node what is known of its answers.
     Verify {
         /// Its name.
@@ -81,6 +84,7 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
     let client = Client::of(&context.data_dir()?);
     match command {
         ModelsCommand::Add(asked) => add::add(context, &asked)?,
+        ModelsCommand::Signature(asked) => signature::signature(context, &asked)?,
         ModelsCommand::Ls => {
             let view: ViewDto = context.wait(client.get("/hither/v1/view"))?;
             context.screen.answer(&json!(view.models), |colour| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use data_encoding::HEXLOWER;
 use hither_api::admin::{AddModelDto, GoldenDto, ModelDto};
 use hither_sources::{Fetched, Fetcher, Order, Progress, Settings, Sha256, Source, Stage, Whose};
 use hither_types::id::ModelName;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 use super::super::{Context, parse};
 use super::logins;
+use super::signature::{Proven, WhomArgs, proven};
 use crate::client::Client;
 use crate::output::{Exit, Trouble, chain};
 
@@ -48,6 +50,12 @@ pub(crate) struct AddArgs {
     /// wherever it runs.
     #[arg(long, value_name = "FILE")]
     golden: Option<PathBuf>,
+    /// Add it only if its publisher signed it: a bundle of OpenSSF Model Signing 1.0. A directory has to be as a whole what
+    /// was signed; a file has to be the one that was signed, or among several the one of its name.
+    #[arg(long, value_name = "BUNDLE", requires = "whom")]
+    signature: Option<PathBuf>,
+    #[command(flatten)]
+    whom: WhomArgs,
 }
 
 /// Does it.
@@ -63,6 +71,8 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
         Trouble::new("E0142", format!("{source} gives the model no name")).help("add --name NAME").exit(Exit::Usage)
     })?;
     let golden = asked.golden.as_deref().map(known_answers).transpose()?.unwrap_or_default();
+    // Who signed is known before anything is fetched.
+    let proven = asked.signature.as_deref().map(|bundle| proven(bundle, &asked.whom)).transpose()?;
     let client = Client::of(&data).patient();
     // Nobody is asked for gigabytes that no node is there to take.
     context.wait(client.get::<serde_json::Value>("/hither/v1/view"))?;
@@ -71,6 +81,7 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
     if !fetched.others.is_empty() {
         return Err(of_several(&source, &fetched));
     }
+    let checked = proven.as_ref().map(|proven| as_signed(proven, &source, &fetched, &into)).transpose()?;
     let path = fetched.model.path.display().to_string();
     let body = AddModelDto { path, name: name.to_string(), licence: asked.licence.clone(), golden };
     let model: ModelDto = context.wait(client.post("/hither/v1/models", &json!(body)))?;
@@ -78,25 +89,57 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
         Whose::Ours => clear(&into),
         Whose::Theirs => None,
     };
-    context.screen.answer(&json!(model), |colour| {
+    if let Some(checked) = checked.filter(|checked| *checked != model.digest) {
+        return Err(changed(&model, &checked));
+    }
+    let mut object = json!(model);
+    if let Some(proven) = &proven {
+        object["signer"] = proven.signer();
+    }
+    context.screen.answer(&object, |colour| {
         let answers = match model.known_answers {
             0 => "no known answers: it answers by chance, or takes no input that can be made up".to_owned(),
             count => format!("{count} known answers, checked wherever it is loaded and every hour"),
         };
+        let signed = proven.iter().map(|proven| format!("  {}\n", proven.words(colour)));
         let version = fetched.revision.iter().map(|revision| format!("  from {source}, {revision}\n"));
         let left = left.iter().map(|left| format!("  {left}\n"));
         format!(
-            "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n{}{}",
+            "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n{}{}{}",
             colour.bold(&model.name),
             model.format,
             ByteCount(model.size),
             &model.digest[..10.min(model.digest.len())],
             ByteCount(model.memory),
+            signed.collect::<String>(),
             version.collect::<String>(),
             left.collect::<String>(),
         )
     });
     Ok(())
+}
+
+/// Compares what is here with what was signed, and gives its BLAKE3. What was fetched and is something else is of no use.
+fn as_signed(proven: &Proven, source: &Source, fetched: &Fetched, into: &Path) -> Result<String, Trouble> {
+    let model = &fetched.model.path;
+    let given = match source {
+        Source::Local(path) => path,
+        _ => model,
+    };
+    let blake3 = proven.check_one(given, model).inspect_err(|_| {
+        if fetched.whose == Whose::Ours {
+            clear(into);
+        }
+    })?;
+    Ok(HEXLOWER.encode(&blake3))
+}
+
+/// What the node took is not what was checked.
+fn changed(model: &ModelDto, checked: &str) -> Trouble {
+    let text = format!("the file changed after its signature was checked: {} is not what was signed", model.name);
+    Trouble::new("E0149", text)
+        .note(format!("the node took b3:{}, and b3:{checked} was signed", model.digest))
+        .help(format!("hither models rm {} --last, and add it again from a place where nobody writes", model.name))
 }
 
 async fn fetch(context: &Context, source: &Source, sha256: Option<Sha256>, into: &Path) -> Result<Fetched, Trouble> {
