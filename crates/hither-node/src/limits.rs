@@ -236,6 +236,13 @@ pub(crate) const COURSE_MOST: usize = 64;
 /// How often whoever fetches a file looks who else has some of it.
 pub(crate) const COURSE_LOOK: Duration = Duration::from_secs(2);
 
+/// … and as long as it has only begun: until a node knows who else of its site fetches the file, it takes every chunk for its
+/// own to bring there. Others hear of a fetch in some tenths of a second.
+pub(crate) const COURSE_LOOK_FIRST: Duration = Duration::from_millis(100);
+
+/// How long that is.
+pub(crate) const COURSE_BEGINS: Duration = Duration::from_secs(4);
+
 /// How long nobody may answer a greeting before the file is fetched in the way of earlier releases.
 pub(crate) const COURSE_MEETS: Duration = Duration::from_secs(4);
 

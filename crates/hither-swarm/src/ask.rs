@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::dial::{self, DialError, chain};
 use crate::framing::{self, FrameReader, FramingError};
+use crate::ledbat::Request;
 use crate::limits;
 use crate::links::{Code, Kind};
 use crate::swarm::{Shared, SwarmEvent};
@@ -61,6 +62,8 @@ pub struct FrameStream {
     connection: Connection,
     // … and keeps it from being closed as unused.
     _use: Arc<()>,
+    // Files give way to it.
+    _request: Request,
 }
 
 impl FrameStream {
@@ -114,7 +117,7 @@ pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result
     let body = hither_wire::encode_ask(ask)?;
     let too_large = EncodeError::TooLarge { form: "a request", size: body.len(), most: MAX_FRAME };
     let frame = framing::frame(body, MAX_FRAME).ok_or(too_large)?;
-    let used = dial::uses(shared, node, Kind::Ask);
+    let (used, request) = (dial::uses(shared, node, Kind::Ask), shared.requests.begin());
     // A connection that broke unnoticed shows it at the first use: then it is dialled once more, before a byte left.
     let (connection, mut sender, receiver) = match open(shared, node).await {
         Err(AskError::Broken { .. }) => open(shared, node).await?,
@@ -123,7 +126,8 @@ pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result
     let broken = |reason: String| AskError::Broken { node, reason };
     framing::write(&mut sender, frame).await.map_err(|error| broken(chain(&error)))?;
     sender.finish().map_err(|error| broken(chain(&error)))?;
-    Ok(FrameStream { reader: FrameReader::new(receiver, MAX_FRAME), ended: false, connection, _use: used })
+    let reader = FrameReader::new(receiver, MAX_FRAME);
+    Ok(FrameStream { reader, ended: false, connection, _use: used, _request: request })
 }
 
 async fn open(shared: &Arc<Shared>, node: NodeId) -> Result<(Connection, SendStream, RecvStream), AskError> {
@@ -148,6 +152,7 @@ pub struct AnswerStream {
     // A write that was dropped half-way leaves half a frame: nothing readable can follow it.
     torn: bool,
     _connection: Connection,
+    _request: Request,
 }
 
 /// Resolves when the asker stopped or the link broke. Independent of the stream that it came from.
@@ -245,7 +250,8 @@ pub(crate) async fn serve(shared: &Arc<Shared>, from: NodeId, connection: Connec
 
 /// Reads an ask and hands it to the driver.
 async fn head(shared: Arc<Shared>, from: NodeId, connection: Connection, sender: SendStream, receiver: RecvStream) {
-    let answer = AnswerStream { sender: Some(sender), torn: false, _connection: connection.clone() };
+    let (connected, request) = (connection.clone(), shared.requests.begin());
+    let answer = AnswerStream { sender: Some(sender), torn: false, _connection: connected, _request: request };
     let Ok(_place) = shared.heads.acquire().await else { return };
     let mut reader = FrameReader::new(receiver, MAX_FRAME);
     let body = match tokio::time::timeout(limits::ASK_HEAD, reader.next()).await {

@@ -335,7 +335,7 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Ad
         // A path over a relay takes a while to come up.
         Kind::Talk | Kind::Hello | Kind::Ping => ConnectOptions::new(),
         Kind::Ask | Kind::Blobs | Kind::Chunks => {
-            let quick = transport(limits::KEEP_ALIVE, limits::PATH_IDLE, limits::IDLE);
+            let quick = transport(limits::KEEP_ALIVE, limits::PATH_IDLE, limits::IDLE).build();
             ConnectOptions::new().with_transport_config(quick)
         }
     };

@@ -11,7 +11,7 @@ use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::version::Program;
 use hither_types::view::{LanView, RelayState, Wire};
-use iroh::endpoint::{BindOpts, NetReportConfig, QuicTransportConfig, VarInt, presets};
+use iroh::endpoint::{BindOpts, NetReportConfig, QuicTransportConfig, QuicTransportConfigBuilder, VarInt, presets};
 use iroh::{Endpoint, RelayMap, RelayMode, SecretKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -23,6 +23,7 @@ use crate::blobs::store::{Store, StoreError};
 use crate::dial::{self, DialError, Lines};
 use crate::hello::{Heard, HelloReplier};
 use crate::lan::{Lan, Multicast};
+use crate::ledbat::Requests;
 use crate::links::{Code, Kind, Links, Traffic};
 use crate::members::{Isolation, Members};
 use crate::paths::Paths;
@@ -168,6 +169,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) events: mpsc::Sender<SwarmEvent>,
     pub(crate) heads: Semaphore,
+    pub(crate) requests: Arc<Requests>,
     pub(crate) heard: Heard,
     pub(crate) hellos: Semaphore,
     pub(crate) serving: Semaphore,
@@ -209,7 +211,8 @@ impl Swarm {
     pub async fn start(config: SwarmConfig) -> Result<Started, StartError> {
         let store = Store::open(config.blobs_dir.clone()).await?;
         let (members, pins) = (Arc::new(Members::default()), Arc::new(Pins::default()));
-        let endpoint = bind(&config, members.clone(), pins.clone())
+        let requests = Requests::new();
+        let endpoint = bind(&config, members.clone(), pins.clone(), requests.clone())
             .await
             .map_err(|reason| StartError::Bind { address: config.bind, reason })?;
         let (events, receiver) = mpsc::channel(limits::EVENTS);
@@ -238,6 +241,7 @@ impl Swarm {
             store,
             events,
             heads: Semaphore::new(limits::ASK_HEADS),
+            requests,
             heard: Heard::default(),
             hellos: Semaphore::new(limits::HELLOS),
             serving: Semaphore::new(limits::SERVING),
@@ -439,7 +443,7 @@ impl Swarm {
 }
 
 /// How a connection behaves. The shorter silence of both ends ends it.
-pub(crate) fn transport(keep_alive: Duration, path_idle: Duration, idle: Duration) -> QuicTransportConfig {
+pub(crate) fn transport(keep_alive: Duration, path_idle: Duration, idle: Duration) -> QuicTransportConfigBuilder {
     let idle = idle.try_into().expect("some seconds are a silence that QUIC can say");
     QuicTransportConfig::builder()
         .default_path_keep_alive_interval(keep_alive)
@@ -447,12 +451,17 @@ pub(crate) fn transport(keep_alive: Duration, path_idle: Duration, idle: Duratio
         .keep_alive_interval(keep_alive)
         .max_idle_timeout(Some(idle))
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS))
-        .congestion_controller_factory(Arc::new(ledbat::Factory::default()))
-        .build()
 }
 
-async fn bind(config: &SwarmConfig, members: Arc<Members>, pins: Arc<Pins>) -> Result<Endpoint, String> {
-    let transport = transport(limits::TALK_KEEP_ALIVE, limits::TALK_PATH_IDLE, limits::TALK_IDLE);
+async fn bind(
+    config: &SwarmConfig,
+    members: Arc<Members>,
+    pins: Arc<Pins>,
+    requests: Arc<Requests>,
+) -> Result<Endpoint, String> {
+    let transport = transport(limits::TALK_KEEP_ALIVE, limits::TALK_PATH_IDLE, limits::TALK_IDLE)
+        .congestion_controller_factory(Arc::new(ledbat::Factory(requests)))
+        .build();
     let mut reports = NetReportConfig::default();
     // It would ask over plain HTTP whether somebody stands between.
     reports.captive_portal_check = false;

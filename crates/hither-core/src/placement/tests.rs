@@ -420,6 +420,25 @@ fn what_there_is_too_much_of_leaves_for_a_second_copy() {
 }
 
 #[test]
+fn what_there_is_too_much_of_leaves_before_a_second_copy_however_much_it_was_used() {
+    // Two copies of each are wanted, but of one, which nobody asks for any more.
+    let (mut planner, around) = full(1, 1);
+    let second = |number: &u64| order::standing(model(*number), node(1)) > order::standing(model(*number), node(0));
+    let mine: Vec<u64> = (0..10).filter(second).collect();
+    assert!(mine.len() > 1, "{mine:?}");
+    for number in &mine {
+        let (mut planner, mut around) = full(1, 1);
+        let unwanted = around.glances.iter_mut().find(|glance| glance.model == model(*number)).expect("it is there");
+        unwanted.demand = MicroHertz(0);
+        (0..100).for_each(|_| planner.used(model(*number)));
+        assert_eq!(evicted(&planner.decide(&around, LATER)), [model(*number)]);
+    }
+    // While all are wanted it is the last to go.
+    (0..100).for_each(|_| planner.used(model(mine[0])));
+    assert_ne!(evicted(&planner.decide(&around, LATER)), [model(mine[0])]);
+}
+
+#[test]
 fn what_the_load_asks_for_leaves_for_a_pin_alone() {
     // Thirty copies of each are wanted, and there are three.
     let (mut planner, around) = full(2, 210);

@@ -15,7 +15,9 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::{CourseAsk, CourseEnd, Cue, Fetch, Hands};
-use crate::limits::{COURSE_FAR, COURSE_LOOK, COURSE_MEETS, COURSE_MOST, COURSE_NEAR, COURSE_STALLS};
+use crate::limits::{
+    COURSE_BEGINS, COURSE_FAR, COURSE_LOOK, COURSE_LOOK_FIRST, COURSE_MEETS, COURSE_MOST, COURSE_NEAR, COURSE_STALLS,
+};
 
 /// A file and its chunks.
 #[derive(Debug, Clone, Copy)]
@@ -186,7 +188,8 @@ impl Course {
         let now = Instant::now();
         let is_due = self.look_at <= now;
         if is_due {
-            self.look_at = now + COURSE_LOOK;
+            let begins = self.wanted.as_ref().is_some_and(|wanted| now - wanted.begun < COURSE_BEGINS);
+            self.look_at = now + if begins { COURSE_LOOK_FIRST } else { COURSE_LOOK };
         }
         let Some(wanted) = &self.wanted else { return };
         let fed = Timestamp(wanted.fed.load(Ordering::Relaxed));

@@ -160,18 +160,16 @@ fn a_loss_halves_the_window_once_for_a_round_trip() {
 }
 
 #[test]
-fn it_is_cubic_until_it_is_told_and_never_more_than_cubic() {
+fn it_is_cubic_unless_it_gives_way_and_never_more_than_cubic() {
     let now = Instant::now();
-    let polite = Arc::new(Factory::default()).build(now, PACKET as u16);
+    let polite = Arc::new(Factory(Requests::new())).build(now, PACKET as u16);
     let mut cubic = Arc::new(CubicConfig::default()).build(now, PACKET as u16);
     assert_eq!(polite.window(), cubic.window());
     let mut used = polite.clone_box().into_any().downcast::<Polite>().unwrap();
     used.window.bytes = Some(PACKET * 3);
-    assert_eq!(used.window(), cubic.window(), "it was not told yet");
-    // A copy is told, as a connection gives one.
-    used.clone_box().into_any().downcast::<Polite>().unwrap().gives_way.store(true, Ordering::Relaxed);
+    assert_eq!(used.window(), cubic.window());
+    used.behind = true;
     assert_eq!((used.window(), used.metrics().congestion_window), (PACKET * 3, PACKET * 3));
-    used.window.bytes = Some(u64::MAX);
     for _ in 0..3 {
         let later = now + Duration::from_secs(1);
         used.on_congestion_event(later, now, true, false, PACKET, 1);
@@ -179,4 +177,20 @@ fn it_is_cubic_until_it_is_told_and_never_more_than_cubic() {
         used.window.bytes = Some(u64::MAX);
         assert_eq!(used.window(), cubic.window());
     }
+    // A copy is told, as a connection gives one.
+    used.clone_box().into_any().downcast::<Polite>().unwrap().gives_way.store(true, Ordering::Relaxed);
+    assert!(used.gives_way.load(Ordering::Relaxed));
+}
+
+#[test]
+fn requests_are_under_way_until_a_second_after_the_last() {
+    let requests = Requests::new();
+    let now = Instant::now();
+    assert!(!requests.are(now));
+    let (one, other) = (requests.begin(), requests.begin());
+    drop(one);
+    assert!(requests.are(now + AFTER * 9), "one is under way");
+    drop(other);
+    assert!(requests.are(Instant::now()));
+    assert!(!requests.are(Instant::now() + AFTER));
 }

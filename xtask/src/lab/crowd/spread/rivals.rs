@@ -336,10 +336,11 @@ pub(super) enum Came {
     Beyond(f64, usize),
 }
 
-/// The last line of the first of them that said anything.
+/// The last that the first of them said that said anything. Some write over what they wrote.
 fn said(dirs: &[PathBuf]) -> String {
     let logs = dirs.iter().filter_map(|dir| std::fs::read_to_string(dir.join("log")).ok());
-    logs.filter_map(|log| log.lines().next_back().map(str::to_owned)).next().unwrap_or_default()
+    let last = |log: String| log.split(['\r', '\n']).map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
+    logs.filter_map(last).next().unwrap_or_default()
 }
 
 fn listens(place: &Place) -> bool {
