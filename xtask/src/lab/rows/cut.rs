@@ -129,7 +129,8 @@ pub(super) fn readdressed(lab: &Lab) -> Result<String, String> {
     for name in ["b", "c"] {
         wait("the origin knows who holds the model", PATIENCE, || knows(&mesh, 0, name))?;
     }
-    let hosts: &[u8] = if lab.quick || lab.broken { &[99] } else { &[99, 98, 97, 96] };
+    // As many in a quick run: of two, one that takes long would be half.
+    let hosts: &[u8] = if lab.broken { &[99] } else { &[99, 98, 97, 96] };
     let (mut pauses, mut together) = (Vec::new(), Vec::new());
     for (host, whose) in hosts.iter().flat_map(|host| [(*host, "the peer's"), (*host, "the origin's")]) {
         let mut stream = mesh.nodes[0].stream("talker", "a new lease", words)?;
