@@ -37,6 +37,9 @@ pub(crate) const HEADERS: usize = 100;
 /// Connections of one listener at once; more wait in the kernel's queue. An idle one takes some 10 kB.
 pub(crate) const CONNECTIONS: usize = 16_384;
 
+/// How long a handshake of TCP that has begun may take to end once the node stops: a round trip to a client nearby.
+pub(crate) const HALF_OPEN: Duration = Duration::from_millis(50);
+
 /// How long a client that has connected may take to say something once the node stops: whoever asks at once may still have
 /// to wait for a processor.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);

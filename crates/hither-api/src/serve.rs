@@ -2,6 +2,7 @@
 //! HTTP/2 (as gRPC speaks it, without TLS and by prior knowledge) on one port.
 
 use std::convert::Infallible;
+use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
+use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
@@ -25,7 +28,8 @@ use crate::callers;
 use crate::door::Door;
 use crate::idempotency::{self, Kept};
 use crate::limits::{
-    CONNECTION_WINDOW, CONNECTIONS, DRAIN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, LAST_WORDS, STREAM_WINDOW, STREAMS,
+    CONNECTION_WINDOW, CONNECTIONS, DRAIN, HALF_OPEN, HEAD_BYTES, HEAD_READ, HEADERS, IDLE, LAST_WORDS, STREAM_WINDOW,
+    STREAMS,
 };
 use crate::metrics::Metrics;
 use crate::routes::{self, Listener};
@@ -51,30 +55,37 @@ pub async fn serve_tcp(listener: TcpListener, door: Arc<dyn Door>, tls: Option<T
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%peer, %error, "could not switch Nagle off");
-                }
-                match &tls {
-                    None => connections.serve(stream, permit),
-                    Some(tls) => connections.shake(stream, tls.clone(), permit),
-                }
-            }
+            Ok((stream, _)) => connections.take(stream, tls.as_ref(), permit),
             Err(error) => accept_failed(error).await,
         }
     }
-    // Who has connected already hears that this node stops, instead of nothing. The kernel is asked itself: the runtime would
-    // say that nobody waits until it has looked again.
-    let Ok(listener) = listener.into_std() else { return connections.drain().await };
-    while let Ok((stream, _)) = listener.accept() {
+    // Who has connected already hears that this node stops, instead of nothing.
+    lets_nobody_in(&listener);
+    let over = Instant::now() + HALF_OPEN;
+    while let Ok(Ok((stream, _))) = tokio::time::timeout_at(over, listener.accept()).await {
         let Ok(permit) = Arc::clone(&connections.room).try_acquire_owned() else { break };
-        let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        if let (Ok(stream), None) = (stream, &tls) {
-            connections.serve(stream, permit);
-        }
+        connections.take(stream, tls.as_ref(), permit);
     }
     drop(listener);
     connections.drain().await;
+}
+
+/// Makes the kernel drop the first packet (SYN) of whoever is about to connect: between the last look for those who have and
+/// the end of the listener some would, and be reset. The packet comes again after a second, and is refused then, or let in by
+/// the program that listens in this one's place.
+fn lets_nobody_in(listener: &TcpListener) {
+    /// Where the flags are in a TCP header, and which of them says that it is the first (RFC 9293, section 3.1).
+    const FLAGS: (u32, u32) = (13, 0x02);
+    // Load a byte; go on if it has the flag, else skip one; drop the packet; keep all of it.
+    let filter = [
+        SockFilter::new(0x30, 0, 0, FLAGS.0),
+        SockFilter::new(0x45, 0, 1, FLAGS.1),
+        SockFilter::new(0x06, 0, 0, 0),
+        SockFilter::new(0x06, 0, 0, u32::MAX),
+    ];
+    if let Err(error) = SockRef::from(listener).attach_filter(&filter) {
+        debug!(%error, "who connects at the very end is reset");
+    }
 }
 
 /// Serves a Unix listener until `stop` says true, then lets open requests end. Operators' commands work only here.
@@ -94,6 +105,19 @@ pub async fn serve_unix(listener: UnixListener, door: Arc<dyn Door>, stop: watch
                 connections.serve(stream, permit);
             }
             Err(error) => accept_failed(error).await,
+        }
+    }
+    // From here on nobody can connect; who has, hears that this node stops.
+    if let Err(error) = SockRef::from(&listener).shutdown(Shutdown::Read) {
+        debug!(%error, "who connects at the very end is reset");
+    }
+    // The kernel is asked itself: the runtime would say that nobody waits until it has looked again.
+    let Ok(listener) = listener.into_std() else { return connections.drain().await };
+    while let Ok((stream, _)) = listener.accept() {
+        let Ok(permit) = Arc::clone(&connections.room).try_acquire_owned() else { break };
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) {
+            connections.router = callers::from_peer(&router, &stream);
+            connections.serve(stream, permit);
         }
     }
     drop(listener);
@@ -137,6 +161,17 @@ impl Connections {
         }
     }
 
+    /// Takes a connection of TCP.
+    fn take(&mut self, stream: TcpStream, tls: Option<&Tls>, permit: OwnedSemaphorePermit) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "could not switch Nagle off");
+        }
+        match tls {
+            None => self.serve(stream, permit),
+            Some(tls) => self.shake(stream, tls.clone(), permit),
+        }
+    }
+
     fn serve<S>(&mut self, stream: S, permit: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -152,10 +187,11 @@ impl Connections {
     fn shake(&mut self, stream: TcpStream, tls: Tls, permit: OwnedSemaphorePermit) {
         let (router, watcher, mut stop) = (self.router.clone(), self.graceful.watcher(), self.stop.clone());
         self.tasks.spawn(async move {
+            let mut shaking = pin!(tls.accept(stream));
             let shaken = tokio::select! {
                 biased;
-                shaken = tls.accept(stream) => shaken,
-                () = stopped(&mut stop) => None,
+                shaken = &mut shaking => shaken,
+                () = stopped(&mut stop) => tokio::time::timeout(LAST_WORDS, shaking).await.ok().flatten(),
             };
             if let Some((stream, shown)) = shaken {
                 open(stream, tls::with_shown(&router, shown), watcher, stop).await;

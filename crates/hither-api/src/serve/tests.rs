@@ -1,6 +1,7 @@
 //! Over real sockets: framing, slow and broken clients, disconnection, the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hither_engine::work::FinishReason;
@@ -15,6 +16,9 @@ use super::Connections;
 use crate::limits::{DRAIN, HEAD_READ, IDLE};
 use crate::routes::{self, Listener};
 use crate::tests::fake::{FakeDoor, done, end, routed, tokens};
+
+/// How often a server is ended in the midst of its work, where only some ends meet what a test is about.
+const ROUNDS: u32 = 64;
 
 struct Served {
     door: Arc<FakeDoor>,
@@ -265,6 +269,80 @@ async fn who_connected_before_the_end_and_asks_right_after_is_answered() {
         assert!(said.starts_with("HTTP/1.1 ") && said.contains("connection: close"), "{said}");
     }
     served.server.await.unwrap();
+}
+
+/// Asks until nobody listens, and counts the answers.
+fn asks<S: std::io::Read + std::io::Write>(
+    connect: impl Fn() -> std::io::Result<S>,
+    answered: &AtomicU32,
+) -> std::io::Result<()> {
+    let question = chat(false).replace("Host", "Connection: close\r\nHost");
+    while let Ok(mut client) = connect() {
+        client.write_all(question.as_bytes())?;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer)?;
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer:?}");
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Ends a server while four ask it without a pause.
+async fn end_while_asked<S: std::io::Read + std::io::Write>(
+    connect: impl Fn() -> std::io::Result<S> + Clone + Send + 'static,
+    end: impl AsyncFnOnce(),
+) {
+    let answered = Arc::new(AtomicU32::new(0));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (connect, answered) = (connect.clone(), Arc::clone(&answered));
+            tokio::task::spawn_blocking(move || asks(connect, &answered))
+        })
+        .collect();
+    while answered.load(Ordering::Relaxed) < 8 {
+        tokio::task::yield_now().await;
+    }
+    end().await;
+    for client in clients {
+        client.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_connects_while_it_stops_is_answered_or_not_let_in_but_never_cut_off() {
+    let rounds = (0..ROUNDS).map(async |_| {
+        let Served { address, stop, server, .. } = serve(speaking(false)).await;
+        end_while_asked(
+            move || std::net::TcpStream::connect(address),
+            async || {
+                stop.send(true).unwrap();
+                server.await.unwrap();
+            },
+        )
+        .await;
+    });
+    futures_util::future::join_all(rounds).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_connects_to_the_unix_socket_while_it_stops_is_answered_or_not_let_in_but_never_cut_off() {
+    let directory = std::env::temp_dir().join(format!("hither-api-end-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    for round in 0..ROUNDS {
+        let path = directory.join(round.to_string());
+        let listener = UnixListener::bind(&path).unwrap();
+        let (door, stop) = (Arc::new(speaking(false)), watch::Sender::new(false));
+        let server = tokio::spawn(super::serve_unix(listener, door, stop.subscribe()));
+        end_while_asked(
+            move || std::os::unix::net::UnixStream::connect(&path),
+            async || {
+                stop.send(true).unwrap();
+                server.await.unwrap();
+            },
+        )
+        .await;
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[tokio::test]

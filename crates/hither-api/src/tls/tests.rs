@@ -58,8 +58,8 @@ fn identity(by: &Authority, clients: Option<(&Authority, bool)>) -> Identity {
 struct Served {
     address: SocketAddr,
     door: Arc<FakeDoor>,
-    _stop: watch::Sender<bool>,
-    _server: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
 }
 
 async fn serve(tls: &Tls) -> Served {
@@ -68,7 +68,7 @@ async fn serve(tls: &Tls) -> Served {
     let address = listener.local_addr().unwrap();
     let stop = watch::Sender::new(false);
     let server = tokio::spawn(crate::serve_tcp(listener, Arc::clone(&door) as _, Some(tls.clone()), stop.subscribe()));
-    Served { address, door, _stop: stop, _server: server }
+    Served { address, door, stop, server }
 }
 
 fn link(served: &Served, certificate: &str) {
@@ -77,7 +77,11 @@ fn link(served: &Served, certificate: &str) {
     served.door.callers.replace(&[AppEntry { certificate: Some(certificate.to_owned()), ..app }]);
 }
 
-async fn connect(to: &Served, trusts: &Authority, shows: Option<&(String, String)>) -> io::Result<Shaken<TcpStream>> {
+async fn shake(
+    stream: TcpStream,
+    trusts: &Authority,
+    shows: Option<&(String, String)>,
+) -> io::Result<Shaken<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusts.der().clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -91,15 +95,21 @@ async fn connect(to: &Served, trusts: &Authority, shows: Option<&(String, String
             builder.with_client_auth_cert(certificates(certificate.as_bytes()).unwrap(), key).unwrap()
         }
     };
-    let stream = TcpStream::connect(to.address).await?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+async fn connect(to: &Served, trusts: &Authority, shows: Option<&(String, String)>) -> io::Result<Shaken<TcpStream>> {
+    shake(TcpStream::connect(to.address).await?, trusts, shows).await
 }
 
 const ASKED: &[u8] = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// What is answered; an error if the connection was ended instead, in the handshake or at the first word.
 async fn ask(to: &Served, trusts: &Authority, shows: Option<&(String, String)>) -> io::Result<String> {
-    let mut stream = connect(to, trusts, shows).await?;
+    ask_over(connect(to, trusts, shows).await?).await
+}
+
+async fn ask_over(mut stream: Shaken<TcpStream>) -> io::Result<String> {
     stream.write_all(ASKED).await?;
     let mut said = String::new();
     stream.read_to_string(&mut said).await?;
@@ -181,6 +191,18 @@ async fn who_speaks_plain_http_is_told_and_who_says_nothing_keeps_nobody_waiting
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{said}");
     }
     assert!(is_let_in(&ask(&served, &node, None).await));
+}
+
+#[tokio::test]
+async fn who_connected_before_the_end_and_shakes_hands_right_after_is_answered() {
+    let node = authority();
+    let served = serve(&Tls::new(&identity(&node, None)).unwrap()).await;
+    let late = TcpStream::connect(served.address).await.unwrap();
+    assert!(is_let_in(&ask(&served, &node, None).await));
+    served.stop.send(true).unwrap();
+    let said = ask_over(shake(late, &node, None).await.unwrap()).await;
+    assert!(is_let_in(&said), "{said:?}");
+    served.server.await.unwrap();
 }
 
 #[tokio::test]

@@ -38,7 +38,13 @@ struct Client {
 #[derive(Default)]
 struct Got {
     whole: u32,
-    dropped: Vec<String>,
+    dropped: Vec<(Instant, String)>,
+}
+
+impl Got {
+    fn drops(&mut self, said: String) {
+        self.dropped.push((Instant::now(), said));
+    }
 }
 
 impl Client {
@@ -53,8 +59,8 @@ impl Client {
                 Err(error) if error.contains("refused") || address.is_empty() => std::thread::sleep(AGAIN),
                 // It said itself that it is stopping. What it has begun by then it ends, or it would take longer to end.
                 Ok(answer) if is_stopping(&answer) => std::thread::sleep(AGAIN),
-                Ok(answer) => got.dropped.push(format!("{}: {} {}", self.name, answer.status, answer.body)),
-                Err(error) => got.dropped.push(format!("{}: {error}", self.name)),
+                Ok(answer) => got.drops(format!("{}: {} {}", self.name, answer.status, answer.body)),
+                Err(error) => got.drops(format!("{}: {error}", self.name)),
             }
         }
         got
@@ -88,23 +94,25 @@ pub(super) fn rolled(lab: &Lab) -> Result<String, String> {
         clients.push(Client { space: node.api()?.space, data: node.data.clone(), name: node.name.clone() });
     }
     let over = AtomicBool::new(false);
+    let mut stops = Vec::new();
     let (steps, got) = std::thread::scope(|scope| {
         let threads: Vec<_> = clients.iter().map(|client| scope.spawn(|| client.asks(&reference, &over))).collect();
-        let steps = steps(lab, &mut mesh, previous);
+        let steps = steps(lab, &mut mesh, previous, &mut stops);
         over.store(true, Ordering::Relaxed);
         let got: Vec<Got> = threads.into_iter().map(|thread| thread.join().expect("a client does not panic")).collect();
         (steps, got)
     });
     let seen = steps?;
     let whole: Vec<u32> = got.iter().map(|got| got.whole).collect();
-    let dropped: Vec<&String> = got.iter().flat_map(|got| &got.dropped).collect();
+    let dropped: Vec<String> =
+        got.iter().flat_map(|got| &got.dropped).map(|(at, said)| format!("{said}, {}", after(*at, &stops))).collect();
     must(dropped.is_empty(), || format!("{} dropped beside {whole:?} whole: {}", dropped.len(), kinds(&dropped)))?;
     must(whole.iter().all(|whole| *whole > 0), || format!("a client had no answer: {whole:?}"))?;
     Ok(format!("{} answers, all whole, {whole:?} by client; between them {seen}", whole.iter().sum::<u32>()))
 }
 
 /// Each kind once, as far as it is the same in its first words, with how often it came.
-fn kinds(dropped: &[&String]) -> String {
+fn kinds(dropped: &[String]) -> String {
     let mut kinds: BTreeMap<String, (usize, &str)> = BTreeMap::new();
     for said in dropped {
         kinds.entry(said.chars().take(60).collect()).or_insert((0, said.as_str())).0 += 1;
@@ -112,11 +120,18 @@ fn kinds(dropped: &[&String]) -> String {
     kinds.values().map(|(count, said)| format!("{count} × {said}")).collect::<Vec<_>>().join("; ")
 }
 
+/// Which stop was the last one before a moment.
+fn after(at: Instant, stops: &[(Instant, String)]) -> String {
+    let last = stops.iter().rev().find(|(begun, _)| *begun <= at);
+    last.map_or("before any stop".to_owned(), |(begun, what)| format!("{:.1?} into {what}", at - *begun))
+}
+
 /// Every node becomes the new program, one after another, and then the old one again. Says what one showed half-way.
-fn steps(lab: &Lab, mesh: &mut Mesh, previous: &Path) -> Result<String, String> {
+fn steps(lab: &Lab, mesh: &mut Mesh, previous: &Path, stops: &mut Vec<(Instant, String)>) -> Result<String, String> {
     let mut seen = String::new();
-    for program in [lab.hither.as_path(), previous] {
+    for (program, stopped) in [(lab.hither.as_path(), "the earlier program"), (previous, "the new program")] {
         for at in 0..mesh.nodes.len() {
+            stops.push((Instant::now(), format!("the stop of {} with {stopped}", mesh.nodes[at].name)));
             if lab.broken && at == 1 {
                 mesh.nodes[1].kill();
                 mesh.nodes[2].kill();
