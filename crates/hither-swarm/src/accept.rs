@@ -83,7 +83,7 @@ async fn serve(shared: Arc<Shared>, connection: Connection) {
     }
     match kind {
         Kind::Talk => {
-            talk::link(&shared, from, connection).await;
+            talk::link(&shared, from, connection, || ()).await;
         }
         Kind::Ask => ask::serve(&shared, from, connection).await,
         Kind::Blobs => blobs::serve::serve(&shared, from, connection).await,

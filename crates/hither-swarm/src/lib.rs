@@ -18,6 +18,7 @@ mod ledbat;
 mod limits;
 mod links;
 mod members;
+mod moves;
 mod paths;
 mod ping;
 mod preface;

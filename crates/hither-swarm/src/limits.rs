@@ -50,6 +50,8 @@ pub(crate) const SIGNALS_FIRST: i32 = 1;
 pub(crate) const MOVED_MAX: u32 = 2;
 /// A link that ended sooner than this after the dial is not dialled again at once.
 pub(crate) const LINK_HELD: Duration = Duration::from_secs(1);
+/// Links that are made anew at once are so far apart.
+pub(crate) const RENEWED_APART: Duration = Duration::from_millis(5);
 /// A peer that was dialled must show within this time that it wants to talk.
 pub(crate) const LINK_PROOF: Duration = Duration::from_secs(3);
 /// A connection must say within this time, or in so many round trips, to which start of the other program it belongs, once

@@ -211,6 +211,15 @@ impl Links {
         }
     }
 
+    /// Closes the links of small talk to a node that were made before this one.
+    pub(crate) fn supersede(&self, node: NodeId, id: usize) {
+        let this = self.lock().live.get(&node).and_then(|links| Some(links.iter().find(|link| link.id == id)?.number));
+        let is_older = |link: &Link| link.kind == Kind::Talk && this.is_some_and(|this| link.number < this);
+        for connection in self.connections(|of, link| of == node && is_older(link)) {
+            connection.close(Code::Stale.into(), b"the link was made anew");
+        }
+    }
+
     /// A node showed a new start of itself. Gives the connections to earlier ones, and those that have not said yet to
     /// which they belong.
     pub(crate) fn outlived(&self, node: NodeId, epoch: u64) -> (Vec<Connection>, Vec<Connection>) {

@@ -34,7 +34,7 @@ use crate::relays::{KnownRelay, Relays};
 use crate::spoken::Spoken;
 use crate::talk::Talk;
 use crate::tasks::Tasks;
-use crate::{accept, addresses, ask, blobs, hello, lan, ledbat, limits, ping, relay, relays, talk};
+use crate::{accept, addresses, ask, blobs, hello, lan, ledbat, limits, moves, ping, relay, relays, talk};
 
 /// What a swarm needs to start.
 #[derive(Clone)]
@@ -253,6 +253,7 @@ impl Swarm {
         config.members.into_iter().for_each(|(node, addresses)| swarm.admit(node, addresses));
         shared.tasks.spawn(accept::run(shared.clone()));
         shared.tasks.spawn(relays::keep(shared.clone()));
+        shared.tasks.spawn(moves::run(shared.clone()));
         if config.multicast == Multicast::On {
             shared.tasks.spawn(lan::run(shared.clone()));
         }

@@ -1,8 +1,9 @@
 //! Small talk between members: a link that comes up by itself, at both ends, as soon as one can reach the other.
 //!
-//! Either end dials; two links between the same two programs do no harm. A link is up once the other end has said which
-//! start of its program it is: the end of a handshake alone does not prove that the other lets us in. A link to an earlier
-//! start of it is closed then: whatever it took from the queues would go nowhere until its end is noticed.
+//! Either end dials; of two links between the same two programs the newer one carries what is said. A link is up once the
+//! other end has said which start of its program it is: the end of a handshake alone does not prove that the other lets us
+//! in. A link to an earlier start of it is closed then: whatever it took from the queues would go nowhere until its end is
+//! noticed.
 //!
 //! Links stand to the members that the driver wants them to; to others one is made when there is a signal for them, and it
 //! ends when neither end has had a use for it for a while.
@@ -12,6 +13,7 @@
 //! else is for those to whom there is a link, and is told anew when there is one again.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hither_types::id::NodeId;
@@ -93,6 +95,17 @@ impl Talk {
         }
     }
 
+    /// To whom a link is up.
+    pub(crate) fn linked(&self) -> Vec<NodeId> {
+        let peers = self.lock();
+        peers.known.iter().filter(|(_, peer)| !peer.lock().links.is_empty()).map(|(node, _)| *node).collect()
+    }
+
+    /// Whether a link to a node is up that did not come up after a moment.
+    pub(crate) fn is_older(&self, node: NodeId, than: Instant) -> bool {
+        self.peer(node).is_some_and(|peer| peer.lock().links.last().is_some_and(|newest| newest.since <= than))
+    }
+
     /// Ends the talk with a node.
     pub(crate) fn expel(&self, node: NodeId) {
         if let Some(peer) = self.lock().known.remove(&node) {
@@ -134,14 +147,14 @@ async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
         if peer.lock().expelled {
             return;
         }
-        if peer.lock().links > 0 || !peer.is_wanted() || shared.members.standing(node) != Standing::Member {
+        if !peer.lock().links.is_empty() || !peer.is_wanted() || shared.members.standing(node) != Standing::Member {
             peer.wake.notified().await;
             pause = limits::REDIAL_MIN;
             continue;
         }
         let begun = Instant::now();
         let talked = match dial::dial(&shared, node, Kind::Talk).await {
-            Ok(connection) => link(&shared, node, connection).await,
+            Ok(connection) => link(&shared, node, connection, || ()).await,
             Err(error) => {
                 tracing::debug!(peer = %node.short(), %error, "no link yet");
                 Talked::Not
@@ -157,7 +170,7 @@ async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
                 pause = pause.saturating_mul(2).min(limits::REDIAL_MAX);
                 continue;
             }
-            Talked::Not if peer.lock().links == 0 && shared.members.standing(node) == Standing::Member => {
+            Talked::Not if peer.lock().links.is_empty() && shared.members.standing(node) == Standing::Member => {
                 // A full queue has more urgent things in it; the next dial comes in seconds.
                 let _ = shared.events.try_send(SwarmEvent::Unreachable(node));
             }
@@ -170,8 +183,13 @@ async fn keep(shared: Arc<Shared>, node: NodeId, peer: Arc<Peer>) {
     }
 }
 
-/// Talks over a connection until it ends.
-pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connection) -> Talked {
+/// Talks over a connection until it ends. `is_up` is called as soon as something can be said over it.
+pub(crate) async fn link(
+    shared: &Arc<Shared>,
+    node: NodeId,
+    connection: Connection,
+    is_up: impl FnOnce() + Send,
+) -> Talked {
     let Some(peer) = shared.talk.peer(node) else {
         dial::close(&connection, Code::Stranger, "not a member");
         return Talked::Not;
@@ -202,32 +220,48 @@ pub(crate) async fn link(shared: &Arc<Shared>, node: NodeId, connection: Connect
     };
     // A link is made only between two programs that have a version in common.
     let version = preface::own().common(&versions).unwrap_or(versions.newest);
-    up(shared, node, &peer, (epoch, versions)).await;
+    let number = up(shared, node, &peer, (epoch, versions)).await;
+    is_up();
+    let this = This { number, epoch, version };
     let (code, reason) = tokio::select! {
         end = read(shared, node, &peer, reader) => end,
         end = read_signals(shared, node, &peer, &connection) => end,
-        end = write(shared, &peer, (epoch, version), sender) => end,
-        end = write_signals(shared, &peer, (epoch, version), &connection) => end,
+        end = write(shared, &peer, this, sender) => end,
+        end = write_signals(shared, &peer, this, &connection) => end,
         never = measure(shared, node, &peer, &connection) => never,
         end = outlived(&peer, epoch) => end,
         end = peer.unused() => end,
     };
     dial::close(&connection, code, reason);
-    down(shared, node, &peer).await;
+    down(shared, node, &peer, number).await;
     Talked::Up
 }
 
-async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): (u64, Versions)) {
+/// A link, for those that write on it.
+#[derive(Debug, Clone, Copy)]
+struct This {
+    /// Which it is of those to the same node.
+    number: u64,
+    /// The start of the program at the other end.
+    epoch: u64,
+    /// What both ends speak.
+    version: u16,
+}
+
+/// Gives the number of the link.
+async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): (u64, Versions)) -> u64 {
     // The place in the queue comes first, so that ups and downs of two links are told in the order of the counts.
-    let Ok(place) = shared.events.reserve().await else { return };
+    let place = shared.events.reserve().await;
     // Before anybody hears of the link: whoever then asks shall not meet the pause after an older failure.
     shared.lines.encourage(node);
-    let restarted = {
+    let (number, restarted) = {
         let mut state = peer.lock();
-        state.links += 1;
+        let (number, late) = state.comes_up(Instant::now());
         state.speaks = versions.newest;
         // A new start of the other program has heard nothing yet, though a link to the old one may not have ended.
-        if state.links == 1 || state.epoch != Some(epoch) {
+        if (late || state.epoch != Some(epoch))
+            && let Ok(place) = place
+        {
             place.send(SwarmEvent::LinkUp(node));
         }
         state.program = Some(versions.program);
@@ -235,14 +269,14 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): 
         state.used = Some(Instant::now());
         // Another start of it may still have to come again.
         state.moved = state.moved.filter(|(moved, _)| *moved != epoch);
-        state.epoch.replace(epoch).is_some_and(|before| before != epoch)
+        (number, state.epoch.replace(epoch).is_some_and(|before| before != epoch))
     };
     if restarted {
         peer.restarted.notify_waiters();
         starts::outlived(shared, node, epoch);
     }
     if !peer.lock().standing {
-        return;
+        return number;
     }
     let warm = shared.clone();
     shared.tasks.spawn(async move {
@@ -250,6 +284,7 @@ async fn up(shared: &Arc<Shared>, node: NodeId, peer: &Peer, (epoch, versions): 
             tracing::debug!(peer = %node.short(), %error, "no warm connection for requests");
         }
     });
+    number
 }
 
 /// Waits until a link to a later start of the other program is up.
@@ -264,17 +299,26 @@ async fn outlived(peer: &Peer, epoch: u64) -> (Code, &'static str) {
     }
 }
 
-async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer) {
+async fn down(shared: &Arc<Shared>, node: NodeId, peer: &Peer, link: u64) {
     let place = shared.events.reserve().await;
     let mut state = peer.lock();
-    state.links -= 1;
-    if state.links == 0 {
+    let newest = state.goes_down(link);
+    let last = state.links.is_empty();
+    if last {
         state.outbox.clear();
-        if let Ok(place) = place {
-            place.send(SwarmEvent::LinkDown(node));
-        }
-        drop(state);
+    }
+    match place {
+        Ok(place) if last => place.send(SwarmEvent::LinkDown(node)),
+        // The next newest goes on; what was under way over this one is lost, and told anew.
+        Ok(place) if newest => place.send(SwarmEvent::LinkUp(node)),
+        _ => {}
+    }
+    drop(state);
+    if last {
         peer.wake.notify_one();
+    } else {
+        peer.ready.notify_waiters();
+        peer.signalled.notify_waiters();
     }
 }
 
@@ -324,26 +368,23 @@ async fn read_signals(
     }
 }
 
-async fn write_signals(
-    shared: &Shared,
-    peer: &Peer,
-    (epoch, version): (u64, u16),
-    connection: &Connection,
-) -> (Code, &'static str) {
+async fn write_signals(shared: &Shared, peer: &Peer, this: This, connection: &Connection) -> (Code, &'static str) {
     const BROKEN: (Code, &str) = (Code::Done, "the link broke");
     let Ok(mut sender) = connection.open_uni().await else { return BROKEN };
     // It fails only if the stream has ended already, which the next write finds out.
     let _ = sender.set_priority(limits::SIGNALS_FIRST);
     loop {
-        if peer.is_outlived(epoch) {
-            peer.signalled.notify_one();
+        // Made before the look: what is pushed between the two is not missed.
+        let mut signalled = pin!(peer.signalled.notified());
+        signalled.as_mut().enable();
+        if peer.is_outlived(this.epoch) {
             return OUTLIVED;
         }
-        let Some(signal) = peer.next_signal() else {
-            peer.signalled.notified().await;
+        let Some(signal) = peer.next_signal(this.number) else {
+            signalled.await;
             continue;
         };
-        if let Some(frame) = framed(shared, &PeerMessage::Signal(signal), version)
+        if let Some(frame) = framed(shared, &PeerMessage::Signal(signal), this.version)
             && framing::write(&mut sender, frame).await.is_err()
         {
             return BROKEN;
@@ -363,24 +404,18 @@ fn framed(shared: &Shared, message: &PeerMessage, version: u16) -> Option<Framed
     frame
 }
 
-async fn write(
-    shared: &Shared,
-    peer: &Peer,
-    (epoch, version): (u64, u16),
-    mut sender: SendStream,
-) -> (Code, &'static str) {
+async fn write(shared: &Shared, peer: &Peer, this: This, mut sender: SendStream) -> (Code, &'static str) {
     loop {
-        if peer.is_outlived(epoch) {
-            // It may have been woken in the place of the one that shall write.
-            peer.ready.notify_one();
+        let mut ready = pin!(peer.ready.notified());
+        ready.as_mut().enable();
+        if peer.is_outlived(this.epoch) {
             return OUTLIVED;
         }
-        let next = peer.lock().outbox.pop_front();
-        let Some(message) = next else {
-            peer.ready.notified().await;
+        let Some(message) = peer.next_message(this.number) else {
+            ready.await;
             continue;
         };
-        let Some(frame) = framed(shared, &message, version) else { continue };
+        let Some(frame) = framed(shared, &message, this.version) else { continue };
         if framing::write(&mut sender, frame).await.is_err() {
             peer.put_back(message);
             return (Code::Done, "the link broke");

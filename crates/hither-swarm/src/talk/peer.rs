@@ -12,11 +12,22 @@ use tokio::time::Instant;
 use crate::limits;
 use crate::links::Code;
 
+/// A link that is up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Up {
+    /// Grows from link to link.
+    pub(super) number: u64,
+    pub(super) since: Instant,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) outbox: VecDeque<PeerMessage>,
     pub(super) signals: VecDeque<(Instant, Signal)>,
-    pub(super) links: u32,
+    /// Those that are up, in the order in which they came up.
+    pub(super) links: Vec<Up>,
+    /// The number of the next one.
+    pub(super) next: u64,
     /// The driver wants a link.
     pub(super) standing: bool,
     /// When a signal went or came last, or the other end said that it wants the link.
@@ -45,6 +56,30 @@ pub(crate) struct Peer {
     pub(super) restarted: Notify,
 }
 
+impl State {
+    /// Whether a link is the newest: the others only listen. What is under way over an older one may be stuck there.
+    fn is_newest(&self, link: u64) -> bool {
+        self.links.last().is_some_and(|newest| newest.number == link)
+    }
+
+    /// Counts one more link, and gives its number, and whether what was said over others may not have arrived: both ends may
+    /// have dialled at once, but one that comes much later takes the place of one that does not work.
+    pub(super) fn comes_up(&mut self, now: Instant) -> (u64, bool) {
+        let number = self.next;
+        self.next += 1;
+        let late = self.links.last().is_none_or(|up| now.duration_since(up.since) >= limits::LINK_HELD);
+        self.links.push(Up { number, since: now });
+        (number, late)
+    }
+
+    /// Takes a link off the books. Whether it was the one over which something was said.
+    pub(super) fn goes_down(&mut self, link: u64) -> bool {
+        let newest = self.is_newest(link);
+        self.links.retain(|up| up.number != link);
+        newest
+    }
+}
+
 impl Peer {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -63,7 +98,7 @@ impl Peer {
             | PeerMessage::Rollouts(_) => message,
         };
         let mut state = self.lock();
-        if state.links == 0 || state.speaks.max(OLDEST) < least_version(&message) {
+        if state.links.is_empty() || state.speaks.max(OLDEST) < least_version(&message) {
             return;
         }
         if matches!(message, PeerMessage::Presence(_)) {
@@ -74,7 +109,7 @@ impl Peer {
         }
         state.outbox.push_back(message);
         drop(state);
-        self.ready.notify_one();
+        self.ready.notify_waiters();
     }
 
     pub(super) fn push_signal(&self, signal: Signal) {
@@ -85,9 +120,9 @@ impl Peer {
         let now = Instant::now();
         state.used = Some(now);
         state.signals.push_back((now, signal));
-        let linked = state.links > 0;
+        let linked = !state.links.is_empty();
         drop(state);
-        self.signalled.notify_one();
+        self.signalled.notify_waiters();
         if !linked {
             self.wake.notify_one();
         }
@@ -99,7 +134,7 @@ impl Peer {
             state.outbox.push_front(message);
         }
         drop(state);
-        self.ready.notify_one();
+        self.ready.notify_waiters();
     }
 
     /// Whether a later start of the program at the other end has shown itself: what is said to this one goes nowhere.
@@ -120,9 +155,18 @@ impl Peer {
         before < limits::MOVED_MAX
     }
 
-    /// The next signal that anybody waits for still.
-    pub(super) fn next_signal(&self) -> Option<Signal> {
+    /// The next message that shall go over a link.
+    pub(super) fn next_message(&self, link: u64) -> Option<PeerMessage> {
         let mut state = self.lock();
+        if state.is_newest(link) { state.outbox.pop_front() } else { None }
+    }
+
+    /// The next signal that shall go over a link, and that anybody waits for still.
+    pub(super) fn next_signal(&self, link: u64) -> Option<Signal> {
+        let mut state = self.lock();
+        if !state.is_newest(link) {
+            return None;
+        }
         while let Some((at, signal)) = state.signals.pop_front() {
             if at.elapsed() <= limits::SIGNAL_LIFE {
                 return Some(signal);

@@ -24,7 +24,7 @@ fn signal(number: u32) -> Signal {
 
 fn linked() -> Peer {
     let peer = Peer::default();
-    peer.lock().links = 1;
+    peer.lock().comes_up(Instant::now());
     peer
 }
 
@@ -38,6 +38,25 @@ fn a_start_elsewhere_comes_again_a_few_times_and_then_is_heard_as_it_comes() {
     assert_eq!(refused, [true, true, false, false, false]);
     // That the start before shows itself in between changes nothing; a third start begins at the beginning.
     assert!(!peer.comes_again(1) && !peer.comes_again(2) && peer.comes_again(3));
+}
+
+#[test]
+fn of_two_links_the_newer_carries_what_is_said_and_a_late_one_takes_the_place_of_the_first() {
+    let (peer, now) = (Peer::default(), Instant::now());
+    let comes_up = |at: Instant| peer.lock().comes_up(at);
+    let says = |link: u64| {
+        peer.push(presence(1));
+        peer.push_signal(signal(1));
+        let said = (peer.next_message(link).is_some(), peer.next_signal(link).is_some());
+        assert_eq!(said.0, said.1);
+        said.0
+    };
+    // Both ends dialled at once: nothing said over the first was lost.
+    assert_eq!([comes_up(now), comes_up(now + limits::LINK_HELD / 2)], [(0, true), (1, false)]);
+    assert_eq!(comes_up(now + limits::LINK_HELD * 2), (2, true));
+    assert_eq!([0, 1, 2].map(says), [false, false, true]);
+    assert!(!peer.lock().goes_down(1) && peer.lock().goes_down(2), "only what was said over the newest is told anew");
+    assert!(says(0) && !says(2));
 }
 
 #[test]

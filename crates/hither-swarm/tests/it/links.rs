@@ -6,9 +6,11 @@ use hither_swarm::{AskError, DialError, Isolation, SwarmEvent};
 use hither_types::id::Digest;
 use hither_types::member::Signed;
 use hither_types::message::{Frame, PeerMessage, Signal};
+use iroh::Endpoint;
+use iroh::endpoint::Connection;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::world::{Node, ask, dial, direct, pair, presence, raw, raw_id, soon};
+use crate::world::{ALPNS, Node, ask, closed_with, dial, direct, pair, preface, presence, raw, raw_id, soon};
 
 async fn hears(node: &mut Node, sequence: u64) {
     node.until("a message", |event| match event {
@@ -69,6 +71,57 @@ async fn signals_overtake_large_messages_and_neither_is_lost() {
     signals.sort_unstable();
     assert!(signals.iter().map(|(number, _)| *number).eq(0..SIGNALS), "each once: {signals:?}");
     assert!(before < Some(CATALOGS), "the last signal came after {before:?} of {CATALOGS} catalogs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_while_links_are_made_anew_arrives() {
+    let (mut a, mut b) = pair(1, 2).await;
+    for sequence in 1..=4 {
+        a.swarm.renew_links();
+        b.swarm.send(a.id(), presence(sequence));
+        hears(&mut a, sequence).await;
+    }
+    a.swarm.send(b.id(), presence(5));
+    hears(&mut b, 5).await;
+}
+
+/// A program that has a link to a node, and speaks by hand.
+async fn linked(node: &mut Node) -> (Endpoint, Connection) {
+    let other = raw(3).await;
+    node.swarm.admit(raw_id(&other), vec![]);
+    let connection = dial(&other, node, ALPNS[0]).await;
+    greet(&connection).await;
+    node.link_up(raw_id(&other)).await;
+    (other, connection)
+}
+
+async fn greet(connection: &Connection) {
+    let greeting = [&8_u32.to_le_bytes()[..], &[1; 8]].concat();
+    let mut sender = connection.open_uni().await.expect("a stream");
+    sender.write_all(&[preface(1, 7), greeting].concat()).await.expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_made_anew_ends_the_old_one_once_it_is_up() {
+    let mut a = Node::start(1).await;
+    let (other, old) = linked(&mut a).await;
+    a.swarm.renew_links();
+    let incoming = soon("a dial", other.accept()).await.expect("it listens");
+    let anew = soon("a handshake", incoming).await.expect("a handshake");
+    assert_eq!((anew.alpn(), old.close_reason()), (ALPNS[0], None), "nothing is up yet");
+    greet(&anew).await;
+    assert_eq!(closed_with(&old).await, 409);
+    assert_eq!(anew.close_reason(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_link_can_be_made_anew_all_connections_are() {
+    let mut a = Node::start(1).await;
+    let (other, old) = linked(&mut a).await;
+    a.swarm.renew_links();
+    soon("a dial", other.accept()).await.expect("it listens").refuse();
+    assert_eq!(closed_with(&old).await, 409);
+    a.link_down(raw_id(&other)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
