@@ -56,7 +56,8 @@ impl Distribution {
         }
         // Whose turn it is may hang, or have no partner who has it.
         let starves = self.hungry.after(limits::CHUNK_STARVES) <= self.now;
-        let may = |chunk: &u32| *chunk < self.most && (partner.near || starves || self.owned.has(*chunk));
+        let is_turn = |chunk: &u32| self.owned.has(*chunk) && !self.is_near(*chunk);
+        let may = |chunk: &u32| *chunk < self.most && (partner.near || starves || is_turn(chunk));
         let is_free = |chunk: &u32| !self.have.has(*chunk) && !self.taking.contains_key(chunk) && may(chunk);
         let named = named.iter().copied().find(is_free);
         let mut random = self.random.clone();
@@ -70,9 +71,23 @@ impl Distribution {
         chunk
     }
 
-    /// Something that is on its way for so long that a second partner is taken up on it.
+    /// Whether somebody of this site has a chunk, or is being given it: then it comes from there. Whoever fetched it may have
+    /// done so before it knew whose turn it was.
+    fn is_near(&self, chunk: u32) -> bool {
+        let keeps_word = |node: &NodeId| {
+            let mut under_way = self.taking.values().flatten();
+            !under_way.any(|taken| taken.from == *node && taken.missed && !taken.begun)
+        };
+        let mut near = self.partners.iter().filter(|(_, partner)| partner.near && partner.soon.has(chunk));
+        near.any(|(node, partner)| partner.shunned <= self.now && keeps_word(node))
+    }
+
+    /// Something that is on its way for so long that a second partner is taken up on it. What comes, if slowly, crosses no
+    /// second time between sites.
     fn overdue(&self, from: NodeId, may: impl Fn(&u32) -> bool) -> Option<u32> {
-        let is_late = |taken: &[Taken]| matches!(taken, [one] if one.missed && one.from != from);
+        let near = self.partners.get(&from).is_some_and(|partner| partner.near);
+        let waits = |one: &Taken| one.missed && one.from != from && (near || !one.begun);
+        let is_late = |taken: &[Taken]| matches!(taken, [one] if waits(one));
         let late = self.taking.iter().filter(|(chunk, taken)| is_late(taken) && may(chunk));
         late.min_by_key(|(_, taken)| taken.first().map(|taken| taken.since)).map(|(chunk, _)| *chunk)
     }

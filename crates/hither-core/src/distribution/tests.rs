@@ -242,7 +242,8 @@ fn two_who_promise_and_do_not_give_do_not_hold_a_chunk() {
 #[test]
 fn what_is_late_and_has_not_begun_takes_no_room_from_others() {
     let mut play = Play::new([]);
-    let liars: Vec<NodeId> = (10..17).map(|byte| NodeId([byte; 32])).collect();
+    // As many as it takes: whoever is near and was not late yet is waited for.
+    let liars: Vec<NodeId> = (10..16).map(|byte| NodeId([byte; 32])).collect();
     for liar in &liars {
         play.sign(Sign::Partner { node: *liar, near: true });
         play.has(*liar, 0..64);
@@ -331,4 +332,45 @@ fn each_chunk_is_fetched_from_elsewhere_by_one_of_a_site() {
         assert!(offer(&mut mind, B, missing));
     }
     assert_eq!(owners, vec![1; 64]);
+}
+
+#[test]
+fn what_a_neighbour_has_or_awaits_does_not_cross_again() {
+    const NEAR: NodeId = NodeId([4; 32]);
+    let mut play = Play::new([]);
+    play.sign(Sign::Partner { node: NEAR, near: true });
+    play.has(A, [7, 8]).say(NEAR, ChunkWord::Coming(7)).has(NEAR, [8]);
+    for chunk in [7, 8] {
+        play.say(A, ChunkWord::Offer(vec![chunk]));
+        assert!(play.said(A, &ChunkWord::Decline(chunk)));
+    }
+    assert_eq!(play.fetches(), []);
+    play.say(NEAR, ChunkWord::Lost(7)).say(A, ChunkWord::Offer(vec![7]));
+    assert_eq!(play.fetches(), [(A, 7)]);
+    // A neighbour that does not keep its word is not waited for.
+    play.say(NEAR, ChunkWord::Offer(vec![8]));
+    assert_eq!(play.fetches(), [(NEAR, 8)]);
+    play.tick().say(A, ChunkWord::Offer(vec![8]));
+    assert_eq!(play.fetches(), [(A, 8)]);
+}
+
+#[test]
+fn what_comes_slowly_from_elsewhere_does_not_cross_twice() {
+    const NEAR: NodeId = NodeId([4; 32]);
+    for begins in [true, false] {
+        let mut play = Play::new([]);
+        play.has(A, [7]).has(B, [7]).say(A, ChunkWord::Offer(vec![7]));
+        assert_eq!(play.fetches(), [(A, 7)]);
+        if begins {
+            play.sign(Sign::Begun { from: A, chunk: 7 });
+        }
+        play.tick().say(B, ChunkWord::Offer(vec![7]));
+        assert_eq!(play.fetches().is_empty(), begins, "what has not begun may never");
+        // Within the site it may be had at once.
+        if begins {
+            play.sign(Sign::Partner { node: NEAR, near: true });
+            play.has(NEAR, [7]).say(NEAR, ChunkWord::Offer(vec![7]));
+            assert_eq!(play.fetches(), [(NEAR, 7)]);
+        }
+    }
 }
