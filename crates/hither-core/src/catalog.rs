@@ -200,11 +200,12 @@ impl Catalog {
 
     /// Notes whether a model's entry has ended. Says whether that is news.
     pub(crate) fn set_expired(&mut self, digest: Digest, ended: bool) -> bool {
-        self.version += 1;
-        match ended {
+        let news = match ended {
             true => self.expired.insert(digest),
             false => self.expired.remove(&digest),
-        }
+        };
+        self.version += u64::from(news);
+        news
     }
 
     /// Names that several publishers use for different models. What servers outside the mesh call so is none: whatever a
