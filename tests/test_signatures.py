@@ -197,3 +197,20 @@ def test_a_node_takes_what_was_signed_and_nothing_else(place, node):
     assert (added["name"], added["signer"]["method"]) == ("one", "key")
     added = node.json("models", "add", place / "fraud", *by, "--name", "two")
     assert added["signer"]["fingerprint"], added
+
+
+def test_the_catalog_says_who_signed_a_model(place, node):
+    sign(place)
+    added = node.json("models", "add", place / "fraud", "--signature", place / "model.sig", "--key", place / "publisher.pub")
+    by = f"key sha256:{added['signer']['fingerprint']}"
+    assert added["signed_by"] == by
+    assert [model["signed_by"] for model in node.json("models", "ls")] == [by]
+    assert by in node.run("models", "show", "fraud").stdout
+    # Another signature over the same file is another entry of it.
+    public = serialization.load_pem_private_key((place / "publisher.key").read_bytes(), None)
+    certificate(place, "signer", public, certificate(place, "authority", key(place, "root")))
+    sign_by_certificate(place)
+    whom = ["--signature", place / "model.sig", "--certificates", place / "authority.pem"]
+    added = node.json("models", "add", place / "fraud", *whom)
+    assert added["signed_by"] == f"certificate sha256:{added['signer']['fingerprint']} CN=signer"
+    assert added["revision"] == 1

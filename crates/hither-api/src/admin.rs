@@ -28,7 +28,9 @@ mod reach;
 mod rollouts;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
-pub use asked::{AddModelDto, DoneDto, GoldenDto, IsolateDto, NewRolloutDto, PowerDto, RemoveModelDto};
+pub use asked::{
+    AddModelDto, DoneDto, GoldenDto, IsolateDto, NewRolloutDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto,
+};
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
@@ -204,6 +206,25 @@ pub struct ModelDto {
     pub known_answers: usize,
     /// The key of the member that published it.
     pub publisher: String,
+    /// Grows each time its entry is signed anew.
+    #[serde(default)]
+    pub revision: u64,
+    /// When it must not be used any more, in milliseconds since 1970; absent if never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_unix_ms: Option<u64>,
+    /// Whether that moment has come, by the clock of the node that answers.
+    #[serde(default)]
+    pub expired: bool,
+    /// Who signed its files, as whoever added it checked; empty if nothing was checked.
+    #[serde(default)]
+    pub signed_by: String,
+}
+
+impl ModelDto {
+    /// A model of the catalog in a picture.
+    pub(crate) fn of(manifest: &Manifest, view: &View) -> Self {
+        Self { expired: view.expired.binary_search(&manifest.digest).is_ok(), ..Self::from(manifest) }
+    }
 }
 
 /// What a model does.
@@ -387,6 +408,11 @@ impl From<&Manifest> for ModelDto {
             memory: manifest.memory.0,
             known_answers: manifest.golden.len(),
             publisher: manifest.publisher.to_string(),
+            revision: manifest.revision,
+            expires_unix_ms: manifest.expires.map(|end| end.0),
+            // What was just published has not ended.
+            expired: false,
+            signed_by: manifest.signed_by.clone(),
         }
     }
 }
@@ -437,7 +463,7 @@ impl From<&View> for ViewDto {
             summary: explain::summary(view),
             me: MemberDto::from(&view.me),
             nodes: view.nodes.iter().map(|node| node_dto(node, &held)).collect(),
-            models: view.models.iter().map(ModelDto::from).collect(),
+            models: view.models.iter().map(|manifest| ModelDto::of(manifest, view)).collect(),
             recent: view.recent.iter().map(|request| request_dto(request, view.at)).collect(),
             totals: TotalsDto::from(&view.totals),
             policy: view.policy.to_string(),

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hither_engine::work::Piece;
 use hither_types::authority::{Issuer, Quorum};
-use hither_types::id::{AppName, Attempt, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::member::{Member, Relay, Roles};
 use hither_types::message::Comparison;
 use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
+use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use hither_types::view::{Explanation, View};
@@ -118,6 +119,13 @@ pub enum Command {
         name: ModelName,
         /// Also if nobody else who is present has it.
         last: bool,
+    },
+    /// Sign a model's entry in the catalog anew, with another end.
+    Publish {
+        /// Which.
+        name: ModelName,
+        /// How long from now on it may be used; none: for ever.
+        valid_for: Option<Micros>,
     },
     /// Let a new version of a model take over from an old one.
     RollOut(NewRollout),
@@ -241,6 +249,20 @@ pub struct AddModel {
     pub licence: String,
     /// Known answers; if there are none, those that the engine gives here count.
     pub golden: Vec<hither_types::model::Golden>,
+    /// How long from now on it may be used; none: for ever, or as long as the catalog says already.
+    pub valid_for: Option<Micros>,
+    /// Who signed its files, as whoever asks checked, if anybody did.
+    pub signed: Option<SignedFile>,
+}
+
+/// A signature of a publisher that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedFile {
+    /// Who signed: the method, and the key's SHA-256 or the certificate's subject. At most 256 bytes, without control
+    /// characters.
+    pub by: String,
+    /// BLAKE3 of the file that was checked: the node takes no other.
+    pub digest: Digest,
 }
 
 /// What came of a command.
@@ -248,6 +270,13 @@ pub struct AddModel {
 pub enum CommandDone {
     /// The model is in the store and the catalog.
     ModelAdded(hither_types::model::Manifest),
+    /// Its entry was signed anew.
+    Published {
+        /// Of the entry.
+        revision: u64,
+        /// When it must not be used any more; none: never.
+        expires: Option<WallTime>,
+    },
     /// The fetch has begun or was not needed; progress is in the view.
     PullBegun,
     /// The file is gone from this disk.

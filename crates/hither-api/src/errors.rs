@@ -210,6 +210,16 @@ impl From<&Refusal> for Problem {
             Refusal::Stopping => {
                 Self::new(Code::Stopping, "this node is stopping").help("ask another node, or try again")
             }
+            Refusal::ModelExpired { model, ended } => {
+                let text = format!(
+                    "model {model} is not to be used any more: its entry in the catalog ended {}",
+                    explain::day(*ended)
+                );
+                Self::new(Code::ModelExpired, text)
+                    .help(format!("hither models publish {model} --valid-for 90d  (at a member that may publish)"))
+                    .help("hither models ls  (shows other models)")
+                    .param("model")
+            }
             Refusal::KeyInUse => Self::new(
                 Code::KeyInUse,
                 "another program runs with the same key as this node, and was started before it: its data directory was \

@@ -6,6 +6,7 @@ use hither_types::id::{RuleId, SiteName};
 use hither_types::law::Denial;
 use hither_types::member::Role;
 use hither_types::refusal::{Failure, Refusal};
+use hither_types::time::WallTime;
 use hither_types::unit::{Micros, Milliwatts};
 use hither_types::view::{PresenceView, Step, View};
 
@@ -161,7 +162,14 @@ fn short(refusal: &Refusal) -> String {
         Refusal::NotAMember => "it does not know this node as a member".to_owned(),
         Refusal::Stopping => "it is stopping".to_owned(),
         Refusal::KeyInUse => "its key is in use on another machine".to_owned(),
+        Refusal::ModelExpired { model, ended } => format!("the entry of {model} ended {} there", day(*ended)),
     }
+}
+
+/// A moment of the wall clock for people, to the second.
+pub(crate) fn day(moment: WallTime) -> String {
+    let seconds = i64::try_from(moment.0 / 1000).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    seconds.map_or_else(|| "in a far future".to_owned(), |moment| format!("at {moment}"))
 }
 
 /// Power for people.

@@ -234,5 +234,11 @@ pub(crate) const BATCH_AGAIN: Duration = Duration::from_secs(5);
 /// Requests of a thousand that may fail with a new version beyond those that fail with the old one, if nobody says how many.
 pub(crate) const ROLLOUT_TOLERANCE: u16 = 20;
 
+/// The longest that a catalog entry holds, in seconds: a hundred years. Whoever wants more gives it no end.
+pub(crate) const VALID_FOR_MAX_S: u64 = 100 * 366 * 86_400;
+
+/// Bytes of the text that says who signed a model's files: as many as an entry takes.
+pub(crate) const SIGNED_BY_BYTES: usize = 256;
+
 /// Round trips that one ping measures: a person waits for them.
 pub(crate) const PINGS_MAX: u32 = 100;

@@ -250,6 +250,11 @@ async fn model_ready(State(app): State<App>, target: TargetPath) -> Response {
 pub(crate) fn readiness(app: &App, found: &Manifest) -> Result<(), Problem> {
     let view = app.door.view();
     let view = view.borrow();
+    if view.expired.binary_search(&found.digest).is_ok()
+        && let Some(ended) = found.expires
+    {
+        return Err(Problem::from(&Refusal::ModelExpired { model: found.name.clone(), ended }));
+    }
     let there = view.nodes.iter().filter(|node| !matches!(node.presence, PresenceView::Gone(_)));
     let held = there.flat_map(|node| &node.models).filter(|model| model.digest == found.digest);
     let stages: Vec<ModelStage> = held.map(|model| model.stage).collect();

@@ -13,24 +13,25 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use futures_util::stream;
-use hither_types::id::{ModelName, ParseIdError, RequestId};
+use hither_types::id::{Digest, ModelName, ParseIdError, RequestId};
 use hither_types::model::Manifest;
 use hither_types::rollout::Rollout;
-use hither_types::unit::Milliwatts;
+use hither_types::unit::{Micros, Milliwatts};
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
     AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteStateDto, InvitedDto, IsolateDto, JoinDto, MemberDto,
-    ModelDto, PongDto, PowerDto, RemoveModelDto, ViewDto,
+    ModelDto, PongDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
-use crate::door::{AddModel, Command, CommandDone, CommandError};
+use crate::door::{AddModel, Command, CommandDone, CommandError, SignedFile};
 use crate::errors::{Code, Problem};
+use crate::explain;
 use crate::golden;
-use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
+use crate::limits::{SIGNED_BY_BYTES, VALID_FOR_MAX_S, VIEW_EVERY, VIEW_SILENCE};
 use crate::respond::{self, Form, json, write};
 use crate::routes::{App, Listener, Routes};
 use crate::serve::stopped;
@@ -52,6 +53,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/models/{model}/pin", post(pin_model))
         .route("/hither/v1/models/{model}/unpin", post(unpin_model))
         .route("/hither/v1/models/{model}/remove", post(remove_model))
+        .route("/hither/v1/models/{model}/publish", post(publish_model))
         .route("/hither/v1/models/{model}/rollout", post(rollouts::roll_out))
         .route("/hither/v1/models/{model}/rollback", post(rollouts::roll_back))
         .route("/hither/v1/models/{model}/verify", post(verify_model))
@@ -87,7 +89,8 @@ async fn view(State(app): State<App>) -> Response {
 async fn models(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
     let view = app.door.view();
     let seen = |manifest: &&Manifest| caller.sees(&manifest.name);
-    let models: Vec<ModelDto> = view.borrow().models.iter().filter(seen).map(ModelDto::from).collect();
+    let view = view.borrow();
+    let models: Vec<ModelDto> = view.models.iter().filter(seen).map(|manifest| ModelDto::of(manifest, &view)).collect();
     json(&models)
 }
 
@@ -142,9 +145,43 @@ async fn add_model(State(app): State<App>, request: Request) -> Response {
         }
         let name = read("name", ModelName::parse(&asked.name))?;
         let golden = golden::read(asked.golden)?;
-        Ok(Command::AddModel(AddModel { path, name, licence: asked.licence, golden }))
+        let valid_for = valid_for(asked.valid_for_s)?;
+        let signed = asked.signed.map(signed_file).transpose()?;
+        Ok(Command::AddModel(AddModel { path, name, licence: asked.licence, golden, valid_for, signed }))
     })
     .await
+}
+
+async fn publish_model(
+    State(app): State<App>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    command(&app, request, |asked: PublishDto| {
+        let name = read("the name in the path", ModelName::parse(&name))?;
+        Ok(Command::Publish { name, valid_for: valid_for(asked.valid_for_s)? })
+    })
+    .await
+}
+
+/// Who signed a file that somebody checked.
+fn signed_file(said: SignedFileDto) -> Result<SignedFile, Problem> {
+    let SignedFileDto { by, digest } = said;
+    if by.is_empty() || by.len() > SIGNED_BY_BYTES || by.chars().any(char::is_control) {
+        let text = format!("signed.by takes 1 to {SIGNED_BY_BYTES} bytes, and no control characters");
+        return Err(Problem::new(Code::OutOfRange, text));
+    }
+    Ok(SignedFile { by, digest: read("signed.digest", Digest::parse(&digest))? })
+}
+
+/// How long an entry of the catalog holds.
+fn valid_for(seconds: Option<u64>) -> Result<Option<Micros>, Problem> {
+    if let Some(wrong) = seconds.filter(|seconds| !(1..=VALID_FOR_MAX_S).contains(seconds)) {
+        let text = format!("valid_for_s is {wrong}, and takes seconds from 1 to {VALID_FOR_MAX_S}");
+        return Err(Problem::new(Code::OutOfRange, text));
+    }
+    Ok(seconds.map(|seconds| Micros(seconds * 1_000_000)))
 }
 
 async fn pull_model(State(app): State<App>, name: Result<Path<String>, PathRejection>) -> Response {
@@ -260,6 +297,12 @@ async fn carry_out(app: &App, command: Command) -> Response {
     let done = |message: &str| json(&DoneDto { message: message.to_owned(), proposal: None });
     match app.door.command(command).await {
         Ok(CommandDone::ModelAdded(manifest)) => json(&ModelDto::from(&manifest)),
+        Ok(CommandDone::Published { revision, expires: None }) => {
+            done(&format!("its entry is revision {revision}, and has no end; all members hear of it"))
+        }
+        Ok(CommandDone::Published { revision, expires: Some(end) }) => {
+            done(&format!("its entry is revision {revision}, and ends {}; all members hear of it", explain::day(end)))
+        }
         Ok(CommandDone::PullBegun) => {
             done("the fetch has begun, or the model is here already; hither models ls shows how far it is")
         }

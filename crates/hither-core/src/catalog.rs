@@ -1,6 +1,6 @@
 //! What models there are, how far each is at this node, and when to load or fetch it again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::message::ModelStage;
@@ -143,15 +143,25 @@ pub(crate) struct Catalog {
     /// node comes to the same model without asking, in whatever order it heard of them.
     names: BTreeMap<ModelName, BTreeMap<NodeId, Digest>>,
     local: BTreeMap<Digest, Local>,
+    /// Models whose entry has ended.
+    expired: BTreeSet<Digest>,
     /// Grows whenever something may have changed at this node.
     version: u64,
 }
 
 impl Catalog {
-    /// Takes in an entry; `false` if there is no room. One that is known already changes nothing, however late it is
-    /// told again.
+    /// Takes in an entry; `false` if there is no room. One that is known already, or older than the known one, changes nothing,
+    /// however late it is told again.
     pub(crate) fn add(&mut self, manifest: Manifest) -> bool {
-        if self.manifests.contains_key(&manifest.digest) {
+        if let Some(known) = self.manifests.get_mut(&manifest.digest) {
+            if manifest.replaces(known) {
+                let publishers = self.names.entry(manifest.name.clone()).or_default();
+                if publishers.get(&known.publisher) == Some(&known.digest) {
+                    publishers.remove(&known.publisher);
+                }
+                publishers.insert(manifest.publisher, manifest.digest);
+                *known = manifest;
+            }
             return true;
         }
         if self.manifests.len() >= limits::MANIFESTS_MAX {
@@ -176,6 +186,26 @@ impl Catalog {
     /// All entries, by digest.
     pub(crate) fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.manifests.values()
+    }
+
+    /// Whether a model's entry has ended.
+    pub(crate) fn has_expired(&self, digest: Digest) -> bool {
+        self.expired.contains(&digest)
+    }
+
+    /// Models whose entry has ended, by digest.
+    pub(crate) fn expired(&self) -> impl Iterator<Item = Digest> {
+        self.expired.iter().copied()
+    }
+
+    /// Notes whether a model's entry has ended. Says whether that is news.
+    pub(crate) fn set_expired(&mut self, digest: Digest, ended: bool) -> bool {
+        let news = match ended {
+            true => self.expired.insert(digest),
+            false => self.expired.remove(&digest),
+        };
+        self.version += u64::from(news);
+        news
     }
 
     /// Names that several publishers use for different models. What servers outside the mesh call so is none: whatever a

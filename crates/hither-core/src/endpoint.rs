@@ -66,7 +66,7 @@ impl Core {
         let request = self.requests.get(&id)?;
         let envelope = request.envelope.clone();
         let wanted = match &request.instead {
-            Some(_) => self.catalog.resolve(&envelope.model)?,
+            Some(_) => self.catalog.resolve(&envelope.model).filter(|digest| !self.catalog.has_expired(*digest))?,
             None => digest,
         };
         let circle = self.circle(&envelope, wanted);

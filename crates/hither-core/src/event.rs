@@ -13,7 +13,7 @@ use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::rollout::{Rollout, Verdict};
-use hither_types::time::Timestamp;
+use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
 /// What the mind is told when it starts.
@@ -169,8 +169,12 @@ pub enum Event {
     },
     /// Somebody does not belong any more.
     MemberRemoved(NodeId),
-    /// A model is in the catalog; its signature was checked.
+    /// A model is in the catalog; its signature was checked. An entry that [replaces](Manifest::replaces) a known one is
+    /// taken in its place.
     Catalogued(Manifest),
+    /// What time of day it is, by the clock of the machine: entries of the catalog end by it. Told before the first of them,
+    /// and again every few seconds.
+    TimeOfDay(WallTime),
     /// What a name means while a new version takes over; who published it may, and its signature was checked.
     RolledOut(Rollout),
     /// A member found a new version bad; its signature was checked. This node itself, if it did so before its last start.

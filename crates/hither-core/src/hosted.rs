@@ -224,7 +224,8 @@ impl Core {
         }
         let (asked, name) = (&envelope.model, self.model_name(digest, envelope));
         let stands_in = envelope.quality == Quality::Family && self.ladder.stands_in(&name, asked);
-        if self.catalog.manifest(digest).is_none() || name != *asked && !stands_in {
+        let usable = self.catalog.manifest(digest).is_some() && !self.catalog.has_expired(digest);
+        if !usable || name != *asked && !stands_in {
             return Err(Refusal::UnknownModel(asked.clone()));
         }
         if self.catalog.stage(digest).is_broken() {
@@ -404,6 +405,12 @@ impl Core {
         }
         self.note_answer(task, &hosted, ByteCount(0), Outcome::Refused);
         self.act(Action::FailAsk { task, failure: Failure::Declined(refusal) });
+    }
+
+    /// Tasks of peers on one model.
+    pub(crate) fn hosted_on(&self, digest: Digest) -> Vec<Task> {
+        let on = self.hosted.iter().filter(|(_, hosted)| hosted.digest == digest);
+        on.map(|(task, _)| *task).collect()
     }
 
     /// When a task of a peer must have ended.

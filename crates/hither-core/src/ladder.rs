@@ -61,6 +61,9 @@ impl Core {
 
     /// Whether a place that the law allows has a model open.
     pub(crate) fn is_open_somewhere(&mut self, envelope: &Envelope, digest: Digest) -> bool {
+        if self.catalog.has_expired(digest) {
+            return false;
+        }
         let here = self.scheduler.is_ready(digest) && self.gate(envelope, digest, &self.me).is_ok();
         here || !self.circle(envelope, digest).ready.is_empty()
     }

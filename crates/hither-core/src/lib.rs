@@ -21,6 +21,7 @@ pub mod distribution;
 mod egress;
 mod endpoint;
 pub mod event;
+mod expiry;
 mod hedge;
 mod hosted;
 mod ladder;

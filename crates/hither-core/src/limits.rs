@@ -327,6 +327,10 @@ pub const LOAD_LOOK: Micros = Micros::from_millis(2_000);
 /// … that waits for a slot where the model was opened for it.
 pub const LOAD_LOOK_FULL: Micros = Micros::from_millis(500);
 
+/// How long it is at most before the end of a catalog entry is looked at again: some ends are centuries away, and clocks are
+/// set.
+pub const EXPIRY_LOOK: Micros = Micros(3_600_000_000);
+
 /// How often a model is asked what the catalog knows the answers to, and for how long one is left alone that failed.
 pub const PROVE_EVERY: Micros = Micros::from_millis(3_600_000);
 

@@ -20,6 +20,7 @@ use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::circle::Circles;
 use crate::event::{Action, Config, Event, PullPolicy};
+use crate::expiry::Calendar;
 use crate::hedge::Hedging;
 use crate::hosted::{Ended, Hosted, Kept};
 use crate::ladder::Ladder;
@@ -82,6 +83,8 @@ pub struct Core {
     /// Numbers words that are answered.
     pub(crate) numbers: u32,
     pub(crate) catalog: Catalog,
+    /// What time of day it is, for entries of the catalog that end.
+    pub(crate) calendar: Calendar,
     pub(crate) rollouts: Rollouts,
     pub(crate) memory: Memory,
     /// Cold models that work waits for, while there is no room for them.
@@ -141,6 +144,7 @@ impl Core {
             ladder: Ladder::new(ladder),
             numbers: 0,
             catalog: Catalog::default(),
+            calendar: Calendar::default(),
             rollouts: Rollouts::default(),
             memory: Memory::new(memory),
             thirsty: BTreeSet::new(),
@@ -268,6 +272,7 @@ impl Core {
             Event::EndpointAdded { place, kind } => self.endpoint_added(place, kind),
             Event::MemberRemoved(node) => self.member_removed(node),
             Event::Catalogued(manifest) => self.catalogued(manifest),
+            Event::TimeOfDay(wall) => self.day_told(wall),
             Event::RolledOut(rollout) => self.rolled_out(rollout),
             Event::Judged(verdict) => self.judged(verdict),
             Event::ModelStored(digest) => self.model_stored(digest),
@@ -300,6 +305,7 @@ impl Core {
                 Timer::Reload(digest) => self.reload(digest),
                 Timer::Refetch(digest) => self.fetch(digest),
                 Timer::Prove(digest) => self.prove(digest),
+                Timer::Expire(digest) => self.look_at_end(digest),
                 Timer::Trust(digest) => self.scheduler.trust(digest, true),
                 Timer::Hold(request) => self.hold_over(request),
                 Timer::Seek(digest) => self.seek(digest),

@@ -52,6 +52,9 @@ impl Core {
         let Some(digest) = request.digest.or_else(|| self.meaning(id)) else {
             return self.refuse(id, Refusal::UnknownModel(model));
         };
+        if let Some(refusal) = self.expired(digest) {
+            return self.refuse(id, refusal);
+        }
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.digest.replace(digest).is_none() {
             self.retries.earn(digest);
@@ -485,6 +488,7 @@ fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
         | Refusal::ModelBroken(_)
         | Refusal::NotAMember
         | Refusal::Stopping
-        | Refusal::KeyInUse => Refusal::NoCapacity { tried },
+        | Refusal::KeyInUse
+        | Refusal::ModelExpired { .. } => Refusal::NoCapacity { tried },
     }
 }

@@ -246,7 +246,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::ModelBroken(_)
         | Refusal::NotAMember
         | Refusal::Stopping
-        | Refusal::KeyInUse => false,
+        | Refusal::KeyInUse
+        | Refusal::ModelExpired { .. } => false,
     }
 }
 
@@ -261,7 +262,8 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::UnknownModel(_)
         | Refusal::NotAMember
         | Refusal::Stopping
-        | Refusal::KeyInUse => true,
+        | Refusal::KeyInUse
+        | Refusal::ModelExpired { .. } => true,
         Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
     }
 }

@@ -127,7 +127,8 @@ impl Core {
             takes_part && rollout.to == digest && self.catalog.stage(rollout.from).is_held()
         };
         let wanted = self.pull != PullPolicy::Manual && self.rollouts.0.values().any(here);
-        let absent = self.catalog.stage(digest) == Stage::Absent && self.catalog.manifest(digest).is_some();
+        let known = self.catalog.manifest(digest).is_some() && !self.catalog.has_expired(digest);
+        let absent = self.catalog.stage(digest) == Stage::Absent && known;
         if wanted && absent && !self.draining && self.could_fit(digest) {
             self.catalog.local_mut(digest).stage = Stage::Wanted;
             self.fetch(digest);
@@ -145,8 +146,9 @@ impl Core {
         let key = request.affinity.unwrap_or((id.0 ^ (id.0 >> 64)) as u64);
         let draws_new = standing.draws_new(&self.me.site, key);
         let (from, to) = (standing.rollout.from, standing.rollout.to);
-        // What is no version of the name is not what people meant by it, whoever says so.
-        let is_version = |manifest: &Manifest| manifest.name.is_version_of(name);
+        // What is no version of the name is not what people meant by it, whoever says so; what has expired is none any more.
+        let is_version =
+            |manifest: &Manifest| manifest.name.is_version_of(name) && !self.catalog.has_expired(manifest.digest);
         let known =
             |digest: Digest| Some(digest).filter(|digest| self.catalog.manifest(*digest).is_some_and(is_version));
         let (from, to) = (known(from), known(to));

@@ -283,7 +283,9 @@ impl Core {
 
     /// One model, if this node may have it.
     fn glance(&self, digest: Digest, sum: &Sum) -> Option<Glance> {
-        let manifest = self.catalog.manifest(digest).filter(|manifest| manifest.format != ModelFormat::Outside)?;
+        let placed =
+            |manifest: &&Manifest| manifest.format != ModelFormat::Outside && !self.catalog.has_expired(digest);
+        let manifest = self.catalog.manifest(digest).filter(placed)?;
         let is_here = self.catalog.stage(digest).is_held();
         let is_wanted = sum.demand > 0 || self.pins.contains(&manifest.name);
         if !is_here && (!is_wanted || !self.could_fit(digest) || !self.may_come_here(manifest)) {

@@ -38,6 +38,7 @@ impl Core {
             let most = limits::MANIFESTS_MAX;
             return self.complain(format!("no room for model {name} in the catalog: it holds {most} entries"));
         }
+        self.look_at_end(digest);
         self.bring_new_version(digest);
         // The file may have come first.
         if self.catalog.stage(digest) == Stage::Stored && !self.timers.is_set(Timer::Reload(digest)) {
@@ -78,6 +79,10 @@ impl Core {
     }
 
     pub(crate) fn model_ready(&mut self, model: LocalModel) {
+        // Its entry ended while it was opened.
+        if self.catalog.has_expired(model.digest) {
+            return self.close_expired(model.digest);
+        }
         self.timers.clear(Timer::Reload(model.digest));
         self.timers.clear(Timer::Trust(model.digest));
         self.catalog.local_mut(model.digest).stage = Stage::Ready;
@@ -188,7 +193,8 @@ impl Core {
         self.demand(digest, Want::Nearer);
         let wanted = match self.pull {
             PullPolicy::OnDemand => {
-                self.catalog.stage(digest) == Stage::Absent && !self.draining && self.could_fit(digest)
+                let absent = self.catalog.stage(digest) == Stage::Absent && !self.catalog.has_expired(digest);
+                absent && !self.draining && self.could_fit(digest)
             }
             // That is decided with the neighbours, not for one request.
             PullPolicy::Manual | PullPolicy::Automatic => false,
@@ -215,6 +221,9 @@ impl Core {
         self.timers.clear(Timer::Refetch(digest));
         if self.catalog.stage(digest) != Stage::Wanted {
             return;
+        }
+        if self.catalog.has_expired(digest) {
+            return self.give_up_fetch(digest, "its entry in the catalog has expired");
         }
         let (providers, forbidden) = self.providers(digest);
         let Some(manifest) = self.catalog.manifest(digest).cloned() else {
@@ -251,10 +260,11 @@ impl Core {
         found.into_iter().map(|(_, partner)| partner).collect()
     }
 
-    /// A member as a partner on the way of a model; `None` if the law lets no copy go either way.
+    /// A member as a partner on the way of a model; `None` if the law lets no copy go either way, or the model's entry has
+    /// ended.
     pub fn partner(&self, digest: Digest, node: NodeId) -> Option<Partner> {
         let (manifest, peer) = (self.catalog.manifest(digest)?, self.peers.get(node)?);
-        if self.is_endpoint(node) {
+        if self.is_endpoint(node) || self.catalog.has_expired(digest) {
             return None;
         }
         let may = |from: &Member, to: &Member| {

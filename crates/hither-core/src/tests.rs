@@ -313,6 +313,9 @@ pub(crate) fn manifest(digest: Digest) -> Manifest {
         memory: ByteCount(0),
         golden: Vec::new(),
         publisher: PARIS,
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Prove(Digest),
     /// A model may be fetched again.
     Refetch(Digest),
+    /// A model's entry in the catalog ends.
+    Expire(Digest),
     /// A model whose engine was lost under one task is trusted again.
     Trust(Digest),
     /// A request that is held for a faster place may start here now.

@@ -20,6 +20,7 @@ impl Core {
             at: now,
             nodes,
             models: self.catalog.manifests().cloned().collect(),
+            expired: self.catalog.expired().collect(),
             recent: self.trace.recent(),
             totals: self.trace.totals,
             policy: self.policy.digest,
@@ -68,7 +69,12 @@ impl Core {
         let name = |digest| self.catalog.manifest(digest).map(|manifest| manifest.name.to_string());
         for (digest, local) in self.catalog.locals() {
             let name = name(digest).unwrap_or_else(|| digest.short());
-            if local.stage == Stage::Quarantined {
+            if self.catalog.has_expired(digest) && local.stage.is_held() {
+                warnings.push(format!(
+                    "model {name} is not used any more: its entry in the catalog has expired. hither models publish {name} \
+                     --valid-for 90d, at a member that may publish, or hither models rm {name}"
+                ));
+            } else if local.stage == Stage::Quarantined {
                 let times = crate::limits::LOSSES_MAX;
                 warnings.push(format!(
                     "model {name} is in quarantine here: its engine was lost {times} times within ten minutes. It is \

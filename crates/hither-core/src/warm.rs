@@ -22,6 +22,10 @@ mod tests;
 impl Core {
     /// Opens a model whose file is here, if there is room or room can be made. `false`: it stays cold.
     pub(crate) fn warm(&mut self, digest: Digest, want: Want) -> bool {
+        if self.catalog.has_expired(digest) {
+            self.catalog.local_mut(digest).stage = Stage::Cold;
+            return false;
+        }
         let room = self.memory.room(self.need(digest), want, |other| self.is_in_use(other), self.now);
         self.catalog.local_mut(digest).stage = Stage::Cold;
         let leave = match room {
@@ -58,7 +62,7 @@ impl Core {
     }
 
     /// Closes a model that nothing runs on.
-    fn close(&mut self, digest: Digest) {
+    pub(crate) fn close(&mut self, digest: Digest) {
         self.timers.clear(Timer::Prove(digest));
         self.timers.clear(Timer::Trust(digest));
         self.scheduler.lost(digest);
@@ -99,7 +103,8 @@ impl Core {
         if self.demand(digest, Want::Urgent) {
             return true;
         }
-        let hope = self.catalog.stage(digest) == Stage::Cold && !self.draining && self.could_fit(digest);
+        let usable = self.catalog.stage(digest) == Stage::Cold && !self.catalog.has_expired(digest);
+        let hope = usable && !self.draining && self.could_fit(digest);
         if hope {
             self.thirsty.insert(digest);
         }
@@ -232,6 +237,9 @@ impl Core {
     pub(crate) fn note_of(&self, digest: Digest, stage: Stage, now: Timestamp) -> String {
         let seconds = |span: Micros| format!("{:.1} s", span.0 as f64 / 1e6);
         let again = || self.timers.at(Timer::Reload(digest)).map_or_else(String::new, |at| seconds(now.until(at)));
+        if self.catalog.has_expired(digest) {
+            return "its entry in the catalog has expired".to_owned();
+        }
         match stage {
             Stage::Absent | Stage::Fetching => String::new(),
             Stage::Wanted => "wanted, and nobody present has it".to_owned(),

@@ -10,7 +10,7 @@ use hither_core::{Core, Event};
 use hither_swarm::{AnswerStream, Swarm, SwarmEvent};
 use hither_types::id::{Digest, NodeId, RequestId, Task};
 use hither_types::law::Policy;
-use hither_types::member::{Address, Member, MemberRecord, Signed};
+use hither_types::member::{Address, Member, MemberRecord};
 use hither_types::message::{Ask, HelloReply, Start};
 use hither_types::model::Manifest;
 use hither_types::refusal::{Crash, Refusal};
@@ -41,7 +41,7 @@ use crate::records::Records;
 use crate::rollouts::Versions;
 use crate::session::{AskSession, Session, Sessions};
 use crate::traces::{End, Traces};
-use crate::trust::Invites;
+use crate::trust::{Invites, wall_now};
 use crate::twins::Twins;
 use crate::workers::{ReadLoop, Worker};
 
@@ -60,8 +60,8 @@ pub(crate) enum Inbound {
     WorkerLost { digest: Digest, number: u64, crash: Crash, jobs: usize },
     /// An open model was asked what the catalog knows the answers to.
     Proven { digest: Digest, number: u64, result: Result<(), Unproven> },
-    /// A model was added on this machine, with its signed entry; somebody waits to hear of it.
-    Added { signed: Signed, manifest: Manifest, reply: CommandReply },
+    /// A model's file is in the store, and what it is was found out; somebody waits to hear of it.
+    Added { manifest: Manifest, reply: CommandReply },
     /// A fetch ended badly, and why.
     FetchFailed { digest: Digest, text: String },
     /// A fetch ended well.
@@ -201,7 +201,7 @@ impl Driver {
                     None => return,
                 },
                 () = until(show_at) => { show_at = None; self.show(); continue },
-                _ = tell.tick() => { self.look_around(); continue },
+                _ = tell.tick() => self.look_around(),
                 gone = ears.leavers.next() => {
                     // What they had asked came before they left.
                     while let Ok(inbound) = ears.inbox.try_recv() {
@@ -277,11 +277,11 @@ impl Driver {
             }
             Inbound::WorkerLost { digest, number, crash, jobs } => self.worker_lost(digest, number, crash, jobs),
             Inbound::Proven { digest, number, result } => self.proven(digest, number, result),
-            Inbound::Added { signed, manifest, reply } => {
-                self.shelved(signed, manifest.clone(), None);
+            Inbound::Added { manifest, reply } => {
+                let done = self.added(manifest);
                 self.show();
                 // Whoever asked may have left.
-                let _ = reply.send(Ok(CommandDone::ModelAdded(manifest)));
+                let _ = reply.send(done);
             }
             Inbound::Fetched { digest, from } => self.fetched(digest, from),
             Inbound::Welcomed { from, reply } => self.welcomed(from, reply),
@@ -399,6 +399,7 @@ impl Driver {
         for member in self.mesh.members() {
             self.member_added(member);
         }
+        self.feed(Event::TimeOfDay(wall_now()));
         for manifest in self.shelf.manifests() {
             self.feed(Event::Catalogued(manifest));
         }

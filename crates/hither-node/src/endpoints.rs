@@ -196,6 +196,9 @@ impl Driver {
                 memory: ByteCount(0),
                 golden: Vec::new(),
                 publisher: OUTSIDE,
+                revision: 0,
+                expires: None,
+                signed_by: String::new(),
             }));
         }
         let me = self.home.me.clone();

@@ -172,14 +172,19 @@ impl Driver {
         if self.shelf.knows(&signed) {
             return;
         }
-        if self.shelf.is_full() {
+        // One that replaces another needs no room.
+        let renews =
+            || hither_wire::decode_manifest(&signed.bytes).is_ok_and(|entry| self.shelf.has_entry(entry.digest));
+        if self.shelf.is_full() && !renews() {
             let text =
                 format!("catalog-max: the catalog has {CATALOG_MAX} models; what else members tell of is not taken in");
             return self.warn_once(text);
         }
         match trust::check_manifest(&signed) {
             Ok(manifest) => match self.member(manifest.publisher) {
-                Some(publisher) if publisher.roles.has(Role::Publish) => self.shelved(signed, manifest, Some(from)),
+                Some(publisher) if publisher.roles.has(Role::Publish) => {
+                    self.take_entry(signed, manifest, Some(from));
+                }
                 Some(publisher) => {
                     let site = &publisher.site;
                     tracing::warn!(model = %manifest.name, %site, "a model of a member without the role publish is left out");

@@ -23,9 +23,10 @@ use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::{BEAT, CATALOG_MAX};
 use crate::mesh::pages;
 use crate::proof::{self, Unproven};
-use crate::trust::{self, Seal};
+use crate::trust::{self, wall_after, wall_now};
 use crate::workers::{DIED, Worker};
 
+mod publish;
 mod remove;
 
 /// The catalog on disk, and which of its models are here.
@@ -60,9 +61,13 @@ impl Shelf {
         shelf
     }
 
-    /// Adds an entry. `false` if it was there.
+    /// Adds an entry, or puts it in the place of an older one. `false` if it is no news, or there is no room.
     pub(crate) fn put(&mut self, signed: Signed, manifest: Manifest) -> bool {
-        if self.entries.contains_key(&manifest.digest) || self.is_full() {
+        let taken = match self.entries.get(&manifest.digest) {
+            Some((_, known)) => manifest.replaces(known),
+            None => !self.is_full(),
+        };
+        if !taken {
             return false;
         }
         self.entries.insert(manifest.digest, (signed, manifest));
@@ -75,6 +80,11 @@ impl Shelf {
     /// Whether there is no room for another entry.
     pub(crate) fn is_full(&self) -> bool {
         self.entries.len() >= CATALOG_MAX
+    }
+
+    /// Whether a model has an entry.
+    pub(crate) fn has_entry(&self, digest: Digest) -> bool {
+        self.entries.contains_key(&digest)
     }
 
     /// Whether an entry is here already, as it stands: its signature was checked then.
@@ -216,33 +226,8 @@ impl Driver {
         self.feed(Event::ModelStored(digest));
     }
 
-    /// A model was added here, or its entry came from a member.
-    pub(crate) fn shelved(&mut self, signed: Signed, manifest: Manifest, from: Option<NodeId>) {
-        let digest = manifest.digest;
-        let new = self.shelf.put(signed.clone(), manifest.clone());
-        if new {
-            self.feed(Event::Catalogued(manifest.clone()));
-            if self.is_told(manifest.publisher) {
-                self.spread(from, PeerMessage::Catalog(vec![signed]));
-            }
-        }
-        if from.is_none() {
-            if !self.is_told(manifest.publisher) {
-                self.warn_once(
-                    "role-publish: the certificate of this node has no role publish: models that are added here answer here \
-                     alone, and others do not hear of them"
-                        .to_owned(),
-                );
-            }
-            self.shelf.here.insert(digest);
-            let (model, size) = (manifest.name, manifest.size);
-            self.record(None, Fact::ModelAdmitted { model, digest, size, from: None });
-            self.feed(Event::ModelStored(digest));
-        }
-    }
-
     pub(crate) fn pull(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
-        let manifest = self.shelf.named(name).ok_or_else(|| unknown(name))?;
+        let manifest = self.usable(name)?;
         // One that is here and waits for its next try, or is in quarantine, is loaded at once.
         let digest = manifest.digest;
         self.feed(Event::PullWanted(digest));
@@ -259,7 +244,16 @@ impl Driver {
     /// Takes a file into the store: copied, hashed, opened once in a worker to see what it is, signed, published.
     pub(crate) fn add_model(&mut self, added: AddModel, reply: CommandReply) {
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
-        let (key, taken) = (self.home.key.clone(), self.shelf.named(&added.name).map(|manifest| manifest.digest));
+        let taken = self.shelf.named(&added.name).map(|manifest| manifest.digest);
+        if taken.is_some()
+            && added.valid_for.is_none()
+            && let Err(error) = self.usable(&added.name)
+        {
+            // Whoever asked may have left.
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let (publisher, here) = (self.home.me.node, self.shelf.here.clone());
         if self.shelf.is_full() && taken.is_none() {
             let message = format!("the catalog of this mesh has {CATALOG_MAX} models, which is as many as it can have");
             // Whoever asked may have left.
@@ -267,8 +261,7 @@ impl Driver {
             return;
         }
         self.hands.spawn(async move {
-            let publisher = trust::node_id(&key);
-            let done = describe(&config, &swarm, added, publisher, inbox.clone()).await;
+            let done = describe(&config, &swarm, added, (publisher, here), inbox.clone()).await;
             let done = done.and_then(|manifest| match taken {
                 Some(other) if other != manifest.digest => Err(CommandError {
                     code: "E0432",
@@ -277,18 +270,10 @@ impl Driver {
                 }),
                 _ => Ok(manifest),
             });
-            let done = done.and_then(|manifest| match hither_wire::encode_manifest(&manifest) {
-                Ok(bytes) => Ok((trust::sign(&key, Seal::Manifest, bytes), manifest)),
-                Err(error) => Err(CommandError {
-                    code: "E0436",
-                    message: format!("the model cannot be published: {error}"),
-                    help: String::new(),
-                }),
-            });
             match done {
-                Ok((signed, manifest)) => {
+                Ok(manifest) => {
                     // A closed inbox means that the node is stopping.
-                    let _ = inbox.send(Inbound::Added { signed, manifest, reply }).await;
+                    let _ = inbox.send(Inbound::Added { manifest, reply }).await;
                 }
                 Err(error) => {
                     // Whoever asked may have left.
@@ -343,10 +328,10 @@ async fn describe(
     config: &NodeConfig,
     swarm: &Swarm,
     added: AddModel,
-    publisher: NodeId,
+    (publisher, here): (NodeId, BTreeSet<Digest>),
     inbox: mpsc::Sender<Inbound>,
 ) -> Result<Manifest, CommandError> {
-    let AddModel { path, name, licence, golden } = added;
+    let AddModel { path, name, licence, golden, valid_for, signed } = added;
     let path = path.as_path();
     let fault = |code, message: String, help: &str| CommandError { code, message, help: help.to_owned() };
     let unreadable = |error: std::io::Error| {
@@ -359,6 +344,21 @@ async fn describe(
     let (digest, size) = swarm.import(path).await.map_err(|error| {
         fault("E0434", format!("{} cannot be taken into the store: {error}", path.display()), "df -h")
     })?;
+    // What was here before stays, whatever is wrong with what was said of it now.
+    let discard = || async {
+        if !here.contains(&digest) {
+            let _ = swarm.remove(digest).await;
+        }
+    };
+    if let Some(checked) = signed.as_ref().filter(|signed| signed.digest != digest) {
+        discard().await;
+        let text = format!(
+            "{} changed after its signature was checked: it is b3:{digest}, and b3:{} was signed",
+            path.display(),
+            checked.digest
+        );
+        return Err(fault("E0450", text, "add it again from a place where nobody writes"));
+    }
     match open(config, swarm, digest, (format, config.model(&name)), inbox).await {
         Ok((worker, read_loop)) => {
             let io = worker.loaded.io.clone();
@@ -375,7 +375,7 @@ async fn describe(
             let golden = match golden {
                 Ok(golden) => golden,
                 Err(unproven) => {
-                    let _ = swarm.remove(digest).await;
+                    discard().await;
                     let text = match unproven {
                         Unproven::Wrong(text) => {
                             format!("the model does not give the answers that came with it: {text}")
@@ -385,11 +385,28 @@ async fn describe(
                     return Err(fault("E0438", text, "correct the file that --golden names, or leave it away"));
                 }
             };
-            Ok(Manifest { name, digest, sha256, size, format, licence, io, memory, golden, publisher })
+            let expires = valid_for.map(|span| wall_after(wall_now(), span));
+            let signed_by = signed.map(|signed| signed.by).unwrap_or_default();
+            let revision = 0;
+            Ok(Manifest {
+                name,
+                digest,
+                sha256,
+                size,
+                format,
+                licence,
+                io,
+                memory,
+                golden,
+                publisher,
+                revision,
+                expires,
+                signed_by,
+            })
         }
         Err(text) => {
             // What cannot be opened is not kept.
-            let _ = swarm.remove(digest).await;
+            discard().await;
             Err(fault("E0435", format!("{} cannot be opened as {}: {text}", path.display(), format.as_str()), ""))
         }
     }

@@ -226,14 +226,14 @@ impl Driver {
     /// An operator lets a new version take over.
     pub(crate) fn roll_out(&mut self, asked: NewRollout) -> Result<CommandDone, CommandError> {
         let NewRollout { name, to, share, sites, tolerance } = asked;
-        self.may_publish()?;
+        self.may_publish("others would not hear of a rollout")?;
         if sites.len() > MAX_ROLLOUT_SITES {
             let text = format!("{} sites are named, and a rollout names at most {MAX_ROLLOUT_SITES}", sites.len());
             return Err(refusal("E0447", text, "name none, for all sites, and a --share"));
         }
         let standing = self.rollout(&name);
         let old = self.stable(&name, standing.as_ref())?.clone();
-        let new = self.shelf.named(&to).ok_or_else(|| unknown(&to))?.clone();
+        let new = self.usable(&to)?.clone();
         if !new.name.is_version_of(&name) {
             let text = format!("{to} is no version of {name}: the name of one begins with {name}:");
             return Err(refusal("E0442", text, &format!("hither models add FILE --name {name}:2")));
@@ -258,7 +258,7 @@ impl Driver {
 
     /// An operator goes back to the version before.
     pub(crate) fn roll_back(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
-        self.may_publish()?;
+        self.may_publish("others would not hear of a rollout")?;
         if self.shelf.named(name).is_none() {
             return Err(unknown(name));
         }
@@ -274,13 +274,14 @@ impl Driver {
         Ok(CommandDone::RolledBack { from, to })
     }
 
-    fn may_publish(&self) -> Result<(), CommandError> {
+    /// Whether this node may publish; `else_what` says what comes of it otherwise.
+    pub(crate) fn may_publish(&self, else_what: &str) -> Result<(), CommandError> {
         match self.is_told(self.home.me.node) {
             true => Ok(()),
             false => Err(refusal(
                 "E0445",
-                "the certificate of this node has no role publish: others would not hear of a rollout".to_owned(),
-                "do it at a node that may publish",
+                format!("the certificate of this node has no role publish: {else_what}"),
+                "do it at a node that may publish: hither member ls",
             )),
         }
     }

@@ -78,6 +78,9 @@ fn node(model: &ModelName) -> Core {
         memory: ByteCount(0),
         golden: Vec::new(),
         publisher: member(0).node,
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     }));
     for number in 1..=PEERS {
         tell(Event::MemberAdded(member(number)));

@@ -31,7 +31,7 @@ use crate::links::{self, Code, Kind};
 use crate::members::Standing;
 use crate::preface::{self, Refusal};
 use crate::starts;
-use crate::swarm::{Shared, SwarmEvent};
+use crate::swarm::{Shared, Swarm, SwarmEvent};
 
 mod peer;
 #[cfg(test)]
@@ -52,6 +52,13 @@ struct Peers {
 /// All members, as small talk knows them.
 #[derive(Debug, Default)]
 pub(crate) struct Talk(Mutex<Peers>);
+
+impl Swarm {
+    /// The newest version of the protocol that a member's program was last heard to speak; 0 before it said so.
+    pub fn speaks(&self, node: NodeId) -> u16 {
+        self.shared().talk.peer(node).map_or(0, |peer| peer.lock().speaks)
+    }
+}
 
 impl Talk {
     fn lock(&self) -> MutexGuard<'_, Peers> {

@@ -1,6 +1,9 @@
 //! Models: what is known about one before it is loaded.
 
+use std::cmp::Reverse;
+
 use crate::id::{Digest, ModelName, NodeId};
+use crate::time::WallTime;
 use crate::unit::ByteCount;
 
 /// The file format, which decides the engine.
@@ -217,6 +220,32 @@ pub struct Manifest {
     pub golden: Vec<Golden>,
     /// The member that published it.
     pub publisher: NodeId,
+    /// Grows each time the entry is signed anew; the first has 0.
+    pub revision: u64,
+    /// When the model must not be used any more; none: it may be used for ever.
+    pub expires: Option<WallTime>,
+    /// Who signed the files before they were published, as whoever added them checked: the method, and the key's SHA-256 or
+    /// the certificate's subject. At most 256 bytes, without control characters; empty if nothing was checked.
+    pub signed_by: String,
+}
+
+impl Manifest {
+    /// Whether this entry takes the place of one that is known: of the same file and name, and of a greater revision. Of two
+    /// that were signed at once that of the greater key counts, and of one key's that which ends first, so that all come to
+    /// the same in whatever order they hear.
+    pub fn replaces(&self, known: &Self) -> bool {
+        let fixed = |entry: &Self| (entry.digest, entry.sha256, entry.size, entry.format);
+        let same = fixed(self) == fixed(known) && self.name == known.name && self.io == known.io;
+        let end = |entry: &Self| Reverse(entry.expires.unwrap_or(WallTime(u64::MAX)));
+        let order = |entry: &Self| (entry.revision, entry.publisher, end(entry));
+        // Of first entries the one that is heard first stays.
+        same && self.revision > 0 && order(self) > order(known)
+    }
+
+    /// Whether the model must not be used any more.
+    pub fn has_expired(&self, now: WallTime) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
 }
 
 /// The publisher in entries of models that only servers outside the mesh have: the last of all keys, and nobody's.

@@ -6,6 +6,7 @@ use crate::id::{ModelName, NodeId};
 use crate::label::DataClass;
 use crate::law::Denial;
 use crate::place::Jurisdiction;
+use crate::time::WallTime;
 use crate::unit::{Micros, Milliwatts};
 
 /// One place that the law left out, for a person who asks why.
@@ -62,6 +63,14 @@ pub enum Refusal {
     Stopping,
     /// Another program runs with the key of this node, and was started before it (503).
     KeyInUse,
+    /// The model's entry in the catalog has expired: it must not be used any more (410). Peers are not told so, for programs
+    /// of the release before do not know the word: to them the model is unknown.
+    ModelExpired {
+        /// The model.
+        model: ModelName,
+        /// Since when.
+        ended: WallTime,
+    },
 }
 
 /// Why an attempt ended without an answer.

@@ -23,6 +23,7 @@ impl Timestamp {
     }
 }
 
-/// Milliseconds since 1970-01-01 UTC by the wall clock: for people and records, never for decisions.
+/// Milliseconds since 1970-01-01 UTC by the wall clock: for people and records. Requests are never decided by it; what ends
+/// on a day is: certificates, invites, and entries of the catalog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub u64);

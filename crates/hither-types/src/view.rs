@@ -25,6 +25,8 @@ pub struct View {
     pub nodes: Vec<NodeView>,
     /// The catalog.
     pub models: Vec<Manifest>,
+    /// Models whose entry has ended, by digest, in order.
+    pub expired: Vec<Digest>,
     /// The last requests that entered here, newest first; at most 20.
     pub recent: Vec<RequestView>,
     /// Totals since the start.

@@ -5,7 +5,7 @@
 //! parsed into their types, and bytes that are left over are refused.
 
 use hither_types::authority::AuthorityEntry;
-use hither_types::member::{Member, Roles};
+use hither_types::member::{Member, Roles, Signed};
 use hither_types::message::{Ask, ChunkTalk, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
 use hither_types::model::Manifest;
 use hither_types::rollout::RolloutWord;
@@ -197,25 +197,42 @@ pub fn decode_member(bytes: &[u8]) -> Result<Member, DecodeError> {
     }
 }
 
-const MANIFEST: Form = Form { name: "a catalog entry", most: limits::MAX_MANIFEST, version: 2 };
+const MANIFEST: Form = Form { name: "a catalog entry", most: limits::MAX_MANIFEST, version: 3 };
+const MANIFEST_2: Form = Form { version: 2, ..MANIFEST };
 const MANIFEST_1: Form = Form { version: 1, ..MANIFEST };
 
-/// Writes what the signature of a catalog entry covers. One that states neither memory nor known answers is written as
-/// version 1, which older nodes read.
+/// Writes what the signature of a catalog entry covers, in the oldest version that holds all of it: one that neither ends, nor
+/// was signed anew, nor says who signed its files is version 2, and one that states neither memory nor known answers as well
+/// is version 1.
 pub fn encode_manifest(manifest: &Manifest) -> Result<Vec<u8>, EncodeError> {
+    if let Some(form) = model::ManifestForm3::needed(manifest)? {
+        return encode(&MANIFEST, &form);
+    }
     let form = model::ManifestForm::try_from(manifest)?;
     match form.fits_version_1() {
         true => encode(&MANIFEST_1, &model::ManifestForm1::from(form)),
-        false => encode(&MANIFEST, &form),
+        false => encode(&MANIFEST_2, &form),
     }
 }
 
-/// Reads a catalog entry of either version. Its signature was checked before.
+/// Reads a catalog entry of any version. Its signature was checked before.
 pub fn decode_manifest(bytes: &[u8]) -> Result<Manifest, DecodeError> {
     match bytes.first() {
         Some(&version) if version == MANIFEST_1.version => {
             model::ManifestForm::from(decode::<model::ManifestForm1<'_>>(&MANIFEST_1, bytes)?).try_into()
         }
-        _ => decode::<model::ManifestForm<'_>>(&MANIFEST, bytes)?.try_into(),
+        Some(&version) if version == MANIFEST_2.version => {
+            decode::<model::ManifestForm<'_>>(&MANIFEST_2, bytes)?.try_into()
+        }
+        _ => decode::<model::ManifestForm3<'_>>(&MANIFEST, bytes)?.try_into(),
+    }
+}
+
+/// The first version of the protocol whose programs read a catalog entry: earlier ones are not told of it. What an entry
+/// means is not looked at.
+pub fn entry_version(entry: &Signed) -> u16 {
+    match entry.bytes.first() {
+        Some(&version) if version >= MANIFEST.version => versions::WITH_EXPIRY,
+        _ => versions::OLDEST,
     }
 }

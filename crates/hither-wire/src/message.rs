@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hither_types::id::{Digest, NodeId};
+use hither_types::member::Signed;
 use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Placing, Presence, Pulse, Room, Rumour};
 use hither_types::model::Device;
 use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Milliwatts};
@@ -16,7 +17,7 @@ use crate::limits::{
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
 use crate::start::StartWordForm;
-use crate::versions::WITH_PLACING;
+use crate::versions::{WITH_EXPIRY, WITH_PLACING};
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum MessageForm<'a> {
@@ -127,6 +128,15 @@ fn with(presence: PresenceForm, placing: PlacingForm) -> Result<Presence, Decode
 
 /// A message as programs understand it that speak only this version of the protocol; `None` if it is so already.
 pub(crate) fn in_version(message: &PeerMessage, version: u16) -> Option<PeerMessage> {
+    if version >= WITH_EXPIRY {
+        return None;
+    }
+    if let PeerMessage::Catalog(entries) = message {
+        // They would not believe the others, and say so in their logs each time.
+        let read = |entry: &&Signed| crate::entry_version(entry) <= version;
+        let older: Vec<Signed> = entries.iter().filter(read).cloned().collect();
+        return (older.len() < entries.len()).then_some(PeerMessage::Catalog(older));
+    }
     if version >= WITH_PLACING {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use hither_types::id::{Digest, NodeId};
 use hither_types::model::{Golden, KnownAnswer, Manifest, ModelIo, Question, TensorSpec};
+use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,10 @@ use crate::error::{DecodeError, EncodeError};
 use crate::field::{Bytes, DatatypeCode, FormatCode, List, Text};
 use crate::limits::{MAX_DIMENSIONS, MAX_GOLDEN, MAX_MANIFEST, MAX_TENSORS};
 
+/// What the text is called that says who signed the files, in errors.
+const SIGNED_BY: &str = "the signer of a model";
+
+/// The form of version 2, which knew neither an end nor who signed the files.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ManifestForm<'a> {
     #[serde(borrow)]
@@ -38,6 +43,39 @@ pub(crate) struct ManifestForm1<'a> {
     publisher: [u8; 32],
 }
 
+/// The form of version 3: what version 2 said, and more.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ManifestForm3<'a> {
+    #[serde(borrow)]
+    entry: ManifestForm<'a>,
+    revision: u64,
+    expires: Option<u64>,
+    signed_by: Text<'a>,
+}
+
+impl<'a> ManifestForm3<'a> {
+    /// What only this form says; `None` if there is nothing of it, so that an older form holds all.
+    pub(crate) fn needed(manifest: &'a Manifest) -> Result<Option<Self>, EncodeError> {
+        let Manifest { revision, expires, signed_by, .. } = manifest;
+        if *revision == 0 && expires.is_none() && signed_by.is_empty() {
+            return Ok(None);
+        }
+        let signed_by = Text::name(SIGNED_BY, signed_by)?;
+        let expires = expires.map(|end| end.0);
+        Ok(Some(Self { entry: manifest.try_into()?, revision: *revision, expires, signed_by }))
+    }
+}
+
+impl TryFrom<ManifestForm3<'_>> for Manifest {
+    type Error = DecodeError;
+
+    fn try_from(form: ManifestForm3<'_>) -> Result<Self, DecodeError> {
+        let ManifestForm3 { entry, revision, expires, signed_by } = form;
+        let signed_by = signed_by.into_name(SIGNED_BY)?;
+        Ok(Self { revision, expires: expires.map(WallTime), signed_by, ..entry.try_into()? })
+    }
+}
+
 impl<'a> From<ManifestForm1<'a>> for ManifestForm<'a> {
     fn from(old: ManifestForm1<'a>) -> Self {
         let ManifestForm1 { name, digest, sha256, size, format, licence, io, publisher } = old;
@@ -63,7 +101,8 @@ impl<'a> TryFrom<&'a Manifest> for ManifestForm<'a> {
     type Error = EncodeError;
 
     fn try_from(manifest: &'a Manifest) -> Result<Self, EncodeError> {
-        let Manifest { name, digest, sha256, size, format, licence, io, memory, golden, publisher } = manifest;
+        // The rest is for `ManifestForm3`.
+        let Manifest { name, digest, sha256, size, format, licence, io, memory, golden, publisher, .. } = manifest;
         Ok(Self {
             name: name.into(),
             digest: digest.0,
@@ -94,6 +133,9 @@ impl TryFrom<ManifestForm<'_>> for Manifest {
             memory: ByteCount(form.memory),
             golden: form.golden.into_words()?,
             publisher: NodeId(form.publisher),
+            revision: 0,
+            expires: None,
+            signed_by: String::new(),
         })
     }
 }

@@ -4,6 +4,7 @@ use hither_types::id::NodeId;
 use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::Roles;
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::time::WallTime;
 use hither_types::unit::{Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,12 @@ pub(crate) enum RefusalForm<'a> {
     NotAMember,
     Stopping,
     KeyInUse,
+    /// Since version 3 of the protocol.
+    ModelExpired {
+        #[serde(borrow)]
+        model: Text<'a>,
+        ended: u64,
+    },
 }
 
 impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
@@ -64,6 +71,7 @@ impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
             Refusal::NotAMember => Self::NotAMember,
             Refusal::Stopping => Self::Stopping,
             Refusal::KeyInUse => Self::KeyInUse,
+            Refusal::ModelExpired { model, ended } => Self::ModelExpired { model: model.into(), ended: ended.0 },
         })
     }
 }
@@ -87,6 +95,9 @@ impl TryFrom<RefusalForm<'_>> for Refusal {
             RefusalForm::NotAMember => Self::NotAMember,
             RefusalForm::Stopping => Self::Stopping,
             RefusalForm::KeyInUse => Self::KeyInUse,
+            RefusalForm::ModelExpired { model, ended } => {
+                Self::ModelExpired { model: model.try_into()?, ended: WallTime(ended) }
+            }
         })
     }
 }

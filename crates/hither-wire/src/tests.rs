@@ -4,7 +4,9 @@ use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
 use hither_types::id::Digest;
+use hither_types::member::Signed;
 use hither_types::message::{Ask, ChunkTalk, ChunkWord, Frame, HelloReply, PeerMessage, Rumour};
+use hither_types::model::Manifest;
 use hither_types::refusal::Failure;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
@@ -124,6 +126,32 @@ fn programs_of_version_1_are_told_what_they_understand() {
         differ += usize::from(old != new);
     }
     assert_eq!(differ, 2, "a presence and a rumour");
+}
+
+#[test]
+fn entries_of_before_are_signed_as_before_and_others_are_of_the_third_form() {
+    let forms: Vec<u8> = samples::manifest().iter().map(|entry| crate::encode_manifest(entry).unwrap()[0]).collect();
+    assert_eq!(forms, [1, 1, 2, 3, 3, 3]);
+}
+
+#[test]
+fn programs_of_before_are_not_told_of_entries_that_they_cannot_read() {
+    let PeerMessage::Catalog(entries) = samples::message().swap_remove(1) else { panic!("the second is the catalog") };
+    let entry = |form: &Manifest| Signed { bytes: crate::encode_manifest(form).unwrap(), ..entries[0].clone() };
+    let all: Vec<Signed> = samples::manifest().iter().map(entry).collect();
+    let message = PeerMessage::Catalog(all.clone());
+    for (version, told) in [(1, 3), (2, 3), (3, 6)] {
+        let bytes = encode_message_in(&message, version).unwrap();
+        assert_eq!(decode_message(&bytes), Ok(PeerMessage::Catalog(all[..told].to_vec())), "version {version}");
+    }
+}
+
+#[test]
+fn an_older_program_refuses_the_third_form_and_says_which_it_is() {
+    // What the program of before does: it reads the second form, and takes every other first byte for it.
+    let bytes = crate::encode_manifest(&samples::manifest()[3]).unwrap();
+    let read = crate::decode::<crate::model::ManifestForm<'_>>(&crate::MANIFEST_2, &bytes);
+    assert_eq!(read.err(), Some(DecodeError::Version { form: "a catalog entry", found: 3, known: 2 }));
 }
 
 #[test]

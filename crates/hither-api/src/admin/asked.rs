@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The body of `POST /hither/v1/models`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewModel"))]
 #[serde(deny_unknown_fields)]
 pub struct AddModelDto {
@@ -17,6 +17,34 @@ pub struct AddModelDto {
     /// Questions whose answers are known; if there are none, those that the engine gives on this node count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub golden: Vec<GoldenDto>,
+    /// For how many seconds from now on it may be used, at most 100 years; for ever if absent, or as long as the catalog says
+    /// already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for_s: Option<u64>,
+    /// Who signed its files, if whoever asks checked that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedFileDto>,
+}
+
+/// A signature of a publisher that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "SignedFile"))]
+#[serde(deny_unknown_fields)]
+pub struct SignedFileDto {
+    /// Who signed: the method, and the key's SHA-256 or the certificate's subject, in at most 256 bytes.
+    pub by: String,
+    /// BLAKE3 of the file that was checked, 64 hexadecimal digits: no other is taken.
+    pub digest: String,
+}
+
+/// The body of `POST /hither/v1/models/{model}/publish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewEntry"))]
+#[serde(deny_unknown_fields)]
+pub struct PublishDto {
+    /// For how many seconds from now on it may be used, at most 100 years; for ever if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for_s: Option<u64>,
 }
 
 /// The body of `POST /hither/v1/models/{model}/remove`.

@@ -92,6 +92,8 @@ codes! {
     NotKept = "E0408", 404, None, "Keep what POST /v1/responses answers, and send what matters of it in input.";
     /// A part of the protocol that this node does not offer.
     NotOffered = "E0410", 501, None, "The message says what to do instead.";
+    /// The model's entry in the catalog has ended.
+    ModelExpired = "E0411", 410, None, "hither models publish MODEL --valid-for 90d, at a member that may publish, gives it another end.";
     /// There is no such job, or it belongs to another app.
     UnknownJob = "E0420", 404, None, "GET /v1/jobs lists those that there are.";
     /// The job has not ended.
@@ -266,7 +268,11 @@ pub const OF_COMMANDS: &[Entry] = &[
         "The new version does not answer what the old one is asked: other inputs, fewer outputs, a shorter context.",
         "Publish it under another name, which applications ask for.",
     ),
-    command("E0445", "The node may not publish, so nobody would hear of a rollout.", "Do it at a node that may."),
+    command(
+        "E0445",
+        "The node may not publish, so nobody would hear of it.",
+        "Do it at a node that may: hither member ls.",
+    ),
     command("E0446", "No new version of the model is being rolled out.", "hither models ls"),
     command("E0447", "The rollout cannot be told: too many sites, or too many names.", "The message says which."),
     command("E0448", "The model is pinned to this node.", "hither models unpin MODEL"),
@@ -274,6 +280,11 @@ pub const OF_COMMANDS: &[Entry] = &[
         "E0449",
         "The model cannot be pinned, or unpinned.",
         "The message says why: take it out of pinned under [models] in hither.toml, or unpin others.",
+    ),
+    command(
+        "E0450",
+        "The file that the node took is not the one whose signature was checked: it changed meanwhile.",
+        "Add it again from a place where nobody writes.",
     ),
     command("E0901", "The node is stopping.", "hither up"),
     command(

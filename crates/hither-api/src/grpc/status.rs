@@ -51,6 +51,7 @@ fn code(status: u16) -> Code {
         401 => Code::Unauthenticated,
         403 | 451 => Code::PermissionDenied,
         404 => Code::NotFound,
+        410 => Code::FailedPrecondition,
         405 | 415 | 501 => Code::Unimplemented,
         408 | 504 => Code::DeadlineExceeded,
         413 => Code::ResourceExhausted,

@@ -261,6 +261,8 @@ pub(super) fn verdict(given: &Given, strikes: u32) -> Verdict {
         200..=299 => Verdict::Answer,
         // Somebody may add it.
         404 if is(Code::UnknownModel) => Verdict::Again(Pause::Everyone(None)),
+        // Its entry may be published anew.
+        410 if is(Code::ModelExpired) => Verdict::Again(Pause::Everyone(None)),
         // In quarantine: that ends by itself.
         500 if is(Code::ModelBroken) => Verdict::Again(Pause::Everyone(None)),
         451 | 500 => strike,

@@ -51,6 +51,10 @@ pub(crate) fn index(app: &App, caller: &Caller) -> Vec<Entry> {
 
 fn entry(view: &View, model: &Manifest) -> Entry {
     let held = here(view, model);
+    if view.expired.binary_search(&model.digest).is_ok() {
+        let reason = "its entry in the catalog has expired".to_owned();
+        return Entry { name: model.name.to_string(), version: VERSION, state: "UNAVAILABLE", reason };
+    }
     let (state, reason) = match held.map(|held| held.stage) {
         Some(ModelStage::Ready) => ("READY", String::new()),
         Some(ModelStage::Fetching) => ("LOADING", "its file is being fetched".to_owned()),

@@ -111,6 +111,24 @@ async fn metadata_and_health_are_as_the_protocol_says() {
 }
 
 #[tokio::test]
+async fn a_model_whose_entry_has_ended_is_not_ready_and_listed_with_why() {
+    let lab = Lab::new(script);
+    let mut view = crate::tests::fake::example();
+    let fraud = view.models.iter_mut().find(|model| model.name.as_str() == "fraud").unwrap();
+    fraud.expires = Some(hither_types::time::WallTime(1_800_000_000_000));
+    view.expired = vec![fraud.digest];
+    lab.door.show(view);
+    let came = lab.send("GET /v2/models/fraud/ready", "").await;
+    let text = "model fraud is not to be used any more: its entry in the catalog ended at 2027-01-15T08:00:00Z";
+    assert_eq!((came.status, came.header("x-hither-code")), (410, "E0411"));
+    assert!(came.text().contains(text) && came.text().contains("hither models publish fraud"), "{}", came.text());
+    let listed = lab.send("POST /v2/repository/index", "{}").await.text();
+    assert!(listed.contains(r#""state":"UNAVAILABLE","reason":"its entry in the catalog has expired""#), "{listed}");
+    let models = lab.send("GET /hither/v1/models", "").await.text();
+    assert!(models.contains(r#""expires_unix_ms":1800000000000,"expired":true"#), "{models}");
+}
+
+#[tokio::test]
 async fn a_stopping_node_is_not_ready() {
     let lab = Lab::new(script);
     lab.stop.send(true).unwrap();

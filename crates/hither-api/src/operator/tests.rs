@@ -67,13 +67,21 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 20] = [
+const COMMANDS: [(&str, &str, &str); 23] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
-        "AddModel(AddModel { path: \"/m/fraud.onnx\", name: \"fraud\", licence: \"MIT\", golden: [] })",
+        "AddModel(AddModel { path: \"/m/fraud.onnx\", name: \"fraud\", licence: \"MIT\", golden: [], valid_for: None, signed: None })",
     ),
     ("models/smollm2%2D135m/pull", "", "PullModel(\"smollm2-135m\")"),
+    (
+        "models",
+        r#"{"path":"/m/fraud.onnx","name":"fraud","valid_for_s":7200,"signed":{"by":"key sha256:5f","digest":"0505050505050505050505050505050505050505050505050505050505050505"}}"#,
+        "AddModel(AddModel { path: \"/m/fraud.onnx\", name: \"fraud\", licence: \"\", golden: [], valid_for: Some(Micros(7200000000)), \
+         signed: Some(SignedFile { by: \"key sha256:5f\", digest: Digest(0505050505) }) })",
+    ),
+    ("models/fraud/publish", r#"{"valid_for_s":60}"#, "Publish { name: \"fraud\", valid_for: Some(Micros(60000000)) }"),
+    ("models/fraud/publish", "{}", "Publish { name: \"fraud\", valid_for: None }"),
     ("models/fraud/verify", "", "VerifyModel(\"fraud\")"),
     ("models/fraud/pin", "", "PinModel(\"fraud\")"),
     ("models/smollm2%2D135m/unpin", "", "UnpinModel(\"smollm2-135m\")"),

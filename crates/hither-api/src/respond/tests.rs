@@ -3,6 +3,7 @@
 use hither_types::id::ModelName;
 use hither_types::law::Denial;
 use hither_types::refusal::Refusal;
+use hither_types::time::WallTime;
 use hither_types::unit::{Micros, Milliwatts};
 
 use super::*;
@@ -15,11 +16,12 @@ mod headers;
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 12] = [
     (unlawful, "E0301", 451, 451, "-"),
     (|| Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }), "E0302", 451, 451, "-"),
     (|| Refusal::UnknownModel(name()), "E0401", 404, 404, "-"),
     (|| Refusal::ModelBroken(name()), "E0405", 500, 500, "-"),
+    (|| Refusal::ModelExpired { model: name(), ended: WallTime(1_800_000_000_000) }, "E0411", 410, 410, "-"),
     (|| Refusal::Overloaded { retry_after: Micros(6_500_000) }, "E0501", 429, 503, "7"),
     (|| Refusal::NoPower { cap: Milliwatts::from_watts(40) }, "E0502", 503, 503, "2"),
     (|| Refusal::NoCapacity { tried: 1 }, "E0503", 503, 503, "2"),
@@ -100,10 +102,11 @@ async fn the_same_refusals_are_problem_details_where_no_other_protocol_is_spoken
         let answer = problem(Form::Grpc, &refused);
         let header = |name: &str| answer.headers().get(name).map_or("-", |value| value.to_str().unwrap());
         assert_eq!((answer.status().as_u16(), header("content-type")), (200, "application/grpc"));
-        // PERMISSION_DENIED, NOT_FOUND, INTERNAL, UNAVAILABLE (upon which clients try again), DEADLINE_EXCEEDED.
+        // PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION, INTERNAL, UNAVAILABLE (upon which clients try again), DEADLINE_EXCEEDED.
         let wanted = match status {
             451 => "7",
             404 => "5",
+            410 => "9",
             500 => "13",
             504 => "4",
             _ => "14",

@@ -212,6 +212,10 @@ impl Door for FakeDoor {
                 Command::PullModel(name) if view.models.iter().any(|model| model.name == name) => {
                     Ok(CommandDone::PullBegun)
                 }
+                Command::Publish { valid_for, .. } => {
+                    let expires = valid_for.map(|span| WallTime(1_800_000_000_000 + span.0 / 1000));
+                    Ok(CommandDone::Published { revision: 2, expires })
+                }
                 Command::RollOut(asked) => {
                     Ok(CommandDone::RolledOut { from: asked.name, to: asked.to, share: asked.share })
                 }
@@ -402,6 +406,9 @@ fn model(called: &str, digest: u8, size: u64, format: ModelFormat, io: ModelIo) 
         memory: ByteCount(0),
         golden: Vec::new(),
         publisher: NodeId([1; 32]),
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     }
 }
 
@@ -562,6 +569,7 @@ pub(crate) fn example() -> View {
         at: Timestamp(900_000_000),
         nodes: example_nodes(),
         models: example_models(),
+        expired: Vec::new(),
         recent: example_requests(),
         totals: Totals {
             requests: 184,

@@ -6,19 +6,38 @@ use std::collections::{BTreeMap, VecDeque};
 use hither_core::Event;
 use hither_core::membership::{Deed, Sign};
 use hither_types::id::NodeId;
-use hither_types::member::{Member, MemberRecord};
-use hither_types::message::PeerMessage;
+use hither_types::member::{Member, MemberRecord, Signed};
+use hither_types::message::{PeerMessage, Pulse};
+use hither_wire::entry_version;
+use hither_wire::versions::WITH_EXPIRY;
 use tokio::time::Instant;
 
 use crate::driver::Driver;
 use crate::limits::{APART_FOR, HEADS_FOR, PASSED_ON_MAX, TELL_AGAIN};
 use crate::trust::wall_now;
 
+/// Hashes of the certificates, the catalog and the authority log.
+#[derive(Clone, Copy)]
+struct Heads {
+    /// Of all.
+    all: u64,
+    /// Without the entries of the catalog that programs of the release before do not read: with them, they and this node would
+    /// seem to know different things for ever, and tell each other everything again and again.
+    older: u64,
+}
+
+impl Heads {
+    /// What a program of a version of the protocol compares.
+    fn read_by(self, version: u16) -> u64 {
+        if version < WITH_EXPIRY { self.older } else { self.all }
+    }
+}
+
 /// What went to and fro between neighbours about what they know.
 #[derive(Default)]
 pub(super) struct Abreast {
-    /// The hash of what this node knows, and when it was made.
-    heads: Option<(u64, Instant)>,
+    /// The hashes of what this node knows, and when they were made.
+    heads: Option<(Heads, Instant)>,
     /// How many pulses of a neighbour in a row said that it knows something else, and when it was told everything.
     apart: BTreeMap<NodeId, (u32, Option<Instant>)>,
     /// Records of each member that were passed on: each only once, or they would go round for ever.
@@ -33,6 +52,10 @@ impl Driver {
         for deed in deeds {
             match deed {
                 Deed::Keep(nodes) => self.swarm.keep(nodes),
+                Deed::Say { to, message: PeerMessage::Pulse(pulse) } => {
+                    let heads = self.heads().read_by(self.swarm.speaks(to));
+                    self.swarm.send(to, PeerMessage::Pulse(Pulse { heads, ..pulse }));
+                }
                 Deed::Say { to, message } => self.swarm.send(to, message),
                 Deed::There { node, presence } => self.feed(Event::There { node, presence }),
                 Deed::Silent(node) => self.feed(Event::Silent(node)),
@@ -76,9 +99,10 @@ impl Driver {
         self.sign(Sign::Unreachable(peer));
     }
 
-    /// Every few seconds: looks at who belongs still, says which start this is, and shows itself to neighbours that it
+    /// Every few seconds: tells the mind what time it is, looks at who belongs still, says which start this is, and shows itself to neighbours that it
     /// does not reach.
     pub(crate) fn look_around(&mut self) {
+        self.feed(Event::TimeOfDay(wall_now()));
         self.look_at_standing();
         self.look_at_changed();
         self.look_at_reach();
@@ -136,7 +160,8 @@ impl Driver {
     /// A neighbour says what it knows: if it is something else for longer than news are on their way, it is told everything.
     pub(super) fn compare(&mut self, from: NodeId, heads: u64) {
         let own = self.heads();
-        self.membership.knows(own);
+        self.membership.knows(own.all);
+        let own = own.read_by(self.swarm.speaks(from));
         let (apart, told) = self.mesh.abreast.apart.entry(from).or_default();
         if heads == own {
             *apart = 0;
@@ -152,29 +177,39 @@ impl Driver {
         }
     }
 
-    /// A hash of the certificates, the catalog and the authority log, in whatever order they came.
-    fn heads(&mut self) -> u64 {
+    /// The hashes of what this node knows, in whatever order it came.
+    fn heads(&mut self) -> Heads {
         if let Some((heads, made)) = self.mesh.abreast.heads
             && made.elapsed() < HEADS_FOR
         {
             return heads;
         }
         let certificates = self.mesh.records.values().map(|(record, _)| record.certificate.clone());
-        let mut parts: Vec<Vec<u8>> = certificates
-            .chain(Some(self.home.certificate.clone()))
-            .chain(self.told_catalog())
-            .chain(self.home.authority.entries())
-            .map(|signed| signed.signature.to_vec())
-            .collect();
-        parts.sort_unstable();
-        let mut hasher = blake3::Hasher::new();
-        parts.iter().for_each(|part| {
-            hasher.update(part);
-        });
-        let heads = first_eight(&hasher.finalize());
+        let mut parts: Vec<Signed> =
+            certificates.chain(Some(self.home.certificate.clone())).chain(self.home.authority.entries()).collect();
+        let (read, unread): (Vec<_>, Vec<_>) =
+            self.told_catalog().into_iter().partition(|entry| entry_version(entry) < WITH_EXPIRY);
+        parts.extend(read);
+        let older = hash_of(&mut parts);
+        let all = if unread.is_empty() {
+            older
+        } else {
+            parts.extend(unread);
+            hash_of(&mut parts)
+        };
+        let heads = Heads { all, older };
         self.mesh.abreast.heads = Some((heads, Instant::now()));
         heads
     }
+}
+
+fn hash_of(parts: &mut [Signed]) -> u64 {
+    parts.sort_unstable_by_key(|signed| signed.signature);
+    let mut hasher = blake3::Hasher::new();
+    parts.iter().for_each(|signed| {
+        hasher.update(&signed.signature);
+    });
+    first_eight(&hasher.finalize())
 }
 
 fn first_eight(hash: &blake3::Hash) -> u64 {

@@ -301,6 +301,9 @@ fn manifest(stock: &Stock, model: u8) -> Manifest {
         memory: ByteCount(0),
         golden: Vec::new(),
         publisher: NodeId([0; 32]),
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     }
 }
 

@@ -73,6 +73,9 @@ fn manifest() -> Manifest {
         memory: ByteCount(0),
         golden: Vec::new(),
         publisher: key(MUNICH),
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     }
 }
 

@@ -62,6 +62,9 @@ fn manifest(plan: &ModelPlan, publisher: NodeId) -> Manifest {
         memory: ByteCount(plan.memory),
         golden: Vec::new(),
         publisher,
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     }
 }
 

@@ -18,6 +18,7 @@ impl World<'_> {
             | Event::MemberAdded(_)
             | Event::EndpointAdded { .. }
             | Event::Catalogued(_)
+            | Event::TimeOfDay(_)
             | Event::RolledOut(_)
             | Event::Judged(_) => true,
             Event::Submitted { .. }

@@ -377,6 +377,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         model().prop_map(Refusal::ModelBroken),
         Just(Refusal::NotAMember),
         Just(Refusal::KeyInUse),
+        (model(), any::<u64>()).prop_map(|(model, ended)| Refusal::ModelExpired { model, ended: WallTime(ended) }),
         Just(Refusal::Stopping),
     ]
 }
@@ -472,8 +473,12 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
     ];
     let formats = select(vec![ModelFormat::Onnx, ModelFormat::Gguf, ModelFormat::Stub]);
     let proof = (any::<u64>(), vec(golden(), 0..4));
-    (model(), digest(), any::<[u8; 32]>(), any::<u64>(), formats, "[^\\p{Cc}]{0,60}", io, node(), proof).prop_map(
-        |(name, digest, sha256, size, format, licence, io, publisher, (memory, golden))| Manifest {
+    // Half of them have nothing that only the third form says.
+    let term =
+        prop_oneof![Just((0, None, String::new())), (any::<u64>(), option::of(any::<u64>()), "[^\\p{Cc}]{0,60}")];
+    let said = (proof, term);
+    (model(), digest(), any::<[u8; 32]>(), any::<u64>(), formats, "[^\\p{Cc}]{0,60}", io, node(), said).prop_map(
+        |(name, digest, sha256, size, format, licence, io, publisher, ((memory, golden), term))| Manifest {
             name,
             digest,
             sha256,
@@ -484,6 +489,9 @@ pub(crate) fn manifest() -> impl Strategy<Value = Manifest> {
             memory: ByteCount(memory),
             golden,
             publisher,
+            revision: term.0,
+            expires: term.1.map(WallTime),
+            signed_by: term.2,
         },
     )
 }

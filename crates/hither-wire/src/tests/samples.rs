@@ -240,6 +240,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NotAMember,
         Refusal::Stopping,
         Refusal::KeyInUse,
+        Refusal::ModelExpired { model: model("fraud"), ended: WallTime(1_800_000_000_000) },
         Refusal::UnlawfulThere(Denial::Role(Role::Serve)),
     ]
 }
@@ -344,6 +345,9 @@ pub(crate) fn manifest() -> Vec<Manifest> {
         memory: ByteCount(0),
         golden: Vec::new(),
         publisher: NodeId([0x11; 32]),
+        revision: 0,
+        expires: None,
+        signed_by: String::new(),
     };
     let tabular = Manifest {
         format: ModelFormat::Onnx,
@@ -361,7 +365,10 @@ pub(crate) fn manifest() -> Vec<Manifest> {
     let said =
         Golden { question: Question::Given(vec![9, 8, 7]), answer: KnownAnswer::Begins("Paris.\nIt is".to_owned()) };
     let proven = Manifest { memory: ByteCount(178_000_000), golden: vec![drawn, said], ..tabular.clone() };
-    vec![language, tabular, proven]
+    let renewed = Manifest { revision: 3, expires: Some(WallTime(1_800_000_000_000)), ..proven.clone() };
+    let signed = Manifest { signed_by: "key sha256:5f3a, größer".to_owned(), ..language.clone() };
+    let endless = Manifest { revision: 1, ..tabular.clone() };
+    vec![language, tabular, proven, renewed, signed, endless]
 }
 
 /// The addresses of a node that is reached over a relay, too.

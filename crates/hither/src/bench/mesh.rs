@@ -109,7 +109,7 @@ impl Mesh {
             path: model.display().to_string(),
             name: MODEL.to_owned(),
             licence: "Apache-2.0 OR MIT".to_owned(),
-            golden: Vec::new(),
+            ..AddModelDto::default()
         });
         for some in self.sites.chunks(AT_ONCE) {
             let body = &body;

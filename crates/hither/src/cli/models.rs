@@ -12,6 +12,7 @@ use crate::output::{Trouble, plain};
 
 mod add;
 mod logins;
+mod publish;
 mod rollout;
 mod show;
 mod signature;
@@ -49,6 +50,8 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         last: bool,
     },
+    /// Sign a model's entry in the catalog anew, with another end: the new entry replaces the old one at every member.
+    Publish(publish::PublishArgs),
     /// Let a new version of a model take over from an old one, by a share of the requests or by site, or show how that goes.
     /// A node where the new version fails, or gives a wrong answer, goes back by itself.
     Rollout(rollout::RolloutArgs),
@@ -97,8 +100,9 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
                         let name = format!("{:24}", plain(&model.name));
                         let size = ByteCount(model.size).to_string();
                         let licence = if model.licence.is_empty() { "licence unknown" } else { &model.licence };
+                        let end = publish::end(model).map_or_else(String::new, |end| format!("  {end}"));
                         format!(
-                            "{}  {:5}  {size:>9}  {}\n    {}\n",
+                            "{}  {:5}  {size:>9}  {}{end}\n    {}\n",
                             colour.bold(&name),
                             model.format,
                             plain(licence),
@@ -109,6 +113,7 @@ pub(super) fn models(context: &Context, command: ModelsCommand) -> Result<(), Tr
             });
         }
         ModelsCommand::Show { name } => show::show(context, &client, &name)?,
+        ModelsCommand::Publish(asked) => publish::publish(context, &client, &asked)?,
         ModelsCommand::Rollout(asked) => rollout::rollout(context, &client, asked)?,
         ModelsCommand::Rollback { name } => rollout::rollback(context, &client, &name)?,
         ModelsCommand::Verify { name } => done(context, &client, &name, "verify")?,

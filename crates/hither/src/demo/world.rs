@@ -106,7 +106,7 @@ impl World {
                 path: path.display().to_string(),
                 name: name.to_owned(),
                 licence: licence.to_owned(),
-                golden: Vec::new(),
+                ..AddModelDto::default()
             };
             let model: ModelDto = self.munich.operator().post("/hither/v1/models", &json!(body)).await?;
             show.note(&format!("munich added {name}: {}, {}, {licence}", model.format, ByteCount(model.size)));

@@ -205,6 +205,8 @@ fn each_answer_has_one_meaning() {
         (404, "E0401", everyone, everyone),
         (404, "E0402", Verdict::Final, Verdict::Final),
         (408, "E0609", everyone, everyone),
+        (410, "E0411", everyone, everyone),
+        (410, "E0000", Verdict::Final, Verdict::Final),
         (413, "E0606", Verdict::Final, Verdict::Final),
         (422, "E0000", Verdict::Final, Verdict::Final),
         (429, "E0501", everyone, everyone),

@@ -24,6 +24,7 @@ pub(super) const MESH: &[Code] = &[
     Code::Unlawful,
     Code::UnlawfulThere,
     Code::ModelBroken,
+    Code::ModelExpired,
     Code::Overloaded,
     Code::NoPower,
     Code::NoCapacity,

@@ -8,7 +8,7 @@ use super::parts::{said, text};
 use crate::admin::{
     AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
     InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewRolloutDto, PingDto, PongDto,
-    PowerDto, QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
+    PowerDto, PublishDto, QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -54,6 +54,17 @@ fn models() -> Vec<Operation> {
             .gives::<ModelDto>("The model.")
             .errors(BODY)
             .errors(&[Code::OutOfRange]),
+        command(
+            "post",
+            "/hither/v1/models/{model}/publish",
+            "publishModel",
+            "Signs a model's entry in the catalog anew, with another end.",
+        )
+        .takes::<PublishDto>(json!({ "valid_for_s": 7_776_000 }))
+        .with(&["model"])
+        .gives::<DoneDto>("All members hear of it.")
+        .errors(BODY)
+        .errors(&[Code::OutOfRange]),
         command("post", "/hither/v1/models/{model}/pull", "pullModel", "Fetches a model, or tries it again at once.")
             .with(&["model"])
             .gives::<DoneDto>("It has begun.")

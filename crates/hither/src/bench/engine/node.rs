@@ -43,7 +43,7 @@ impl Node {
             path: model.display().to_string(),
             name: MODEL.to_owned(),
             licence: "Apache-2.0 OR MIT".to_owned(),
-            golden: Vec::new(),
+            ..AddModelDto::default()
         });
         let _model: Value = node.site.operator().post("/hither/v1/models", &body).await?;
         let ready = node

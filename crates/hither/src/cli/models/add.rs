@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use data_encoding::HEXLOWER;
-use hither_api::admin::{AddModelDto, GoldenDto, ModelDto};
+use hither_api::admin::{AddModelDto, GoldenDto, ModelDto, SignedFileDto};
 use hither_sources::{Fetched, Fetcher, Order, Progress, Settings, Sha256, Source, Stage, Whose};
 use hither_types::id::ModelName;
 use hither_types::unit::ByteCount;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use super::super::{Context, parse};
 use super::logins;
+use super::publish::end;
 use super::signature::{Proven, WhomArgs, proven};
 use crate::client::Client;
 use crate::output::{Exit, Trouble, chain};
@@ -56,6 +57,10 @@ pub(crate) struct AddArgs {
     signature: Option<PathBuf>,
     #[command(flatten)]
     whom: WhomArgs,
+    /// How long from now on it may be used, as 12h or 90d: after that no member does, until hither models publish says more.
+    /// For ever if absent.
+    #[arg(long, value_name = "TIME", value_parser = parse::span)]
+    valid_for: Option<Duration>,
 }
 
 /// Does it.
@@ -83,15 +88,16 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
     }
     let checked = proven.as_ref().map(|proven| as_signed(proven, &source, &fetched, &into)).transpose()?;
     let path = fetched.model.path.display().to_string();
-    let body = AddModelDto { path, name: name.to_string(), licence: asked.licence.clone(), golden };
+    let valid_for_s = asked.valid_for.map(|span| span.as_secs());
+    // The node takes no other file than the one that was checked, and tells the mesh who signed it.
+    let signed = proven.as_ref().zip(checked).map(|(proven, digest)| SignedFileDto { by: proven.entry(), digest });
+    let licence = asked.licence.clone();
+    let body = AddModelDto { path, name: name.to_string(), licence, golden, valid_for_s, signed };
     let model: ModelDto = context.wait(client.post("/hither/v1/models", &json!(body)))?;
     let left = match fetched.whose {
         Whose::Ours => clear(&into),
         Whose::Theirs => None,
     };
-    if let Some(checked) = checked.filter(|checked| *checked != model.digest) {
-        return Err(changed(&model, &checked));
-    }
     let mut object = json!(model);
     if let Some(proven) = &proven {
         object["signer"] = proven.signer();
@@ -102,16 +108,18 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
             count => format!("{count} known answers, checked wherever it is loaded and every hour"),
         };
         let signed = proven.iter().map(|proven| format!("  {}\n", proven.words(colour)));
+        let ends = end(&model).map(|end| format!("  {end}\n"));
         let version = fetched.revision.iter().map(|revision| format!("  from {source}, {revision}\n"));
         let left = left.iter().map(|left| format!("  {left}\n"));
         format!(
-            "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n{}{}{}",
+            "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n{}{}{}{}",
             colour.bold(&model.name),
             model.format,
             ByteCount(model.size),
             &model.digest[..10.min(model.digest.len())],
             ByteCount(model.memory),
             signed.collect::<String>(),
+            ends.unwrap_or_default(),
             version.collect::<String>(),
             left.collect::<String>(),
         )
@@ -132,14 +140,6 @@ fn as_signed(proven: &Proven, source: &Source, fetched: &Fetched, into: &Path) -
         }
     })?;
     Ok(HEXLOWER.encode(&blake3))
-}
-
-/// What the node took is not what was checked.
-fn changed(model: &ModelDto, checked: &str) -> Trouble {
-    let text = format!("the file changed after its signature was checked: {} is not what was signed", model.name);
-    Trouble::new("E0149", text)
-        .note(format!("the node took b3:{}, and b3:{checked} was signed", model.digest))
-        .help(format!("hither models rm {} --last, and add it again from a place where nobody writes", model.name))
 }
 
 async fn fetch(context: &Context, source: &Source, sha256: Option<Sha256>, into: &Path) -> Result<Fetched, Trouble> {

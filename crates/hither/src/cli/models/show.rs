@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::super::Context;
 use super::held_by;
+use super::publish::end;
 use crate::client::Client;
 use crate::output::{Colour, Trouble, plain};
 
@@ -37,6 +38,10 @@ fn text(view: &ViewDto, model: &ModelDto, colour: Colour) -> String {
         ("memory", memory),
         ("answers", format!("{} are known, and checked wherever it is loaded", model.known_answers)),
     ];
+    rows.push(("entry", format!("revision {}, {}", model.revision, end(model).unwrap_or_else(|| "no end".to_owned()))));
+    if !model.signed_by.is_empty() {
+        rows.push(("signed by", plain(&model.signed_by)));
+    }
     match &model.io {
         IoDto::Language { context_tokens } => rows.push(("context", format!("{context_tokens} tokens"))),
         IoDto::Tensors { inputs, outputs } => {

@@ -21,6 +21,9 @@ use crate::output::{Colour, Exit, Trouble, chain, plain};
 /// The most that is read of a file with keys or certificates; the crate refuses what is larger, and says so.
 const PEM_READ: u64 = (1 << 20) + 1;
 
+/// Bytes of the text in the catalog that says who signed a model.
+const ENTRY_MAX: usize = 256;
+
 /// What to check.
 #[derive(Debug, Args)]
 pub(crate) struct SignatureArgs {
@@ -143,6 +146,15 @@ impl Proven {
         }
     }
 
+    /// Who signed, for the catalog: one line of at most 256 bytes, with what cannot be mistaken first.
+    pub(super) fn entry(&self) -> String {
+        let said = match self.signed.signer() {
+            Signer::Key { fingerprint } => format!("key sha256:{fingerprint}"),
+            Signer::Certificate { subject, fingerprint, .. } => format!("certificate sha256:{fingerprint} {subject}"),
+        };
+        bounded(&plain(&said))
+    }
+
     /// Who signed, for a person.
     pub(super) fn words(&self, colour: Colour) -> String {
         let who = match self.signed.signer() {
@@ -151,6 +163,15 @@ impl Proven {
         };
         format!("{} {}", colour.bold("signed by"), plain(&who))
     }
+}
+
+/// As much of a text as an entry of the catalog takes.
+fn bounded(text: &str) -> String {
+    if text.len() <= ENTRY_MAX {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(ENTRY_MAX - '…'.len_utf8());
+    format!("{}…", &text[..end])
 }
 
 fn trust(whom: &WhomArgs) -> Result<Trust, Trouble> {
