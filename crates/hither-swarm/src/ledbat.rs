@@ -305,13 +305,22 @@ impl Controller for Polite {
     }
 }
 
+/// The congestion control of a connection that this end accepted, by path: copies, each with its mark in common with the one
+/// that is used.
+fn controls(connection: &Connection) -> Vec<Polite> {
+    let paths = connection.paths();
+    let copies = paths.iter().filter_map(|path| connection.congestion_state(path.id()));
+    copies.filter_map(|copy| copy.into_any().downcast::<Polite>().ok()).map(|polite| *polite).collect()
+}
+
 /// What this end sends over a connection that it accepted gives way from now on.
 pub(crate) fn give_way(connection: &Connection) {
-    for path in connection.paths().iter() {
-        // The copy has its mark in common with the one that is used.
-        let copy = connection.congestion_state(path.id()).map(Controller::into_any);
-        if let Some(polite) = copy.and_then(|copy| copy.downcast::<Polite>().ok()) {
-            polite.gives_way.store(true, Ordering::Relaxed);
-        }
+    for polite in controls(connection) {
+        polite.gives_way.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether what this end sends over a connection gives way to requests, as of the last packets that arrived.
+pub(crate) fn is_behind(connection: &Connection) -> bool {
+    controls(connection).iter().any(|polite| polite.behind)
 }

@@ -15,8 +15,8 @@ use iroh::endpoint::{
 };
 
 use crate::members::Standing;
-use crate::starts;
 use crate::swarm::Shared;
+use crate::{ledbat, starts};
 
 /// What a connection is for. One ALPN each, so that models cannot delay requests, nor requests small talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -323,6 +323,7 @@ impl Links {
             flow.open += 1;
             if let Some(connection) = link.handle.upgrade() {
                 count(flow, &connection.stats());
+                flow.giving_way += u64::from(ledbat::is_behind(&connection));
             }
         }
         drop(table);

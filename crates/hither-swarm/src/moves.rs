@@ -52,8 +52,17 @@ async fn renew(shared: Arc<Shared>, node: NodeId, place: u32) {
     tokio::time::sleep(limits::RENEWED_APART * place).await;
     match dial::dial(&shared, node, Kind::Talk).await {
         Ok(connection) => {
-            let id = connection.stable_id();
-            talk::link(&shared, node, connection, || shared.links.supersede(node, id)).await;
+            let (id, weak) = (connection.stable_id(), Arc::downgrade(&shared));
+            // What is on its way over one that works may arrive.
+            let is_up = || {
+                shared.tasks.spawn(async move {
+                    tokio::time::sleep(limits::LINK_HELD).await;
+                    if let Some(shared) = weak.upgrade() {
+                        shared.links.supersede(node, id);
+                    }
+                });
+            };
+            talk::link(&shared, node, connection, is_up).await;
         }
         Err(error) if shared.talk.is_older(node, begun) => {
             tracing::debug!(peer = %node.short(), %error, "the link could not be made anew: all connections are made anew");

@@ -248,6 +248,8 @@ pub struct Wire {
 pub struct WireFlow {
     /// Those that are open.
     pub open: u64,
+    /// Those of them over which this end sends files that give way to requests just now.
+    pub giving_way: u64,
     /// Bytes sent.
     pub sent: ByteCount,
     /// Bytes received.

@@ -102,6 +102,11 @@ pub(super) fn write_wire(page: &mut Page, wire: &Wire) {
     for (kind, flow) in &wire.flows {
         page.sample(&[("kind", kind)], flow.open);
     }
+    let help = "Connections over which this node sends files that give way to requests just now.";
+    page.family("hither_connections_giving_way", Kind::Gauge, help);
+    for (kind, flow) in wire.flows.iter().filter(|(_, flow)| flow.giving_way > 0) {
+        page.sample(&[("kind", kind)], flow.giving_way);
+    }
     type Row = (&'static str, &'static str, [(&'static str, fn(&WireFlow) -> u64); 2]);
     let rows: [Row; 2] = [
         (

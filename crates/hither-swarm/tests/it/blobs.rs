@@ -11,7 +11,7 @@ use hither_types::unit::ByteCount;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::world::{Node, digest, direct, key, loopback, noise, pair, put, soon};
+use crate::world::{Node, ask, digest, direct, key, loopback, noise, pair, put, soon};
 
 const MIB: usize = 1 << 20;
 
@@ -53,6 +53,33 @@ async fn what_one_imports_another_fetches_whatever_its_size() {
         assert!(b.swarm.stored().await.expect("listed").contains(&file));
         // Again costs nothing.
         assert_eq!(fetch(&b, file, vec![]).await.expect("here already").resumed, file.1);
+    }
+}
+
+/// Connections over which a node sends files that give way to requests.
+fn giving_way(node: &Node) -> u64 {
+    node.swarm.wire().flows.iter().map(|(_, flow)| flow.giving_way).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_give_way_to_requests_that_are_under_way_and_not_without_any() {
+    for begins in [None, Some(false), Some(true)] {
+        let (mut a, mut b) = pair(1, 2).await;
+        let file = put(&a, &noise(1, 2 * MIB)).await;
+        // Asked by the giver, or answered by it.
+        let _under_way = match begins {
+            None => None,
+            Some(true) => {
+                let stream = a.swarm.ask(b.id(), ask(1, vec![])).await.expect("sent");
+                Some((stream, b.asked().await))
+            }
+            Some(false) => {
+                let stream = b.swarm.ask(a.id(), ask(1, vec![])).await.expect("sent");
+                Some((stream, a.asked().await))
+            }
+        };
+        fetch(&b, file, vec![a.id()]).await.expect("fetched");
+        assert_eq!((giving_way(&a), giving_way(&b)), (u64::from(begins.is_some()), 0), "{begins:?}");
     }
 }
 
