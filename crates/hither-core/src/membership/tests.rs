@@ -225,6 +225,32 @@ fn a_silent_neighbour_is_not_used_and_is_doubted() {
 }
 
 #[test]
+fn who_was_started_anew_is_not_shown_as_it_was_before() {
+    let mut play = Play::new();
+    play.sign(told(A, 1, 5)).sign(told(B, 1, 1)).sign(told(C, 1, 1)).pass(1_000_000, &[]);
+    play.sign(Sign::LinkDown(A)).forget().sign(Sign::LinkUp(A));
+    let shown = |play: &Play| {
+        let there = play.deeds.iter().filter_map(|deed| match deed {
+            Deed::There { node: A, presence } => Some((presence.incarnation, presence.sequence)),
+            _ => None,
+        });
+        there.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&play), [], "its old word is none of this start");
+    play.sign(told(A, 2, 1));
+    play.pass(1_500_000, &[]);
+    assert_eq!(shown(&play), [(2, 1)]);
+    // Where the link alone was cut, the old word holds from the first pulse on.
+    play.sign(Sign::LinkDown(A)).forget().sign(Sign::LinkUp(A));
+    assert_eq!(shown(&play), []);
+    play.pass(1_500_000, &[]);
+    assert_eq!(shown(&play), [(2, 1)]);
+    // And one that never was away is there all the time.
+    play.forget().sign(Sign::LinkUp(A)).pass(1_500_000, &[]);
+    assert!(play.deeds.iter().all(|deed| !matches!(deed, Deed::Silent(_))), "{:?}", play.deeds);
+}
+
+#[test]
 fn who_is_alone_judges_nobody_and_is_not_kept_busy() {
     let mut play = Play::new();
     play.sign(told(A, 1, 5)).pass(1_000_000, &[]).rumours(B, &[doubt(A, 5, B)]).rumours(C, &[doubt(A, 5, C)]);

@@ -35,6 +35,8 @@ pub(super) struct Watch {
     fell: bool,
     /// Pulses in a row whose sender has heard something else than this node.
     apart: u32,
+    /// The link is new, and the other end was told everything over it.
+    told: bool,
 }
 
 impl Watch {
@@ -54,6 +56,7 @@ impl Watch {
             away,
             settles: Timestamp(0),
             fell: false,
+            told: true,
         }
     }
 
@@ -98,10 +101,16 @@ impl Membership {
         let Some(node) = self.nodes.get_mut(id) else { return };
         node.avoided = Timestamp(0);
         self.linked.insert(id);
+        // One that was taken for gone may have been started anew, and what it said before says nothing of this start: it counts
+        // as there once it is heard again, and its own word comes before its first pulse.
+        let comes_back = node.said.is_some() && !node.shown;
         // One that was watched before starts afresh.
         let mine = self.wanted.contains(&id);
         if self.watches.remove(&id).is_some() || mine {
             self.begin_watch(id, mine);
+            if let Some(watch) = self.watches.get_mut(&id) {
+                watch.live = !comes_back;
+            }
         } else if let Some(own) = &self.own {
             let message = PeerMessage::Presence(own.as_ref().clone());
             self.say(id, message);
@@ -270,13 +279,16 @@ impl Membership {
         }
         watch.live = true;
         watch.stood_still(now);
+        let told = std::mem::take(&mut watch.told);
         self.be_alone(false);
         let me = self.me;
         if let Some(node) = self.nodes.get_mut(id) {
             node.doubts.retain(|by| *by != me);
         }
-        // While it was not heard, words may have been lost on the way.
-        self.tell_all(id);
+        if !told {
+            // While it was not heard, words may have been lost on the way.
+            self.tell_all(id);
+        }
         self.show(id, false);
     }
 
@@ -297,7 +309,7 @@ impl Membership {
     /// A neighbour is not heard, or does not hear.
     fn lost(&mut self, id: NodeId) {
         let Some(watch) = self.watches.get_mut(&id).filter(|watch| watch.live) else { return };
-        watch.live = false;
+        (watch.live, watch.told) = (false, false);
         if watch.mine {
             self.doubt(id);
         } else {

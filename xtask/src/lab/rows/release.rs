@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{TALKER, must};
 use crate::lab::Lab;
 use crate::lab::http::{Answer, Api};
 use crate::lab::mesh::Mesh;
-use crate::lab::node::{PATIENCE, question, wait};
+use crate::lab::node::{Node, PATIENCE, question, wait};
 use crate::lab::page::NOT_RUN;
 
 /// Words of each answer: a third of a second.
@@ -38,12 +40,20 @@ struct Client {
 #[derive(Default)]
 struct Got {
     whole: u32,
-    dropped: Vec<(Instant, String)>,
+    dropped: Vec<Dropped>,
+}
+
+/// A request that was not answered whole.
+struct Dropped {
+    at: Instant,
+    said: String,
+    /// Its id, if it has one.
+    request: Value,
 }
 
 impl Got {
-    fn drops(&mut self, said: String) {
-        self.dropped.push((Instant::now(), said));
+    fn drops(&mut self, said: String, request: Value) {
+        self.dropped.push(Dropped { at: Instant::now(), said, request });
     }
 }
 
@@ -59,8 +69,11 @@ impl Client {
                 Err(error) if error.contains("refused") || address.is_empty() => std::thread::sleep(AGAIN),
                 // It said itself that it is stopping. What it has begun by then it ends, or it would take longer to end.
                 Ok(answer) if is_stopping(&answer) => std::thread::sleep(AGAIN),
-                Ok(answer) => got.drops(format!("{}: {} {}", self.name, answer.status, answer.body)),
-                Err(error) => got.drops(format!("{}: {error}", self.name)),
+                Ok(answer) => {
+                    let said = format!("{}: {} {}", self.name, answer.status, answer.body);
+                    got.drops(said, answer.body["error"]["request"].clone());
+                }
+                Err(error) => got.drops(format!("{}: {error}", self.name), Value::Null),
             }
         }
         got
@@ -104,11 +117,19 @@ pub(super) fn rolled(lab: &Lab) -> Result<String, String> {
     });
     let seen = steps?;
     let whole: Vec<u32> = got.iter().map(|got| got.whole).collect();
-    let dropped: Vec<String> =
-        got.iter().flat_map(|got| &got.dropped).map(|(at, said)| format!("{said}, {}", after(*at, &stops))).collect();
+    let dropped: Vec<String> = mesh.nodes.iter().zip(&got).flat_map(|(node, got)| told(node, got, &stops)).collect();
     must(dropped.is_empty(), || format!("{} dropped beside {whole:?} whole: {}", dropped.len(), kinds(&dropped)))?;
     must(whole.iter().all(|whole| *whole > 0), || format!("a client had no answer: {whole:?}"))?;
     Ok(format!("{} answers, all whole, {whole:?} by client; between them {seen}", whole.iter().sum::<u32>()))
+}
+
+/// What was dropped at a node and when, the first with what the node says of it still.
+fn told(node: &Node, got: &Got, stops: &[(Instant, String)]) -> Vec<String> {
+    let said = |(place, dropped): (usize, &Dropped)| {
+        let why = if place == 0 { super::crash::explained(node, &dropped.request) } else { String::new() };
+        format!("{}, {}{why}", dropped.said, after(dropped.at, stops))
+    };
+    got.dropped.iter().enumerate().map(said).collect()
 }
 
 /// Each kind once, as far as it is the same in its first words, with how often it came.
