@@ -99,8 +99,8 @@ impl Driver {
         self.sign(Sign::Unreachable(peer));
     }
 
-    /// Every few seconds: tells the mind what time it is, looks at who belongs still, says which start this is, and shows itself to neighbours that it
-    /// does not reach.
+    /// Every few seconds: tells the mind what time it is, looks at who belongs still, says which start this is, and shows
+    /// itself to neighbours that it does not reach.
     pub(crate) fn look_around(&mut self) {
         self.feed(Event::TimeOfDay(wall_now()));
         self.look_at_standing();
