@@ -52,6 +52,14 @@ def wait_for(what, check, seconds=60):
         pause = min(pause * 1.5, 0.5)
 
 
+def size_of(path):
+    """Bytes of a file in the directory of a node at work, which may have moved or removed it since its name was read."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 class Node:
     """One node: its data directory and its process."""
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from mesh import EEA, HITHER, LANGUAGE_MODEL, Node, chat, wait_for
+from mesh import EEA, HITHER, LANGUAGE_MODEL, Node, chat, size_of, wait_for
 
 NAME = "smollm2-135m"
 
@@ -131,4 +131,4 @@ def received(node):
 def came(node):
     """The part of the file that is on the disk of a node, roughly."""
     halves = (node.data / "models/partial").glob("*.data")
-    return sum(path.stat().st_size for path in halves) / LANGUAGE_MODEL.stat().st_size
+    return sum(size_of(path) for path in halves) / LANGUAGE_MODEL.stat().st_size

@@ -153,8 +153,9 @@ def test_the_key_alone_is_on_stdout_and_nowhere_on_the_disk(node):
     assert key not in node.run("apps", "ls").stdout
     secret = key.rsplit("_", 1)[1]
     for path in node.data.rglob("*"):
-        if path.is_file():
-            assert secret.encode() not in path.read_bytes(), path
+        # A node at work replaces its files: one may be gone since its name was read.
+        with contextlib.suppress(FileNotFoundError):
+            assert not path.is_file() or secret.encode() not in path.read_bytes(), path
     assert (node.data / "apps.toml").stat().st_mode & 0o777 == 0o600
     node.run("apps", "rm", "piped")
 

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from mesh import EEA, HITHER, ROOT, Node, wait_for
+from mesh import EEA, HITHER, ROOT, Node, size_of, wait_for
 
 FRAUD = (ROOT / "models/fraud.onnx").read_bytes()
 SHA256 = hashlib.sha256(FRAUD).hexdigest()
@@ -94,7 +94,7 @@ def test_a_download_that_was_killed_goes_on_where_it_was(node, web):
     words = [HITHER, "--data", node.data, "models", "add", f"{web.url}/m/fraud.onnx", "--sha256", SHA256]
     first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert web.stopped.wait(30)
-    wait_for("half of it is on the disk", lambda: any(path.stat().st_size >= half for path in incoming(node)))
+    wait_for("half of it is on the disk", lambda: any(size_of(path) >= half for path in incoming(node)))
     first.kill()
     first.communicate()
     web.stop_after = 0
@@ -150,7 +150,7 @@ def test_a_file_is_given_back_but_not_the_last_one_unless_asked(node, web):
         return models[0]["stage"] if models else "absent"
 
     def stored():
-        return sum(path.stat().st_size for path in (node.data / "models").rglob("*") if path.is_file())
+        return sum(size_of(path) for path in (node.data / "models").rglob("*") if path.is_file())
 
     node.run("models", "add", f"{web.url}/fraud.onnx")
     wait_for("it is open", lambda: stage("munich") == "ready")
