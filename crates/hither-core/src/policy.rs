@@ -7,10 +7,14 @@
 use std::fmt;
 
 use hither_types::id::{AppName, ModelName, Purpose, RuleId, Tag};
-use hither_types::label::DataClass;
+use hither_types::label::{DataClass, Label};
 use hither_types::law::{Denial, FailedField, LawAction, NearMiss, Policy, PolicyTest, Question, Rule, Verdict};
 use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
 
+pub mod cells;
+pub mod changes;
+pub mod proof;
+pub mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -55,29 +59,40 @@ pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verd
         operators: [me.operator.as_str(), relay.operator.as_str()],
         kind: PlaceKind::Peer,
     };
-    let of_places =
-        |field: &&Field| !matches!(field, Field::Class | Field::Tags | Field::Apps | Field::Models | Field::Purpose);
-    let speaks_of_all = |rule: &Rule| {
-        (rule.classes.is_empty() || DataClass::ALL.iter().all(|class| rule.classes.contains(class)))
-            && rule.tags.is_empty()
-            && rule.apps.is_empty()
-            && rule.models.is_empty()
-            && rule.purposes.is_empty()
-    };
-    let forbids = |rule: &&Rule| Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) != Held::Not);
-    let permits = |rule: &&Rule| {
-        speaks_of_all(rule) && Field::ALL.iter().filter(of_places).all(|field| field.test(rule, &facts) == Held::Surely)
-    };
-    if let Some(rule) = policy.forbids.iter().find(forbids) {
-        return Verdict::Denied(Denial::Forbidden { rule: rule.id.clone(), nearest: None });
+    match found_for_relay(policy, &facts) {
+        (Some(rule), _) => Verdict::Denied(Denial::Forbidden { rule: rule.id.clone(), nearest: None }),
+        (None, Some(rule)) => Verdict::Permitted(rule),
+        (None, None) => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, &facts) }),
     }
-    if !is_unknown(me.jurisdiction) && relay.jurisdiction.within(me.jurisdiction.country()) {
-        return Verdict::Permitted(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id"));
+}
+
+/// The forbid that matches a relay, and what permits it, if there are any.
+fn found_for_relay<'a>(policy: &'a Policy, facts: &Facts<'_>) -> (Option<&'a Rule>, Option<RuleId>) {
+    let of_places = || Field::ALL.iter().filter(|field| field.is_of_places());
+    let forbids = |rule: &&Rule| of_places().all(|field| field.test(rule, facts) != Held::Not);
+    let permits =
+        |rule: &&Rule| speaks_of_all(rule) && of_places().all(|field| field.test(rule, facts) == Held::Surely);
+    let forbid = policy.forbids.iter().find(forbids);
+    if !is_unknown(facts.origin) && facts.target.within(facts.origin.country()) {
+        return (forbid, Some(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id")));
     }
-    match policy.permits.iter().find(permits) {
-        Some(rule) => Verdict::Permitted(rule.id.clone()),
-        None => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, &facts) }),
-    }
+    (forbid, policy.permits.iter().find(permits).map(|rule| rule.id.clone()))
+}
+
+/// Whether a permit speaks of all that a connection may carry.
+fn speaks_of_all(rule: &Rule) -> bool {
+    (rule.classes.is_empty() || DataClass::ALL.iter().all(|class| rule.classes.contains(class)))
+        && rule.tags.is_empty()
+        && rule.apps.is_empty()
+        && rule.models.is_empty()
+        && rule.purposes.is_empty()
+}
+
+/// The app and the label under which weights are copied to a place: public data of the receiver's own.
+pub(crate) fn of_weights(target: Jurisdiction) -> (AppName, Label) {
+    let app = AppName::parse("hither").expect("six letters are a name");
+    let label = Label { class: DataClass::Public, tags: Vec::new(), subjects: vec![target], purpose: None };
+    (app, label)
 }
 
 /// A test of a policy's author that came out otherwise.
@@ -190,9 +205,7 @@ impl<'a> Facts<'a> {
 }
 
 fn decide(policy: &Policy, facts: &Facts<'_>) -> Verdict {
-    let forbid = policy.forbids.iter().find(|rule| Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not));
-    let permit = permitted(policy, facts);
-    match (forbid, permit) {
+    match found(policy, facts) {
         (None, Some(rule)) => Verdict::Permitted(rule),
         (None, None) => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, facts) }),
         (Some(forbid), Some(_)) => Verdict::Denied(Denial::Forbidden { rule: forbid.id.clone(), nearest: None }),
@@ -200,6 +213,12 @@ fn decide(policy: &Policy, facts: &Facts<'_>) -> Verdict {
             Verdict::Denied(Denial::Forbidden { rule: forbid.id.clone(), nearest: near_miss(policy, facts) })
         }
     }
+}
+
+/// The forbid that matches, and what permits, if there are any.
+fn found<'a>(policy: &'a Policy, facts: &Facts<'_>) -> (Option<&'a Rule>, Option<RuleId>) {
+    let forbids = |rule: &&Rule| Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not);
+    (policy.forbids.iter().find(forbids), permitted(policy, facts))
 }
 
 fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
@@ -337,6 +356,11 @@ impl Field {
             Self::Assurance => "assurance",
             Self::SameOperator => "same_operator",
         }
+    }
+
+    /// Whether it is about places, and not about what is done there with which data.
+    fn is_of_places(self) -> bool {
+        !matches!(self, Self::Class | Self::Tags | Self::Apps | Self::Models | Self::Purpose)
     }
 
     /// How far this constraint of the rule holds; one that is not stated always does.

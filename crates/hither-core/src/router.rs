@@ -2,7 +2,7 @@
 //! only the [`Gate`] makes one.
 
 use hither_types::id::{Digest, ModelName, NodeId, RuleId};
-use hither_types::label::{DataClass, Label};
+use hither_types::label::Label;
 use hither_types::law::{Denial, LawAction, Policy, Question, Verdict};
 use hither_types::member::{Member, Role};
 use hither_types::place::PlaceKind;
@@ -96,9 +96,7 @@ impl Gate<'_> {
 
     /// Whether a model may be copied from the origin to a place. Weights are public data of the receiver's own.
     pub(crate) fn replicate(&self, model: &ModelName, target: &Member) -> Result<Lawful, Denial> {
-        let app = hither_types::id::AppName::parse("hither").expect("six letters are a name");
-        let label =
-            Label { class: DataClass::Public, tags: Vec::new(), subjects: vec![target.jurisdiction], purpose: None };
+        let (app, label) = policy::of_weights(target.jurisdiction);
         self.ask(LawAction::Replicate, &app, model, &label, target, PlaceKind::Peer)
     }
 

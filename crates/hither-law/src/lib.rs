@@ -10,6 +10,7 @@ use hither_types::law::Policy;
 use toml::de::DeTable;
 
 pub mod blocs;
+mod claim;
 mod countries;
 mod error;
 mod places;
@@ -20,9 +21,10 @@ mod suggest;
 mod tests;
 mod texts;
 
+pub use claim::{ClaimError, claim};
 pub use error::{Code, LawError};
-pub use places::{UNKNOWN_PLACE, UnknownJurisdiction, country_name, jurisdiction};
-pub use texts::default_text;
+pub use places::{UNKNOWN_PLACE, UnknownJurisdiction, countries, country_name, jurisdiction};
+pub use texts::{LOCAL_ONLY, default_text};
 
 use source::Section;
 

@@ -84,6 +84,11 @@ pub fn country_name(jurisdiction: Jurisdiction) -> Option<&'static str> {
     COUNTRIES.binary_search_by_key(&code.as_str(), |(code, _)| code).ok().map(|at| COUNTRIES[at].1)
 }
 
+/// All countries and territories of ISO 3166-1, in the order of their codes.
+pub fn countries() -> Vec<Jurisdiction> {
+    COUNTRIES.iter().filter_map(|(code, _)| Jurisdiction::parse(code).ok()).collect()
+}
+
 /// Reads the code of one country or of one of its subdivisions. Of a subdivision the form and the country are checked.
 pub fn jurisdiction(text: &str) -> Result<Jurisdiction, UnknownJurisdiction> {
     let unknown = || UnknownJurisdiction::new(text, meant(text));

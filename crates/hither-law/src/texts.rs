@@ -5,7 +5,7 @@ use hither_types::place::Jurisdiction;
 use crate::places::{UNKNOWN_PLACE, country_name};
 
 /// The policy of a node without one, as text.
-pub(crate) const LOCAL_ONLY: &str = "version = 1\n";
+pub const LOCAL_ONLY: &str = "version = 1\n";
 
 /// The policy that a new node starts from: one's own machines in one country work together at once, and a border still
 /// stops what is not public.

@@ -112,6 +112,30 @@ pub struct PolicyTest {
     pub permitted: bool,
 }
 
+/// What an operator wants to hold: no case that this describes is ever permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// As it was written.
+    pub written: String,
+    /// The cases, as a forbid would match them: by any origin or subject, and by a fact that is not known.
+    pub rule: Rule,
+    /// Whether work on the node where a request enters counts.
+    pub home: HomeWork,
+    /// If any are named, only cases where one of these may be able to compel the target's operator.
+    pub compelled_by: Vec<Jurisdiction>,
+    /// If there is one, only cases whose target is supported less well than this.
+    pub below: Option<Assurance>,
+}
+
+/// Whether a claim is about work on the node where a request enters as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HomeWork {
+    /// Only what goes to another place counts.
+    Aside,
+    /// What runs at home counts, too.
+    Counts,
+}
+
 /// A whole policy, parsed and checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {

@@ -10,17 +10,17 @@ use super::judge;
 mod own;
 mod relay;
 
-fn place(code: &str) -> Jurisdiction {
+pub(super) fn place(code: &str) -> Jurisdiction {
     Jurisdiction::parse(code).unwrap()
 }
 
-fn region(codes: &[&str]) -> Option<Region> {
+pub(super) fn region(codes: &[&str]) -> Option<Region> {
     let mut members: Vec<_> = codes.iter().map(|code| place(code)).collect();
     members.sort();
     Some(Region { written: codes.iter().map(|code| (*code).to_owned()).collect(), members })
 }
 
-fn rule(id: &str) -> Rule {
+pub(super) fn rule(id: &str) -> Rule {
     Rule {
         id: RuleId::parse(id).unwrap(),
         actions: vec![LawAction::Infer],
@@ -39,7 +39,7 @@ fn rule(id: &str) -> Rule {
     }
 }
 
-fn policy(permits: Vec<Rule>, forbids: Vec<Rule>) -> Policy {
+pub(super) fn policy(permits: Vec<Rule>, forbids: Vec<Rule>) -> Policy {
     let digest = Digest([0; 32]);
     Policy { version: 1, digest, unlabelled: DataClass::Special, permits, forbids, tests: vec![] }
 }
