@@ -23,6 +23,7 @@ mod asked;
 mod authority;
 mod joining;
 mod ping;
+mod policies;
 mod problem;
 mod reach;
 mod rollouts;
@@ -34,6 +35,7 @@ pub use asked::{
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
+pub use policies::{NewPolicyDto, PolicyDto};
 pub use problem::ProblemDto;
 pub use reach::{CarriesDto, KnownRelayDto, MulticastDto, MulticastStateDto, ReachDto, RelayStateDto};
 pub use rollouts::{RolloutDto, RolloutStateDto, TallyDto};

@@ -176,6 +176,32 @@ pub enum Command {
     Isolate(bool),
     /// Read the policy file again.
     ReloadPolicy,
+    /// Tell the policy in force.
+    Policy,
+    /// Put another policy in force, and write it to where the node reads its policy.
+    ApplyPolicy(NewPolicy),
+}
+
+/// A policy that is to take the place of the one in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPolicy {
+    /// Its text.
+    pub text: String,
+    /// The digest of the one that it was compared with: if another is in force meanwhile, nothing changes.
+    pub over: Digest,
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyInForce {
+    /// BLAKE3 of its text.
+    pub digest: Digest,
+    /// Its author's version.
+    pub version: u32,
+    /// Its text.
+    pub text: String,
+    /// Where the node reads it; there may be no such file.
+    pub file: PathBuf,
 }
 
 /// A new version that is to take over from an old one.
@@ -337,6 +363,8 @@ pub enum CommandDone {
     },
     /// What the authority log says.
     Authority(hither_types::authority::AuthorityView),
+    /// The policy in force.
+    Policy(PolicyInForce),
     /// Round trips to a member.
     Pinged(Pinged),
     /// This node is a member now: of a mesh of one.

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
     AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteStateDto, InvitedDto, IsolateDto, JoinDto, MemberDto,
-    ModelDto, PongDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto, ViewDto,
+    ModelDto, PolicyDto, PongDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto, ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -39,6 +39,7 @@ use crate::serve::stopped;
 mod apps;
 mod authority;
 mod joining;
+mod policies;
 mod rollouts;
 #[cfg(test)]
 mod tests;
@@ -71,7 +72,8 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/proposals/{proposal}/approve", post(authority::approve))
         .route("/hither/v1/power", post(power))
         .route("/hither/v1/isolate", post(isolate))
-        .route("/hither/v1/policy/reload", post(reload))
+        .route("/hither/v1/policy", get(policies::show).post(policies::apply))
+        .route("/hither/v1/policy/reload", post(policies::reload))
         .route("/hither/v1/apps", get(apps::list).post(apps::add))
         .route("/hither/v1/apps/{app}", delete(apps::remove))
         .route("/hither/v1/apps/{app}/limits", post(apps::limit))
@@ -247,13 +249,6 @@ async fn isolate(State(app): State<App>, request: Request) -> Response {
     command(&app, request, |asked: IsolateDto| Ok(Command::Isolate(asked.isolated))).await
 }
 
-async fn reload(State(app): State<App>) -> Response {
-    match socket_only(&app) {
-        Ok(()) => carry_out(&app, Command::ReloadPolicy).await,
-        Err(problem) => wrong(&problem),
-    }
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -340,6 +335,7 @@ async fn carry_out(app: &App, command: Command) -> Response {
             );
             json(&DoneDto { message, proposal: Some(id) })
         }
+        Ok(CommandDone::Policy(policy)) => json(&PolicyDto::from(policy)),
         Ok(CommandDone::Pinged(pinged)) => json(&PongDto::from(&pinged)),
         Ok(CommandDone::Authority(view)) => json(&AuthorityDto::from(&view)),
         Ok(CommandDone::Done) => done("done"),

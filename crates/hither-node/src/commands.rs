@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use hither_api::door::{Command, CommandDone, CommandError, Invitation};
+use hither_api::door::{Command, CommandDone, CommandError, Invitation, NewPolicy, PolicyInForce};
 use hither_core::Event;
 use hither_swarm::Isolation;
 use hither_types::fact::Fact;
@@ -49,6 +49,8 @@ impl Driver {
             }
             Command::Isolate(isolated) => self.isolate(isolated),
             Command::ReloadPolicy => self.reload_policy(),
+            Command::Policy => Ok(self.policy_in_force()),
+            Command::ApplyPolicy(new) => self.apply_policy(new),
         };
         self.show();
         // Whoever asked may have left.
@@ -127,17 +129,55 @@ impl Driver {
     }
 
     fn reload_policy(&mut self) -> Result<CommandDone, CommandError> {
-        let policy = load_policy(&self.config.policy).map_err(|message| CommandError {
+        let law = load_policy(&self.config.policy).map_err(|message| CommandError {
             code: "E0311",
             message: format!("the policy stays as it was: {message}"),
             help: format!("hither policy check {}", self.config.policy.display()),
         })?;
-        self.put_in_force(policy);
+        self.put_in_force(law);
         Ok(CommandDone::Done)
     }
 
-    fn put_in_force(&mut self, policy: Policy) {
+    fn policy_in_force(&self) -> CommandDone {
+        CommandDone::Policy(PolicyInForce {
+            digest: self.policy.digest,
+            version: self.policy.version,
+            text: self.policy_text.clone(),
+            file: self.config.policy.clone(),
+        })
+    }
+
+    /// Puts another policy in force, once it is on the disk: a node that is started anew lives by the same law.
+    fn apply_policy(&mut self, NewPolicy { text, over }: NewPolicy) -> Result<CommandDone, CommandError> {
+        let error = |code, message, help: &str| Err(CommandError { code, message, help: help.to_owned() });
+        let law = match read_policy(text) {
+            Ok(law) => law,
+            Err(text) => {
+                return error("E0312", format!("the policy stays as it was: {text}"), "hither policy check FILE");
+            }
+        };
+        if over != self.policy.digest {
+            let message = format!(
+                "the policy stays as it was: the new one was compared with b3:{}, and b3:{} is in force",
+                over.short(),
+                self.policy.digest.short()
+            );
+            return error("E0313", message, "hither policy apply --dry-run FILE");
+        }
+        let path = &self.config.policy;
+        if let Err(cause) = crate::home::replace(path, law.text.as_bytes()) {
+            let message = format!("the policy stays as it was: {} cannot be written: {cause}", path.display());
+            return error("E0314", message, &format!("df -h {}", path.parent().unwrap_or(path).display()));
+        }
+        if law.policy.digest != self.policy.digest {
+            self.put_in_force(law);
+        }
+        Ok(self.policy_in_force())
+    }
+
+    fn put_in_force(&mut self, Law { policy, text }: Law) {
         let policy = Arc::new(policy);
+        self.policy_text = text;
         self.policy = Arc::clone(&policy);
         self.record(None, Fact::PolicyChanged { policy: policy.digest });
         self.facade_changed();
@@ -151,9 +191,9 @@ impl Driver {
             self.warn(None, format!("no policy could be written, so nothing leaves this node: {error}"));
         }
         match load_policy(&self.config.policy) {
-            Ok(policy) => {
+            Ok(Law { policy, text }) => {
                 self.record(None, Fact::PolicyChanged { policy: policy.digest });
-                self.policy = Arc::new(policy);
+                (self.policy, self.policy_text) = (Arc::new(policy), text);
             }
             Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),
         }
@@ -167,16 +207,25 @@ impl Driver {
     }
 }
 
+/// A policy with its text.
+pub(crate) struct Law {
+    pub(crate) policy: Policy,
+    pub(crate) text: String,
+}
+
 /// Reads a policy and runs its own tests; a node without a file keeps everything at home.
-pub(crate) fn load_policy(path: &Path) -> Result<Policy, String> {
+pub(crate) fn load_policy(path: &Path) -> Result<Law, String> {
     if !path.exists() {
-        return Ok(hither_law::local_only());
+        return Ok(Law { policy: hither_law::local_only(), text: hither_law::LOCAL_ONLY.to_owned() });
     }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    read_policy(std::fs::read_to_string(path).map_err(|error| error.to_string())?)
+}
+
+fn read_policy(text: String) -> Result<Law, String> {
     let policy = hither_law::parse(&text).map_err(|error| error.to_string())?;
     let failing = hither_core::policy::failing_tests(&policy);
     match failing.first() {
-        None => Ok(policy),
+        None => Ok(Law { policy, text }),
         Some(first) => Err(format!("{} of its own tests fail, the first: {first}", failing.len())),
     }
 }

@@ -474,3 +474,24 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&new, path)
 }
+
+/// Writes a file that an operator may have made: whole or not at all, with the rights that it had, behind a link that
+/// stands for it, and not if it says the same already, for its disk may be one that nobody writes to.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::read(&path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    let written = file.write_all(bytes).and_then(|()| match std::fs::metadata(&path) {
+        Ok(there) => file.set_permissions(there.permissions()),
+        Err(_) => Ok(()),
+    });
+    if let Err(error) = written.and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, &path)) {
+        // What is left of it is in nobody's way.
+        let _ = std::fs::remove_file(&new);
+        return Err(error);
+    }
+    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}

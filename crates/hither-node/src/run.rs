@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::affinity::Salt;
 use crate::apps::Apps;
 use crate::clock::Clocks;
-use crate::commands::load_policy;
+use crate::commands::{Law, load_policy};
 use crate::config::NodeConfig;
 use crate::courses::Courses;
 use crate::doorman::{Clock, Doorman, Facade, Leavers};
@@ -117,7 +117,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let home = Home::open(&config.data_dir)?;
-    let policy = load_policy(&config.policy).map_err(|text| RunError::Policy { path: config.policy.clone(), text })?;
+    let law = load_policy(&config.policy).map_err(|text| RunError::Policy { path: config.policy.clone(), text })?;
     let tcp = TcpListener::bind(config.api_listen)
         .await
         .map_err(|source| RunError::Api { address: config.api_listen, source })?;
@@ -143,7 +143,7 @@ pub async fn run(
         .map_err(|error| RunError::Mesh { address: config.mesh_listen, text: error.to_string() })?;
     swarm.advertise(&config.mesh_advertise).await;
     let events = (swarm_events, chunk_events);
-    let (driver, ears, doorman, stopping) = assemble(config, (home, mesh), policy, swarm.clone(), events).await?;
+    let (driver, ears, doorman, stopping) = assemble(config, (home, mesh), law, swarm.clone(), events).await?;
 
     started(Started {
         me: driver.home.me.clone(),
@@ -162,7 +162,7 @@ pub async fn run(
 async fn assemble(
     mut config: NodeConfig,
     (home, mesh): (Home, Mesh),
-    policy: hither_types::law::Policy,
+    law: Law,
     swarm: Swarm,
     (swarm_events, chunk_events): (mpsc::Receiver<SwarmEvent>, mpsc::Receiver<ChunkEvent>),
 ) -> Result<(Driver, Ears, Doorman, watch::Sender<bool>), RunError> {
@@ -181,7 +181,7 @@ async fn assemble(
     let origin = format!("hither/{}", home.me.node.short());
     let (records, trouble) = Records::start(&config.ledger_dir(), &home.key.to_bytes(), &origin, inbox.clone());
     let clock = Clock(Instant::now());
-    let policy = Arc::new(policy);
+    let (policy, policy_text) = (Arc::new(law.policy), law.text);
     let core = Core::new(core_config(&config, &home.me, &policy, incarnation, config.cap));
     let (view, views) = watch::channel(Arc::new(core.view(clock.now())));
     let facade = Arc::new(RwLock::new(Facade { me: home.me.node, unlabelled: policy.unlabelled }));
@@ -206,6 +206,7 @@ async fn assemble(
         membership,
         clock,
         policy,
+        policy_text,
         incarnation,
         swarm,
         courses,

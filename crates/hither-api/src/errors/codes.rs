@@ -234,6 +234,17 @@ pub const OF_COMMANDS: &[Entry] = &[
         "hither authority quorum 2 --approvers A,B,C: as many as are needed, or more, each once and without the founder.",
     ),
     command("E0311", "The policy cannot be read, and stays as it was.", "hither policy check FILE"),
+    command(
+        "E0312",
+        "What was sent is no policy, or fails its own tests; the one in force stays.",
+        "hither policy check FILE",
+    ),
+    command(
+        "E0313",
+        "Another policy is in force than the one that the new one was compared with; it stays.",
+        "hither policy apply FILE shows what it would change now.",
+    ),
+    command("E0314", "The policy cannot be written to the disk, and stays as it was.", "df -h"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),
     command(
         "E0430",

@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 
 use crate::admin::{
-    DoneDto, ExplanationDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, ModelDto, ProblemDto, StateDto,
-    ViewDto,
+    DoneDto, ExplanationDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, ModelDto, PolicyDto, ProblemDto,
+    StateDto, ViewDto,
 };
 use crate::limits::{VIEW_EVERY, VIEW_SILENCE};
 use crate::routes::Listener;
@@ -67,7 +67,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 23] = [
+const COMMANDS: [(&str, &str, &str); 24] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -122,6 +122,11 @@ const COMMANDS: [(&str, &str, &str); 23] = [
     ("isolate", r#"{"isolated":true}"#, "Isolate(true)"),
     ("isolate", r#"{"isolated":false}"#, "Isolate(false)"),
     ("policy/reload", "", "ReloadPolicy"),
+    (
+        "policy",
+        r#"{"text":"version = 2","over":"0505050505050505050505050505050505050505050505050505050505050505"}"#,
+        "ApplyPolicy(NewPolicy { text: \"version = 2\", over: Digest(0505050505) })",
+    ),
 ];
 
 #[tokio::test]
@@ -142,9 +147,19 @@ async fn commands_over_the_socket_are_carried_out() {
                 assert_eq!(join.words.as_deref(), Some("copper walnut piano lagoon"));
                 assert_eq!(join.member.unwrap().site, "paris");
             }
+            "policy" => assert_eq!(serde_json::from_slice::<PolicyDto>(&came.bytes).unwrap().version, 2),
             _ => assert!(!serde_json::from_slice::<DoneDto>(&came.bytes).unwrap().message.is_empty()),
         }
     }
+}
+
+#[tokio::test]
+async fn the_policy_in_force_is_told_over_the_socket_alone() {
+    let came = lab(Listener::Unix).send("GET /hither/v1/policy", "").await;
+    let policy: PolicyDto = serde_json::from_slice(&came.bytes).unwrap();
+    assert_eq!((policy.text.as_str(), policy.file.as_str()), ("version = 2", "/etc/hither/policy.toml"));
+    let came = lab(Listener::Tcp).send("GET /hither/v1/policy", "").await;
+    assert_eq!((came.status, came.json()["code"].as_str()), (403, Some("E0114")));
 }
 
 #[tokio::test]
@@ -201,6 +216,8 @@ async fn commands_that_make_no_sense_are_refused() {
         ("models/fraud/rollout", r#"{"to":"a b"}"#, 400, "E0605"),
         ("models/fraud/rollout", r#"{"to":"fraud:2","sites":["a b"]}"#, 400, "E0605"),
         ("models/fraud/rollout", "{}", 400, "E0601"),
+        ("policy", r#"{"text":"version = 2"}"#, 400, "E0601"),
+        ("policy", r#"{"text":"version = 2","over":"x"}"#, 400, "E0605"),
         ("power", r#"{"cap_w":-1}"#, 400, "E0605"),
         ("power", r#"{"cap_w":"40"}"#, 400, "E0601"),
     ] {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::{
-    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged, Reception,
-    Reply, Route, Submission, Summary,
+    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged,
+    PolicyInForce, Reception, Reply, Route, Submission, Summary,
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
@@ -263,6 +263,12 @@ impl Door for FakeDoor {
                     took: (1..=u64::from(count)).map(|n| Micros(n * 1000)).collect(),
                     path: None,
                     seen_as: None,
+                })),
+                Command::Policy | Command::ApplyPolicy(_) => Ok(CommandDone::Policy(PolicyInForce {
+                    digest: Digest([5; 32]),
+                    version: 2,
+                    text: "version = 2".to_owned(),
+                    file: "/etc/hither/policy.toml".into(),
                 })),
                 Command::CloseModel(_)
                 | Command::SetCap(_)

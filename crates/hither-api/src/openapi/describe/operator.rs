@@ -7,8 +7,8 @@ use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
     AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
-    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewRolloutDto, PingDto, PongDto,
-    PowerDto, PublishDto, QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
+    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewPolicyDto, NewRolloutDto,
+    PingDto, PolicyDto, PongDto, PowerDto, PublishDto, QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -189,6 +189,16 @@ fn mesh() -> Vec<Operation> {
             .takes::<IsolateDto>(json!({ "isolated": true }))
             .gives::<DoneDto>("Done.")
             .errors(BODY),
+        OPERATOR
+            .get("/hither/v1/policy", "policy", "The policy in force.")
+            .about("Over the Unix socket alone.")
+            .gives::<PolicyDto>("Its text, and where the node reads it.")
+            .errors(&[Code::SocketOnly]),
+        command("post", "/hither/v1/policy", "applyPolicy", "Puts another policy in force, and keeps it.")
+            .takes::<NewPolicyDto>(json!({ "text": "version = 2\n", "over": "5a".repeat(32) }))
+            .gives::<PolicyDto>("It is in force; what it does not permit has ended.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
         command("post", "/hither/v1/policy/reload", "reloadPolicy", "Reads the policy file again.")
             .gives::<DoneDto>("Done."),
     ]
