@@ -102,7 +102,7 @@ enum Command {
     Jobs(jobs::JobsCommand),
     /// Show why a request went where it went.
     Explain(explain::ExplainArgs),
-    /// Check or test a policy file.
+    /// Check, test, prove and compare policies, show where they let data go, or put one in force.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Verify, show or reconcile ledgers, without a node.

@@ -108,6 +108,20 @@ pub struct Cell {
     pub same_operator: bool,
     /// What makes no difference, the rest being so.
     pub any: Vec<Part>,
+    /// Apps that are alike here, the one above among them; so are the lists below.
+    pub apps: Vec<AppName>,
+    /// Models that are alike here.
+    pub models: Vec<ModelName>,
+    /// Purposes that are alike here.
+    pub purposes: Vec<Option<Purpose>>,
+    /// Sets of tags that are alike here.
+    pub tag_sets: Vec<Vec<Tag>>,
+    /// Who may be able to compel the operator alike here: every single state, and of several together the smallest lists.
+    pub controls: Vec<Option<Vec<Jurisdiction>>>,
+    /// Levels of assurance that are alike here.
+    pub assurances: Vec<Assurance>,
+    /// Both, if it makes no difference.
+    pub operators: Vec<bool>,
     /// All targets that no rule tells apart here, this one first.
     pub targets: Vec<Jurisdiction>,
     /// All places that may stand for the origin here, this one first; empty if it takes several at once.
@@ -223,6 +237,8 @@ pub(super) struct Cells<'a> {
     watched: Vec<Watched<'a>>,
     places: Vec<Alike>,
     controls: Vec<Option<Vec<Jurisdiction>>>,
+    /// States that are alike alone.
+    states: Vec<Vec<Jurisdiction>>,
     assurances: Vec<Assurance>,
     operators: Vec<bool>,
     apps: Vec<AppName>,
@@ -245,8 +261,8 @@ struct Pick {
     targets: Vec<usize>,
     /// Indexes of the values, in the order of the steps.
     values: [usize; STEPS.len()],
-    /// Steps at which all values are alike.
-    alike: [bool; STEPS.len()],
+    /// For each step, the values that are alike.
+    alike: [Vec<usize>; STEPS.len()],
     sources: Vec<Jurisdiction>,
     origins: Vec<usize>,
 }
@@ -338,7 +354,8 @@ impl Cells<'_> {
             let members = places.iter().flat_map(|place| self.places[*place].members.iter().copied());
             std::iter::once(first).chain(members.filter(|place| *place != first)).collect::<Vec<_>>()
         };
-        let steps = STEPS.into_iter().zip(pick.alike).filter(|(_, alike)| *alike).map(|(step, _)| step.part());
+        let steps = STEPS.into_iter().zip(&pick.alike).filter(|(step, alike)| alike.len() == self.count(*step));
+        let steps = steps.map(|(step, _)| step.part());
         let relay = (pick.action == LawAction::Relay).then_some(Part::Class);
         Cell {
             action: pick.action,
@@ -355,8 +372,31 @@ impl Cells<'_> {
             assurance: self.assurances[assurance],
             same_operator: self.operators[operator],
             any: relay.into_iter().chain(steps).collect(),
+            apps: alike(&self.apps, &pick.alike[Step::App as usize]),
+            models: alike(&self.models, &pick.alike[Step::Model as usize]),
+            purposes: alike(&self.purposes, &pick.alike[Step::Purpose as usize]),
+            tag_sets: alike(&self.tags, &pick.alike[Step::Tags as usize]),
+            controls: self.all_controls(&pick.alike[Step::Control as usize]),
+            assurances: alike(&self.assurances, &pick.alike[Step::Assurance as usize]),
+            operators: alike(&self.operators, &pick.alike[Step::Operator as usize]),
             targets: all(pick.target, &pick.targets),
             origins: if pick.origins.is_empty() { Vec::new() } else { all(origin, &pick.origins) },
         }
     }
+
+    /// Lists of states, those of one state for each that is alike.
+    fn all_controls(&self, values: &[usize]) -> Vec<Option<Vec<Jurisdiction>>> {
+        let each = |value: &usize| match self.controls[*value].as_deref() {
+            Some([state]) => {
+                let alike = self.states.iter().find(|alike| alike.contains(state));
+                alike.map_or_else(|| vec![*state], Clone::clone).into_iter().map(|state| Some(vec![state])).collect()
+            }
+            _ => vec![self.controls[*value].clone()],
+        };
+        values.iter().flat_map(each).collect()
+    }
+}
+
+fn alike<T: Clone>(all: &[T], values: &[usize]) -> Vec<T> {
+    values.iter().map(|value| all[*value].clone()).collect()
 }

@@ -1,19 +1,31 @@
-//! `hither policy`: a policy is checked and tested before a node is asked to live by it.
+//! `hither policy`: a policy is checked, tested, proved and compared before a node is asked to live by it.
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use hither_node::law::{failing_tests, parse};
+use hither_node::law::{TooMany, failing_tests, parse};
+use hither_types::label::DataClass;
 use hither_types::law::Policy;
+use hither_types::place::Jurisdiction;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, parse as words};
 use crate::output::{Trouble, plain};
+
+mod apply;
+mod cases;
+mod diff;
+mod failover;
+mod map;
+mod places;
+mod prove;
+#[cfg(test)]
+mod tests;
 
 /// What can be done with a policy file.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Read a policy and say what is wrong with it; runs its tests as well.
+    /// Read a policy, run its tests, and count what failover it leaves in the mesh of the node that runs here.
     Check {
         /// The file.
         file: PathBuf,
@@ -23,6 +35,41 @@ pub(super) enum PolicyCommand {
         /// The file.
         file: PathBuf,
     },
+    /// Prove that something is never permitted, or show a case in which it is. Ends with 1 if a claim does not hold.
+    #[command(after_help = prove::HELP)]
+    Prove {
+        /// The file.
+        file: PathBuf,
+        /// What never happens: "special from ID never leaves ID".
+        #[arg(required = true, value_name = "CLAIM")]
+        claims: Vec<String>,
+    },
+    /// Show every answer that changes from one policy to another. Ends with 0 if none does, and with 1 if some do.
+    Diff {
+        /// The policy that is compared with.
+        old: PathBuf,
+        /// The policy in its place.
+        new: PathBuf,
+    },
+    /// Show where data from one place may go.
+    Map {
+        /// The file.
+        file: PathBuf,
+        /// The class of the data; all of them, if absent.
+        #[arg(long, value_parser = words::class)]
+        class: Option<DataClass>,
+        /// Where they come from, and whom they concern; the place of the node that runs here, if absent.
+        #[arg(long, value_name = "CODE", value_parser = words::jurisdiction)]
+        origin: Option<Jurisdiction>,
+    },
+    /// Put a policy in force at the node that runs here, without a restart, and keep it where the node reads its policy.
+    Apply {
+        /// The file.
+        file: PathBuf,
+        /// Only show what would change.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Does it.
@@ -31,10 +78,12 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Check { file } => {
             let policy = load(&file)?;
             hold_tests(&policy, &file)?;
+            let left = failover::look(context, &policy);
             let object = json!({
                 "file": file.display().to_string(), "version": policy.version, "digest": policy.digest.to_string(),
                 "unlabelled": policy.unlabelled.as_str(), "permits": policy.permits.len(),
                 "forbids": policy.forbids.len(), "tests": policy.tests.len(),
+                "failover": left.object(),
             });
             context.screen.answer(&object, |colour| {
                 let mut text = format!(
@@ -52,6 +101,7 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
                         colour.green("help:")
                     ));
                 }
+                text.push_str(&left.text(colour));
                 text
             });
         }
@@ -82,14 +132,38 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
             let object: Value = json!({"file": file.display().to_string(), "tests": policy.tests.len(), "failed": 0});
             context.screen.answer(&object, |_| format!("all {} tests hold\n", policy.tests.len()));
         }
+        PolicyCommand::Prove { file, claims } => prove::prove(context, &load(&file)?, &claims)?,
+        PolicyCommand::Diff { old, new } => diff::diff(context, &load(&old)?, &load(&new)?)?,
+        PolicyCommand::Map { file, class, origin } => map::map(context, &load(&file)?, class, origin)?,
+        PolicyCommand::Apply { file, dry_run } => apply::apply(context, &file, dry_run)?,
     }
     Ok(())
 }
 
+/// A policy in one line.
+fn head(policy: &Policy) -> String {
+    format!("version {}, b3:{}", policy.version, policy.digest.short())
+}
+
+fn head_object(policy: &Policy) -> Value {
+    json!({"version": policy.version, "digest": policy.digest.to_string()})
+}
+
+fn too_many(error: TooMany, help: &str) -> Trouble {
+    let TooMany { what, most } = error;
+    Trouble::new("E0335", format!("the rules tell more than {most} {what} apart, so that not all can be looked at"))
+        .note("nothing is said from a part of them")
+        .help(help)
+}
+
 fn load(file: &Path) -> Result<Policy, Trouble> {
+    load_text(file).map(|(policy, _)| policy)
+}
+
+fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Trouble::new("E0330", format!("cannot read {}: {error}", file.display())))?;
-    parse(&text).map_err(|error| {
+    let policy = parse(&text).map_err(|error| {
         let (before, width) = error.mark;
         let number = error.line.to_string();
         let place = format!("{}:{}:{}", file.display(), error.line, error.column);
@@ -97,7 +171,8 @@ fn load(file: &Path) -> Result<Policy, Trouble> {
             .note(format!("{number} | {}", plain(&error.text)))
             .note(format!("{:gutter$} | {:before$}{:^<width$}", "", "", "", gutter = number.len()))
             .help(plain(&error.help))
-    })
+    })?;
+    Ok((policy, text))
 }
 
 fn hold_tests(policy: &Policy, file: &Path) -> Result<(), Trouble> {

@@ -85,6 +85,7 @@ impl<'a> Cells<'a> {
             watched,
             places: Vec::new(),
             controls: vec![None],
+            states: Vec::new(),
             assurances: vec![Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware],
             operators: vec![true, false],
             apps,
@@ -127,7 +128,7 @@ impl<'a> Cells<'a> {
             target: at,
             targets: Vec::new(),
             values: [0; STEPS.len()],
-            alike: [false; STEPS.len()],
+            alike: std::array::from_fn(|_| Vec::new()),
             sources: vec![at],
             origins: Vec::new(),
         }
@@ -156,6 +157,11 @@ impl<'a> Cells<'a> {
             cells.controls = vec![Some(control)];
             cells.allowing(&[Field::NotControl], &one)
         };
+        let mut states: BTreeMap<Bits, Vec<Jurisdiction>> = BTreeMap::new();
+        for state in world {
+            states.entry(bits(vec![*state], self)).or_default().push(*state);
+        }
+        self.states = states.into_values().collect();
         let mixtures = mix(world, |states| bits(states.to_vec(), self), "lists of states with control")?;
         self.controls = mixtures.into_iter().map(Some).chain([None]).collect();
         Ok(())

@@ -174,7 +174,7 @@ impl Walk<'_, '_, '_> {
         }
         if self.is_settled(live, pick) {
             for open in number..STEPS.len() {
-                (pick.values[open], pick.alike[open]) = (0, true);
+                (pick.values[open], pick.alike[open]) = (0, (0..cells.count(STEPS[open])).collect());
             }
             pick.sources = vec![cells.scope.origin.unwrap_or(pick.target)];
             pick.origins = (0..cells.places.len()).filter(|_| cells.scope.origin.is_none()).collect();
@@ -184,7 +184,7 @@ impl Walk<'_, '_, '_> {
         }
         let Some(step) = STEPS.get(number).copied() else { return self.sources(live, pick) };
         if let Some(value) = self.fixed(step, pick) {
-            (pick.values[number], pick.alike[number]) = (value, true);
+            (pick.values[number], pick.alike[number]) = (value, (0..cells.count(step)).collect());
             // What is said of labels is said of no relay.
             let live = match pick.action {
                 LawAction::Relay => live.clone(),
@@ -192,15 +192,14 @@ impl Walk<'_, '_, '_> {
             };
             return self.step(number + 1, &self.same(number + 1, &live), pick);
         }
-        let mut known: BTreeMap<Bits, usize> = BTreeMap::new();
+        let mut known: BTreeMap<Bits, Vec<usize>> = BTreeMap::new();
         for (value, bits) in cells.in_play[number].iter().enumerate() {
-            known.entry(self.same(number + 1, &live.and(bits))).or_insert(value);
+            known.entry(self.same(number + 1, &live.and(bits))).or_default().push(value);
         }
-        let alike = known.len() == 1;
-        let mut kinds: Vec<(usize, Bits)> = known.into_iter().map(|(bits, value)| (value, bits)).collect();
+        let mut kinds: Vec<(Vec<usize>, Bits)> = known.into_iter().map(|(bits, values)| (values, bits)).collect();
         kinds.sort();
-        for (value, live) in kinds {
-            (pick.values[number], pick.alike[number]) = (value, alike);
+        for (values, live) in kinds {
+            (pick.values[number], pick.alike[number]) = (values[0], values);
             self.step(number + 1, &live, pick)?;
         }
         Ok(())
