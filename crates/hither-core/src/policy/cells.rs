@@ -237,8 +237,10 @@ pub(super) struct Cells<'a> {
     watched: Vec<Watched<'a>>,
     places: Vec<Alike>,
     controls: Vec<Option<Vec<Jurisdiction>>>,
-    /// States that are alike alone.
+    /// States that are alike alone, but those that are as good as none.
     states: Vec<Vec<Jurisdiction>>,
+    /// States that are as good as none.
+    harmless: Vec<Jurisdiction>,
     assurances: Vec<Assurance>,
     operators: Vec<bool>,
     apps: Vec<AppName>,
@@ -387,6 +389,10 @@ impl Cells<'_> {
     /// Lists of states, those of one state for each that is alike.
     fn all_controls(&self, values: &[usize]) -> Vec<Option<Vec<Jurisdiction>>> {
         let each = |value: &usize| match self.controls[*value].as_deref() {
+            Some([]) => {
+                let harmless = self.harmless.iter().map(|state| Some(vec![*state]));
+                std::iter::once(Some(Vec::new())).chain(harmless).collect()
+            }
             Some([state]) => {
                 let alike = self.states.iter().find(|alike| alike.contains(state));
                 alike.map_or_else(|| vec![*state], Clone::clone).into_iter().map(|state| Some(vec![state])).collect()

@@ -86,6 +86,7 @@ impl<'a> Cells<'a> {
             places: Vec::new(),
             controls: vec![None],
             states: Vec::new(),
+            harmless: Vec::new(),
             assurances: vec![Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware],
             operators: vec![true, false],
             apps,
@@ -161,6 +162,8 @@ impl<'a> Cells<'a> {
         for state in world {
             states.entry(bits(vec![*state], self)).or_default().push(*state);
         }
+        let nobody = bits(Vec::new(), self);
+        self.harmless = states.remove(&nobody).unwrap_or_default();
         self.states = states.into_values().collect();
         let mixtures = mix(world, |states| bits(states.to_vec(), self), "lists of states with control")?;
         self.controls = mixtures.into_iter().map(Some).chain([None]).collect();

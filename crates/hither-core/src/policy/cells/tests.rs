@@ -14,7 +14,7 @@ use crate::random::Random;
 pub(in crate::policy) const COUNTRIES: [&str; 4] = ["DE", "FR", "ID", "CH"];
 const PLACES: [&str; 8] = ["DE", "FR", "ID", "CH", "DE-BY", "DE-BW", "DE-ZZZ", "ZZ"];
 const REGIONS: [&[&str]; 6] = [&["DE"], &["DE-BY"], &["DE", "FR"], &["FR"], &["ID", "DE-BW"], &["CH", "FR", "ID"]];
-const STATES: [&[&str]; 7] = [&[], &["FR"], &["DE"], &["DE-BY"], &["FR", "ID"], &["ZZ"], &["CH"]];
+const STATES: [&[&str]; 8] = [&[], &["DE-BW"], &["FR"], &["DE"], &["DE-BY"], &["FR", "ID"], &["ZZ"], &["CH"]];
 const LEVELS: [Assurance; 4] = [Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware];
 const DRAWS: u64 = 60;
 

@@ -173,8 +173,8 @@ impl Walk<'_, '_, '_> {
             return Ok(());
         }
         if self.is_settled(live, pick) {
-            for open in number..STEPS.len() {
-                (pick.values[open], pick.alike[open]) = (0, (0..cells.count(STEPS[open])).collect());
+            for (open, step) in STEPS.into_iter().enumerate().skip(number) {
+                (pick.values[open], pick.alike[open]) = (0, (0..cells.count(step)).collect());
             }
             pick.sources = vec![cells.scope.origin.unwrap_or(pick.target)];
             pick.origins = (0..cells.places.len()).filter(|_| cells.scope.origin.is_none()).collect();

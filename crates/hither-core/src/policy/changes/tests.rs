@@ -43,6 +43,20 @@ fn a_wider_target_is_told_with_all_places_that_it_opens_and_what_it_takes() {
     assert_eq!(targets.into_iter().collect::<Vec<_>>(), ["CH", "GB"]);
 }
 
+/// A list that stands for others says so: the states that a rule does not name are as good as none.
+#[test]
+fn what_is_alike_is_told_with_it() {
+    let new = OLD.replace("same_operator = true", "not_control = [\"US\"]\nassurance = 2");
+    let told = changes(&read("version = 1\n"), &read(&new), &hither_law::countries()).unwrap();
+    let place = |code| hither_types::place::Jurisdiction::parse(code).unwrap();
+    for change in told.changes {
+        assert_eq!(change.cell.assurances.len(), 2, "{:?}", change.cell.assurances);
+        let has = |control: Option<Vec<_>>| change.cell.controls.contains(&control);
+        assert!(has(Some(vec![])) && has(Some(vec![place("FR")])), "{:?}", change.cell.controls);
+        assert!(!has(None) && !has(Some(vec![place("US")])) && !has(Some(vec![place("ZZ")])));
+    }
+}
+
 #[test]
 fn a_forbid_that_closes_a_way_is_told_as_one() {
     let new = read(&format!("{OLD}[[forbid]]\nid = \"no-hu\"\norigin = [\"HU\"]\n"));

@@ -29,7 +29,7 @@ fn what_the_sample_promises_is_proved() {
         "infer of personal never goes to another operator",
         "infer of personal never goes below 1",
         "infer of special never goes below 1",
-        "special by chat never leaves EEA,CH",
+        "infer of special by chat never leaves its node",
     ] {
         assert_eq!(against(&sample, claim), None, "{claim}");
     }
@@ -46,6 +46,7 @@ fn what_it_does_not_promise_meets_a_case_and_the_rule_that_permits_it() {
     assert_eq!(rule("infer of secret never runs in FR"), "local");
     assert_eq!(against(&sample, "relay of anything never goes to CH").unwrap().1, "CH");
     assert_eq!(rule("secret from CH never leaves CH"), "relay-ciphertext-eea");
+    assert_eq!(rule("special by chat never leaves EEA,CH"), "own-country-relay", "all actions are meant");
 }
 
 /// A permit that opens one way only for data of two countries at once is found among the mixtures.

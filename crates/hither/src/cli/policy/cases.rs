@@ -16,12 +16,13 @@ pub(super) const COLUMNS: usize = 80;
 pub(super) fn lines(cell: &Cell, world: &BTreeSet<Jurisdiction>) -> Vec<(&'static str, String)> {
     let mut lines = vec![("data", data(cell)), ("from", sources(cell))];
     let others: BTreeSet<Jurisdiction> = cell.targets.iter().copied().collect();
-    let mut target = places::one(cell.target);
-    if cell.at_home {
-        target.push_str(", on the node that it entered");
-    } else if others.len() > 1 {
-        target.push_str(&format!("; the same for {}", places::few(&others, world).join(", ")));
-    }
+    let (first, words) = (places::one(cell.target), places::few(&others, world));
+    let target = match () {
+        () if cell.at_home => format!("{first}, on the node that it entered"),
+        () if words.contains(&first) => words.join(" or "),
+        () if words.iter().all(|word| word.starts_with(&first)) => words.join(" or "),
+        () => format!("{first}; the same for {}", words.join(" or ")),
+    };
     lines.push(("to", target));
     lines.extend(parts(&[cell], world));
     lines
@@ -115,7 +116,7 @@ fn control(cells: &[&Cell], world: &BTreeSet<Jurisdiction>) -> String {
     }
     let states: BTreeSet<Jurisdiction> = all().filter_map(single).collect();
     if !states.is_empty() {
-        words.push(places::few(&states, world).join(", "));
+        words.push(places::few(&states, world).join(", ").replace("anywhere", "any state"));
     }
     if words.is_empty() {
         let several =
@@ -146,10 +147,10 @@ pub(super) fn said(ruling: &Ruling) -> String {
 /// What a rule asks for beside action, class, origin and target, in the words of the language.
 pub(super) fn conditions(rule: &Rule) -> Vec<String> {
     fn list<T: ToString>(name: &str, items: &[T]) -> Option<String> {
-        let items: Vec<String> = items.iter().map(ToString::to_string).collect();
-        (!items.is_empty()).then(|| format!("{name} = {}", items.join(" ")))
+        let items: Vec<String> = items.iter().map(|item| format!("\"{}\"", item.to_string())).collect();
+        (!items.is_empty()).then(|| format!("{name} = [{}]", items.join(", ")))
     }
-    let assurance = rule.assurance.map(|least| format!("assurance = {}", levelled(least)));
+    let assurance = rule.assurance.map(|least| format!("assurance = {}", least as u8));
     let operator = rule.same_operator.map(|same| format!("same_operator = {same}"));
     [
         list("tags", &rule.tags),

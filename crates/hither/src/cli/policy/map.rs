@@ -93,9 +93,9 @@ fn text(
     world: &BTreeSet<Jurisdiction>,
     colour: Colour,
 ) -> String {
-    let mut out = format!("policy {}: data from {} may be processed by another node\n\n", head(policy), one(origin));
+    let mut out = format!("policy {}: data from {} may be processed\n\n", head(policy), one(origin));
     let titles: String = classes.iter().map(|class| format!(" {class:<8}")).collect();
-    out.push_str(format!("  {:<PLACES$}{titles}", "in").trim_end());
+    out.push_str(format!("  {:<PLACES$}{titles}", "by another node in").trim_end());
     out.push('\n');
     for (answers, places) in rows {
         let lines = wrapped(&few(places, world), PLACES - 1);
