@@ -43,19 +43,20 @@ impl Versions {
         });
         for signed in words {
             match check(&signed) {
-                Ok(word) => drop(versions.put(signed, word)),
+                Ok(word) => drop(versions.put(signed, word, |_| true)),
                 Err(error) => tracing::warn!(%error, "a word about versions is not believed"),
             }
         }
         versions
     }
 
-    /// Takes a word in; `false` if it is known, older than what is known, about something else, or if there is no room.
-    fn put(&mut self, signed: Signed, word: RolloutWord) -> bool {
+    /// Takes a word in; `false` if it is known, older than what is known, about something else, or if there is no room. Whatever
+    /// its number, it is newer than one whose publisher may publish no more, as `may` says.
+    fn put(&mut self, signed: Signed, word: RolloutWord, may: impl Fn(NodeId) -> bool) -> bool {
         match word {
             RolloutWord::Begun(rollout) => {
                 let known = self.rollouts.get(&rollout.name);
-                let older = known.is_some_and(|(_, known)| known.order() >= rollout.order());
+                let older = known.is_some_and(|(_, known)| !rollout.supersedes(known, may));
                 if older || (known.is_none() && self.rollouts.len() >= ROLLOUTS_MAX) {
                     return false;
                 }
@@ -154,7 +155,8 @@ impl Driver {
 
     /// Takes in a word that may be said; `false` if it is no news.
     fn take_rollout(&mut self, signed: Signed, word: RolloutWord) -> bool {
-        if !self.versions.put(signed, word.clone()) {
+        let Self { versions, mesh, home, .. } = self;
+        if !versions.put(signed, word.clone(), |publisher| mesh.publishes(publisher, &home.me)) {
             return false;
         }
         match word {
@@ -259,7 +261,7 @@ impl Driver {
     /// An operator goes back to the version before.
     pub(crate) fn roll_back(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
         self.may_publish("others would not hear of a rollout")?;
-        if self.shelf.named(name).is_none() {
+        if self.named(name).is_none() {
             return Err(unknown(name));
         }
         let standing = self.rollout(name);
@@ -297,12 +299,14 @@ impl Driver {
             false => view.rollout.from,
         });
         let known = digest.and_then(|digest| self.shelf.manifest(digest));
-        known.or_else(|| self.shelf.named(name)).ok_or_else(|| unknown(name))
+        known.or_else(|| self.named(name)).ok_or_else(|| unknown(name))
     }
 }
 
+/// The next number of a word about a name. After the last there is none, and only a word of somebody who may publish no more
+/// makes way for the first.
 fn next(standing: Option<&RolloutView>) -> u64 {
-    standing.map_or(1, |view| view.rollout.revision.saturating_add(1))
+    standing.map_or(1, |view| view.rollout.revision.checked_add(1).unwrap_or(1))
 }
 
 fn refusal(code: &'static str, message: String, help: &str) -> CommandError {
