@@ -71,6 +71,16 @@ def key(name, kind, form, value):
     return struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I" + form, kind, value)
 
 
+def part_of_one(number, count, tensors):
+    """The header of a part, without keys of a model: tensors of single bytes, one after the other."""
+    own = [key("split.no", 2, "H", number), key("split.count", 2, "H", count), key("split.tensors.count", 5, "i", count)]
+    head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(own)) + b"".join(own)
+    for at, (name, size) in enumerate(tensors):
+        offset = sum(-(-size // 32) * 32 for _, size in tensors[:at])
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<IQIQ", 1, size, 24, offset)
+    return head + bytes(-len(head) % 32)
+
+
 def named(base, parts):
     """The parts by the names that they have."""
     return {f"{base}-{at + 1:05}-of-{len(parts):05}.gguf": part for at, part in enumerate(parts)}

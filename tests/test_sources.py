@@ -239,6 +239,13 @@ def test_what_cannot_be_joined_is_refused_and_leaves_nothing(node, web, tmp_path
     refused(node, folder, "E0140", "a checksum is of one file, and this model has 3", exit=2, words=["--sha256", digits])
     web.files = dict(parts, **{second: parts[first]})
     refused(node, f"{web.url}/{first}", "E0145", "part 2 cannot be used")
+    # What does not fit on the disk is not begun with. It is mostly a hole.
+    room = shutil.disk_usage(tmp_path).free // 32 * 32 + (1 << 30)
+    parts = [several_files.part_of_one(at, 2, [(f"t{at}", size)]) for at, size in enumerate([32, room])]
+    put(folder, several_files.named("huge", parts))
+    for path, size in zip(sorted(folder.iterdir()), [32, room]):
+        os.truncate(path, path.stat().st_size + size)
+    refused(node, folder, "E0156", "do not fit on the disk of")
 
 
 def test_a_model_that_names_what_is_not_beside_it_is_refused(node, web, tmp_path):

@@ -3,8 +3,8 @@
 //!
 //! What must stay true: memory is bounded by the limits and not by the file; no byte is read twice; what passes is one
 //! tree of the messages that the format has, whole, with a graph, and not one of its tensors says that its data are in
-//! another file. Everything that two parsers may read in two ways is refused: a field that is not known, of another
-//! type than it has, or there twice.
+//! another file (`fill` walks the same way over one that is to get them inside). Everything that two parsers may read in
+//! two ways is refused: a field that is not known, of another type than it has, or there twice.
 
 use std::io::{self, Read};
 use std::ops::Range;

@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::super::{Context, parse};
-use super::join::{Joined, Loose, join, loose};
+use super::join::{Joined, Loose, NO_PLACE, join, loose};
 use super::logins;
 use super::publish::end;
 use super::signature::{Proven, WhomArgs, proven};
@@ -89,9 +89,9 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
     let into = data.join(INCOMING).join(source.key());
     let (fetched, loose) = context.wait(fetch(context, &source, asked.sha256, &into))?;
     let (joined, signed) =
-        whole(context, &source, (&fetched, loose.as_ref()), proven.as_ref(), &into).inspect_err(|_| {
+        whole(context, &source, (&fetched, loose.as_ref()), proven.as_ref(), &into).inspect_err(|trouble| {
             // What was fetched and cannot be used is of no use.
-            if fetched.whose == Whose::Ours {
+            if fetched.whose == Whose::Ours && trouble.code != NO_PLACE {
                 clear(&into);
             }
         })?;

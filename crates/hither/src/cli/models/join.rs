@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use hither_engine::gguf::{JoinFault, Parts};
-use hither_engine::onnx::{OnnxFault, Outside};
+use hither_engine::onnx::{FillFault, OnnxFault, Outside};
 use hither_sources::{Fetched, FetchedFile, Source, make_room};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -24,6 +24,9 @@ mod tests;
 
 /// The directory of the joined file: no file that is fetched can have this name.
 const JOINED: &str = ".joined";
+
+/// The code of a failure for which the files are not to blame: what was fetched is still of use.
+pub(super) const NO_PLACE: &str = "E0156";
 
 /// Bytes that are written to the disk at once.
 const WRITE: usize = 1 << 20;
@@ -99,7 +102,7 @@ pub(super) fn join(
     bar.set_length(files.iter().map(|file| file.size.0).sum());
     let to = |length: u64| {
         let dir = into.join(JOINED);
-        let room = context.wait(async { make_room(&dir, length).await.map_err(|error| cannot(source, &error)) });
+        let room = context.wait(async { make_room(&dir, length).await.map_err(|error| no_place(source, &error)) });
         room.inspect_err(|_| {
             // They are empty, or of use to somebody else.
             let _ = (std::fs::remove_dir(&dir), std::fs::remove_dir(into));
@@ -136,6 +139,7 @@ fn join_parts(
     let wrong = |fault: JoinFault| {
         let trouble = cannot(source, &fault).help("get all parts again, of one version of the model");
         match &fault {
+            JoinFault::Unwritable(_) => no_place(source, &fault),
             JoinFault::Part { number, .. } => {
                 trouble.note(format!("part {number} is {}", files[number - 1].path.display()))
             }
@@ -166,7 +170,10 @@ fn fill(
     let mut data: Vec<(Reader, u64)> =
         data.iter().map(|file| (Reader::new(&file.path, Links::Refused, bar.clone()), file.size.0)).collect();
     let mut out = BufWriter::with_capacity(WRITE, &joined.file);
-    loose.outside.write(&mut reader, &mut data, &mut out).map_err(|fault| cannot(source, &fault))?;
+    loose.outside.write(&mut reader, &mut data, &mut out).map_err(|fault| match &fault {
+        FillFault::Unwritable(_) => no_place(source, &fault),
+        _ => cannot(source, &fault),
+    })?;
     drop(out);
     let digest = reader.digest();
     if digest != loose.digest {
@@ -180,6 +187,12 @@ fn cannot(source: &Source, fault: &dyn std::error::Error) -> Trouble {
     Trouble::new("E0145", format!("{source} cannot be joined to one file: {}", plain(&chain(fault))))
 }
 
+/// The files are right, and there is no place for what is made of them.
+fn no_place(source: &Source, fault: &dyn std::error::Error) -> Trouble {
+    let text = format!("{source} cannot be joined to one file: {}", plain(&chain(fault)));
+    Trouble::new(NO_PLACE, text).help("make room on the disk of the data directory, and type the same again: df -h")
+}
+
 impl Joined {
     /// Makes an empty file for them, named after the model.
     fn create(source: &Source, dir: PathBuf, files: &[&FetchedFile]) -> Result<Self, Trouble> {
@@ -190,7 +203,7 @@ impl Joined {
             source.model_name().map_or_else(|| "model".to_owned(), |name| name.as_str().replace(['/', ':'], "-"));
         let path = dir.join(format!("{name}.{ending}"));
         let unusable = |error: &dyn std::error::Error| {
-            Trouble::new("E0145", format!("{} cannot be written: {}", path.display(), chain(error)))
+            Trouble::new(NO_PLACE, format!("{} cannot be written: {}", path.display(), chain(error)))
         };
         let file = File::options().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| unusable(&error))?;
@@ -199,7 +212,7 @@ impl Joined {
         }
         let joined = Self { path, names, file };
         // What an attempt left that was killed.
-        joined.file.set_len(0).map_err(|error| cannot(source, &error))?;
+        joined.file.set_len(0).map_err(|error| no_place(source, &error))?;
         Ok(joined)
     }
 

@@ -7,7 +7,7 @@ use hither_sources::{FetchedFile, Source};
 use hither_types::unit::ByteCount;
 use indicatif::ProgressBar;
 
-use super::{Joined, Links, Reader, as_checked};
+use super::{Joined, Links, NO_PLACE, Reader, as_checked};
 
 fn file(path: &Path) -> FetchedFile {
     FetchedFile { path: path.to_owned(), size: ByteCount(0), sha256: None }
@@ -64,7 +64,7 @@ fn a_joined_file_is_one_attempts_alone_and_goes_with_it() {
     std::fs::write(&joined.path, b"GGUF").unwrap();
     assert_eq!(joined.digest().unwrap(), *blake3::hash(b"GGUF").as_bytes());
     let trouble = create().err().unwrap();
-    assert!(trouble.help[0].starts_with("wait until the other"), "{trouble:?}");
+    assert!(trouble.code == NO_PLACE && trouble.help[0].starts_with("wait until the other"), "{trouble:?}");
     assert!(joined.path.exists());
     drop(joined);
     assert!(!into.exists());
