@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::output::{Trouble, plain};
 
 mod add;
+mod join;
 mod logins;
 mod publish;
 mod rollout;
