@@ -111,7 +111,7 @@ impl Courses {
         inbox: mpsc::Sender<Inbound>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (cues, heard) = mpsc::unbounded_channel();
-        let lines = [(); 2].map(|()| Arc::new(Lines::new()));
+        let lines = [(); 2].map(|()| Arc::new(Semaphore::new(COURSE_LINES)));
         let hands = Hands { me, swarm, inbox, cues: cues.downgrade(), lines, begun: Instant::now() };
         let (seen, pictures) = watch::channel(Vec::new());
         let (courses, strangers, picture_at) = (BTreeMap::new(), BTreeMap::new(), Instant::now());
@@ -131,21 +131,6 @@ impl Courses {
     }
 }
 
-/// The ways out of this node, to others far or near.
-#[derive(Debug)]
-struct Lines {
-    /// Who gives a chunk over them.
-    over: Semaphore,
-    /// Who has a chunk ready for them, read and proved: one more, so that no line waits for the disk.
-    ready: Semaphore,
-}
-
-impl Lines {
-    fn new() -> Self {
-        Self { over: Semaphore::new(COURSE_LINES), ready: Semaphore::new(COURSE_LINES + 1) }
-    }
-}
-
 /// What all courses use.
 #[derive(Debug, Clone)]
 struct Hands {
@@ -154,7 +139,7 @@ struct Hands {
     inbox: mpsc::Sender<Inbound>,
     cues: mpsc::WeakUnboundedSender<Cue>,
     /// One chunk after the other goes over a line: far, and near.
-    lines: [Arc<Lines>; 2],
+    lines: [Arc<Semaphore>; 2],
     begun: Instant,
 }
 

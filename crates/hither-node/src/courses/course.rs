@@ -474,16 +474,14 @@ impl Course {
 /// Gives a chunk once the line is free, if the law still lets it go then.
 async fn given(hands: &Hands, near: bool, half: Option<Half>, asked: ChunkAsked) -> bool {
     let (digest, to, part) = (asked.digest, asked.from, asked.part.clone());
-    let lines = &hands.lines[usize::from(near)];
-    let Ok(_ready) = lines.ready.acquire().await else { return false };
+    let Ok(_line) = hands.lines[usize::from(near)].acquire().await else { return false };
+    if hands.ask(|reply| CourseAsk::MayCopy { digest, to, reply }).await != Some(true) {
+        return false;
+    }
     let proved = match half {
         Some(half) => half.prove(part).await,
         None => hands.swarm.prove(digest, part).await,
     };
-    let Ok(_line) = lines.over.acquire().await else { return false };
-    if hands.ask(|reply| CourseAsk::MayCopy { digest, to, reply }).await != Some(true) {
-        return false;
-    }
     match proved {
         Ok(encoded) => asked.give(encoded).await,
         Err(error) => {
