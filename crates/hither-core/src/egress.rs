@@ -172,7 +172,6 @@ impl Core {
             self.hedging.budget.earn(digest);
         }
         request.attempts += 1;
-        request.unanswered = false;
         request.paid = false;
         request.rejects = 0;
         if !mutant!(TriedForgotten) {

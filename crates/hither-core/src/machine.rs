@@ -332,6 +332,10 @@ impl Core {
         }
         if task.origin == self.me.node {
             self.own_failed(task, failure);
+            // What was told of this attempt says nothing of the next.
+            if let Some(request) = self.requests.get_mut(&task.request) {
+                request.unanswered = false;
+            }
         } else {
             self.hosted_failed(task, failure);
         }

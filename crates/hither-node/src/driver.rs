@@ -386,8 +386,7 @@ impl Driver {
             model.engine =
                 self.workers.get(&model.digest).map(|worker| worker.loaded.engine.clone()).unwrap_or_default();
         }
-        let me = self.home.me.node;
-        view.warnings.extend(self.shelf.orphans(|publisher| publisher == me || self.is_told(publisher)));
+        view.warnings.extend(self.orphans());
         view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
         for node in &mut view.nodes {
             node.egress = self.egress.get(&node.member.node).copied().unwrap_or_default();

@@ -97,9 +97,11 @@ impl Shelf {
         self.published_by(|_| true)
     }
 
-    /// A warning about the models whose publisher may publish no more, as `may` says: new members do not hear of them.
-    pub(crate) fn orphans(&self, may: impl Fn(NodeId) -> bool) -> Option<String> {
-        let mut orphans = self.entries.values().map(|(_, manifest)| manifest).filter(|model| !may(model.publisher));
+    /// A warning about the models whose publisher may publish no more, as `may` says: new members do not hear of them. One
+    /// whose name means another model by now, as `is_meant` says, is past.
+    pub(crate) fn orphans(&self, may: impl Fn(NodeId) -> bool, is_meant: impl Fn(&Manifest) -> bool) -> Option<String> {
+        let all = self.entries.values().map(|(_, manifest)| manifest);
+        let mut orphans = all.filter(|model| !may(model.publisher) && is_meant(model));
         let Manifest { name, publisher, .. } = orphans.next()?;
         let more = match orphans.count() {
             0 => String::new(),
@@ -266,8 +268,7 @@ impl Driver {
     /// Takes a file into the store: copied, hashed, opened once in a worker to see what it is, signed, published.
     pub(crate) fn add_model(&mut self, added: AddModel, reply: CommandReply) {
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
-        // The name of one that is orphaned is free: from now on it means what is added here.
-        let taken = self.named(&added.name).filter(|known| !self.is_orphaned(known)).map(|manifest| manifest.digest);
+        let taken = self.taken(&added.name);
         if taken.is_some()
             && added.valid_for.is_none()
             && let Err(error) = self.usable(&added.name)
@@ -284,20 +285,7 @@ impl Driver {
             return;
         }
         self.hands.spawn(async move {
-            let done = match describe(&config, &swarm, added, (publisher, &here), inbox.clone()).await {
-                Ok(manifest) if taken.is_some_and(|other| other != manifest.digest) => {
-                    if !here.contains(&manifest.digest) {
-                        let _ = swarm.remove(manifest.digest).await;
-                    }
-                    Err(CommandError {
-                        code: "E0432",
-                        message: format!("another model of this mesh is called {} already", manifest.name),
-                        help: "choose another --name".into(),
-                    })
-                }
-                done => done,
-            };
-            match done {
+            match describe(&config, &swarm, added, (publisher, &here), inbox.clone()).await {
                 Ok(manifest) => {
                     // A closed inbox means that the node is stopping.
                     let _ = inbox.send(Inbound::Added { manifest, reply }).await;

@@ -183,9 +183,17 @@ impl Driver {
         }
     }
 
+    /// The words about names that others take: what they leave out is not told.
+    pub(crate) fn told_rollouts(&self) -> Vec<Signed> {
+        let told = self.versions.rollouts.values().filter(|(_, rollout)| self.is_told(rollout.publisher));
+        told.map(|(signed, _)| signed.clone()).collect()
+    }
+
     /// Tells a neighbour all that is known of versions: it may have been away.
     pub(crate) fn tell_rollouts(&self, peer: NodeId) {
-        let words = self.versions.signed();
+        let verdicts = self.versions.verdicts.values().filter(|(_, verdict)| self.is_told(verdict.publisher));
+        let mut words = self.told_rollouts();
+        words.extend(verdicts.map(|(signed, _)| signed.clone()));
         if !words.is_empty() {
             pages::of_rollouts(words).into_iter().for_each(|page| self.swarm.send(peer, page));
         }
@@ -234,8 +242,14 @@ impl Driver {
             return Err(refusal("E0447", text, "name none, for all sites, and a --share"));
         }
         let standing = self.rollout(&name);
-        let old = self.stable(&name, standing.as_ref())?.clone();
         let new = self.usable(&to)?.clone();
+        // One whose publisher may publish no more is said once more as it is, so that new members hear of it.
+        let orphaned = standing.as_ref().map(|view| &view.rollout);
+        let orphaned = orphaned.filter(|rollout| rollout.to == new.digest && !self.is_told(rollout.publisher));
+        let old = match orphaned.and_then(|rollout| self.shelf.manifest(rollout.from)) {
+            Some(old) => old.clone(),
+            None => self.stable(&name, standing.as_ref())?.clone(),
+        };
         if !new.name.is_version_of(&name) {
             let text = format!("{to} is no version of {name}: the name of one begins with {name}:");
             return Err(refusal("E0442", text, &format!("hither models add FILE --name {name}:2")));
@@ -286,6 +300,18 @@ impl Driver {
                 "do it at a node that may publish: hither member ls",
             )),
         }
+    }
+
+    /// A warning about a rollout whose publisher may publish no more, as `may` says.
+    pub(crate) fn orphaned_rollout(&self, may: impl Fn(NodeId) -> bool) -> Option<String> {
+        let rollouts = self.versions.rollouts.values().map(|(_, rollout)| rollout);
+        let Rollout { name, to, publisher, .. } =
+            rollouts.into_iter().find(|rollout| rollout.share > 0 && !may(rollout.publisher))?;
+        let (to, publisher) = (self.shelf.name(*to), publisher.short());
+        Some(format!(
+            "orphaned: that {name} means {to} was said by {publisher}, which is no member any more or may not publish: whoever \
+             joins now does not hear of it. Type at a member that may publish: hither models rollout {name} {to}"
+        ))
     }
 
     fn rollout(&self, name: &ModelName) -> Option<RolloutView> {

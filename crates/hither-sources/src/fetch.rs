@@ -182,7 +182,7 @@ impl Fetcher {
     }
 
     /// Fetches files that a model names which was fetched by the same order: from beside it, out of the same directory,
-    /// repository and commit, or artefact. None may have more than `largest`.
+    /// repository and commit, or artefact. None may have more than `largest`, nor all of a web server together.
     ///
     /// The names come out of a file, so nothing is believed of them: each has to be that of a file beside the model. On this
     /// machine none may be a link, for whoever made the model may have made that, too.
@@ -220,9 +220,12 @@ impl Fetcher {
                 Ok(files)
             }
             Source::Web(file) => {
-                let mut files = Vec::new();
+                let (mut files, mut left) = (Vec::new(), to.0.largest);
                 for name in names {
-                    files.push(self.web_file(&file.sibling(name), to, &mut meter).await?);
+                    let job = Job { largest: left, ..self.job(order.into) };
+                    let came = self.web_file(&file.sibling(name), (&job, order), &mut meter).await?;
+                    left = left.saturating_sub(came.size.0);
+                    files.push(came);
                 }
                 Ok(files)
             }

@@ -236,7 +236,8 @@ impl Manifest {
     pub fn replaces(&self, known: &Self) -> bool {
         let end = |entry: &Self| Reverse(entry.expires.unwrap_or(WallTime(u64::MAX)));
         let order = |entry: &Self| (entry.revision, entry.publisher, end(entry));
-        self.renews(known) && order(self) > order(known)
+        // Of first entries the one that is heard first stays.
+        self.revision > 0 && self.is_of_same(known) && order(self) > order(known)
     }
 
     /// Whether this entry counts and not one that is known: of those that may publish, as `may` says, the one that
@@ -244,17 +245,15 @@ impl Manifest {
     /// entry for good with the greatest revision there is.
     pub fn supersedes(&self, known: &Self, may: impl Fn(NodeId) -> bool) -> bool {
         match (may(self.publisher), may(known.publisher)) {
-            (true, false) => self.renews(known),
+            (true, false) => self.is_of_same(known),
             (false, true) => false,
             _ => self.replaces(known),
         }
     }
 
-    /// Whether this is a later entry of the same file and name as another, whatever the revision of that one. Of first entries
-    /// the one that is heard first stays.
-    fn renews(&self, known: &Self) -> bool {
+    fn is_of_same(&self, known: &Self) -> bool {
         let fixed = |entry: &Self| (entry.digest, entry.sha256, entry.size, entry.format);
-        self.revision > 0 && fixed(self) == fixed(known) && self.name == known.name && self.io == known.io
+        fixed(self) == fixed(known) && self.name == known.name && self.io == known.io
     }
 
     /// Whether the model must not be used any more.

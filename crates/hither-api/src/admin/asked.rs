@@ -46,7 +46,7 @@ pub struct PublishDto {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for_s: Option<u64>,
     /// It may be used for ever.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_end: bool,
 }
 

@@ -238,6 +238,35 @@ fn a_stream_of_which_nothing_has_gone_out_is_answered_by_the_old_version() {
 }
 
 #[test]
+fn that_nothing_came_of_one_attempt_says_nothing_of_the_next() {
+    let script = vec![
+        known(),
+        heard(0, PARIS, FRAUD_2, 0),
+        ready(0, FRAUD, 2),
+        begins(1, 1, 1_000),
+        with(2, 1, envelope(FRAUD)),
+        recorded(3, 1),
+        ready(4, FRAUD_2, 2),
+        (5, Event::Unanswered(RequestId(1))),
+        failed(5, own(1, 1), Failure::Unreachable),
+        // This one has given words, and nobody said otherwise.
+        failed(6, own(1, 2), Failure::EngineLost),
+    ];
+    let play = check(
+        script,
+        "
+        2: record#1 intent 1/1 to paris by eea, 1000 B
+        3: route 1/1 paris by eea, version fraud:2
+        3: forward 1/1 to paris, 9999 ms left
+        5: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        5: route 1/2 munich by local, version fraud:2
+        5: run 1/2 fraud:2
+    ",
+    );
+    assert!(!play.steps(1).contains("the new version failed"), "{}", play.steps(1));
+}
+
+#[test]
 fn failures_that_the_old_version_has_as_well_are_not_held_against_the_new_one() {
     let mut standing = Standing::new(rollout(1, 500));
     for number in 0..1_000 {

@@ -4,7 +4,7 @@
 use hither_api::door::{CommandDone, CommandError, Until};
 use hither_core::Event;
 use hither_types::fact::Fact;
-use hither_types::id::{ModelName, NodeId};
+use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
 use hither_types::model::Manifest;
@@ -45,6 +45,23 @@ impl Driver {
     /// the same.
     pub(crate) fn added(&mut self, found: Manifest) -> Result<CommandDone, CommandError> {
         let digest = found.digest;
+        let done = self.catalogue(found);
+        if done.is_err() && !self.shelf.has(digest) {
+            // It has no entry that speaks of it, or none that may be used here.
+            let swarm = self.swarm.clone();
+            self.hands.spawn(async move {
+                let _ = swarm.remove(digest).await;
+            });
+        }
+        done
+    }
+
+    fn catalogue(&mut self, found: Manifest) -> Result<CommandDone, CommandError> {
+        let digest = found.digest;
+        if self.taken(&found.name).is_some_and(|other| other != digest) {
+            let text = format!("another model of this mesh is called {} already", found.name);
+            return Err(refusal("E0432", text, "choose another --name"));
+        }
         let entry = match self.shelf.manifest(digest) {
             None => Some(found),
             Some(known) => added_again(known, found, self.is_orphaned(known), wall_now())?,
@@ -91,6 +108,19 @@ impl Driver {
         let revision = entry.revision;
         self.sign_entry(entry)?;
         Ok(CommandDone::Published { revision, expires })
+    }
+
+    /// What an operator is told of entries and rollouts whose publisher may publish no more. What this node published itself
+    /// without the role, it is told of already.
+    pub(crate) fn orphans(&self) -> Vec<String> {
+        let may = |publisher| publisher == self.home.me.node || self.is_told(publisher);
+        let is_meant = |model: &Manifest| self.core.resolve(&model.name) == Some(model.digest);
+        self.shelf.orphans(may, is_meant).into_iter().chain(self.orphaned_rollout(may)).collect()
+    }
+
+    /// The model that has a name already. That of one that is orphaned is free: from then on it means what is added here.
+    pub(crate) fn taken(&self, name: &ModelName) -> Option<Digest> {
+        self.named(name).filter(|known| !self.is_orphaned(known)).map(|known| known.digest)
     }
 
     /// Whether an entry's publisher may publish no more, and this node may.

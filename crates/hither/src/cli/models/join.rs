@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use hither_engine::gguf::{JoinFault, Parts};
+use hither_engine::gguf::{GgufFault, JoinFault, Parts};
 use hither_engine::onnx::{FillFault, OnnxFault, Outside};
 use hither_sources::{Fetched, FetchedFile, Source, make_room};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -140,6 +140,7 @@ fn join_parts(
         let trouble = cannot(source, &fault).help("get all parts again, of one version of the model");
         match &fault {
             JoinFault::Unwritable(_) => no_place(source, &fault),
+            JoinFault::Part { fault: GgufFault::Unreadable(_), .. } => unreadable(source, &fault),
             JoinFault::Part { number, .. } => {
                 trouble.note(format!("part {number} is {}", files[number - 1].path.display()))
             }
@@ -172,6 +173,9 @@ fn fill(
     let mut out = BufWriter::with_capacity(WRITE, &joined.file);
     loose.outside.write(&mut reader, &mut data, &mut out).map_err(|fault| match &fault {
         FillFault::Unwritable(_) => no_place(source, &fault),
+        FillFault::Model(OnnxFault::Unreadable(_)) | FillFault::Data { fault: OnnxFault::Unreadable(_), .. } => {
+            unreadable(source, &fault)
+        }
         _ => cannot(source, &fault),
     })?;
     drop(out);
@@ -187,10 +191,19 @@ fn cannot(source: &Source, fault: &dyn std::error::Error) -> Trouble {
     Trouble::new("E0145", format!("{source} cannot be joined to one file: {}", plain(&chain(fault))))
 }
 
+fn blameless(source: &Source, fault: &dyn std::error::Error) -> Trouble {
+    Trouble::new(NO_PLACE, cannot(source, fault).message)
+}
+
 /// The files are right, and there is no place for what is made of them.
 fn no_place(source: &Source, fault: &dyn std::error::Error) -> Trouble {
-    let text = format!("{source} cannot be joined to one file: {}", plain(&chain(fault)));
-    Trouble::new(NO_PLACE, text).help("make room on the disk of the data directory, and type the same again: df -h")
+    blameless(source, fault).help("make room on the disk of the data directory, and type the same again: df -h")
+}
+
+/// Files that are here cannot be read: as far as is known they are right, and what was fetched stays.
+fn unreadable(source: &Source, fault: &dyn std::error::Error) -> Trouble {
+    blameless(source, fault)
+        .help("what was fetched is kept: look at the disk (dmesg) and at how many files may be open (ulimit -n)")
 }
 
 impl Joined {
