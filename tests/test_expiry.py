@@ -91,7 +91,10 @@ def test_what_has_ended_is_refused_everywhere_until_it_is_published_again(sites)
     refused = lyon.run("models", "publish", "fraud", "--no-end", check=False)
     assert refused.returncode == 1 and "E0445" in refused.stderr and "role publish" in refused.stderr
     assert "E0401" in paris.run("models", "publish", "nothing", "--no-end", check=False).stderr
-    assert paris.run("models", "publish", "fraud", check=False).returncode == 2, "one of the two has to be said"
+    refused = paris.run("models", "publish", "fraud", check=False)
+    assert refused.returncode == 1 and "E0411" in refused.stderr, "what has ended needs another end"
+    words = ["--valid-for", "1d", "--no-end"]
+    assert paris.run("models", "publish", "fraud", *words, check=False).returncode == 2, "only one of the two"
 
     # Any member that may publish gives it another end.
     paris.run("models", "publish", "fraud", "--valid-for", "90d")
@@ -149,3 +152,47 @@ def test_a_model_is_added_with_an_end_and_may_be_added_again_with_another(sites)
     for wrong in ["0s", "90", "200000d"]:
         refused = munich.run("models", "publish", "fraud", "--valid-for", wrong, check=False)
         assert refused.returncode != 0 and entry(munich)["revision"] == 2, refused.stderr
+
+
+def orphaned(node):
+    return [text for text in node.view()["warnings"] if text.startswith("orphaned")]
+
+
+def test_a_model_outlives_the_membership_of_its_publisher(sites):
+    munich, paris, lyon = sites
+    hold(paris, munich)
+    add(paris, "risk", length=12)
+    add(paris, "fraud:2", length=13)
+    paris.run("models", "rollout", "fraud", "fraud:2")
+    for node in (munich, lyon):
+        wait_for(f"{node.name} knows all", lambda node=node: entry(node, "risk") and node.view()["rollouts"])
+    assert not any("orphaned" in warning for warning in munich.view()["warnings"])
+    munich.run("member", "revoke", paris.view()["me"]["node"])
+    for node in (munich, lyon):
+        wait_for(f"{node.name} says so", lambda node=node: len(orphaned(node)) == 2)
+        assert any("and so it is with 2 more" in text for text in orphaned(node)), orphaned(node)
+        assert any("hither models rollout fraud fraud:2" in text for text in orphaned(node)), orphaned(node)
+        assert ask(node) == (200, None), "what it published is used all the same"
+    with contextlib.closing(Node("rome", EEA)) as rome:
+        rome.up().run("join", munich.json("invite", "--site", "rome", "--jurisdiction", "IT")["ticket"])
+        wait_for("rome sees all", lambda: len(rome.view()["nodes"]) == 3)
+        # What is told after the join comes after what is told with it.
+        add(munich, "other", length=11)
+        wait_for("rome hears what others publish", lambda: entry(rome, "other"))
+        assert entry(rome) is None and rome.view()["rollouts"] == []
+        for name in ["fraud", "fraud:2"]:
+            said = munich.run("models", "publish", name).stdout
+            assert "revision 1, and has no end" in said, said
+        munich.run("models", "rollout", "fraud", "fraud:2")
+        # Whoever never heard of it and adds the same file takes it over as well.
+        assert add(rome, "risk", length=12)["revision"] == 0
+        wait_for("rome hears of all", lambda: revision(rome) == 1 and entry(rome, "fraud:2") and rome.view()["rollouts"])
+        assert rome.view()["rollouts"][0]["state"] == "whole"
+        keys = {node.name: node.view()["me"]["node"] for node in (munich, rome)}
+        for node in (munich, lyon, rome):
+            wait_for(f"{node.name} is content", lambda node=node: orphaned(node) == [])
+            assert (revision(node), entry(node)["publisher"]) == (1, keys["munich"])
+            assert entry(node, "risk")["publisher"] == keys["rome"]
+        # Records are written together, a moment later.
+        told = lambda: rome.run("ledger", "show", rome.data / "ledger").stdout.count("model.publish")
+        wait_for("each entry is on the record", lambda: told() == 4)

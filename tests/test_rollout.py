@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from mesh import EEA, Node, wait_for
+from mesh import EEA, Node, chat, wait_for
 
 ECHO = "hither-stub 1\nkind=infer slots=4 length={length}\n"
 # Two calls while it is added and opened are answered rightly: one to learn its answers, and one to prove them.
@@ -108,6 +108,26 @@ def test_a_version_that_crashes_is_left_by_itself_and_no_client_notices(sites):
     assert all("failed in" in reason or "other members" in reason for reason in reasons), reasons
     assert any("went back from risk:2" in warning for warning in munich.view()["warnings"])
     assert "went back" in paris.run("models", "rollout", "risk").stdout
+
+
+def test_a_conversation_that_fails_before_its_first_word_is_answered_by_the_old_version(sites):
+    munich, paris = sites
+    add(sites, "talk", "hither-stub 1\nlength={length}\n")
+    add(sites, "talk:2", "hither-stub 1\ncrash_at=0 length={length}\n")
+    munich.run("models", "rollout", "talk", "talk:2")
+    wait_for("paris has heard of it", lambda: rollout(paris, "talk"))
+    status, headers, body = chat(paris, model="talk")
+    assert (status, headers["x-hither-model"]) == (200, "talk"), (dict(headers), body)
+    assert len(body["choices"][0]["message"]["content"]) > 0, body
+    wait_for("the new version was asked first", lambda: rollout(paris, "talk")["new"]["failed"])
+    # One that has begun stays with its weights, and says that it failed.
+    add(sites, "tell", "hither-stub 1\nlength={length}\n")
+    add(sites, "tell:2", "hither-stub 1\ncrash_at=3 length={length}\n")
+    munich.run("models", "rollout", "tell", "tell:2")
+    wait_for("paris has heard of that, too", lambda: rollout(paris, "tell"))
+    status, headers, body = chat(paris, model="tell")
+    assert status != 200, body
+    wait_for("it is counted", lambda: rollout(paris, "tell")["new"]["failed"])
 
 
 def test_what_makes_no_sense_is_refused_with_what_to_do(sites, tmp_path):

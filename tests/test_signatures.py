@@ -3,6 +3,7 @@ before a node takes them."""
 
 import contextlib
 import datetime
+import hashlib
 import json
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from model_signing import hashing, signing
 
-from mesh import EEA, HITHER, ROOT, Node
+import several_files
+from mesh import EEA, HITHER, LANGUAGE_MODEL, ROOT, Node
 
 CURVES = {"p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1}
 
@@ -195,8 +197,43 @@ def test_a_node_takes_what_was_signed_and_nothing_else(place, node):
     assert node.view()["models"] == []
     added = node.json("models", "add", model, *by, "--name", "one")
     assert (added["name"], added["signer"]["method"]) == ("one", "key")
-    added = node.json("models", "add", place / "fraud", *by, "--name", "two")
+    added = node.json("models", "add", place / "fraud", *by, "--name", "one")
     assert added["signer"]["fingerprint"], added
+
+
+def test_of_a_model_in_several_files_every_one_has_to_be_signed(place, node):
+    by = ["--signature", place / "model.sig", "--key", place / "publisher.pub"]
+    whole = LANGUAGE_MODEL.read_bytes()
+    chat, sums = place / "chat", place / "sums"
+    chat.mkdir()
+    sums.mkdir()
+    parts = several_files.named("chat", several_files.split(whole, [100]))
+    for name, part in parts.items():
+        (chat / name).write_bytes(part)
+    first, second = (chat / name for name in sorted(parts))
+    sign(place, "chat")
+    # The node takes what was made of the files that were checked (it would say E0450), and the mesh hears who signed them.
+    for source in [chat, second]:
+        added = node.json("models", "add", source, *by, "--name", "chat")
+        assert (added["joined"], added["signed_by"]) == (sorted(parts), f"key sha256:{added['signer']['fingerprint']}")
+        assert node.json("models", "show", added["name"])["sha256"] == hashlib.sha256(whole).hexdigest()
+    second.write_bytes(parts[second.name][:-1] + b"\1")
+    for source in [chat, first]:
+        done = node.run("models", "add", source, *by, check=False)
+        assert (done.returncode, "error[E0149]" in done.stderr, second.name in done.stderr) == (1, True, True), done.stderr
+    content, _ = several_files.sums()
+    several_files.loose(content, sums / "sums.onnx", "w.bin")
+    sign(place, "sums")
+    assert node.json("models", "add", sums, *by)["joined"] == ["sums.onnx", "w.bin"]
+    # A file of which nobody signed anything is not taken in, even if it may lie there.
+    several_files.loose(content, sums / "sums.onnx", "v.bin")
+    (sums / "w.bin").unlink()
+    (sums / "v.bin").rename(place / "v.bin")
+    sign(place, "sums")
+    (place / "v.bin").rename(sums / "v.bin")
+    done = node.run("models", "add", sums, *by, "--ignore-unsigned-files", check=False)
+    assert (done.returncode, "v.bin is not as signed: the signature leaves it out" in done.stderr) == (1, True), done.stderr
+    assert not [path for path in (node.data / "incoming").rglob("*") if path.is_file()]
 
 
 def test_the_catalog_says_who_signed_a_model(place, node):

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -18,6 +19,8 @@ import urllib.request
 
 import pytest
 import websocket
+
+from test_distribution import NAME, came, is_here, mesh
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 SITES = {"munich", "paris", "jakarta"}
@@ -191,10 +194,40 @@ def test_a_person_sees_the_three_sites_and_keeps_seeing_them(page, cable):
     wait_for("it is live again", lambda: page.text("#link") == "live")
 
 
-def picture(page):
+def test_a_person_sees_chunk_by_chunk_how_far_a_file_is(page):
+    with mesh("munich", "paris") as (munich, paris):
+        page.call("Page.navigate", url=paris.url + "/")
+        wait_for("the page is live", lambda: page.text("#link") == "live")
+        hidden = "document.querySelector('#courses-section').hidden"
+        assert page.value(hidden) is True
+        paris.run("models", "pull", NAME)
+        # Looked at without a pause: the file comes within a second.
+        until = time.monotonic() + 60
+        while came(paris) < 0.05:
+            assert time.monotonic() < until, "nothing of the file comes"
+        munich.signal(signal.SIGSTOP)
+        course = wait_for("a part of it is here", lambda: next(iter(paris.view()["courses"]), None))
+        wait_for("it is drawn", lambda: page.value(hidden) is False and page.text("#courses .course h3"))
+        course, = paris.view()["courses"]
+        assert (course["model"], 0 < course["here"] < course["chunks"]) == (NAME, True), course
+        assert [partner["site"] for partner in course["partners"]] == ["munich"], course
+        kinds = {kind: course["cells"].count(kind) for kind in "hcen"}
+        assert kinds["h"] > 0 and sum(kinds.values()) == len(course["cells"]) <= 256, course
+        card = page.text("#courses .course")
+        assert NAME in card and f"of {course['chunks']} chunks are here" in card and "munich" in card, card
+        drawn = page.value("[...document.querySelectorAll('#courses .strip span')].map((part) => part.dataset.kind)")
+        assert set(drawn) == {kind for kind, count in kinds.items() if count}, (drawn, kinds)
+        picture(page, "course")
+        munich.signal(signal.SIGCONT)
+        wait_for("it is here", lambda: is_here(paris))
+        wait_for("and not on its way", lambda: page.value(hidden))
+        assert paris.view()["courses"] == [] and page.complaints == []
+
+
+def picture(page, name="dashboard"):
     """Pictures for people, where HITHER_SCREENSHOTS names a folder."""
     folder = os.environ.get("HITHER_SCREENSHOTS")
     for scheme in ["light", "dark"] if folder else []:
         page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         shot = page.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        (pathlib.Path(folder) / f"dashboard-{scheme}.png").write_bytes(base64.b64decode(shot["data"]))
+        (pathlib.Path(folder) / f"{name}-{scheme}.png").write_bytes(base64.b64decode(shot["data"]))

@@ -159,6 +159,37 @@ function models() {
   ];
 }
 
+const KINDS = { h: "here", c: "on their way", e: "at others", n: "at nobody who is here" };
+
+/** A file from its beginning to its end; the counts stand in words beside it. */
+function strip(course) {
+  const runs = course.cells.match(/(.)\1*/g) ?? [];
+  const parts = runs.map((run) => {
+    const part = el("span", { "data-kind": run[0] });
+    part.style.flexGrow = run.length;
+    return part;
+  });
+  return el("div", { className: "strip", role: "img", "aria-label": `${course.here} of ${course.chunks} chunks are here` }, ...parts);
+}
+
+/** Chunk by chunk: what is here, what comes, who has how much. */
+function courses() {
+  return view.courses.map((course) => {
+    const nowhere = course.chunks - course.here - course.coming - course.elsewhere;
+    const counts = { h: course.here, c: course.coming, e: course.elsewhere, n: nowhere };
+    const legend = Object.entries(counts).filter(([, count]) => count > 0).map(([kind, count]) =>
+      el("li", {}, el("span", { className: "swatch", "data-kind": kind, "aria-hidden": "true" }), `${number(count)} ${KINDS[kind]}`));
+    const partners = course.partners.map((partner) =>
+      el("li", {}, `${partner.site ?? "no member any more"} ${partner.node.slice(0, 6)}: ${number(partner.chunks)} of ${number(course.chunks)}`));
+    const name = course.model ?? course.digest.slice(0, 10);
+    return el("article", { className: "course", "data-model": name },
+      el("h3", {}, name, el("span", {}, course.here < course.chunks ? `${number(course.here)} of ${number(course.chunks)} chunks are here` : "all of it is here; others fetch it")),
+      strip(course),
+      el("ul", { className: "legend", "aria-label": "Chunks" }, ...legend),
+      partners.length ? el("ul", { className: "legend", "aria-label": "Others on its way" }, ...partners) : el("p", { className: "soft" }, "nobody else takes part"));
+  });
+}
+
 function state(request) {
   switch (request.state) {
     case "open": return [el("span", { className: "pill busy" }, "open")];
@@ -214,6 +245,8 @@ function show() {
   draw("totals", [view.totals, view.nodes[0]?.power_mw, view.nodes[0]?.cap_mw], tiles);
   draw("sites", view.nodes, sites);
   draw("models", [view.models, view.rollouts, view.nodes.map((node) => [node.models, node.presence])], models);
+  at("courses-section").hidden = !view.courses.length;
+  draw("courses", view.courses, courses);
   draw("recent", view.recent.map((request) => ({ ...request, age_us: 0 })), recent);
   document.querySelectorAll("#recent .when").forEach((cell, index) => {
     cell.dataset.age = view.recent[index]?.age_us ?? 0;

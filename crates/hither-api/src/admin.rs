@@ -21,6 +21,7 @@ use crate::explain;
 mod apps;
 mod asked;
 mod authority;
+mod courses;
 mod joining;
 mod ping;
 mod policies;
@@ -33,6 +34,7 @@ pub use asked::{
     AddModelDto, DoneDto, GoldenDto, IsolateDto, NewRolloutDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto,
 };
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
+pub use courses::{CourseDto, CoursePartnerDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use policies::{NewPolicyDto, PolicyDto};
@@ -68,6 +70,9 @@ pub struct ViewDto {
     /// Versions that take over from others, or did last; none at nodes of earlier versions.
     #[serde(default)]
     pub rollouts: Vec<RolloutDto>,
+    /// Files on their way to this node or, from it, to others; none at nodes of earlier versions.
+    #[serde(default)]
+    pub courses: Vec<CourseDto>,
 }
 
 /// One member, as its certificate states.
@@ -473,6 +478,7 @@ impl From<&View> for ViewDto {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             reach: Some(ReachDto::from(&view.reach)),
             rollouts: RolloutDto::all(view),
+            courses: CourseDto::all(view),
         }
     }
 }

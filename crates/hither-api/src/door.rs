@@ -120,12 +120,12 @@ pub enum Command {
         /// Also if nobody else who is present has it.
         last: bool,
     },
-    /// Sign a model's entry in the catalog anew, with another end.
+    /// Sign a model's entry in the catalog anew, as this node.
     Publish {
         /// Which.
         name: ModelName,
-        /// How long from now on it may be used; none: for ever.
-        valid_for: Option<Micros>,
+        /// How long it may be used.
+        until: Until,
     },
     /// Let a new version of a model take over from an old one.
     RollOut(NewRollout),
@@ -262,6 +262,17 @@ pub struct InviteState {
     pub node: Option<NodeId>,
     /// The words to compare with those on its screen, unless they have to be typed from there.
     pub words: Option<String>,
+}
+
+/// How long a model may be used, as an entry that is signed anew says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// As long as the entry said before.
+    AsBefore,
+    /// So long from now on.
+    For(Micros),
+    /// For ever.
+    NoEnd,
 }
 
 /// A model to take in.

@@ -27,7 +27,7 @@ use crate::admin::{
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
-use crate::door::{AddModel, Command, CommandDone, CommandError, SignedFile};
+use crate::door::{AddModel, Command, CommandDone, CommandError, SignedFile, Until};
 use crate::errors::{Code, Problem};
 use crate::explain;
 use crate::golden;
@@ -162,7 +162,16 @@ async fn publish_model(
     let name = name.map(|Path(name)| name).unwrap_or_default();
     command(&app, request, |asked: PublishDto| {
         let name = read("the name in the path", ModelName::parse(&name))?;
-        Ok(Command::Publish { name, valid_for: valid_for(asked.valid_for_s)? })
+        let until = match (valid_for(asked.valid_for_s)?, asked.no_end) {
+            (None, false) => Until::AsBefore,
+            (None, true) => Until::NoEnd,
+            (Some(span), false) => Until::For(span),
+            (Some(_), true) => {
+                let text = "valid_for_s and no_end say different things: leave one of them away";
+                return Err(Problem::new(Code::OutOfRange, text));
+            }
+        };
+        Ok(Command::Publish { name, until })
     })
     .await
 }

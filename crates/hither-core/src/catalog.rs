@@ -139,9 +139,11 @@ impl Local {
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     manifests: BTreeMap<Digest, Manifest>,
-    /// A publisher's newer entry of a name replaces its older one. Of several publishers the smallest key counts: every
-    /// node comes to the same model without asking, in whatever order it heard of them.
+    /// A publisher's newer entry of a name replaces its older one. Of several publishers who may publish the smallest key
+    /// counts: every node comes to the same model without asking, in whatever order it heard of them.
     names: BTreeMap<ModelName, BTreeMap<NodeId, Digest>>,
+    /// Members who may publish.
+    publishers: BTreeSet<NodeId>,
     local: BTreeMap<Digest, Local>,
     /// Models whose entry has ended.
     expired: BTreeSet<Digest>,
@@ -151,10 +153,10 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Takes in an entry; `false` if there is no room. One that is known already, or older than the known one, changes nothing,
-    /// however late it is told again.
+    /// however late it is told again; unless the known one is of somebody who may publish no more.
     pub(crate) fn add(&mut self, manifest: Manifest) -> bool {
         if let Some(known) = self.manifests.get_mut(&manifest.digest) {
-            if manifest.replaces(known) {
+            if manifest.supersedes(known, |publisher| self.publishers.contains(&publisher)) {
                 let publishers = self.names.entry(manifest.name.clone()).or_default();
                 if publishers.get(&known.publisher) == Some(&known.digest) {
                     publishers.remove(&known.publisher);
@@ -173,9 +175,25 @@ impl Catalog {
         true
     }
 
-    /// The model that a name means.
+    /// The model that a name means. One of somebody who may publish no more gives way to another's.
     pub(crate) fn resolve(&self, name: &ModelName) -> Option<Digest> {
-        self.names.get(name)?.first_key_value().map(|(_, digest)| *digest)
+        let named = self.names.get(name)?;
+        let first = named.iter().find(|(publisher, _)| self.publishers.contains(publisher));
+        first.or_else(|| named.first_key_value()).map(|(_, digest)| *digest)
+    }
+
+    /// Whether somebody may publish.
+    pub(crate) fn may_publish(&self, node: NodeId) -> bool {
+        self.publishers.contains(&node)
+    }
+
+    /// Notes whether somebody may publish.
+    pub(crate) fn set_publisher(&mut self, node: NodeId, may: bool) {
+        let changed = match may {
+            true => self.publishers.insert(node),
+            false => self.publishers.remove(&node),
+        };
+        self.version += u64::from(changed);
     }
 
     /// An entry.
@@ -209,10 +227,13 @@ impl Catalog {
     }
 
     /// Names that several publishers use for different models. What servers outside the mesh call so is none: whatever a
-    /// member publishes counts before it.
+    /// member publishes counts before it, as before what was published by whoever may do so no more.
     pub(crate) fn conflicts(&self) -> impl Iterator<Item = (&ModelName, usize)> {
-        let members = |publishers: &BTreeMap<NodeId, Digest>| publishers.keys().filter(|key| **key != OUTSIDE).count();
-        self.names.iter().map(move |(name, publishers)| (name, members(publishers))).filter(|(_, count)| *count > 1)
+        let count = |named: &BTreeMap<NodeId, Digest>| {
+            let may = named.keys().filter(|key| self.publishers.contains(key)).count();
+            if may > 0 { may } else { named.keys().filter(|key| **key != OUTSIDE).count() }
+        };
+        self.names.iter().map(move |(name, named)| (name, count(named))).filter(|(_, count)| *count > 1)
     }
 
     /// How far a model is here.

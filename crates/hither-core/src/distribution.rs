@@ -26,6 +26,7 @@ use crate::random::Random;
 
 mod bits;
 mod giving;
+mod picture;
 mod taking;
 #[cfg(test)]
 mod tests;

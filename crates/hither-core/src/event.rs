@@ -120,6 +120,9 @@ pub enum Event {
         /// What it took.
         cost: Cost,
     },
+    /// Nothing of the answer to a request of this node has gone to whoever asked. Told right before its attempt
+    /// [fails](Self::Failed): other weights may answer it then.
+    Unanswered(RequestId),
     /// The place that serves a task, here or elsewhere, gave up on it.
     Failed {
         /// The task.
@@ -169,8 +172,8 @@ pub enum Event {
     },
     /// Somebody does not belong any more.
     MemberRemoved(NodeId),
-    /// A model is in the catalog; its signature was checked. An entry that [replaces](Manifest::replaces) a known one is
-    /// taken in its place.
+    /// A model is in the catalog; its signature was checked. An entry that [supersedes](Manifest::supersedes) a known
+    /// one is taken in its place.
     Catalogued(Manifest),
     /// What time of day it is, by the clock of the machine: entries of the catalog end by it. Told before the first of them,
     /// and again every few seconds.

@@ -435,6 +435,9 @@ pub const CHUNKS_NAMED: usize = 8;
 /// Ranges of chunks that one word tells of.
 pub const CHUNK_RANGES: usize = 1024;
 
+/// In how many cells at most a person is shown how far a file is.
+pub const CHUNK_CELLS: usize = 256;
+
 /// How long a chunk is taken to need before one has come.
 pub const CHUNK_TAKES: Micros = Micros::from_millis(100);
 

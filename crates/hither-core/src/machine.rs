@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hither_types::fact::{Counterpart, Fact, Subject};
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task, Ticket};
 use hither_types::law::Policy;
-use hither_types::member::Member;
+use hither_types::member::{Member, Role};
 use hither_types::place::PlaceKind;
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
@@ -121,6 +121,8 @@ impl Core {
             timers.set(Timer::Stock, Timestamp(0).after(limits::PLACE_EVERY));
             Box::new(Stock::new(me.node, memory))
         });
+        let mut catalog = Catalog::default();
+        catalog.set_publisher(me.node, me.roles.has(Role::Publish));
         Self {
             me,
             policy,
@@ -143,7 +145,7 @@ impl Core {
             affinities: Affinities::default(),
             ladder: Ladder::new(ladder),
             numbers: 0,
-            catalog: Catalog::default(),
+            catalog,
             calendar: Calendar::default(),
             rollouts: Rollouts::default(),
             memory: Memory::new(memory),
@@ -259,6 +261,7 @@ impl Core {
             Event::Beat { task, progress } => self.beat(task, progress),
             Event::Done { task, cost } if task.origin == self.me.node => self.answered(task, cost),
             Event::Done { task, cost } => self.hosted_done(task, cost),
+            Event::Unanswered(id) => self.unanswered(id),
             Event::Failed { task, failure } => self.failed(task, failure),
             Event::Presence { from, presence } => self.heard(from, presence),
             Event::There { node, presence } => {
@@ -329,6 +332,10 @@ impl Core {
         }
         if task.origin == self.me.node {
             self.own_failed(task, failure);
+            // What was told of this attempt says nothing of the next.
+            if let Some(request) = self.requests.get_mut(&task.request) {
+                request.unanswered = false;
+            }
         } else {
             self.hosted_failed(task, failure);
         }

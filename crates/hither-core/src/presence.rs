@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hither_types::id::{Digest, NodeId, RequestId, Task};
 use hither_types::incarnation::started_anew;
-use hither_types::member::Member;
+use hither_types::member::{Member, Role};
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
@@ -75,14 +75,17 @@ impl Core {
         let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
         let is_other = |before: &Member| (before.place(), before.roles) != (member.place(), member.roles);
         let (known, changed) = (before.is_some(), before.is_some_and(is_other));
+        let may_publish = member.roles.has(Role::Publish);
         if node == self.me.node {
             self.me = member;
             self.circles.clear();
         } else if !self.peers.add(member) {
-            self.complain(format!("no room for member {}: {} members are known", node.short(), limits::MEMBERS_MAX));
+            let most = limits::MEMBERS_MAX;
+            return self.complain(format!("no room for member {}: {most} members are known", node.short()));
         } else if !known {
             self.herald.due = true;
         }
+        self.catalog.set_publisher(node, may_publish);
         // What the law was asked about is not so any more.
         if changed {
             self.judge_all_anew();
@@ -94,6 +97,7 @@ impl Core {
         if !self.peers.remove(node) {
             return;
         }
+        self.catalog.set_publisher(node, false);
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.leave_removed(request, node);

@@ -40,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) instead: Option<ModelName>,
     /// The new version of the model failed under it: the old one answers.
     pub(crate) old_version: bool,
+    /// The attempt that is about to fail gave nothing to whoever asked.
+    pub(crate) unanswered: bool,
     /// Peers that were tried: one try per place.
     pub(crate) tried: Vec<NodeId>,
     /// Times that the engine of this node was lost under it.
@@ -180,6 +182,7 @@ impl Request {
             affinity,
             instead: None,
             old_version: false,
+            unanswered: false,
             tried: Vec::new(),
             losses_here: 0,
             preempted: false,

@@ -104,10 +104,11 @@ impl Rollouts {
 }
 
 impl Core {
-    /// A word about a name. An older one than is known changes nothing.
+    /// A word about a name. An older one than is known changes nothing, unless that one is of somebody who may publish no more.
     pub(crate) fn rolled_out(&mut self, rollout: Rollout) {
         let known = self.rollouts.0.get(&rollout.name);
-        if known.is_some_and(|known| known.rollout.order() >= rollout.order()) {
+        let may = |publisher| self.catalog.may_publish(publisher);
+        if known.is_some_and(|known| !rollout.supersedes(&known.rollout, may)) {
             return;
         }
         if known.is_none() && self.rollouts.0.len() >= limits::ROLLOUTS_MAX {
@@ -201,12 +202,20 @@ impl Core {
         }
     }
 
-    /// What failed with the new version is answered by the old one. A stream stays with the weights that it began with.
+    /// Nothing of an answer has gone out, and its attempt is about to fail.
+    pub(crate) fn unanswered(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.unanswered = true;
+        }
+    }
+
+    /// What failed with the new version is answered by the old one. A stream that has begun stays with its weights.
     pub(crate) fn leave_new_version(&mut self, id: RequestId, failure: &Failure) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let Some(standing) = self.rollouts.0.get(&request.envelope.model) else { return };
         let new = request.digest == Some(standing.rollout.to) && standing.rollout.to != standing.rollout.from;
-        if !new || !is_of_engine(failure) || request.envelope.kind == RequestKind::Generate {
+        let has_begun = request.envelope.kind == RequestKind::Generate && !request.unanswered;
+        if !new || !is_of_engine(failure) || has_begun {
             return;
         }
         (request.digest, request.old_version) = (None, true);

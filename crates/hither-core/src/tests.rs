@@ -167,7 +167,7 @@ impl Play {
         said
     }
 
-    fn step(&mut self, at: u64, event: Event) -> Vec<String> {
+    pub(crate) fn step(&mut self, at: u64, event: Event) -> Vec<String> {
         self.step_at(Timestamp(at * 1000), event)
     }
 
@@ -586,6 +586,7 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::Left(_)
         | Fact::ClockJumped { .. }
         | Fact::ModelAdmitted { .. }
+        | Fact::Published { .. }
         | Fact::RolledOut(_)
         | Fact::Judged(_) => {
             panic!("the driver's to write: {fact:?}")

@@ -1,5 +1,6 @@
 //! The picture of the node and its mesh that people are shown.
 
+use hither_types::id::{Digest, ModelName};
 use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::rollout::{RolledBack, RolloutView};
 use hither_types::time::Timestamp;
@@ -27,7 +28,13 @@ impl Core {
             warnings: self.warnings(),
             reach: ReachView::default(),
             rollouts: self.rollouts.view(),
+            courses: Vec::new(),
         }
+    }
+
+    /// The model that a name means where no new version takes over.
+    pub fn resolve(&self, name: &ModelName) -> Option<Digest> {
+        self.catalog.resolve(name)
     }
 
     /// How each rollout stands, by name.

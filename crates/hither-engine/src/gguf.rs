@@ -13,8 +13,11 @@ use crate::limits::{
 };
 use crate::source::{Source, SourceFault};
 
+mod join;
 #[cfg(test)]
 mod tests;
+
+pub use join::{JoinFault, Parts};
 
 /// What a file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,27 +171,35 @@ const BLOCKS: [(u32, u64, u64); 35] = [
     (42, 64, 18),
 ];
 
+/// What stands before the keys.
+struct Head {
+    version: u32,
+    tensors: u64,
+    keys: u64,
+}
+
+/// A tensor, as the header describes it.
+struct Tensor {
+    name: String,
+    /// The lengths of its dimensions.
+    shape: Vec<u64>,
+    /// The number of its type.
+    kind: u32,
+    /// Where it is in the data, in bytes.
+    offset: u64,
+    /// Bytes that it has.
+    length: u64,
+}
+
 /// Walks over the header of a file of `length` bytes.
 pub fn inspect(file: impl Read, length: u64) -> Result<GgufFacts, GgufFault> {
     let mut source = Source::new(file, length, GGUF_HEADER_BYTES, "the header");
-    if &source.array::<4>("the magic number")? != b"GGUF" {
-        return Err(GgufFault::Magic);
-    }
-    let version = source.u32("the version")?;
-    if !matches!(version, 2 | 3) {
-        return Err(GgufFault::Version(version));
-    }
-    let tensors = bounded("the list of tensors", source.u64("the count of tensors")?, GGUF_TENSORS)?;
-    let keys = bounded("the list of keys", source.u64("the count of keys")?, GGUF_KEYS)?;
+    let Head { tensors, keys, .. } = read_head(&mut source)?;
     let values = read_values(&mut source, keys)?;
-    let alignment = match values.get("general.alignment") {
-        None => 32,
-        Some(Value::Number(Kind::Uint32, bytes)) if bytes.is_power_of_two() && *bytes <= 1 << 16 => *bytes,
-        Some(_) => return Err(GgufFault::Wrong("general.alignment is no power of two up to 65536".to_owned())),
-    };
-    let extents = read_tensors(&mut source, tensors, alignment)?;
+    let alignment = alignment(values.get("general.alignment"))?;
+    let found = read_tensors(&mut source, tensors, alignment)?;
     let start = source.at().next_multiple_of(alignment);
-    check_extents(extents, start, length)?;
+    check_extents(&found, start, length)?;
     let Some(Value::Text(architecture)) = values.get("general.architecture") else {
         return Err(GgufFault::Wrong("general.architecture is no text".to_owned()));
     };
@@ -201,12 +212,39 @@ fn bounded(what: &'static str, found: u64, most: u64) -> Result<u64, GgufFault> 
     if found > most { Err(GgufFault::TooMuch { what, found, most }) } else { Ok(found) }
 }
 
+fn read_head<R: Read>(source: &mut Source<R>) -> Result<Head, GgufFault> {
+    if &source.array::<4>("the magic number")? != b"GGUF" {
+        return Err(GgufFault::Magic);
+    }
+    let version = source.u32("the version")?;
+    if !matches!(version, 2 | 3) {
+        return Err(GgufFault::Version(version));
+    }
+    let tensors = bounded("the list of tensors", source.u64("the count of tensors")?, GGUF_TENSORS)?;
+    let keys = bounded("the list of keys", source.u64("the count of keys")?, GGUF_KEYS)?;
+    Ok(Head { version, tensors, keys })
+}
+
+/// What the data of all tensors are aligned to, in bytes.
+fn alignment(value: Option<&Value>) -> Result<u64, GgufFault> {
+    match value {
+        None => Ok(32),
+        Some(Value::Number(Kind::Uint32, bytes)) if bytes.is_power_of_two() && *bytes <= 1 << 16 => Ok(*bytes),
+        Some(_) => Err(GgufFault::Wrong("general.alignment is no power of two up to 65536".to_owned())),
+    }
+}
+
+fn read_key<R: Read>(source: &mut Source<R>) -> Result<(String, Value), GgufFault> {
+    let key = name(source, "a key", GGUF_KEY_BYTES)?;
+    let kind = Kind::of(source.u32("the type of a value")?)?;
+    let value = read_value(source, kind, &key)?;
+    Ok((key, value))
+}
+
 fn read_values<R: Read>(source: &mut Source<R>, count: u64) -> Result<BTreeMap<String, Value>, GgufFault> {
     let mut values = BTreeMap::new();
     for _ in 0..count {
-        let key = name(source, "a key", GGUF_KEY_BYTES)?;
-        let kind = Kind::of(source.u32("the type of a value")?)?;
-        let value = read_value(source, kind, &key)?;
+        let (key, value) = read_key(source)?;
         if let Some(_twice) = values.insert(key.clone(), value) {
             return Err(GgufFault::Wrong(format!("the key {key:?} is there twice")));
         }
@@ -253,49 +291,55 @@ fn read_value<R: Read>(source: &mut Source<R>, kind: Kind, key: &str) -> Result<
     }
 }
 
-/// The offset and length of each tensor in the data.
-fn read_tensors<R: Read>(source: &mut Source<R>, count: u64, alignment: u64) -> Result<Vec<(u64, u64)>, GgufFault> {
+/// The tensors, in the order of the header.
+fn read_tensors<R: Read>(source: &mut Source<R>, count: u64, alignment: u64) -> Result<Vec<Tensor>, GgufFault> {
     let mut names = BTreeSet::new();
-    let mut extents = Vec::new();
+    let mut tensors = Vec::new();
     for _ in 0..count {
-        let name = name(source, "the name of a tensor", GGUF_NAME_BYTES)?;
-        let wrong = |what: &str| GgufFault::Wrong(format!("tensor {name:?} {what}"));
-        let rank = source.u32("the rank of a tensor")?;
-        if !(1..=4).contains(&rank) {
-            return Err(wrong(&format!("has {rank} dimensions")));
+        let tensor = read_tensor(source, alignment)?;
+        if !names.insert(tensor.name.clone()) {
+            return Err(GgufFault::Wrong(format!("tensor {:?} is there twice", tensor.name)));
         }
-        let mut shape = [1u64; 4];
-        for dimension in shape.iter_mut().take(rank as usize) {
-            *dimension = source.u64("a dimension")?;
-        }
-        let number = source.u32("the type of a tensor")?;
-        let offset = source.u64("the offset of a tensor")?;
-        let block = BLOCKS.iter().find(|(known, ..)| *known == number);
-        let (_, elements, bytes) = block.ok_or_else(|| wrong(&format!("is of type {number}, which is not known")))?;
-        // Engines count elements in signed numbers.
-        let product = shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension));
-        let count = product.filter(|count| *count > 0 && i64::try_from(*count).is_ok());
-        let count = count.ok_or_else(|| wrong("has no elements, or more than can be counted"))?;
-        if shape[0] % elements != 0 {
-            return Err(wrong("has rows that are no whole number of blocks"));
-        }
-        let length = (count / elements).checked_mul(*bytes).ok_or_else(|| wrong("is beyond all memory"))?;
-        if offset % alignment != 0 {
-            return Err(wrong("is not aligned"));
-        }
-        extents.push((offset, length));
-        if !names.insert(name.clone()) {
-            return Err(wrong("is there twice"));
-        }
+        tensors.push(tensor);
     }
-    Ok(extents)
+    Ok(tensors)
+}
+
+fn read_tensor<R: Read>(source: &mut Source<R>, alignment: u64) -> Result<Tensor, GgufFault> {
+    let name = name(source, "the name of a tensor", GGUF_NAME_BYTES)?;
+    let wrong = |what: &str| GgufFault::Wrong(format!("tensor {name:?} {what}"));
+    let rank = source.u32("the rank of a tensor")?;
+    if !(1..=4).contains(&rank) {
+        return Err(wrong(&format!("has {rank} dimensions")));
+    }
+    let mut shape = Vec::new();
+    for _ in 0..rank {
+        shape.push(source.u64("a dimension")?);
+    }
+    let kind = source.u32("the type of a tensor")?;
+    let offset = source.u64("the offset of a tensor")?;
+    let block = BLOCKS.iter().find(|(known, ..)| *known == kind);
+    let (_, elements, bytes) = block.ok_or_else(|| wrong(&format!("is of type {kind}, which is not known")))?;
+    // Engines count elements in signed numbers.
+    let product = shape.iter().try_fold(1u64, |product, dimension| product.checked_mul(*dimension));
+    let count = product.filter(|count| *count > 0 && i64::try_from(*count).is_ok());
+    let count = count.ok_or_else(|| wrong("has no elements, or more than can be counted"))?;
+    if shape[0] % elements != 0 {
+        return Err(wrong("has rows that are no whole number of blocks"));
+    }
+    let length = (count / elements).checked_mul(*bytes).ok_or_else(|| wrong("is beyond all memory"))?;
+    if offset % alignment != 0 {
+        return Err(wrong("is not aligned"));
+    }
+    Ok(Tensor { name, shape, kind, offset, length })
 }
 
 /// Whether each tensor is in the file and beside the others.
-fn check_extents(mut extents: Vec<(u64, u64)>, start: u64, length: u64) -> Result<(), GgufFault> {
-    if extents.is_empty() {
+fn check_extents(tensors: &[Tensor], start: u64, length: u64) -> Result<(), GgufFault> {
+    if tensors.is_empty() {
         return Ok(());
     }
+    let mut extents: Vec<(u64, u64)> = tensors.iter().map(|tensor| (tensor.offset, tensor.length)).collect();
     extents.sort_unstable();
     let mut end = 0;
     for (offset, size) in extents {

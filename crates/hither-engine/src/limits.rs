@@ -66,6 +66,9 @@ pub const GGUF_HEADER_BYTES: u64 = 256 << 20;
 /// Layers: the library's own tables have so many rows.
 pub const GGUF_LAYERS: u64 = 512;
 
+/// Parts of one split GGUF file. The largest published have below a hundred, and all are open at once.
+pub const GGUF_PARTS: usize = 512;
+
 /// Bytes of an ONNX file: the format's own bound, which its parsers hold, too.
 pub const ONNX_FILE_BYTES: u64 = i32::MAX as u64;
 
@@ -90,6 +93,19 @@ pub const ONNX_IR: u64 = 64;
 
 /// The newest version of an operator set that makes sense. Today's is 28.
 pub const ONNX_OPSET: u64 = 1024;
+
+/// Files beside an ONNX file that have data of its tensors. Exporters write one, and older ones one for each tensor: some
+/// hundreds in what is below the bound of the format.
+pub const ONNX_FILES: usize = 1024;
+
+/// Tensors of an ONNX file whose data are in files beside it. The largest exports in use have some thousands.
+pub const ONNX_OUTSIDE: u64 = 65_536;
+
+/// Words that say where the data of one tensor are: four are known.
+pub const ONNX_PLACE: u64 = 8;
+
+/// Bytes of the name of a file beside an ONNX file: file systems take 255.
+pub const ONNX_FILE_NAME: usize = 255;
 
 /// How long a worker steps before it sends what came of it and looks for commands. To send and to wake the node costs
 /// some ten microseconds, as much as a small tensor model takes; a step of a language model takes longer than this.

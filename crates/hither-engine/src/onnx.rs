@@ -3,20 +3,25 @@
 //!
 //! What must stay true: memory is bounded by the limits and not by the file; no byte is read twice; what passes is one
 //! tree of the messages that the format has, whole, with a graph, and not one of its tensors says that its data are in
-//! another file. Everything that two parsers may read in two ways is refused: a field that is not known, of another
-//! type than it has, or there twice.
+//! another file (`fill` walks the same way over one that is to get them inside). Everything that two parsers may read in
+//! two ways is refused: a field that is not known, of another type than it has, or there twice.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use crate::limits::{
-    ONNX_DEPTH, ONNX_FILE_BYTES, ONNX_IR, ONNX_MESSAGES, ONNX_NAME_BYTES, ONNX_OPSET, ONNX_OPSETS, ONNX_TEXTS,
+    ONNX_DEPTH, ONNX_FILE_BYTES, ONNX_IR, ONNX_MESSAGES, ONNX_NAME_BYTES, ONNX_OPSET, ONNX_OPSETS, ONNX_PLACE,
+    ONNX_TEXTS,
 };
 use crate::source::{Source, SourceFault};
 
+mod fill;
 mod form;
 #[cfg(test)]
 mod tests;
 
+use fill::Edits;
+pub use fill::{FillFault, Outside};
 use form::{Content, Kind};
 
 /// What a file says of itself.
@@ -71,6 +76,17 @@ pub enum OnnxFault {
          (in Python: onnx.save(onnx.load(\"model.onnx\"), \"whole.onnx\"))"
     )]
     External(String),
+    /// A tensor's data are said to be where nobody looks, or to be what they cannot be.
+    #[error("the data of tensor {tensor:?} cannot be taken from another file: {why}")]
+    Outside {
+        /// Its name.
+        tensor: String,
+        /// Why not.
+        why: String,
+    },
+    /// With the data that are in other files it is more than a file of this kind can be.
+    #[error("the model with its data has {0} bytes, and one ONNX file has at most {ONNX_FILE_BYTES}")]
+    TooLarge(u64),
     /// Something is of a kind, or has a value, that it cannot have.
     #[error("{0}")]
     Wrong(String),
@@ -111,10 +127,27 @@ struct Note {
     /// Bytes of the tensor, if it is stored as such.
     raw: Option<u64>,
     is_external: bool,
+    /// What a tensor says of where its data are: 1 is another file.
+    location: u64,
+    /// What it says of that file; of a place itself, the text behind its key.
+    place: Vec<(String, String)>,
+    text: String,
+    /// Where in the file that stands.
+    place_at: Vec<Range<u64>>,
+    /// Where the first field behind the bytes of a tensor begins.
+    behind: Option<u64>,
+    /// By how many bytes the message grows when all data are inside.
+    growth: i64,
 }
 
 /// Walks over a file of `length` bytes.
 pub fn inspect(file: impl Read, length: u64) -> Result<OnnxFacts, OnnxFault> {
+    let (note, walk) = walk(file, length, None)?;
+    Ok(OnnxFacts { ir_version: note.version, opsets: note.opsets, nodes: walk.nodes, tensors: walk.tensors })
+}
+
+/// Walks over a file. With edits, tensors whose data are elsewhere pass, and what would bring the data in is noted.
+fn walk<R: Read>(file: R, length: u64, edits: Option<Edits>) -> Result<(Note, Walk<R>), OnnxFault> {
     if length == 0 {
         return Err(OnnxFault::LooksLike("an empty file"));
     }
@@ -126,9 +159,9 @@ pub fn inspect(file: impl Read, length: u64) -> Result<OnnxFacts, OnnxFault> {
         let what = "the bytes of the file";
         return Err(OnnxFault::TooMuch { what, found: length, most: ONNX_FILE_BYTES });
     }
-    let mut walk = Walk { source, length, messages: 0, texts: 0, nodes: 0, tensors: 0 };
+    let mut walk = Walk { source, length, messages: 0, texts: 0, nodes: 0, tensors: 0, edits };
     let note = walk.message(Kind::Model, length, 0)?;
-    Ok(OnnxFacts { ir_version: note.version, opsets: note.opsets, nodes: walk.nodes, tensors: walk.tensors })
+    Ok((note, walk))
 }
 
 struct Walk<R> {
@@ -138,6 +171,8 @@ struct Walk<R> {
     texts: u64,
     nodes: u64,
     tensors: u64,
+    /// What brings the data in that are elsewhere; none where they may not be.
+    edits: Option<Edits>,
 }
 
 fn bounded(what: &'static str, found: u64, most: u64) -> Result<u64, OnnxFault> {
@@ -151,6 +186,7 @@ impl<R: Read> Walk<R> {
         self.messages = bounded("messages", self.messages + 1, ONNX_MESSAGES)?;
         let mut note = Note { elements: Some(1), ..Note::default() };
         while self.source.at() < end {
+            let begin = self.source.at();
             let (number, wire) = self.tag(kind, end)?;
             let Some((_, what, content)) = kind.field(number) else {
                 let text = format!("{} has a field {number}, which there is not in the format", kind.name());
@@ -169,11 +205,20 @@ impl<R: Read> Walk<R> {
                 (Content::Fixed(4) | Content::Fixeds(4), Wire::Fixed32) => self.skip(what, 4, end)?,
                 (Content::Fixed(8) | Content::Fixeds(8), Wire::Fixed64) => self.skip(what, 8, end)?,
                 (_, Wire::Lengthed) => {
+                    let at = self.source.at();
                     let inner = self.length(what, end)?;
-                    self.lengthed(&mut note, (kind, number, what, content), inner, depth)?;
+                    let at = at..self.source.at();
+                    let growth = self.lengthed(&mut note, (kind, number, what, content), inner, depth)?;
+                    note.growth += self.edits.as_mut().map_or(0, |edits| edits.relength(at, inner, growth));
                 }
                 _ => return Err(OnnxFault::Wrong(format!("{what} is written as another type than it has"))),
             }
+            if kind == Kind::Tensor {
+                note.stands(number, begin..self.source.at());
+            }
+        }
+        if let (Kind::Tensor, true, Some(edits)) = (kind, note.is_external, &mut self.edits) {
+            edits.bring_in(&mut note)?;
         }
         note.check(kind)?;
         self.nodes += u64::from(kind == Kind::Node);
@@ -181,19 +226,21 @@ impl<R: Read> Walk<R> {
         Ok(note)
     }
 
-    /// A value of so many bytes.
+    /// A value of so many bytes. Gives by how many it grows.
     fn lengthed(
         &mut self,
         note: &mut Note,
         (kind, number, what, content): (Kind, u32, &'static str, Content),
         length: u64,
         depth: u32,
-    ) -> Result<(), OnnxFault> {
+    ) -> Result<i64, OnnxFault> {
         let end = self.source.at() + length;
         match content {
             Content::One(inner) | Content::Many(inner) => {
                 let child = self.message(inner, end, depth + 1)?;
+                let growth = child.growth;
                 note.child(kind, number, child)?;
+                return Ok(growth);
             }
             // Packed. Shapes matter; the others are data.
             Content::Numbers if kind == Kind::Tensor && number == 1 => {
@@ -206,7 +253,10 @@ impl<R: Read> Walk<R> {
             Content::Fixeds(size) if length.is_multiple_of(size) => self.skip(what, length, end)?,
             Content::Text | Content::Texts => {
                 self.texts = bounded("texts", self.texts + 1, ONNX_TEXTS)?;
-                let is_name = matches!((kind, number), (Kind::Tensor, 8) | (Kind::Opset, 1) | (Kind::Node, 3 | 4 | 7));
+                let is_name = matches!(
+                    (kind, number),
+                    (Kind::Tensor, 8) | (Kind::Opset, 1) | (Kind::Node, 3 | 4 | 7) | (Kind::Place, _)
+                );
                 match is_name {
                     true => {
                         bounded("bytes of a name", length, ONNX_NAME_BYTES)?;
@@ -223,7 +273,7 @@ impl<R: Read> Walk<R> {
                 return Err(OnnxFault::Wrong(format!("{what} is written as another type than it has")));
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     fn tag(&mut self, kind: Kind, end: u64) -> Result<(u32, Wire), OnnxFault> {
@@ -304,7 +354,10 @@ impl Note {
                 self.elements = self.elements.and_then(|elements| elements.checked_mul(value));
             }
             (Kind::Tensor, 2) => self.data_type = value,
-            (Kind::Tensor, 14) => self.is_external |= value != 0,
+            (Kind::Tensor, 14) => {
+                self.is_external |= value != 0;
+                self.location = value;
+            }
             _ => {}
         }
         Ok(())
@@ -318,7 +371,8 @@ impl Note {
                             the model that it was made from";
                 return Err(OnnxFault::Wrong(text.to_owned()));
             }
-            (Kind::Tensor, 8) => self.name = text,
+            (Kind::Tensor, 8) | (Kind::Place, 1) => self.name = text,
+            (Kind::Place, 2) => self.text = text,
             _ => {}
         }
         Ok(())
@@ -334,10 +388,31 @@ impl Note {
                 bounded("operator sets", self.opsets.len() as u64 + 1, ONNX_OPSETS as u64)?;
                 self.opsets.push((domain, version));
             }
-            (Kind::Tensor, 13) => self.is_external = true,
+            (Kind::Tensor, 13) => {
+                self.is_external = true;
+                bounded("words on the place of a tensor's data", self.place.len() as u64 + 1, ONNX_PLACE)?;
+                self.place.push((child.name, child.text));
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Notes where a field of a tensor stands.
+    fn stands(&mut self, number: u32, at: Range<u64>) {
+        if number > 9 {
+            self.behind.get_or_insert(at.start);
+        }
+        if matches!(number, 13 | 14) {
+            self.place_at.push(at);
+        }
+    }
+
+    /// Bytes of a tensor's data by its shape and type. `None`: they cannot be counted, or are none, as texts are.
+    fn bytes(&self) -> Option<u64> {
+        let elements = self.elements.filter(|count| i64::try_from(*count).is_ok())?;
+        let bits = form::bits(self.data_type).filter(|bits| *bits > 0)?;
+        Some(elements.checked_mul(bits)?.div_ceil(8))
     }
 
     /// Whether the parts fit one another.

@@ -27,11 +27,13 @@ pub(crate) struct Source<R> {
     buffer: Vec<u8>,
     /// What of the buffer was taken.
     taken: usize,
+    /// What was taken since somebody asked to keep it.
+    kept: Option<Vec<u8>>,
 }
 
 impl<R: Read> Source<R> {
     pub(crate) fn new(file: R, length: u64, most: u64, part: &'static str) -> Self {
-        Self { file, at: 0, length, most, part, buffer: Vec::new(), taken: 0 }
+        Self { file, at: 0, length, most, part, buffer: Vec::new(), taken: 0, kept: None }
     }
 
     /// Bytes taken so far.
@@ -84,7 +86,11 @@ impl<R: Read> Source<R> {
         let start = self.taken;
         self.taken += count;
         self.at += count as u64;
-        Ok(&self.buffer[start..start + count])
+        let chunk = &self.buffer[start..start + count];
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(chunk);
+        }
+        Ok(chunk)
     }
 
     /// Takes so many bytes. The caller has bounded the count.
@@ -106,6 +112,38 @@ impl<R: Read> Source<R> {
             self.chunk(what, left)?;
         }
         Ok(())
+    }
+
+    /// Takes a piece of the bytes before `end`. It is empty only there.
+    pub(crate) fn piece(&mut self, what: &'static str, end: u64) -> Result<&[u8], SourceFault> {
+        let left = end.saturating_sub(self.at);
+        if left == 0 {
+            return Ok(&[]);
+        }
+        self.reserve(what, left)?;
+        self.chunk(what, left.min(BUFFER as u64) as usize)
+    }
+
+    /// Lifts the bound on how much is read. What comes is passed on, not kept.
+    pub(crate) fn lift(&mut self) {
+        self.most = self.length;
+    }
+
+    /// Keeps what is taken from here on.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What was taken since [`Self::keep`]; no more is kept.
+    pub(crate) fn kept(&mut self) -> Vec<u8> {
+        self.kept.take().unwrap_or_default()
+    }
+
+    /// Takes what is left, and gives the file back: it was read to its end.
+    pub(crate) fn end(mut self, what: &'static str) -> Result<R, SourceFault> {
+        self.lift();
+        self.skip(what, self.length.saturating_sub(self.at))?;
+        Ok(self.file)
     }
 
     /// Takes `count` bytes, at most `N`; the rest is zero.

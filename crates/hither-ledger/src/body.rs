@@ -81,6 +81,12 @@ impl From<&Fact> for Body {
                 .with("digest", digest(weights))
                 .with("bytes", Value::Integer(size.0))
                 .with_some("from", from.as_ref()),
+            Fact::Published { model, digest: weights, revision, publisher, expires } => Self::new(Kind::ModelPublish)
+                .with("model", Value::text(model))
+                .with("digest", digest(weights))
+                .with("revision", Value::Integer(*revision))
+                .with("by", Value::text(publisher))
+                .with_some("expires", expires.map(rfc3339)),
             Fact::RolledOut(rollout) => Self::new(Kind::ModelRollout)
                 .with("model", Value::text(&rollout.name))
                 .with("revision", Value::Integer(rollout.revision))

@@ -52,6 +52,8 @@ kinds! {
     ClockJump = "clock.jump",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
+    /// An entry of the catalog was taken in.
+    ModelPublish = "model.publish",
     /// A new version of a model takes over, or is taken back.
     ModelRollout = "model.rollout",
     /// A member found a new version bad.

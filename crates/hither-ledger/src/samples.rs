@@ -143,6 +143,13 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             publisher,
             at: WallTime(1_795_348_800_123),
         }),
+        Fact::Published {
+            model: name.clone(),
+            digest: Digest([11; 32]),
+            revision: 2,
+            publisher,
+            expires: Some(WallTime(1_795_348_800_123)),
+        },
         Fact::Judged(Verdict { name, revision: 3, publisher, by, fault }),
     ]
 }

@@ -130,6 +130,7 @@ impl Driver {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
+            | Fact::Published { .. }
             | Fact::RolledOut(_)
             | Fact::Judged(_)
             | Fact::Denied { .. }

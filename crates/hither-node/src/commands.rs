@@ -25,7 +25,7 @@ impl Driver {
             Command::Ping { node, count } => return self.ping(node, count, reply),
             Command::Join { ticket } => return self.join(&ticket, reply),
             Command::Leave => return self.leave(reply),
-            Command::Publish { name, valid_for } => self.publish(&name, valid_for),
+            Command::Publish { name, until } => self.publish(&name, until),
             Command::RollOut(asked) => self.roll_out(asked),
             Command::RollBack(name) => self.roll_back(&name),
             Command::PullModel(name) => self.pull(&name),

@@ -17,11 +17,12 @@ use hither_types::id::{Digest, NodeId};
 use hither_types::message::{ChunkTalk, ChunkWord};
 use hither_types::time::Timestamp;
 use hither_types::unit::ByteCount;
+use hither_types::view::CourseView;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::driver::Inbound;
-use crate::limits::{COURSE_LINES, COURSE_STRANGERS, COURSE_WORDS};
+use crate::limits::{COURSE_DRAWN, COURSE_LINES, COURSE_STRANGERS, COURSE_WORDS};
 
 mod course;
 #[cfg(test)]
@@ -96,7 +97,10 @@ enum Cue {
 
 /// How the driver speaks to the courses.
 #[derive(Debug, Clone)]
-pub(crate) struct Courses(mpsc::UnboundedSender<Cue>);
+pub(crate) struct Courses {
+    cues: mpsc::UnboundedSender<Cue>,
+    pictures: watch::Receiver<Vec<CourseView>>,
+}
 
 impl Courses {
     /// Starts them. They end with the last handle, or the swarm.
@@ -109,14 +113,21 @@ impl Courses {
         let (cues, heard) = mpsc::unbounded_channel();
         let lines = [(); 2].map(|()| Arc::new(Semaphore::new(COURSE_LINES)));
         let hands = Hands { me, swarm, inbox, cues: cues.downgrade(), lines, begun: Instant::now() };
-        let stage = Stage { hands, courses: BTreeMap::new(), strangers: BTreeMap::new() };
-        (Self(cues), stage.run(heard, events))
+        let (seen, pictures) = watch::channel(Vec::new());
+        let (courses, strangers, picture_at) = (BTreeMap::new(), BTreeMap::new(), Instant::now());
+        let stage = Stage { hands, courses, strangers, pictures: seen, picture_at };
+        (Self { cues, pictures }, stage.run(heard, events))
     }
 
     /// Fetches a file.
     pub(crate) fn fetch(&self, fetch: Fetch) {
         // They end when the node does; whoever waits finds out by the other end of `done`.
-        let _ = self.0.send(Cue::Fetch(fetch));
+        let _ = self.cues.send(Cue::Fetch(fetch));
+    }
+
+    /// How far each file is, as it was a moment ago.
+    pub(crate) fn seen(&self) -> Vec<CourseView> {
+        self.pictures.borrow().clone()
     }
 }
 
@@ -177,6 +188,9 @@ struct Stage {
     courses: BTreeMap<Digest, Course>,
     /// Who spoke of a file and is being looked up.
     strangers: BTreeMap<(NodeId, Digest), Unheard>,
+    /// What a person is shown, and when it is drawn next.
+    pictures: watch::Sender<Vec<CourseView>>,
+    picture_at: Instant,
 }
 
 impl Stage {
@@ -331,6 +345,18 @@ impl Stage {
         });
         parted.retain(|node| self.courses.values().all(|course| !course.knows(*node)));
         parted.into_iter().for_each(|node| self.hands.swarm.hush(node));
+        self.draw();
+    }
+
+    /// Draws how far each file is, if that is due, or if one has begun or ended.
+    fn draw(&mut self) {
+        let now = Instant::now();
+        let known = self.pictures.borrow().len();
+        if self.courses.len() == known && (known == 0 || now < self.picture_at) {
+            return;
+        }
+        self.picture_at = now + COURSE_DRAWN;
+        self.pictures.send_replace(self.courses.values().map(Course::picture).collect());
     }
 }
 

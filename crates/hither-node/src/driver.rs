@@ -234,14 +234,24 @@ impl Driver {
     pub(crate) fn feed(&mut self, event: Event) {
         self.echoes.push_back(event);
         while let Some(event) = self.echoes.pop_front() {
-            if let Event::Failed { task, .. } = &event {
-                self.give_up(*task);
+            if let Event::Failed { task, .. } = event {
+                self.give_up(task);
+                // Nothing comes of that attempt any more.
+                if task.origin == self.home.me.node
+                    && self.sessions.get(&task.request).is_some_and(|session| !session.has_begun())
+                {
+                    self.hand_over(Event::Unanswered(task.request));
+                }
             }
-            let now = self.clock.now();
-            let actions: Vec<_> = self.core.handle(event, now).collect();
-            for action in actions {
-                self.carry_out(action);
-            }
+            self.hand_over(event);
+        }
+    }
+
+    fn hand_over(&mut self, event: Event) {
+        let now = self.clock.now();
+        let actions: Vec<_> = self.core.handle(event, now).collect();
+        for action in actions {
+            self.carry_out(action);
         }
     }
 
@@ -372,11 +382,13 @@ impl Driver {
             here.member.expires = self.home.me.expires;
         }
         view.reach = self.mesh.reach.view.clone();
+        view.courses = self.courses.seen();
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
         for model in view.nodes.iter_mut().take(1).flat_map(|here| &mut here.models) {
             model.engine =
                 self.workers.get(&model.digest).map(|worker| worker.loaded.engine.clone()).unwrap_or_default();
         }
+        view.warnings.extend(self.orphans());
         view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
         for node in &mut view.nodes {
             node.egress = self.egress.get(&node.member.node).copied().unwrap_or_default();

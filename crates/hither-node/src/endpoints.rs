@@ -218,7 +218,7 @@ impl Driver {
         let names = server.config.models.keys();
         // What a member published under the same name is the same model, for whoever wrote the configuration said so.
         let digests = names.flat_map(|name| {
-            [Some(digest(name)), self.shelf.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
+            [Some(digest(name)), self.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
         });
         let model = |digest| ModelPresence {
             digest,

@@ -233,6 +233,9 @@ pub(crate) const COURSE_FAR: usize = 8;
 /// Members that take part in one course, greeted or come by themselves. Others find partners among these.
 pub(crate) const COURSE_MOST: usize = 64;
 
+/// How often people are shown how far files are.
+pub(crate) const COURSE_DRAWN: Duration = Duration::from_millis(250);
+
 /// How often whoever fetches a file looks who else has some of it.
 pub(crate) const COURSE_LOOK: Duration = Duration::from_secs(2);
 

@@ -85,6 +85,12 @@ impl Mesh {
         self.records.get(&node).map(|(_, member)| member.clone())
     }
 
+    /// Whether a node, this one or another member, may publish.
+    pub(crate) fn publishes(&self, node: NodeId, me: &Member) -> bool {
+        let member = if node == me.node { Some(me) } else { self.records.get(&node).map(|(_, member)| member) };
+        member.is_some_and(|member| member.roles.has(Role::Publish))
+    }
+
     pub(crate) fn records(&self) -> Vec<MemberRecord> {
         self.records.values().map(|(record, _)| record.clone()).collect()
     }
@@ -202,7 +208,7 @@ impl Driver {
 
     /// Whether others take models of a publisher.
     pub(crate) fn is_told(&self, publisher: NodeId) -> bool {
-        self.member(publisher).is_some_and(|member| member.roles.has(Role::Publish))
+        self.mesh.publishes(publisher, &self.home.me)
     }
 
     fn learn_members(&mut self, records: Vec<MemberRecord>) {

@@ -61,10 +61,11 @@ impl Shelf {
         shelf
     }
 
-    /// Adds an entry, or puts it in the place of an older one. `false` if it is no news, or there is no room.
-    pub(crate) fn put(&mut self, signed: Signed, manifest: Manifest) -> bool {
+    /// Adds an entry, or puts it in the place of an older one; of one whose publisher may publish no more, as `may` says, whatever
+    /// its revision is. `false` if it is no news, or there is no room.
+    pub(crate) fn put(&mut self, signed: Signed, manifest: Manifest, may: impl Fn(NodeId) -> bool) -> bool {
         let taken = match self.entries.get(&manifest.digest) {
-            Some((_, known)) => manifest.replaces(known),
+            Some((_, known)) => manifest.supersedes(known, may),
             None => !self.is_full(),
         };
         if !taken {
@@ -96,6 +97,23 @@ impl Shelf {
         self.published_by(|_| true)
     }
 
+    /// A warning about the models whose publisher may publish no more, as `may` says: new members do not hear of them. One
+    /// whose name means another model by now, as `is_meant` says, is past.
+    pub(crate) fn orphans(&self, may: impl Fn(NodeId) -> bool, is_meant: impl Fn(&Manifest) -> bool) -> Option<String> {
+        let all = self.entries.values().map(|(_, manifest)| manifest);
+        let mut orphans = all.filter(|model| !may(model.publisher) && is_meant(model));
+        let Manifest { name, publisher, .. } = orphans.next()?;
+        let more = match orphans.count() {
+            0 => String::new(),
+            more => format!(", and so it is with {more} more"),
+        };
+        Some(format!(
+            "orphaned: {name} was published by {}, which is no member any more or may not publish: whoever joins now does not \
+             hear of the model{more}. Type at a member that may publish: hither models publish {name}",
+            publisher.short()
+        ))
+    }
+
     /// The entries of some publishers, as they are told.
     pub(crate) fn published_by(&self, wanted: impl Fn(NodeId) -> bool) -> Vec<Signed> {
         let wanted = self.entries.values().filter(|(_, manifest)| wanted(manifest.publisher));
@@ -111,8 +129,8 @@ impl Shelf {
     }
 
     /// Whether a model's file is here.
-    pub(crate) fn has(&self, name: &ModelName) -> bool {
-        self.named(name).is_some_and(|manifest| self.here.contains(&manifest.digest))
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.here.contains(&digest)
     }
 
     pub(crate) fn manifest(&self, digest: Digest) -> Option<&Manifest> {
@@ -129,12 +147,18 @@ impl Shelf {
         self.manifest(digest).map_or_else(|| digest.short(), |manifest| manifest.name.to_string())
     }
 
-    pub(crate) fn named(&self, name: &ModelName) -> Option<&Manifest> {
+    fn named(&self, name: &ModelName) -> Option<&Manifest> {
         self.entries.values().map(|(_, manifest)| manifest).find(|manifest| manifest.name == *name)
     }
 }
 
 impl Driver {
+    /// The model that a name means to requests; or that has it, if servers outside the mesh answer those.
+    pub(crate) fn named(&self, name: &ModelName) -> Option<&Manifest> {
+        let meant = self.core.resolve(name).and_then(|digest| self.shelf.manifest(digest));
+        meant.or_else(|| self.shelf.named(name))
+    }
+
     /// Opens a stored model in a worker, unless that is done or under way: a mind that begins anew, after a join, finds
     /// the workers of the one before.
     pub(crate) fn load(&mut self, digest: Digest) {
@@ -236,7 +260,7 @@ impl Driver {
 
     /// A model is to give its memory back; the mind says when.
     pub(crate) fn close(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
-        let digest = self.shelf.named(name).ok_or_else(|| unknown(name))?.digest;
+        let digest = self.named(name).ok_or_else(|| unknown(name))?.digest;
         self.feed(Event::CloseWanted(digest));
         Ok(CommandDone::Done)
     }
@@ -244,7 +268,7 @@ impl Driver {
     /// Takes a file into the store: copied, hashed, opened once in a worker to see what it is, signed, published.
     pub(crate) fn add_model(&mut self, added: AddModel, reply: CommandReply) {
         let (config, swarm, inbox) = (self.config.clone(), self.swarm.clone(), self.inbox.clone());
-        let taken = self.shelf.named(&added.name).map(|manifest| manifest.digest);
+        let taken = self.taken(&added.name);
         if taken.is_some()
             && added.valid_for.is_none()
             && let Err(error) = self.usable(&added.name)
@@ -261,16 +285,7 @@ impl Driver {
             return;
         }
         self.hands.spawn(async move {
-            let done = describe(&config, &swarm, added, (publisher, here), inbox.clone()).await;
-            let done = done.and_then(|manifest| match taken {
-                Some(other) if other != manifest.digest => Err(CommandError {
-                    code: "E0432",
-                    message: format!("another model of this mesh is called {} already", manifest.name),
-                    help: "choose another --name".into(),
-                }),
-                _ => Ok(manifest),
-            });
-            match done {
+            match describe(&config, &swarm, added, (publisher, &here), inbox.clone()).await {
                 Ok(manifest) => {
                     // A closed inbox means that the node is stopping.
                     let _ = inbox.send(Inbound::Added { manifest, reply }).await;
@@ -328,7 +343,7 @@ async fn describe(
     config: &NodeConfig,
     swarm: &Swarm,
     added: AddModel,
-    (publisher, here): (NodeId, BTreeSet<Digest>),
+    (publisher, here): (NodeId, &BTreeSet<Digest>),
     inbox: mpsc::Sender<Inbound>,
 ) -> Result<Manifest, CommandError> {
     let AddModel { path, name, licence, golden, valid_for, signed } = added;

@@ -84,12 +84,13 @@ impl Driver {
     /// A model stays here from now on, or does so no longer.
     pub(crate) fn pin(&mut self, name: &ModelName, pinned: bool) -> Result<CommandDone, CommandError> {
         // What is pinned and unknown yet may be published tomorrow; a name that was mistyped would never be found.
-        if pinned && self.shelf.named(name).is_none() {
+        if pinned && self.named(name).is_none() {
             return Err(crate::models::unknown(name));
         }
         self.pins.set(name, pinned)?;
         tracing::info!(model = %name, pinned, "a model is pinned, or is not any longer");
         self.feed(Event::PinsChanged(self.pins.all()));
-        Ok(if pinned { CommandDone::Pinned { here: self.shelf.has(name) } } else { CommandDone::Unpinned })
+        let here = self.named(name).is_some_and(|manifest| self.shelf.has(manifest.digest));
+        Ok(if pinned { CommandDone::Pinned { here } } else { CommandDone::Unpinned })
     }
 }

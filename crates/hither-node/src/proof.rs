@@ -53,7 +53,7 @@ impl Driver {
 
     /// Asks an open model at once, for an operator who waits for the verdict.
     pub(crate) fn verify(&mut self, name: &ModelName, reply: CommandReply) {
-        let found = self.shelf.named(name).map(|manifest| (manifest.digest, manifest.golden.clone()));
+        let found = self.named(name).map(|manifest| (manifest.digest, manifest.golden.clone()));
         let found = found.ok_or_else(|| unknown(name));
         let open = found.and_then(|(digest, golden)| match self.workers.get(&digest) {
             Some(worker) => Ok((digest, golden, Arc::clone(worker))),

@@ -43,19 +43,20 @@ impl Versions {
         });
         for signed in words {
             match check(&signed) {
-                Ok(word) => drop(versions.put(signed, word)),
+                Ok(word) => drop(versions.put(signed, word, |_| true)),
                 Err(error) => tracing::warn!(%error, "a word about versions is not believed"),
             }
         }
         versions
     }
 
-    /// Takes a word in; `false` if it is known, older than what is known, about something else, or if there is no room.
-    fn put(&mut self, signed: Signed, word: RolloutWord) -> bool {
+    /// Takes a word in; `false` if it is known, older than what is known, about something else, or if there is no room. Whatever
+    /// its number, it is newer than one whose publisher may publish no more, as `may` says.
+    fn put(&mut self, signed: Signed, word: RolloutWord, may: impl Fn(NodeId) -> bool) -> bool {
         match word {
             RolloutWord::Begun(rollout) => {
                 let known = self.rollouts.get(&rollout.name);
-                let older = known.is_some_and(|(_, known)| known.order() >= rollout.order());
+                let older = known.is_some_and(|(_, known)| !rollout.supersedes(known, may));
                 if older || (known.is_none() && self.rollouts.len() >= ROLLOUTS_MAX) {
                     return false;
                 }
@@ -154,7 +155,8 @@ impl Driver {
 
     /// Takes in a word that may be said; `false` if it is no news.
     fn take_rollout(&mut self, signed: Signed, word: RolloutWord) -> bool {
-        if !self.versions.put(signed, word.clone()) {
+        let Self { versions, mesh, home, .. } = self;
+        if !versions.put(signed, word.clone(), |publisher| mesh.publishes(publisher, &home.me)) {
             return false;
         }
         match word {
@@ -181,9 +183,17 @@ impl Driver {
         }
     }
 
+    /// The words about names that others take: what they leave out is not told.
+    pub(crate) fn told_rollouts(&self) -> Vec<Signed> {
+        let told = self.versions.rollouts.values().filter(|(_, rollout)| self.is_told(rollout.publisher));
+        told.map(|(signed, _)| signed.clone()).collect()
+    }
+
     /// Tells a neighbour all that is known of versions: it may have been away.
     pub(crate) fn tell_rollouts(&self, peer: NodeId) {
-        let words = self.versions.signed();
+        let verdicts = self.versions.verdicts.values().filter(|(_, verdict)| self.is_told(verdict.publisher));
+        let mut words = self.told_rollouts();
+        words.extend(verdicts.map(|(signed, _)| signed.clone()));
         if !words.is_empty() {
             pages::of_rollouts(words).into_iter().for_each(|page| self.swarm.send(peer, page));
         }
@@ -232,8 +242,14 @@ impl Driver {
             return Err(refusal("E0447", text, "name none, for all sites, and a --share"));
         }
         let standing = self.rollout(&name);
-        let old = self.stable(&name, standing.as_ref())?.clone();
         let new = self.usable(&to)?.clone();
+        // One whose publisher may publish no more is said once more as it is, so that new members hear of it.
+        let orphaned = standing.as_ref().map(|view| &view.rollout);
+        let orphaned = orphaned.filter(|rollout| rollout.to == new.digest && !self.is_told(rollout.publisher));
+        let old = match orphaned.and_then(|rollout| self.shelf.manifest(rollout.from)) {
+            Some(old) => old.clone(),
+            None => self.stable(&name, standing.as_ref())?.clone(),
+        };
         if !new.name.is_version_of(&name) {
             let text = format!("{to} is no version of {name}: the name of one begins with {name}:");
             return Err(refusal("E0442", text, &format!("hither models add FILE --name {name}:2")));
@@ -259,7 +275,7 @@ impl Driver {
     /// An operator goes back to the version before.
     pub(crate) fn roll_back(&mut self, name: &ModelName) -> Result<CommandDone, CommandError> {
         self.may_publish("others would not hear of a rollout")?;
-        if self.shelf.named(name).is_none() {
+        if self.named(name).is_none() {
             return Err(unknown(name));
         }
         let standing = self.rollout(name);
@@ -286,6 +302,18 @@ impl Driver {
         }
     }
 
+    /// A warning about a rollout whose publisher may publish no more, as `may` says.
+    pub(crate) fn orphaned_rollout(&self, may: impl Fn(NodeId) -> bool) -> Option<String> {
+        let rollouts = self.versions.rollouts.values().map(|(_, rollout)| rollout);
+        let Rollout { name, to, publisher, .. } =
+            rollouts.into_iter().find(|rollout| rollout.share > 0 && !may(rollout.publisher))?;
+        let (to, publisher) = (self.shelf.name(*to), publisher.short());
+        Some(format!(
+            "orphaned: that {name} means {to} was said by {publisher}, which is no member any more or may not publish: whoever \
+             joins now does not hear of it. Type at a member that may publish: hither models rollout {name} {to}"
+        ))
+    }
+
     fn rollout(&self, name: &ModelName) -> Option<RolloutView> {
         self.core.rollouts().into_iter().find(|view| view.rollout.name == *name)
     }
@@ -297,12 +325,14 @@ impl Driver {
             false => view.rollout.from,
         });
         let known = digest.and_then(|digest| self.shelf.manifest(digest));
-        known.or_else(|| self.shelf.named(name)).ok_or_else(|| unknown(name))
+        known.or_else(|| self.named(name)).ok_or_else(|| unknown(name))
     }
 }
 
+/// The next number of a word about a name. After the last there is none, and only a word of somebody who may publish no more
+/// makes way for the first.
 fn next(standing: Option<&RolloutView>) -> u64 {
-    standing.map_or(1, |view| view.rollout.revision.saturating_add(1))
+    standing.map_or(1, |view| view.rollout.revision.checked_add(1).unwrap_or(1))
 }
 
 fn refusal(code: &'static str, message: String, help: &str) -> CommandError {

@@ -1,9 +1,8 @@
 //! Which files of several are the model.
 //!
 //! The rule, the same for a directory and an artefact: a model is one file that ends in `.gguf` or `.onnx`, or that is said
-//! to be one; a split GGUF model is all its parts, the first one first; an ONNX model brings the files beside it that are
-//! named after it (`model.onnx_data`, `model.onnx.data`), which is where exporters put weights that are too large for the
-//! file. A projector (`mmproj-…`) is no model of its own. If that leaves several, a person says which.
+//! to be one; a split GGUF model is all its parts, the first one first. A projector (`mmproj-…`) is no model of its own. If
+//! that leaves several, a person says which. Which files beside an ONNX model belong to it, the model itself says.
 
 use crate::limits::LISTED;
 use crate::name::Part;
@@ -51,8 +50,7 @@ pub(crate) fn choose(files: &[Candidate<'_>], wanted: Option<&str>) -> Result<Ve
     if let Some(part) = Part::of(name) {
         return part.all().map(|name| at(&name).ok_or(ChoiceError::Part(name))).collect();
     }
-    let companions = files.iter().enumerate().filter(|(_, file)| is_companion(file.name, name)).map(|(place, _)| place);
-    Ok(std::iter::once(first).chain(companions).collect())
+    Ok(vec![first])
 }
 
 fn named(files: &[Candidate<'_>], wanted: &str) -> Result<usize, ChoiceError> {
@@ -89,11 +87,6 @@ fn only(files: &[Candidate<'_>]) -> Result<usize, ChoiceError> {
         [one] => Ok(*one),
         several => Err(ChoiceError::Several(list(several.iter().map(|&place| &files[place])))),
     }
-}
-
-fn is_companion(name: &str, model: &str) -> bool {
-    let rest = name.strip_prefix(model).unwrap_or_default();
-    model.ends_with(".onnx") && (rest.starts_with("_data") || rest.starts_with(".data"))
 }
 
 fn list<'a>(files: impl Iterator<Item = &'a Candidate<'a>>) -> String {

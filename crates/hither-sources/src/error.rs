@@ -8,6 +8,7 @@ use hither_types::unit::ByteCount;
 
 use crate::checksum::Sha256;
 use crate::choose::ChoiceError;
+use crate::limits::BESIDE;
 use crate::name::NameError;
 use crate::space::is_full;
 
@@ -44,6 +45,17 @@ pub enum FetchError {
     /// A name that came from elsewhere cannot be a file's.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A file that the model names is not beside it, or may not be taken.
+    #[error("the model has data in {file:?}, and {why}")]
+    Beside {
+        /// Its name.
+        file: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A model names more files than any model needs.
+    #[error("the model has data in {0} files, and {BESIDE} is the most that is taken")]
+    BesideTooMany(usize),
     /// A checksum was given for what has several files.
     #[error("a checksum is of one file, and this model has {0}; leave out the checksum, or name one file")]
     ChecksumOfSeveral(usize),

@@ -12,12 +12,14 @@ use crate::download::{Job, Wanted, download};
 use crate::error::FetchError;
 use crate::http::Web;
 use crate::hub::Hub;
+use crate::limits;
 use crate::local;
+use crate::name::FileName;
 use crate::partial::Identity;
 use crate::progress::{Meter, Progress};
 use crate::registry::Registry;
 use crate::secret::{Credential, RegistryLogin, Secret};
-use crate::source::{Artefact, Source, WebFile, is_allowed};
+use crate::source::{Artefact, HubFile, Source, WebFile, is_allowed};
 use crate::space;
 
 /// What a node knows of the places that models come from.
@@ -121,7 +123,7 @@ pub struct FetchedFile {
 pub struct Fetched {
     /// The file to open.
     pub model: FetchedFile,
-    /// Further files, in the same directory: the other parts of a split GGUF model, or the external data of an ONNX model.
+    /// Further files, in the same directory: the other parts of a split GGUF model.
     pub others: Vec<FetchedFile>,
     /// Whose they are.
     pub whose: Whose,
@@ -160,8 +162,8 @@ impl Fetcher {
     /// Fetches a model. Dropping the future ends it; what came so far is kept in the directory, and taken up by the next order
     /// of the same source.
     ///
-    /// A model of several files is all of them: the parts of a split GGUF model are found by the name of any one of them,
-    /// everywhere; files with the external data of an ONNX model by their names, in directories and artefacts.
+    /// A split GGUF model is all its parts: they are found by the name of any one of them, everywhere. Which files have data of
+    /// an ONNX model, it says itself: see [`Fetcher::beside`].
     ///
     /// # Errors
     ///
@@ -171,15 +173,72 @@ impl Fetcher {
         match order.source {
             Source::Local(path) => local_files(path, order.sha256, &mut meter).await,
             Source::Web(file) => self.web_files(file, order, &mut meter).await,
-            Source::Hub(file) => {
-                let hub = Hub { web: &self.web, endpoint: &self.hub, credential: self.hub_credential.as_ref(), file };
-                hub.fetch(&self.job(order.into), order, &mut meter).await
-            }
+            Source::Hub(file) => self.hub(file).fetch(&self.job(order.into), order, &mut meter).await,
             Source::Registry(artefact) => {
                 let login = self.login(artefact);
                 Registry::new(&self.web, artefact, login).fetch(&self.job(order.into), order, &mut meter).await
             }
         }
+    }
+
+    /// Fetches files that a model names which was fetched by the same order: from beside it, out of the same directory,
+    /// repository and commit, or artefact. None may have more than `largest`, nor all of a web server together.
+    ///
+    /// The names come out of a file, so nothing is believed of them: each has to be that of a file beside the model. On this
+    /// machine none may be a link, for whoever made the model may have made that, too.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is no such name, or a file cannot be fetched; and if a checksum was given, for it is of one file.
+    pub async fn beside(
+        &self,
+        order: Order<'_>,
+        fetched: &Fetched,
+        (names, largest): (&[String], ByteCount),
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Vec<FetchedFile>, FetchError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        one_checksum(order.sha256, 1 + names.len())?;
+        if names.len() > limits::BESIDE {
+            return Err(FetchError::BesideTooMany(names.len()));
+        }
+        let names = names.iter().map(|name| FileName::plain(name)).collect::<Result<Vec<_>, _>>()?;
+        let own = fetched.model.path.file_name().and_then(|name| name.to_str());
+        if let Some(name) = names.iter().find(|name| Some(name.as_str()) == own) {
+            return Err(FetchError::Beside { file: name.to_string(), why: "that is the model itself" });
+        }
+        let (mut meter, revision) = (Meter::new(progress), fetched.revision.as_deref());
+        let to = (&Job { largest: largest.0.min(self.largest.0), ..self.job(order.into) }, order);
+        match order.source {
+            Source::Local(_) => {
+                let mut files = Vec::new();
+                for name in &names {
+                    files.push(local::beside(&fetched.model.path, name).await?);
+                }
+                Ok(files)
+            }
+            Source::Web(file) => {
+                let (mut files, mut left) = (Vec::new(), to.0.largest);
+                for name in names {
+                    let job = Job { largest: left, ..self.job(order.into) };
+                    let came = self.web_file(&file.sibling(name), (&job, order), &mut meter).await?;
+                    left = left.saturating_sub(came.size.0);
+                    files.push(came);
+                }
+                Ok(files)
+            }
+            Source::Hub(file) => self.hub(file).beside(&names, revision, to, &mut meter).await,
+            Source::Registry(artefact) => {
+                let registry = Registry::new(&self.web, artefact, self.login(artefact));
+                registry.beside(&names, revision, to, &mut meter).await
+            }
+        }
+    }
+
+    fn hub<'a>(&'a self, file: &'a HubFile) -> Hub<'a> {
+        Hub { web: &self.web, endpoint: &self.hub, credential: self.hub_credential.as_ref(), file }
     }
 
     fn job<'a>(&'a self, dir: &'a Path) -> Job<'a> {
@@ -195,23 +254,31 @@ impl Fetcher {
         one_checksum(order.sha256, parts.len())?;
         let mut files = Vec::new();
         for part in parts {
-            let wanted = Wanted {
-                url: part.url().clone(),
-                name: part.name().clone(),
-                identity: Identity { source: order.source.identity(part.name().as_str()), sha256: order.sha256 },
-                size: None,
-                credential: None,
-                advice: &|status, _| match status.as_u16() {
-                    401 | 403 => {
-                        "it wants to know who asks; fetch the file by other means and give its path".to_owned()
-                    }
-                    404 | 410 => "there is no such file; look at the address again".to_owned(),
-                    _ => "look at the address again".to_owned(),
-                },
-            };
-            files.push(download(&self.job(order.into), &wanted, meter).await?);
+            files.push(self.web_file(&part, (&self.job(order.into), order), meter).await?);
         }
         Ok(ours(files, None))
+    }
+
+    async fn web_file(
+        &self,
+        file: &WebFile,
+        (job, order): (&Job<'_>, Order<'_>),
+        meter: &mut Meter<'_>,
+    ) -> Result<FetchedFile, FetchError> {
+        let name = file.name();
+        let wanted = Wanted {
+            url: file.url().clone(),
+            name: name.clone(),
+            identity: Identity { source: order.source.identity(name.as_str()), sha256: order.sha256 },
+            size: None,
+            credential: None,
+            advice: &|status, _| match status.as_u16() {
+                401 | 403 => "it wants to know who asks; fetch the file by other means and give its path".to_owned(),
+                404 | 410 => format!("there is no such file as {name}; look at the address again"),
+                _ => "look at the address again".to_owned(),
+            },
+        };
+        download(job, &wanted, meter).await
     }
 }
 
@@ -235,8 +302,12 @@ pub(crate) fn one_checksum(sha256: Option<Sha256>, files: usize) -> Result<(), F
     if sha256.is_some() && files > 1 { Err(FetchError::ChecksumOfSeveral(files)) } else { Ok(()) }
 }
 
-/// Refuses files that do not fit on the disk together, before the first of them comes.
-pub(crate) async fn make_room(dir: &Path, bytes: u64) -> Result<(), FetchError> {
+/// Refuses files that do not fit on the disk together, before the first of them comes. Makes the directory.
+///
+/// # Errors
+///
+/// If there is not so much room, beside a reserve, or the directory cannot be made.
+pub async fn make_room(dir: &Path, bytes: u64) -> Result<(), FetchError> {
     tokio::fs::create_dir_all(dir).await.map_err(|error| FetchError::disk(dir, error))?;
     space::check(dir, bytes)
 }

@@ -12,7 +12,7 @@ use url::Url;
 use crate::checksum::Sha256;
 use crate::download::{Job, Wanted, download, text_of};
 use crate::error::FetchError;
-use crate::fetch::{Fetched, Order, make_room, one_checksum, ours};
+use crate::fetch::{Fetched, FetchedFile, Order, make_room, one_checksum, ours};
 use crate::http::{Ask, Reach, Web};
 use crate::name::FileName;
 use crate::partial::Identity;
@@ -50,7 +50,30 @@ impl Hub<'_> {
     ) -> Result<Fetched, FetchError> {
         let paths = self.file.parts();
         one_checksum(order.sha256, paths.len())?;
-        let mut revision = self.file.revision().to_owned();
+        self.files(paths, self.file.revision(), (job, order), meter).await
+    }
+
+    /// Fetches files that are in the same folder at the revision that the file was of.
+    pub(crate) async fn beside(
+        &self,
+        names: &[FileName],
+        revision: Option<&str>,
+        to: (&Job<'_>, Order<'_>),
+        meter: &mut Meter<'_>,
+    ) -> Result<Vec<FetchedFile>, FetchError> {
+        let paths = names.iter().map(|name| self.file.sibling(name)).collect();
+        let fetched = self.files(paths, revision.unwrap_or(self.file.revision()), to, meter).await?;
+        Ok(std::iter::once(fetched.model).chain(fetched.others).collect())
+    }
+
+    async fn files(
+        &self,
+        paths: Vec<String>,
+        revision: &str,
+        (job, order): (&Job<'_>, Order<'_>),
+        meter: &mut Meter<'_>,
+    ) -> Result<Fetched, FetchError> {
+        let mut revision = revision.to_owned();
         let mut described = Vec::new();
         for path in paths {
             let (commit, file) = self.describe(path, &revision, meter).await?;

@@ -36,7 +36,7 @@ mod space;
 pub use checksum::{Sha256, Sha256Error};
 pub use choose::ChoiceError;
 pub use error::FetchError;
-pub use fetch::{Fetched, FetchedFile, Fetcher, Order, Settings, SettingsError, Whose};
+pub use fetch::{Fetched, FetchedFile, Fetcher, Order, Settings, SettingsError, Whose, make_room};
 pub use name::NameError;
 pub use progress::{Progress, Stage};
 pub use secret::{RegistryLogin, Secret};

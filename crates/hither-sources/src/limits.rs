@@ -8,6 +8,8 @@ pub(crate) const SOURCE_LENGTH: usize = 4096;
 pub(crate) const NAME_LENGTH: usize = 200;
 /// Parts of one split model. The largest published have below a hundred.
 pub(crate) const PARTS: u32 = 512;
+/// Files beside a model that it names. Exporters of old wrote one for each tensor, some hundreds.
+pub(crate) const BESIDE: usize = 1024;
 /// Files of a directory that are looked at. A model's directory has tens; one of thousands is not a model's.
 pub(crate) const DIRECTORY_ENTRIES: usize = 10_000;
 /// Names that an error lists: as many as a person reads.

@@ -12,7 +12,7 @@ use crate::choose::{Candidate, choose};
 use crate::error::FetchError;
 use crate::fetch::FetchedFile;
 use crate::limits;
-use crate::name::Part;
+use crate::name::{FileName, Part};
 use crate::progress::{Meter, Stage};
 
 /// The files of the model at a path: the first is the one to open.
@@ -63,6 +63,20 @@ async fn pick(dir: &Path, wanted: Option<&str>) -> Result<Vec<FetchedFile>, Fetc
     let file =
         |place: usize| FetchedFile { path: dir.join(&files[place].0), size: ByteCount(files[place].1), sha256: None };
     Ok(chosen.into_iter().map(file).collect())
+}
+
+/// A file beside a model that the model names. A link is not followed: where it leads, the model cannot know, and whoever made
+/// both could have made it lead anywhere.
+pub(crate) async fn beside(model: &Path, name: &FileName) -> Result<FetchedFile, FetchError> {
+    let path = name.in_dir(model.parent().unwrap_or(Path::new("")));
+    let wrong = |why| FetchError::Beside { file: name.to_string(), why };
+    match tokio::fs::symlink_metadata(&path).await {
+        Ok(there) if there.is_file() => Ok(FetchedFile { path, size: ByteCount(there.len()), sha256: None }),
+        Ok(there) if there.is_symlink() => Err(wrong("that is a link; put the file itself there")),
+        Ok(_) => Err(wrong("that is no file")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(wrong("there is no such file beside it")),
+        Err(source) => Err(FetchError::Local { path, source }),
+    }
 }
 
 /// Whether a name can have to do with the file that is wanted, or with any model.

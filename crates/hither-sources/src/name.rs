@@ -41,6 +41,15 @@ impl FileName {
         Ok(Self(name.to_owned()))
     }
 
+    /// A name that is one component by itself.
+    pub(crate) fn plain(name: &str) -> Result<Self, NameError> {
+        if name.contains('/') {
+            let shown = name.chars().take(NAME_LENGTH).collect();
+            return Err(NameError { name: shown, why: "it leads to another directory" });
+        }
+        Self::last_of(name)
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -57,6 +57,35 @@ impl<'a> Registry<'a> {
         let place = self.artefact.to_string();
         let layers = manifest.model(self.artefact.file(), &place)?;
         one_checksum(order.sha256, layers.len())?;
+        let files = self.layers(layers, (job, order), meter).await?;
+        Ok(ours(files, Some(format!("sha256:{digest}"))))
+    }
+
+    /// Fetches files that are in the same folder of the artefact, by the digest that its manifest had.
+    pub(crate) async fn beside(
+        mut self,
+        names: &[FileName],
+        digest: Option<&str>,
+        to: (&Job<'_>, Order<'_>),
+        meter: &mut Meter<'_>,
+    ) -> Result<Vec<FetchedFile>, FetchError> {
+        let digest = digest.and_then(|digest| digest.parse().ok()).map(Reference::Digest);
+        let reference = digest.unwrap_or(self.artefact.reference().clone());
+        let place = self.artefact.to_string();
+        let Read::Manifest(manifest) = self.read(reference, meter).await?.1 else {
+            let text = "what was a manifest is an index now; try again".to_owned();
+            return Err(FetchError::Artefact { place, text });
+        };
+        let layers = manifest.beside(self.artefact.file(), names, &place)?;
+        self.layers(layers, to, meter).await
+    }
+
+    async fn layers(
+        &mut self,
+        layers: Vec<Layer>,
+        (job, order): (&Job<'_>, Order<'_>),
+        meter: &mut Meter<'_>,
+    ) -> Result<Vec<FetchedFile>, FetchError> {
         let bytes = layers.iter().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
         meter.total(bytes);
         if layers.len() > 1 {
@@ -66,7 +95,7 @@ impl<'a> Registry<'a> {
         for layer in layers {
             files.push(self.blob(job, &layer, order, meter).await?);
         }
-        Ok(ours(files, Some(format!("sha256:{digest}"))))
+        Ok(files)
     }
 
     /// The manifest, through an index if there is one before it, and its digest.

@@ -93,6 +93,19 @@ pub enum Fact {
         /// Who it came from; `None` if from this machine.
         from: Option<NodeId>,
     },
+    /// An entry of the catalog was taken in: a model's first, or one that replaces it (`model.publish`).
+    Published {
+        /// The model's name.
+        model: ModelName,
+        /// Its digest.
+        digest: Digest,
+        /// Which of its entries, from 0.
+        revision: u64,
+        /// Who signed the entry.
+        publisher: NodeId,
+        /// When the entry ends; `None` if it does not.
+        expires: Option<WallTime>,
+    },
     /// A member let a new version of a model take over, or took it back (`model.rollout`).
     RolledOut(Rollout),
     /// A member found a new version bad (`model.judged`).

@@ -234,12 +234,26 @@ impl Manifest {
     /// that were signed at once that of the greater key counts, and of one key's that which ends first, so that all come to
     /// the same in whatever order they hear.
     pub fn replaces(&self, known: &Self) -> bool {
-        let fixed = |entry: &Self| (entry.digest, entry.sha256, entry.size, entry.format);
-        let same = fixed(self) == fixed(known) && self.name == known.name && self.io == known.io;
         let end = |entry: &Self| Reverse(entry.expires.unwrap_or(WallTime(u64::MAX)));
         let order = |entry: &Self| (entry.revision, entry.publisher, end(entry));
         // Of first entries the one that is heard first stays.
-        same && self.revision > 0 && order(self) > order(known)
+        self.revision > 0 && self.is_of_same(known) && order(self) > order(known)
+    }
+
+    /// Whether this entry counts and not one that is known: of those that may publish, as `may` says, the one that
+    /// [replaces](Self::replaces) the other, and before that any by whom they may. So a key that was stolen cannot hold an
+    /// entry for good with the greatest revision there is.
+    pub fn supersedes(&self, known: &Self, may: impl Fn(NodeId) -> bool) -> bool {
+        match (may(self.publisher), may(known.publisher)) {
+            (true, false) => self.is_of_same(known),
+            (false, true) => false,
+            _ => self.replaces(known),
+        }
+    }
+
+    fn is_of_same(&self, known: &Self) -> bool {
+        let fixed = |entry: &Self| (entry.digest, entry.sha256, entry.size, entry.format);
+        fixed(self) == fixed(known) && self.name == known.name && self.io == known.io
     }
 
     /// Whether the model must not be used any more.

@@ -36,6 +36,16 @@ impl Rollout {
         (self.revision, self.publisher)
     }
 
+    /// Whether this word counts and not one that is known: the later one; but none by whoever may publish no more, as `may` says,
+    /// beside one by somebody who may.
+    pub fn supersedes(&self, known: &Self, may: impl Fn(NodeId) -> bool) -> bool {
+        match (may(self.publisher), may(known.publisher)) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.order() > known.order(),
+        }
+    }
+
     /// Whether a site takes part.
     pub fn is_at(&self, site: &SiteName) -> bool {
         self.share > 0 && (self.sites.is_empty() || self.sites.contains(site))

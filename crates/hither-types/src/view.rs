@@ -39,6 +39,51 @@ pub struct View {
     pub reach: ReachView,
     /// Versions that take over from others, or did last.
     pub rollouts: Vec<RolloutView>,
+    /// Files on their way to this node or, from it, to others; a moment old.
+    pub courses: Vec<CourseView>,
+}
+
+/// A file on its way, as one node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CourseView {
+    /// Which.
+    pub digest: Digest,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// How many of them are here, verified.
+    pub here: u32,
+    /// How many are on their way here.
+    pub coming: u32,
+    /// How many are neither, and a partner has them.
+    pub elsewhere: u32,
+    /// The file from its beginning to its end, in cells of as many chunks each; the last may have fewer.
+    pub cells: Vec<ChunkCell>,
+    /// Who takes part besides, by key.
+    pub partners: Vec<CoursePartner>,
+}
+
+/// How far some chunks that follow one another are: as far as the one that is farthest from being here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChunkCell {
+    /// No partner has it, as far as is known.
+    Nowhere,
+    /// A partner has it.
+    Elsewhere,
+    /// It is on its way here.
+    Coming,
+    /// It is here, verified.
+    Here,
+}
+
+/// Somebody who takes part in a file's way to many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoursePartner {
+    /// Who.
+    pub node: NodeId,
+    /// Whether it is at this node's site.
+    pub near: bool,
+    /// How many chunks it has, as far as is known.
+    pub chunks: u32,
 }
 
 /// How this node and others reach one another.

@@ -42,9 +42,12 @@ pub struct SignedFileDto {
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "NewEntry"))]
 #[serde(deny_unknown_fields)]
 pub struct PublishDto {
-    /// For how many seconds from now on it may be used, at most 100 years; for ever if absent.
+    /// For how many seconds from now on it may be used, at most 100 years; without it and `no_end`, as long as before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for_s: Option<u64>,
+    /// It may be used for ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_end: bool,
 }
 
 /// The body of `POST /hither/v1/models/{model}/remove`.

@@ -251,7 +251,11 @@ pub const OF_COMMANDS: &[Entry] = &[
         "The model gives wrong answers on this node, and is not offered any more.",
         "hither models pull MODEL",
     ),
-    command("E0432", "Another model of the mesh has this name.", "Choose another --name."),
+    command(
+        "E0432",
+        "Another model of the mesh has this name, or this file another name.",
+        "Choose another --name; the message says which.",
+    ),
     command("E0433", "The model file cannot be read.", "Give the path of a model file that the node may read."),
     command("E0434", "The model file cannot be taken into the store.", "df -h"),
     command("E0435", "The model file cannot be opened.", "The message says what is wrong with it."),

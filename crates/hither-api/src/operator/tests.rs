@@ -80,8 +80,9 @@ const COMMANDS: [(&str, &str, &str); 24] = [
         "AddModel(AddModel { path: \"/m/fraud.onnx\", name: \"fraud\", licence: \"\", golden: [], valid_for: Some(Micros(7200000000)), \
          signed: Some(SignedFile { by: \"key sha256:5f\", digest: Digest(0505050505) }) })",
     ),
-    ("models/fraud/publish", r#"{"valid_for_s":60}"#, "Publish { name: \"fraud\", valid_for: Some(Micros(60000000)) }"),
-    ("models/fraud/publish", "{}", "Publish { name: \"fraud\", valid_for: None }"),
+    ("models/fraud/publish", r#"{"valid_for_s":60}"#, "Publish { name: \"fraud\", until: For(Micros(60000000)) }"),
+    ("models/fraud/publish", "{}", "Publish { name: \"fraud\", until: AsBefore }"),
+    ("models/fraud/publish", r#"{"no_end":true}"#, "Publish { name: \"fraud\", until: NoEnd }"),
     ("models/fraud/verify", "", "VerifyModel(\"fraud\")"),
     ("models/fraud/pin", "", "PinModel(\"fraud\")"),
     ("models/smollm2%2D135m/unpin", "", "UnpinModel(\"smollm2-135m\")"),

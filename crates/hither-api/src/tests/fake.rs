@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::{
     Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged,
-    PolicyInForce, Reception, Reply, Route, Submission, Summary,
+    PolicyInForce, Reception, Reply, Route, Submission, Summary, Until,
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
@@ -27,8 +27,8 @@ use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::version::Program;
 use hither_types::view::{
-    Egress, Explanation, LanView, ModelView, NodeView, PresenceView, ReachView, RelayState, RelayView, RequestState,
-    RequestView, Step, Totals, View, Wire, WireFlow, WireWords,
+    ChunkCell, CoursePartner, CourseView, Egress, Explanation, LanView, ModelView, NodeView, PresenceView, ReachView,
+    RelayState, RelayView, RequestState, RequestView, Step, Totals, View, Wire, WireFlow, WireWords,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -212,8 +212,11 @@ impl Door for FakeDoor {
                 Command::PullModel(name) if view.models.iter().any(|model| model.name == name) => {
                     Ok(CommandDone::PullBegun)
                 }
-                Command::Publish { valid_for, .. } => {
-                    let expires = valid_for.map(|span| WallTime(1_800_000_000_000 + span.0 / 1000));
+                Command::Publish { until, .. } => {
+                    let expires = match until {
+                        Until::For(span) => Some(WallTime(1_800_000_000_000 + span.0 / 1000)),
+                        Until::AsBefore | Until::NoEnd => None,
+                    };
                     Ok(CommandDone::Published { revision: 2, expires })
                 }
                 Command::RollOut(asked) => {
@@ -590,6 +593,22 @@ pub(crate) fn example() -> View {
             ..Totals::default()
         },
         rollouts: vec![example_rollout()],
+        courses: vec![CourseView {
+            digest: Digest([6; 32]),
+            chunks: 6,
+            here: 2,
+            coming: 1,
+            elsewhere: 2,
+            cells: vec![
+                ChunkCell::Here,
+                ChunkCell::Here,
+                ChunkCell::Coming,
+                ChunkCell::Elsewhere,
+                ChunkCell::Elsewhere,
+                ChunkCell::Nowhere,
+            ],
+            partners: vec![CoursePartner { node: NodeId([1; 32]), near: false, chunks: 5 }],
+        }],
         policy: Digest([0x91; 32]),
         warnings: vec!["class special has one failover place left (munich)".to_owned()],
         reach: ReachView {

@@ -1,8 +1,9 @@
 //! Signs in, deeds out. What holds among many is tested with the simulator's torrents.
 
-use hither_types::id::NodeId;
+use hither_types::id::{Digest, NodeId};
 use hither_types::message::ChunkWord;
 use hither_types::time::Timestamp;
+use hither_types::view::ChunkCell;
 
 use super::{Bits, Deed, Distribution, Sign};
 use crate::limits;
@@ -352,6 +353,26 @@ fn what_a_neighbour_has_or_awaits_does_not_cross_again() {
     assert_eq!(play.fetches(), [(NEAR, 8)]);
     play.tick().say(A, ChunkWord::Offer(vec![8]));
     assert_eq!(play.fetches(), [(A, 8)]);
+}
+
+#[test]
+fn a_picture_says_of_each_chunk_how_far_it_is() {
+    let mut play = Play::new([0, 1]);
+    play.has(A, [1, 2, 3]).has(B, [3]).say(A, ChunkWord::Offer(vec![2]));
+    let seen = play.mind.picture(Digest([9; 32]));
+    let (here, coming, elsewhere) = (ChunkCell::Here, ChunkCell::Coming, ChunkCell::Elsewhere);
+    assert_eq!(seen.cells[..5], [here, here, coming, elsewhere, ChunkCell::Nowhere]);
+    assert_eq!((seen.chunks, seen.here, seen.coming, seen.elsewhere, seen.cells.len()), (64, 2, 1, 1, 64));
+    let partners: Vec<(NodeId, u32)> = seen.partners.iter().map(|partner| (partner.node, partner.chunks)).collect();
+    assert_eq!(partners, [(A, 3), (B, 1)]);
+    // Of more chunks than cells each cell stands for several, and says how far the last of them is.
+    let mut have = Bits::new(1000);
+    (0..7).for_each(|chunk| {
+        have.insert(chunk);
+    });
+    let seen = Distribution::new(ME, have, 1, Timestamp(0)).picture(Digest([9; 32]));
+    assert_eq!((seen.here, seen.cells.len()), (7, 250));
+    assert_eq!(seen.cells[..3], [here, ChunkCell::Nowhere, ChunkCell::Nowhere]);
 }
 
 #[test]

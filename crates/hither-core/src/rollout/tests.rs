@@ -89,6 +89,21 @@ fn other_sites_than_those_that_are_named_stay_with_the_old_version() {
 }
 
 #[test]
+fn a_word_of_somebody_who_may_publish_no_more_makes_way_whatever_its_number() {
+    let mut play = Play::new(eea());
+    let share = |play: &Play| standing(play).rollout.share;
+    let other = Rollout { publisher: LYON, ..rollout(1, 0) };
+    play.step(0, Event::RolledOut(rollout(u64::MAX, 1_000)));
+    play.step(1, Event::RolledOut(other.clone()));
+    assert_eq!(share(&play), 1_000);
+    play.step(2, Event::MemberRemoved(PARIS));
+    play.step(3, Event::RolledOut(other));
+    assert_eq!(share(&play), 0);
+    play.step(4, Event::RolledOut(rollout(u64::MAX, 1_000)));
+    assert_eq!(share(&play), 0, "it does not come back");
+}
+
+#[test]
 fn nobody_waits_for_a_new_version_that_no_lawful_place_has_open() {
     let script = vec![
         known(),
@@ -197,6 +212,58 @@ fn a_stream_stays_with_the_weights_that_it_began_with() {
         4: forward 1/2 to paris, 9998 ms left
     ",
     );
+}
+
+#[test]
+fn a_stream_of_which_nothing_has_gone_out_is_answered_by_the_old_version() {
+    let script = vec![
+        known(),
+        ready(0, FRAUD, 2),
+        ready(0, FRAUD_2, 2),
+        begins(1, 1, 1_000),
+        with(2, 1, envelope(FRAUD)),
+        (3, Event::Unanswered(RequestId(1))),
+        failed(3, own(1, 1), Failure::EngineLost),
+    ];
+    let play = check(
+        script,
+        "
+        2: route 1/1 munich by local, version fraud:2
+        2: run 1/1 fraud:2
+        3: route 1/2 munich by local
+        3: run 1/2 fraud
+    ",
+    );
+    assert!(play.steps(1).contains("means fraud: the new version failed"), "{}", play.steps(1));
+}
+
+#[test]
+fn that_nothing_came_of_one_attempt_says_nothing_of_the_next() {
+    let script = vec![
+        known(),
+        heard(0, PARIS, FRAUD_2, 0),
+        ready(0, FRAUD, 2),
+        begins(1, 1, 1_000),
+        with(2, 1, envelope(FRAUD)),
+        recorded(3, 1),
+        ready(4, FRAUD_2, 2),
+        (5, Event::Unanswered(RequestId(1))),
+        failed(5, own(1, 1), Failure::Unreachable),
+        // This one has given words, and nobody said otherwise.
+        failed(6, own(1, 2), Failure::EngineLost),
+    ];
+    let play = check(
+        script,
+        "
+        2: record#1 intent 1/1 to paris by eea, 1000 B
+        3: route 1/1 paris by eea, version fraud:2
+        3: forward 1/1 to paris, 9999 ms left
+        5: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        5: route 1/2 munich by local, version fraud:2
+        5: run 1/2 fraud:2
+    ",
+    );
+    assert!(!play.steps(1).contains("the new version failed"), "{}", play.steps(1));
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Models come, go, and come back.
 
-use hither_types::id::Digest;
+use hither_types::id::{Digest, ModelName};
 use hither_types::message::{ModelPresence, ModelStage};
 use hither_types::model::{Device, Manifest};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 
 use crate::tests::{
-    CHAT, FRAUD, JAKARTA, LYON, PARIS, Play, beat, check, eea, heard, manifest, nothing, own, ready, recorded, said,
-    submitted, until,
+    CHAT, FRAUD, JAKARTA, LYON, PARIS, Play, beat, check, eea, heard, manifest, member, nothing, own, ready, recorded,
+    said, submitted, until,
 };
 use crate::{Event, PullPolicy};
 
@@ -280,6 +280,44 @@ fn of_two_publishers_of_one_name_the_smaller_key_counts_whoever_came_first() {
         play.core.view(Timestamp(0)).warnings,
         ["2 members published different models as chat; that of the smallest key counts"]
     );
+}
+
+#[test]
+fn a_name_means_no_model_of_somebody_who_may_publish_no_more_if_others_published_one() {
+    let of_paris = Manifest {
+        digest: Digest([6; 32]),
+        name: ModelName::parse("risk").unwrap(),
+        publisher: PARIS,
+        ..manifest(CHAT)
+    };
+    let of_lyon = Manifest { digest: Digest([7; 32]), publisher: LYON, ..of_paris.clone() };
+    let mut play = Play::new(eea());
+    let first = |play: &Play| play.core.resolve(&of_paris.name);
+    play.step(0, Event::Catalogued(of_paris.clone()));
+    play.step(0, Event::MemberRemoved(PARIS));
+    assert_eq!(first(&play), Some(of_paris.digest), "nobody else has one");
+    play.step(1, Event::Catalogued(of_lyon.clone()));
+    assert_eq!(first(&play), Some(of_lyon.digest));
+    assert!(play.core.view(Timestamp(0)).warnings.iter().all(|text| !text.contains("different models")));
+    // Who joined again may again.
+    play.step(2, Event::MemberAdded(member(PARIS)));
+    assert_eq!(first(&play), Some(of_paris.digest), "paris has the smaller key");
+}
+
+#[test]
+fn an_entry_of_somebody_who_may_publish_no_more_makes_way_whatever_its_revision() {
+    let last = Manifest { revision: u64::MAX, publisher: PARIS, ..manifest(CHAT) };
+    let next = Manifest { revision: 1, publisher: LYON, ..manifest(CHAT) };
+    let mut play = Play::new(eea());
+    let publisher = |play: &Play| play.core.catalog.manifest(CHAT).map(|entry| entry.publisher);
+    play.step(0, Event::Catalogued(last.clone()));
+    play.step(0, Event::Catalogued(next.clone()));
+    assert_eq!(publisher(&play), Some(PARIS));
+    play.step(1, Event::MemberRemoved(PARIS));
+    play.step(1, Event::Catalogued(next));
+    assert_eq!(publisher(&play), Some(LYON));
+    play.step(1, Event::Catalogued(last));
+    assert_eq!(publisher(&play), Some(LYON), "it does not come back");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{OnnxFacts, OnnxFault, inspect};
 
-fn varint(mut value: u64) -> Vec<u8> {
+pub(super) fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -18,29 +18,29 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-fn number(field: u64, value: u64) -> Vec<u8> {
+pub(super) fn number(field: u64, value: u64) -> Vec<u8> {
     [varint(field << 3), varint(value)].concat()
 }
 
-fn bytes(field: u64, inside: &[u8]) -> Vec<u8> {
+pub(super) fn bytes(field: u64, inside: &[u8]) -> Vec<u8> {
     [&varint(field << 3 | 2)[..], &varint(inside.len() as u64), inside].concat()
 }
 
-fn text(field: u64, text: &str) -> Vec<u8> {
+pub(super) fn text(field: u64, text: &str) -> Vec<u8> {
     bytes(field, text.as_bytes())
 }
 
-fn message(field: u64, parts: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn message(field: u64, parts: &[Vec<u8>]) -> Vec<u8> {
     bytes(field, &parts.concat())
 }
 
 /// The parts of a tensor: two numbers of four bytes.
-fn tensor() -> Vec<Vec<u8>> {
+pub(super) fn tensor() -> Vec<Vec<u8>> {
     vec![number(1, 2), number(2, 1), text(8, "w"), bytes(9, &[0; 8])]
 }
 
 /// The parts of a graph: one initializer, and one node with every kind of attribute that is not a message.
-fn graph() -> Vec<Vec<u8>> {
+pub(super) fn graph() -> Vec<Vec<u8>> {
     let attribute = vec![text(1, "a"), number(20, 7), number(8, 3), bytes(7, &[0; 8]), text(9, "x")];
     let node = vec![text(1, "x"), text(2, "y"), text(4, "Identity"), message(5, &attribute)];
     let dimension = message(1, &[number(1, 2)]);
@@ -48,16 +48,16 @@ fn graph() -> Vec<Vec<u8>> {
     vec![message(1, &node), text(2, "g"), message(5, &tensor()), message(11, &[text(1, "x"), shape])]
 }
 
-fn opset(domain: &str, version: u64) -> Vec<u8> {
+pub(super) fn opset(domain: &str, version: u64) -> Vec<u8> {
     message(8, &[text(1, domain), number(2, version)])
 }
 
 /// The parts of a model.
-fn model(graph: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub(super) fn model(graph: &[Vec<u8>]) -> Vec<Vec<u8>> {
     vec![number(1, 10), text(2, "by hand"), message(7, graph), opset("", 21), opset("ai.onnx.ml", 4)]
 }
 
-fn with(mut parts: Vec<Vec<u8>>, more: Vec<u8>) -> Vec<Vec<u8>> {
+pub(super) fn with(mut parts: Vec<Vec<u8>>, more: Vec<u8>) -> Vec<Vec<u8>> {
     parts.push(more);
     parts
 }

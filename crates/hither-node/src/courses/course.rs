@@ -11,6 +11,7 @@ use hither_swarm::{ChunkAsked, Fault, FetchError, Half, PartError};
 use hither_types::id::{Digest, NodeId};
 use hither_types::message::ChunkWord;
 use hither_types::time::Timestamp;
+use hither_types::view::CourseView;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -148,6 +149,11 @@ impl Course {
 
     pub(super) fn digest(&self) -> Digest {
         self.file.digest
+    }
+
+    /// How far it is, for a person.
+    pub(super) fn picture(&self) -> CourseView {
+        self.mind.picture(self.file.digest)
     }
 
     /// Whether a member takes part.

@@ -16,13 +16,14 @@ use crate::driver::Driver;
 use crate::limits::{APART_FOR, HEADS_FOR, PASSED_ON_MAX, TELL_AGAIN};
 use crate::trust::wall_now;
 
-/// Hashes of the certificates, the catalog and the authority log.
+/// Hashes of the certificates, the catalog, the authority log and the rollouts.
 #[derive(Clone, Copy)]
 struct Heads {
     /// Of all.
     all: u64,
-    /// Without the entries of the catalog that programs of the release before do not read: with them, they and this node would
-    /// seem to know different things for ever, and tell each other everything again and again.
+    /// Without the entries of the catalog that programs of the release before do not read, and without rollouts, which they do
+    /// not count: with them, they and this node would seem to know different things for ever, and tell each other everything
+    /// again and again.
     older: u64,
 }
 
@@ -191,12 +192,9 @@ impl Driver {
             self.told_catalog().into_iter().partition(|entry| entry_version(entry) < WITH_EXPIRY);
         parts.extend(read);
         let older = hash_of(&mut parts);
-        let all = if unread.is_empty() {
-            older
-        } else {
-            parts.extend(unread);
-            hash_of(&mut parts)
-        };
+        // Words on rollouts are heard with links, and again where somebody refused one before it knew who may say it.
+        parts.extend(unread.into_iter().chain(self.told_rollouts()));
+        let all = hash_of(&mut parts);
         let heads = Heads { all, older };
         self.mesh.abreast.heads = Some((heads, Instant::now()));
         heads

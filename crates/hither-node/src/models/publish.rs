@@ -1,15 +1,14 @@
 //! Entries of the catalog: those that this node signs, the first of a model and later ones that replace it, and those that
 //! come from members.
 
-use hither_api::door::{CommandDone, CommandError};
+use hither_api::door::{CommandDone, CommandError, Until};
 use hither_core::Event;
 use hither_types::fact::Fact;
-use hither_types::id::{ModelName, NodeId};
+use hither_types::id::{Digest, ModelName, NodeId};
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
 use hither_types::model::Manifest;
 use hither_types::time::WallTime;
-use hither_types::unit::Micros;
 
 use super::unknown;
 use crate::clock::span;
@@ -23,7 +22,8 @@ impl Driver {
     /// Takes in an entry that may be believed, and tells the others of it; `false` if it is no news.
     pub(crate) fn take_entry(&mut self, signed: Signed, manifest: Manifest, from: Option<NodeId>) -> bool {
         let known = self.shelf.manifest(manifest.digest).map(|known| known.revision);
-        if !self.shelf.put(signed.clone(), manifest.clone()) {
+        let Self { shelf, mesh, home, .. } = self;
+        if !shelf.put(signed.clone(), manifest.clone(), |publisher| mesh.publishes(publisher, &home.me)) {
             let revision = manifest.revision;
             tracing::debug!(model = %manifest.name, revision, known, "an entry that is no newer than the known one is left out");
             return false;
@@ -32,6 +32,8 @@ impl Driver {
         if known.is_some() {
             tracing::info!(model = %name, revision, publisher = %publisher.short(), "the entry of a model was replaced");
         }
+        let Manifest { name: model, digest, expires, .. } = manifest.clone();
+        self.record(None, Fact::Published { model, digest, revision, publisher, expires });
         self.feed(Event::Catalogued(manifest));
         if self.is_told(publisher) {
             self.spread(from, PeerMessage::Catalog(vec![signed]));
@@ -43,9 +45,26 @@ impl Driver {
     /// the same.
     pub(crate) fn added(&mut self, found: Manifest) -> Result<CommandDone, CommandError> {
         let digest = found.digest;
+        let done = self.catalogue(found);
+        if done.is_err() && !self.shelf.has(digest) {
+            // It has no entry that speaks of it, or none that may be used here.
+            let swarm = self.swarm.clone();
+            self.hands.spawn(async move {
+                let _ = swarm.remove(digest).await;
+            });
+        }
+        done
+    }
+
+    fn catalogue(&mut self, found: Manifest) -> Result<CommandDone, CommandError> {
+        let digest = found.digest;
+        if self.taken(&found.name).is_some_and(|other| other != digest) {
+            let text = format!("another model of this mesh is called {} already", found.name);
+            return Err(refusal("E0432", text, "choose another --name"));
+        }
         let entry = match self.shelf.manifest(digest) {
             None => Some(found),
-            Some(known) => added_again(known, found, wall_now())?,
+            Some(known) => added_again(known, found, self.is_orphaned(known), wall_now())?,
         };
         if let Some(entry) = entry {
             if entry.revision > 0 {
@@ -73,15 +92,40 @@ impl Driver {
         self.feed(Event::ModelStored(digest));
     }
 
-    /// An operator gives a model's entry another end, or none.
-    pub(crate) fn publish(&mut self, name: &ModelName, valid_for: Option<Micros>) -> Result<CommandDone, CommandError> {
-        let known = self.shelf.named(name).ok_or_else(|| unknown(name))?;
-        let expires = valid_for.map(|span| wall_after(wall_now(), span));
-        let entry = Manifest { expires, ..renewed(known)? };
+    /// An operator lets this node sign a model's entry, with another end or none.
+    pub(crate) fn publish(&mut self, name: &ModelName, until: Until) -> Result<CommandDone, CommandError> {
+        let known = match until {
+            Until::AsBefore => self.usable(name)?,
+            Until::For(_) | Until::NoEnd => self.named(name).ok_or_else(|| unknown(name))?,
+        };
+        let expires = match until {
+            Until::AsBefore => known.expires,
+            Until::For(span) => Some(wall_after(wall_now(), span)),
+            Until::NoEnd => None,
+        };
+        let entry = Manifest { expires, ..renewed(known, self.is_orphaned(known))? };
         self.may_publish("others would not take the entry")?;
         let revision = entry.revision;
         self.sign_entry(entry)?;
         Ok(CommandDone::Published { revision, expires })
+    }
+
+    /// What an operator is told of entries and rollouts whose publisher may publish no more. What this node published itself
+    /// without the role, it is told of already.
+    pub(crate) fn orphans(&self) -> Vec<String> {
+        let may = |publisher| publisher == self.home.me.node || self.is_told(publisher);
+        let is_meant = |model: &Manifest| self.core.resolve(&model.name) == Some(model.digest);
+        self.shelf.orphans(may, is_meant).into_iter().chain(self.orphaned_rollout(may)).collect()
+    }
+
+    /// The model that has a name already. That of one that is orphaned is free: from then on it means what is added here.
+    pub(crate) fn taken(&self, name: &ModelName) -> Option<Digest> {
+        self.named(name).filter(|known| !self.is_orphaned(known)).map(|known| known.digest)
+    }
+
+    /// Whether an entry's publisher may publish no more, and this node may.
+    pub(crate) fn is_orphaned(&self, known: &Manifest) -> bool {
+        self.is_told(self.home.me.node) && !self.is_told(known.publisher)
     }
 
     /// Signs an entry as this node, and takes it in.
@@ -98,14 +142,24 @@ impl Driver {
 
     /// A model by its name that may still be used.
     pub(crate) fn usable(&self, name: &ModelName) -> Result<&Manifest, CommandError> {
-        let manifest = self.shelf.named(name).ok_or_else(|| unknown(name))?;
+        let manifest = self.named(name).ok_or_else(|| unknown(name))?;
         ended(manifest, wall_now()).map_or(Ok(manifest), Err)
     }
 }
 
-/// The entry to sign for a model that is added where the catalog has it already; `None` if the known one says all of it.
-fn added_again(known: &Manifest, found: Manifest, now: WallTime) -> Result<Option<Manifest>, CommandError> {
+/// The entry to sign for a model that is added where the catalog has it already; `None` if the known one says all of it, and is
+/// not orphaned: others take entries of its publisher.
+fn added_again(
+    known: &Manifest,
+    found: Manifest,
+    orphaned: bool,
+    now: WallTime,
+) -> Result<Option<Manifest>, CommandError> {
     let Manifest { name, expires, signed_by, .. } = found;
+    if name != known.name {
+        let text = format!("this file is in the catalog already, as {}, and has one entry", known.name);
+        return Err(refusal("E0432", text, &format!("hither models add FILE --name {}", known.name)));
+    }
     if expires.is_none()
         && let Some(error) = ended(known, now)
     {
@@ -113,19 +167,16 @@ fn added_again(known: &Manifest, found: Manifest, now: WallTime) -> Result<Optio
     }
     let expires = expires.or(known.expires);
     let signed_by = if signed_by.is_empty() { known.signed_by.clone() } else { signed_by };
-    if (expires, &signed_by) == (known.expires, &known.signed_by) {
+    if !orphaned && (expires, &signed_by) == (known.expires, &known.signed_by) {
         return Ok(None);
     }
-    if name != known.name {
-        let text = format!("this file is in the catalog already, as {}, and has one entry", known.name);
-        return Err(refusal("E0432", text, &format!("hither models add FILE --name {}", known.name)));
-    }
-    Ok(Some(Manifest { expires, signed_by, ..renewed(known)? }))
+    Ok(Some(Manifest { expires, signed_by, ..renewed(known, orphaned)? }))
 }
 
-/// The next revision of an entry.
-fn renewed(known: &Manifest) -> Result<Manifest, CommandError> {
-    let revision = known.revision.checked_add(1).ok_or_else(|| {
+/// The next revision of an entry. One that is orphaned is replaced by any later one, and whoever left it may have written the
+/// last number there is.
+fn renewed(known: &Manifest, orphaned: bool) -> Result<Manifest, CommandError> {
+    let revision = known.revision.checked_add(1).or(orphaned.then_some(1)).ok_or_else(|| {
         let text = format!("the entry of {} has the last revision that there can be", known.name);
         refusal("E0436", text, "add the model with another file: hither models add FILE --name NAME")
     })?;

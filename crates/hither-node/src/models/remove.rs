@@ -75,7 +75,7 @@ impl Driver {
     /// The model, and how many others have it.
     fn removable(&self, name: &ModelName, last: bool) -> Result<(Digest, usize), CommandError> {
         let refuse = |code, message: String, help: &str| Err(CommandError { code, message, help: help.to_owned() });
-        let digest = self.shelf.named(name).ok_or_else(|| unknown(name))?.digest;
+        let digest = self.named(name).ok_or_else(|| unknown(name))?.digest;
         if !self.shelf.here.contains(&digest) {
             return refuse("E0439", format!("the file of {name} is not on this node's disk"), "hither models ls");
         }

@@ -42,7 +42,7 @@ fn signed(key: &SigningKey, word: &RolloutWord) -> Signed {
 
 /// Takes in a word that whoever it says signed.
 fn put(versions: &mut Versions, key: &SigningKey, word: RolloutWord) -> bool {
-    versions.put(signed(key, &word), word)
+    versions.put(signed(key, &word), word, |_| true)
 }
 
 #[test]
@@ -77,6 +77,14 @@ fn an_older_word_never_replaces_a_newer_one_and_verdicts_go_with_what_they_judge
     assert_eq!(versions.events().len(), 2);
     assert!(put(&mut versions, &key(2), rollout("fraud", 3, &key(2))), "another publisher goes on");
     assert_eq!(versions.events().len(), 1, "what was found of the one before is no word on this one");
+    // The last number there is, by somebody who may publish no more.
+    let last = rollout("fraud", u64::MAX, &key(1));
+    assert!(put(&mut versions, &key(1), last.clone()));
+    let next = rollout("fraud", 1, &key(2));
+    assert!(!put(&mut versions, &key(2), next.clone()));
+    let revoked = |publisher| publisher != trust::node_id(&key(1));
+    assert!(versions.put(signed(&key(2), &next), next, revoked));
+    assert!(!versions.put(signed(&key(1), &last), last, revoked));
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Observer {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::ModelAdmitted { .. }
+            | Fact::Published { .. }
             | Fact::RolledOut(_)
             | Fact::Judged(_)
             | Fact::Denied { .. }

@@ -28,6 +28,7 @@ impl World<'_> {
             | Event::Recorded(_)
             | Event::RecordFailed(_)
             | Event::Done { .. }
+            | Event::Unanswered(_)
             | Event::Failed { .. }
             | Event::MemberRemoved(_)
             | Event::ModelStored(_)

@@ -14,6 +14,7 @@ use crate::choose::{Candidate, choose};
 use crate::download::printable;
 use crate::error::FetchError;
 use crate::limits;
+use crate::name::FileName;
 use crate::source::Artefact;
 
 #[cfg(test)]
@@ -144,6 +145,44 @@ impl DescriptorDto {
 impl Manifest {
     /// The layers that are the model, the one to open first.
     pub(super) fn model(&self, wanted: Option<&str>, place: &str) -> Result<Vec<Layer>, FetchError> {
+        let (layers, archives) = self.layers(place)?;
+        let wrong = |text: String| FetchError::Artefact { place: place.to_owned(), text };
+        let candidates: Vec<Candidate<'_>> = layers
+            .iter()
+            .map(|(layer, is_declared)| Candidate { name: &layer.name, is_declared: *is_declared })
+            .collect();
+        match choose(&candidates, wanted) {
+            Ok(chosen) => Ok(chosen.into_iter().map(|place| layers[place].0.clone()).collect()),
+            Err(_) if archives > 0 && layers.is_empty() => Err(wrong(
+                "its files are in archives, which are not unpacked here; unpack it yourself and give the path, or publish the \
+                 model as a single file, as oras push does"
+                    .to_owned(),
+            )),
+            Err(source) => Err(FetchError::Choice { place: place.to_owned(), source, by_hash: true }),
+        }
+    }
+
+    /// The layers of these names that are in the same folder as the model.
+    pub(super) fn beside(
+        &self,
+        wanted: Option<&str>,
+        names: &[FileName],
+        place: &str,
+    ) -> Result<Vec<Layer>, FetchError> {
+        let model = self.model(wanted, place)?.swap_remove(0).name;
+        let folder = model.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let (layers, _) = self.layers(place)?;
+        let find = |name: &FileName| {
+            let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
+            let found = layers.iter().map(|(layer, _)| layer).find(|layer| layer.name == path).cloned();
+            let why = "there is no such file beside it in the artefact";
+            found.ok_or_else(|| FetchError::Beside { file: name.to_string(), why })
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// The layers that are files, each with whether it is said to be a model, and how many are archives.
+    fn layers(&self, place: &str) -> Result<(Vec<(Layer, bool)>, usize), FetchError> {
         let wrong = |text: String| FetchError::Artefact { place: place.to_owned(), text };
         let mut layers: Vec<(Layer, bool)> = Vec::new();
         let mut archives = 0;
@@ -167,18 +206,6 @@ impl Manifest {
             };
             layers.push((Layer { name, digest, size: entry.size }, is_declared));
         }
-        let candidates: Vec<Candidate<'_>> = layers
-            .iter()
-            .map(|(layer, is_declared)| Candidate { name: &layer.name, is_declared: *is_declared })
-            .collect();
-        match choose(&candidates, wanted) {
-            Ok(chosen) => Ok(chosen.into_iter().map(|place| layers[place].0.clone()).collect()),
-            Err(_) if archives > 0 && layers.is_empty() => Err(wrong(
-                "its files are in archives, which are not unpacked here; unpack it yourself and give the path, or publish the \
-                 model as a single file, as oras push does"
-                    .to_owned(),
-            )),
-            Err(source) => Err(FetchError::Choice { place: place.to_owned(), source, by_hash: true }),
-        }
+        Ok((layers, archives))
     }
 }

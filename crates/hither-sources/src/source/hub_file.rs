@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{SourceError, checked_path};
-use crate::name::Part;
+use crate::name::{FileName, Part};
 
 /// A file of a repository of the Hugging Face Hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,11 @@ impl HubFile {
     /// The branch, tag or commit. Without one it is `main`.
     pub fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or("main")
+    }
+
+    /// The path of a file in the same folder.
+    pub(crate) fn sibling(&self, name: &FileName) -> String {
+        self.path.rsplit_once('/').map_or_else(|| name.to_string(), |(folder, _)| format!("{folder}/{name}"))
     }
 
     /// The paths of the file with all its parts, if it is one of a split model.

@@ -54,12 +54,14 @@ impl WebFile {
     /// The file with all its parts, if it is one of a split model.
     pub(crate) fn parts(&self) -> Vec<Self> {
         let Some(part) = Part::of(self.name.as_str()) else { return vec![self.clone()] };
-        let sibling = |name: String| {
-            let mut url = self.url.clone();
-            url.path_segments_mut().ok()?.pop().push(&name);
-            Some(Self { url, name: FileName::last_of(&name).ok()? })
-        };
-        part.all().filter_map(sibling).collect()
+        part.all().filter_map(|name| FileName::last_of(&name).ok()).map(|name| self.sibling(name)).collect()
+    }
+
+    /// A file in the same directory of the same server.
+    pub(crate) fn sibling(&self, name: FileName) -> Self {
+        let mut url = self.url.clone();
+        url.path_segments_mut().expect("an address of http has a path").pop().push(name.as_str());
+        Self { url, name }
     }
 }
 

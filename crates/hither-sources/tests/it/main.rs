@@ -1,5 +1,6 @@
 //! The one integration binary: sources, each against a real server on loopback. Nothing beyond loopback is asked.
 
+mod beside;
 mod hub;
 mod local;
 mod registry;

@@ -180,18 +180,32 @@ async fn one_of_several_files_is_chosen_behind_a_hash() {
 }
 
 #[tokio::test]
-async fn an_onnx_model_brings_its_external_data() {
+async fn what_a_model_names_comes_from_its_folder_of_the_same_manifest() {
+    let kind = "application/vnd.cncf.model.weight.v1.raw";
     let text = manifest(&[
-        layer("application/vnd.cncf.model.weight.v1.raw", "model.onnx_data", b"weights"),
-        layer("application/vnd.cncf.model.weight.v1.raw", "model.onnx", b"graph"),
-        layer("application/vnd.cncf.model.weight.config.v1.raw", "config.json", b"{}"),
+        layer(kind, "m/w.bin", b"weights"),
+        layer(kind, "m/model.onnx", b"graph"),
+        layer(kind, "v.bin", b"other"),
     ]);
-    let server = open(vec![("v1".to_owned(), text)], vec![b"weights".to_vec(), b"graph".to_vec()]).await;
+    let blobs = vec![b"weights".to_vec(), b"graph".to_vec(), b"other".to_vec()];
+    let moved = manifest(&[layer(kind, "m/w.bin", b"another")]);
+    let digest = digest_of(&text);
+    let mut documents = vec![("v1".to_owned(), text.clone()), (digest, text)];
+    let server = open(documents.clone(), blobs.clone()).await;
     let mut rig = Rig::new();
-    let fetched = rig.fetch(&format!("oci://{}/org/fraud:v1", server.address), None).await.unwrap();
-    assert_eq!(std::fs::read(fetched.model.path).unwrap(), b"graph");
-    assert_eq!(rig.names(), ["model.onnx", "model.onnx_data"]);
-    assert_eq!(rig.seen.last().unwrap().total.unwrap().0, 12);
+    let source = format!("oci://{}/org/fraud:v1", server.address);
+    let fetched = rig.fetch(&source, None).await.unwrap();
+    assert_eq!(rig.names(), ["model.onnx"]);
+    let files = rig.beside(&source, &fetched, &["w.bin"]).await.unwrap();
+    assert_eq!(std::fs::read(&files[0].path).unwrap(), b"weights");
+    let error = rig.beside(&source, &fetched, &["v.bin"]).await.unwrap_err();
+    assert!(error.to_string().contains("no such file beside it in the artefact"), "{error}");
+    // Somebody moves the tag meanwhile.
+    documents[0].1 = moved;
+    let server = open(documents, blobs).await;
+    let source = format!("oci://{}/org/fraud:v1", server.address);
+    let files = rig.beside(&source, &fetched, &["w.bin"]).await.unwrap();
+    assert_eq!(files[0].sha256, Some(sha256(b"weights")));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use hither_sources::{FetchError, Fetched, Fetcher, Order, Progress, Settings, Sha256, Source, Stage};
+use hither_sources::{FetchError, Fetched, FetchedFile, Fetcher, Order, Progress, Settings, Sha256, Source, Stage};
+use hither_types::unit::ByteCount;
 use sha2::Digest;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -85,6 +86,20 @@ impl Rig {
         assert!(brake.await.unwrap());
         tokio::time::resume();
         done
+    }
+
+    /// Fetches what a model names, of which no file may have more than 1000 bytes.
+    pub(crate) async fn beside(
+        &self,
+        source: &str,
+        fetched: &Fetched,
+        names: &[&str],
+    ) -> Result<Vec<FetchedFile>, FetchError> {
+        let source: Source = source.parse().unwrap();
+        let (sender, _) = watch::channel(Progress::default());
+        let order = Order { source: &source, sha256: None, into: self.dir.path() };
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        movable(self.fetcher.beside(order, fetched, (&names, ByteCount(1000)), &sender)).await
     }
 
     /// The names in the directory.

@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::output::{Trouble, plain};
 
 mod add;
+mod join;
 mod logins;
 mod publish;
 mod rollout;
@@ -50,7 +51,8 @@ pub(super) enum ModelsCommand {
         #[arg(long)]
         last: bool,
     },
-    /// Sign a model's entry in the catalog anew, with another end: the new entry replaces the old one at every member.
+    /// Sign a model's entry in the catalog anew, as this node, with the same end or another: it replaces the old one at every
+    /// member.
     Publish(publish::PublishArgs),
     /// Let a new version of a model take over from an old one, by a share of the requests or by site, or show how that goes.
     /// A node where the new version fails, or gives a wrong answer, goes back by itself.

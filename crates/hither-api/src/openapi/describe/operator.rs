@@ -58,7 +58,7 @@ fn models() -> Vec<Operation> {
             "post",
             "/hither/v1/models/{model}/publish",
             "publishModel",
-            "Signs a model's entry in the catalog anew, with another end.",
+            "Signs a model's entry in the catalog anew, as this node, with the same end or another.",
         )
         .takes::<PublishDto>(json!({ "valid_for_s": 7_776_000 }))
         .with(&["model"])

@@ -1,7 +1,8 @@
 //! `hither models add`: from wherever a model is into the store of this node.
 //!
 //! This program fetches, not the node: a node contacts nobody but members and what its configuration names. What was fetched
-//! lies in `incoming` of the data directory, is gone on with after an interruption, and is removed once the store has it.
+//! lies in `incoming` of the data directory, is gone on with after an interruption, and is removed once the store has it. A
+//! model of several files is joined to one there.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use std::time::Duration;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use hither_api::admin::{AddModelDto, GoldenDto, ModelDto, SignedFileDto};
-use hither_sources::{Fetched, Fetcher, Order, Progress, Settings, Sha256, Source, Stage, Whose};
+use hither_engine::limits::ONNX_FILE_BYTES;
+use hither_sources::{FetchError, Fetched, Fetcher, Order, Progress, Settings, Sha256, Source, Stage, Whose};
 use hither_types::id::ModelName;
 use hither_types::unit::ByteCount;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,11 +20,12 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::super::{Context, parse};
+use super::join::{Joined, Loose, NO_PLACE, join, loose};
 use super::logins;
 use super::publish::end;
 use super::signature::{Proven, WhomArgs, proven};
 use crate::client::Client;
-use crate::output::{Exit, Trouble, chain};
+use crate::output::{Exit, Trouble, chain, plain};
 
 /// The directory of what is on its way, in that of the data.
 const INCOMING: &str = "incoming";
@@ -34,13 +37,14 @@ const DRAWN_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// Where it is: a file or a directory of this machine, https://HOST/FILE, hf:ORG/REPO/FILE@REVISION, or
-    /// oci://REGISTRY/REPOSITORY:TAG#FILE. ONNX or GGUF.
+    /// oci://REGISTRY/REPOSITORY:TAG#FILE. ONNX or GGUF. Of a model in several files name any part of a split GGUF, or the
+    /// .onnx file: they are joined to one.
     #[arg(value_name = "SOURCE")]
     source: String,
     /// What people will call it; the name of its file if absent.
     #[arg(long, value_parser = parse::model)]
     name: Option<ModelName>,
-    /// The SHA-256 that the file must have, as sha256sum prints it.
+    /// The SHA-256 that the file must have, as sha256sum prints it. Not for a model of several files.
     #[arg(long, value_name = "DIGITS")]
     sha256: Option<Sha256>,
     /// The SPDX licence expression, such as Apache-2.0.
@@ -52,7 +56,8 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "FILE")]
     golden: Option<PathBuf>,
     /// Add it only if its publisher signed it: a bundle of OpenSSF Model Signing 1.0. A directory has to be as a whole what
-    /// was signed; a file has to be the one that was signed, or among several the one of its name.
+    /// was signed; a file has to be the one that was signed, or among several the one of its name. Of a model in several files
+    /// every one has to be.
     #[arg(long, value_name = "BUNDLE", requires = "whom")]
     signature: Option<PathBuf>,
     #[command(flatten)]
@@ -82,27 +87,37 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
     // Nobody is asked for gigabytes that no node is there to take.
     context.wait(client.get::<serde_json::Value>("/hither/v1/view"))?;
     let into = data.join(INCOMING).join(source.key());
-    let fetched = context.wait(fetch(context, &source, asked.sha256, &into))?;
-    if !fetched.others.is_empty() {
-        return Err(of_several(&source, &fetched));
-    }
-    let checked = proven.as_ref().map(|proven| as_signed(proven, &source, &fetched, &into)).transpose()?;
-    let path = fetched.model.path.display().to_string();
+    let (fetched, loose) = context.wait(fetch(context, &source, asked.sha256, &into))?;
+    let (joined, signed) =
+        whole(context, &source, (&fetched, loose.as_ref()), proven.as_ref(), &into).inspect_err(|trouble| {
+            // What was fetched and cannot be used is of no use.
+            if fetched.whose == Whose::Ours && trouble.code != NO_PLACE {
+                clear(&into);
+            }
+        })?;
+    let path = joined.as_ref().map_or(&fetched.model.path, |joined| &joined.path).display().to_string();
     let valid_for_s = asked.valid_for.map(|span| span.as_secs());
-    // The node takes no other file than the one that was checked, and tells the mesh who signed it.
-    let signed = proven.as_ref().zip(checked).map(|(proven, digest)| SignedFileDto { by: proven.entry(), digest });
     let licence = asked.licence.clone();
     let body = AddModelDto { path, name: name.to_string(), licence, golden, valid_for_s, signed };
     let model: ModelDto = context.wait(client.post("/hither/v1/models", &json!(body)))?;
+    let names = joined.as_ref().map(|joined| joined.names.clone()).unwrap_or_default();
+    drop(joined);
     let left = match fetched.whose {
         Whose::Ours => clear(&into),
         Whose::Theirs => None,
     };
     let mut object = json!(model);
+    if !names.is_empty() {
+        object["joined"] = json!(names);
+    }
     if let Some(proven) = &proven {
         object["signer"] = proven.signer();
     }
     context.screen.answer(&object, |colour| {
+        let joined = names.first().map(|first| {
+            let others = names.len() - 1;
+            format!("  joined {} files to one: {first} and {others} more\n", names.len())
+        });
         let answers = match model.known_answers {
             0 => "no known answers: it answers by chance, or takes no input that can be made up".to_owned(),
             count => format!("{count} known answers, checked wherever it is loaded and every hour"),
@@ -112,11 +127,12 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
         let version = fetched.revision.iter().map(|revision| format!("  from {source}, {revision}\n"));
         let left = left.iter().map(|left| format!("  {left}\n"));
         format!(
-            "{}  {}  {}  b3:{}\n  takes {} of memory\n  {answers}\n{}{}{}{}",
+            "{}  {}  {}  b3:{}\n{}  takes {} of memory\n  {answers}\n{}{}{}{}",
             colour.bold(&model.name),
             model.format,
             ByteCount(model.size),
             &model.digest[..10.min(model.digest.len())],
+            joined.unwrap_or_default(),
             ByteCount(model.memory),
             signed.collect::<String>(),
             ends.unwrap_or_default(),
@@ -127,50 +143,95 @@ pub(super) fn add(context: &Context, asked: &AddArgs) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Compares what is here with what was signed, and gives its BLAKE3. What was fetched and is something else is of no use.
-fn as_signed(proven: &Proven, source: &Source, fetched: &Fetched, into: &Path) -> Result<String, Trouble> {
-    let model = &fetched.model.path;
+/// Compares what is here with what was signed, and joins it if it is in several files. Gives the joined file, and of the file
+/// that the node shall take who signed it: the node takes no other than the one that was checked, or was made of what was.
+fn whole(
+    context: &Context,
+    source: &Source,
+    files: (&Fetched, Option<&Loose>),
+    proven: Option<&Proven>,
+    into: &Path,
+) -> Result<(Option<Joined>, Option<SignedFileDto>), Trouble> {
+    let (fetched, _) = files;
     let given = match source {
         Source::Local(path) => path,
-        _ => model,
+        _ => &fetched.model.path,
     };
-    let blake3 = proven.check_one(given, model).inspect_err(|_| {
-        if fetched.whose == Whose::Ours {
-            clear(into);
-        }
-    })?;
-    Ok(HEXLOWER.encode(&blake3))
+    let paths: Vec<&Path> =
+        std::iter::once(&fetched.model).chain(&fetched.others).map(|file| file.path.as_path()).collect();
+    let checked = proven.map(|proven| proven.check_all(given, &paths)).transpose()?;
+    let joined = join(context, source, files, checked.as_deref(), into)?;
+    let (Some(proven), Some(checked)) = (proven, checked) else { return Ok((joined, None)) };
+    let digest = joined.as_ref().map_or(Ok(checked[0]), Joined::digest)?;
+    Ok((joined, Some(SignedFileDto { by: proven.entry(), digest: HEXLOWER.encode(&digest) })))
 }
 
-async fn fetch(context: &Context, source: &Source, sha256: Option<Sha256>, into: &Path) -> Result<Fetched, Trouble> {
+/// Fetches all files of a model: those that its name tells of, and those that it names itself.
+async fn fetch(
+    context: &Context,
+    source: &Source,
+    sha256: Option<Sha256>,
+    into: &Path,
+) -> Result<(Fetched, Option<Loose>), Trouble> {
     let settings = Settings { registries: logins(source)?, ..Settings::default() };
     let settings = settings.with_environment(|name| std::env::var(name).ok());
     let fetcher = Fetcher::new(settings).map_err(|error| Trouble::new("E0143", error.to_string()).exit(Exit::Usage))?;
     let (progress, seen) = watch::channel(Progress::default());
+    let order = Order { source, sha256, into };
+    let failed = |error: FetchError| {
+        use FetchError as E;
+        if matches!(source, Source::Local(_)) {
+            return Trouble::new("E0140", plain(&chain(&error))).exit(Exit::Usage);
+        }
+        let trouble = Trouble::new("E0144", format!("{source} cannot be fetched: {}", plain(&chain(&error))));
+        // It would end like this again.
+        if matches!(error, E::Name(_) | E::Beside { .. } | E::BesideTooMany(_) | E::ChecksumOfSeveral(_)) {
+            clear(into);
+            return trouble;
+        }
+        if seen.borrow().done.0 > 0 { trouble.help("type the same again: what came so far is kept") } else { trouble }
+    };
+    let mut fetched = watched(context, &seen, fetcher.fetch(order, &progress)).await.map_err(failed)?;
+    // A split model is known by its name; what else is in several files says so itself.
+    if !fetched.others.is_empty() {
+        return Ok((fetched, None));
+    }
+    let is_ours = fetched.whose == Whose::Ours;
+    let loose = loose(source, &fetched.model).inspect_err(|_| {
+        if is_ours {
+            clear(into);
+        }
+    })?;
+    if let Some(loose) = &loose {
+        let beside = fetcher.beside(order, &fetched, (loose.names(), ByteCount(ONNX_FILE_BYTES)), &progress);
+        fetched.others = watched(context, &seen, beside).await.map_err(failed)?;
+    }
+    Ok((fetched, loose))
+}
+
+/// Waits for files, and shows how far they are.
+async fn watched<T>(
+    context: &Context,
+    seen: &watch::Receiver<Progress>,
+    files: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, FetchError> {
     let bar = bar(context);
-    let fetched = {
-        let fetch = fetcher.fetch(Order { source, sha256, into }, &progress);
-        tokio::pin!(fetch);
+    let files = {
+        tokio::pin!(files);
         let mut tick = tokio::time::interval(DRAWN_EVERY);
         loop {
             tokio::select! {
-                fetched = &mut fetch => break fetched,
+                files = &mut files => break files,
                 _ = tick.tick() => draw(&bar, *seen.borrow()),
             }
         }
     };
     bar.finish_and_clear();
-    fetched.map_err(|error| {
-        if matches!(source, Source::Local(_)) {
-            return Trouble::new("E0140", chain(&error)).exit(Exit::Usage);
-        }
-        let trouble = Trouble::new("E0144", format!("{source} cannot be fetched: {}", chain(&error)));
-        if seen.borrow().done.0 > 0 { trouble.help("type the same again: what came so far is kept") } else { trouble }
-    })
+    files
 }
 
 /// A bar on stderr, for a person alone.
-fn bar(context: &Context) -> ProgressBar {
+pub(super) fn bar(context: &Context) -> ProgressBar {
     let attended = !context.screen.is_json() && std::io::stderr().is_terminal();
     let target = if attended { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     ProgressBar::with_draw_target(None, target)
@@ -193,19 +254,6 @@ fn draw(bar: &ProgressBar, progress: Progress) {
         None => bar.unset_length(),
     }
     bar.set_position(progress.done.0);
-}
-
-/// A model of several files cannot be told to the mesh, whose catalog knows one file of each.
-fn of_several(source: &Source, fetched: &Fetched) -> Trouble {
-    let count = 1 + fetched.others.len();
-    let trouble =
-        Trouble::new("E0145", format!("{source} is a model of {count} files, and the mesh knows models of one"));
-    let first = fetched.model.path.display();
-    let trouble = match fetched.model.path.extension().is_some_and(|extension| extension == "gguf") {
-        true => trouble.help(format!("llama-gguf-split --merge {first} whole.gguf, and add whole.gguf")),
-        false => trouble.help("save the model with its data in one ONNX file, which may have at most 2 GB"),
-    };
-    trouble.exit(Exit::Usage)
 }
 
 /// Removes what the store has now. Says what is left if that fails.

@@ -1,4 +1,4 @@
-//! `hither models publish`: another end for a model's entry in the catalog, and how ends are shown.
+//! `hither models publish`: a model's entry in the catalog, signed anew, and how ends are shown.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ pub(crate) struct PublishArgs {
     #[arg(value_parser = parse::model)]
     name: ModelName,
     /// How long from now on it may be used, as 12h or 90d: after that no member does.
-    #[arg(long, value_name = "TIME", value_parser = parse::span, required_unless_present = "no_end")]
+    #[arg(long, value_name = "TIME", value_parser = parse::span)]
     valid_for: Option<Duration>,
     /// It may be used for ever.
     #[arg(long, conflicts_with = "valid_for")]
@@ -28,7 +28,7 @@ pub(crate) struct PublishArgs {
 
 /// Does it.
 pub(super) fn publish(context: &Context, client: &Client, asked: &PublishArgs) -> Result<(), Trouble> {
-    let body = PublishDto { valid_for_s: asked.valid_for.map(|span| span.as_secs()) };
+    let body = PublishDto { valid_for_s: asked.valid_for.map(|span| span.as_secs()), no_end: asked.no_end };
     let done: DoneDto = context.wait(client.post(&path_of(&asked.name, "publish"), &json!(body)))?;
     context.screen.answer(&json!(done), |_| format!("{}\n", plain(&done.message)));
     Ok(())

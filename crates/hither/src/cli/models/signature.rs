@@ -126,14 +126,20 @@ impl Proven {
         })
     }
 
-    /// Compares the one file that a node shall take, in the directory that was given or by itself. Gives its BLAKE3.
-    pub(super) fn check_one(&self, source: &Path, model: &Path) -> Result<[u8; 32], Trouble> {
-        let checked = self.check(if source.is_dir() { source } else { model })?;
-        let file = checked.file(model).ok_or_else(|| {
-            let text = format!("{} is not as signed: the signature leaves it out", model.display());
-            Trouble::new("E0149", text).help("give the path of a file that was signed")
-        })?;
-        Ok(file.blake3)
+    /// Compares the files of which a node shall take something, in the directory that was given or each by itself. Gives the
+    /// BLAKE3 of each.
+    pub(super) fn check_all(&self, source: &Path, files: &[&Path]) -> Result<Vec<[u8; 32]>, Trouble> {
+        let whole = if source.is_dir() { Some(self.check(source)?) } else { None };
+        let digest = |path: &&Path| {
+            let alone = if whole.is_some() { None } else { Some(self.check(path)?) };
+            let file = whole.as_ref().or(alone.as_ref()).and_then(|checked| checked.file(path));
+            let file = file.ok_or_else(|| {
+                let text = format!("{} is not as signed: the signature leaves it out", path.display());
+                Trouble::new("E0149", text).help("give the path of a file that was signed")
+            })?;
+            Ok(file.blake3)
+        };
+        files.iter().map(digest).collect()
     }
 
     /// Who signed, for a machine.
