@@ -65,7 +65,8 @@ impl Body {
 impl From<&Fact> for Body {
     fn from(fact: &Fact) -> Self {
         match fact {
-            Fact::Started { policy, version } => Self::new(Kind::ConfigStart)
+            Fact::Started { policy, version, here } => Self::new(Kind::ConfigStart)
+                .place(here)
                 .with("policy", digest(policy))
                 .with("version", Value::text(version_text(version))),
             Fact::PolicyChanged { policy } => Self::new(Kind::PolicyChange).with("policy", digest(policy)),

@@ -10,6 +10,7 @@
 //! of a payload can enter, because a [`Fact`](hither_types::fact::Fact) has no place for it; damage is reported, never
 //! repaired in silence.
 
+pub mod audit;
 mod body;
 mod canonical;
 mod limits;
@@ -32,5 +33,5 @@ pub use scan::{Damage, Records, VerifyError, read};
 pub use tree::{
     Hash, ProofError, Tree, consistency_proof, inclusion_proof, leaf_hash, root, verify_consistency, verify_inclusion,
 };
-pub use verify::{Inclusion, Report, prove, verify, verify_as};
+pub use verify::{Inclusion, Report, prove, verify, verify_as, verify_each};
 pub use writer::{Appended, Entry, Ledger, OpenError, WriteError};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hither_types::fact::Outcome;
-use hither_types::id::{AppName, Attempt, ModelName, NodeId, RequestId, RuleId, SiteName};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
@@ -124,7 +124,13 @@ pub struct Record {
     pub class: Option<DataClass>,
     /// The jurisdictions of the people concerned.
     pub subjects: Vec<Jurisdiction>,
-    /// The other end.
+    /// Marks on the data.
+    pub tags: Vec<Tag>,
+    /// What it is for.
+    pub purpose: Option<Purpose>,
+    /// The policy in force.
+    pub policy: Option<Digest>,
+    /// The other end; of `config.start`, this one.
     pub place: Option<Place>,
     /// The rule that decided.
     pub rule: Option<RuleId>,
@@ -134,6 +140,14 @@ pub struct Record {
     pub bytes_in: Option<ByteCount>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Who served it; none if nobody did (`request.end`).
+    pub served_by: Option<NodeId>,
+    /// Energy at this node, in millijoules (`request.end`).
+    pub energy_mj: Option<u64>,
+    /// The digest of a model (`model.admit`, `model.publish`).
+    pub digest: Option<Digest>,
+    /// The version of the program (`config.start`).
+    pub version: Option<String>,
     /// How many records were lost (`gap`).
     pub dropped: Option<u64>,
 }
@@ -189,14 +203,20 @@ impl Fields {
         self.text(name)?.map(|text| parse(text).map_err(|_| RecordError::Field(name))).transpose()
     }
 
-    fn jurisdictions(&self, name: &'static str) -> Result<Vec<Jurisdiction>, RecordError> {
+    fn digest(&self, name: &'static str) -> Result<Option<Digest>, RecordError> {
+        self.parsed(name, |text| text.strip_prefix("b3:").map(Digest::parse).ok_or(()))?
+            .transpose()
+            .map_err(|_| RecordError::Field(name))
+    }
+
+    fn list<T, E>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, RecordError> {
         let wrong = || RecordError::Field(name);
         match self.0.get(name) {
             None => Ok(Vec::new()),
             Some(Value::List(items)) => items
                 .iter()
                 .map(|item| match item {
-                    Value::Text(text) => Jurisdiction::parse(text).map_err(|_| wrong()),
+                    Value::Text(text) => parse(text).map_err(|_| wrong()),
                     _ => Err(wrong()),
                 })
                 .collect(),
@@ -251,12 +271,19 @@ impl Record {
             app: fields.parsed("app", AppName::parse)?,
             model: fields.parsed("model", ModelName::parse)?,
             class: fields.parsed("class", DataClass::parse)?,
-            subjects: fields.jurisdictions("subj")?,
+            subjects: fields.list("subj", Jurisdiction::parse)?,
+            tags: fields.list("tags", Tag::parse)?,
+            purpose: fields.parsed("purpose", Purpose::parse)?,
+            policy: fields.digest("policy")?,
             place: fields.place()?,
             rule: fields.parsed("rule", RuleId::parse)?,
             bytes_out: fields.integer("bytes_out")?.map(ByteCount),
             bytes_in: fields.integer("bytes_in")?.map(ByteCount),
             outcome: fields.parsed("outcome", parse_outcome)?,
+            served_by: fields.parsed("served_by", NodeId::parse)?,
+            energy_mj: fields.integer("energy_mj")?,
+            digest: fields.digest("digest")?,
+            version: fields.text("version")?.map(str::to_owned),
             dropped: fields.integer("dropped")?,
         };
         record.check()?;

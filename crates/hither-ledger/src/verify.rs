@@ -52,19 +52,24 @@ impl Report {
 /// Verifies a ledger: every line is the next record of this node and well-formed, their root is the signed one, the
 /// signature is of the key beside it. Whether that is the key of the node that it should be, [`verify_as`] asks.
 pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
-    verify_source(&Source::open(dir)?)
+    verify_source(&Source::open(dir)?, |_| ())
+}
+
+/// Verifies a ledger, and shows each of its records to whoever looks at them. If it is damaged, so may be what was shown.
+pub fn verify_each(dir: &Path, look: impl FnMut(&Record)) -> Result<Report, VerifyError> {
+    verify_source(&Source::open(dir)?, look)
 }
 
 /// Verifies a ledger, and that this node signed it.
 pub fn verify_as(dir: &Path, node: NodeId) -> Result<Report, VerifyError> {
     let source = Source::open(dir)?;
     match source.node == node {
-        true => verify_source(&source),
+        true => verify_source(&source, |_| ()),
         false => Err(VerifyError::OtherKey { expected: node, found: source.node }),
     }
 }
 
-fn verify_source(source: &Source) -> Result<Report, VerifyError> {
+fn verify_source(source: &Source, mut look: impl FnMut(&Record)) -> Result<Report, VerifyError> {
     let mut report = Report {
         origin: source.origin.clone(),
         node: source.node,
@@ -80,6 +85,7 @@ fn verify_source(source: &Source) -> Result<Report, VerifyError> {
     let scan = source.scan(Depth::Fields, |record, _| {
         if let Some(record) = record {
             report.count(&record);
+            look(&record);
         }
     })?;
     report.records = scan.tree.size();

@@ -13,6 +13,7 @@ use hither_types::member::Member;
 use hither_types::message::Invite;
 
 use crate::driver::{CommandReply, Driver};
+use crate::mesh::counterpart;
 use crate::trust::{wall_after, wall_now};
 
 impl Driver {
@@ -187,6 +188,7 @@ impl Driver {
 
     /// A new member without a policy of its own starts from the usual one for its place.
     pub(crate) fn adopt_policy(&mut self, me: &Member) {
+        self.record(None, Fact::Joined(counterpart(me)));
         if let Err(error) = crate::home::write_default_policy(&self.config.policy, me.jurisdiction) {
             self.warn(None, format!("no policy could be written, so nothing leaves this node: {error}"));
         }

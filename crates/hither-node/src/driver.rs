@@ -101,7 +101,6 @@ pub(crate) struct Driver {
     pub(crate) membership: Membership,
     pub(crate) clock: Clock,
     pub(crate) policy: Arc<Policy>,
-    /// What it was read from.
     pub(crate) policy_text: String,
     pub(crate) cap: Milliwatts,
     pub(crate) incarnation: u64,

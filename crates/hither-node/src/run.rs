@@ -27,7 +27,7 @@ use crate::driver::{Driver, Ears, core_config};
 use crate::home::{Home, InitError};
 use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, counterpart};
 use crate::models::Shelf;
 use crate::pins::Pins;
 use crate::records::Records;
@@ -264,7 +264,8 @@ async fn assemble(
         }
     };
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
-    driver.record(None, Fact::Started { policy, version });
+    let here = counterpart(&driver.home.me);
+    driver.record(None, Fact::Started { policy, version, here });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
     let swarm = driver.swarm.clone();

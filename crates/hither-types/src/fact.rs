@@ -63,13 +63,15 @@ pub enum Fact {
         policy: Digest,
         /// The version of the program.
         version: String,
+        /// Where it stands.
+        here: Counterpart,
     },
     /// The law changed (`policy.change`).
     PolicyChanged {
         /// The new policy.
         policy: Digest,
     },
-    /// A member joined (`member.join`).
+    /// A member joined, or this node did (`member.join`).
     Joined(Counterpart),
     /// A member is none any more (`member.revoke`).
     Revoked(Counterpart),

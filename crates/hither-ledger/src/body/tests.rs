@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::canonical::write_object;
-use crate::samples::{all_facts, intent};
+use crate::samples::{PARIS, counterpart, all_facts, intent};
 
 fn line(fact: &Fact) -> String {
     let mut out = String::new();
@@ -42,7 +42,7 @@ fn an_intent_says_who_what_where_and_why() {
 fn no_fact_carries_free_text() {
     // The one string in a fact that its type does not guard is the version, and it must look like one.
     let canary = "Patient 4711 has a fever";
-    let fact = Fact::Started { policy: Digest([0; 32]), version: canary.to_owned() };
+    let fact = Fact::Started { policy: Digest([0; 32]), version: canary.to_owned(), here: counterpart(&PARIS) };
     assert!(line(&fact).contains(r#""version":"unreadable""#));
     for fact in all_facts() {
         let text = line(&fact);

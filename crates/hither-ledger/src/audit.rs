@@ -1,0 +1,391 @@
+//! What ledgers say about a period, summed up for those who ask: who processed what, where it went, on whose word.
+//!
+//! Every record is verified while it is read, and sums are made of what is signed or durable, never of what a node says
+//! of itself elsewhere. A transfer counts in the period in which it was settled; one that was permitted and never settled
+//! counts as unsettled, and its bytes as if all had left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use hither_types::fact::Outcome;
+use hither_types::id::{AppName, Attempt, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::label::DataClass;
+use hither_types::place::Jurisdiction;
+use hither_types::unit::ByteCount;
+use sha2::{Digest as _, Sha256};
+
+use crate::record::{Kind, Place, Record};
+use crate::scan::VerifyError;
+use crate::verify::{Report, verify_each};
+
+/// From one moment on and before another, as RFC 3339 in UTC begins: `2026-11`, `2026-11-29`, `2026-11-29T12:00`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Period {
+    /// The first moment; the beginning of the ledgers if there is none.
+    pub from: Option<String>,
+    /// The first moment after it; none if it has not ended.
+    pub to: Option<String>,
+}
+
+impl Period {
+    /// Whether a time of a record lies in it. Times of records have one form, so their order is that of their letters.
+    pub fn contains(&self, ts: &str) -> bool {
+        self.from.as_deref().is_none_or(|from| ts >= from) && self.to.as_deref().is_none_or(|to| ts < to)
+    }
+}
+
+/// What is drawn for somebody to look at: the same for everybody with the same seed and the same ledgers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Draw {
+    /// How many requests.
+    pub count: usize,
+    /// Any number; another gives other requests.
+    pub seed: u64,
+}
+
+/// A ledger that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What verifying it gave.
+    pub report: Report,
+    /// Where its node stands, by its own records: the last of them, and none if it never said.
+    pub here: Option<Place>,
+    /// The times of its first and its last record.
+    pub span: Option<(String, String)>,
+}
+
+/// Work of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Work {
+    /// The app.
+    pub app: AppName,
+    /// The model.
+    pub model: ModelName,
+    /// The class of the data.
+    pub class: DataClass,
+    /// What it is for.
+    pub purpose: Option<Purpose>,
+}
+
+/// How requests of one kind ended, where they entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Answered by the node at which they entered.
+    pub here: u64,
+    /// Answered by another place.
+    pub elsewhere: u64,
+    /// Refused, or failed everywhere.
+    pub refused: u64,
+    /// Given up by the client.
+    pub cancelled: u64,
+    /// Energy at the nodes at which they entered, in millijoules.
+    pub energy_mj: u64,
+    /// Marks on their data.
+    pub tags: BTreeSet<Tag>,
+    /// Where the people live whom they concern.
+    pub subjects: BTreeSet<Jurisdiction>,
+    /// The times of the first and the last.
+    pub span: Option<(String, String)>,
+}
+
+/// Which way payload went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// With a request, to who processes it.
+    Request,
+    /// With an answer, to who asked.
+    Answer,
+}
+
+impl Way {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// Transfers of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Course {
+    /// The country that it left; none if the node never said where it stands.
+    pub from: Option<Jurisdiction>,
+    /// Where it went.
+    pub to: Jurisdiction,
+    /// The site there.
+    pub site: SiteName,
+    /// With what.
+    pub way: Way,
+    /// Of which work.
+    pub work: Work,
+    /// The rule that permitted it; none if its permission is not in this ledger.
+    pub rule: Option<RuleId>,
+}
+
+impl Course {
+    /// Whether it left its country; none if that is not known.
+    pub fn crosses(&self) -> Option<bool> {
+        self.from.map(|from| from.country() != self.to.country())
+    }
+}
+
+/// How many transfers, and how much.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Attempts that gave payload to the transport.
+    pub transfers: u64,
+    /// Attempts that were permitted and never settled, for the node ended before.
+    pub unsettled: u64,
+    /// Payload that left; of unsettled ones all that was permitted.
+    pub bytes: ByteCount,
+    /// Where the people live whom it concerns.
+    pub subjects: BTreeSet<Jurisdiction>,
+    /// The times of the first and the last.
+    pub span: Option<(String, String)>,
+}
+
+/// A refusal by law.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    /// Of which work.
+    pub work: Work,
+    /// The forbid that matched; none if nothing permitted it.
+    pub rule: Option<RuleId>,
+    /// Who asked, if it was a peer's request.
+    pub asked_from: Option<SiteName>,
+}
+
+/// One thing that happened to a node and not to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// When.
+    pub ts: String,
+    /// At which node.
+    pub node: NodeId,
+    /// The record.
+    pub record: Record,
+}
+
+/// What ledgers say about a period.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// The period.
+    pub period: Period,
+    /// The ledgers, in the order in which they were given.
+    pub ledgers: Vec<Audited>,
+    /// Requests by where they entered.
+    pub work: BTreeMap<Work, Ended>,
+    /// What left.
+    pub courses: BTreeMap<Course, Moved>,
+    /// When payload first left for a country, over all of the ledgers and not only the period.
+    pub first: BTreeMap<(Option<Jurisdiction>, Jurisdiction), String>,
+    /// What the law refused.
+    pub refusals: BTreeMap<Refusal, u64>,
+    /// The law, members, models, starts, and what was lost.
+    pub happened: Vec<Happened>,
+    /// The requests that were drawn: each record of the period about one of them.
+    pub sample: BTreeMap<RequestId, Vec<Record>>,
+    /// Of how many they were drawn.
+    pub population: u64,
+}
+
+impl Audit {
+    /// Records of the nodes about the law.
+    pub fn of_kinds<'a>(&'a self, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Happened> {
+        self.happened.iter().filter(move |happened| kinds.contains(&happened.record.kind))
+    }
+}
+
+/// Verifies ledgers and sums up what they say about a period.
+pub fn audit(dirs: &[&Path], period: &Period, draw: Draw) -> Result<Audit, VerifyError> {
+    let mut audit = Audit { period: period.clone(), ..Audit::default() };
+    let mut nodes = BTreeSet::new();
+    let mut requests: BTreeSet<(Weight, RequestId)> = BTreeSet::new();
+    for dir in dirs {
+        let mut reader = Reader::new(&mut audit);
+        let report = verify_each(dir, |record| reader.look(record))?;
+        let (here, span) = reader.end();
+        if !nodes.insert(report.node) {
+            return Err(VerifyError::Twice { dir: dir.to_path_buf(), node: report.node });
+        }
+        audit.ledgers.push(Audited { dir: dir.to_path_buf(), report, here, span });
+    }
+    requests.extend(audit.sample.keys().map(|request| (weight(draw.seed, *request), *request)));
+    audit.population = requests.len() as u64;
+    let drawn: BTreeSet<RequestId> = requests.into_iter().take(draw.count).map(|(_, request)| request).collect();
+    audit.sample.retain(|request, _| drawn.contains(request));
+    for dir in dirs.iter().filter(|_| !drawn.is_empty()) {
+        // The records of the few are kept in a second reading, so that a year of them never lies in memory.
+        verify_each(dir, |record| {
+            if let Some(records) = record.request.and_then(|request| audit.sample.get_mut(&request)) {
+                records.push(record.clone());
+            }
+        })?;
+    }
+    Ok(audit)
+}
+
+type Weight = [u8; 32];
+
+/// Requests in an order that nobody chose: of SHA-256 over the seed (8 bytes, big-endian) and the request's number (16).
+fn weight(seed: u64, request: RequestId) -> Weight {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_be_bytes());
+    hash.update(request.0.to_be_bytes());
+    hash.finalize().into()
+}
+
+type Try = (RequestId, Attempt, NodeId);
+
+/// One ledger while it is read.
+struct Reader<'a> {
+    audit: &'a mut Audit,
+    here: Option<Place>,
+    span: Option<(String, String)>,
+    /// Permitted and not settled yet: when, on which course, with how much.
+    intents: BTreeMap<Try, Record>,
+    /// By which rule the answer to a peer may leave.
+    accepted: BTreeMap<Try, Option<RuleId>>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(audit: &'a mut Audit) -> Self {
+        Self { audit, here: None, span: None, intents: BTreeMap::new(), accepted: BTreeMap::new() }
+    }
+
+    fn look(&mut self, record: &Record) {
+        widen(&mut self.span, &record.ts);
+        let inside = self.audit.period.contains(&record.ts);
+        match record.kind {
+            Kind::ConfigStart | Kind::MemberJoin => {
+                if let Some(place) = record.place.as_ref().filter(|place| place.node == record.node) {
+                    self.here = Some(place.clone());
+                }
+                self.happened(record, inside);
+            }
+            Kind::EgressIntent => {
+                if let Some(of) = attempt(record) {
+                    self.intents.insert(of, record.clone());
+                }
+            }
+            Kind::EgressSettled => {
+                let intent = attempt(record).and_then(|of| self.intents.remove(&of));
+                self.moved(record, Way::Request, intent.and_then(|intent| intent.rule), true);
+            }
+            Kind::IngressAccept => {
+                if let Some(of) = attempt(record) {
+                    self.accepted.insert(of, record.rule.clone());
+                }
+                self.request(record, inside);
+            }
+            Kind::EgressAnswer => {
+                let rule = attempt(record).and_then(|of| self.accepted.remove(&of)).flatten();
+                self.moved(record, Way::Answer, rule, true);
+            }
+            Kind::Deny | Kind::IngressRefuse => {
+                if let Some(work) = work(record).filter(|_| inside) {
+                    let asked_from = record.place.as_ref().map(|place| place.site.clone());
+                    let refusal = Refusal { work, rule: record.rule.clone(), asked_from };
+                    *self.audit.refusals.entry(refusal).or_default() += 1;
+                }
+                self.request(record, inside);
+            }
+            Kind::RequestEnd => {
+                self.ended(record, inside);
+                self.request(record, inside);
+            }
+            _ => self.happened(record, inside),
+        }
+    }
+
+    /// The node never said what became of these.
+    fn end(mut self) -> (Option<Place>, Option<(String, String)>) {
+        for intent in std::mem::take(&mut self.intents).into_values() {
+            self.moved(&intent, Way::Request, intent.rule.clone(), false);
+        }
+        (self.here, self.span)
+    }
+
+    fn happened(&mut self, record: &Record, inside: bool) {
+        if inside {
+            let happened = Happened { ts: record.ts.clone(), node: record.node, record: record.clone() };
+            self.audit.happened.push(happened);
+        }
+    }
+
+    /// A request that may be drawn.
+    fn request(&mut self, record: &Record, inside: bool) {
+        if let Some(request) = record.request.filter(|_| inside) {
+            self.audit.sample.entry(request).or_default();
+        }
+    }
+
+    fn ended(&mut self, record: &Record, inside: bool) {
+        let (Some(work), Some(outcome)) = (work(record).filter(|_| inside), record.outcome) else { return };
+        let ended = self.audit.work.entry(work).or_default();
+        match (outcome, record.served_by) {
+            (Outcome::Answered, Some(by)) if by != record.node => ended.elsewhere += 1,
+            (Outcome::Answered, _) => ended.here += 1,
+            (Outcome::Refused, _) => ended.refused += 1,
+            (Outcome::Cancelled, _) => ended.cancelled += 1,
+        }
+        ended.energy_mj += record.energy_mj.unwrap_or(0);
+        ended.tags.extend(record.tags.iter().cloned());
+        ended.subjects.extend(record.subjects.iter().copied());
+        widen(&mut ended.span, &record.ts);
+    }
+
+    fn moved(&mut self, record: &Record, way: Way, rule: Option<RuleId>, settled: bool) {
+        let bytes = record.bytes_out.unwrap_or_default();
+        let (Some(work), Some(place)) = (work(record), record.place.as_ref()) else { return };
+        if settled && bytes.0 == 0 {
+            return;
+        }
+        let from = self.here.as_ref().map(|here| here.jurisdiction);
+        let first = self.audit.first.entry((from.map(Jurisdiction::country), place.jurisdiction.country()));
+        first.and_modify(|first| *first = (*first).clone().min(record.ts.clone())).or_insert_with(|| record.ts.clone());
+        if !self.audit.period.contains(&record.ts) {
+            return;
+        }
+        let course = Course { from, to: place.jurisdiction, site: place.site.clone(), way, work, rule };
+        let moved = self.audit.courses.entry(course).or_default();
+        *if settled { &mut moved.transfers } else { &mut moved.unsettled } += 1;
+        moved.bytes.0 += bytes.0;
+        moved.subjects.extend(record.subjects.iter().copied());
+        widen(&mut moved.span, &record.ts);
+    }
+}
+
+fn attempt(record: &Record) -> Option<Try> {
+    Some((record.request?, record.attempt?, record.place.as_ref()?.node))
+}
+
+fn work(record: &Record) -> Option<Work> {
+    Some(Work {
+        app: record.app.clone()?,
+        model: record.model.clone()?,
+        class: record.class?,
+        purpose: record.purpose.clone(),
+    })
+}
+
+fn widen(span: &mut Option<(String, String)>, ts: &str) {
+    match span {
+        None => *span = Some((ts.to_owned(), ts.to_owned())),
+        Some((first, last)) => {
+            if ts < first.as_str() {
+                ts.clone_into(first);
+            }
+            if ts > last.as_str() {
+                ts.clone_into(last);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+use std::path::Path;
+
+use hither_types::fact::{Fact, Outcome};
+use hither_types::id::{Digest, RequestId};
+use hither_types::unit::Millijoules;
+
+use super::{Audit, Draw, Period, Way, audit};
+use crate::record::Kind;
+use crate::samples::{
+    MUNICH, PARIS, REQUEST, accepted, answered, counterpart, entries, intent, node, open, refused, rule, scratch,
+    settled, subject, write,
+};
+use crate::scan::VerifyError;
+
+fn started(secret: &[u8; 32]) -> Fact {
+    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(secret) }
+}
+
+fn ended(served: &[u8; 32], outcome: Outcome) -> Fact {
+    let served_by = Some(node(served));
+    Fact::Ended { subject: subject(0), served_by, outcome, attempts: 1, energy: Millijoules(250) }
+}
+
+fn of(dir: &Path) -> Audit {
+    audit(&[dir], &Period::default(), Draw::default()).unwrap()
+}
+
+#[test]
+fn what_left_is_summed_by_where_it_went_and_on_whose_word() {
+    let dir = scratch();
+    // Paris asks Munich twice, and the second time ends without a word of what became of it.
+    let facts = [
+        started(&PARIS),
+        intent(1, 1832),
+        settled(1, 1832, 640, Outcome::Answered),
+        ended(&MUNICH, Outcome::Answered),
+        intent(2, 100),
+        settled(2, 0, 0, Outcome::Refused),
+        intent(3, 7),
+    ];
+    write(dir.path(), &PARIS, &facts);
+    let audit = of(dir.path());
+    let (course, moved) = audit.courses.first_key_value().unwrap();
+    assert_eq!(audit.courses.len(), 1, "{:?}", audit.courses);
+    assert_eq!((course.from.unwrap().to_string(), course.to.to_string()), ("FR".into(), "DE-BY".into()));
+    assert_eq!((course.site.as_str(), course.way, course.crosses()), ("munich", Way::Request, Some(true)));
+    assert_eq!(course.rule, Some(rule()));
+    assert_eq!((moved.transfers, moved.unsettled, moved.bytes.0), (1, 1, 1839));
+    let work = &audit.work[&course.work];
+    assert_eq!((work.here, work.elsewhere, work.energy_mj), (0, 1, 250));
+    assert_eq!(audit.first.keys().map(|(_, to)| to.to_string()).collect::<Vec<_>>(), ["DE"]);
+    assert_eq!(audit.ledgers[0].here.as_ref().unwrap().site.as_str(), "paris");
+}
+
+#[test]
+fn an_answer_leaves_by_the_permit_of_the_request() {
+    let dir = scratch();
+    let facts = [started(&MUNICH), accepted(1, 1832), answered(1, 640, Outcome::Answered), refused(2), refused(2)];
+    write(dir.path(), &MUNICH, &facts);
+    let audit = of(dir.path());
+    let (course, moved) = audit.courses.first_key_value().unwrap();
+    assert_eq!((course.way, course.site.as_str(), course.rule.clone()), (Way::Answer, "paris", Some(rule())));
+    assert_eq!(moved.bytes.0, 640);
+    let (refusal, count) = audit.refusals.first_key_value().unwrap();
+    assert_eq!((refusal.asked_from.as_ref().unwrap().as_str(), *count), ("paris", 2));
+}
+
+#[test]
+fn a_node_that_never_said_where_it_stands_crosses_no_known_border() {
+    let dir = scratch();
+    write(dir.path(), &PARIS, &[intent(1, 9), settled(1, 9, 1, Outcome::Answered)]);
+    let audit = of(dir.path());
+    assert_eq!(audit.courses.keys().map(super::Course::crosses).collect::<Vec<_>>(), [None]);
+}
+
+#[test]
+fn only_the_period_counts_but_for_what_was_first() {
+    let dir = scratch();
+    let mut ledger = open(dir.path(), &PARIS);
+    let facts = [started(&PARIS), intent(1, 9), settled(1, 9, 1, Outcome::Answered)];
+    ledger.append(&entries(&facts)).unwrap();
+    let mut later = entries(&[intent(2, 4), settled(2, 4, 1, Outcome::Answered)]);
+    // 31 days.
+    later.iter_mut().for_each(|entry| entry.wall.0 += 2_678_400_000);
+    ledger.append(&later).unwrap();
+    drop(ledger);
+    let whole = of(dir.path());
+    let bytes = |audit: &Audit| audit.courses.values().map(|moved| moved.bytes.0).sum::<u64>();
+    assert_eq!(bytes(&whole), 13);
+    let (first, last) = whole.ledgers[0].span.clone().unwrap();
+    for (from, to, expected, starts) in
+        [(None, Some(&last[..7]), 9, 1), (Some(&last[..7]), None, 4, 0), (Some("2999"), None, 0, 0)]
+    {
+        let period = Period { from: from.map(str::to_owned), to: to.map(str::to_owned) };
+        let audit = audit(&[dir.path()], &period, Draw::default()).unwrap();
+        assert_eq!((bytes(&audit), audit.of_kinds(&[Kind::ConfigStart]).count()), (expected, starts), "{period:?}");
+        assert_eq!(audit.first.values().collect::<Vec<_>>(), ["2026-11-22T12:00:00.125Z"], "{first}");
+    }
+}
+
+#[test]
+fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
+    let dir = scratch();
+    let facts: Vec<Fact> = (0..40)
+        .map(|number| {
+            let mut subject = subject(0);
+            subject.request = RequestId(REQUEST.0 + number);
+            Fact::Denied { subject, rule: None, considered: 1 }
+        })
+        .collect();
+    write(dir.path(), &PARIS, &facts);
+    let draw = |seed| audit(&[dir.path()], &Period::default(), Draw { count: 5, seed }).unwrap();
+    let (one, again, other) = (draw(1), draw(1), draw(2));
+    assert_eq!((one.population, one.sample.len()), (40, 5));
+    assert_eq!(one.sample, again.sample);
+    assert_ne!(one.sample.keys().collect::<Vec<_>>(), other.sample.keys().collect::<Vec<_>>());
+    assert!(one.sample.values().all(|records| records.len() == 1));
+    assert_eq!(audit(&[dir.path()], &Period::default(), Draw::default()).unwrap().sample.len(), 0);
+}
+
+#[test]
+fn nothing_is_summed_of_a_damaged_ledger_or_of_one_twice() {
+    let dir = scratch();
+    write(dir.path(), &PARIS, &[started(&PARIS), intent(1, 9)]);
+    let twice = audit(&[dir.path(), dir.path()], &Period::default(), Draw::default());
+    assert!(matches!(twice, Err(VerifyError::Twice { .. })), "{twice:?}");
+    let file = dir.path().join("ledger.jsonl");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damaged = audit(&[dir.path()], &Period::default(), Draw::default());
+    assert!(matches!(damaged, Err(VerifyError::Damaged { .. })), "{damaged:?}");
+}
