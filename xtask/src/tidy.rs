@@ -72,6 +72,9 @@ const SHUT_IN: &[(&str, &[&str])] = &[
     ("opentelemetry_sdk", &["hither-node"]),
 ];
 
+/// All that the auditor's program is made of beside our own: no code for networks.
+const OF_THE_LEDGER: &[&str] = &["data-encoding", "ed25519-dalek", "serde_json", "sha2", "thiserror"];
+
 /// Crates that would contact somebody, or that bring a second TLS. None may be in the lock file's build. Of `hf-hub`, the
 /// header of `hither-sources` says what was tried.
 const NEVER: &[&str] = &["hf-hub", "iroh-mdns-address-lookup", "native-tls", "openssl", "portmapper", "sentry"];
@@ -161,6 +164,10 @@ pub(crate) fn layers() -> Vec<String> {
             }
             if matches!(name.as_str(), "hither-types" | "hither-core") && !dependency.starts_with("hither-") {
                 faults.push(format!("{name} names {dependency}; it may name nothing from outside"));
+            }
+            let ours = dependency.starts_with("hither-") || OF_THE_LEDGER.contains(&dependency.as_str());
+            if name == "hither-ledger" && !ours {
+                faults.push(format!("{name} names {dependency}; the auditor's program is made of {OF_THE_LEDGER:?}"));
             }
         }
     }
@@ -261,6 +268,9 @@ pub(crate) fn file(path: &Path, text: &str) -> Vec<String> {
     }
     if stem == "mod" {
         faults.push(format!("{shown}: no mod.rs; use foo.rs beside foo/"));
+    }
+    if path.starts_with("crates/hither-ledger/src") && text.contains("std::net") {
+        faults.push(format!("{shown}: the auditor's program is made of this, and has no code for networks"));
     }
     if EMPTY_NAMES.contains(&stem) {
         faults.push(format!("{shown}: the name says nothing; name what it owns"));

@@ -16,6 +16,7 @@ use crate::output::{Exit, Screen, Trouble};
 use crate::worker;
 
 mod apps;
+mod audit;
 mod authority;
 mod bugreport;
 mod explain;
@@ -108,6 +109,9 @@ enum Command {
     /// Verify, show or reconcile ledgers, without a node.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
+    /// Reports for auditors: what left, on whose word, and what did not.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Play a scenario in the simulator.
     Sim(sim::SimArgs),
     /// Three sites on this machine, with real models, and a failover to watch.
@@ -209,6 +213,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&context, &args),
         Command::Policy(command) => policy::policy(&context, command),
         Command::Ledger(command) => ledger::ledger(&context, command),
+        Command::Audit(command) => audit::run(&context, command),
         Command::Sim(args) => sim::sim(&context, &args),
         Command::Demo(args) => demo::demo(context.screen, args),
         Command::Bench(command) => bench::bench(context.screen, command),

@@ -183,6 +183,11 @@ impl Screen {
         Self { json, colour: if json { Colour::Off } else { Colour::of_stdout() } }
     }
 
+    /// The colours of the screen, and none for what goes elsewhere.
+    pub(crate) fn colour_unless(self, elsewhere: bool) -> Colour {
+        if elsewhere { Colour::Off } else { self.colour }
+    }
+
     /// Whether a machine reads.
     pub(crate) fn is_json(self) -> bool {
         self.json

@@ -41,6 +41,7 @@ fn each_rule_for_files_can_fail() {
         ("crates/a/src/a.rs", "fn a() {}\n".to_owned(), "no header"),
         ("crates/a/src/a.rs", long, "two subjects"),
         ("crates/a/src/a/mod.rs", "//! A.\n".to_owned(), "mod.rs"),
+        ("crates/hither-ledger/src/a.rs", "//! A.\nuse std::net::TcpStream;\n".to_owned(), "no code for networks"),
         ("crates/a/src/utils.rs", "//! A.\n".to_owned(), "says nothing"),
         ("crates/a/src/tests.rs", ["//! A.\nstd::thread::", "sleep(x)\n"].concat(), "sleeps"),
         ("crates/a/src/a.rs", ["//! A.\nx.", "unwrap()\n"].concat(), "unwrap outside"),

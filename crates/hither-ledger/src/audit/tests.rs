@@ -1,3 +1,5 @@
+//! Sums over ledgers that say a little.
+
 use std::path::Path;
 
 use hither_types::fact::{Fact, Outcome};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::canonical::write_object;
-use crate::samples::{PARIS, counterpart, all_facts, intent};
+use crate::samples::{PARIS, all_facts, counterpart, intent};
 
 fn line(fact: &Fact) -> String {
     let mut out = String::new();

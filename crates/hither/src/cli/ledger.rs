@@ -47,13 +47,16 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
             });
         }
         LedgerCommand::Show { dir, last } => show(context, &dir, last)?,
-        LedgerCommand::Reconcile { dirs } => {
-            let dirs: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-            let found = reconcile(&dirs).map_err(|error| trouble(&error))?;
-            compare(context, &found)?;
-        }
+        LedgerCommand::Reconcile { dirs } => lay_side_by_side(context, &dirs)?,
     }
     Ok(())
+}
+
+/// What left one ledger must have come to the other.
+pub(super) fn lay_side_by_side(context: &Context, dirs: &[PathBuf]) -> Result<(), Trouble> {
+    let dirs: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
+    let found = reconcile(&dirs).map_err(|error| trouble(&error))?;
+    compare(context, &found)
 }
 
 fn show(context: &Context, dir: &Path, last: Option<usize>) -> Result<(), Trouble> {
@@ -155,7 +158,8 @@ fn compare(context: &Context, found: &Reconciliation) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn trouble(error: &VerifyError) -> Trouble {
+/// Why a ledger cannot be read, or is not what was signed.
+pub(super) fn trouble(error: &VerifyError) -> Trouble {
     let text = chain(error);
     match error {
         VerifyError::Absent(_) => Trouble::new("E0803", text)

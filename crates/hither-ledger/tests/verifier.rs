@@ -1,0 +1,91 @@
+//! The auditor's program, as an auditor runs it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ed25519_dalek::SigningKey;
+use hither_ledger::{Entry, Ledger};
+use hither_types::fact::Fact;
+use hither_types::id::{Digest, NodeId};
+use hither_types::time::WallTime;
+
+const KEY: [u8; 32] = [7; 32];
+
+fn node(key: &[u8; 32]) -> String {
+    NodeId(SigningKey::from_bytes(key).verifying_key().to_bytes()).to_string()
+}
+
+fn append(dir: &Path, key: &[u8; 32], facts: u8) {
+    let mut ledger = Ledger::open(dir, key, &format!("hither/{}", node(key))).unwrap();
+    let entry = |number| Entry {
+        fact: Fact::PolicyChanged { policy: Digest([number; 32]) },
+        wall: WallTime(1_795_348_800_123),
+        mono_ms: number.into(),
+    };
+    ledger.append(&(0..facts).map(entry).collect::<Vec<_>>()).unwrap();
+}
+
+fn verifier(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hither-ledger-verify")).args(args).output().unwrap()
+}
+
+fn told(args: &[&str], code: i32, words: &[&str]) {
+    let output = verifier(args);
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    words.iter().for_each(|word| assert!(text.contains(word), "{args:?}: {word:?} is not in {text}"));
+}
+
+#[test]
+fn a_ledger_is_whole_and_goes_on_from_a_checkpoint_that_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, kept) = (dir.path().join("ledger"), dir.path().join("kept"));
+    append(&ledger, &KEY, 5);
+    std::fs::copy(ledger.join("checkpoint"), &kept).unwrap();
+    append(&ledger, &KEY, 3);
+    let (ledger, kept) = (ledger.to_str().unwrap(), kept.to_str().unwrap());
+    told(&[ledger], 0, &["ok ", "8 records, the first 8 signed", "8  policy.change"]);
+    told(&["--node", &node(&KEY), "--since", kept, ledger], 0, &["the 5 records of the checkpoint kept are there"]);
+    told(&["--node", &node(&[8; 32]), ledger], 1, &["it is signed by node", "not by"]);
+}
+
+#[test]
+fn a_ledger_that_was_written_anew_is_found_by_the_checkpoint_that_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other, kept) = (dir.path().join("one"), dir.path().join("other"), dir.path().join("kept"));
+    append(&one, &KEY, 5);
+    std::fs::copy(one.join("checkpoint"), &kept).unwrap();
+    // The same node, another story: each of them verifies alone.
+    append(&other, &KEY, 2);
+    let (other, kept) = (other.to_str().unwrap(), kept.to_str().unwrap());
+    told(&[other], 0, &["2 records"]);
+    told(&["--since", kept, other], 1, &["it has 2 records; the checkpoint kept has 5"]);
+    append(Path::new(other), &KEY, 9);
+    told(&["--since", kept, other], 1, &["its first 5 records are not those"]);
+    let foreign = dir.path().join("foreign");
+    append(&foreign, &[8; 32], 9);
+    told(&["--since", kept, foreign.to_str().unwrap()], 1, &["no signature by the node's key"]);
+}
+
+#[test]
+fn every_flipped_byte_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    append(dir.path(), &KEY, 2);
+    let file = dir.path().join("ledger.jsonl");
+    let good = std::fs::read(&file).unwrap();
+    // Every byte is tried in the library's own tests; here a program is started for each.
+    for at in (0..good.len()).step_by(97) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&file, bad).unwrap();
+        told(&[dir.path().to_str().unwrap()], 1, &["FAILED", "damaged"]);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_usage() {
+    for args in [&[][..], &["--nodes"], &["--node"], &["--node", "x", "."], &["--since", "a", "b", "c"]] {
+        told(args, 2, &["error: ", "hither-ledger-verify [--node ID]"]);
+    }
+    told(&["/nowhere/at/all"], 1, &["FAILED /nowhere/at/all"]);
+}

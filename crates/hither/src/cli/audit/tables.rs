@@ -1,0 +1,295 @@
+//! The tables of a report.
+
+use std::fmt::Display;
+
+use hither_ledger::audit::{Audit, Course, Draw, Happened};
+use hither_ledger::{Kind, Record};
+
+/// One table; each row has as many cells as there are columns.
+pub(super) struct Table {
+    /// Its name for machines.
+    pub(super) name: &'static str,
+    /// Its name for people.
+    pub(super) title: &'static str,
+    /// What its numbers mean.
+    pub(super) note: &'static str,
+    /// Heads.
+    pub(super) columns: &'static [&'static str],
+    /// Cells.
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// Many in one cell.
+pub(super) fn joined<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is not there is said to be so.
+pub(super) fn or_none<T: Display>(item: Option<T>) -> String {
+    item.map_or_else(|| "none stated".to_owned(), |item| item.to_string())
+}
+
+fn or_unknown<T: Display>(item: Option<T>) -> String {
+    item.map_or_else(|| "not known".to_owned(), |item| item.to_string())
+}
+
+fn ends(span: &Option<(String, String)>) -> [String; 2] {
+    span.clone().map_or_else(Default::default, |(first, last)| [first, last])
+}
+
+pub(super) fn ledgers(audit: &Audit) -> Table {
+    let row = |ledger: &hither_ledger::audit::Audited| {
+        let [first, last] = ends(&ledger.span);
+        vec![
+            ledger.report.node.to_string(),
+            or_unknown(ledger.here.as_ref().map(|here| &here.site)),
+            or_unknown(ledger.here.as_ref().map(|here| here.jurisdiction)),
+            ledger.report.records.to_string(),
+            ledger.report.signed.to_string(),
+            hither_types::id::Digest(ledger.report.root).to_string(),
+            ledger.report.dropped.to_string(),
+            first,
+            last,
+        ]
+    };
+    Table {
+        name: "ledgers",
+        title: "The ledgers",
+        note: "Of each: how many records there are and up to which the node signed them, the root of their Merkle tree, \
+               and how many were lost while a disk took none.",
+        columns: &["node", "site", "place", "records", "signed", "root", "lost", "first", "last"],
+        rows: audit.ledgers.iter().map(row).collect(),
+    }
+}
+
+pub(super) fn work(audit: &Audit) -> Table {
+    let rows = audit.work.iter().map(|(work, ended)| {
+        let [first, last] = ends(&ended.span);
+        vec![
+            work.app.to_string(),
+            work.model.to_string(),
+            work.class.to_string(),
+            or_none(work.purpose.as_ref()),
+            joined(&ended.tags),
+            joined(&ended.subjects),
+            ended.here.to_string(),
+            ended.elsewhere.to_string(),
+            ended.refused.to_string(),
+            ended.cancelled.to_string(),
+            format!("{:.3}", ended.energy_mj as f64 / 1000.0),
+            first,
+            last,
+        ]
+    });
+    Table {
+        name: "requests",
+        title: "Requests",
+        note: "Counted where they entered: answered by that node (here), by another place (elsewhere), refused or failed, \
+               given up by the client. Joules are those of the nodes at which they entered.",
+        columns: &[
+            "app",
+            "model",
+            "class",
+            "purpose",
+            "tags",
+            "concerns people in",
+            "here",
+            "elsewhere",
+            "refused",
+            "cancelled",
+            "joules",
+            "first",
+            "last",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Table {
+    let rows = audit.courses.iter().filter(|(course, _)| wanted(course)).map(|(course, moved)| {
+        let [first, last] = ends(&moved.span);
+        let crosses = match course.crosses() {
+            None => "not known",
+            Some(true) => "yes",
+            Some(false) => "no",
+        };
+        vec![
+            or_unknown(course.from),
+            course.to.to_string(),
+            course.site.to_string(),
+            crosses.to_owned(),
+            course.way.as_str().to_owned(),
+            course.work.app.to_string(),
+            course.work.model.to_string(),
+            course.work.class.to_string(),
+            or_none(course.work.purpose.as_ref()),
+            or_unknown(course.rule.as_ref()),
+            joined(&moved.subjects),
+            moved.transfers.to_string(),
+            moved.unsettled.to_string(),
+            moved.bytes.0.to_string(),
+            first,
+            last,
+        ]
+    });
+    Table {
+        name: "transfers",
+        title: "What left",
+        note: "Payload that was given to the network, by the place that it went to and the rule that permitted it. \
+               Unsettled: permitted, and the node ended before it wrote what became of it; their bytes count as sent.",
+        columns: &[
+            "from",
+            "to",
+            "site",
+            "crosses a border",
+            "with",
+            "app",
+            "model",
+            "class",
+            "purpose",
+            "rule",
+            "concerns people in",
+            "transfers",
+            "unsettled",
+            "bytes",
+            "first",
+            "last",
+        ],
+        rows: rows.collect(),
+    }
+}
+
+pub(super) fn first(audit: &Audit) -> Table {
+    let crossing = audit.first.iter().filter(|((from, to), _)| *from != Some(*to));
+    Table {
+        name: "first",
+        title: "First transfer to each country",
+        note: "Over the whole of the ledgers, whatever the period: some laws count a deadline from it.",
+        columns: &["from", "to", "when"],
+        rows: crossing.map(|((from, to), ts)| vec![or_unknown(*from), to.to_string(), ts.clone()]).collect(),
+    }
+}
+
+pub(super) fn refusals(audit: &Audit) -> Table {
+    let rows = audit.refusals.iter().map(|(refusal, count)| {
+        vec![
+            refusal.work.app.to_string(),
+            refusal.work.model.to_string(),
+            refusal.work.class.to_string(),
+            or_none(refusal.work.purpose.as_ref()),
+            refusal.rule.as_ref().map_or_else(|| "nothing permits it".to_owned(), ToString::to_string),
+            refusal.asked_from.as_ref().map_or_else(|| "an app here".to_owned(), ToString::to_string),
+            count.to_string(),
+        ]
+    });
+    Table {
+        name: "refusals",
+        title: "What the law refused",
+        note: "By the rule that forbids it. A node that is asked by another refuses for other reasons as well, such as a \
+               deadline that has passed; these stand here without a rule.",
+        columns: &["app", "model", "class", "purpose", "rule", "asked from", "times"],
+        rows: rows.collect(),
+    }
+}
+
+fn happened(audit: &Audit, kinds: &[Kind], row: impl Fn(&Record) -> Vec<String>) -> Vec<Vec<String>> {
+    let mut found: Vec<&Happened> = audit.of_kinds(kinds).collect();
+    found.sort_by(|a, b| (&a.ts, a.node, a.record.seq).cmp(&(&b.ts, b.node, b.record.seq)));
+    let line = |happened: &&Happened| {
+        let Record { kind, seq, .. } = &happened.record;
+        let head = [happened.ts.clone(), happened.node.short(), seq.to_string(), kind.to_string()];
+        head.into_iter().chain(row(&happened.record)).collect()
+    };
+    found.iter().map(line).collect()
+}
+
+pub(super) fn law(audit: &Audit) -> Table {
+    let row = |record: &Record| {
+        let policy = record.policy.as_ref().map(|policy| format!("b3:{policy}")).unwrap_or_default();
+        vec![policy, record.version.clone().unwrap_or_default()]
+    };
+    Table {
+        name: "law",
+        title: "Which law was in force",
+        note: "Every start of a node and every change of its policy, by the BLAKE3 digest of the policy's text.",
+        columns: &["when", "node", "record", "what", "policy", "program"],
+        rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange], row),
+    }
+}
+
+pub(super) fn members(audit: &Audit) -> Table {
+    let row = |record: &Record| match &record.place {
+        None => vec![String::new(); 4],
+        Some(place) => vec![
+            place.node.to_string(),
+            place.site.to_string(),
+            place.jurisdiction.to_string(),
+            place.assurance.to_string(),
+        ],
+    };
+    Table {
+        name: "members",
+        title: "Who came and went",
+        note: "As each node heard of it. Assurance is how well it is known where a member stands: 0 claimed, 1 vouched \
+               for by its certificate, 2 measured, 3 by hardware.",
+        columns: &["when", "node", "record", "what", "member", "site", "place", "assurance"],
+        rows: happened(audit, &[Kind::MemberJoin, Kind::MemberRevoke, Kind::MemberLeave], row),
+    }
+}
+
+pub(super) fn models(audit: &Audit) -> Table {
+    let kinds = [Kind::ModelAdmit, Kind::ModelPublish, Kind::ModelRollout, Kind::ModelJudged];
+    let row = |record: &Record| {
+        let model = record.model.as_ref().map(ToString::to_string).unwrap_or_default();
+        vec![model, record.digest.as_ref().map(|digest| format!("b3:{digest}")).unwrap_or_default()]
+    };
+    Table {
+        name: "models",
+        title: "Models that came, changed and were judged",
+        note: "By the BLAKE3 digest of their file.",
+        columns: &["when", "node", "record", "what", "model", "file"],
+        rows: happened(audit, &kinds, row),
+    }
+}
+
+pub(super) fn lost(audit: &Audit) -> Table {
+    let row = |record: &Record| vec![record.dropped.map(|dropped| dropped.to_string()).unwrap_or_default()];
+    Table {
+        name: "lost",
+        title: "What was lost, and clocks that jumped",
+        note: "A gap names how many records a node could not write, for want of room on its disk; nothing left it in that \
+               time. Recovered: what a crash had left was taken over, or an unfinished line was cut.",
+        columns: &["when", "node", "record", "what", "records lost"],
+        rows: happened(audit, &[Kind::Gap, Kind::Recovered, Kind::ClockJump], row),
+    }
+}
+
+/// Nothing if nothing is to be drawn.
+pub(super) fn sample(audit: &Audit, draw: Draw) -> Option<Table> {
+    let row = |record: &Record| {
+        let place = record.place.as_ref().map(|place| format!("{} ({})", place.site, place.jurisdiction));
+        vec![
+            record.request.map(|request| request.to_string()).unwrap_or_default(),
+            record.ts.clone(),
+            record.node.short(),
+            record.seq.to_string(),
+            record.kind.to_string(),
+            record.app.as_ref().map(ToString::to_string).unwrap_or_default(),
+            record.model.as_ref().map(ToString::to_string).unwrap_or_default(),
+            record.class.map(|class| class.to_string()).unwrap_or_default(),
+            place.unwrap_or_default(),
+            record.rule.as_ref().map(ToString::to_string).unwrap_or_default(),
+            record.bytes_out.map(|bytes| bytes.0.to_string()).unwrap_or_default(),
+        ]
+    };
+    (draw.count > 0).then(|| Table {
+        name: "sample",
+        title: "Requests that were drawn",
+        note: "Those whose SHA-256 over the seed (8 bytes) and their number (16 bytes) is smallest: the same for whoever \
+               draws from the same ledgers with the same seed. Every record about them is here, whatever the period.",
+        columns: &[
+            "request", "when", "node", "record", "what", "app", "model", "class", "place", "rule", "bytes out",
+        ],
+        rows: audit.sample.values().flatten().map(row).collect(),
+    })
+}

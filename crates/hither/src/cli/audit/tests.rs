@@ -1,0 +1,35 @@
+//! Forms of reports.
+
+use super::document::Document;
+use super::forms::{csv, html};
+use super::moment;
+use super::tables::Table;
+
+fn table() -> Table {
+    let rows =
+        vec![vec!["a <b> & \"c\"".to_owned(), "12".to_owned()], vec!["=HYPERLINK(1)".to_owned(), "x, y".to_owned()]];
+    Table { name: "t", title: "T", note: "N", columns: &["one", "two"], rows }
+}
+
+#[test]
+fn a_page_says_what_it_was_given_and_runs_nothing() {
+    let page = html(&Document { title: "What <is>", lead: vec!["L & M".to_owned()], tables: vec![table()] });
+    assert!(page.contains("<h1>What &lt;is&gt;</h1>") && page.contains("<p>L &amp; M</p>"), "{page}");
+    assert!(page.contains("<td>a &lt;b&gt; &amp; &quot;c&quot;</td><td class=\"n\">12</td>"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("http"), "{page}");
+}
+
+#[test]
+fn a_cell_is_no_formula_and_keeps_its_commas() {
+    assert_eq!(csv(&table()), "one,two\r\n\"a <b> & \"\"c\"\"\",12\r\n'=HYPERLINK(1),\"x, y\"\r\n");
+}
+
+#[test]
+fn a_moment_is_the_beginning_of_a_time() {
+    for good in ["2026", "2026-11", "2026-11-29", "2026-11-29T12", "2026-11-29T12:30:05.123Z"] {
+        assert_eq!(moment(good).as_deref(), Ok(good.trim_end_matches('Z')));
+    }
+    for bad in ["", "26", "2026-1", "2026-11-29 12:00", "2026/11", "yesterday", "2026-11-29T12:00:00+01:00"] {
+        assert!(moment(bad).is_err(), "{bad}");
+    }
+}
