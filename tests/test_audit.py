@@ -77,6 +77,17 @@ def test_what_left_is_told_with_the_rule_and_what_stayed_with_the_reason(ledgers
     assert tables(munich, "--from", today.year, "--to", today.year + 1)["transfers"] == sent
 
 
+def test_the_first_transfer_to_a_country_is_on_the_record_once(ledgers):
+    for ledger, left, to in zip(ledgers, ("DE", "FR"), ("FR", "DE")):
+        records = [json.loads(line) for line in (ledger / "ledger.jsonl").read_text().splitlines()]
+        kinds = [record["kind"] for record in records]
+        first = [record for record in records if record["kind"] == "first_transfer"]
+        assert [(record["left"], record["to"]) for record in first] == [(left, to)]
+        # It is there before the payload may leave: three requests, three answers.
+        leaves = [number for number, kind in enumerate(kinds) if kind in ("egress.intent", "ingress.accept")]
+        assert len(leaves) == 3 and kinds.index("first_transfer") < leaves[0]
+
+
 def test_a_sample_can_be_drawn_again(ledgers):
     one, again = (tables(*ledgers, "--sample", 2, "--seed", 7)["sample"] for _ in range(2))
     assert one == again and len({row["request"] for row in one}) == 2

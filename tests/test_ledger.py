@@ -1,9 +1,12 @@
 """The ledger of a running node, checked by a program that shares no code with it."""
 
+import contextlib
+import json
 import shutil
+import signal
 import subprocess
 
-from mesh import ROOT
+from mesh import EEA, HITHER, ROOT, Node, wait_for
 
 VERIFIER = ROOT / "scripts" / "verify-ledger"
 
@@ -32,3 +35,52 @@ def test_somebody_else_verifies_the_ledger_and_finds_a_changed_byte(munich_alone
             assert verify(copy).returncode == 1, f"{name}, byte {at}"
         (copy / name).write_bytes(whole)
     assert verify(copy).returncode == 0
+
+
+def test_a_damaged_ledger_is_owned_up_to_and_kept(tmp_path):
+    with contextlib.closing(Node("munich", EEA)) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        ledger = munich.data / "ledger"
+        running = munich.run("ledger", "accept-loss", check=False)
+        assert running.returncode != 0 and "E0810" in running.stderr and "stop the node" in running.stderr, running.stderr
+        munich.signal(signal.SIGTERM)
+        assert munich.process.wait(60) == 0
+        whole = munich.run("ledger", "accept-loss", check=False)
+        assert whole.returncode == 1 and "E0809" in whole.stderr, whole.stderr
+
+        lines = ledger / "ledger.jsonl"
+        damaged = lines.read_bytes().replace(b"config.start", b"config.stort", 1)
+        lines.write_bytes(damaged)
+        munich.up()
+        warned = wait_for("it says so", lambda: [w for w in munich.view()["warnings"] if "audit-damaged" in str(w)])
+        assert "accept-loss" in str(warned)
+        munich.kill()
+
+        kept = json.loads(munich.run("--json", "ledger", "accept-loss").stdout)["kept"]
+        assert (tmp_path / kept / "ledger.jsonl").read_bytes() == damaged
+        first = json.loads(lines.read_text().splitlines()[0])
+        assert first["kind"] == "loss.accept" and first["signed"] >= 1
+        assert first["sha256"] == subprocess.run(
+            ["sha256sum", f"{kept}/ledger.jsonl"], capture_output=True, text=True, check=True
+        ).stdout.split()[0]
+        assert verify(ledger).returncode == 0
+        munich.up()
+        assert not [w for w in munich.view()["warnings"] if "audit-damaged" in str(w)]
+
+
+def test_records_are_shown_as_they_are_written():
+    with contextlib.closing(Node("munich", EEA)) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        wait_for("it wrote", lambda: (munich.data / "ledger" / "ledger.jsonl").stat().st_size)
+        tail = subprocess.Popen(
+            [HITHER, "--data", munich.data, "--json", "ledger", "tail", "--last", "1"], stdout=subprocess.PIPE, text=True
+        )
+        with tail:
+            assert json.loads(tail.stdout.readline())["kind"] == "config.start"
+            munich.run("policy", "apply", munich.data / "policy.toml")
+            (munich.data / "next.toml").write_text(EEA.replace("version = 1", "version = 2"))
+            munich.run("policy", "apply", munich.data / "next.toml")
+            assert json.loads(tail.stdout.readline())["kind"] == "policy.change"
+            tail.terminate()

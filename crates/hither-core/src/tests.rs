@@ -585,6 +585,8 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::Revoked(_)
         | Fact::Left(_)
         | Fact::ClockJumped { .. }
+        | Fact::LossAccepted { .. }
+        | Fact::FirstTransfer { .. }
         | Fact::ModelAdmitted { .. }
         | Fact::Published { .. }
         | Fact::RolledOut(_)

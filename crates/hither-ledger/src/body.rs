@@ -77,6 +77,10 @@ impl From<&Fact> for Body {
                 .with("expected", Value::Text(rfc3339(*expected)))
                 .with("found", Value::Text(rfc3339(*found)))
                 .with("jump_ms", Value::Integer(expected.0.abs_diff(found.0))),
+            Fact::LossAccepted { signed, root, file } => Self::new(Kind::LossAccept)
+                .with("signed", Value::Integer(*signed))
+                .with_some("root", root.as_ref())
+                .with("sha256", Value::text(file)),
             Fact::ModelAdmitted { model, digest: weights, size, from } => Self::new(Kind::ModelAdmit)
                 .with("model", Value::text(model))
                 .with("digest", digest(weights))
@@ -124,6 +128,9 @@ impl From<&Fact> for Body {
                 .place(to)
                 .rule("permit", Some(rule))
                 .with("bytes_out", Value::Integer(bytes.0)),
+            Fact::FirstTransfer { left, to } => {
+                Self::new(Kind::FirstTransfer).with("left", Value::text(left)).with("to", Value::text(to))
+            }
             Fact::EgressSettled { subject, to, bytes, answer, outcome } => Self::new(Kind::EgressSettled)
                 .subject(subject)
                 .place(to)

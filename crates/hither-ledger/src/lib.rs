@@ -33,5 +33,5 @@ pub use scan::{Damage, Records, VerifyError, read};
 pub use tree::{
     Hash, ProofError, Tree, consistency_proof, inclusion_proof, leaf_hash, root, verify_consistency, verify_inclusion,
 };
-pub use verify::{Inclusion, Report, prove, verify, verify_as, verify_each};
+pub use verify::{Inclusion, Report, prove, remains, verify, verify_as, verify_each};
 pub use writer::{Appended, Entry, Ledger, OpenError, WriteError};

@@ -50,6 +50,8 @@ kinds! {
     MemberLeave = "member.leave",
     /// The wall clock jumped against the steady one of the machine.
     ClockJump = "clock.jump",
+    /// A damaged ledger was put aside, and this one began in its place.
+    LossAccept = "loss.accept",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
     /// An entry of the catalog was taken in.
@@ -62,6 +64,8 @@ kinds! {
     Deny = "deny",
     /// Payload is about to leave with a request.
     EgressIntent = "egress.intent",
+    /// Payload is about to leave for a country to which none left before.
+    FirstTransfer = "first_transfer",
     /// What became of it.
     EgressSettled = "egress.settled",
     /// Payload from a peer was accepted.
@@ -172,7 +176,7 @@ pub enum RecordError {
     #[error("the field {0:?} is missing or malformed")]
     Field(&'static str),
     /// A kind that this program does not know.
-    #[error("an unknown kind of record")]
+    #[error("a kind of record that this program does not know: verify it with one as new as the node that wrote it")]
     Kind,
 }
 

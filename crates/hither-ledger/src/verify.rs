@@ -1,13 +1,18 @@
 //! The auditor's view: is everything there, unchanged and signed?
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
-use hither_types::id::NodeId;
+use hither_types::fact::Fact;
+use hither_types::id::{Digest, NodeId};
 use hither_types::unit::ByteCount;
+use sha2::{Digest as _, Sha256};
 
+use crate::note::Checkpoint;
 use crate::record::{Kind, Record};
 use crate::scan::{Depth, Source, VerifyError};
+use crate::storage::{CHECKPOINT, LEDGER};
 use crate::tree::{Hash, ProofError, inclusion_proof, leaf_hash, verify_inclusion};
 
 /// What a verified ledger holds.
@@ -53,6 +58,24 @@ impl Report {
 /// signature is of the key beside it. Whether that is the key of the node that it should be, [`verify_as`] asks.
 pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
     verify_source(&Source::open(dir)?, |_| ())
+}
+
+/// What is left of a damaged ledger, for the record of the one that begins in its place: how many records its checkpoint
+/// covers and their root, if that can still be read, and SHA-256 of the file of its records.
+pub fn remains(dir: &Path, node: NodeId) -> io::Result<Fact> {
+    let kept = std::fs::read_to_string(dir.join(CHECKPOINT)).ok();
+    let checkpoint = kept.and_then(|note| Checkpoint::open(&note, node).ok());
+    let mut hash = Sha256::new();
+    match std::fs::File::open(dir.join(LEDGER)) {
+        Ok(mut file) => io::copy(&mut file, &mut hash).map(|_| ())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Fact::LossAccepted {
+        signed: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size),
+        root: checkpoint.map(|checkpoint| Digest(checkpoint.root)),
+        file: Digest(hash.finalize().into()),
+    })
 }
 
 /// Verifies a ledger, and shows each of its records to whoever looks at them. If it is damaged, so may be what was shown.

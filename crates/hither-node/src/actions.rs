@@ -83,6 +83,12 @@ impl Driver {
     /// Writes a fact; a ticket that cannot be written is told at once.
     pub(crate) fn record(&mut self, ticket: Option<Ticket>, mut fact: Fact) {
         self.count(&mut fact);
+        if let Fact::EgressIntent { to: other, .. } | Fact::IngressAccepted { from: other, .. } = &fact
+            && let Some(first) = self.records.first_transfer(self.home.me.jurisdiction, other.jurisdiction)
+        {
+            // What cannot be written is refused with the fact that follows.
+            let _ = self.records.record(None, first);
+        }
         if !self.records.record(ticket, fact)
             && let Some(ticket) = ticket
         {
@@ -129,6 +135,8 @@ impl Driver {
             | Fact::Revoked(_)
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
+            | Fact::LossAccepted { .. }
+            | Fact::FirstTransfer { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Published { .. }
             | Fact::RolledOut(_)

@@ -10,11 +10,16 @@ use hither_core::Event;
 use hither_ledger::{Entry, Ledger};
 use hither_types::fact::Fact;
 use hither_types::id::Ticket;
+use hither_types::place::Jurisdiction;
 use tokio::sync::mpsc;
 
 use crate::driver::Inbound;
 use crate::limits::{RECORDS_BATCH_MAX, RECORDS_DELAY, RECORDS_MAX};
 use crate::trust::wall_now;
+
+mod firsts;
+
+use firsts::Firsts;
 
 /// A fact on its way to the disk.
 struct Pending {
@@ -62,6 +67,7 @@ impl Drop for Alive {
 
 /// The way to the ledger.
 pub(crate) struct Records {
+    firsts: Firsts,
     queue: Option<Arc<Queue>>,
     thread: Option<JoinHandle<()>>,
     start: Instant,
@@ -86,10 +92,20 @@ impl Records {
                     .spawn(move || write(ledger, &alive.0, &inbox))
                     .ok();
                 let trouble = thread.is_none().then(|| "the thread of the ledger cannot be started".to_owned());
-                (Self { queue: Some(queue), thread, start }, trouble)
+                (Self { firsts: Firsts::beside(dir), queue: Some(queue), thread, start }, trouble)
             }
-            Err(error) => (Self { queue: None, thread: None, start }, Some(error.to_string())),
+            Err(error) => {
+                (Self { firsts: Firsts::default(), queue: None, thread: None, start }, Some(error.to_string()))
+            }
         }
+    }
+
+    /// What has to be on the record before payload leaves for a country for the first time; none if it has left for there
+    /// before, or is about to stay.
+    pub(crate) fn first_transfer(&mut self, here: Jurisdiction, there: Jurisdiction) -> Option<Fact> {
+        let (left, to) = (here.country(), there.country());
+        let first = self.queue.is_some() && self.firsts.note(left, to);
+        first.then_some(Fact::FirstTransfer { left, to })
     }
 
     /// Hands a fact in. `false`: it will not be written, and who waits must be told.

@@ -84,6 +84,15 @@ pub enum Fact {
         /// What it showed.
         found: WallTime,
     },
+    /// An operator owned up to a damaged ledger, and this one began in its place (`loss.accept`).
+    LossAccepted {
+        /// How many records its last checkpoint covers; 0 if that cannot be read any more.
+        signed: u64,
+        /// Their Merkle root, SHA-256 as RFC 6962 has it.
+        root: Option<Digest>,
+        /// SHA-256 of the file of its records as it was found.
+        file: Digest,
+    },
     /// A model was admitted to the store (`model.admit`).
     ModelAdmitted {
         /// Its name.
@@ -131,6 +140,13 @@ pub enum Fact {
         rule: RuleId,
         /// Bytes of payload.
         bytes: ByteCount,
+    },
+    /// Payload is about to leave for a country to which none left before (`first_transfer`): some laws count from it.
+    FirstTransfer {
+        /// The country that it leaves.
+        left: Jurisdiction,
+        /// The country that it goes to.
+        to: Jurisdiction,
     },
     /// What became of it (`egress.settled`).
     EgressSettled {

@@ -11,6 +11,7 @@ use crate::output::{Screen, Trouble, line};
 
 mod arrivals;
 mod engine;
+mod ledger;
 mod mesh;
 mod processor;
 mod replay;
@@ -23,6 +24,8 @@ pub(crate) enum BenchCommand {
     Mesh(MeshArgs),
     /// One model: how fast it answers, alone, behind a node's HTTP interface, or at another server.
     Engine(Box<engine::EngineArgs>),
+    /// The ledger on a disk of this machine: what a record costs, what waiting for one adds, how long verifying takes.
+    Ledger(ledger::LedgerArgs),
 }
 
 /// What `bench mesh` is told.
@@ -53,6 +56,10 @@ pub(crate) struct MeshArgs {
 pub(crate) fn bench(screen: Screen, command: BenchCommand) -> Result<(), Trouble> {
     let args = match command {
         BenchCommand::Mesh(args) => args,
+        BenchCommand::Ledger(args) => {
+            line(&ledger::measure(&args)?.to_string());
+            return Ok(());
+        }
         // A worker alone is asked by this thread, which then hears no signals: they end the program, and that its worker.
         BenchCommand::Engine(args) if args.is_worker_alone() => return wait(engine::engine(screen, &args)),
         BenchCommand::Engine(args) => {

@@ -49,6 +49,8 @@ impl Observer {
             | Fact::Revoked(_)
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
+            | Fact::LossAccepted { .. }
+            | Fact::FirstTransfer { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Published { .. }
             | Fact::RolledOut(_)

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_ledger::{Reconciliation, Record, Report, Severity, VerifyError, read, reconcile, verify};
+use hither_node::{AcceptedLoss, LossError};
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
 
 use super::Context;
 use crate::output::{Exit, Trouble, chain, plain};
+
+mod tail;
 
 /// What can be done with ledgers.
 #[derive(Debug, Subcommand)]
@@ -26,6 +29,16 @@ pub(super) enum LedgerCommand {
         #[arg(long, value_name = "N")]
         last: Option<usize>,
     },
+    /// Show the last records, and each that is written from now on, until it is stopped.
+    Tail {
+        /// The ledger's directory; that of the node of this machine if absent.
+        dir: Option<PathBuf>,
+        /// How many of the last.
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        last: usize,
+    },
+    /// Own up to a damaged ledger: it is put aside as it is, and another begins whose first record says so.
+    AcceptLoss,
     /// Lay two or more ledgers side by side: what left one must have come to the other.
     Reconcile {
         /// The directories.
@@ -47,8 +60,36 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
             });
         }
         LedgerCommand::Show { dir, last } => show(context, &dir, last)?,
+        LedgerCommand::Tail { dir, last } => {
+            tail::follow(context, &dir.map_or_else(|| context.data_dir().map(|data| data.join("ledger")), Ok)?, last)?;
+        }
+        LedgerCommand::AcceptLoss => accept_loss(context)?,
         LedgerCommand::Reconcile { dirs } => lay_side_by_side(context, &dirs)?,
     }
+    Ok(())
+}
+
+fn accept_loss(context: &Context) -> Result<(), Trouble> {
+    let data = context.data_dir()?;
+    let AcceptedLoss { kept, damage } = hither_node::accept_loss(&data).map_err(|error| {
+        let text = chain(&error);
+        match error {
+            LossError::Absent(_) => {
+                Trouble::new("E0803", text).help("hither --data DIR ledger accept-loss").exit(Exit::Usage)
+            }
+            LossError::Whole(_) => Trouble::new("E0809", text).help("hither ledger verify DATA/ledger"),
+            LossError::Home(_) => Trouble::new("E0810", text).help("stop the node, and type it again"),
+            _ => Trouble::new("E0810", text).note("the ledger is as it was"),
+        }
+    })?;
+    let kept = kept.display().to_string();
+    context.screen.answer(&json!({"kept": kept, "damage": damage}), |colour| {
+        format!(
+            "{} {}\n   it is kept as it was in {kept}\n   a new ledger says so in its first record; the node may be started\n",
+            colour.green("ok"),
+            plain(&damage)
+        )
+    });
     Ok(())
 }
 

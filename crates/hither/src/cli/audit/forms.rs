@@ -90,22 +90,23 @@ pub(super) fn html(document: &Document) -> String {
         out.push_str(&format!("<p>{}</p>\n", escaped(paragraph)));
     }
     for table in &document.tables {
-        out.push_str(&format!("<section id=\"{}\">\n<h2>{}</h2>\n", table.name, escaped(table.title)));
+        // A short table stays on one sheet, together with its head.
+        let short = if table.rows.len() <= 15 { " class=\"short\"" } else { "" };
+        out.push_str(&format!("<section id=\"{}\"{short}>\n<h2>{}</h2>\n", table.name, escaped(table.title)));
         if table.rows.is_empty() {
             out.push_str("<p>Nothing.</p>\n</section>\n");
             continue;
         }
         out.push_str(&format!("<p>{}</p>\n<table>\n<thead><tr>", escaped(table.note)));
-        for column in table.columns {
-            out.push_str(&format!("<th>{}</th>", escaped(column)));
+        for (at, column) in table.columns.iter().enumerate() {
+            let class = table.rows.first().and_then(|row| row.get(at)).map_or("", |cell| class(cell));
+            out.push_str(&format!("<th{class}>{}</th>", escaped(column)));
         }
         out.push_str("</tr></thead>\n<tbody>\n");
         for row in &table.rows {
             out.push_str("<tr>");
             for cell in row {
-                let number = !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || c == '.');
-                let class = if number { " class=\"n\"" } else { "" };
-                out.push_str(&format!("<td{class}>{}</td>", escaped(cell)));
+                out.push_str(&format!("<td{}>{}</td>", class(cell), escaped(&seconds(cell))));
             }
             out.push_str("</tr>\n");
         }
@@ -113,6 +114,25 @@ pub(super) fn html(document: &Document) -> String {
     }
     out.push_str("</body>\n</html>\n");
     out
+}
+
+/// Numbers stand to the right, short words stay whole, and what has no place to break may be broken anywhere.
+fn class(cell: &str) -> &'static str {
+    let number = !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || c == '.');
+    match cell.len() {
+        _ if number => " class=\"n\"",
+        0..=12 => " class=\"s\"",
+        40.. => " class=\"l\"",
+        _ => "",
+    }
+}
+
+/// A moment as people write it; the other forms have it to the millisecond.
+fn seconds(cell: &str) -> String {
+    match cell.strip_suffix('Z').and_then(|time| time.split_once('T')) {
+        Some((day, time)) if day.len() == 10 && time.len() == 12 => format!("{day} {}", &time[..8]),
+        _ => cell.to_owned(),
+    }
 }
 
 fn escaped(text: &str) -> String {
@@ -125,11 +145,14 @@ body { font: 10pt/1.45 system-ui, sans-serif; color: #111; background: #fff; max
 h1 { font-size: 17pt; margin: 0 0 3mm; }
 h2 { font-size: 12pt; margin: 7mm 0 1mm; break-after: avoid; }
 p { max-width: 190mm; margin: 0 0 2.5mm; }
+.short { break-inside: avoid; }
 section p { color: #444; break-after: avoid; }
 table { border-collapse: collapse; width: 100%; font-size: 7.5pt; }
 thead { display: table-header-group; }
 tr { break-inside: avoid; }
-th, td { text-align: left; vertical-align: top; padding: 0.8mm 1.2mm; border-bottom: 0.2mm solid #bbb; overflow-wrap: anywhere; }
-th { border-bottom: 0.4mm solid #111; font-weight: 600; overflow-wrap: normal; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: 0.8mm 1.2mm; border-bottom: 0.2mm solid #bbb; }
+th { border-bottom: 0.4mm solid #111; font-weight: 600; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.s { white-space: nowrap; }
+td.l { overflow-wrap: anywhere; }
 ";

@@ -258,9 +258,10 @@ pub(super) fn lost(audit: &Audit) -> Table {
         name: "lost",
         title: "What was lost, and clocks that jumped",
         note: "A gap names how many records a node could not write, for want of room on its disk; nothing left it in that \
-               time. Recovered: what a crash had left was taken over, or an unfinished line was cut.",
+               time. Recovered: what a crash had left was taken over, or an unfinished line was cut. loss.accept: a \
+               damaged ledger was put aside by its operator, and this one began.",
         columns: &["when", "node", "record", "what", "records lost"],
-        rows: happened(audit, &[Kind::Gap, Kind::Recovered, Kind::ClockJump], row),
+        rows: happened(audit, &[Kind::Gap, Kind::Recovered, Kind::LossAccept, Kind::ClockJump], row),
     }
 }
 

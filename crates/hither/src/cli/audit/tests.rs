@@ -15,7 +15,7 @@ fn table() -> Table {
 fn a_page_says_what_it_was_given_and_runs_nothing() {
     let page = html(&Document { title: "What <is>", lead: vec!["L & M".to_owned()], tables: vec![table()] });
     assert!(page.contains("<h1>What &lt;is&gt;</h1>") && page.contains("<p>L &amp; M</p>"), "{page}");
-    assert!(page.contains("<td>a &lt;b&gt; &amp; &quot;c&quot;</td><td class=\"n\">12</td>"), "{page}");
+    assert!(page.contains("<td class=\"s\">a &lt;b&gt; &amp; &quot;c&quot;</td><td class=\"n\">12</td>"), "{page}");
     assert!(!page.contains("<script") && !page.contains("http"), "{page}");
 }
 
