@@ -83,11 +83,8 @@ impl Driver {
     /// Writes a fact; a ticket that cannot be written is told at once.
     pub(crate) fn record(&mut self, ticket: Option<Ticket>, mut fact: Fact) {
         self.count(&mut fact);
-        if let Fact::EgressIntent { to: other, .. } | Fact::IngressAccepted { from: other, .. } = &fact
-            && let Some(first) = self.records.first_transfer(self.home.me.jurisdiction, other.jurisdiction)
-        {
-            // What cannot be written is refused with the fact that follows.
-            let _ = self.records.record(None, first);
+        if let Fact::EgressIntent { to: other, .. } | Fact::IngressAccepted { from: other, .. } = &fact {
+            self.records.note_transfer(self.home.me.jurisdiction, other.jurisdiction);
         }
         if !self.records.record(ticket, fact)
             && let Some(ticket) = ticket

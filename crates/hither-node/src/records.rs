@@ -100,12 +100,12 @@ impl Records {
         }
     }
 
-    /// What has to be on the record before payload leaves for a country for the first time; none if it has left for there
-    /// before, or is about to stay.
-    pub(crate) fn first_transfer(&mut self, here: Jurisdiction, there: Jurisdiction) -> Option<Fact> {
+    /// Puts on the record, before payload leaves for a country for the first time, that it does.
+    pub(crate) fn note_transfer(&mut self, here: Jurisdiction, there: Jurisdiction) {
         let (left, to) = (here.country(), there.country());
-        let first = self.queue.is_some() && self.firsts.note(left, to);
-        first.then_some(Fact::FirstTransfer { left, to })
+        if self.firsts.is_first(left, to) && self.record(None, Fact::FirstTransfer { left, to }) {
+            self.firsts.note(left, to);
+        }
     }
 
     /// Hands a fact in. `false`: it will not be written, and who waits must be told.

@@ -28,11 +28,14 @@ impl Firsts {
         Self { known: text.lines().filter_map(pair).collect(), file: Some(file) }
     }
 
-    /// Whether it is the first time that payload leaves one country for another; it is not the next time.
-    pub(super) fn note(&mut self, left: Jurisdiction, to: Jurisdiction) -> bool {
-        if left == to || !self.known.insert((left, to)) {
-            return false;
-        }
+    /// Whether payload that leaves one country for another does so for the first time.
+    pub(super) fn is_first(&self, left: Jurisdiction, to: Jurisdiction) -> bool {
+        left != to && !self.known.contains(&(left, to))
+    }
+
+    /// It is on the record, and not the first time again.
+    pub(super) fn note(&mut self, left: Jurisdiction, to: Jurisdiction) {
+        self.known.insert((left, to));
         tracing::warn!(%left, %to, "the first transfer of data from {left} to {to} by this node: some laws count from it");
         if let Some(file) = &self.file {
             let text: String = self.known.iter().map(|(left, to)| format!("{left} {to}\n")).collect();
@@ -40,6 +43,5 @@ impl Firsts {
                 tracing::warn!(%error, path = %file.display(), "the first transfer may be told again: it is not remembered");
             }
         }
-        true
     }
 }

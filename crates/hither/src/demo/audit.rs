@@ -26,8 +26,34 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     let (agreed, code) = hither(&["ledger", "reconcile"], &paths).await?;
     ensure(code == Some(0), || format!("the ledgers do not agree: {agreed}"))?;
     show.good(&plain(agreed["summary"].as_str().unwrap_or("the ledgers agree")));
+    let transfers = register(world, &paths, show).await?;
     let found = forge(world, show).await?;
-    Ok(figures(json!({"records": records, "reconciled": agreed, "forgery": found})))
+    Ok(figures(json!({"records": records, "transfers": transfers, "reconciled": agreed, "forgery": found})))
+}
+
+/// What left a country, as somebody who has to sign reads it.
+async fn register(world: &World, ledgers: &[&Path], show: &Show) -> Result<Value, Trouble> {
+    let page = world.dir().join("transfers.html");
+    let args = ["audit", "report", "--transfers"];
+    let (report, code) = hither(&args, ledgers).await?;
+    ensure(code == Some(0), || format!("no report can be made of the ledgers: {report}"))?;
+    let rows = report["tables"]["transfers"].as_array().cloned().unwrap_or_default();
+    let text = |row: &Value, column: &str| row[column].as_str().unwrap_or("?").to_owned();
+    ensure(!rows.is_empty(), || "the register says that nothing left a country, and step 1 sent something".to_owned())?;
+    for row in &rows {
+        // What step 3 asked for must not be there, and everything that is has its rule.
+        let kept = text(row, "from") != "ID" || ["public", "internal"].contains(&text(row, "class").as_str());
+        ensure(kept && text(row, "rule") != "not known", || format!("this must not have left: {row}"))?;
+    }
+    let courses: std::collections::BTreeSet<String> = rows
+        .iter()
+        .map(|row| format!("{} to {} by {}", text(row, "from"), text(row, "to"), text(row, "rule")))
+        .collect();
+    let (_, code) = hither(&[&args[..], &["--out", &page.display().to_string()]].concat(), ledgers).await?;
+    ensure(code == Some(0) && page.exists(), || format!("{} was not written", page.display()))?;
+    let courses: Vec<String> = courses.into_iter().collect();
+    show.good(&format!("the register of transfers, for who has to sign: {}", courses.join("; ")));
+    Ok(json!(rows))
 }
 
 /// Flips one bit in a copy of paris' ledger, and lets the verifier look at it.

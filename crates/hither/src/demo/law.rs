@@ -1,9 +1,12 @@
 //! Step 3: what the law forbids does not happen, and it says why.
 
+use std::path::Path;
+
 use hyper::Method;
 use serde_json::json;
 
 use super::show::Show;
+use super::site::hither;
 use super::world::World;
 use super::{Figures, LANGUAGE_MODEL, ensure, figures};
 use crate::output::{Trouble, plain};
@@ -37,8 +40,15 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     ensure(left == 0 && egress == 0, || format!("{left} bytes left jakarta, {egress} egress records"))?;
     ensure(denied == 1, || format!("jakarta's ledger has {denied} denials, not 1"))?;
     show.good("0 bytes of it left: by jakarta's totals, and by its ledger, which has the refusal and no egress");
+    let policy = world.jakarta.dir().join("policy.toml");
+    let claim = "personal,special,secret from ID never leaves ID";
+    let (proof, code) = hither(&["policy", "prove"], &[&policy, Path::new(claim)]).await?;
+    ensure(code == Some(0), || format!("jakarta's policy does not keep what it should: {proof}"))?;
+    let cases = proof["claims"][0]["cases"].as_u64().unwrap_or(0);
+    ensure(cases > 0, || format!("nothing was asked to prove it: {proof}"))?;
+    show.good(&format!("nor can it ever: \u{201c}{claim}\u{201d} holds in all {cases} kinds of cases of its policy"));
     Ok(figures(json!({
-        "status": answer.status, "code": problem["code"], "rule": rule, "nearest": problem["nearest"],
+        "proved": proof["claims"], "status": answer.status, "code": problem["code"], "rule": rule, "nearest": problem["nearest"],
         "bytes_left": left, "egress_records": egress, "deny_records": denied,
     })))
 }
