@@ -110,7 +110,6 @@ pub(crate) fn all_facts() -> Vec<Fact> {
         Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(&MUNICH) },
         Fact::PolicyChanged { policy: Digest([10; 32]) },
         Fact::Joined(counterpart(&MUNICH)),
-        Fact::LossAccepted { signed: 41, root: Some(Digest([12; 32])), file: Digest([13; 32]) },
         Fact::ModelAdmitted {
             model: name.clone(),
             digest: Digest([11; 32]),
@@ -118,7 +117,6 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             from: Some(node(&MUNICH)),
         },
         Fact::Denied { subject: subject(0), rule: Some(rule()), considered: 2 },
-        Fact::FirstTransfer { left: counterpart(&PARIS).jurisdiction, to: counterpart(&MUNICH).jurisdiction },
         intent(1, 1832),
         settled(1, 1832, 640, Outcome::Answered),
         accepted(1, 1832),
@@ -153,5 +151,7 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             expires: Some(WallTime(1_795_348_800_123)),
         },
         Fact::Judged(Verdict { name, revision: 3, publisher, by, fault }),
+        Fact::LossAccepted { signed: 41, root: Some(Digest([12; 32])), file: Digest([13; 32]) },
+        Fact::FirstTransfer { left: counterpart(&PARIS).jurisdiction, to: counterpart(&MUNICH).jurisdiction },
     ]
 }
