@@ -24,7 +24,7 @@ impl Tongue for Rego {
     }
 
     fn all_in(&self, facts: &str, list: usize) -> String {
-        format!("every one in input.{facts} {{ data.lists.l{list}[one] }}")
+        format!("count([one{list} | some one{list} in input.{facts}; not data.lists.l{list}[one{list}]]) == 0")
     }
 
     fn any_in(&self, facts: &str, list: usize) -> String {
@@ -32,7 +32,7 @@ impl Tongue for Rego {
     }
 
     fn none_in(&self, facts: &str, list: usize) -> String {
-        format!("every one in input.{facts} {{ not data.lists.l{list}[one] }}")
+        format!("count([one{list} | some one{list} in input.{facts}; data.lists.l{list}[one{list}]]) == 0")
     }
 
     fn model(&self, name: &str) -> String {
