@@ -207,8 +207,22 @@ fn decide(policy: &Policy, facts: &Facts<'_>) -> Verdict {
 
 /// The forbid that matches, and what permits, if there are any.
 fn found<'a>(policy: &'a Policy, facts: &Facts<'_>) -> (Option<&'a Rule>, Option<RuleId>) {
-    let forbids = |rule: &&Rule| Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not);
+    let forbids =
+        |rule: &&Rule| !is_beside(rule, facts) && Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not);
     (policy.forbids.iter().find(forbids), permitted(policy, facts))
+}
+
+/// Whether a rule is about something else: another action, app or class, so that neither a permit nor a forbid holds. Most
+/// rules are, and these three tests are quick; all that they tell, the fields tell as well.
+#[inline]
+fn is_beside(rule: &Rule, facts: &Facts<'_>) -> bool {
+    let other_action = rule.actions.iter().all(|action| *action != facts.action);
+    let other_app = || facts.app.is_some_and(|app| !rule.apps.is_empty() && rule.apps.iter().all(|one| one != app));
+    let other_class = || match facts.carried {
+        Carried::One { class, .. } => !rule.classes.is_empty() && rule.classes.iter().all(|one| *one != class),
+        Carried::Everything => false,
+    };
+    other_action || other_app() || other_class()
 }
 
 fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
@@ -223,7 +237,9 @@ fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
     if facts.is_own_relay() {
         return Some(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id"));
     }
-    let holds = |rule: &&Rule| Field::ALL.iter().all(|field| field.test(rule, facts) == Held::Surely);
+    let holds = |rule: &&Rule| {
+        !is_beside(rule, facts) && Field::ALL.iter().all(|field| field.test(rule, facts) == Held::Surely)
+    };
     policy.permits.iter().find(holds).map(|rule| rule.id.clone())
 }
 

@@ -1,7 +1,7 @@
 //! Cedar: the policy as it is exported, and one that is written for Cedar.
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, Entity, PolicySet, Request, RestrictedExpression, Schema};
-use hither_types::law::{Policy, Rule};
+use hither_types::law::{LawAction, Policy, Rule};
 
 use super::Engine;
 use super::words::{Lists, Tongue, conditions, level, many, texts};
@@ -43,6 +43,10 @@ impl Engine for Exported {
 struct Groups;
 
 impl Tongue for Groups {
+    fn is(&self, fact: &str, word: &str) -> String {
+        format!("context.{fact} == \"{word}\"")
+    }
+
     fn is_in(&self, fact: &str, list: usize) -> String {
         match fact {
             "target" => format!("resource in Group::\"l{list}\""),
@@ -104,6 +108,7 @@ impl Own {
                 [one] => format!("action == {one}"),
                 _ => "action".to_owned(),
             };
+            bare.actions = LawAction::ALL.to_vec();
             let rest = conditions(&bare, forbids, &mut lists, &Groups).join(" && ");
             let when = if rest.is_empty() { String::new() } else { format!(" when {{ {rest} }}") };
             text.push_str(&format!("@id(\"{}\")\n{word} ({principal}, {action}, resource){when};\n", rule.id));

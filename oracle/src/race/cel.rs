@@ -12,6 +12,10 @@ use crate::draw::Act;
 struct Cel;
 
 impl Tongue for Cel {
+    fn is(&self, fact: &str, word: &str) -> String {
+        format!("{fact} == '{word}'")
+    }
+
     fn is_in(&self, fact: &str, list: usize) -> String {
         format!("{fact} in l{list}")
     }
@@ -57,10 +61,8 @@ impl Programs {
     pub(super) fn new(policy: &Policy) -> Result<Self, String> {
         let mut lists = Lists::default();
         let mut program = |rule: &Rule, forbids: bool| {
-            let action =
-                Cel.is_in("action", lists.number(&rule.actions.iter().map(|a| a.as_str()).collect::<Vec<_>>()));
-            let rest = conditions(rule, forbids, &mut lists, &Cel);
-            let text = std::iter::once(action).chain(rest).collect::<Vec<_>>().join(" && ");
+            let all = conditions(rule, forbids, &mut lists, &Cel);
+            let text = all.join(" && ");
             Program::compile(&text).map_err(|error| format!("cel: {error}: {text}"))
         };
         let forbids = policy.forbids.iter().map(|rule| program(rule, true)).collect::<Result<_, _>>()?;

@@ -15,6 +15,10 @@ const ENTRY: &str = "data.law.allow";
 struct Rego;
 
 impl Tongue for Rego {
+    fn is(&self, fact: &str, word: &str) -> String {
+        format!("input.{fact} == \"{word}\"")
+    }
+
     fn is_in(&self, fact: &str, list: usize) -> String {
         format!("data.lists.l{list}[input.{fact}]")
     }
@@ -53,9 +57,8 @@ fn written(policy: &Policy) -> (String, String) {
     let mut lists = Lists::default();
     let mut text = "package law\n\ndefault allow := false\n\nallow if {\n  not forbidden\n  permitted\n}\n".to_owned();
     let mut rule = |word: &str, rule: &Rule, forbids: bool| {
-        let action = Rego.is_in("action", lists.number(&rule.actions.iter().map(|a| a.as_str()).collect::<Vec<_>>()));
-        let rest = conditions(rule, forbids, &mut lists, &Rego);
-        let body = std::iter::once(action).chain(rest).collect::<Vec<_>>().join("\n  ");
+        let all = conditions(rule, forbids, &mut lists, &Rego);
+        let body = all.join("\n  ");
         text.push_str(&format!("\n# {}\n{word} if {{\n  {body}\n}}\n", rule.id));
     };
     policy.forbids.iter().for_each(|forbid| rule("forbidden", forbid, true));

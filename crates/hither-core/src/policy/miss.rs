@@ -9,9 +9,16 @@ use super::{Carried, Facts, Field, Held, inside};
 
 /// The permit that came closest. One that speaks of other actions is not close: naming it would help nobody.
 pub(super) fn near_miss(policy: &Policy, facts: &Facts<'_>) -> Option<NearMiss> {
-    let failed = |rule: &Rule| Field::ALL.iter().filter(|field| field.test(rule, facts) != Held::Surely).count();
-    // `min_by_key` returns the first of several minima, which is the order of the file.
-    let rule = policy.permits.iter().filter(|rule| rule.actions.contains(&facts.action)).min_by_key(|r| failed(r))?;
+    let mut nearest: Option<(&Rule, usize)> = None;
+    for rule in policy.permits.iter().filter(|rule| rule.actions.contains(&facts.action)) {
+        // Only fewer are better, so that the first in the file stays; what has as many is not counted to its end.
+        let most = nearest.map_or(usize::MAX, |(_, fewest)| fewest);
+        let failed = Field::ALL.iter().filter(|field| field.test(rule, facts) != Held::Surely).take(most).count();
+        if failed < most {
+            nearest = Some((rule, failed));
+        }
+    }
+    let (rule, _) = nearest?;
     let failed: Vec<FailedField> = Field::ALL
         .iter()
         .filter(|field| field.test(rule, facts) != Held::Surely)
