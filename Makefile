@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Both set up whatever is missing first.
+# Two commands in the main: `make demo` and `make test`. Both set up whatever is missing first.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,11 +7,12 @@ export HITHER_CACHE ?= $(HOME)/.cache/hither
 CARGO := cargo
 HITHER := $(CARGO_TARGET_DIR)/release/hither
 
-.PHONY: help build verifier demo test models setup tidy
+.PHONY: help build verifier demo test models oracle setup tidy
 
 help:
 	@echo "make demo    three sites on this machine, six steps, real models"
 	@echo "make test    the whole test suite"
+	@echo "make oracle  the law beside Cedar, on 100,000 drawn questions"
 	@echo "make build   only the program: $(HITHER)"
 	@echo "make verifier  the auditor's program alone, static, below $(CARGO_TARGET_DIR)"
 
@@ -34,6 +35,12 @@ demo: build models
 
 tidy:
 	$(CARGO) test --release --locked --package xtask
+
+# A folder of its own, for it is a workspace of its own.
+oracle: export CARGO_TARGET_DIR := $(CARGO_TARGET_DIR)/oracle
+oracle:
+	$(CARGO) run --release --locked --manifest-path oracle/Cargo.toml -- check
+	$(CARGO) run --release --locked --manifest-path oracle/Cargo.toml -- faults
 
 test: models
 	@scripts/setup test

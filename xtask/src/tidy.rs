@@ -225,10 +225,10 @@ pub(crate) fn licences() -> Vec<String> {
         .collect()
 }
 
-/// Every Rust source file of the workspace, with its text.
+/// Every Rust source file of the workspace and of the oracle, with its text.
 pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut dirs = vec![root().join("crates"), root().join("xtask")];
+    let mut dirs = vec![root().join("crates"), root().join("oracle"), root().join("xtask")];
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir).expect("a source folder can be read") {
             let path = entry.expect("a source folder can be read").path();

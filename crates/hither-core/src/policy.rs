@@ -8,11 +8,14 @@ use std::fmt;
 
 use hither_types::id::{AppName, ModelName, Purpose, RuleId, Tag};
 use hither_types::label::{DataClass, Label};
-use hither_types::law::{Denial, FailedField, LawAction, NearMiss, Policy, PolicyTest, Question, Rule, Verdict};
+use hither_types::law::{Denial, LawAction, Policy, PolicyTest, Question, Rule, Verdict};
 use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
+
+use miss::near_miss;
 
 pub mod cells;
 pub mod changes;
+mod miss;
 pub mod proof;
 pub mod reach;
 #[cfg(test)]
@@ -20,9 +23,6 @@ mod tests;
 
 /// The id of the built-in rule that permits work at home.
 pub const LOCAL_RULE: &str = "local";
-
-/// The code of a place that nobody knows: inside or outside nothing for certain.
-const UNKNOWN_PLACE: &str = "ZZ";
 
 /// Answers one question to the law.
 ///
@@ -48,8 +48,7 @@ pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verd
         action: LawAction::Relay,
         app: None,
         model: None,
-        class: DataClass::Secret,
-        tags: &[],
+        carried: Carried::Everything,
         purpose: None,
         origin: me.jurisdiction,
         subjects: &subjects,
@@ -59,33 +58,7 @@ pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verd
         operators: [me.operator.as_str(), relay.operator.as_str()],
         kind: PlaceKind::Peer,
     };
-    match found_for_relay(policy, &facts) {
-        (Some(rule), _) => Verdict::Denied(Denial::Forbidden { rule: rule.id.clone(), nearest: None }),
-        (None, Some(rule)) => Verdict::Permitted(rule),
-        (None, None) => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, &facts) }),
-    }
-}
-
-/// The forbid that matches a relay, and what permits it, if there are any.
-fn found_for_relay<'a>(policy: &'a Policy, facts: &Facts<'_>) -> (Option<&'a Rule>, Option<RuleId>) {
-    let of_places = || Field::ALL.iter().filter(|field| field.is_of_places());
-    let forbids = |rule: &&Rule| of_places().all(|field| field.test(rule, facts) != Held::Not);
-    let permits =
-        |rule: &&Rule| speaks_of_all(rule) && of_places().all(|field| field.test(rule, facts) == Held::Surely);
-    let forbid = policy.forbids.iter().find(forbids);
-    if !is_unknown(facts.origin) && facts.target.within(facts.origin.country()) {
-        return (forbid, Some(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id")));
-    }
-    (forbid, policy.permits.iter().find(permits).map(|rule| rule.id.clone()))
-}
-
-/// Whether a permit speaks of all that a connection may carry.
-fn speaks_of_all(rule: &Rule) -> bool {
-    (rule.classes.is_empty() || DataClass::ALL.iter().all(|class| rule.classes.contains(class)))
-        && rule.tags.is_empty()
-        && rule.apps.is_empty()
-        && rule.models.is_empty()
-        && rule.purposes.is_empty()
+    decide(policy, &facts)
 }
 
 /// The app and the label under which weights are copied to a place: public data of the receiver's own.
@@ -143,13 +116,26 @@ pub fn failing_tests(policy: &Policy) -> Vec<FailedTest> {
     policy.tests.iter().enumerate().filter_map(run).collect()
 }
 
+/// What data a question is about.
+#[derive(Clone, Copy)]
+enum Carried<'a> {
+    /// Those of one label.
+    One {
+        /// Its class.
+        class: DataClass,
+        /// Its tags.
+        tags: &'a [Tag],
+    },
+    /// Data of all labels at once, as a connection carries them.
+    Everything,
+}
+
 /// What is known about a question; `None` is "unknown".
 struct Facts<'a> {
     action: LawAction,
     app: Option<&'a AppName>,
     model: Option<&'a ModelName>,
-    class: DataClass,
-    tags: &'a [Tag],
+    carried: Carried<'a>,
     purpose: Option<&'a Purpose>,
     origin: Jurisdiction,
     subjects: &'a [Jurisdiction],
@@ -167,8 +153,7 @@ impl<'a> Facts<'a> {
             action: *action,
             app: Some(app),
             model: Some(model),
-            class: label.class,
-            tags: &label.tags,
+            carried: Carried::One { class: label.class, tags: &label.tags },
             purpose: label.purpose.as_ref(),
             origin: *origin,
             subjects: &label.subjects,
@@ -185,8 +170,7 @@ impl<'a> Facts<'a> {
             action: test.action,
             app: test.app.as_ref(),
             model: test.model.as_ref(),
-            class: test.class,
-            tags: &[],
+            carried: Carried::One { class: test.class, tags: &[] },
             purpose: test.purpose.as_ref(),
             origin: test.origin,
             subjects: &test.subjects,
@@ -196,6 +180,12 @@ impl<'a> Facts<'a> {
             operators: ["one-operator", "one-operator"],
             kind: PlaceKind::Peer,
         }
+    }
+
+    /// Whether it is about a relay in the node's own country.
+    fn is_own_relay(&self) -> bool {
+        let own = !self.origin.is_unknown() && self.target.within(self.origin.country());
+        matches!(self.carried, Carried::Everything) && own
     }
 
     /// Where the data come from, first, and whom they concern.
@@ -217,8 +207,22 @@ fn decide(policy: &Policy, facts: &Facts<'_>) -> Verdict {
 
 /// The forbid that matches, and what permits, if there are any.
 fn found<'a>(policy: &'a Policy, facts: &Facts<'_>) -> (Option<&'a Rule>, Option<RuleId>) {
-    let forbids = |rule: &&Rule| Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not);
+    let forbids =
+        |rule: &&Rule| !is_beside(rule, facts) && Field::ALL.iter().all(|field| field.test(rule, facts) != Held::Not);
     (policy.forbids.iter().find(forbids), permitted(policy, facts))
+}
+
+/// Whether a rule is about something else: another action, app or class, so that neither a permit nor a forbid holds. Most
+/// rules are, and these three tests are quick; all that they tell, the fields tell as well.
+#[inline]
+fn is_beside(rule: &Rule, facts: &Facts<'_>) -> bool {
+    let other_action = rule.actions.iter().all(|action| *action != facts.action);
+    let other_app = || facts.app.is_some_and(|app| !rule.apps.is_empty() && rule.apps.iter().all(|one| one != app));
+    let other_class = || match facts.carried {
+        Carried::One { class, .. } => !rule.classes.is_empty() && rule.classes.iter().all(|one| *one != class),
+        Carried::Everything => false,
+    };
+    other_action || other_app() || other_class()
 }
 
 fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
@@ -230,22 +234,13 @@ fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
             LawAction::Relay | LawAction::Replicate | LawAction::Export => {}
         }
     }
-    let holds = |rule: &&Rule| Field::ALL.iter().all(|field| field.test(rule, facts) == Held::Surely);
+    if facts.is_own_relay() {
+        return Some(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id"));
+    }
+    let holds = |rule: &&Rule| {
+        !is_beside(rule, facts) && Field::ALL.iter().all(|field| field.test(rule, facts) == Held::Surely)
+    };
     policy.permits.iter().find(holds).map(|rule| rule.id.clone())
-}
-
-/// The permit that came closest. One that speaks of other actions is not close: naming it would help nobody.
-fn near_miss(policy: &Policy, facts: &Facts<'_>) -> Option<NearMiss> {
-    let failed = |rule: &Rule| Field::ALL.iter().filter(|field| field.test(rule, facts) != Held::Surely).count();
-    // `min_by_key` returns the first of several minima, which is the order of the file.
-    let rule = policy.permits.iter().filter(|rule| rule.actions.contains(&facts.action)).min_by_key(|r| failed(r))?;
-    let failed: Vec<FailedField> = Field::ALL
-        .iter()
-        .filter(|field| field.test(rule, facts) != Held::Surely)
-        .map(|field| field.describe(rule, facts))
-        .collect();
-    debug_assert!(!failed.is_empty(), "a permit without a failed field would have permitted");
-    Some(NearMiss { rule: rule.id.clone(), failed })
 }
 
 /// How far a constraint holds.
@@ -282,21 +277,33 @@ impl Held {
 fn inside(region: &Region, place: Jurisdiction) -> Held {
     if region.contains(place) {
         Held::Surely
-    } else if is_unknown(place) || region.members.iter().any(|member| member.within(place)) {
+    } else if place.is_unknown() || region.members.iter().any(|member| member.within(place)) {
         Held::Perhaps
     } else {
         Held::Not
     }
 }
 
-fn is_unknown(place: Jurisdiction) -> bool {
-    Jurisdiction::parse(UNKNOWN_PLACE).is_ok_and(|unknown| place.within(unknown))
-}
-
 fn listed<T: PartialEq>(list: &[T], fact: Option<&T>) -> Held {
     match fact {
         None => Held::Perhaps,
         Some(fact) => Held::from_known(list.contains(fact)),
+    }
+}
+
+fn of_class(classes: &[DataClass], carried: Carried<'_>) -> Held {
+    match carried {
+        Carried::One { class, .. } => Held::from_known(classes.contains(&class)),
+        Carried::Everything => {
+            Held::of_all(DataClass::ALL.iter().map(|class| Held::from_known(classes.contains(class))))
+        }
+    }
+}
+
+fn tagged(listed: &[Tag], carried: Carried<'_>) -> Held {
+    match carried {
+        Carried::One { tags, .. } => Held::from_known(tags.iter().any(|tag| listed.contains(tag))),
+        Carried::Everything => Held::Perhaps,
     }
 }
 
@@ -358,20 +365,13 @@ impl Field {
         }
     }
 
-    /// Whether it is about places, and not about what is done there with which data.
-    fn is_of_places(self) -> bool {
-        !matches!(self, Self::Class | Self::Tags | Self::Apps | Self::Models | Self::Purpose)
-    }
-
     /// How far this constraint of the rule holds; one that is not stated always does.
     fn test(self, rule: &Rule, facts: &Facts<'_>) -> Held {
         let sources = |region| Held::of_all(facts.sources().map(|source| inside(region, source)));
         match self {
             Self::Action => Held::from_known(rule.actions.contains(&facts.action)),
-            Self::Class if !rule.classes.is_empty() => Held::from_known(rule.classes.contains(&facts.class)),
-            Self::Tags if !rule.tags.is_empty() => {
-                Held::from_known(facts.tags.iter().any(|tag| rule.tags.contains(tag)))
-            }
+            Self::Class if !rule.classes.is_empty() => of_class(&rule.classes, facts.carried),
+            Self::Tags if !rule.tags.is_empty() => tagged(&rule.tags, facts.carried),
             Self::Apps if !rule.apps.is_empty() => listed(&rule.apps, facts.app),
             Self::Models if !rule.models.is_empty() => of_listed(&rule.models, facts.model),
             Self::Purpose if !rule.purposes.is_empty() => listed(&rule.purposes, facts.purpose),
@@ -389,46 +389,6 @@ impl Field {
                 .map_or(Held::Surely, |same| Held::from_known((facts.operators[0] == facts.operators[1]) == same)),
         }
     }
-
-    /// What the rule wants and what it met. The words fit into "found is not in wanted".
-    fn describe(self, rule: &Rule, facts: &Facts<'_>) -> FailedField {
-        let (wanted, found) = match self {
-            Self::Action => (list(rule.actions.iter().map(|a| a.as_str())), facts.action.as_str().to_owned()),
-            Self::Class => (list(&rule.classes), facts.class.to_string()),
-            Self::Tags => (list(&rule.tags), list(facts.tags)),
-            Self::Apps => (list(&rule.apps), known(facts.app)),
-            Self::Models => (list(&rule.models), known(facts.model)),
-            Self::Purpose => (list(&rule.purposes), known(facts.purpose)),
-            Self::Origin => (written(rule.origin.as_ref()), offenders(facts, rule.origin.as_ref(), Held::Surely)),
-            Self::OriginNot => (
-                format!("the places outside {}", written(rule.origin_not.as_ref())),
-                offenders(facts, rule.origin_not.as_ref(), Held::Not),
-            ),
-            Self::Target => (written(rule.target.as_ref()), facts.target.to_string()),
-            Self::TargetNot => {
-                (format!("the places outside {}", written(rule.target_not.as_ref())), facts.target.to_string())
-            }
-            Self::NotControl => (
-                format!("the operators that none of {} can compel", list(&rule.not_control)),
-                facts.control.map_or_else(
-                    || "an operator of unknown control".to_owned(),
-                    |control| format!("an operator under {}", list(control)),
-                ),
-            ),
-            Self::Assurance => (
-                rule.assurance.map_or_else(String::new, |least| format!("the levels from {} up", level(least))),
-                level(facts.assurance).to_owned(),
-            ),
-            Self::SameOperator => (
-                match rule.same_operator {
-                    Some(false) => "transfers between two operators".to_owned(),
-                    Some(true) | None => "transfers within one operator".to_owned(),
-                },
-                facts.operators.join(" to "),
-            ),
-        };
-        FailedField { field: self.name(), wanted, found }
-    }
 }
 
 /// Whether none of these states can compel the operator. A state may be listed by a part of it, or known as a whole.
@@ -439,48 +399,9 @@ fn free_of(states: &[Jurisdiction], control: Option<&[Jurisdiction]>) -> Held {
     };
     if named(|state, listed| state.within(listed)) {
         Held::Not
-    } else if named(|state, listed| listed.within(state) || is_unknown(state)) {
+    } else if named(|state, listed| listed.within(state) || state.is_unknown()) {
         Held::Perhaps
     } else {
         Held::Surely
     }
-}
-
-fn level(assurance: Assurance) -> &'static str {
-    match assurance {
-        Assurance::Claimed => "0 (claimed)",
-        Assurance::Vouched => "1 (vouched)",
-        Assurance::Near => "2 (near)",
-        Assurance::Hardware => "3 (hardware)",
-    }
-}
-
-fn known(fact: Option<&impl fmt::Display>) -> String {
-    fact.map_or_else(|| "unknown".to_owned(), ToString::to_string)
-}
-
-/// A list as the policy language writes it.
-fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
-    let items: Vec<String> = items.into_iter().map(|item| format!("\"{item}\"")).collect();
-    format!("[{}]", items.join(", "))
-}
-
-fn written(region: Option<&Region>) -> String {
-    region.map_or_else(String::new, |region| list(&region.written))
-}
-
-/// The origin and the subjects that are not where the rule wants all of them.
-fn offenders(facts: &Facts<'_>, region: Option<&Region>, wanted: Held) -> String {
-    let offends = |place: Jurisdiction| region.is_some_and(|region| inside(region, place) != wanted);
-    let mut found = Vec::new();
-    if offends(facts.origin) {
-        found.push(format!("{} (origin)", facts.origin));
-    }
-    for subject in facts.subjects {
-        let text = format!("{subject} (subject)");
-        if offends(*subject) && !found.contains(&text) {
-            found.push(text);
-        }
-    }
-    found.join(", ")
 }

@@ -10,6 +10,7 @@ use hither_types::law::Policy;
 use toml::de::DeTable;
 
 pub mod blocs;
+mod cedar;
 mod claim;
 mod countries;
 mod error;
@@ -21,6 +22,7 @@ mod suggest;
 mod tests;
 mod texts;
 
+pub use cedar::{CEDAR_SCHEMA, cedar};
 pub use claim::{ClaimError, claim};
 pub use error::{Code, LawError};
 pub use places::{UNKNOWN_PLACE, UnknownJurisdiction, countries, country_name, jurisdiction};

@@ -12,6 +12,7 @@ use crate::countries::COUNTRIES;
 use crate::places::region;
 use crate::{Code, country_name, default_text, jurisdiction, local_only, parse};
 
+mod cedar;
 mod mistakes;
 
 /// A policy with everything that the language has.

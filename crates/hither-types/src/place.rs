@@ -14,6 +14,9 @@ pub struct Jurisdiction {
 }
 
 impl Jurisdiction {
+    /// A place that nobody knows: inside or outside nothing for certain.
+    pub const UNKNOWN: Self = Self { country: *b"ZZ", subdivision: None };
+
     /// Reads `DE` or `DE-BY`; upper case only.
     pub fn parse(text: &str) -> Result<Self, ParseIdError> {
         let wrong = || ParseIdError::new("an ISO 3166 code such as DE or DE-BY", text);
@@ -43,6 +46,11 @@ impl Jurisdiction {
     /// The country alone.
     pub fn country(self) -> Self {
         Self { country: self.country, subdivision: None }
+    }
+
+    /// Whether nobody knows where this is.
+    pub fn is_unknown(self) -> bool {
+        self.country == Self::UNKNOWN.country
     }
 
     /// Whether this is the other or lies inside it: `DE-BY` is within `DE`, not the reverse.

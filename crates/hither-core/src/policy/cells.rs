@@ -10,7 +10,7 @@ use hither_types::label::DataClass;
 use hither_types::law::{Claim, HomeWork, LawAction, Policy, Rule};
 use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
 
-use super::{Facts, Field, Held, UNKNOWN_PLACE, found, found_for_relay, free_of, of_weights, speaks_of_all};
+use super::{Carried, Facts, Field, Held, found, free_of, of_weights};
 
 mod divide;
 mod sources;
@@ -167,11 +167,10 @@ pub fn places(policies: &[&Policy], claim: Option<&Claim>, countries: &[Jurisdic
     named.extend(claim.iter().flat_map(|claim| &claim.compelled_by));
     named.retain(|place| *place != place.country());
     let rest: Vec<Jurisdiction> = named.iter().filter_map(|part| rest_of(part.country())).collect();
-    let unknown = Jurisdiction::parse(UNKNOWN_PLACE).ok();
     let mut others: Vec<Jurisdiction> = named.into_iter().chain(rest).collect();
     others.sort();
     others.dedup();
-    countries.iter().copied().chain(others).chain(unknown).collect()
+    countries.iter().copied().chain(others).chain([Jurisdiction::UNKNOWN]).collect()
 }
 
 fn rest_of(country: Jurisdiction) -> Option<Jurisdiction> {
@@ -319,8 +318,11 @@ impl Cells<'_> {
             action: pick.action,
             app: (!relay).then(|| &self.apps[app]),
             model: (!relay).then(|| &self.models[model]),
-            class: pick.class,
-            tags: if relay { &[] } else { &self.tags[tags] },
+            carried: if relay {
+                Carried::Everything
+            } else {
+                Carried::One { class: pick.class, tags: &self.tags[tags] }
+            },
             purpose: if relay { None } else { self.purposes[purpose].as_ref() },
             origin: pick.sources.first().copied().unwrap_or(pick.target),
             subjects: &pick.sources,
@@ -335,16 +337,12 @@ impl Cells<'_> {
     /// What each policy says of a case.
     fn rulings(&self, pick: &Pick) -> Vec<Ruling> {
         let facts = self.facts(pick);
-        let said = self.policies.iter().map(|policy| match facts.action {
-            LawAction::Relay => found_for_relay(policy, &facts),
-            _ => found(policy, &facts),
-        });
-        said.map(|found| match found {
+        let said = self.policies.iter().map(|policy| match found(policy, &facts) {
             (Some(forbid), _) => Ruling::Forbidden(forbid.id.clone()),
             (None, Some(permit)) => Ruling::Permitted(permit),
             (None, None) => Ruling::NotPermitted,
-        })
-        .collect()
+        });
+        said.collect()
     }
 
     /// A case with all that no rule tells from it.

@@ -15,6 +15,7 @@ use crate::output::{Trouble, plain};
 mod apply;
 mod cases;
 mod diff;
+mod export;
 mod failover;
 mod map;
 mod places;
@@ -61,6 +62,17 @@ pub(super) enum PolicyCommand {
         /// Where they come from, and whom they concern; the place of the node that runs here, if absent.
         #[arg(long, value_name = "CODE", value_parser = words::jurisdiction)]
         origin: Option<Jurisdiction>,
+    },
+    /// Write a policy in another language, with the same answers to every question that nodes ask.
+    Export {
+        /// The file.
+        file: PathBuf,
+        /// In that of Cedar: a policy set and its schema.
+        #[arg(long)]
+        cedar: bool,
+        /// Where to write `policy.cedar` and `policy.cedarschema`; shown, if absent.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
     },
     /// Put a policy in force at the node that runs here, without a restart, and keep it where the node reads its policy.
     Apply {
@@ -135,6 +147,7 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Prove { file, claims } => prove::prove(context, &load(&file)?, &claims)?,
         PolicyCommand::Diff { old, new } => diff::diff(context, &load(&old)?, &load(&new)?)?,
         PolicyCommand::Map { file, class, origin } => map::map(context, &load(&file)?, class, origin)?,
+        PolicyCommand::Export { file, cedar, to } => export::export(context, &file, cedar, to.as_deref())?,
         PolicyCommand::Apply { file, dry_run } => apply::apply(context, &file, dry_run)?,
     }
     Ok(())

@@ -197,3 +197,20 @@ fn a_policy_is_applied_to_a_node_at_work_and_kept() {
     assert_eq!(changes.len(), 1, "once, for what changed once: {shown}");
     assert_eq!(apply(&[], 1)["error"]["code"], "E0332", "a file that fails its tests does not even look for a node");
 }
+
+#[test]
+fn a_policy_is_exported_to_cedar_and_nothing_else_is_guessed() {
+    let (dir, path) = file(GOOD);
+    let (shown, _) = ends(&["policy", "export", "--cedar", text(&path)], 0);
+    assert!(shown.contains("@id(\"eea\")\npermit (") && shown.contains("namespace Hither"), "{shown}");
+    let to = dir.path().join("a/b");
+    ends(&["policy", "export", "--cedar", text(&path), "--to", text(&to)], 0);
+    let object = object(&["policy", "export", "--cedar", text(&path)], 0);
+    for (name, key) in [("policy.cedar", "policies"), ("policy.cedarschema", "schema")] {
+        assert_eq!(object[key], std::fs::read_to_string(to.join(name)).unwrap());
+    }
+    let (_, stderr) = ends(&["policy", "export", text(&path)], 2);
+    assert!(stderr.contains("error[E0338]") && stderr.contains("hither policy export --cedar"), "{stderr}");
+    let (_, stderr) = ends(&["policy", "export", "--cedar", text(&path), "--to", text(&path)], 1);
+    assert!(stderr.contains("error[E0339]: cannot make ") && stderr.contains("help: name a folder"), "{stderr}");
+}

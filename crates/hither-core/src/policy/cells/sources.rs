@@ -9,7 +9,6 @@ use hither_types::place::Jurisdiction;
 use super::divide::Bits;
 use super::walk::{Stop, Walk, is_local};
 use super::{MIXTURES_MAX, Pick, Ruling, TooMany};
-use crate::policy::is_unknown;
 
 /// Places together, as far as rules tell.
 struct Mixture {
@@ -187,7 +186,7 @@ impl Walk<'_, '_, '_> {
             let targets = &cells.places[of_target].members;
             for own in [true, false] {
                 let is = |origin: Jurisdiction, target: Jurisdiction| {
-                    own == (!is_unknown(origin) && target.within(origin.country()))
+                    own == (!origin.is_unknown() && target.within(origin.country()))
                 };
                 let pairs = origins.iter().flat_map(|origin| targets.iter().map(move |target| (*origin, *target)));
                 let Some((origin, target)) = pairs.into_iter().find(|(origin, target)| is(*origin, *target)) else {

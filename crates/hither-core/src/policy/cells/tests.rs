@@ -8,7 +8,7 @@ use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use crate::policy::changes::changes;
 use crate::policy::proof::prove;
 use crate::policy::tests::{place, policy, region, rule};
-use crate::policy::{Facts, found, found_for_relay, free_of};
+use crate::policy::{Carried, Facts, found, free_of};
 use crate::random::Random;
 
 pub(in crate::policy) const COUNTRIES: [&str; 4] = ["DE", "FR", "ID", "CH"];
@@ -184,13 +184,14 @@ fn each_case(extras: [Extra; 2], mut look: impl FnMut(&Facts<'_>) -> bool) -> bo
                 for target in &places {
                     for origin in &places {
                         for subjects in &subject_sets {
+                            let relay = action == LawAction::Relay;
+                            let carried = Carried::One { class, tags: &tags[set] };
                             let facts = Facts {
                                 action,
-                                app: Some(&apps[one]),
-                                model: Some(&models[two]),
-                                class,
-                                tags: &tags[set],
-                                purpose: purposes[purpose].as_ref(),
+                                app: (!relay).then_some(&apps[one]),
+                                model: (!relay).then_some(&models[two]),
+                                carried: if relay { Carried::Everything } else { carried },
+                                purpose: purposes[purpose].as_ref().filter(|_| !relay),
                                 origin: *origin,
                                 subjects,
                                 target: *target,
@@ -199,7 +200,7 @@ fn each_case(extras: [Extra; 2], mut look: impl FnMut(&Facts<'_>) -> bool) -> bo
                                 operators: ["one", if operator == 0 { "one" } else { "two" }],
                                 kind: PlaceKind::Peer,
                             };
-                            if can_be(&facts, [one, purpose, set]) && look(&facts) {
+                            if can_be(&facts, class, [one, purpose, set]) && look(&facts) {
                                 return true;
                             }
                             let home = Facts { kind: PlaceKind::Home, ..facts };
@@ -217,30 +218,21 @@ fn each_case(extras: [Extra; 2], mut look: impl FnMut(&Facts<'_>) -> bool) -> bo
 }
 
 /// Weights and relays are asked about in one way alone.
-fn can_be(facts: &Facts<'_>, others: [usize; 3]) -> bool {
+fn can_be(facts: &Facts<'_>, class: DataClass, others: [usize; 3]) -> bool {
     match facts.action {
-        LawAction::Relay => facts.subjects == [facts.origin] && facts.class == DataClass::Special && others == [0; 3],
-        LawAction::Replicate => {
-            facts.subjects == [facts.target] && facts.class == DataClass::Public && others == [0; 3]
-        }
+        LawAction::Relay => facts.subjects == [facts.origin] && class == DataClass::Special && others == [0; 3],
+        LawAction::Replicate => facts.subjects == [facts.target] && class == DataClass::Public && others == [0; 3],
         _ => true,
     }
 }
 
 fn permits(policy: &Policy, facts: &Facts<'_>) -> bool {
-    let said = match facts.action {
-        LawAction::Relay => found_for_relay(policy, facts),
-        _ => found(policy, facts),
-    };
-    matches!(said, (None, Some(_)))
+    matches!(found(policy, facts), (None, Some(_)))
 }
 
 fn is_claimed(claim: &Claim, facts: &Facts<'_>) -> bool {
     let as_forbid = policy(vec![], vec![claim.rule.clone()]);
-    let (forbid, _) = match facts.action {
-        LawAction::Relay => found_for_relay(&as_forbid, facts),
-        _ => found(&as_forbid, facts),
-    };
+    let (forbid, _) = found(&as_forbid, facts);
     forbid.is_some()
         && (claim.home == HomeWork::Counts || facts.kind != PlaceKind::Home)
         && (claim.compelled_by.is_empty() || free_of(&claim.compelled_by, facts.control) != super::Held::Surely)

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use hither_types::label::DataClass;
-use hither_types::law::{HomeWork, LawAction};
+use hither_types::law::{HomeWork, LawAction, Rule};
 
 use super::divide::Bits;
-use super::{CASES_MAX, Cell, Cells, Field, Pick, Ruling, STEPS, Side, Step, TooMany, of_weights, speaks_of_all};
+use super::{CASES_MAX, Cell, Cells, Field, Pick, Ruling, STEPS, Side, Step, TooMany, of_weights};
 
 /// Called for each kind of case with what each policy says of it.
 type Visit<'v> = dyn FnMut(&dyn Fn() -> Cell, &[Ruling]) -> ControlFlow<()> + 'v;
@@ -223,4 +223,13 @@ impl Walk<'_, '_, '_> {
 /// Whether the rule `local` permits it.
 pub(super) fn is_local(pick: &Pick) -> bool {
     pick.at_home && matches!(pick.action, LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe)
+}
+
+/// Whether a permit speaks of all that a connection may carry.
+fn speaks_of_all(rule: &Rule) -> bool {
+    (rule.classes.is_empty() || DataClass::ALL.iter().all(|class| rule.classes.contains(class)))
+        && rule.tags.is_empty()
+        && rule.apps.is_empty()
+        && rule.models.is_empty()
+        && rule.purposes.is_empty()
 }

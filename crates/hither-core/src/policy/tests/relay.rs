@@ -2,11 +2,11 @@
 
 use hither_types::id::{Operator, Tag};
 use hither_types::label::DataClass;
-use hither_types::law::{LawAction, Policy, Rule, Verdict};
+use hither_types::law::{Denial, LawAction, Policy, Rule, Verdict};
 use hither_types::place::{Assurance, PlaceFacts};
 
 use super::super::judge_relay;
-use super::{place, policy, region, rule};
+use super::{place, policy, region, rule, texts};
 
 fn facts(code: &str, operator: &str) -> PlaceFacts {
     PlaceFacts {
@@ -74,4 +74,15 @@ fn a_forbid_beats_the_own_country_and_unknown_control_satisfies_it() {
     check(&anywhere, "DE", "US", "denied");
     let unknown = PlaceFacts { control: None, ..facts("FR", "acme") };
     assert!(matches!(judge_relay(&anywhere, &facts("DE", "acme"), &unknown), Verdict::Denied(_)));
+}
+
+#[test]
+fn a_permit_for_secret_data_alone_is_told_as_the_near_miss_that_it_is() {
+    let secret = relays("secret", |rule| rule.classes = vec![DataClass::Secret]);
+    let Verdict::Denied(Denial::NotPermitted { nearest: Some(near) }) =
+        judge_relay(&policy(vec![secret], vec![]), &facts("DE", "acme"), &facts("FR", "acme"))
+    else {
+        panic!("it is too narrow, and the only permit that speaks of relays");
+    };
+    assert_eq!(texts(&near), ["secret", "class: data of all classes is not in [\"secret\"]"]);
 }
