@@ -296,6 +296,18 @@ fn one_partner_s_promises_leave_room_for_others() {
 }
 
 #[test]
+fn what_was_given_and_is_still_being_checked_leaves_room_for_what_is_offered() {
+    let mut play = Play::new([]);
+    let chunks = 0..2 * limits::CHUNKS_GIVEN as u32;
+    play.has(A, chunks.clone());
+    // The giver's lines are free once it has sent; that a chunk is whole is known here only later.
+    for chunk in chunks.clone() {
+        play.say(A, ChunkWord::Offer(vec![chunk])).sign(Sign::Begun { from: A, chunk });
+    }
+    assert_eq!(play.fetches().len(), chunks.len());
+}
+
+#[test]
 fn what_has_begun_to_come_is_offered_and_refused_if_it_does_not() {
     let mut play = Play::new([]);
     play.has(A, [7]).say(A, ChunkWord::Offer(vec![7]));
