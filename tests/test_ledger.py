@@ -69,18 +69,20 @@ def test_a_damaged_ledger_is_owned_up_to_and_kept(tmp_path):
         assert not [w for w in munich.view()["warnings"] if "audit-damaged" in str(w)]
 
 
-def test_records_are_shown_as_they_are_written():
-    with contextlib.closing(Node("munich", EEA)) as munich:
+def test_records_are_shown_as_they_are_written(tmp_path):
+    def shown():
+        return [json.loads(line)["kind"] for line in (tmp_path / "shown").read_text().splitlines(True) if line.endswith("\n")]
+
+    with contextlib.closing(Node("munich", EEA)) as munich, open(tmp_path / "shown", "w") as out:
         munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         munich.up()
         wait_for("it wrote", lambda: (munich.data / "ledger" / "ledger.jsonl").stat().st_size)
-        tail = subprocess.Popen(
-            [HITHER, "--data", munich.data, "--json", "ledger", "tail", "--last", "1"], stdout=subprocess.PIPE, text=True
-        )
-        with tail:
-            assert json.loads(tail.stdout.readline())["kind"] == "config.start"
-            munich.run("policy", "apply", munich.data / "policy.toml")
+        tail = subprocess.Popen([HITHER, "--data", munich.data, "--json", "ledger", "tail", "--last", "1"], stdout=out)
+        try:
+            wait_for("the last is shown", lambda: shown() == ["config.start"])
             (munich.data / "next.toml").write_text(EEA.replace("version = 1", "version = 2"))
             munich.run("policy", "apply", munich.data / "next.toml")
-            assert json.loads(tail.stdout.readline())["kind"] == "policy.change"
+            wait_for("the next is shown", lambda: shown() == ["config.start", "policy.change"])
+        finally:
             tail.terminate()
+            tail.wait(60)

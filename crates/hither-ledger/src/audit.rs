@@ -1,8 +1,8 @@
 //! What ledgers say about a period, summed up for those who ask: who processed what, where it went, on whose word.
 //!
 //! Every record is verified while it is read, and sums are made of what is signed or durable, never of what a node says
-//! of itself elsewhere. A transfer counts in the period in which it was settled; one that was permitted and never settled
-//! counts as unsettled, and its bytes as if all had left.
+//! of itself elsewhere. A transfer counts in the period in which it was settled. One that was permitted and is not settled in
+//! the ledger counts as unsettled: a request's bytes as if all had left, an answer's as none, for nobody wrote its size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,11 @@ pub struct Period {
 }
 
 impl Period {
+    /// Whether a time of a record lies before it.
+    pub fn is_before(&self, ts: &str) -> bool {
+        self.from.as_deref().is_some_and(|from| ts < from)
+    }
+
     /// Whether a time of a record lies in it. Times of records have one form, so their order is that of their letters.
     pub fn contains(&self, ts: &str) -> bool {
         self.from.as_deref().is_none_or(|from| ts >= from) && self.to.as_deref().is_none_or(|to| ts < to)
@@ -138,9 +143,9 @@ impl Course {
 pub struct Moved {
     /// Attempts that gave payload to the transport.
     pub transfers: u64,
-    /// Attempts that were permitted and never settled, for the node ended before.
+    /// Attempts that were permitted and are not settled: they are under way, or the node ended before it wrote their end.
     pub unsettled: u64,
-    /// Payload that left; of unsettled ones all that was permitted.
+    /// Payload that left; of unsettled requests all that was permitted, of unsettled answers nothing.
     pub bytes: ByteCount,
     /// Where the people live whom it concerns.
     pub subjects: BTreeSet<Jurisdiction>,
@@ -185,11 +190,12 @@ pub struct Audit {
     pub first: BTreeMap<(Option<Jurisdiction>, Jurisdiction), String>,
     /// What the law refused.
     pub refusals: BTreeMap<Refusal, u64>,
-    /// The law, members, models, starts, and what was lost.
+    /// The law, members, models, starts, and what was lost; of each ledger also the law that was in force when the period
+    /// began, with its own time.
     pub happened: Vec<Happened>,
-    /// The requests that were drawn: each record of the period about one of them.
+    /// The requests that were drawn, of those that the period has a record of: every record about them, whenever.
     pub sample: BTreeMap<RequestId, Vec<Record>>,
-    /// Of how many they were drawn.
+    /// Of how many they were drawn; 0 if none were to be.
     pub population: u64,
 }
 
@@ -204,9 +210,8 @@ impl Audit {
 pub fn audit(dirs: &[&Path], period: &Period, draw: Draw) -> Result<Audit, VerifyError> {
     let mut audit = Audit { period: period.clone(), ..Audit::default() };
     let mut nodes = BTreeSet::new();
-    let mut requests: BTreeSet<(Weight, RequestId)> = BTreeSet::new();
     for dir in dirs {
-        let mut reader = Reader::new(&mut audit);
+        let mut reader = Reader::new(&mut audit, draw.count > 0);
         let report = verify_each(dir, |record| reader.look(record))?;
         let (here, span) = reader.end();
         if !nodes.insert(report.node) {
@@ -214,9 +219,15 @@ pub fn audit(dirs: &[&Path], period: &Period, draw: Draw) -> Result<Audit, Verif
         }
         audit.ledgers.push(Audited { dir: dir.to_path_buf(), report, here, span });
     }
-    requests.extend(audit.sample.keys().map(|request| (weight(draw.seed, *request), *request)));
-    audit.population = requests.len() as u64;
-    let drawn: BTreeSet<RequestId> = requests.into_iter().take(draw.count).map(|(_, request)| request).collect();
+    audit.population = audit.sample.len() as u64;
+    let mut drawn: BTreeMap<Weight, RequestId> = BTreeMap::new();
+    for request in audit.sample.keys() {
+        drawn.insert(weight(draw.seed, *request), *request);
+        if drawn.len() > draw.count {
+            drawn.pop_last();
+        }
+    }
+    let drawn: BTreeSet<RequestId> = drawn.into_values().collect();
     audit.sample.retain(|request, _| drawn.contains(request));
     for dir in dirs.iter().filter(|_| !drawn.is_empty()) {
         // The records of the few are kept in a second reading, so that a year of them never lies in memory.
@@ -246,45 +257,53 @@ struct Reader<'a> {
     audit: &'a mut Audit,
     here: Option<Place>,
     span: Option<(String, String)>,
-    /// Permitted and not settled yet: when, on which course, with how much.
+    /// Whether requests are to be drawn.
+    draws: bool,
+    /// What was the law before the period.
+    law: Option<Record>,
+    /// Requests that may leave, by whom, and are not settled yet.
     intents: BTreeMap<Try, Record>,
-    /// By which rule the answer to a peer may leave.
-    accepted: BTreeMap<Try, Option<RuleId>>,
+    /// Requests of peers whose answers may leave, and are not yet.
+    accepted: BTreeMap<Try, Record>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(audit: &'a mut Audit) -> Self {
-        Self { audit, here: None, span: None, intents: BTreeMap::new(), accepted: BTreeMap::new() }
+    fn new(audit: &'a mut Audit, draws: bool) -> Self {
+        let (intents, accepted) = (BTreeMap::new(), BTreeMap::new());
+        Self { audit, here: None, span: None, draws, law: None, intents, accepted }
     }
 
     fn look(&mut self, record: &Record) {
         widen(&mut self.span, &record.ts);
         let inside = self.audit.period.contains(&record.ts);
+        if let Some(request) = record.request.filter(|_| inside && self.draws) {
+            self.audit.sample.entry(request).or_default();
+        }
+        if record.kind == Kind::ConfigStart || record.kind == Kind::MemberJoin {
+            let here = record.place.as_ref().filter(|place| place.node == record.node);
+            self.here = here.or(self.here.as_ref()).cloned();
+        }
         match record.kind {
-            Kind::ConfigStart | Kind::MemberJoin => {
-                if let Some(place) = record.place.as_ref().filter(|place| place.node == record.node) {
-                    self.here = Some(place.clone());
-                }
-                self.happened(record, inside);
+            Kind::ConfigStart | Kind::PolicyChange if self.audit.period.is_before(&record.ts) => {
+                self.law = Some(record.clone());
             }
             Kind::EgressIntent => {
                 if let Some(of) = attempt(record) {
                     self.intents.insert(of, record.clone());
                 }
             }
-            Kind::EgressSettled => {
-                let intent = attempt(record).and_then(|of| self.intents.remove(&of));
-                self.moved(record, Way::Request, intent.and_then(|intent| intent.rule), true);
-            }
             Kind::IngressAccept => {
                 if let Some(of) = attempt(record) {
-                    self.accepted.insert(of, record.rule.clone());
+                    self.accepted.insert(of, record.clone());
                 }
-                self.request(record, inside);
+            }
+            Kind::EgressSettled => {
+                let permission = attempt(record).and_then(|of| self.intents.remove(&of));
+                self.moved(record, Way::Request, permission.as_ref(), true);
             }
             Kind::EgressAnswer => {
-                let rule = attempt(record).and_then(|of| self.accepted.remove(&of)).flatten();
-                self.moved(record, Way::Answer, rule, true);
+                let permission = attempt(record).and_then(|of| self.accepted.remove(&of));
+                self.moved(record, Way::Answer, permission.as_ref(), true);
             }
             Kind::Deny | Kind::IngressRefuse => {
                 if let Some(work) = work(record).filter(|_| inside) {
@@ -292,36 +311,30 @@ impl<'a> Reader<'a> {
                     let refusal = Refusal { work, rule: record.rule.clone(), asked_from };
                     *self.audit.refusals.entry(refusal).or_default() += 1;
                 }
-                self.request(record, inside);
             }
-            Kind::RequestEnd => {
-                self.ended(record, inside);
-                self.request(record, inside);
-            }
-            _ => self.happened(record, inside),
+            Kind::RequestEnd => self.ended(record, inside),
+            _ if inside => self.happened(record),
+            _ => {}
         }
     }
 
-    /// The node never said what became of these.
+    /// What the node never said the end of.
     fn end(mut self) -> (Option<Place>, Option<(String, String)>) {
         for intent in std::mem::take(&mut self.intents).into_values() {
-            self.moved(&intent, Way::Request, intent.rule.clone(), false);
+            self.moved(&intent, Way::Request, Some(&intent), false);
+        }
+        for accept in std::mem::take(&mut self.accepted).into_values() {
+            self.moved(&accept, Way::Answer, Some(&accept), false);
+        }
+        if let Some(law) = self.law.take() {
+            self.happened(&law);
         }
         (self.here, self.span)
     }
 
-    fn happened(&mut self, record: &Record, inside: bool) {
-        if inside {
-            let happened = Happened { ts: record.ts.clone(), node: record.node, record: record.clone() };
-            self.audit.happened.push(happened);
-        }
-    }
-
-    /// A request that may be drawn.
-    fn request(&mut self, record: &Record, inside: bool) {
-        if let Some(request) = record.request.filter(|_| inside) {
-            self.audit.sample.entry(request).or_default();
-        }
+    fn happened(&mut self, record: &Record) {
+        let happened = Happened { ts: record.ts.clone(), node: record.node, record: record.clone() };
+        self.audit.happened.push(happened);
     }
 
     fn ended(&mut self, record: &Record, inside: bool) {
@@ -339,18 +352,21 @@ impl<'a> Reader<'a> {
         widen(&mut ended.span, &record.ts);
     }
 
-    fn moved(&mut self, record: &Record, way: Way, rule: Option<RuleId>, settled: bool) {
+    fn moved(&mut self, record: &Record, way: Way, permission: Option<&Record>, settled: bool) {
         let bytes = record.bytes_out.unwrap_or_default();
         let (Some(work), Some(place)) = (work(record), record.place.as_ref()) else { return };
         if settled && bytes.0 == 0 {
             return;
         }
         let from = self.here.as_ref().map(|here| here.jurisdiction);
+        // It left after it was permitted, and not only when it was over.
+        let since = permission.map_or(&record.ts, |permission| &permission.ts);
         let first = self.audit.first.entry((from.map(Jurisdiction::country), place.jurisdiction.country()));
-        first.and_modify(|first| *first = (*first).clone().min(record.ts.clone())).or_insert_with(|| record.ts.clone());
+        first.and_modify(|first| *first = (*first).clone().min(since.clone())).or_insert_with(|| since.clone());
         if !self.audit.period.contains(&record.ts) {
             return;
         }
+        let rule = permission.and_then(|permission| permission.rule.clone());
         let course = Course { from, to: place.jurisdiction, site: place.site.clone(), way, work, rule };
         let moved = self.audit.courses.entry(course).or_default();
         *if settled { &mut moved.transfers } else { &mut moved.unsettled } += 1;

@@ -154,6 +154,12 @@ impl From<&Fact> for Body {
     }
 }
 
+impl From<&Fact> for Kind {
+    fn from(fact: &Fact) -> Self {
+        Body::from(fact).kind
+    }
+}
+
 fn digest(digest: &Digest) -> Value {
     Value::Text(format!("b3:{digest}"))
 }

@@ -152,6 +152,14 @@ pub struct Record {
     pub digest: Option<Digest>,
     /// The version of the program (`config.start`).
     pub version: Option<String>,
+    /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`).
+    pub signed: Option<u64>,
+    /// SHA-256 of its file (`loss.accept`).
+    pub sha256: Option<Digest>,
+    /// Records that a crash had left, and that were taken over (`recovered`).
+    pub adopted: Option<u64>,
+    /// Bytes of an unfinished line that were cut (`recovered`).
+    pub bytes_cut: Option<u64>,
     /// How many records were lost (`gap`).
     pub dropped: Option<u64>,
 }
@@ -288,6 +296,10 @@ impl Record {
             energy_mj: fields.integer("energy_mj")?,
             digest: fields.digest("digest")?,
             version: fields.text("version")?.map(str::to_owned),
+            signed: fields.integer("signed")?,
+            sha256: fields.parsed("sha256", Digest::parse)?,
+            adopted: fields.integer("adopted")?,
+            bytes_cut: fields.integer("bytes_cut")?,
             dropped: fields.integer("dropped")?,
         };
         record.check()?;

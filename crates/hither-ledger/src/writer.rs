@@ -180,6 +180,11 @@ impl Ledger {
         })
     }
 
+    /// A fact of this kind found no way here: the next group that is written begins with a `gap` that counts it.
+    pub fn lost(&mut self, kind: Kind, count: u64) {
+        *self.dropped.entry(kind).or_default() += count;
+    }
+
     /// Whose ledger it is.
     pub fn node(&self) -> NodeId {
         self.node

@@ -7,6 +7,7 @@ use hither_ledger::{Entry, Ledger, OpenError, remains};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::home::{Home, InitError};
+use crate::records::FIRSTS;
 use crate::trust::wall_now;
 
 /// Why no loss was accepted. The ledger is as it was.
@@ -64,12 +65,25 @@ pub fn accept_loss(data: &Path) -> Result<AcceptedLoss, LossError> {
     // The new one is whole before it takes the place of the old one, and they change places in one step: at no moment is
     // there a ledger that says nothing of the loss.
     let kept = data.join(format!("ledger.lost-{}", now.0));
-    let mut ledger = Ledger::open(&kept, &key, &origin).map_err(|error| failed("beginning a new ledger")(&error))?;
-    let entry = Entry { fact: loss, wall: now, mono_ms: 0 };
-    ledger.append(&[entry]).map_err(|error| failed("writing the new ledger")(&error))?;
-    drop(ledger);
-    renameat_with(CWD, &dir, CWD, &kept, RenameFlags::EXCHANGE)
-        .map_err(|error| failed("changing their places")(&error))?;
-    File::open(data).and_then(|data| data.sync_all()).map_err(|error| failed("writing the directory")(&error))?;
+    let begun = begin(&kept, &key, &origin, Entry { fact: loss, wall: now, mono_ms: 0 })
+        .map_err(|error| failed("writing the new ledger")(&*error))
+        .and_then(|()| {
+            renameat_with(CWD, &dir, CWD, &kept, RenameFlags::EXCHANGE)
+                .map_err(|error| failed("changing their places")(&error))
+        });
+    if let Err(error) = begun {
+        // What was begun is no evidence of anything.
+        let _ = std::fs::remove_dir_all(&kept);
+        return Err(error);
+    }
+    // Both orders are on the disk or neither is; and who moved data before the loss shall be told of the first time again.
+    let _ = std::fs::remove_file(data.join(FIRSTS));
+    let _ = File::open(data).and_then(|data| data.sync_all());
     Ok(AcceptedLoss { kept, damage })
+}
+
+/// A ledger whose first record is this one.
+fn begin(dir: &Path, key: &[u8; 32], origin: &str, entry: Entry) -> Result<(), Box<dyn std::error::Error>> {
+    Ledger::open(dir, key, origin)?.append(&[entry])?;
+    Ok(())
 }

@@ -1,13 +1,13 @@
 //! The ledger's hand: one thread that writes facts in groups and tells the loop when they are on disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use hither_core::Event;
-use hither_ledger::{Entry, Ledger};
+use hither_ledger::{Entry, Kind, Ledger, OpenError};
 use hither_types::fact::Fact;
 use hither_types::id::Ticket;
 use hither_types::place::Jurisdiction;
@@ -19,6 +19,7 @@ use crate::trust::wall_now;
 
 mod firsts;
 
+pub(crate) use firsts::FIRSTS;
 use firsts::Firsts;
 
 /// A fact on its way to the disk.
@@ -32,12 +33,15 @@ struct Pending {
 #[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
+    firsts: Mutex<Firsts>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     facts: VecDeque<Pending>,
+    /// What found no room among them, for the gap that says so.
+    lost: BTreeMap<Kind, u64>,
     /// Whether somebody waits for one of them.
     awaited: bool,
     /// Whether no more will come, or none will be written any more.
@@ -48,6 +52,10 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // No step under this lock leaves the state half-changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn firsts(&self) -> MutexGuard<'_, Firsts> {
+        self.firsts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self) {
@@ -67,7 +75,6 @@ impl Drop for Alive {
 
 /// The way to the ledger.
 pub(crate) struct Records {
-    firsts: Firsts,
     queue: Option<Arc<Queue>>,
     thread: Option<JoinHandle<()>>,
     start: Instant,
@@ -85,26 +92,25 @@ impl Records {
         let start = Instant::now();
         match Ledger::open(dir, key, origin) {
             Ok(ledger) => {
-                let queue = Arc::new(Queue::default());
+                let queue = Arc::new(Queue { firsts: Mutex::new(Firsts::beside(dir)), ..Queue::default() });
                 let alive = Alive(Arc::clone(&queue));
                 let thread = std::thread::Builder::new()
                     .name("ledger".into())
                     .spawn(move || write(ledger, &alive.0, &inbox))
                     .ok();
                 let trouble = thread.is_none().then(|| "the thread of the ledger cannot be started".to_owned());
-                (Self { firsts: Firsts::beside(dir), queue: Some(queue), thread, start }, trouble)
+                (Self { queue: Some(queue), thread, start }, trouble)
             }
-            Err(error) => {
-                (Self { firsts: Firsts::default(), queue: None, thread: None, start }, Some(error.to_string()))
-            }
+            Err(error) => (Self { queue: None, thread: None, start }, Some(trouble(&error))),
         }
     }
 
     /// Puts on the record, before payload leaves for a country for the first time, that it does.
-    pub(crate) fn note_transfer(&mut self, here: Jurisdiction, there: Jurisdiction) {
+    pub(crate) fn note_transfer(&self, here: Jurisdiction, there: Jurisdiction) {
+        let Some(queue) = &self.queue else { return };
         let (left, to) = (here.country(), there.country());
-        if self.firsts.is_first(left, to) && self.record(None, Fact::FirstTransfer { left, to }) {
-            self.firsts.note(left, to);
+        if queue.firsts().begin(left, to) && !self.record(None, Fact::FirstTransfer { left, to }) {
+            queue.firsts().forget(left, to);
         }
     }
 
@@ -115,6 +121,7 @@ impl Records {
         let Some(queue) = &self.queue else { return false };
         let mut waiting = queue.lock();
         if waiting.ended || waiting.facts.len() >= RECORDS_MAX {
+            *waiting.lost.entry(Kind::from(&entry.fact)).or_default() += 1;
             return false;
         }
         waiting.awaited |= ticket.is_some();
@@ -141,12 +148,23 @@ impl Records {
 }
 
 fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>) {
-    while let Some(group) = gather(queue) {
+    while let Some((group, lost)) = gather(queue) {
+        lost.into_iter().for_each(|(kind, count)| ledger.lost(kind, count));
         let tickets: Vec<Ticket> = group.iter().filter_map(|pending| pending.ticket).collect();
         let entries: Vec<Entry> = group.into_iter().map(|pending| pending.entry).collect();
         let written = ledger.append(&entries);
         if let Err(error) = &written {
             tracing::error!(%error, facts = entries.len(), "the ledger cannot be written; nothing leaves this node");
+        }
+        let firsts = entries.iter().filter_map(|entry| match entry.fact {
+            Fact::FirstTransfer { left, to } => Some((left, to)),
+            _ => None,
+        });
+        for (left, to) in firsts {
+            match written {
+                Ok(_) => Firsts::keep(&queue.firsts, left, to),
+                Err(_) => queue.firsts().forget(left, to),
+            }
         }
         for ticket in tickets {
             let event = match written {
@@ -160,8 +178,19 @@ fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>) {
     }
 }
 
-/// A group: everything that is there, and, while nobody waits, what comes within a tenth of a second. `None`: the end.
-fn gather(queue: &Queue) -> Option<Vec<Pending>> {
+/// What is wrong, and what its operator can do. Not all of it is damage: a disk may be full, or not be there.
+fn trouble(error: &OpenError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    match error {
+        OpenError::Damaged { .. } | OpenError::OtherOwner { .. } => {
+            format!("{error}{cause}; keep a copy, stop the node and type: hither ledger accept-loss")
+        }
+        _ => format!("{error}{cause}; the node finds it again when it is started"),
+    }
+}
+
+/// A group, and what found no room: everything that is there, and, while nobody waits, what comes within a tenth of a second. `None`: the end.
+fn gather(queue: &Queue) -> Option<(Vec<Pending>, BTreeMap<Kind, u64>)> {
     let mut waiting = queue.lock();
     while waiting.facts.is_empty() {
         if waiting.ended {
@@ -180,5 +209,5 @@ fn gather(queue: &Queue) -> Option<Vec<Pending>> {
     let count = waiting.facts.len().min(RECORDS_BATCH_MAX);
     let group: Vec<Pending> = waiting.facts.drain(..count).collect();
     waiting.awaited = waiting.facts.iter().any(|pending| pending.ticket.is_some());
-    Some(group)
+    Some((group, std::mem::take(&mut waiting.lost)))
 }

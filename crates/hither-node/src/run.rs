@@ -243,7 +243,7 @@ async fn assemble(
         driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));
     }
     if let Some(text) = trouble {
-        driver.warn(None, format!("audit-damaged: {text}; nothing leaves this node until it is stopped and its operator types: hither ledger accept-loss"));
+        driver.warn(None, format!("audit-damaged: nothing leaves this node: {text}"));
     }
     if let Some(text) = unread {
         driver.warn(None, text);

@@ -57,12 +57,20 @@ fn what_left_is_summed_by_where_it_went_and_on_whose_word() {
 #[test]
 fn an_answer_leaves_by_the_permit_of_the_request() {
     let dir = scratch();
-    let facts = [started(&MUNICH), accepted(1, 1832), answered(1, 640, Outcome::Answered), refused(2), refused(2)];
+    let facts = [
+        started(&MUNICH),
+        accepted(1, 1832),
+        answered(1, 640, Outcome::Answered),
+        refused(2),
+        refused(2),
+        // Of this answer nobody knows how much of it left.
+        accepted(3, 1832),
+    ];
     write(dir.path(), &MUNICH, &facts);
     let audit = of(dir.path());
     let (course, moved) = audit.courses.first_key_value().unwrap();
     assert_eq!((course.way, course.site.as_str(), course.rule.clone()), (Way::Answer, "paris", Some(rule())));
-    assert_eq!(moved.bytes.0, 640);
+    assert_eq!((moved.transfers, moved.unsettled, moved.bytes.0), (1, 1, 640));
     let (refusal, count) = audit.refusals.first_key_value().unwrap();
     assert_eq!((refusal.asked_from.as_ref().unwrap().as_str(), *count), ("paris", 2));
 }
@@ -90,13 +98,17 @@ fn only_the_period_counts_but_for_what_was_first() {
     let bytes = |audit: &Audit| audit.courses.values().map(|moved| moved.bytes.0).sum::<u64>();
     assert_eq!(bytes(&whole), 13);
     let (first, last) = whole.ledgers[0].span.clone().unwrap();
-    for (from, to, expected, starts) in
-        [(None, Some(&last[..7]), 9, 1), (Some(&last[..7]), None, 4, 0), (Some("2999"), None, 0, 0)]
-    {
+    // What was the law when a period began is told, though the node started before.
+    for (from, to, expected, starts) in [
+        (None, Some(&last[..7]), 9, 1),
+        (Some(&last[..7]), None, 4, 1),
+        (Some("2999"), None, 0, 1),
+        (None, Some("2000"), 0, 0),
+    ] {
         let period = Period { from: from.map(str::to_owned), to: to.map(str::to_owned) };
         let audit = audit(&[dir.path()], &period, Draw::default()).unwrap();
         assert_eq!((bytes(&audit), audit.of_kinds(&[Kind::ConfigStart]).count()), (expected, starts), "{period:?}");
-        assert_eq!(audit.first.values().collect::<Vec<_>>(), ["2026-11-22T12:00:00.125Z"], "{first}");
+        assert_eq!(audit.first.values().collect::<Vec<_>>(), ["2026-11-22T12:00:00.124Z"], "{first}");
     }
 }
 
@@ -117,7 +129,16 @@ fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
     assert_eq!(one.sample, again.sample);
     assert_ne!(one.sample.keys().collect::<Vec<_>>(), other.sample.keys().collect::<Vec<_>>());
     assert!(one.sample.values().all(|records| records.len() == 1));
-    assert_eq!(audit(&[dir.path()], &Period::default(), Draw::default()).unwrap().sample.len(), 0);
+    let nobody = audit(&[dir.path()], &Period::default(), Draw::default()).unwrap();
+    assert_eq!((nobody.sample.len(), nobody.population), (0, 0));
+}
+
+#[test]
+fn a_request_that_left_and_never_ended_can_be_drawn() {
+    let dir = scratch();
+    write(dir.path(), &PARIS, &[started(&PARIS), intent(1, 9)]);
+    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1 }).unwrap();
+    assert_eq!((drawn.population, drawn.sample[&REQUEST].len()), (1, 1));
 }
 
 #[test]

@@ -181,13 +181,20 @@ fn write(file: &Path, text: &str) -> Result<(), Trouble> {
     })
 }
 
-/// The beginning of a time as records have it.
+/// A moment as records write it, but for the Z; what is not said is the beginning.
 fn moment(text: &str) -> Result<String, String> {
     const FORM: &str = "dddd-dd-ddTdd:dd:dd.ddd";
+    const BEGINNING: &str = "0000-01-01T00:00:00.000";
+    // Where each number stands, and between what it lies.
+    const BOUNDS: [(usize, u8, u8); 5] = [(5, 1, 12), (8, 1, 31), (11, 0, 23), (14, 0, 59), (17, 0, 59)];
     let digits = text.strip_suffix('Z').unwrap_or(text);
     let fits = |(wanted, found): (char, char)| if wanted == 'd' { found.is_ascii_digit() } else { wanted == found };
-    if [4, 7, 10, 13, 16, 19, 23].contains(&digits.len()) && FORM.chars().zip(digits.chars()).all(fits) {
-        Ok(digits.to_owned())
+    let whole = [4, 7, 10, 13, 16, 19, 23].contains(&digits.len()) && FORM.chars().zip(digits.chars()).all(fits);
+    let full = format!("{digits}{}", BEGINNING.get(digits.len()..).unwrap_or_default());
+    let number = |at: usize| full.get(at..at + 2).and_then(|two| two.parse::<u8>().ok());
+    let is_one = |(at, least, most)| number(at).is_some_and(|number| (least..=most).contains(&number));
+    if whole && BOUNDS.into_iter().all(is_one) {
+        Ok(full)
     } else {
         Err("write it as 2026-11, 2026-11-29 or 2026-11-29T12:00 (UTC)".to_owned())
     }

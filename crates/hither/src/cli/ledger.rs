@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_ledger::{Reconciliation, Record, Report, Severity, VerifyError, read, reconcile, verify};
-use hither_node::{AcceptedLoss, LossError};
+use hither_node::{AcceptedLoss, InitError, LossError};
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
 
@@ -73,13 +73,19 @@ fn accept_loss(context: &Context) -> Result<(), Trouble> {
     let data = context.data_dir()?;
     let AcceptedLoss { kept, damage } = hither_node::accept_loss(&data).map_err(|error| {
         let text = chain(&error);
-        match error {
+        match &error {
             LossError::Absent(_) => {
                 Trouble::new("E0803", text).help("hither --data DIR ledger accept-loss").exit(Exit::Usage)
             }
-            LossError::Whole(_) => Trouble::new("E0809", text).help("hither ledger verify DATA/ledger"),
-            LossError::Home(_) => Trouble::new("E0810", text).help("stop the node, and type it again"),
-            _ => Trouble::new("E0810", text).note("the ledger is as it was"),
+            LossError::Whole(dir) => {
+                Trouble::new("E0809", text).help(format!("hither ledger verify {}", dir.display()))
+            }
+            LossError::Home(InitError::Running(_)) => {
+                Trouble::new("E0810", text).help("stop the node, and type it again")
+            }
+            _ => Trouble::new("E0810", text)
+                .note("the ledger is as it was")
+                .help("hither doctor     looks at the disk and the rights; then type it again"),
         }
     })?;
     let kept = kept.display().to_string();

@@ -1,8 +1,10 @@
 //! What was first stays first.
 
+use std::sync::Mutex;
+
 use hither_types::place::Jurisdiction;
 
-use super::Firsts;
+use super::{FIRSTS, Firsts};
 
 fn place(code: &str) -> Jurisdiction {
     Jurisdiction::parse(code).unwrap()
@@ -12,21 +14,26 @@ fn place(code: &str) -> Jurisdiction {
 fn a_first_time_is_one_once_also_after_a_start() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = dir.path().join("ledger");
-    let mut firsts = Firsts::beside(&ledger);
-    assert!(!firsts.is_first(place("DE"), place("DE")), "what stays is no transfer");
-    assert!(firsts.is_first(place("DE"), place("FR")));
-    assert!(firsts.is_first(place("DE"), place("FR")), "it is not on the record yet");
-    firsts.note(place("DE"), place("FR"));
-    assert!(!firsts.is_first(place("DE"), place("FR")));
-    assert!(firsts.is_first(place("FR"), place("DE")), "the other way is another");
-    let firsts = Firsts::beside(&ledger);
-    assert!(!firsts.is_first(place("DE"), place("FR")) && firsts.is_first(place("DE"), place("CH")));
+    let (de, fr) = (place("DE"), place("FR"));
+    let firsts = Mutex::new(Firsts::beside(&ledger));
+    let begin = |left, to| firsts.lock().unwrap().begin(left, to);
+    assert!(!begin(de, de), "what stays is no transfer");
+    assert!(begin(de, fr));
+    assert!(!begin(de, fr), "it is on its way to the disk");
+    firsts.lock().unwrap().forget(de, fr);
+    assert!(begin(de, fr), "it did not get there");
+    assert!(!dir.path().join(FIRSTS).exists(), "nothing is remembered that is not on the disk");
+    Firsts::keep(&firsts, de, fr);
+    assert!(!begin(de, fr));
+    assert!(begin(fr, de), "the other way is another");
+    let mut again = Firsts::beside(&ledger);
+    assert!(!again.begin(de, fr) && again.begin(fr, de));
 }
 
 #[test]
 fn what_cannot_be_read_makes_a_first_time_be_told_again() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("first-transfers"), "DE FR\nnonsense\nDE\n").unwrap();
-    let firsts = Firsts::beside(&dir.path().join("ledger"));
-    assert!(!firsts.is_first(place("DE"), place("FR")) && firsts.is_first(place("DE"), place("AT")));
+    std::fs::write(dir.path().join(FIRSTS), "DE FR\nnonsense\nDE\n").unwrap();
+    let mut firsts = Firsts::beside(&dir.path().join("ledger"));
+    assert!(!firsts.begin(place("DE"), place("FR")) && firsts.begin(place("DE"), place("AT")));
 }

@@ -18,8 +18,14 @@ pub(super) struct Document {
 }
 
 impl Document {
-    fn new(title: &'static str, audit: &Audit, tables: Vec<Table>) -> Self {
+    fn new(title: &'static str, audit: &Audit, draw: Draw, tables: Vec<Table>) -> Self {
         let mut lead = vec![about(audit)];
+        if draw.count > 0 {
+            let (drawn, all, seed) = (audit.sample.len(), audit.population, draw.seed);
+            lead.push(format!(
+                "{drawn} requests were drawn with seed {seed} from all {all} of which the period has a record."
+            ));
+        }
         lead.push(
             "What this does not prove: who controls the operating system of a machine can send data past the program \
              that writes the ledger, and a ledger that is lost with its machine says nothing. Each node signs its own: \
@@ -49,21 +55,21 @@ impl Document {
             tables::lost(audit),
         ];
         all.extend(tables::sample(audit, draw));
-        Self::new("What the ledgers say", audit, all)
+        Self::new("What the ledgers say", audit, draw, all)
     }
 
     /// What left a country, or may have: where a node never said where it stands, it counts.
     pub(super) fn transfers(audit: &Audit, draw: Draw) -> Self {
         let mut all = vec![tables::transfers(audit, |course| course.crosses() != Some(false)), tables::first(audit)];
         all.extend(tables::sample(audit, draw));
-        Self::new("Register of transfers to other countries", audit, all)
+        Self::new("Register of transfers to other countries", audit, draw, all)
     }
 
     /// A record of processing.
     pub(super) fn processing(audit: &Audit, draw: Draw) -> Self {
         let mut all = vec![processing(audit), tables::transfers(audit, |course| course.crosses() != Some(false))];
         all.extend(tables::sample(audit, draw));
-        let mut document = Self::new("Record of processing (GDPR, Article 30)", audit, all);
+        let mut document = Self::new("Record of processing (GDPR, Article 30)", audit, draw, all);
         document.lead.push(
             "To be filled in, for no ledger knows it: name and contact of the controller, of its representative and of \
              the data protection officer (30(1)(a)); the safeguards for each transfer to a third country (30(1)(e)); \
@@ -91,7 +97,7 @@ impl Document {
             tables::ledgers(audit),
         ];
         all.extend(tables::sample(audit, draw));
-        let mut document = Self::new("Events of AI systems (EU AI Act, Article 12)", audit, all);
+        let mut document = Self::new("Events of AI systems (EU AI Act, Article 12)", audit, draw, all);
         document.lead.push(
             "Of each request the ledger holds when it ended, by which model and under which law, and for what was \
              processed elsewhere also when it left. It does not hold when a request entered, who oversees the system, \
@@ -109,8 +115,10 @@ fn about(audit: &Audit) -> String {
     let period = match (&audit.period.from, &audit.period.to) {
         (None, None) => "All that is there".to_owned(),
         (from, to) => {
-            let from = from.as_ref().map_or_else(|| "From the beginning".to_owned(), |from| format!("From {from}"));
-            let to = to.as_ref().map_or_else(|| "to the end".to_owned(), |to| format!("until before {to}"));
+            let day = |moment: &String| moment.trim_end_matches("T00:00:00.000").to_owned();
+            let from =
+                from.as_ref().map_or_else(|| "From the beginning".to_owned(), |from| format!("From {}", day(from)));
+            let to = to.as_ref().map_or_else(|| "to the end".to_owned(), |to| format!("until before {}", day(to)));
             format!("{from} {to} (UTC)")
         }
     };

@@ -44,6 +44,7 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
             ledger.report.node.to_string(),
             or_unknown(ledger.here.as_ref().map(|here| &here.site)),
             or_unknown(ledger.here.as_ref().map(|here| here.jurisdiction)),
+            or_unknown(ledger.here.as_ref().map(|here| here.assurance)),
             ledger.report.records.to_string(),
             ledger.report.signed.to_string(),
             hither_types::id::Digest(ledger.report.root).to_string(),
@@ -57,7 +58,7 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
         title: "The ledgers",
         note: "Of each: how many records there are and up to which the node signed them, the root of their Merkle tree, \
                and how many were lost while a disk took none.",
-        columns: &["node", "site", "place", "records", "signed", "root", "lost", "first", "last"],
+        columns: &["node", "site", "place", "assurance", "records", "signed", "root", "lost", "first", "last"],
         rows: audit.ledgers.iter().map(row).collect(),
     }
 }
@@ -136,7 +137,8 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
         name: "transfers",
         title: "What left",
         note: "Payload that was given to the network, by the place that it went to and the rule that permitted it. \
-               Unsettled: permitted, and the node ended before it wrote what became of it; their bytes count as sent.",
+               Unsettled: permitted, and still under way, or the node ended before it wrote what became of it. Of such \
+               requests all bytes count as sent; of such answers none, for their size is not known.",
         columns: &[
             "from",
             "to",
@@ -164,7 +166,8 @@ pub(super) fn first(audit: &Audit) -> Table {
     Table {
         name: "first",
         title: "First transfer to each country",
-        note: "Over the whole of the ledgers, whatever the period: some laws count a deadline from it.",
+        note: "When payload was first permitted to leave and did, over the whole of the ledgers, whatever the period: some \
+               laws count a deadline from it. A ledger that began after a loss (loss.accept) knows nothing of before.",
         columns: &["from", "to", "when"],
         rows: crossing.map(|((from, to), ts)| vec![or_unknown(*from), to.to_string(), ts.clone()]).collect(),
     }
@@ -211,7 +214,8 @@ pub(super) fn law(audit: &Audit) -> Table {
     Table {
         name: "law",
         title: "Which law was in force",
-        note: "Every start of a node and every change of its policy, by the BLAKE3 digest of the policy's text.",
+        note: "Every start of a node and every change of its policy, by the BLAKE3 digest of the policy's text; also the last \
+               one before the period, which was in force when it began.",
         columns: &["when", "node", "record", "what", "policy", "program"],
         rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange], row),
     }
@@ -253,14 +257,21 @@ pub(super) fn models(audit: &Audit) -> Table {
 }
 
 pub(super) fn lost(audit: &Audit) -> Table {
-    let row = |record: &Record| vec![record.dropped.map(|dropped| dropped.to_string()).unwrap_or_default()];
+    let row = |record: &Record| {
+        let signed = record.signed.map(|signed| format!("{signed} signed records put aside"));
+        let file = record.sha256.map(|sha256| format!("their file is SHA-256 {sha256}"));
+        let adopted = record.adopted.map(|adopted| format!("{adopted} taken over"));
+        let cut = record.bytes_cut.map(|cut| format!("{cut} bytes cut"));
+        let more = [signed, file, adopted, cut].into_iter().flatten();
+        vec![record.dropped.map(|dropped| dropped.to_string()).unwrap_or_default(), joined(more)]
+    };
     Table {
         name: "lost",
         title: "What was lost, and clocks that jumped",
-        note: "A gap names how many records a node could not write, for want of room on its disk; nothing left it in that \
+        note: "A gap names how many records a node could not write, for want of room on its disk; no transfer began in that \
                time. Recovered: what a crash had left was taken over, or an unfinished line was cut. loss.accept: a \
                damaged ledger was put aside by its operator, and this one began.",
-        columns: &["when", "node", "record", "what", "records lost"],
+        columns: &["when", "node", "record", "what", "records lost", "more"],
         rows: happened(audit, &[Kind::Gap, Kind::Recovered, Kind::LossAccept, Kind::ClockJump], row),
     }
 }

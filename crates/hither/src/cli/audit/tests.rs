@@ -26,10 +26,17 @@ fn a_cell_is_no_formula_and_keeps_its_commas() {
 
 #[test]
 fn a_moment_is_the_beginning_of_a_time() {
-    for good in ["2026", "2026-11", "2026-11-29", "2026-11-29T12", "2026-11-29T12:30:05.123Z"] {
-        assert_eq!(moment(good).as_deref(), Ok(good.trim_end_matches('Z')));
+    for (good, full) in [
+        ("2026", "2026-01-01T00:00:00.000"),
+        ("2026-11", "2026-11-01T00:00:00.000"),
+        ("2026-11-29", "2026-11-29T00:00:00.000"),
+        ("2026-11-29T12", "2026-11-29T12:00:00.000"),
+        ("2026-11-29T12:30:05.123Z", "2026-11-29T12:30:05.123"),
+    ] {
+        assert_eq!(moment(good).as_deref(), Ok(full));
     }
-    for bad in ["", "26", "2026-1", "2026-11-29 12:00", "2026/11", "yesterday", "2026-11-29T12:00:00+01:00"] {
+    let wrong = ["2026-1", "2026-13", "2026-00", "2026-11-32", "2026-11-29T24", "2026-11-29 12:00", "2026/11"];
+    for bad in ["", "26", "yesterday", "2026-11-29T12:00:00+01:00"].into_iter().chain(wrong) {
         assert!(moment(bad).is_err(), "{bad}");
     }
 }

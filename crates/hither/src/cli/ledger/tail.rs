@@ -38,7 +38,11 @@ pub(super) fn follow(context: &Context, dir: &Path, last: usize) -> Result<(), T
         // Opened each time: a ledger that was put aside is another file.
         let mut file = File::open(&path).map_err(unread)?;
         if file.metadata().map_err(unread)?.len() < offset {
-            let text = format!("{} became shorter: this is another ledger now, or it was damaged", path.display());
+            let text = format!(
+                "{} became shorter: it is another ledger now, it was damaged, or records that were shown found no room on \
+                 the disk and were taken back",
+                path.display()
+            );
             return Err(Trouble::new("E0801", text).help(format!("hither ledger verify {}", dir.display())));
         }
         file.seek(SeekFrom::Start(offset)).map_err(unread)?;
