@@ -65,6 +65,8 @@ pub fn accept_loss(data: &Path) -> Result<AcceptedLoss, LossError> {
     // The new one is whole before it takes the place of the old one, and they change places in one step: at no moment is
     // there a ledger that says nothing of the loss.
     let kept = data.join(format!("ledger.lost-{}", now.0));
+    // Whatever has this name already is not ours to remove.
+    std::fs::create_dir(&kept).map_err(|error| failed("making room for the new ledger")(&error))?;
     let begun = begin(&kept, &key, &origin, Entry { fact: loss, wall: now, mono_ms: 0 })
         .map_err(|error| failed("writing the new ledger")(&*error))
         .and_then(|()| {
