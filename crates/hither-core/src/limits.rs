@@ -422,12 +422,10 @@ pub const PULSE_LATE: Micros = Micros::from_millis(700);
 /// declined for that costs the giver a round trip.
 pub const CHUNKS_TAKEN: usize = 24;
 
-/// … from one partner. More than one gives at once ([`CHUNKS_GIVEN`]), for what was given still has to be checked and written
-/// here while the next is offered; what is declined then costs the giver a rest.
+/// … from one partner: whoever promises and does not give shall not keep the others out. More than one gives at once
+/// ([`CHUNKS_GIVEN`]), for what was given still has to be checked and written here while the next is offered; what is declined
+/// then costs the giver a rest.
 pub const CHUNKS_TAKEN_OF_ONE: usize = 8;
-
-/// … of which so many may not have begun to come: whoever promises and does not give shall not keep the others out.
-pub const CHUNKS_PROMISED_BY_ONE: usize = 4;
 
 /// Chunks that a node gives at once, within its site and to others. Two keep its line busy; the third covers the way there
 /// and back of an offer.

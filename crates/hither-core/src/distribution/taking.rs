@@ -47,13 +47,11 @@ impl Distribution {
     fn choose(&mut self, from: NodeId, named: &[u32]) -> Option<u32> {
         let partner = self.partners.get(&from)?;
         let under_way = || self.taking.values().flatten();
-        let of_one = || under_way().filter(|taken| taken.from == from);
-        let is_full_of_one = of_one().count() >= limits::CHUNKS_TAKEN_OF_ONE
-            || of_one().filter(|taken| !taken.begun).count() >= limits::CHUNKS_PROMISED_BY_ONE;
+        let of_one = under_way().filter(|taken| taken.from == from).count();
         // What is late and has not begun takes no room from what others would give.
         let awaited = under_way().filter(|taken| taken.begun || !taken.missed).count();
-        let is_full = awaited >= limits::CHUNKS_TAKEN;
-        if is_full || is_full_of_one || partner.shunned > self.now {
+        let is_full = awaited >= limits::CHUNKS_TAKEN || of_one >= limits::CHUNKS_TAKEN_OF_ONE;
+        if is_full || partner.shunned > self.now {
             return None;
         }
         // Whose turn it is may hang, or have no partner who has it.

@@ -290,7 +290,7 @@ fn one_partner_s_promises_leave_room_for_others() {
     for chunk in 0..20 {
         play.say(A, ChunkWord::Offer(vec![chunk]));
     }
-    assert_eq!(play.fetches().len(), limits::CHUNKS_PROMISED_BY_ONE);
+    assert_eq!(play.fetches().len(), limits::CHUNKS_TAKEN_OF_ONE);
     play.say(B, ChunkWord::Offer(vec![40]));
     assert_eq!(play.fetches(), [(B, 40)]);
 }
