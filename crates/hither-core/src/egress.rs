@@ -16,6 +16,7 @@ use crate::machine::{Core, Waiter, counterpart};
 use crate::peers::Peer;
 use crate::request::{Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
 use crate::router::Offer;
+use crate::spending::Bill;
 use crate::timers::Timer;
 
 #[cfg(test)]
@@ -79,11 +80,12 @@ impl Core {
             let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
             self.note_first(waiter, fact)
         });
+        let held = self.count_leaving(&envelope, node);
         if !mutant!(OwnUsesForgotten) {
             self.peers.sent(node, digest, self.now);
             self.pool.used(digest, node);
         }
-        Some((Egress { attempt, lawful, to }, ticket))
+        Some((Egress { attempt, lawful, to, held }, ticket))
     }
 
     /// The egress is on the record.
@@ -221,10 +223,11 @@ impl Core {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let Phase::Offering(egress, pending) = &request.phase else { return };
         debug_assert_eq!(pending.ticket, Some(ticket), "a request waits for one ticket");
-        let site = egress.to.site.clone();
+        let (site, held) = (egress.to.site.clone(), egress.held.clone());
         request.phase = Phase::Placing;
         self.timers.clear(Timer::Watch(id));
         request.grounded = true;
+        self.settle_spending(&held, Bill::Nothing);
         self.trace.step(id, Step::PassedOver { site, why: "the ledger could not record the egress" }, self.now);
         self.place(id);
     }

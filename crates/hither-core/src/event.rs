@@ -13,6 +13,7 @@ use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::rollout::{Rollout, Verdict};
+use hither_types::spending::{Budgets, Spent};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -178,6 +179,10 @@ pub enum Event {
     /// What time of day it is, by the clock of the machine: entries of the catalog end by it. Told before the first of them,
     /// and again every few seconds.
     TimeOfDay(WallTime),
+    /// What may leave in a day, and what it costs; in the place of what was allowed before.
+    Budgets(Box<Budgets>),
+    /// What left and was spent before this start, of the day that it says.
+    SpentBefore(Box<Spent>),
     /// What a name means while a new version takes over; who published it may, and its signature was checked.
     RolledOut(Rollout),
     /// A member found a new version bad; its signature was checked. This node itself, if it did so before its last start.

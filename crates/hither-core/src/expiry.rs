@@ -32,7 +32,25 @@ impl Calendar {
         let left = Micros(moment.0.saturating_sub(wall.0).saturating_mul(1_000));
         Some(at.after(left)).filter(|comes| *comes > now)
     }
+
+    /// What time of day it is, in milliseconds since 1970.
+    fn wall(&self, now: Timestamp) -> Option<u64> {
+        self.0.map(|(wall, at)| wall.0.saturating_add(now.since(at).0 / 1_000))
+    }
+
+    /// Days since 1970, UTC; `None` if nobody told what time it is.
+    pub(crate) fn day(&self, now: Timestamp) -> Option<u64> {
+        self.wall(now).map(|wall| wall / DAY_MS)
+    }
+
+    /// How long it is until the next day begins, UTC.
+    pub(crate) fn until_midnight(&self, now: Timestamp) -> Micros {
+        Micros::from_millis(DAY_MS - self.wall(now).unwrap_or(0) % DAY_MS)
+    }
 }
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
 
 impl Core {
     /// The driver says what time of day it is.

@@ -22,6 +22,7 @@ use crate::limits;
 use crate::machine::{Core, Waiter};
 use crate::request::{Egress, Leave, Pending, Phase, Watch};
 use crate::router::{Lawful, Offer};
+use crate::spending::Bill;
 use crate::scheduler::{Job, Waiting};
 use crate::timers::Timer;
 
@@ -275,6 +276,7 @@ impl Core {
     pub(crate) fn hedge_not_recorded(&mut self, id: RequestId) {
         let hedge = self.requests.get_mut(&id).and_then(|request| request.hedge.take());
         if let Some(Hedge::Recording(egress, _)) = hedge {
+            self.settle_spending(&egress.held, Bill::Nothing);
             let (site, why) = (egress.to.site, "the ledger could not record the egress");
             self.trace.step(id, Step::PassedOver { site, why }, self.now);
         }

@@ -79,6 +79,9 @@ impl Ended {
     }
 }
 
+/// The word to a peer whose answer may not leave today: it has none for budgets, and need not know of them.
+const SPENT: Refusal = Refusal::NoCapacity { tried: 0 };
+
 impl Phase {
     fn is_recording(self) -> bool {
         matches!(self, Self::Recording { .. })
@@ -102,6 +105,7 @@ impl Core {
         let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else { return };
         let Task { origin: peer, request, attempt } = task;
         let answer = match self.gate_for(task, digest, envelope) {
+            Ok(_) if self.is_spent_for(&from) => Err(SPENT),
             Ok(_) => {
                 // It is asked for where nobody has it open: the next offer will find it so.
                 self.demand(digest, Want::Urgent);
@@ -161,6 +165,9 @@ impl Core {
                 return decline(self, Refusal::UnlawfulThere(denial));
             }
         };
+        if self.is_spent_for(&from) {
+            return decline(self, SPENT);
+        }
         let slot = match (kept, stolen) {
             (Some(kept), _) => kept.slot,
             (None, true) => true,
@@ -335,6 +342,7 @@ impl Core {
         self.scheduler.observe(hosted.digest, cost);
         self.trace.totals.served_for_peers += 1;
         self.trace.totals.egress_answers.0 += cost.answer.0;
+        self.count_answer(&hosted.from, cost.answer);
         self.trace.state(task.request, RequestState::Answered(self.now.since(hosted.arrived)));
         self.note_answer(task, &hosted, cost.answer, Outcome::Answered);
         self.act(Action::FinishAsk { task, cost });

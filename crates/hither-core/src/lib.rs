@@ -45,6 +45,7 @@ mod rollout;
 mod router;
 mod scheduler;
 mod seek;
+mod spending;
 mod steal;
 mod stock;
 mod supply;

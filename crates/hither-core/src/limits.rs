@@ -521,3 +521,12 @@ pub const FETCH_RATE: u64 = 12_500_000;
 
 /// … and to be opened from a disk.
 pub const OPEN_RATE: u64 = 500_000_000;
+
+/// Apps that budgets tell apart in a day; the rest is counted together.
+pub const SPENDERS_MAX: usize = 1_000;
+
+/// Bytes of payload that are taken for a token of a prompt, where a price is guessed: few, so that it is rather too high.
+pub const BYTES_OF_TOKEN: u64 = 3;
+
+/// Tokens that are taken for an answer before it is there.
+pub const TOKENS_OF_ANSWER: u64 = 512;

@@ -35,6 +35,7 @@ use crate::random::Random;
 use crate::request::Request;
 use crate::rollout::Rollouts;
 use crate::scheduler::{Job, Scheduler};
+use crate::spending::Spending;
 use crate::steal::{Begged, Hungry};
 use crate::stock::Stock;
 use crate::timers::{Timer, Timers};
@@ -85,6 +86,7 @@ pub struct Core {
     pub(crate) catalog: Catalog,
     /// What time of day it is, for entries of the catalog that end.
     pub(crate) calendar: Calendar,
+    pub(crate) spending: Spending,
     pub(crate) rollouts: Rollouts,
     pub(crate) memory: Memory,
     /// Cold models that work waits for, while there is no room for them.
@@ -147,6 +149,7 @@ impl Core {
             numbers: 0,
             catalog,
             calendar: Calendar::default(),
+            spending: Spending::default(),
             rollouts: Rollouts::default(),
             memory: Memory::new(memory),
             thirsty: BTreeSet::new(),
@@ -276,6 +279,8 @@ impl Core {
             Event::MemberRemoved(node) => self.member_removed(node),
             Event::Catalogued(manifest) => self.catalogued(manifest),
             Event::TimeOfDay(wall) => self.day_told(wall),
+            Event::Budgets(budgets) => self.budgets_set(*budgets),
+            Event::SpentBefore(spent) => self.spent_before(*spent),
             Event::RolledOut(rollout) => self.rolled_out(rollout),
             Event::Judged(verdict) => self.judged(verdict),
             Event::ModelStored(digest) => self.model_stored(digest),

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::machine::Core;
 use crate::request::{Egress, Ending, Leave, Phase, Request, is_by_law, is_want_of_room};
 use crate::router::Lawful;
+use crate::spending::Bill;
 use crate::scheduler::{Job, Waiting};
 use crate::timers::Timer;
 
@@ -195,7 +196,9 @@ impl Core {
         if let Some(affinity) = affinity {
             self.affinities.learn(affinity, digest, by, cost.prefill);
         }
-        self.leave(id, Leave::Answered(cost.answer));
+        self.turn_the_day();
+        self.count_saved(id, by, cost);
+        self.leave(id, Leave::Answered(cost));
         self.end(id, Ending::Answered { by, cost });
     }
 
@@ -409,6 +412,12 @@ impl Core {
     }
 
     fn settle(&mut self, id: RequestId, egress: Egress, bytes: ByteCount, leave: &Leave) {
+        let bill = match leave {
+            Leave::Answered(cost) => Bill::Known(*cost),
+            Leave::Over | Leave::Stop(_) if bytes.0 == 0 => Bill::Nothing,
+            Leave::Over | Leave::Stop(_) => Bill::Guessed,
+        };
+        self.settle_spending(&egress.held, bill);
         let Some(request) = self.requests.get(&id) else { return };
         if mutant!(OnlyAnswersSettled) && !matches!(leave, Leave::Answered(_)) {
             return;
@@ -417,7 +426,7 @@ impl Core {
             return;
         }
         let (answer, outcome) = match leave {
-            Leave::Answered(answer) => (*answer, Outcome::Answered),
+            Leave::Answered(cost) => (cost.answer, Outcome::Answered),
             Leave::Over => (ByteCount(0), Outcome::Refused),
             Leave::Stop(outcome) => (ByteCount(0), *outcome),
         };

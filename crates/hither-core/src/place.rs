@@ -44,6 +44,7 @@ struct Survey {
 impl Core {
     /// Finds the next place for a request, or ends it.
     pub(crate) fn place(&mut self, id: RequestId) {
+        self.turn_the_day();
         let Some(request) = self.requests.get(&id) else { return };
         if self.now >= request.deadline {
             return self.deadline_passed(id);
@@ -284,7 +285,7 @@ impl Core {
         } else if peer.declined_until(digest, self.now).is_some() {
             Some("it declined a moment ago")
         } else {
-            None
+            self.unaffordable(request, peer)
         }
     }
 
@@ -335,6 +336,9 @@ impl Core {
         // The file is here, and memory for it may be had.
         let cold = survey.home && survey.here.is_none();
         if cold && attempts_left && room && self.thirst(digest) && self.wait_here(id, digest, self.now) {
+            return;
+        }
+        if !survey.home && self.refuse_for_budget(id, &survey.circle) {
             return;
         }
         // What was accepted once and lost its place waits for another as long as it has: its deadline ends that.
@@ -489,6 +493,7 @@ fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
         | Refusal::NotAMember
         | Refusal::Stopping
         | Refusal::KeyInUse
-        | Refusal::ModelExpired { .. } => Refusal::NoCapacity { tried },
+        | Refusal::ModelExpired { .. }
+        | Refusal::BudgetSpent { .. } => Refusal::NoCapacity { tried },
     }
 }

@@ -86,6 +86,7 @@ impl Core {
             self.herald.due = true;
         }
         self.catalog.set_publisher(node, may_publish);
+        self.count_mates();
         // What the law was asked about is not so any more.
         if changed {
             self.judge_all_anew();
@@ -98,6 +99,7 @@ impl Core {
             return;
         }
         self.catalog.set_publisher(node, false);
+        self.count_mates();
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.leave_removed(request, node);

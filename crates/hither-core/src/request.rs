@@ -5,11 +5,12 @@ use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, SiteName, 
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::time::Timestamp;
-use hither_types::unit::{ByteCount, Micros, Millijoules};
+use hither_types::unit::{Micros, Millijoules};
 
 use crate::hedge::Hedge;
 use crate::limits;
 use crate::router::Lawful;
+use crate::spending::Held;
 use crate::timers::{Timer, Timers};
 
 /// A request that has not ended.
@@ -86,6 +87,8 @@ pub(crate) struct Egress {
     pub(crate) attempt: Attempt,
     pub(crate) lawful: Lawful,
     pub(crate) to: Counterpart,
+    /// What it is counted with until it is over.
+    pub(crate) held: Held,
 }
 
 /// What an attempt elsewhere waits for before it leaves.
@@ -148,8 +151,8 @@ impl Watch {
 
 /// How an attempt is left.
 pub(crate) enum Leave {
-    /// It answered, with so many bytes.
-    Answered(ByteCount),
+    /// It answered, and took this.
+    Answered(Cost),
     /// It is over; the place knows.
     Over,
     /// The place has to be told to stop.
@@ -250,7 +253,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::NotAMember
         | Refusal::Stopping
         | Refusal::KeyInUse
-        | Refusal::ModelExpired { .. } => false,
+        | Refusal::ModelExpired { .. }
+        | Refusal::BudgetSpent { .. } => false,
     }
 }
 
@@ -266,7 +270,8 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::NotAMember
         | Refusal::Stopping
         | Refusal::KeyInUse
-        | Refusal::ModelExpired { .. } => true,
+        | Refusal::ModelExpired { .. }
+        | Refusal::BudgetSpent { .. } => true,
         Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
     }
 }

@@ -15,6 +15,7 @@ pub mod place;
 pub mod refusal;
 pub mod request;
 pub mod rollout;
+pub mod spending;
 pub mod time;
 pub mod trace;
 pub mod unit;

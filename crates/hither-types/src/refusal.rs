@@ -6,6 +6,7 @@ use crate::id::{ModelName, NodeId};
 use crate::label::DataClass;
 use crate::law::Denial;
 use crate::place::Jurisdiction;
+use crate::spending::Budget;
 use crate::time::WallTime;
 use crate::unit::{Micros, Milliwatts};
 
@@ -70,6 +71,13 @@ pub enum Refusal {
         model: ModelName,
         /// Since when.
         ended: WallTime,
+    },
+    /// Places could serve it, and what may go there today is spent (429). Of this node's own budgets alone: no peer says so.
+    BudgetSpent {
+        /// The first budget that leaves no room.
+        budget: Budget,
+        /// How long until the next day begins.
+        renewed: Micros,
     },
 }
 
