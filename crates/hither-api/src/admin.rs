@@ -28,6 +28,7 @@ mod policies;
 mod problem;
 mod reach;
 mod rollouts;
+mod spending;
 
 pub use apps::{AddAppDto, AppDto, AppKeyDto, ChangeDto};
 pub use asked::{
@@ -41,6 +42,7 @@ pub use policies::{NewPolicyDto, PolicyDto};
 pub use problem::ProblemDto;
 pub use reach::{CarriesDto, KnownRelayDto, MulticastDto, MulticastStateDto, ReachDto, RelayStateDto};
 pub use rollouts::{RolloutDto, RolloutStateDto, TallyDto};
+pub use spending::{AppMoneyDto, AppSpendingDto, LinkDto, ServerSpendingDto, SpendingDto};
 
 /// The whole picture: `GET /hither/v1/view`, and each event of `GET /hither/v1/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +75,9 @@ pub struct ViewDto {
     /// Files on their way to this node or, from it, to others; none at nodes of earlier versions.
     #[serde(default)]
     pub courses: Vec<CourseDto>,
+    /// What left this node today, and what may; absent from nodes of earlier versions.
+    #[serde(default)]
+    pub spending: Option<SpendingDto>,
 }
 
 /// One member, as its certificate states.
@@ -479,6 +484,7 @@ impl From<&View> for ViewDto {
             reach: Some(ReachDto::from(&view.reach)),
             rollouts: RolloutDto::all(view),
             courses: CourseDto::all(view),
+            spending: Some(SpendingDto::from(&view.spending)),
         }
     }
 }

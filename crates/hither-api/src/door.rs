@@ -170,6 +170,8 @@ pub enum Command {
         /// How many.
         count: u32,
     },
+    /// Ask peers to sign the checkpoint of this node's ledger, now.
+    AskWitnesses,
     /// Change the power cap.
     SetCap(Milliwatts),
     /// Cut the node off from all peers, or heal it: a drill, allowed only where the configuration says so.

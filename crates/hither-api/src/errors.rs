@@ -220,6 +220,17 @@ impl From<&Refusal> for Problem {
                     .help("hither models ls  (shows other models)")
                     .param("model")
             }
+            Refusal::BudgetSpent { budget, renewed } => {
+                let text = format!(
+                    "{}; nothing nearer can answer, and the next day begins in {} (UTC)",
+                    explain::budget_text(budget),
+                    explain::span(*renewed)
+                );
+                Self::new(Code::BudgetSpent, text)
+                    .retry_after(*renewed)
+                    .help("hither budget  (shows what is spent, by app and by server)")
+                    .help("raise it under [egress] or [endpoint.NAME] in hither.toml, and start the node again")
+            }
             Refusal::KeyInUse => Self::new(
                 Code::KeyInUse,
                 "another program runs with the same key as this node, and was started before it: its data directory was \

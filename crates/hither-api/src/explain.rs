@@ -6,6 +6,7 @@ use hither_types::id::{RuleId, SiteName};
 use hither_types::law::Denial;
 use hither_types::member::Role;
 use hither_types::refusal::{Failure, Refusal};
+use hither_types::spending::Budget;
 use hither_types::time::WallTime;
 use hither_types::unit::{Micros, Milliwatts};
 use hither_types::view::{PresenceView, Step, View};
@@ -163,6 +164,25 @@ fn short(refusal: &Refusal) -> String {
         Refusal::Stopping => "it is stopping".to_owned(),
         Refusal::KeyInUse => "its key is in use on another machine".to_owned(),
         Refusal::ModelExpired { model, ended } => format!("the entry of {model} ended {} there", day(*ended)),
+        Refusal::BudgetSpent { budget, .. } => budget_text(budget),
+    }
+}
+
+/// Which budget leaves no room, and how large it is.
+pub(crate) fn budget_text(budget: &Budget) -> String {
+    match budget {
+        Budget::Site(bytes) => {
+            format!("of the {bytes} that may leave this site by this node in a day, too little is left")
+        }
+        Budget::App(app, bytes) => {
+            format!("of the {bytes} that app {app} may send out of this site in a day, too little is left")
+        }
+        Budget::Server(server, money) => {
+            format!("of the {money} that may be spent at {server} in a day, too little is left")
+        }
+        Budget::AppAtServer(app, server, money) => {
+            format!("of the {money} that app {app} may spend at {server} in a day, too little is left")
+        }
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/quorum", post(authority::quorum))
         .route("/hither/v1/proposals/{proposal}/approve", post(authority::approve))
         .route("/hither/v1/power", post(power))
+        .route("/hither/v1/ledger/witness", post(witness))
         .route("/hither/v1/isolate", post(isolate))
         .route("/hither/v1/policy", get(policies::show).post(policies::apply))
         .route("/hither/v1/policy/reload", post(policies::reload))
@@ -252,6 +253,13 @@ async fn power(State(app): State<App>, request: Request) -> Response {
         Ok(Command::SetCap(Milliwatts((asked.cap_w * 1000.0).round() as u64)))
     })
     .await
+}
+
+async fn witness(State(app): State<App>) -> Response {
+    match socket_only(&app) {
+        Ok(()) => carry_out(&app, Command::AskWitnesses).await,
+        Err(problem) => wrong(&problem),
+    }
 }
 
 async fn isolate(State(app): State<App>, request: Request) -> Response {

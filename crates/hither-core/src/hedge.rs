@@ -22,8 +22,8 @@ use crate::limits;
 use crate::machine::{Core, Waiter};
 use crate::request::{Egress, Leave, Pending, Phase, Watch};
 use crate::router::{Lawful, Offer};
-use crate::spending::Bill;
 use crate::scheduler::{Job, Waiting};
+use crate::spending::Bill;
 use crate::timers::Timer;
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use crate::limits;
 use crate::machine::Core;
 use crate::request::{Egress, Ending, Leave, Phase, Request, is_by_law, is_want_of_room};
 use crate::router::Lawful;
-use crate::spending::Bill;
 use crate::scheduler::{Job, Waiting};
+use crate::spending::Bill;
 use crate::timers::Timer;
 
 #[cfg(test)]
@@ -334,6 +334,8 @@ impl Core {
             Phase::Offering(egress, _) | Phase::Remote(egress, _) => egress.to.site.clone(),
             Phase::Placing | Phase::Queued | Phase::Here(_) => self.me.site.clone(),
         };
+        let no_work = matches!(failure, Failure::Declined(_) | Failure::BadInput(_));
+        let leave = if no_work && matches!(leave, Leave::Over) { Leave::Declined } else { leave };
         self.leave(id, leave);
         self.trace.step(id, Step::AttemptFailed { site, failure: failure.clone() }, self.now);
         match failure {
@@ -414,8 +416,9 @@ impl Core {
     fn settle(&mut self, id: RequestId, egress: Egress, bytes: ByteCount, leave: &Leave) {
         let bill = match leave {
             Leave::Answered(cost) => Bill::Known(*cost),
-            Leave::Over | Leave::Stop(_) if bytes.0 == 0 => Bill::Nothing,
+            Leave::Over | Leave::Declined | Leave::Stop(_) if bytes.0 == 0 => Bill::Nothing,
             Leave::Over | Leave::Stop(_) => Bill::Guessed,
+            Leave::Declined => Bill::Free,
         };
         self.settle_spending(&egress.held, bill);
         let Some(request) = self.requests.get(&id) else { return };
@@ -427,7 +430,7 @@ impl Core {
         }
         let (answer, outcome) = match leave {
             Leave::Answered(cost) => (cost.answer, Outcome::Answered),
-            Leave::Over => (ByteCount(0), Outcome::Refused),
+            Leave::Over | Leave::Declined => (ByteCount(0), Outcome::Refused),
             Leave::Stop(outcome) => (ByteCount(0), *outcome),
         };
         let subject = self.subject(id, egress.attempt, &request.envelope);

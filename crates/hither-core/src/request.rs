@@ -155,6 +155,8 @@ pub(crate) enum Leave {
     Answered(Cost),
     /// It is over; the place knows.
     Over,
+    /// It is over, and the place did no work for it.
+    Declined,
     /// The place has to be told to stop.
     Stop(Outcome),
 }

@@ -56,6 +56,8 @@ struct Counted {
 pub(crate) enum Bill {
     /// Nothing left.
     Nothing,
+    /// It left, and whoever got it did no work.
+    Free,
     /// It left, and there is no answer to count tokens of: it costs what was guessed.
     Guessed,
     /// The answer says what it took.
@@ -76,7 +78,8 @@ impl Spending {
     fn over(&self, app: &AppName, link: Link, server: Option<&SiteName>, envelope: &Envelope) -> Option<Budget> {
         let more = envelope.size.0;
         if link.leaves_the_site() {
-            if let Some(share) = self.share().filter(|share| self.spent.out_of_site().0.saturating_add(more) > share.0) {
+            if let Some(share) = self.share().filter(|share| self.spent.out_of_site().0.saturating_add(more) > share.0)
+            {
                 return Some(Budget::Site(share));
             }
             let used = self.spent.apps.get(app).map_or(0, |bytes| bytes.0);
@@ -132,11 +135,9 @@ impl Spending {
         }
         let Some((server, guessed)) = money else { return };
         let cost = match bill {
-            Bill::Nothing => Money(0),
+            Bill::Nothing | Bill::Free => Money(0),
             Bill::Guessed => *guessed,
-            Bill::Known(cost) => {
-                self.price(server).of(*bytes, cost.prompt_tokens.into(), cost.output_tokens.into())
-            }
+            Bill::Known(cost) => self.price(server).of(*bytes, cost.prompt_tokens.into(), cost.output_tokens.into()),
         };
         if let Some(used) = self.spent.money.get_mut(&(server.clone(), app.clone())) {
             *used = used.less(*guessed).plus(cost);
@@ -261,7 +262,8 @@ impl Core {
     pub(crate) fn count_saved(&mut self, id: RequestId, by: NodeId, cost: Cost) {
         let Some(envelope) = self.requests.get(&id).map(|request| &request.envelope) else { return };
         let Some(compared) = self.spending.budgets.compared.clone().filter(|_| !self.is_endpoint(by)) else { return };
-        let price = self.spending.price(&compared).of(envelope.size, cost.prompt_tokens.into(), cost.output_tokens.into());
+        let price =
+            self.spending.price(&compared).of(envelope.size, cost.prompt_tokens.into(), cost.output_tokens.into());
         self.spending.spent.saved = self.spending.spent.saved.plus(price);
     }
 

@@ -29,6 +29,7 @@ impl Core {
             reach: ReachView::default(),
             rollouts: self.rollouts.view(),
             courses: Vec::new(),
+            spending: self.spending(),
         }
     }
 

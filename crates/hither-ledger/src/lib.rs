@@ -23,6 +23,7 @@ mod scan;
 mod storage;
 mod tree;
 mod verify;
+mod witness;
 mod writer;
 
 pub use limits::{GROUP_RECORDS_MAX, LINE_BYTES_MAX};
@@ -30,8 +31,12 @@ pub use note::{Checkpoint, NoteError, verifier_key};
 pub use reconcile::{Finding, NodeLedger, Pair, Reconciliation, Severity, Transfer, reconcile};
 pub use record::{Kind, Place, Record, RecordError};
 pub use scan::{Damage, Records, VerifyError, read};
+pub use tree::growth::Growth;
 pub use tree::{
     Hash, ProofError, Tree, consistency_proof, inclusion_proof, leaf_hash, root, verify_consistency, verify_inclusion,
 };
 pub use verify::{Inclusion, Report, prove, remains, verify, verify_as, verify_each};
+pub use witness::{
+    Cosigned, Examined, Witness, check_cosigned, checkpoint, cosigned, growth, keep_cosigned, origin_of,
+};
 pub use writer::{Appended, Entry, Ledger, OpenError, WriteError};

@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::tree::Hash;
 
+pub(crate) mod cosign;
+
 /// The byte that says "Ed25519" in key ids and verifier keys of signed notes.
 const ED25519: u8 = 1;
 
@@ -48,7 +50,12 @@ pub enum NoteError {
 }
 
 fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
-    let hash = Sha256::new().chain_update(name).chain_update([b'\n', ED25519]).chain_update(key.as_bytes()).finalize();
+    key_id_of(name, key, ED25519)
+}
+
+/// The id of a key for one kind of signature.
+fn key_id_of(name: &str, key: &VerifyingKey, kind: u8) -> [u8; 4] {
+    let hash = Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key.as_bytes()).finalize();
     [hash[0], hash[1], hash[2], hash[3]]
 }
 

@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+pub(crate) mod growth;
+
 /// A node of the tree: SHA-256.
 pub type Hash = [u8; 32];
 

@@ -43,6 +43,14 @@ impl Driver {
             Command::Dismiss(node) => self.dismiss(node),
             Command::Quorum(quorum) => self.quorum(quorum),
             Command::Approve(proposal) => self.approve(&proposal),
+            Command::AskWitnesses => match self.ask_witnesses() {
+                0 => Err(CommandError {
+                    code: "E0811",
+                    message: "nobody is there who could sign the checkpoint of this node's ledger".into(),
+                    help: "hither status shows who is there; hither invite lets others in".into(),
+                }),
+                _ => Ok(CommandDone::Done),
+            },
             Command::SetCap(cap) => {
                 self.cap = cap;
                 self.feed(Event::CapChanged(cap));

@@ -12,6 +12,7 @@ use hither_swarm::Multicast;
 use hither_types::id::ModelName;
 use hither_types::member::Relay;
 use hither_types::model::DeviceChoice;
+use hither_types::spending::Budgets;
 use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
@@ -20,6 +21,7 @@ use crate::limits::HANG_TIME;
 use crate::machine;
 
 pub mod api;
+pub mod egress;
 pub mod endpoint;
 pub mod ladder;
 pub mod model;
@@ -29,6 +31,7 @@ pub mod telemetry;
 pub mod tls;
 
 use api::{ApiError, ApiSection};
+use egress::{EgressError, EgressSection};
 use endpoint::{EndpointConfig, EndpointError, EndpointSections};
 use ladder::{LadderError, LadderSection};
 use model::{DeviceWord, ModelConfig, ModelError, ModelSections};
@@ -102,6 +105,15 @@ pub enum ConfigError {
         /// Which server, and what is wrong.
         #[source]
         source: EndpointError,
+    },
+    /// What may leave in a day is not said as it should be.
+    #[error("the configuration {path} cannot be used")]
+    Egress {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: EgressError,
     },
     /// No data directory was given and none can be guessed.
     #[error("no data directory: give --data DIR, or set HITHER_DATA or HOME")]
@@ -189,6 +201,8 @@ pub struct NodeConfig {
     pub telemetry: Option<Telemetry>,
     /// Servers outside the mesh that may be asked.
     pub endpoints: Vec<EndpointConfig>,
+    /// What may leave in a day, and be spent.
+    pub budgets: Budgets,
     /// The policy file.
     pub policy: PathBuf,
     /// The program that workers are started from: this one.
@@ -209,6 +223,7 @@ struct File {
     law: LawSection,
     telemetry: TelemetrySection,
     endpoint: EndpointSections,
+    egress: EgressSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -313,6 +328,9 @@ impl NodeConfig {
         let inside = |path: PathBuf| data_dir.join(path);
         let endpoints = endpoint::endpoints(file.endpoint, &data_dir)
             .map_err(|source| ConfigError::Endpoint { path: path.to_owned(), source })?;
+        let purses = endpoints.iter().map(|endpoint| (endpoint.name.clone(), endpoint.purse.clone())).collect();
+        let budgets = egress::budgets(file.egress, purses)
+            .map_err(|source| ConfigError::Egress { path: path.to_owned(), source })?;
         let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
         let of_api = |source| ConfigError::Api { path: path.to_owned(), source };
@@ -361,6 +379,7 @@ impl NodeConfig {
             drill: file.drill.allow,
             telemetry,
             endpoints,
+            budgets,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,

@@ -16,7 +16,7 @@ use hither_types::model::Manifest;
 use hither_types::refusal::{Crash, Refusal};
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
-use hither_types::unit::{ByteCount, Micros, Milliwatts};
+use hither_types::unit::{ByteCount, Milliwatts};
 use hither_types::version::Program;
 use hither_types::view::{Egress, Explanation, View};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,10 +39,13 @@ use crate::pins::Pins;
 use crate::proof::Unproven;
 use crate::records::Records;
 use crate::rollouts::Versions;
+use crate::run::core_config;
 use crate::session::{AskSession, Session, Sessions};
+use crate::spending::Till;
 use crate::traces::{End, Traces};
 use crate::trust::{Invites, wall_now};
 use crate::twins::Twins;
+use crate::witness::{WitnessNews, Witnesses};
 use crate::workers::{ReadLoop, Worker};
 
 /// What reaches the loop.
@@ -78,6 +81,8 @@ pub(crate) enum Inbound {
     Outlasted,
     /// The others had time to hear that this node leaves.
     Leave(CommandReply),
+    /// Something about witnesses of ledgers.
+    Witness(WitnessNews),
     /// Something that only the mind knows is asked on the way of a file.
     Course(CourseAsk),
     /// The wall clock of this machine jumped.
@@ -144,6 +149,8 @@ pub(crate) struct Driver {
     pub(crate) traces: Arc<Traces>,
     /// Bytes that left for each peer, as the ledger counts them.
     pub(crate) egress: BTreeMap<NodeId, Egress>,
+    pub(crate) till: Till,
+    pub(crate) witnesses: Witnesses,
 }
 
 /// What the loop listens to.
@@ -166,6 +173,7 @@ impl Driver {
             }
         }
         self.drop_sessions();
+        self.till.close(&self.core.spending().spent);
     }
 
     async fn work(&mut self, ears: &mut Ears) {
@@ -306,6 +314,7 @@ impl Driver {
             Inbound::Leave(reply) => self.left(reply),
             Inbound::Course(ask) => self.asked_on_the_way(ask),
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
+            Inbound::Witness(news) => self.witness_news(news),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => {
                 self.warnings.remove(&(None, text));
@@ -399,6 +408,7 @@ impl Driver {
             answers += to_peer.answers.0;
         }
         (view.totals.egress_requests, view.totals.egress_answers) = (ByteCount(requests), ByteCount(answers));
+        self.till.keep(&view.spending.spent);
         self.view.send_replace(Arc::new(view));
     }
 
@@ -406,7 +416,10 @@ impl Driver {
     pub(crate) fn wake(&mut self) {
         let mut config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
         config.settled = self.clock.now().after(SETTLES);
+        let spent = self.till.spent(self.core.spending().spent);
         self.core = Core::new(config);
+        self.feed(Event::Budgets(Box::new(self.config.budgets.clone())));
+        self.feed(Event::SpentBefore(Box::new(spent)));
         let me = &self.home.me;
         self.membership = Membership::new(me.node, &me.site, self.incarnation, self.clock.now());
         for member in self.mesh.members() {
@@ -465,30 +478,6 @@ impl Driver {
         }
         let outside = || self.endpoints.get(&node).map(|server| server.member(node, &self.home.me));
         self.mesh.member(node).or_else(outside)
-    }
-}
-
-/// What the mind is told when it is made.
-pub(crate) fn core_config(
-    config: &NodeConfig,
-    me: &Member,
-    policy: &Arc<Policy>,
-    incarnation: u64,
-    cap: Milliwatts,
-) -> hither_core::Config {
-    hither_core::Config {
-        me: me.clone(),
-        policy: Arc::clone(policy),
-        seed: u64::from_le_bytes(crate::home::random()),
-        incarnation,
-        cap,
-        idle: config.idle,
-        pull: config.pull,
-        memory: config.memory,
-        ladder: config.ladder.clone(),
-        announce_every: Micros::from_millis(500),
-        traces: 1_000,
-        settled: Timestamp(0),
     }
 }
 

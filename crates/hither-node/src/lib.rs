@@ -32,9 +32,11 @@ mod renewal;
 mod rollouts;
 mod run;
 mod session;
+mod spending;
 mod traces;
 mod trust;
 mod twins;
+mod witness;
 mod words;
 mod workers;
 

@@ -258,3 +258,13 @@ pub(crate) const COURSE_WORDS: usize = 64;
 
 /// Models that an operator may pin to a node: as many as there may be in a catalog.
 pub(crate) const PINS_MAX: usize = CATALOG_MAX;
+
+/// Peers that are asked to sign the checkpoint of this node's ledger.
+pub(crate) const WITNESSES: usize = 3;
+
+/// How often they are, and how soon after the start: by then others were heard.
+pub(crate) const WITNESS_EVERY: Duration = Duration::from_secs(600);
+pub(crate) const WITNESS_FIRST: Duration = Duration::from_secs(20);
+
+/// How often what was spent is written down at most.
+pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);

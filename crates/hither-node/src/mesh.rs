@@ -171,6 +171,7 @@ impl Driver {
             PeerMessage::Authority(entries) => self.learn_authority(from, entries),
             PeerMessage::Start(word) => self.heard_start(from, word),
             PeerMessage::Rollouts(words) => self.learn_rollouts(from, words),
+            PeerMessage::Witness(word) => self.heard_of_witnesses(from, word),
         }
     }
 

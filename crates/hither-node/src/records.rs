@@ -162,7 +162,16 @@ fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>) {
         });
         for (left, to) in firsts {
             match written {
-                Ok(_) => Firsts::keep(&queue.firsts, left, to),
+                Ok(_) => {
+                    Firsts::keep(&queue.firsts, left, to);
+                    let text = format!(
+                        "first transfer of data from {left} to {to} by this node: some laws count a deadline from it (when: \
+                         hither audit report LEDGER --transfers)"
+                    );
+                    if inbox.blocking_send(Inbound::Warn(text)).is_err() {
+                        return;
+                    }
+                }
                 Err(_) => queue.firsts().forget(left, to),
             }
         }

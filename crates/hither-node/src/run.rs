@@ -11,7 +11,10 @@ use hither_core::Core;
 use hither_core::membership::Membership;
 use hither_swarm::{ChunkEvent, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::fact::Fact;
+use hither_types::law::Policy;
 use hither_types::member::{Member, Relay};
+use hither_types::time::Timestamp;
+use hither_types::unit::{Micros, Milliwatts};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,7 +26,7 @@ use crate::commands::{Law, load_policy};
 use crate::config::NodeConfig;
 use crate::courses::Courses;
 use crate::doorman::{Clock, Doorman, Facade, Leavers};
-use crate::driver::{Driver, Ears, core_config};
+use crate::driver::{Driver, Ears};
 use crate::home::{Home, InitError};
 use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
@@ -32,9 +35,11 @@ use crate::models::Shelf;
 use crate::pins::Pins;
 use crate::records::Records;
 use crate::rollouts::Versions;
+use crate::spending::Till;
 use crate::traces::{Traces, TracesError};
 use crate::trust::{Invites, wall_now};
 use crate::twins::Twins;
+use crate::witness::Witnesses;
 
 /// Why a node cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +196,8 @@ async fn assemble(
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
     let versions = Versions::open(dir.join("rollouts"));
     let (pins, unread) = Pins::open(dir.join("pins"), config.pinned.clone());
+    let witnesses = Witnesses::new(config.ledger_dir(), dir.join("witnessed"), &home.key.to_bytes());
+    let (till, unkept) = Till::open(dir.join("spent"));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
@@ -238,6 +245,8 @@ async fn assemble(
         leaving: false,
         traces: Arc::clone(&traces),
         egress: Default::default(),
+        till,
+        witnesses,
     };
     for (node, server) in driver.endpoints.clone() {
         driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));
@@ -245,7 +254,7 @@ async fn assemble(
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: nothing leaves this node: {text}"));
     }
-    if let Some(text) = unread {
+    for text in unread.into_iter().chain(unkept) {
         driver.warn(None, text);
     }
     if is_public {
@@ -351,4 +360,27 @@ fn write_address(config: &NodeConfig, api: SocketAddr) -> Result<(), RunError> {
     let path = config.data_dir.join("api.addr");
     crate::home::write_private(&path, api.to_string().as_bytes())
         .map_err(|error| RunError::Home { path, text: error.to_string() })
+}
+/// What the mind is told when it is made.
+pub(crate) fn core_config(
+    config: &NodeConfig,
+    me: &Member,
+    policy: &Arc<Policy>,
+    incarnation: u64,
+    cap: Milliwatts,
+) -> hither_core::Config {
+    hither_core::Config {
+        me: me.clone(),
+        policy: Arc::clone(policy),
+        seed: u64::from_le_bytes(crate::home::random()),
+        incarnation,
+        cap,
+        idle: config.idle,
+        pull: config.pull,
+        memory: config.memory,
+        ladder: config.ladder.clone(),
+        announce_every: Micros::from_millis(500),
+        traces: 1_000,
+        settled: Timestamp(0),
+    }
 }

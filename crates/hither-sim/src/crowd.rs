@@ -380,7 +380,8 @@ fn sign(from: NodeId, message: PeerMessage) -> Sign {
         | PeerMessage::Signal(_)
         | PeerMessage::Authority(_)
         | PeerMessage::Start(_)
-        | PeerMessage::Rollouts(_) => {
+        | PeerMessage::Rollouts(_)
+        | PeerMessage::Witness(_) => {
             unreachable!("memberships say no such thing")
         }
     }

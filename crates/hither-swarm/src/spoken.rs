@@ -10,8 +10,8 @@ use hither_types::view::WireWords;
 mod tests;
 
 /// What people call the kinds, in the order of their places.
-const KINDS: [&str; 9] =
-    ["presence", "signal", "members", "catalog", "authority", "starts", "pulses", "rumours", "rollouts"];
+const KINDS: [&str; 10] =
+    ["presence", "signal", "members", "catalog", "authority", "starts", "pulses", "rumours", "rollouts", "witnesses"];
 
 /// Counts of one kind.
 #[derive(Debug, Default)]
@@ -37,6 +37,7 @@ impl Spoken {
             PeerMessage::Pulse(_) => 6,
             PeerMessage::Rumours(_) => 7,
             PeerMessage::Rollouts(_) => 8,
+            PeerMessage::Witness(_) => 9,
         };
         self.0[place].messages.fetch_add(1, Ordering::Relaxed);
         self.0[place].bytes.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -21,3 +21,4 @@ pub mod trace;
 pub mod unit;
 pub mod version;
 pub mod view;
+pub mod witness;

@@ -12,6 +12,7 @@ use crate::request::{Cost, Envelope};
 use crate::time::WallTime;
 use crate::trace::TraceParent;
 use crate::unit::{ByteCount, Eighths, MicroHertz, Micros, Milliwatts};
+use crate::witness::WitnessWord;
 
 /// How far a model is at a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,6 +251,8 @@ pub enum PeerMessage {
     /// Versions of models that take over from others, and what was found of them; inside each is a
     /// [`crate::rollout::RolloutWord`].
     Rollouts(Vec<Signed>),
+    /// Something about witnesses of a ledger.
+    Witness(WitnessWord),
 }
 
 /// A start of a program: two of one key are told apart by it.

@@ -10,6 +10,7 @@ use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
 use crate::rollout::RolloutView;
+use crate::spending::SpendingView;
 use crate::time::Timestamp;
 use crate::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use crate::version::Program;
@@ -41,6 +42,8 @@ pub struct View {
     pub rollouts: Vec<RolloutView>,
     /// Files on their way to this node or, from it, to others; a moment old.
     pub courses: Vec<CourseView>,
+    /// What left this node today, and what may.
+    pub spending: SpendingView,
 }
 
 /// A file on its way, as one node sees it.

@@ -32,6 +32,7 @@ mod start;
 mod tests;
 pub mod ticket;
 pub mod versions;
+mod witness;
 
 pub use error::{DecodeError, EncodeError};
 pub use limits::MAX_FRAME;

@@ -90,6 +90,12 @@ pub const MAX_DEMANDS: usize = 32;
 /// Rumours in one message: with the longest presences they take a quarter of one.
 pub const MAX_RUMOURS: usize = 64;
 
+/// Bytes of a checkpoint with its signature, and of the line of a witness: each has some 300.
+pub const MAX_NOTE: usize = 1024;
+
+/// Hashes of a growth: two for each bit of a size.
+pub const MAX_GROWTH: usize = 126;
+
 /// Token ids to go on from: the longest context of the models that we know.
 pub const MAX_RESUME: usize = 128 * 1024;
 

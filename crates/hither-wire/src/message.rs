@@ -18,6 +18,7 @@ use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
 use crate::start::StartWordForm;
 use crate::versions::{WITH_EXPIRY, WITH_PLACING};
+use crate::witness::WitnessForm;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum MessageForm<'a> {
@@ -38,6 +39,9 @@ pub(crate) enum MessageForm<'a> {
     Rollouts(List<SignedForm<'a>, MAX_ROLLOUTS>),
     /// Since version 2 of the protocol.
     Placing(PresenceForm, PlacingForm),
+    /// Since version 4 of the protocol.
+    #[serde(borrow)]
+    Witness(WitnessForm<'a>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -57,6 +61,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Rumours(rumours) => Self::Rumours(List::of("rumours", rumours)?),
             PeerMessage::Start(word) => Self::Start(word.try_into()?),
             PeerMessage::Rollouts(words) => Self::Rollouts(List::of("words about versions", words)?),
+            PeerMessage::Witness(word) => Self::Witness(word.try_into()?),
         })
     }
 }
@@ -75,6 +80,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Rumours(rumours) => Self::Rumours(rumours.into_words()?),
             MessageForm::Start(word) => Self::Start(word.try_into()?),
             MessageForm::Rollouts(words) => Self::Rollouts(words.into_words()?),
+            MessageForm::Witness(word) => Self::Witness(word.try_into()?),
             MessageForm::Placing(presence, placing) => Self::Presence(with(presence, placing)?),
         })
     }
@@ -159,7 +165,8 @@ pub(crate) fn in_version(message: &PeerMessage, version: u16) -> Option<PeerMess
         | PeerMessage::Authority(_)
         | PeerMessage::Pulse(_)
         | PeerMessage::Start(_)
-        | PeerMessage::Rollouts(_) => None,
+        | PeerMessage::Rollouts(_)
+        | PeerMessage::Witness(_) => None,
     }
 }
 

@@ -72,6 +72,8 @@ impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
             Refusal::Stopping => Self::Stopping,
             Refusal::KeyInUse => Self::KeyInUse,
             Refusal::ModelExpired { model, ended } => Self::ModelExpired { model: model.into(), ended: ended.0 },
+            // A budget is its node's own matter, and said to its own clients alone.
+            Refusal::BudgetSpent { .. } => Self::NoCapacity { tried: 0 },
         })
     }
 }

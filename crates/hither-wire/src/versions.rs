@@ -29,8 +29,9 @@ pub const OLDEST: u16 = 1;
 
 /// The newest one. It grows when a form changes; [`OLDEST`] follows one release later, so that neighbours of one release
 /// talk. Version 2 adds words about versions of models, and what nodes tell each other to decide which models go where.
-/// Version 3 adds catalog entries that end, that replace others, and that say who signed the files.
-pub const NEWEST: u16 = 3;
+/// Version 3 adds catalog entries that end, that replace others, and that say who signed the files. Version 4 adds witnesses of
+/// ledgers.
+pub const NEWEST: u16 = 4;
 
 /// From this version of the protocol on members know words about versions of models; earlier ones would end the link.
 pub const WITH_ROLLOUTS: u16 = 2;
@@ -41,6 +42,9 @@ pub const WITH_PLACING: u16 = 2;
 /// From this version of the protocol on members read catalog entries of the third form; earlier ones would not believe them,
 /// and are not told of them.
 pub const WITH_EXPIRY: u16 = 3;
+
+/// From this version of the protocol on members are witnesses of each other's ledgers; earlier ones would end the link.
+pub const WITH_WITNESSES: u16 = 4;
 
 /// The largest range of versions, with room for what later programs append.
 pub const MAX_VERSIONS: usize = 256;

@@ -18,6 +18,7 @@ use crate::worker;
 mod apps;
 mod audit;
 mod authority;
+mod budget;
 mod bugreport;
 mod explain;
 mod init;
@@ -84,6 +85,11 @@ enum Command {
     Ping(ping::PingArgs),
     /// Show this node, its peers, models, power and law.
     Status,
+    /// Show what may leave this node today, in bytes and money, and what is spent; and power against its cap.
+    Budget {
+        /// Only one of them.
+        which: Option<budget::Which>,
+    },
     /// Look at this machine: what a node has to work with, what it lacks, and what to type.
     Doctor,
     /// Write one file for whoever is asked to help: versions, checks, status, configuration, log; without secrets.
@@ -203,6 +209,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Member(command) => authority::member(&context, command),
         Command::Authority { command } => authority::authority(&context, command),
         Command::Status => status::status(&context),
+        Command::Budget { which } => budget::budget(&context, which),
         Command::Doctor => look(&context),
         Command::Bugreport(args) => bugreport::bugreport(&context, &args),
         Command::Ps => ps::ps(&context),

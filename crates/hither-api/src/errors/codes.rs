@@ -134,6 +134,8 @@ codes! {
     PlacesLost = "E0509", 503, None, "hither status shows who is there. Try again after the seconds in Retry-After.";
     /// The app has used what it may.
     LimitReached = "E0510", 429, Some("rate_limit_exceeded"), "Wait for the seconds in Retry-After; hither apps limit NAME changes the limit.";
+    /// What may leave or be spent today is spent.
+    BudgetSpent = "E0511", 429, Some("insufficient_quota"), "hither budget shows what is spent. Wait for the seconds in Retry-After, or raise the budget in hither.toml.";
     /// No more jobs are kept.
     JobsFull = "E0520", 507, None, "DELETE /v1/jobs/ID of those whose results you have, or raise max, max_mb or app_share under [jobs] in hither.toml.";
     /// The disk of the node is full, so the job is not kept.

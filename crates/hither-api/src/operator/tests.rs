@@ -67,7 +67,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 25] = [
+const COMMANDS: [(&str, &str, &str); 26] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -123,6 +123,7 @@ const COMMANDS: [(&str, &str, &str); 25] = [
     ("isolate", r#"{"isolated":true}"#, "Isolate(true)"),
     ("isolate", r#"{"isolated":false}"#, "Isolate(false)"),
     ("policy/reload", "", "ReloadPolicy"),
+    ("ledger/witness", "", "AskWitnesses"),
     (
         "policy",
         r#"{"text":"version = 2","over":"0505050505050505050505050505050505050505050505050505050505050505"}"#,

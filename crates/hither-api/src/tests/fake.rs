@@ -276,6 +276,7 @@ impl Door for FakeDoor {
                 Command::CloseModel(_)
                 | Command::SetCap(_)
                 | Command::Isolate(_)
+                | Command::AskWitnesses
                 | Command::ReloadPolicy
                 | Command::Revoke(_)
                 | Command::Appoint(_)
@@ -593,6 +594,7 @@ pub(crate) fn example() -> View {
             ..Totals::default()
         },
         rollouts: vec![example_rollout()],
+        spending: Default::default(),
         courses: vec![CourseView {
             digest: Digest([6; 32]),
             chunks: 6,

@@ -104,8 +104,12 @@ fn an_app_that_has_sent_what_it_may_is_refused_and_another_is_not() {
 
 #[test]
 fn the_refusal_says_which_budget_and_when_the_day_ends() {
-    let mut play = Play::with(eea(), PullPolicy::Manual)
-        .then(vec![late(), allows(of_app(10)), heard(0, PARIS, CHAT, 0), submitted(400, 1, CHAT)]);
+    let mut play = Play::with(eea(), PullPolicy::Manual).then(vec![
+        late(),
+        allows(of_app(10)),
+        heard(0, PARIS, CHAT, 0),
+        submitted(400, 1, CHAT),
+    ]);
     let lines = play.only(&["refuse"]);
     let renewed = Micros::from_millis(600);
     let budget = hither_types::spending::Budget::App(app("app"), ByteCount(10));
@@ -219,12 +223,16 @@ fn money_is_guessed_before_and_known_after() {
     let broken = failed(9, own(1, 1), Failure::Unreachable);
     let (_, spent) = play(priced(Purse::default()), script(vec![broken]));
     assert_eq!(spent.at(&site("cloud")), Money(14_764), "nobody knows what it took");
+    let full = Failure::Declined(Refusal::Overloaded { retry_after: Micros(1) });
+    let (_, spent) = play(priced(Purse::default()), script(vec![failed(9, own(1, 1), full)]));
+    assert_eq!(spent.at(&site("cloud")), Money(0), "who says no does not ask for money");
     assert_eq!(spent.links[Link::Cloud as usize], Flow { requests: ByteCount(1_000), answers: ByteCount(0) });
 }
 
 #[test]
 fn a_server_is_left_alone_when_its_purse_is_empty() {
-    let script = [cloud(), vec![submitted(1, 1, CHAT), recorded(2, 1), submitted(3, 2, CHAT), by(4, 3, "other")]].concat();
+    let script =
+        [cloud(), vec![submitted(1, 1, CHAT), recorded(2, 1), submitted(3, 2, CHAT), by(4, 3, "other")]].concat();
     let day = Purse { day: Some(Money(29_000)), ..Purse::default() };
     let (lines, _) = play(priced(day), script.clone());
     assert!(is_refused(&lines, 2) && is_refused(&lines, 3), "{lines:?}");

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hither_ledger::{Checkpoint, Hash, Report, Tree, leaf_hash, verify_each};
+use hither_ledger::{Checkpoint, Cosigned, Hash, Report, Tree, check_cosigned, leaf_hash, verify_each};
 use hither_types::id::{Digest, NodeId};
 
 const HELP: &str = "\
@@ -99,6 +99,8 @@ fn check(dir: &Path, asked: &Asked) -> Result<String, String> {
         return Err(format!("it is signed by node {}, not by {node}", report.node));
     }
     let mut text = summary(dir, &report);
+    let cosigned = check_cosigned(dir, report.node)?;
+    text.push_str(&cosigned.as_ref().map(Cosigned::text).unwrap_or_default());
     if let Some(since) = since {
         let kept = Checkpoint::open(&since, report.node).map_err(|error| format!("the checkpoint kept: {error}"))?;
         if kept.origin != report.origin {

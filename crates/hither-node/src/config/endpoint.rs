@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use hither_api::endpoint::Address;
 use hither_types::id::{ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
+use hither_types::spending::Purse;
 use serde::Deserialize;
 
+use super::egress::{EgressError, PriceSection, PurseSection};
 use crate::limits::{ENDPOINT_AT_ONCE, ENDPOINTS_MAX};
 
 #[cfg(test)]
@@ -39,6 +41,14 @@ pub(crate) struct EndpointSection {
     operator: Option<String>,
     #[serde(default)]
     control: Option<Vec<String>>,
+    #[serde(default)]
+    price: Option<PriceSection>,
+    #[serde(default)]
+    spend_per_day: Option<f64>,
+    #[serde(default)]
+    spend_per_app_per_day: Option<f64>,
+    #[serde(default)]
+    apps: Option<Vec<String>>,
 }
 
 /// Names of models, the same there as here, or each with its name there.
@@ -62,6 +72,8 @@ pub struct EndpointConfig {
     pub at_once: u16,
     /// Where it stands and who runs it; absent if it runs on this machine.
     pub elsewhere: Option<Elsewhere>,
+    /// What it costs, and who may spend how much there.
+    pub purse: Purse,
 }
 
 /// What the law asks of a server that is not on this machine.
@@ -140,6 +152,9 @@ pub enum EndpointError {
         /// What was written.
         found: String,
     },
+    /// What is said of money is wrong.
+    #[error(transparent)]
+    Purse(#[from] EgressError),
     /// The key or the certificates cannot be used.
     #[error("[endpoint.{name}] cannot be used")]
     Address {
@@ -180,6 +195,13 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
         }),
         _ => return Err(EndpointError::Nowhere(name)),
     };
+    let (price, apps) = (section.price, section.apps);
+    let (spend_per_day, spend_per_app_per_day) = (section.spend_per_day, section.spend_per_app_per_day);
+    let purse = PurseSection { price, spend_per_day, spend_per_app_per_day, apps };
+    if elsewhere.is_none() && !purse.says_nothing() {
+        return Err(EgressError::Home(format!("[endpoint.{name}]")).into());
+    }
+    let purse = purse.read(&site)?;
     let models = match section.models {
         ModelsWord::Same(names) => names.into_iter().map(|model| (model.clone(), model)).collect(),
         ModelsWord::Each(names) => names,
@@ -209,7 +231,7 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     let address = Address { base, key, authorities, probe };
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
-    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere })
+    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse })
 }
 
 /// The address before `/v1`, and whether it is on this machine.

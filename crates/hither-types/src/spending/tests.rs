@@ -5,7 +5,8 @@ use crate::unit::ByteCount;
 
 #[test]
 fn money_is_written_with_as_many_decimals_as_it_needs() {
-    let cases = [(0, "0.00"), (1, "0.000001"), (2_500, "0.0025"), (10_000, "0.01"), (1_234_567, "1.23"), (12_000_000, "12.00")];
+    let cases =
+        [(0, "0.00"), (1, "0.000001"), (2_500, "0.0025"), (10_000, "0.01"), (1_234_567, "1.23"), (12_000_000, "12.00")];
     for (millionths, text) in cases {
         assert_eq!(Money(millionths).to_string(), text);
     }

@@ -22,6 +22,7 @@ use hither_types::rollout::{Rollout, RolloutFault, RolloutWord, Verdict};
 use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Millijoules, Milliwatts};
+use hither_types::witness::WitnessWord;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -171,6 +172,7 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         }),
         vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
         vec(signed(), 0..20).prop_map(PeerMessage::Rollouts),
+        witness().prop_map(PeerMessage::Witness),
     ]
 }
 
@@ -520,4 +522,15 @@ pub(crate) fn invite() -> impl Strategy<Value = Invite> {
             roles: more.as_ref().map_or(Roles::ALL, |(_, roles, _)| *roles),
             operator: more.and_then(|(.., name)| name).map(|name| Operator::parse(name.as_str()).unwrap()),
         })
+}
+
+fn witness() -> impl Strategy<Value = WitnessWord> {
+    prop_oneof![
+        ("[ -~]{0,200}", any::<u64>(), vec(any::<[u8; 32]>(), 0..130))
+            .prop_filter("peers take so many", |(_, _, growth)| growth.len() <= crate::limits::MAX_GROWTH)
+            .prop_map(|(checkpoint, from, growth)| WitnessWord::Asked { checkpoint, from, growth }),
+        any::<u64>().prop_map(WitnessWord::Known),
+        (any::<u64>(), "[ -~]{0,200}").prop_map(|(size, line)| WitnessWord::Signed { size, line }),
+        any::<u64>().prop_map(WitnessWord::Refused),
+    ]
 }

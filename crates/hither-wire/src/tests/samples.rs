@@ -21,6 +21,7 @@ use hither_types::rollout::{Rollout, RolloutFault, RolloutWord, Verdict};
 use hither_types::time::WallTime;
 use hither_types::trace::TraceParent;
 use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Millijoules, Milliwatts};
+use hither_types::witness::WitnessWord;
 
 fn site(name: &str) -> SiteName {
     SiteName::parse(name).unwrap()
@@ -114,6 +115,7 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     ];
     messages.extend(words.map(PeerMessage::Start));
     messages.push(PeerMessage::Rollouts(vec![signed()]));
+    messages.extend(words_of_witnesses().map(PeerMessage::Witness));
     messages.push(PeerMessage::Presence(places.clone()));
     messages.push(PeerMessage::Rumours(vec![Rumour::Said { node, presence: places.into() }]));
     messages
@@ -401,4 +403,15 @@ pub(crate) fn invite() -> Vec<Invite> {
     };
     let shown = Invite { comparison: Some(Comparison::Shown), ..plain.clone() };
     vec![plain, with_relays, typed, shown]
+}
+
+fn words_of_witnesses() -> [WitnessWord; 4] {
+    let checkpoint =
+        "hither/n4kq7x\n42\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u{2014} hither/n4kq7x AAAA\n".to_owned();
+    [
+        WitnessWord::Asked { checkpoint, from: 40, growth: vec![[7; 32]] },
+        WitnessWord::Known(40),
+        WitnessWord::Signed { size: 42, line: "\u{2014} hither/n7abcd AAAA\n".to_owned() },
+        WitnessWord::Refused(43),
+    ]
 }

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use hither_ledger::{Reconciliation, Record, Report, Severity, VerifyError, read, reconcile, verify};
+use hither_ledger::{
+    Cosigned, Reconciliation, Record, Report, Severity, VerifyError, check_cosigned, read, reconcile, verify,
+};
 use hither_node::{AcceptedLoss, InitError, LossError};
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
 
 use super::Context;
+use crate::client::Client;
 use crate::output::{Exit, Trouble, chain, plain};
 
 mod tail;
@@ -37,6 +40,8 @@ pub(super) enum LedgerCommand {
         #[arg(long, value_name = "N", default_value_t = 10)]
         last: usize,
     },
+    /// Ask other members to sign the checkpoint of this node's ledger now; each hour they are asked anyway, several times.
+    Witness,
     /// Own up to a damaged ledger: it is put aside as it is, and another begins whose first record says so.
     AcceptLoss,
     /// Lay two or more ledgers side by side: what left one must have come to the other.
@@ -52,9 +57,15 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
     match command {
         LedgerCommand::Verify { dir } => {
             let report = verify(&dir).map_err(|error| trouble(&error))?;
+            let cosigned = check_cosigned(&dir, report.node).map_err(|text| {
+                Trouble::new("E0801", text)
+                    .note("what witnesses signed and what is there do not go together")
+                    .exit(Exit::Failed)
+            })?;
             let summary = summary(&report);
             context.screen.answer(&report_json(&report, &summary), |colour| {
                 let mut text = format!("{} {summary}\n", colour.green("ok"));
+                text.push_str(&cosigned.as_ref().map(Cosigned::text).unwrap_or_default());
                 report.kinds.iter().for_each(|(kind, count)| text.push_str(&format!("  {count:>8}  {kind}\n")));
                 text
             });
@@ -63,9 +74,22 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
         LedgerCommand::Tail { dir, last } => {
             tail::follow(context, &dir.map_or_else(|| context.data_dir().map(|data| data.join("ledger")), Ok)?, last)?;
         }
+        LedgerCommand::Witness => witness(context)?,
         LedgerCommand::AcceptLoss => accept_loss(context)?,
         LedgerCommand::Reconcile { dirs } => lay_side_by_side(context, &dirs)?,
     }
+    Ok(())
+}
+
+fn witness(context: &Context) -> Result<(), Trouble> {
+    let data = context.data_dir()?;
+    let client = Client::of(&data);
+    let _: Value = context.wait(client.post("/hither/v1/ledger/witness", &json!({})))?;
+    let dir = data.join("ledger");
+    context.screen.answer(&json!({"asked": true}), |colour| {
+        let verify = format!("hither ledger verify {}", dir.display());
+        format!("{} up to three members are asked to sign it; who did: {}\n", colour.green("ok"), plain(&verify))
+    });
     Ok(())
 }
 

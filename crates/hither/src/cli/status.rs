@@ -54,6 +54,7 @@ pub(crate) fn text(view: &ViewDto, colour: Colour) -> String {
         ByteCount(totals.egress_answers),
         totals.energy_mj as f64 / 1000.0
     ));
+    text.push_str(&view.spending.as_ref().map(super::budget::line).unwrap_or_default());
     text.push_str(&view.reach.as_ref().map(reach).unwrap_or_default());
     for warning in &view.warnings {
         text.push_str(&format!("  {} {}\n", colour.red("!"), plain(warning)));

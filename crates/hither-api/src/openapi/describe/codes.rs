@@ -30,6 +30,7 @@ pub(super) const MESH: &[Code] = &[
     Code::NoCapacity,
     Code::DeadlinePassed,
     Code::LedgerUnavailable,
+    Code::BudgetSpent,
     Code::Stopping,
     Code::KeyInUse,
     Code::NotAMember,

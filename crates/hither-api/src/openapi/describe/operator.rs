@@ -185,6 +185,13 @@ fn mesh() -> Vec<Operation> {
             .gives::<DoneDto>("Done.")
             .errors(BODY)
             .errors(&[Code::OutOfRange]),
+        command(
+            "post",
+            "/hither/v1/ledger/witness",
+            "askWitnesses",
+            "Asks peers to sign the checkpoint of the ledger.",
+        )
+        .gives::<DoneDto>("They are asked."),
         command("post", "/hither/v1/isolate", "isolate", "Cuts the node off from all peers, or heals it: a drill.")
             .takes::<IsolateDto>(json!({ "isolated": true }))
             .gives::<DoneDto>("Done.")

@@ -1,0 +1,291 @@
+//! Witnesses: peers that sign the checkpoints of this node's ledger, and this node, which signs those of others.
+//!
+//! A round asks three peers to sign the checkpoint as it is now; at least one of another operator or, failing that, of another
+//! country, where there is one. Nobody waits for them: no request does, and no record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hither_ledger::{Checkpoint, Witness, growth, keep_cosigned};
+use hither_types::id::NodeId;
+use hither_types::member::Member;
+use hither_types::message::PeerMessage;
+use hither_types::view::PresenceView;
+use hither_types::witness::WitnessWord;
+
+use crate::driver::{Driver, Inbound};
+use crate::limits::{WITNESS_EVERY, WITNESS_FIRST, WITNESSES};
+use crate::trust::wall_now;
+
+#[cfg(test)]
+mod tests;
+
+/// What a hand found out for a word of this kind.
+#[derive(Debug)]
+pub(crate) enum WitnessNews {
+    /// A checkpoint, and what its ledger grew by since each of these peers saw it.
+    Round(Box<Round>, Vec<(NodeId, WitnessWord)>),
+    /// A word to a peer.
+    Say(NodeId, WitnessWord),
+    /// An operator has to know.
+    Alarm(String),
+}
+
+/// A checkpoint on its way to its witnesses.
+#[derive(Debug)]
+pub(crate) struct Round {
+    note: String,
+    checkpoint: Checkpoint,
+    asked: BTreeSet<NodeId>,
+    lines: BTreeMap<NodeId, String>,
+}
+
+/// Both ends of it.
+pub(crate) struct Witnesses {
+    ledger: PathBuf,
+    /// One word at a time: what is kept of a ledger is read, and written anew.
+    own: Arc<Mutex<Witness>>,
+    round: Option<Round>,
+    /// When the last round began, or the node.
+    at: Instant,
+    /// A first round was begun.
+    began: bool,
+    /// With how many records each peer knows this ledger.
+    known: BTreeMap<NodeId, u64>,
+    /// The last round's: those that did not answer are asked last.
+    silent: BTreeSet<NodeId>,
+    /// How many lines the checkpoint has that is kept, and of how many records it is.
+    kept: (usize, u64),
+}
+
+impl Witnesses {
+    pub(crate) fn new(ledger: PathBuf, witnessed: PathBuf, key: &[u8; 32]) -> Self {
+        Self {
+            ledger,
+            own: Arc::new(Mutex::new(Witness::new(witnessed, key))),
+            round: None,
+            at: Instant::now(),
+            began: false,
+            known: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            kept: (0, 0),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.at.elapsed() >= if self.began { WITNESS_EVERY } else { WITNESS_FIRST }
+    }
+
+    /// The word of a peer about this node's ledger. Gives what is to be done with it.
+    fn heard(&mut self, from: NodeId, word: WitnessWord) -> Heard {
+        let Some(round) = self.round.as_mut().filter(|round| round.asked.contains(&from)) else {
+            return Heard::Nothing;
+        };
+        let size = round.checkpoint.size;
+        match word {
+            WitnessWord::Asked { .. } => Heard::Nothing,
+            WitnessWord::Known(known) if known > size => {
+                round.asked.remove(&from);
+                Heard::Shrunk { from, known, size }
+            }
+            // Once: whoever says each time that it knows another size is not asked for ever.
+            WitnessWord::Known(known) if self.known.get(&from) != Some(&known) => {
+                self.known.insert(from, known);
+                Heard::Again { from: known }
+            }
+            WitnessWord::Known(_) => Heard::Nothing,
+            WitnessWord::Signed { size: signed, line } => {
+                if signed != size || round.checkpoint.check_cosignature(&line, from).is_err() {
+                    return Heard::Nothing;
+                }
+                self.known.insert(from, size);
+                self.silent.remove(&from);
+                round.lines.insert(from, line);
+                // A checkpoint with fewer witnesses does not take the place of one with more before they had their time.
+                match round.lines.len() >= self.kept.0 || round.lines.len() == round.asked.len() {
+                    true => Heard::Keep,
+                    false => Heard::Nothing,
+                }
+            }
+            WitnessWord::Refused(known) => {
+                round.asked.remove(&from);
+                Heard::Shrunk { from, known, size }
+            }
+        }
+    }
+}
+
+/// What the word of a witness leads to.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// It is asked once more, with what the ledger grew by since this size.
+    Again {
+        from: u64,
+    },
+    /// There is a line more to keep.
+    Keep,
+    /// It knows a longer ledger, or one with another beginning.
+    Shrunk {
+        from: NodeId,
+        known: u64,
+        size: u64,
+    },
+}
+
+/// Chooses witnesses: at least one of another operator or, failing that, of another country; else by a draw that is the same
+/// each time, so that each comes to know one ledger for long; those that were silent last.
+fn choose(me: &Member, peers: &[Member], silent: &BTreeSet<NodeId>) -> Vec<NodeId> {
+    let draw = |peer: &Member| {
+        let mut key = [me.node.0, peer.node.0].concat();
+        key.extend_from_slice(b"witness");
+        (silent.contains(&peer.node), *blake3::hash(&key).as_bytes())
+    };
+    let mut peers: Vec<&Member> = peers.iter().collect();
+    peers.sort_by_cached_key(|peer| draw(peer));
+    let far = |peer: &&Member| peer.operator != me.operator;
+    let abroad = |peer: &&Member| peer.jurisdiction.country() != me.jurisdiction.country();
+    let place = peers.iter().position(far).or_else(|| peers.iter().position(abroad));
+    if let Some(place) = place.filter(|place| *place >= WITNESSES) {
+        let other = peers.remove(place);
+        peers.insert(WITNESSES - 1, other);
+    }
+    peers.into_iter().take(WITNESSES).map(|peer| peer.node).collect()
+}
+
+/// What is said to a witness: the checkpoint, and what the ledger grew by. `None`: the ledger is not what it was.
+fn ask(ledger: &Path, note: &str, from: u64, to: u64) -> std::io::Result<Option<WitnessWord>> {
+    let Some(growth) = growth(ledger, from, to)? else { return Ok(None) };
+    Ok(Some(WitnessWord::Asked { checkpoint: note.to_owned(), from, growth: growth.hashes().to_vec() }))
+}
+
+impl Driver {
+    /// Begins a round if it is time.
+    pub(crate) fn seek_witnesses(&mut self) {
+        if self.witnesses.is_due() && !self.gave_way {
+            self.ask_witnesses();
+        }
+    }
+
+    /// Asks peers to sign the checkpoint as it is now. Gives how many.
+    pub(crate) fn ask_witnesses(&mut self) -> usize {
+        let here = self.home.me.clone();
+        let view = self.view.borrow();
+        let nodes = view.nodes.iter().filter(|node| matches!(node.presence, PresenceView::Present));
+        let nodes = nodes.map(|node| &node.member).filter(|member| !self.endpoints.contains_key(&member.node));
+        let peers: Vec<Member> = nodes.filter(|member| member.node != here.node).cloned().collect();
+        drop(view);
+        let chosen = choose(&here, &peers, &self.witnesses.silent);
+        if chosen.is_empty() {
+            return 0;
+        }
+        let count = chosen.len();
+        if let Some(last) = self.witnesses.round.take() {
+            self.witnesses.silent = last.asked.iter().filter(|peer| !last.lines.contains_key(peer)).copied().collect();
+            self.keep_round(&last);
+        }
+        (self.witnesses.at, self.witnesses.began) = (Instant::now(), true);
+        let known: Vec<(NodeId, u64)> =
+            chosen.into_iter().map(|peer| (peer, self.witnesses.known.get(&peer).copied().unwrap_or(0))).collect();
+        let (ledger, me, inbox) = (self.witnesses.ledger.clone(), here.node, self.inbox.clone());
+        self.hands.spawn_blocking(move || {
+            let round = || {
+                let (note, checkpoint) = hither_ledger::checkpoint(&ledger, me)?;
+                let mut words = Vec::new();
+                for (peer, from) in &known {
+                    words.extend(ask(&ledger, &note, *from, checkpoint.size)?.map(|word| (*peer, word)));
+                }
+                let asked = known.iter().map(|(peer, _)| *peer).collect();
+                Ok::<_, std::io::Error>((Round { note, checkpoint, asked, lines: BTreeMap::new() }, words))
+            };
+            let news = match round() {
+                Ok((round, words)) => WitnessNews::Round(Box::new(round), words),
+                // Nothing is written yet, or the ledger is damaged, which is said elsewhere.
+                Err(error) => return tracing::debug!(%error, "no witness is asked"),
+            };
+            // A closed inbox means that the node is stopping.
+            let _ = inbox.blocking_send(Inbound::Witness(news));
+        });
+        count
+    }
+
+    /// Something about witnesses was found out.
+    pub(crate) fn witness_news(&mut self, news: WitnessNews) {
+        match news {
+            WitnessNews::Round(round, words) => {
+                self.witnesses.round = Some(*round);
+                for (peer, word) in words {
+                    self.swarm.send(peer, PeerMessage::Witness(word));
+                }
+            }
+            WitnessNews::Say(peer, word) => self.swarm.send(peer, PeerMessage::Witness(word)),
+            WitnessNews::Alarm(text) => self.warn_once(text),
+        }
+    }
+
+    /// A peer speaks of its own ledger, or of this node's.
+    pub(crate) fn heard_of_witnesses(&mut self, from: NodeId, word: WitnessWord) {
+        if let WitnessWord::Asked { checkpoint, from: size, growth } = word {
+            return self.be_witness(from, checkpoint, size, growth);
+        }
+        match self.witnesses.heard(from, word) {
+            Heard::Nothing => {}
+            Heard::Keep => {
+                if let Some(round) = self.witnesses.round.take() {
+                    self.keep_round(&round);
+                    self.witnesses.round = Some(round);
+                }
+            }
+            Heard::Again { from: size } => {
+                let Some(round) = &self.witnesses.round else { return };
+                let (ledger, note, to) = (self.witnesses.ledger.clone(), round.note.clone(), round.checkpoint.size);
+                let inbox = self.inbox.clone();
+                self.hands.spawn_blocking(move || match ask(&ledger, &note, size, to) {
+                    Ok(Some(word)) => {
+                        // A closed inbox means that the node is stopping.
+                        let _ = inbox.blocking_send(Inbound::Witness(WitnessNews::Say(from, word)));
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(%error, "the ledger cannot be read for its witness"),
+                });
+            }
+            Heard::Shrunk { from, known, size } => self.warn_once(format!(
+                "node {} signed the ledger of this node with {known} records, and it does not go on from there with {size}: it was \
+                 put back from a copy, or changed. Type hither ledger verify; what left since is in the ledgers of others \
+                 (hither audit reconcile)",
+                from.short()
+            )),
+        }
+    }
+
+    /// Looks at the ledger of a peer, and signs it if it only grew.
+    fn be_witness(&mut self, of: NodeId, note: String, size: u64, growth: Vec<[u8; 32]>) {
+        let (own, inbox) = (Arc::clone(&self.witnesses.own), self.inbox.clone());
+        self.hands.spawn_blocking(move || {
+            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
+            let examined = match own.examine(of, &note, size, &growth, wall_now()) {
+                Ok(examined) => examined,
+                Err(error) => return tracing::warn!(%error, "the ledger of {} is not signed", of.short()),
+            };
+            let Some(examined) = examined else { return };
+            let alarm = examined.alarm.map(WitnessNews::Alarm);
+            for news in [WitnessNews::Say(of, examined.reply)].into_iter().chain(alarm) {
+                // A closed inbox means that the node is stopping.
+                let _ = inbox.blocking_send(Inbound::Witness(news));
+            }
+        });
+    }
+
+    fn keep_round(&mut self, round: &Round) {
+        if round.lines.is_empty() || self.witnesses.kept == (round.lines.len(), round.checkpoint.size) {
+            return;
+        }
+        let lines = round.lines.iter().map(|(peer, line)| (*peer, line.as_str()));
+        match keep_cosigned(&self.witnesses.ledger, &round.note, lines) {
+            Ok(()) => self.witnesses.kept = (round.lines.len(), round.checkpoint.size),
+            Err(error) => tracing::warn!(%error, "what witnesses signed cannot be kept"),
+        }
+    }
+}
