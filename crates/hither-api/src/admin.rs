@@ -137,6 +137,9 @@ pub struct NodeDto {
     pub cap_mw: u64,
     /// The version of the program that it runs, as it said when it was last linked; absent before that.
     pub program: Option<String>,
+    /// Where it can be reached without a relay, as far as the node that answers knows; none from nodes of earlier versions.
+    #[serde(default)]
+    pub addresses: Vec<String>,
 }
 
 /// How far a model is at a node.
@@ -504,6 +507,12 @@ fn node_dto(node: &NodeView, held: &dyn Fn(&ModelView) -> HeldDto) -> NodeDto {
         power_mw: node.power.0,
         cap_mw: node.cap.0,
         program: node.program.as_ref().map(ToString::to_string),
+        addresses: node
+            .addresses
+            .iter()
+            .filter_map(|address| address.direct())
+            .map(|address| address.to_string())
+            .collect(),
     }
 }
 

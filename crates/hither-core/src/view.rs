@@ -69,6 +69,7 @@ impl Core {
             cap: self.scheduler.power().cap(),
             egress: Egress::default(),
             program: None,
+            addresses: Vec::new(),
         }
     }
 
@@ -137,6 +138,7 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
         // Bytes are counted, and programs known, by whoever talks to them.
         egress: Egress::default(),
         program: None,
+        addresses: Vec::new(),
     }
 }
 

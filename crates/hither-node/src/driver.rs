@@ -401,6 +401,7 @@ impl Driver {
         for node in &mut view.nodes {
             node.egress = self.egress.get(&node.member.node).copied().unwrap_or_default();
             node.program = self.program(node.member.node);
+            node.addresses = self.swarm.known(node.member.node);
         }
         let (mut requests, mut answers) = (0, 0);
         for to_peer in self.egress.values() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::id::{AppName, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
 use crate::label::DataClass;
 use crate::law::Denial;
-use crate::member::{Member, Relay, RelayUse};
+use crate::member::{Address, Member, Relay, RelayUse};
 use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
 use crate::refusal::{Failure, Refusal};
@@ -163,6 +163,8 @@ pub struct NodeView {
     pub egress: Egress,
     /// Which program it runs, as it said on its link; nothing before there was one.
     pub program: Option<Program>,
+    /// Where it can be reached, as far as this node knows; at this node itself, what it tells others.
+    pub addresses: Vec<Address>,
 }
 
 /// Payload bytes that left this node for another, since the start.

@@ -493,6 +493,7 @@ fn example_nodes() -> Vec<NodeView> {
             _ => Egress::default(),
         },
         program: Program::parse("0.1.0"),
+        addresses: Vec::new(),
     };
     let ready = ModelStage::Ready;
     vec![

@@ -17,6 +17,7 @@ mod cases;
 mod diff;
 mod export;
 mod failover;
+mod firewall;
 mod map;
 mod places;
 mod prove;
@@ -73,6 +74,14 @@ pub(super) enum PolicyCommand {
         /// Where to write `policy.cedar` and `policy.cedarschema`; shown, if absent.
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+    },
+    /// Show rules of nftables that count and stop what the node here sends to anybody but members of its mesh.
+    Firewall {
+        /// The file.
+        file: PathBuf,
+        /// For this machine, whose node runs as this user; for the gateway before it, if absent.
+        #[arg(long)]
+        uid: Option<u32>,
     },
     /// Put a policy in force at the node that runs here, without a restart, and keep it where the node reads its policy.
     Apply {
@@ -147,6 +156,7 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Prove { file, claims } => prove::prove(context, &load(&file)?, &claims)?,
         PolicyCommand::Diff { old, new } => diff::diff(context, &load(&old)?, &load(&new)?)?,
         PolicyCommand::Map { file, class, origin } => map::map(context, &load(&file)?, class, origin)?,
+        PolicyCommand::Firewall { file, uid } => firewall::firewall(context, &load(&file)?, uid)?,
         PolicyCommand::Export { file, cedar, to } => export::export(context, &file, cedar, to.as_deref())?,
         PolicyCommand::Apply { file, dry_run } => apply::apply(context, &file, dry_run)?,
     }

@@ -83,6 +83,13 @@ fn count(view: &ViewDto, policy: &Policy) -> Result<Failover, &'static str> {
     Ok(Failover::Looked { site, jurisdiction, others: serving.len(), classes: classes.into() })
 }
 
+/// Whether a policy lets any data go from one member to another.
+pub(super) fn is_open_to(policy: &Policy, me: &MemberDto, other: &MemberDto) -> Result<bool, &'static str> {
+    const UNREAD: &str = "the node says something of them that this program does not know";
+    let reach = reach(policy, &facts(me).ok_or(UNREAD)?, &facts(other).ok_or(UNREAD)?)?;
+    Ok(reach.iter().any(|reach| !reach.is_none()))
+}
+
 /// What a place may take, class by class.
 fn reach(policy: &Policy, me: &PlaceFacts, place: &PlaceFacts) -> Result<Vec<Reach>, &'static str> {
     let countries = hither_law::countries();
