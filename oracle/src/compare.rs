@@ -1,11 +1,12 @@
 //! The comparison: policies and questions from a seed, put to the evaluator and to Cedar.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use cedar_policy::Schema;
-use hither_core::policy::{judge, judge_relay};
+use hither_core::policy::{Law, judge_relay};
 use hither_law::{cedar, parse};
-use hither_types::law::{Denial, Policy, Question, Verdict};
+use hither_types::law::{Denial, Question, Verdict};
 
 use crate::cedar::{Asked, Loaded, Said, schema};
 use crate::draw::{Act, Chance, Request, policy, request};
@@ -52,19 +53,20 @@ pub(crate) fn compare(seed: u64, pairs: usize, fault: impl Fn(&str) -> String) -
         let text = policy(&mut chance);
         let read = parse(&text).map_err(|error| format!("a drawn policy cannot be read: {error}\n{text}"))?;
         let exported = fault(&cedar(&read));
+        let law = Law::new(Arc::new(read));
         let loaded = Loaded::new(&exported, &schema).map_err(|error| format!("{error}\n\n{text}\n{exported}"))?;
         counts.policies += 1;
         for _ in 0..QUESTIONS.min(pairs - counts.pairs()) {
             let asked = request(&mut chance);
-            one(&read, &loaded, &asked, &schema, &mut counts)
+            one(&law, &loaded, &asked, &schema, &mut counts)
                 .map_err(|error| format!("{error}\n\npolicy:\n{text}\nexported:\n{exported}\nquestion:\n{asked:#?}"))?;
         }
     }
     Ok(counts)
 }
 
-fn one(policy: &Policy, loaded: &Loaded, asked: &Request, schema: &Schema, counts: &mut Counts) -> Result<(), String> {
-    let ours = ours(policy, asked);
+fn one(law: &Law, loaded: &Loaded, asked: &Request, schema: &Schema, counts: &mut Counts) -> Result<(), String> {
+    let ours = ours(law, asked);
     let theirs = loaded.ask(&Asked::new(asked, schema)?);
     counts.relays += usize::from(matches!(asked, Request::Relay(_)));
     let (allowed, rule) = match &ours {
@@ -96,10 +98,10 @@ fn disagreement(ours: &Verdict, theirs: &Said) -> String {
 }
 
 /// What the evaluator says.
-pub(crate) fn ours(policy: &Policy, asked: &Request) -> Verdict {
+pub(crate) fn ours(law: &Law, asked: &Request) -> Verdict {
     match asked {
-        Request::Act(act) => judge(policy, &question(act)),
-        Request::Relay(ends) => judge_relay(policy, &ends[0], &ends[1]),
+        Request::Act(act) => law.judge(&question(act)),
+        Request::Relay(ends) => judge_relay(law.policy(), &ends[0], &ends[1]),
     }
 }
 

@@ -13,7 +13,7 @@ use hither_types::unit::Micros;
 use hither_types::view::Step;
 
 use crate::limits;
-use crate::machine::{Core, forbid_of};
+use crate::machine::Core;
 
 /// What the law's answer hangs on: two requests of one kind are lawful at the same places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,11 +124,12 @@ impl Core {
     fn draw_circle(&self, envelope: &Envelope, digest: Digest) -> Circle {
         let mut circle = Circle::default();
         let (mut ready, mut cold) = (Vec::new(), Vec::new());
+        let gate = self.gate_of(envelope, digest);
         for peer in self.peers.iter() {
             let Some(model) = peer.holding(digest) else { continue };
             let site = peer.member.site.clone();
             circle.considered = circle.considered.saturating_add(1);
-            let step = match self.gate(envelope, digest, &peer.member) {
+            let step = match gate.at(&peer.member, self.kind_of(peer.member.node)) {
                 Ok(lawful) => {
                     circle.lawful = circle.lawful.saturating_add(1);
                     if self.is_endpoint(peer.member.node) {
@@ -147,8 +148,13 @@ impl Core {
                     }
                     Step::Permitted { site, rule: lawful.rule().clone() }
                 }
-                Err(denial) => {
-                    circle.forbid = circle.forbid.take().or_else(|| forbid_of(&denial));
+                Err(no) => {
+                    circle.forbid = circle.forbid.take().or_else(|| no.forbid().cloned());
+                    // Words are made for those alone that somebody may read.
+                    if circle.steps.len() >= limits::STEPS_OF_CIRCLE && circle.denied.len() >= limits::DENIED_MAX {
+                        continue;
+                    }
+                    let denial = no.in_words();
                     let (node, jurisdiction) = (peer.member.node, peer.member.jurisdiction);
                     if circle.denied.len() < limits::DENIED_MAX {
                         circle.denied.push(DeniedPlace { node, jurisdiction, denial: denial.clone() });

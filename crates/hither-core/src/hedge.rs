@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hither_types::fact::Outcome;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::label::DataClass;
+use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::RequestKind;
 use hither_types::time::Timestamp;
@@ -189,7 +190,9 @@ impl Core {
         });
         let best = offers.min_by_key(Offer::cost);
         let free = self.scheduler.hold(digest, envelope.priority).is_none() && self.scheduler.queued(digest) == 0;
-        let here = (free && request.losses_here == 0).then(|| self.gate(&envelope, digest, &self.me).ok()).flatten();
+        let here = (free && request.losses_here == 0)
+            .then(|| self.gate_of(&envelope, digest).at(&self.me, PlaceKind::Home).ok())
+            .flatten();
         let cost_here = self.scheduler.service_or_guess(digest);
         match (here, best) {
             (Some(_), Some(offer)) if offer.cost() < cost_here => Some(Second::Peer(offer)),

@@ -210,8 +210,8 @@ impl Core {
     fn gate_for(&self, task: Task, digest: Digest, envelope: &Envelope) -> Result<Lawful, Denial> {
         let Some(origin) = self.peers.get(task.origin) else { return Err(Denial::NotPermitted { nearest: None }) };
         let origin = if mutant!(ReceiverJudgesItself) { &self.me } else { &origin.member };
-        let gate = Gate { policy: &self.policy, origin };
-        gate.infer_on(envelope, &self.model_name(digest, envelope), &self.me, PlaceKind::Peer)
+        let (gate, model) = (Gate { law: &self.law, origin }, self.model_name(digest, envelope));
+        gate.request(envelope, &model).at(&self.me, PlaceKind::Peer).map_err(|no| no.in_words())
     }
 
     /// Whether a task would have a slot at once, if it would not wait too long for one. A place in the queue is given if

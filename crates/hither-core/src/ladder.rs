@@ -2,6 +2,7 @@
 //! priorities step down first, and the answer says which model gave it.
 
 use hither_types::id::{Digest, ModelName, RequestId};
+use hither_types::place::PlaceKind;
 use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 use hither_types::unit::Micros;
 use hither_types::view::Step;
@@ -64,7 +65,8 @@ impl Core {
         if self.catalog.has_expired(digest) {
             return false;
         }
-        let here = self.scheduler.is_ready(digest) && self.gate(envelope, digest, &self.me).is_ok();
+        let here =
+            self.scheduler.is_ready(digest) && self.gate_of(envelope, digest).at(&self.me, PlaceKind::Home).is_ok();
         here || !self.circle(envelope, digest).ready.is_empty()
     }
 

@@ -28,6 +28,7 @@ use crate::limits;
 use crate::luck::Luck;
 use crate::memory::Memory;
 use crate::peers::Peers;
+use crate::policy::Law;
 use crate::pool::Pool;
 use crate::power::Power;
 use crate::presence::Herald;
@@ -59,7 +60,7 @@ pub(crate) enum Waiter {
 #[derive(Debug)]
 pub struct Core {
     pub(crate) me: Member,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) law: Law,
     pub(crate) incarnation: u64,
     pub(crate) pull: PullPolicy,
     pub(crate) draining: bool,
@@ -127,7 +128,7 @@ impl Core {
         catalog.set_publisher(me.node, me.roles.has(Role::Publish));
         Self {
             me,
-            policy,
+            law: Law::new(policy),
             incarnation,
             pull,
             draining: false,
@@ -384,7 +385,7 @@ impl Core {
 
     /// The law changed: what it does not allow any more stops now, wherever it is.
     fn policy_changed(&mut self, policy: Arc<Policy>) {
-        self.policy = policy;
+        self.law = Law::new(policy);
         if !mutant!(OldCirclesKept) {
             self.circles.clear();
         }
@@ -460,7 +461,7 @@ impl Core {
             tags: envelope.label.tags.clone(),
             subjects: envelope.label.subjects.clone(),
             purpose: envelope.label.purpose.clone(),
-            policy: self.policy.digest,
+            policy: self.law.policy().digest,
         }
     }
 }

@@ -13,8 +13,11 @@ use hither_types::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region
 
 use miss::near_miss;
 
+pub use law::{Answer, Asked, Law, Matter, Target};
+
 pub mod cells;
 pub mod changes;
+mod law;
 mod miss;
 pub mod proof;
 pub mod reach;
@@ -197,11 +200,16 @@ impl<'a> Facts<'a> {
 fn decide(policy: &Policy, facts: &Facts<'_>) -> Verdict {
     match found(policy, facts) {
         (None, Some(rule)) => Verdict::Permitted(rule),
-        (None, None) => Verdict::Denied(Denial::NotPermitted { nearest: near_miss(policy, facts) }),
-        (Some(forbid), Some(_)) => Verdict::Denied(Denial::Forbidden { rule: forbid.id.clone(), nearest: None }),
-        (Some(forbid), None) => {
-            Verdict::Denied(Denial::Forbidden { rule: forbid.id.clone(), nearest: near_miss(policy, facts) })
-        }
+        (forbid, permit) => Verdict::Denied(in_words(policy, facts, forbid, permit.is_some())),
+    }
+}
+
+/// A denial by a forbid, or for want of a permit; a forbid that stands alone in the way has no near miss.
+fn in_words(policy: &Policy, facts: &Facts<'_>, forbid: Option<&Rule>, permitted: bool) -> Denial {
+    let nearest = if permitted { None } else { near_miss(policy, facts) };
+    match forbid {
+        Some(forbid) => Denial::Forbidden { rule: forbid.id.clone(), nearest },
+        None => Denial::NotPermitted { nearest },
     }
 }
 
@@ -225,14 +233,18 @@ fn is_beside(rule: &Rule, facts: &Facts<'_>) -> bool {
     other_action || other_app() || other_class()
 }
 
+/// Whether the rule `local` permits it.
+fn is_local(action: LawAction, kind: PlaceKind) -> bool {
+    let at_home = match action {
+        LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe => true,
+        LawAction::Relay | LawAction::Replicate | LawAction::Export => false,
+    };
+    at_home && kind == PlaceKind::Home
+}
+
 fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
-    if facts.kind == PlaceKind::Home {
-        match facts.action {
-            LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe => {
-                return Some(RuleId::parse(LOCAL_RULE).expect("the name of the built-in rule is a rule id"));
-            }
-            LawAction::Relay | LawAction::Replicate | LawAction::Export => {}
-        }
+    if is_local(facts.action, facts.kind) {
+        return Some(RuleId::parse(LOCAL_RULE).expect("the name of the built-in rule is a rule id"));
     }
     if facts.is_own_relay() {
         return Some(RuleId::parse(RELAY_RULE).expect("the name of the built-in rule is a rule id"));

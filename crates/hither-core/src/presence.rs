@@ -150,7 +150,7 @@ impl Core {
             models: self.model_presences(),
             power: self.scheduler.power().now(),
             cap: self.scheduler.power().cap(),
-            policy: self.policy.digest,
+            policy: self.law.policy().digest,
             placing: self.stock.as_ref().and_then(|stock| stock.told.clone()),
         };
         self.act(Action::Announce(presence));

@@ -1,9 +1,9 @@
 //! The choice of place. The law filters before cost ranks, by signature: only a [`Lawful`] place can be ranked, and
 //! only the [`Gate`] makes one.
 
-use hither_types::id::{Digest, ModelName, NodeId, RuleId};
+use hither_types::id::{AppName, Digest, ModelName, NodeId, RuleId};
 use hither_types::label::Label;
-use hither_types::law::{Denial, LawAction, Policy, Question, Verdict};
+use hither_types::law::{Denial, LawAction};
 use hither_types::member::{Member, Role};
 use hither_types::place::PlaceKind;
 use hither_types::request::{Envelope, Priority};
@@ -12,7 +12,7 @@ use hither_types::unit::Micros;
 use crate::circle::Circle;
 use crate::limits;
 use crate::machine::Core;
-use crate::policy;
+use crate::policy::{self, Answer, Asked, Law, Matter, Target};
 use crate::random::Random;
 
 #[cfg(test)]
@@ -54,80 +54,108 @@ impl Lawful {
 
 /// The law in force, asked about one origin.
 pub(crate) struct Gate<'a> {
-    pub(crate) policy: &'a Policy,
+    pub(crate) law: &'a Law,
     pub(crate) origin: &'a Member,
+}
+
+/// The gate for one request: what does not hang on the place is looked up once for all of them.
+pub(crate) struct RequestGate<'a> {
+    origin: &'a Member,
+    asked: Asked<'a>,
+}
+
+/// A "no" of the gate, not yet in words: most who ask want none.
+pub(crate) struct No<'g> {
+    asked: &'g Asked<'g>,
+    target: Target<'g>,
+    why: Why<'g>,
+}
+
+enum Why<'g> {
+    Role(Role),
+    Forbidden(&'g RuleId),
+    NotPermitted,
+}
+
+impl No<'_> {
+    /// The rule that forbids it.
+    pub(crate) fn forbid(&self) -> Option<&RuleId> {
+        match self.why {
+            Why::Forbidden(rule) => Some(rule),
+            Why::Role(_) | Why::NotPermitted => None,
+        }
+    }
+
+    /// What is in the way.
+    pub(crate) fn in_words(&self) -> Denial {
+        match self.why {
+            Why::Role(role) => Denial::Role(role),
+            Why::Forbidden(_) | Why::NotPermitted => self.asked.denial(&self.target),
+        }
+    }
 }
 
 impl Core {
     /// Whether a request that entered here may be processed at a member, this node included.
     pub(crate) fn gate(&self, envelope: &Envelope, digest: Digest, target: &Member) -> Result<Lawful, Denial> {
-        let kind = self.kind_of(target.node);
-        let gate = Gate { policy: &self.policy, origin: &self.me };
+        self.gate_of(envelope, digest).at(target, self.kind_of(target.node)).map_err(|no| no.in_words())
+    }
+
+    /// The gate for a request that entered here, and runs on this model.
+    pub(crate) fn gate_of<'a>(&'a self, envelope: &'a Envelope, digest: Digest) -> RequestGate<'a> {
+        let gate = Gate { law: &self.law, origin: &self.me };
         match self.catalog.manifest(digest).filter(|manifest| manifest.name != envelope.model) {
-            None => gate.infer(envelope, target, kind),
-            Some(_) if mutant!(StandInUnjudged) => gate.infer(envelope, target, kind),
-            Some(smaller) => gate.infer_on(envelope, &smaller.name, target, kind),
+            None => gate.request(envelope, &envelope.model),
+            Some(_) if mutant!(StandInUnjudged) => gate.request(envelope, &envelope.model),
+            Some(smaller) => gate.request(envelope, &smaller.name),
         }
     }
 }
 
-impl Gate<'_> {
-    /// Whether a request may be processed at a place, on the model that it asks for.
-    pub(crate) fn infer(&self, envelope: &Envelope, target: &Member, kind: PlaceKind) -> Result<Lawful, Denial> {
-        self.infer_on(envelope, &envelope.model, target, kind)
-    }
-
-    /// Whether a request may be processed at a place, on a model that stands in for the one that it asks for.
-    pub(crate) fn infer_on(
-        &self,
-        envelope: &Envelope,
-        model: &ModelName,
-        target: &Member,
-        kind: PlaceKind,
-    ) -> Result<Lawful, Denial> {
-        // The certificates before the law: what they do not let two members do, no rule makes up for.
-        if kind == PlaceKind::Peer {
-            let lets = |member: &Member, role| if member.roles.has(role) { Ok(()) } else { Err(Denial::Role(role)) };
-            lets(self.origin, Role::Request)?;
-            lets(target, Role::Serve)?;
-        }
-        self.ask(LawAction::Infer, &envelope.app, model, &envelope.label, target, kind)
+impl<'a> Gate<'a> {
+    /// The gate for a request that runs on this model: the one that it asks for, or one that stands in for that.
+    pub(crate) fn request(&self, envelope: &'a Envelope, model: &'a ModelName) -> RequestGate<'a> {
+        let matter = self.matter(LawAction::Infer, &envelope.app, model, &envelope.label);
+        RequestGate { origin: self.origin, asked: self.law.about(matter) }
     }
 
     /// Whether a model may be copied from the origin to a place. Weights are public data of the receiver's own.
-    pub(crate) fn replicate(&self, model: &ModelName, target: &Member) -> Result<Lawful, Denial> {
+    pub(crate) fn replicates(&self, model: &ModelName, target: &Member) -> bool {
         let (app, label) = policy::of_weights(target.jurisdiction);
-        self.ask(LawAction::Replicate, &app, model, &label, target, PlaceKind::Peer)
+        let matter = self.matter(LawAction::Replicate, &app, model, &label);
+        let answer = self.law.about(matter).at(&Target::of(target, PlaceKind::Peer));
+        matches!(answer, Answer::Permitted(_)) || mutant!(LawSkipped)
     }
 
-    fn ask(
-        &self,
-        action: LawAction,
-        app: &hither_types::id::AppName,
-        model: &ModelName,
-        label: &Label,
-        target: &Member,
-        kind: PlaceKind,
-    ) -> Result<Lawful, Denial> {
-        let verdict = policy::judge(
-            self.policy,
-            &Question {
-                action,
-                app,
-                model,
-                label,
-                origin: self.origin.jurisdiction,
-                origin_operator: &self.origin.operator,
-                target: &target.place(),
-                kind,
-            },
-        );
-        match verdict {
-            Verdict::Permitted(rule) => Ok(Lawful { node: target.node, rule }),
-            Verdict::Denied(_) if mutant!(LawSkipped) => {
-                Ok(Lawful { node: target.node, rule: RuleId::parse("none").expect("four letters are an id") })
+    fn matter<'m>(&self, action: LawAction, app: &'m AppName, model: &'m ModelName, label: &'m Label) -> Matter<'m>
+    where
+        'a: 'm,
+    {
+        Matter { action, app, model, label, origin: self.origin.jurisdiction, operator: &self.origin.operator }
+    }
+}
+
+impl RequestGate<'_> {
+    /// Whether it may be processed at a place.
+    pub(crate) fn at<'g>(&'g self, target: &'g Member, kind: PlaceKind) -> Result<Lawful, No<'g>> {
+        let no = |why| No { asked: &self.asked, target: Target::of(target, kind), why };
+        // The certificates before the law: what they do not let two members do, no rule makes up for.
+        if kind == PlaceKind::Peer {
+            if !self.origin.roles.has(Role::Request) {
+                return Err(no(Why::Role(Role::Request)));
             }
-            Verdict::Denied(denial) => Err(denial),
+            if !target.roles.has(Role::Serve) {
+                return Err(no(Why::Role(Role::Serve)));
+            }
+        }
+        let node = target.node;
+        match self.asked.at(&Target::of(target, kind)) {
+            Answer::Permitted(rule) => Ok(Lawful { node, rule: rule.clone() }),
+            Answer::Forbidden(_) | Answer::NotPermitted if mutant!(LawSkipped) => {
+                Ok(Lawful { node, rule: RuleId::parse("none").expect("four letters are an id") })
+            }
+            Answer::Forbidden(rule) => Err(no(Why::Forbidden(rule))),
+            Answer::NotPermitted => Err(no(Why::NotPermitted)),
         }
     }
 }

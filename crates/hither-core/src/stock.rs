@@ -308,17 +308,13 @@ impl Core {
 
     /// Whether somebody who is there and has a model may give it to a member.
     fn may_come(&self, manifest: &Manifest, to: &Peer) -> bool {
-        let gives = |peer: &Peer| {
-            Gate { policy: &self.policy, origin: &peer.member }.replicate(&manifest.name, &to.member).is_ok()
-        };
+        let gives = |peer: &Peer| Gate { law: &self.law, origin: &peer.member }.replicates(&manifest.name, &to.member);
         self.givers(manifest.digest).any(gives)
     }
 
     /// … to this node.
     fn may_come_here(&self, manifest: &Manifest) -> bool {
-        let gives = |peer: &Peer| {
-            Gate { policy: &self.policy, origin: &peer.member }.replicate(&manifest.name, &self.me).is_ok()
-        };
+        let gives = |peer: &Peer| Gate { law: &self.law, origin: &peer.member }.replicates(&manifest.name, &self.me);
         self.givers(manifest.digest).any(gives)
     }
 

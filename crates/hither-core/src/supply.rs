@@ -268,8 +268,7 @@ impl Core {
             return None;
         }
         let may = |from: &Member, to: &Member| {
-            mutant!(CopiesUnlawfully)
-                || Gate { policy: &self.policy, origin: from }.replicate(&manifest.name, to).is_ok()
+            mutant!(CopiesUnlawfully) || Gate { law: &self.law, origin: from }.replicates(&manifest.name, to)
         };
         let (gives, takes) = (may(&peer.member, &self.me), may(&self.me, &peer.member));
         (gives || takes).then(|| Partner { node, near: peer.member.site == self.me.site, gives, takes })
@@ -291,10 +290,13 @@ impl Core {
             if !gives || !self.peers.is_present(peer, self.now) {
                 continue;
             }
-            match (Gate { policy: &self.policy, origin: &peer.member }).replicate(&manifest.name, &self.me) {
-                Ok(_) => found.push((peer.far(), peer.member.node)),
-                Err(_) if mutant!(CopiesUnlawfully) => found.push((Micros(0), peer.member.node)),
-                Err(_) => forbidden += 1,
+            let gate = Gate { law: &self.law, origin: &peer.member };
+            if gate.replicates(&manifest.name, &self.me) {
+                found.push((peer.far(), peer.member.node));
+            } else if mutant!(CopiesUnlawfully) {
+                found.push((Micros(0), peer.member.node));
+            } else {
+                forbidden += 1;
             }
         }
         found.sort_unstable();

@@ -24,7 +24,7 @@ impl Core {
             expired: self.catalog.expired().collect(),
             recent: self.trace.recent(),
             totals: self.trace.totals,
-            policy: self.policy.digest,
+            policy: self.law.policy().digest,
             warnings: self.warnings(),
             reach: ReachView::default(),
             rollouts: self.rollouts.view(),

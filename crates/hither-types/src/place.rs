@@ -48,6 +48,19 @@ impl Jurisdiction {
         Self { country: self.country, subdivision: None }
     }
 
+    /// The number of the country among all pairs of letters: 0 is `AA`, 675 is `ZZ`.
+    #[inline]
+    pub fn country_number(self) -> usize {
+        let [first, second] = self.country.map(|letter| usize::from(letter - b'A'));
+        first * 26 + second
+    }
+
+    /// Whether this is a whole country.
+    #[inline]
+    pub fn is_country(self) -> bool {
+        self.subdivision.is_none()
+    }
+
     /// Whether nobody knows where this is.
     pub fn is_unknown(self) -> bool {
         self.country == Self::UNKNOWN.country

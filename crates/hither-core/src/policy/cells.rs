@@ -173,7 +173,7 @@ pub fn places(policies: &[&Policy], claim: Option<&Claim>, countries: &[Jurisdic
     countries.iter().copied().chain(others).chain([Jurisdiction::UNKNOWN]).collect()
 }
 
-fn rest_of(country: Jurisdiction) -> Option<Jurisdiction> {
+pub(super) fn rest_of(country: Jurisdiction) -> Option<Jurisdiction> {
     Jurisdiction::parse(&format!("{country}-{REST}")).ok()
 }
 

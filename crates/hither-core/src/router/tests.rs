@@ -1,17 +1,20 @@
 //! The choice among lawful places.
 
+use std::sync::Arc;
+
 use hither_types::place::PlaceKind;
 use hither_types::request::Priority;
 use hither_types::unit::Micros;
 
 use super::{Choice, Gate, Here, Offer, choose};
+use crate::policy::Law;
 use crate::random::Random;
 use crate::tests::{LYON, MUNICH, PARIS, eea, envelope, member};
 
 fn lawful(node: hither_types::id::NodeId) -> super::Lawful {
-    let (policy, origin) = (eea(), member(MUNICH));
-    let gate = Gate { policy: &policy, origin: &origin };
-    gate.infer(&envelope(crate::tests::FRAUD), &member(node), PlaceKind::Peer).unwrap()
+    let (law, origin) = (Law::new(Arc::new(eea())), member(MUNICH));
+    let (gate, envelope) = (Gate { law: &law, origin: &origin }, envelope(crate::tests::FRAUD));
+    gate.request(&envelope, &envelope.model).at(&member(node), PlaceKind::Peer).ok().unwrap()
 }
 
 fn offer(node: hither_types::id::NodeId, rtt_ms: u64, load: u64) -> Offer {
