@@ -1,0 +1,1 @@
+//! Recall and precision on a corpus that others labelled.
