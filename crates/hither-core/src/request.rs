@@ -250,7 +250,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::NotAMember
         | Refusal::Stopping
         | Refusal::KeyInUse
-        | Refusal::ModelExpired { .. } => false,
+        | Refusal::ModelExpired { .. }
+        | Refusal::Withheld { .. } => false,
     }
 }
 
@@ -267,6 +268,8 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::Stopping
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. } => true,
-        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
+        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed | Refusal::Withheld { .. } => {
+            false
+        }
     }
 }

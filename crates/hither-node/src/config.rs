@@ -21,6 +21,7 @@ use crate::machine;
 
 pub mod api;
 pub mod endpoint;
+mod filter;
 pub mod ladder;
 pub mod model;
 pub mod oidc;

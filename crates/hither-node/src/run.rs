@@ -238,6 +238,7 @@ async fn assemble(
         leaving: false,
         traces: Arc::clone(&traces),
         egress: Default::default(),
+        clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
         driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));

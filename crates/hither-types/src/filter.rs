@@ -109,6 +109,14 @@ impl Findings {
         self.0.is_empty()
     }
 
+    /// All of others besides.
+    pub fn add_all(&mut self, others: &Self) {
+        for (kind, more) in &others.0 {
+            let count = self.0.entry(*kind).or_default();
+            *count = count.saturating_add(*more);
+        }
+    }
+
     /// One more.
     pub fn add(&mut self, kind: DataKind) {
         let count = self.0.entry(kind).or_default();

@@ -72,6 +72,8 @@ impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
             Refusal::Stopping => Self::Stopping,
             Refusal::KeyInUse => Self::KeyInUse,
             Refusal::ModelExpired { model, ended } => Self::ModelExpired { model: model.into(), ended: ended.0 },
+            // A node asks servers outside the mesh for its own clients alone: to a peer it has no room.
+            Refusal::Withheld { .. } => Self::NoCapacity { tried: 0 },
         })
     }
 }

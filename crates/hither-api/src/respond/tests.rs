@@ -1,6 +1,7 @@
 //! Each refusal of the mesh in each protocol: its status, its form, its headers.
 
-use hither_types::id::ModelName;
+use hither_types::filter::{DataKind, Findings, Withheld};
+use hither_types::id::{ModelName, SiteName};
 use hither_types::law::Denial;
 use hither_types::refusal::Refusal;
 use hither_types::time::WallTime;
@@ -16,9 +17,10 @@ mod headers;
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     (unlawful, "E0301", 451, 451, "-"),
     (|| Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }), "E0302", 451, 451, "-"),
+    (withheld, "E0306", 422, 422, "-"),
     (|| Refusal::UnknownModel(name()), "E0401", 404, 404, "-"),
     (|| Refusal::ModelBroken(name()), "E0405", 500, 500, "-"),
     (|| Refusal::ModelExpired { model: name(), ended: WallTime(1_800_000_000_000) }, "E0411", 410, 410, "-"),
@@ -30,6 +32,11 @@ const TABLE: [Row; 12] = [
     (|| Refusal::Stopping, "E0506", 503, 503, "2"),
     (|| Refusal::NotAMember, "E0507", 503, 503, "2"),
 ];
+
+fn withheld() -> Refusal {
+    let why = Withheld::Found(Findings([(DataKind::Email, 2)].into()));
+    Refusal::Withheld { site: SiteName::parse("cloud").unwrap(), why }
+}
 
 fn name() -> ModelName {
     ModelName::parse("smollm2-135m").unwrap()

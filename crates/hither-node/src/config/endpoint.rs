@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use hither_api::endpoint::Address;
+use hither_api::endpoint::{Address, Filter};
 use hither_types::id::{ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
 use serde::Deserialize;
 
+use crate::config::filter::{FilterSection, filter};
 use crate::limits::{ENDPOINT_AT_ONCE, ENDPOINTS_MAX};
 
 #[cfg(test)]
@@ -39,6 +40,8 @@ pub(crate) struct EndpointSection {
     operator: Option<String>,
     #[serde(default)]
     control: Option<Vec<String>>,
+    #[serde(default)]
+    filter: Option<FilterSection>,
 }
 
 /// Names of models, the same there as here, or each with its name there.
@@ -62,6 +65,8 @@ pub struct EndpointConfig {
     pub at_once: u16,
     /// Where it stands and who runs it; absent if it runs on this machine.
     pub elsewhere: Option<Elsewhere>,
+    /// What is looked for before something leaves for it; absent if the file does not say.
+    pub filter: Option<Filter>,
 }
 
 /// What the law asks of a server that is not on this machine.
@@ -209,7 +214,7 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     let address = Address { base, key, authorities, probe };
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
-    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere })
+    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, filter: section.filter.map(filter) })
 }
 
 /// The address before `/v1`, and whether it is on this machine.
