@@ -45,8 +45,7 @@ const CALLED: &[&str] = &[
 /// Where a telephone number begins and ends, if a number is one.
 pub(crate) fn phone(number: &Number<'_>) -> Option<(usize, usize)> {
     let text = number.text;
-    let plus =
-        text.before(number.start) == b'+' && !is_word(text.at(number.start.wrapping_sub(2).min(text.bytes.len())));
+    let plus = text.before(number.start) == b'+' && !is_word(text.before(number.start - 1));
     let paren = text.before(number.start) == b'(';
     let end = extension_end(number)?;
     let joint = |byte: u8| b"-./:".contains(&byte);

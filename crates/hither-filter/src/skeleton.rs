@@ -52,9 +52,12 @@ impl<'a> Skeleton<'a> {
         self.bytes.get(at).copied().unwrap_or(b'\n')
     }
 
-    /// The byte before, or a line feed at the beginning.
+    /// The byte before, or a line feed at the beginning. In a text within a text a line feed is written as two letters.
     pub(crate) fn before(&self, at: usize) -> u8 {
-        at.checked_sub(1).map_or(b'\n', |before| self.bytes[before])
+        match self.bytes[..at] {
+            [] | [.., b'\\', b'n' | b'r' | b't'] => b'\n',
+            [.., before] => before,
+        }
     }
 
     /// The last words before a place, in small letters.

@@ -109,11 +109,12 @@ async fn the_same_refusals_are_problem_details_where_no_other_protocol_is_spoken
         let answer = problem(Form::Grpc, &refused);
         let header = |name: &str| answer.headers().get(name).map_or("-", |value| value.to_str().unwrap());
         assert_eq!((answer.status().as_u16(), header("content-type")), (200, "application/grpc"));
-        // PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION, INTERNAL, UNAVAILABLE (upon which clients try again), DEADLINE_EXCEEDED.
+        // PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION, INVALID_ARGUMENT, INTERNAL, UNAVAILABLE (upon which clients try again), DEADLINE_EXCEEDED.
         let wanted = match status {
             451 => "7",
             404 => "5",
             410 => "9",
+            422 => "3",
             500 => "13",
             504 => "4",
             _ => "14",

@@ -67,13 +67,11 @@ impl Visitor<'_> for OfKinds {
             let words = DataKind::ALL.iter().map(|kind| kind.as_str()).chain([NATIONAL_IDS]);
             let nearest = words.clone().map(|known| (distance(word, known), known)).min();
             let hint = match nearest {
-                Some((steps, known)) if steps <= 3 => format!("; did you mean \"{known}\"?"),
+                Some((steps, known)) if steps <= 3 => format!(", did you mean \"{known}\"?"),
                 _ => String::new(),
             };
-            E::custom(format!(
-                "\"{word}\" is no kind that the filter knows{hint} There are {}",
-                words.collect::<Vec<_>>().join(", ")
-            ))
+            let all = words.collect::<Vec<_>>().join(", ");
+            E::custom(format!("\"{word}\" is no kind that the filter knows{hint}; there are {all}"))
         };
         DataKind::parse(word).map(KindWord::One).ok_or_else(wrong)
     }
