@@ -43,10 +43,14 @@ impl Number<'_> {
         joint(before, beyond) || joint(self.text.at(self.end), self.text.at(self.end + 1))
     }
 
-    /// Whether one of these words stands before it.
+    /// Whether a word that begins with one of these stands before it.
     pub(crate) fn is_called(&self, words: &[&str]) -> bool {
         let before = self.text.words_before(self.start);
-        words.iter().any(|word| before.contains(word))
+        let begins = |at: usize| {
+            let left = &before[..at];
+            left.ends_with("\\n") || !left.ends_with(|c: char| c.is_alphabetic() && (c as u32) < 0x0590)
+        };
+        words.iter().any(|word| before.match_indices(word).any(|(at, _)| begins(at)))
     }
 }
 

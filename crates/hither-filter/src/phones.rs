@@ -7,6 +7,7 @@ use crate::skeleton::is_word;
 /// What stands before a telephone number.
 const CALLED: &[&str] = &[
     "tel",
+    "fon",
     "phone",
     "mobil",
     "mobile",

@@ -65,6 +65,7 @@ fn telephone_numbers_are_found_as_people_write_them() {
         (r#"{"a":"tel\n+33 6 17 63 69 09\n"}"#, "phone:+33 6 17 63 69 09"),
         ("call 5551234567", "phone:5551234567"),
         ("invoice 5551234567", ""),
+        ("Costela de Minas 08142611", ""),
         ("it took 1234567 ms on 2023-10-12 12:30:45", ""),
         ("version 1.22.333 of 12.10.2023", ""),
     ]);
