@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hither_engine::work::Piece;
 use hither_types::authority::{Issuer, Quorum};
+use hither_types::filter::Findings;
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::member::{Member, Relay, Roles};
 use hither_types::message::Comparison;
@@ -85,6 +86,8 @@ pub struct Route {
     pub instead: Option<ModelName>,
     /// The version that answers, if a rollout says that the name means one of another name.
     pub version: Option<ModelName>,
+    /// What was masked before the request left for there.
+    pub masked: Findings,
 }
 
 /// What is known at the end.

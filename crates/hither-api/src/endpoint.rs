@@ -1,13 +1,12 @@
 //! The client's side: a server outside the mesh that speaks OpenAI's API, asked with work in this program's own words.
 //!
 //! What must stay true: the key appears in no error, log or `Debug`; what the server says is bounded in memory; an answer
-//! that did not end is told from one that did.
+//! that did not end is told from one that did; only what was cleared is sent.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hither_engine::work::Work;
 use hither_types::trace::TraceParent;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -24,11 +23,13 @@ use crate::limits::{ENDPOINT_ERROR, ENDPOINT_IDLE, ENDPOINT_IDLE_MAX};
 
 mod answer;
 mod ask;
+mod clear;
 mod reader;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answering, Totals, UNKNOWN_TOKEN};
+pub use clear::{Cleared, Filter, OnFinding, OnUnreadable};
 pub use reader::Reader;
 
 /// Keeps connections for the next request.
@@ -144,11 +145,11 @@ impl Endpoint {
     pub async fn ask(
         &self,
         model: &str,
-        work: &Work,
+        work: &Cleared,
         whole: bool,
         trace: Option<TraceParent>,
     ) -> Result<Answering, EndpointError> {
-        let asked = ask::render(model, work, whole)?;
+        let asked = ask::render(model, work.work(), whole)?;
         let target =
             format!("{}{}", self.base, asked.path).parse().expect("the base is an address, the path a constant");
         let request = self.request(Method::POST, target, trace, asked.body.into());

@@ -2,6 +2,8 @@
 //!
 //! An app that may not observe the mesh learns the rule, the failed field and the help, never the name of a node.
 
+use hither_types::filter::Withheld;
+use hither_types::id::SiteName;
 use hither_types::law::Denial;
 use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::unit::Micros;
@@ -231,6 +233,7 @@ impl From<&Refusal> for Problem {
                     .help("hither budget  (shows what is spent, by app and by server)")
                     .help("raise it under [egress] or [endpoint.NAME] in hither.toml, and start the node again")
             }
+            Refusal::Withheld { site, why } => withheld(site, why),
             Refusal::KeyInUse => Self::new(
                 Code::KeyInUse,
                 "another program runs with the same key as this node, and was started before it: its data directory was \
@@ -239,6 +242,21 @@ impl From<&Refusal> for Problem {
             .help("hither status  (says since when)")
             .help("stop one of the two; a machine of its own joins by hither invite, with a new data directory"),
         }
+    }
+}
+
+fn withheld(site: &SiteName, why: &Withheld) -> Problem {
+    let text = format!(
+        "the filter of endpoint {site} lets nothing of this request leave for there: {why}; no other place can answer"
+    );
+    let problem = Problem::new(Code::Withheld, text);
+    match why {
+        Withheld::Found(_) => problem
+            .help("take it out of the request")
+            .help(format!("or let it be masked: action = \"mask\" under [endpoint.{site}.filter] of hither.toml")),
+        Withheld::Unreadable(_) => problem
+            .help("send text")
+            .help(format!("or let it pass: unreadable = \"pass\" under [endpoint.{site}.filter] of hither.toml")),
     }
 }
 

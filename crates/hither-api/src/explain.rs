@@ -57,6 +57,7 @@ pub(crate) fn kind(step: &Step) -> &'static str {
         Step::SteppedDown { .. } => "stepped_down",
         Step::Version { .. } => "version",
         Step::Hedged { .. } => "hedged",
+        Step::Masked { .. } => "masked",
     }
 }
 
@@ -71,6 +72,7 @@ pub(crate) fn site(step: &Step) -> Option<&SiteName> {
         | Step::AttemptFailed { site, .. }
         | Step::FetchBegun { from: site }
         | Step::Hedged { site }
+        | Step::Masked { site, .. }
         | Step::Answered { site } => Some(site),
         Step::Arrived
         | Step::Queued
@@ -113,6 +115,7 @@ pub(crate) fn text(step: &Step) -> String {
         Step::ServedFor { node } => format!("served for node {}", node.short()),
         Step::Version { model, why } => format!("the name means {model}: {why}"),
         Step::SteppedDown { model } => format!("no room: {model}, a smaller model of the family, takes it"),
+        Step::Masked { site, findings } => format!("{site}: {findings} masked before it leaves for there"),
         Step::Hedged { site } => format!("late there: a second copy goes to {site}, and the first answer counts"),
     }
 }
@@ -163,6 +166,7 @@ fn short(refusal: &Refusal) -> String {
         Refusal::NotAMember => "it does not know this node as a member".to_owned(),
         Refusal::Stopping => "it is stopping".to_owned(),
         Refusal::KeyInUse => "its key is in use on another machine".to_owned(),
+        Refusal::Withheld { why, .. } => format!("its filter lets nothing leave for it: {why}"),
         Refusal::ModelExpired { model, ended } => format!("the entry of {model} ended {} there", day(*ended)),
         Refusal::BudgetSpent { budget, .. } => budget_text(budget),
     }

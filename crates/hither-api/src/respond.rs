@@ -226,6 +226,9 @@ pub(crate) fn set_route(headers: &mut HeaderMap, serving: &Serving) {
         set(headers, "x-hither-device", device.as_str());
     }
     set(headers, "x-hither-rule", route.rule.as_str());
+    if !route.masked.is_empty() {
+        set(headers, "x-hither-masked", &route.masked.to_string());
+    }
     set(headers, "x-hither-attempts", &route.attempt.0.to_string());
 }
 

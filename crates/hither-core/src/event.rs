@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hither_types::fact::Fact;
-use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, Task, Ticket};
+use hither_types::filter::Findings;
+use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, SiteName, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::{Presence, Signal};
@@ -220,6 +221,15 @@ pub enum Event {
     PolicyChanged(Arc<Policy>),
     /// The node is stopping: refuse what is new, finish what runs.
     Draining,
+    /// What a filter found in a request of this node was masked before it leaves for a place.
+    Masked {
+        /// The request.
+        request: RequestId,
+        /// The place.
+        site: SiteName,
+        /// What was found.
+        findings: Findings,
+    },
     /// The deadline that the mind asked for has come.
     Tick,
 }

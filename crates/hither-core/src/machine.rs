@@ -13,7 +13,7 @@ use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
-use hither_types::view::Explanation;
+use hither_types::view::{Explanation, Step};
 
 use crate::affinity::Affinities;
 use crate::budget::Budget;
@@ -299,6 +299,9 @@ impl Core {
             Event::Draining => {
                 (self.draining, self.herald.due) = (true, true);
                 self.drop_hedges();
+            }
+            Event::Masked { request, site, findings } => {
+                self.trace.step(request, Step::Masked { site, findings }, self.now);
             }
             Event::Tick => self.tick(),
         }

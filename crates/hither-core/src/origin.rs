@@ -334,8 +334,11 @@ impl Core {
             Phase::Offering(egress, _) | Phase::Remote(egress, _) => egress.to.site.clone(),
             Phase::Placing | Phase::Queued | Phase::Here(_) => self.me.site.clone(),
         };
-        let no_work = matches!(failure, Failure::Declined(_) | Failure::BadInput(_));
-        let leave = if no_work && matches!(leave, Leave::Over) { Leave::Declined } else { leave };
+        let leave = match (leave, &failure) {
+            (Leave::Over, Failure::Declined(Refusal::Withheld { .. })) => Leave::Withheld,
+            (Leave::Over, Failure::Declined(_) | Failure::BadInput(_)) => Leave::Declined,
+            (leave, _) => leave,
+        };
         self.leave(id, leave);
         self.trace.step(id, Step::AttemptFailed { site, failure: failure.clone() }, self.now);
         match failure {
@@ -416,6 +419,7 @@ impl Core {
     fn settle(&mut self, id: RequestId, egress: Egress, bytes: ByteCount, leave: &Leave) {
         let bill = match leave {
             Leave::Answered(cost) => Bill::Known(*cost),
+            Leave::Withheld => Bill::Nothing,
             Leave::Over | Leave::Declined | Leave::Stop(_) if bytes.0 == 0 => Bill::Nothing,
             Leave::Over | Leave::Stop(_) => Bill::Guessed,
             Leave::Declined => Bill::Free,
@@ -430,7 +434,7 @@ impl Core {
         }
         let (answer, outcome) = match leave {
             Leave::Answered(cost) => (cost.answer, Outcome::Answered),
-            Leave::Over | Leave::Declined => (ByteCount(0), Outcome::Refused),
+            Leave::Over | Leave::Declined | Leave::Withheld => (ByteCount(0), Outcome::Refused),
             Leave::Stop(outcome) => (ByteCount(0), *outcome),
         };
         let subject = self.subject(id, egress.attempt, &request.envelope);

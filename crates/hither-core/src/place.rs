@@ -483,6 +483,7 @@ fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
         Refusal::NoPower { cap } if preempted => Refusal::NoPower { cap },
         Refusal::Overloaded { retry_after } => overloaded(retry_after),
         Refusal::UnlawfulThere(denial) => Refusal::UnlawfulThere(denial),
+        Refusal::Withheld { site, why } => Refusal::Withheld { site, why },
         Refusal::UnknownModel(_)
         | Refusal::Unlawful { .. }
         | Refusal::NoPower { .. }

@@ -157,6 +157,8 @@ pub(crate) enum Leave {
     Over,
     /// It is over, and the place did no work for it.
     Declined,
+    /// It is over, and nothing left for the place.
+    Withheld,
     /// The place has to be told to stop.
     Stop(Outcome),
 }
@@ -256,7 +258,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::Stopping
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. }
-        | Refusal::BudgetSpent { .. } => false,
+        | Refusal::BudgetSpent { .. }
+        | Refusal::Withheld { .. } => false,
     }
 }
 
@@ -274,6 +277,8 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. }
         | Refusal::BudgetSpent { .. } => true,
-        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed => false,
+        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed | Refusal::Withheld { .. } => {
+            false
+        }
     }
 }

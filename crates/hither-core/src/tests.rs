@@ -552,6 +552,7 @@ fn step_text(step: &Step) -> String {
         Step::Version { model, why } => format!("means {model}: {why}"),
         Step::SteppedDown { model } => format!("steps down to {model}"),
         Step::Hedged { site } => format!("hedged at {site}"),
+        Step::Masked { site, findings } => format!("masked for {site}, {findings}"),
         Step::Arrived | Step::Queued | Step::Recorded { .. } | Step::Cancelled => format!("{step:?}"),
     }
 }
@@ -587,6 +588,7 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::ClockJumped { .. }
         | Fact::LossAccepted { .. }
         | Fact::FirstTransfer { .. }
+        | Fact::EgressFiltered { .. }
         | Fact::ModelAdmitted { .. }
         | Fact::Published { .. }
         | Fact::RolledOut(_)

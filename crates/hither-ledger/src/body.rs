@@ -1,6 +1,7 @@
 //! A fact as the fields of a record: the only way into the ledger.
 
-use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
+use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
+use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::place::Assurance;
 use hither_types::rollout::RolloutFault;
@@ -130,6 +131,18 @@ impl From<&Fact> for Body {
                 .with("bytes_out", Value::Integer(bytes.0)),
             Fact::FirstTransfer { left, to } => {
                 Self::new(Kind::FirstTransfer).with("left", Value::text(left)).with("to", Value::text(to))
+            }
+            Fact::EgressFiltered { subject, to, findings, verdict } => {
+                let count = |(kind, count): (&DataKind, &u32)| (kind.as_str().into(), Value::Integer((*count).into()));
+                let word = match verdict {
+                    FilterVerdict::Masked => "mask",
+                    FilterVerdict::Blocked => "block",
+                };
+                Self::new(Kind::EgressFiltered)
+                    .subject(subject)
+                    .place(to)
+                    .with("decision", Value::text(word))
+                    .with("found", Value::Object(findings.0.iter().map(count).collect()))
             }
             Fact::EgressSettled { subject, to, bytes, answer, outcome } => Self::new(Kind::EgressSettled)
                 .subject(subject)

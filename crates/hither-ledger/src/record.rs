@@ -66,6 +66,8 @@ kinds! {
     EgressIntent = "egress.intent",
     /// Payload is about to leave for a country to which none left before.
     FirstTransfer = "first_transfer",
+    /// A filter found something in it before it left.
+    EgressFiltered = "egress.filtered",
     /// What became of it.
     EgressSettled = "egress.settled",
     /// Payload from a peer was accepted.
@@ -313,6 +315,7 @@ impl Record {
             Kind::Deny
                 | Kind::RequestEnd
                 | Kind::EgressIntent
+                | Kind::EgressFiltered
                 | Kind::EgressSettled
                 | Kind::IngressAccept
                 | Kind::IngressRefuse

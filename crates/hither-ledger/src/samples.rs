@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
+use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
+use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction};
@@ -153,5 +154,11 @@ pub(crate) fn all_facts() -> Vec<Fact> {
         Fact::Judged(Verdict { name, revision: 3, publisher, by, fault }),
         Fact::LossAccepted { signed: 41, root: Some(Digest([12; 32])), file: Digest([13; 32]) },
         Fact::FirstTransfer { left: counterpart(&PARIS).jurisdiction, to: counterpart(&MUNICH).jurisdiction },
+        Fact::EgressFiltered {
+            subject: subject(1),
+            to: counterpart(&MUNICH),
+            findings: Findings([(DataKind::Email, 2), (DataKind::Iban, 1)].into()),
+            verdict: FilterVerdict::Masked,
+        },
     ]
 }

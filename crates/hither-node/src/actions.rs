@@ -7,6 +7,7 @@ use hither_api::door::{Answer, Route};
 use hither_core::membership::Sign;
 use hither_core::{Action, Event};
 use hither_types::fact::{Fact, Outcome};
+use hither_types::filter::Findings;
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::refusal::Failure;
@@ -40,7 +41,7 @@ impl Driver {
             }
             Action::Route { request, attempt, served_by, rule, instead, version } => {
                 if let (Some(session), Some(served_by)) = (self.sessions.get(&request), self.member(served_by)) {
-                    session.route(Route { attempt, served_by, rule, instead, version });
+                    session.route(Route { attempt, served_by, rule, instead, version, masked: Findings::default() });
                 }
             }
             Action::Finish { request, cost } => {
@@ -80,9 +81,16 @@ impl Driver {
         }
     }
 
-    /// Writes a fact; a ticket that cannot be written is told at once.
+    /// Writes a fact. What is to leave for a server outside the mesh is read by its filter first.
     pub(crate) fn record(&mut self, ticket: Option<Ticket>, mut fact: Fact) {
         self.count(&mut fact);
+        if let Some(fact) = self.clear_first(ticket, fact) {
+            self.write_down(ticket, fact);
+        }
+    }
+
+    /// Writes a fact as it is; a ticket that cannot be written is told at once.
+    pub(crate) fn write_down(&mut self, ticket: Option<Ticket>, fact: Fact) {
         if let Fact::EgressIntent { to: other, .. } | Fact::IngressAccepted { from: other, .. } = &fact {
             self.records.note_transfer(self.home.me.jurisdiction, other.jurisdiction);
         }
@@ -102,9 +110,11 @@ impl Driver {
                     *bytes = session.fix_outgoing(subject.attempt);
                 }
             }
-            Fact::EgressSettled { subject, bytes, answer, outcome, .. } => {
+            Fact::EgressSettled { subject, to, bytes, answer, outcome } => {
                 let Some(session) = self.sessions.get(&subject.request) else { return };
-                if bytes.0 > 0 {
+                if session.is_withheld(subject.attempt, to.node) {
+                    *bytes = ByteCount(0);
+                } else if bytes.0 > 0 {
                     *bytes = session.outgoing(subject.attempt).unwrap_or(*bytes);
                 }
                 if *outcome != Outcome::Answered {
@@ -134,6 +144,7 @@ impl Driver {
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
             | Fact::FirstTransfer { .. }
+            | Fact::EgressFiltered { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Published { .. }
             | Fact::RolledOut(_)

@@ -23,6 +23,7 @@ use crate::machine;
 pub mod api;
 pub mod egress;
 pub mod endpoint;
+mod filter;
 pub mod ladder;
 pub mod model;
 pub mod oidc;

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::clearing::{Clearings, Passage, Verdict};
 use crate::clock::{Clocks, Jump};
 use crate::config::NodeConfig;
 use crate::courses::{CourseAsk, Courses};
@@ -77,6 +78,8 @@ pub(crate) enum Inbound {
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
     /// A server outside the mesh is there.
     EndpointLives(NodeId),
+    /// A filter has read what is to leave for such a server.
+    Cleared { passage: Passage, verdict: Verdict },
     /// A later program with this node's key has left by now.
     Outlasted,
     /// The others had time to hear that this node leaves.
@@ -112,6 +115,7 @@ pub(crate) struct Driver {
     pub(crate) swarm: Swarm,
     pub(crate) courses: Courses,
     pub(crate) endpoints: Endpoints,
+    pub(crate) clearings: Clearings,
     pub(crate) mesh: Mesh,
     pub(crate) invites: Invites,
     /// Who came with them.
@@ -147,7 +151,7 @@ pub(crate) struct Driver {
     /// This node said that it leaves the mesh, and waits until the others have heard it.
     pub(crate) leaving: bool,
     pub(crate) traces: Arc<Traces>,
-    /// Bytes that left for each peer, as the ledger counts them.
+    /// What left for each peer, as the ledger counts it.
     pub(crate) egress: BTreeMap<NodeId, Egress>,
     pub(crate) till: Till,
     pub(crate) witnesses: Witnesses,
@@ -310,15 +314,14 @@ impl Driver {
                 let _ = reply.send(self.core.explain(request));
             }
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
+            Inbound::Cleared { passage, verdict } => self.cleared(passage, verdict),
             Inbound::Outlasted => self.rise_above(self.incarnation),
             Inbound::Leave(reply) => self.left(reply),
             Inbound::Course(ask) => self.asked_on_the_way(ask),
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Witness(news) => self.witness_news(news),
             Inbound::Warn(text) => self.warn(None, text),
-            Inbound::WarnOver(text) => {
-                self.warnings.remove(&(None, text));
-            }
+            Inbound::WarnOver(text) => self.warnings.retain(|known| known.0.is_some() || known.1 != text),
             Inbound::Command { command, reply } => self.command(command, reply),
         }
     }
@@ -399,16 +402,12 @@ impl Driver {
         view.warnings.extend(self.orphans());
         view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
         for node in &mut view.nodes {
-            node.egress = self.egress.get(&node.member.node).copied().unwrap_or_default();
+            node.egress = self.egress.get(&node.member.node).cloned().unwrap_or_default();
             node.program = self.program(node.member.node);
             node.addresses = self.swarm.known(node.member.node);
         }
-        let (mut requests, mut answers) = (0, 0);
-        for to_peer in self.egress.values() {
-            requests += to_peer.requests.0;
-            answers += to_peer.answers.0;
-        }
-        (view.totals.egress_requests, view.totals.egress_answers) = (ByteCount(requests), ByteCount(answers));
+        let sum = |of: fn(&Egress) -> u64| ByteCount(self.egress.values().map(of).sum());
+        (view.totals.egress_requests, view.totals.egress_answers) = (sum(|to| to.requests.0), sum(|to| to.answers.0));
         self.till.keep(&view.spending.spent);
         self.view.send_replace(Arc::new(view));
     }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hither_api::endpoint::{Answering, Endpoint, EndpointError};
+use hither_api::endpoint::{Answering, Cleared, Endpoint, EndpointError, Filter};
 use hither_core::Event;
-use hither_engine::work::{Piece, Work};
-use hither_types::id::{Digest, ModelName, NodeId, Task};
+use hither_engine::work::Piece;
+use hither_types::filter::Withheld;
+use hither_types::id::{Digest, ModelName, NodeId, SiteName, Task};
 use hither_types::member::{Member, Roles};
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo, OUTSIDE};
@@ -23,6 +24,7 @@ use hither_types::unit::{ByteCount, Micros};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::clearing;
 use crate::config::endpoint::EndpointConfig;
 use crate::driver::{Driver, Inbound};
 use crate::limits::{BEAT, BEAT_FROM_PIECES, ENDPOINT_PROBE, ENDPOINT_PULSE, ENDPOINT_RETRY, ENDPOINT_TELL};
@@ -42,7 +44,6 @@ pub(crate) struct Server {
     heard: AtomicU64,
     /// Whether it is there.
     lives: watch::Sender<bool>,
-    /// Somebody was sent there.
     /// Numbers what the mind is told of it.
     sequence: AtomicU64,
 }
@@ -77,6 +78,15 @@ impl Server {
             lives: watch::Sender::new(false),
             sequence: AtomicU64::new(0),
         }
+    }
+
+    /// What is looked for before something leaves for it.
+    pub(crate) fn filter(&self) -> Option<&Filter> {
+        self.config.filter.as_ref()
+    }
+
+    pub(crate) fn site(&self) -> &SiteName {
+        &self.config.name
     }
 
     /// Whether it runs on this machine, so that nothing leaves.
@@ -277,24 +287,30 @@ impl Driver {
             self.echoes.push_back(Event::Failed { task, failure: Failure::Engine(text) });
             return true;
         }
-        if !server.is_here() {
+        if !server.is_here() && !session.is_withheld(task.attempt, peer) {
             let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(session.payload.len() as u64));
             session.add_egress(leaving.0);
             self.egress.entry(peer).or_default().requests.0 += leaving.0;
         }
         let there = server.config.models.get(model).cloned().unwrap_or_else(|| model.to_string());
-        let handle = self.hands.spawn(ask(server, there, task, session, self.inbox.clone()));
+        let handle = self.hands.spawn(ask(server, (peer, there), task, session, self.inbox.clone()));
         self.forwards.insert(task, handle);
         true
     }
 }
 
 /// Asks a server and carries what it says to the client.
-async fn ask(server: Arc<Server>, model: String, task: Task, session: Arc<Session>, inbox: mpsc::Sender<Inbound>) {
+async fn ask(
+    server: Arc<Server>,
+    there: (NodeId, String),
+    task: Task,
+    session: Arc<Session>,
+    inbox: mpsc::Sender<Inbound>,
+) {
     let busy = Busy::enter(&server);
     let mut told = 0;
     let ended = tokio::select! {
-        ended = read(&server, &model, task, &session, &inbox, &mut told) => ended,
+        ended = read((&server, &there), task, &session, &inbox, &mut told) => ended,
         () = server.dies() => Err(Broken::Server(EndpointError::Unreachable("it shows no life".to_owned()))),
         () = beat(&server, task, &inbox) => return,
     };
@@ -302,6 +318,10 @@ async fn ask(server: Arc<Server>, model: String, task: Task, session: Arc<Sessio
     let event = match ended {
         Ok(cost) => Event::Done { task, cost },
         Err(Broken::Unwanted) => return,
+        Err(Broken::Withheld(why)) => {
+            let refusal = Refusal::Withheld { site: server.config.name.clone(), why };
+            Event::Failed { task, failure: Failure::Declined(refusal) }
+        }
         Err(Broken::Old) => Event::Failed { task, failure: Failure::Engine("another copy answered first".into()) },
         Err(Broken::Server(error)) => Event::Failed { task, failure: failed(&server, error, told > 0, &inbox).await },
     };
@@ -312,6 +332,8 @@ async fn ask(server: Arc<Server>, model: String, task: Task, session: Arc<Sessio
 /// Why no answer came.
 enum Broken {
     Server(EndpointError),
+    /// Its filter lets nothing leave for it.
+    Withheld(Withheld),
     /// The client left.
     Unwanted,
     /// The attempt was given up.
@@ -332,21 +354,47 @@ async fn beat(server: &Server, task: Task, inbox: &mpsc::Sender<Inbound>) {
     }
 }
 
+/// What may be sent: what the filter made of it before it went on the record. To a server on this machine nothing leaves, and
+/// nothing is on the record: it is read now.
+async fn cleared(
+    (server, node): (&Server, NodeId),
+    task: Task,
+    session: &Session,
+    inbox: &mpsc::Sender<Inbound>,
+) -> Result<Arc<Cleared>, Broken> {
+    let verdict = match session.cleared(task.attempt, node) {
+        Some(verdict) => verdict,
+        None if server.filter().is_none() || server.is_here() => {
+            let verdict = clearing::read(server.filter().copied(), session.payload.clone()).await;
+            if server.filter().is_some() {
+                session.fix_cleared(task.attempt, node, verdict.clone());
+            }
+            let masked = verdict.as_ref().ok().map(|cleared| cleared.masked()).filter(|masked| !masked.is_empty());
+            if let Some(findings) = masked.cloned() {
+                let event = Event::Masked { request: task.request, site: server.config.name.clone(), findings };
+                let _ = inbox.send(Inbound::Event(event)).await;
+            }
+            verdict
+        }
+        // Nothing comes here that was not read.
+        None => Err(Withheld::Unreadable(clearing::UNREAD)),
+    };
+    verdict.map_err(Broken::Withheld)
+}
+
 async fn read(
-    server: &Server,
-    model: &str,
+    (server, (node, model)): (&Server, &(NodeId, String)),
     task: Task,
     session: &Session,
     inbox: &mpsc::Sender<Inbound>,
     told: &mut u64,
 ) -> Result<Cost, Broken> {
-    let damaged = |_| Broken::Server(EndpointError::Cannot("the work is damaged".to_owned()));
-    let work = Work::decode(&session.payload).map_err(damaged)?;
+    let cleared = cleared((server, *node), task, session, inbox).await?;
     let begun = Instant::now();
     let trace = session.trace.onwards(task.attempt);
     let mut answer: Answering =
-        server.endpoint.ask(model, &work, session.whole, trace).await.map_err(Broken::Server)?;
-    drop(work);
+        server.endpoint.ask(model, &cleared, session.whole, trace).await.map_err(Broken::Server)?;
+    drop(cleared);
     server.hear();
     let (mut bytes, mut first, mut beaten) = (0, None, Instant::now());
     while let Some(piece) = answer.next().await.map_err(Broken::Server)? {

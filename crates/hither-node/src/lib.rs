@@ -4,6 +4,7 @@ mod actions;
 mod affinity;
 mod apps;
 mod authority;
+mod clearing;
 mod clock;
 mod commands;
 pub mod config;

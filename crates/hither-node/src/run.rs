@@ -247,6 +247,7 @@ async fn assemble(
         egress: Default::default(),
         till,
         witnesses,
+        clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
         driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));

@@ -10,12 +10,13 @@ use bytes::Bytes;
 use hither_api::door::{Answer, Route, Summary};
 use hither_api::endpoint::UNKNOWN_TOKEN;
 use hither_engine::work::Piece;
-use hither_types::id::{Attempt, RequestId};
+use hither_types::id::{Attempt, NodeId, RequestId};
 use hither_types::message::Frame;
 use hither_types::request::Cost;
 use hither_types::unit::ByteCount;
 use tokio::sync::mpsc;
 
+use crate::clearing::Verdict;
 use crate::limits::TOKENS_MAX;
 use crate::traces::Trace;
 
@@ -52,6 +53,8 @@ struct State {
     migrations: u8,
     /// Bytes that leave with each attempt that is sent away: the payload, and the tokens to go on from.
     outgoing: BTreeMap<Attempt, u64>,
+    /// What the filter of a server outside the mesh made of an attempt there.
+    cleared: BTreeMap<Attempt, (NodeId, Verdict)>,
     egress: u64,
 }
 
@@ -77,6 +80,11 @@ impl State {
 }
 
 impl State {
+    /// What a filter made of an attempt. One that was refused has the number of the next, which may go elsewhere.
+    fn cleared(&self, attempt: Attempt, there: NodeId) -> Option<&Verdict> {
+        self.cleared.get(&attempt).filter(|(node, _)| *node == there).map(|(_, verdict)| verdict)
+    }
+
     /// An answer behind those that were held.
     fn with_held(&mut self, answer: Answer) -> Answer {
         if self.held.is_empty() {
@@ -116,6 +124,7 @@ impl Session {
             held: Vec::new(),
             migrations: 0,
             outgoing: BTreeMap::new(),
+            cleared: BTreeMap::new(),
             egress: 0,
         };
         Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state), trace, whole: false }
@@ -156,6 +165,28 @@ impl Session {
         let bytes = self.payload.len() as u64 + TOKEN_BYTES * state.ids.len() as u64;
         state.outgoing.insert(attempt, bytes);
         ByteCount(bytes)
+    }
+
+    /// Fixes what a filter made of an attempt. It leaves so, or not at all.
+    pub(crate) fn fix_cleared(&self, attempt: Attempt, there: NodeId, verdict: Verdict) -> ByteCount {
+        let mut state = self.state();
+        let bytes = match &verdict {
+            Ok(cleared) if !cleared.masked().is_empty() => cleared.work().encode().len() as u64,
+            Ok(_) | Err(_) => self.payload.len() as u64,
+        };
+        state.outgoing.insert(attempt, bytes);
+        state.cleared.insert(attempt, (there, verdict));
+        ByteCount(bytes)
+    }
+
+    /// What a filter made of an attempt at a place, if one read it.
+    pub(crate) fn cleared(&self, attempt: Attempt, there: NodeId) -> Option<Verdict> {
+        self.state().cleared(attempt, there).cloned()
+    }
+
+    /// Whether a filter kept an attempt from leaving for a place.
+    pub(crate) fn is_withheld(&self, attempt: Attempt, there: NodeId) -> bool {
+        self.state().cleared(attempt, there).is_some_and(Result::is_err)
     }
 
     /// What was fixed for an attempt.
@@ -239,8 +270,11 @@ impl Session {
         state.delivered = Some(attempt);
         state.ids.extend_from_slice(fresh);
         if state.told != Some(attempt)
-            && let Some(route) = state.routes.get(&attempt).cloned()
+            && let Some(mut route) = state.routes.get(&attempt).cloned()
         {
+            if let Some(Ok(cleared)) = state.cleared(attempt, route.served_by.node) {
+                route.masked = cleared.masked().clone();
+            }
             state.told = Some(attempt);
             state.held.push(Answer::Routed(route));
         }

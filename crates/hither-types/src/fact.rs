@@ -1,5 +1,6 @@
 //! What the ledger is told. Facts carry labels, sizes and digests, never content.
 
+use crate::filter::Findings;
 use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use crate::label::DataClass;
 use crate::place::{Assurance, Jurisdiction};
@@ -41,6 +42,15 @@ pub struct Counterpart {
     pub jurisdiction: Jurisdiction,
     /// How well that is supported.
     pub assurance: Assurance,
+}
+
+/// What a filter did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FilterVerdict {
+    /// Placeholders stand in the place of what was found.
+    Masked,
+    /// Nothing of the request leaves.
+    Blocked,
 }
 
 /// How a request ended.
@@ -147,6 +157,17 @@ pub enum Fact {
         left: Jurisdiction,
         /// The country that it goes to.
         to: Jurisdiction,
+    },
+    /// A filter found something in a request before it left for a server outside the mesh (`egress.filtered`).
+    EgressFiltered {
+        /// The request.
+        subject: Subject,
+        /// Where it was to go.
+        to: Counterpart,
+        /// What was found; nothing, if a part of it could not be read.
+        findings: Findings,
+        /// Whether it left with placeholders, or nothing of it did.
+        verdict: FilterVerdict,
     },
     /// What became of it (`egress.settled`).
     EgressSettled {

@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod fact;
+pub mod filter;
 pub mod id;
 pub mod incarnation;
 pub mod label;

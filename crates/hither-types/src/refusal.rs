@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::id::{ModelName, NodeId};
+use crate::filter::Withheld;
+use crate::id::{ModelName, NodeId, SiteName};
 use crate::label::DataClass;
 use crate::law::Denial;
 use crate::place::Jurisdiction;
@@ -78,6 +79,14 @@ pub enum Refusal {
         budget: Budget,
         /// How long until the next day begins.
         renewed: Micros,
+    },
+    /// The filter of a server outside the mesh lets nothing of the request go there (422). It is this node's own, and no peer
+    /// is ever told.
+    Withheld {
+        /// The server.
+        site: SiteName,
+        /// Why.
+        why: Withheld,
     },
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::filter::Findings;
 use crate::id::{AppName, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
 use crate::label::DataClass;
 use crate::law::Denial;
@@ -167,13 +168,19 @@ pub struct NodeView {
     pub addresses: Vec<Address>,
 }
 
-/// Payload bytes that left this node for another, since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What left this node for another, since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Egress {
-    /// With requests.
+    /// Bytes of payload with requests.
     pub requests: ByteCount,
-    /// With answers.
+    /// Bytes of payload with answers.
     pub answers: ByteCount,
+    /// What was masked before it left.
+    pub masked: Findings,
+    /// What was found in requests of which nothing left.
+    pub blocked: Findings,
+    /// How many requests were kept from it by its filter.
+    pub withheld: u64,
 }
 
 /// Whether a member is there.
@@ -369,6 +376,13 @@ pub enum Step {
     Recorded {
         /// Bytes of payload.
         bytes: ByteCount,
+    },
+    /// What was found in it was masked before it left.
+    Masked {
+        /// The place that it leaves for.
+        site: SiteName,
+        /// What was found.
+        findings: Findings,
     },
     /// It was sent to, or started at, the chosen place.
     Started {

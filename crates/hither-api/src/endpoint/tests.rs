@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Address, Endpoint, EndpointError, Totals};
+use super::{Address, Cleared, Endpoint, EndpointError, Totals};
 
 /// A server that says one thing, once, and gives back what it was asked.
 async fn server(status: &str, kind: &str, body: &str) -> (Endpoint, JoinHandle<String>) {
@@ -47,7 +47,8 @@ async fn hear(endpoint: &Endpoint, work: &Work) -> (Vec<Piece>, Result<Totals, E
 }
 
 async fn hear_as(endpoint: &Endpoint, work: &Work, whole: bool) -> (Vec<Piece>, Result<Totals, EndpointError>) {
-    let mut answer = match endpoint.ask("big-1", work, whole, None).await {
+    let cleared = Cleared::new(work.clone(), None).unwrap();
+    let mut answer = match endpoint.ask("big-1", &cleared, whole, None).await {
         Ok(answer) => answer,
         Err(error) => return (Vec::new(), Err(error)),
     };
@@ -204,7 +205,8 @@ async fn what_such_a_server_cannot_do_is_not_sent() {
         Work::Generate(GenerateWork { format: Format::Pattern("a".into()), ..work.clone() }),
         Work::Generate(GenerateWork { chances: Some(1), prompt: Prompt::Text("a".into()), ..work }),
     ] {
-        assert!(matches!(endpoint.ask("m", &work, false, None).await, Err(EndpointError::Cannot(_))), "{work:?}");
+        let cleared = Cleared::new(work.clone(), None).unwrap();
+        assert!(matches!(endpoint.ask("m", &cleared, false, None).await, Err(EndpointError::Cannot(_))), "{work:?}");
     }
     assert!(!asked.is_finished());
 }

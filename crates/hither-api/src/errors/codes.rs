@@ -74,6 +74,8 @@ codes! {
     LabelUnreadable = "E0304", 400, None, "The message names the header and what it takes.";
     /// The law does not let data of this class be kept for later.
     NotKeptByLaw = "E0305", 451, None, "Send the request itself and wait for its answer, without a job.";
+    /// The filter of a server outside the mesh keeps the request from it, and no other place can answer.
+    Withheld = "E0306", 422, None, "The message names the kinds and how many. Take them out, bring the model into the mesh, or let the filter mask: action = \"mask\" under [endpoint.NAME.filter].";
     /// Nobody in the mesh has the model.
     UnknownModel = "E0401", 404, Some("model_not_found"), "hither models ls shows which there are; hither models add FILE --name NAME adds one.";
     /// The model has no such version.

@@ -77,6 +77,7 @@ fn links(page: &mut Page, view: &View) {
             page.sample(&labels, bytes.0);
         }
     }
+    filtered(page, view);
     type Row = (&'static str, &'static str, fn(&NodeView) -> Option<f64>);
     let rows: [Row; 2] = [
         ("hither_link_up", "Whether a peer was heard within the last moments.", |node| {
@@ -93,6 +94,25 @@ fn links(page: &mut Page, view: &View) {
                 page.sample(&[("node", &node.member.node.short()), ("site", &node.member.site)], value);
             }
         }
+    }
+}
+
+/// A row for each kind that was found: there are as many as kinds.
+fn filtered(page: &mut Page, view: &View) {
+    let help = "What filters found in requests before they left for a server outside the mesh, by what became of it.";
+    page.family("hither_link_filtered_total", Kind::Counter, help);
+    for NodeView { member, egress, .. } in &view.nodes {
+        for (action, findings) in [("mask", &egress.masked), ("block", &egress.blocked)] {
+            for (kind, count) in &findings.0 {
+                let labels: [Label<'_>; 3] = [("site", &member.site), ("kind", kind), ("action", &action)];
+                page.sample(&labels, *count);
+            }
+        }
+    }
+    let help = "Requests of which a filter let nothing leave for a server outside the mesh.";
+    page.family("hither_link_withheld_total", Kind::Counter, help);
+    for NodeView { member, egress, .. } in view.nodes.iter().filter(|node| node.egress.withheld > 0) {
+        page.sample(&[("site", &member.site)], egress.withheld);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Each refusal of the mesh in each protocol: its status, its form, its headers.
 
-use hither_types::id::ModelName;
+use hither_types::filter::{DataKind, Findings, Withheld};
+use hither_types::id::{ModelName, SiteName};
 use hither_types::law::Denial;
 use hither_types::refusal::Refusal;
 use hither_types::time::WallTime;
@@ -16,9 +17,10 @@ mod headers;
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 13] = [
     (unlawful, "E0301", 451, 451, "-"),
     (|| Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }), "E0302", 451, 451, "-"),
+    (withheld, "E0306", 422, 422, "-"),
     (|| Refusal::UnknownModel(name()), "E0401", 404, 404, "-"),
     (|| Refusal::ModelBroken(name()), "E0405", 500, 500, "-"),
     (|| Refusal::ModelExpired { model: name(), ended: WallTime(1_800_000_000_000) }, "E0411", 410, 410, "-"),
@@ -30,6 +32,11 @@ const TABLE: [Row; 12] = [
     (|| Refusal::Stopping, "E0506", 503, 503, "2"),
     (|| Refusal::NotAMember, "E0507", 503, 503, "2"),
 ];
+
+fn withheld() -> Refusal {
+    let why = Withheld::Found(Findings([(DataKind::Email, 2)].into()));
+    Refusal::Withheld { site: SiteName::parse("cloud").unwrap(), why }
+}
 
 fn name() -> ModelName {
     ModelName::parse("smollm2-135m").unwrap()
@@ -102,11 +109,12 @@ async fn the_same_refusals_are_problem_details_where_no_other_protocol_is_spoken
         let answer = problem(Form::Grpc, &refused);
         let header = |name: &str| answer.headers().get(name).map_or("-", |value| value.to_str().unwrap());
         assert_eq!((answer.status().as_u16(), header("content-type")), (200, "application/grpc"));
-        // PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION, INTERNAL, UNAVAILABLE (upon which clients try again), DEADLINE_EXCEEDED.
+        // PERMISSION_DENIED, NOT_FOUND, FAILED_PRECONDITION, INVALID_ARGUMENT, INTERNAL, UNAVAILABLE (upon which clients try again), DEADLINE_EXCEEDED.
         let wanted = match status {
             451 => "7",
             404 => "5",
             410 => "9",
+            422 => "3",
             500 => "13",
             504 => "4",
             _ => "14",

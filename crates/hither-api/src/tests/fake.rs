@@ -13,6 +13,7 @@ use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
 use hither_engine::work::{FinishReason, Piece};
 use hither_types::authority::{AuthorityView, Change, Issuer, Proposal, Quorum, Scope};
+use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, FailedField, NearMiss};
@@ -320,7 +321,14 @@ pub(crate) fn stepped_down(model: &str) -> Answer {
 
 fn routed_to(instead: Option<ModelName>) -> Answer {
     let served_by = member(1, "munich", "DE-BY");
-    Answer::Routed(Route { attempt: Attempt(1), served_by, rule: rule("eea-personal"), instead, version: None })
+    Answer::Routed(Route {
+        attempt: Attempt(1),
+        served_by,
+        rule: rule("eea-personal"),
+        instead,
+        version: None,
+        masked: Default::default(),
+    })
 }
 
 /// A part of a stream.
@@ -488,8 +496,14 @@ fn example_nodes() -> Vec<NodeView> {
         power: Milliwatts::from_watts(power),
         cap: Milliwatts::from_watts(cap),
         egress: match id {
-            1 => Egress { requests: ByteCount(40_213), answers: ByteCount(9_120) },
-            3 => Egress { requests: ByteCount(8_000), answers: ByteCount(0) },
+            1 => Egress {
+                requests: ByteCount(40_213),
+                answers: ByteCount(9_120),
+                masked: Findings([(DataKind::Email, 4)].into()),
+                blocked: Findings([(DataKind::Iban, 1)].into()),
+                withheld: 1,
+            },
+            3 => Egress { requests: ByteCount(8_000), ..Egress::default() },
             _ => Egress::default(),
         },
         program: Program::parse("0.1.0"),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use hither_api::endpoint::Address;
+use hither_api::endpoint::{Address, Filter};
 use hither_types::id::{ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
 use hither_types::spending::Purse;
 use serde::Deserialize;
 
 use super::egress::{EgressError, PriceSection, PurseSection};
+use super::filter::{FilterSection, filter};
 use crate::limits::{ENDPOINT_AT_ONCE, ENDPOINTS_MAX};
 
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub(crate) struct EndpointSection {
     spend_per_app_per_day: Option<f64>,
     #[serde(default)]
     apps: Option<Vec<String>>,
+    #[serde(default)]
+    filter: Option<FilterSection>,
 }
 
 /// Names of models, the same there as here, or each with its name there.
@@ -74,6 +77,8 @@ pub struct EndpointConfig {
     pub elsewhere: Option<Elsewhere>,
     /// What it costs, and who may spend how much there.
     pub purse: Purse,
+    /// What is looked for before something leaves for it; absent if the file does not say.
+    pub filter: Option<Filter>,
 }
 
 /// What the law asks of a server that is not on this machine.
@@ -231,7 +236,8 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     let address = Address { base, key, authorities, probe };
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
-    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse })
+    let filter = section.filter.map(filter);
+    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse, filter })
 }
 
 /// The address before `/v1`, and whether it is on this machine.

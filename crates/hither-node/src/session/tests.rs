@@ -111,7 +111,14 @@ fn route(attempt: u8, site: &str) -> Route {
         expires: WallTime(0),
         roles: Roles::ALL,
     };
-    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("eea").unwrap(), instead: None, version: None }
+    Route {
+        attempt: Attempt(attempt),
+        served_by,
+        rule: RuleId::parse("eea").unwrap(),
+        instead: None,
+        version: None,
+        masked: Default::default(),
+    }
 }
 
 /// A request with a first copy at paris and a second at lyon.

@@ -72,7 +72,14 @@ fn envelope() -> Envelope {
 }
 
 fn route(attempt: u8, served_by: Member) -> Route {
-    Route { attempt: Attempt(attempt), served_by, rule: RuleId::parse("local").unwrap(), instead: None, version: None }
+    Route {
+        attempt: Attempt(attempt),
+        served_by,
+        rule: RuleId::parse("local").unwrap(),
+        instead: None,
+        version: None,
+        masked: Default::default(),
+    }
 }
 
 const CALLER: TraceParent = TraceParent { trace: 7, span: 9, sampled: true };

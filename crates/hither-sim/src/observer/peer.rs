@@ -51,6 +51,7 @@ impl Observer {
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
             | Fact::FirstTransfer { .. }
+            | Fact::EgressFiltered { .. }
             | Fact::ModelAdmitted { .. }
             | Fact::Published { .. }
             | Fact::RolledOut(_)

@@ -45,6 +45,7 @@ impl World<'_> {
             | Event::ModelRefuted(_)
             | Event::CapChanged(_)
             | Event::PolicyChanged(_)
+            | Event::Masked { .. }
             | Event::Draining => false,
         };
         if !often {

@@ -1,15 +1,18 @@
-//! The law and the configuration: both parse, and the policy passes its own tests.
+//! The law and the configuration: both parse, the policy passes its own tests, and what leaves for a cloud is read or is
+//! said not to be.
 
 use std::path::Path;
 
+use hither_api::endpoint::OnFinding;
 use hither_node::config::NodeConfig;
+use hither_node::config::endpoint::EndpointConfig;
 use hither_node::law::{failing_tests, parse};
 
 use super::{Area, Check};
 
 pub(super) fn checks(config: Result<&NodeConfig, String>, data_dir: &Path) -> Vec<Check> {
     let file = data_dir.join("hither.toml");
-    let (configuration, path) = match config {
+    let (configuration, path) = match &config {
         Ok(config) if file.exists() => (format!("{} is read", file.display()), config.policy.clone()),
         Ok(config) => ("none: everything is as it comes".to_owned(), config.policy.clone()),
         Err(reason) => {
@@ -17,7 +20,38 @@ pub(super) fn checks(config: Result<&NodeConfig, String>, data_dir: &Path) -> Ve
             return vec![check, policy(&data_dir.join("policy.toml"))];
         }
     };
-    vec![Check::ok(Area::Law, "configuration", configuration), policy(&path)]
+    let mut checks = vec![Check::ok(Area::Law, "configuration", configuration), policy(&path)];
+    checks.extend(config.iter().flat_map(|config| config.endpoints.iter().filter_map(filter)));
+    checks
+}
+
+/// Whether what leaves for a server outside the mesh is read before. To one on this machine nothing leaves.
+fn filter(endpoint: &EndpointConfig) -> Option<Check> {
+    const NAME: &str = "filter";
+    let name = &endpoint.name;
+    Some(match &endpoint.filter {
+        Some(filter) if filter.kinds.is_empty() => {
+            Check::ok(Area::Law, NAME, format!("endpoint {name}: nothing is looked for, and the configuration says so"))
+        }
+        Some(filter) => {
+            let action = match filter.on_finding {
+                OnFinding::Mask => "masked",
+                OnFinding::Block => "blocked",
+            };
+            Check::ok(
+                Area::Law,
+                NAME,
+                format!("endpoint {name}: personal data that has a form is {action} before it leaves"),
+            )
+        }
+        None if endpoint.elsewhere.is_none() => return None,
+        None => Check::warn(
+            Area::Law,
+            NAME,
+            format!("endpoint {name}: requests leave for it as they are"),
+            format!("write [endpoint.{name}.filter] into hither.toml; with kinds = [] if that is meant"),
+        ),
+    })
 }
 
 fn policy(path: &Path) -> Check {

@@ -23,6 +23,7 @@ pub(super) const MODEL: &[Code] = &[Code::UnknownModel, Code::WrongKind];
 pub(super) const MESH: &[Code] = &[
     Code::Unlawful,
     Code::UnlawfulThere,
+    Code::Withheld,
     Code::ModelBroken,
     Code::ModelExpired,
     Code::Overloaded,

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use hither_api::endpoint::{Filter, OnFinding, OnUnreadable};
+use hither_filter::Kinds;
+use hither_types::filter::DataKind;
+
 use super::{EndpointConfig, EndpointSections, endpoints};
 
 fn read(text: &str, dir: &Path) -> Result<Vec<EndpointConfig>, String> {
@@ -71,4 +75,39 @@ fn a_key_is_read_from_its_file_and_shown_nowhere() {
     let found = read(text, dir.path()).unwrap();
     assert_eq!(found[0].address.key.as_deref(), Some("sk-very-secret"));
     assert!(!format!("{found:?}").contains("secret"));
+}
+
+const ELSEWHERE: &str =
+    "[endpoint.c]\nurl = \"https://m.example\"\nmodels = [\"a\"]\njurisdiction = \"US\"\noperator = \"x\"\n";
+
+#[track_caller]
+fn filtered(section: &str) -> Option<Filter> {
+    read(&format!("{ELSEWHERE}{section}"), Path::new("/nowhere")).unwrap()[0].filter
+}
+
+#[test]
+fn a_filter_masks_all_that_it_knows_unless_told_otherwise() {
+    assert!(filtered("").is_none(), "nobody is filtered who is not told to be");
+    let filter = filtered("[endpoint.c.filter]").unwrap();
+    assert_eq!(filter.kinds, Kinds::all());
+    assert_eq!((filter.on_finding, filter.on_unreadable), (OnFinding::Mask, OnUnreadable::Block));
+    let words = "[endpoint.c.filter]\nkinds = [\"email\", \"national-id\"]\naction = \"block\"\nunreadable = \"pass\"";
+    let filter = filtered(words).unwrap();
+    assert!(filter.kinds.has(DataKind::Email) && filter.kinds.has(DataKind::FrNir));
+    assert!(!filter.kinds.has(DataKind::Phone));
+    assert_eq!((filter.on_finding, filter.on_unreadable), (OnFinding::Block, OnUnreadable::Pass));
+    let nothing = filtered("[endpoint.c.filter]\nkinds = []").unwrap();
+    assert!(nothing.kinds.is_empty() && nothing.on_unreadable == OnUnreadable::Pass);
+}
+
+#[test]
+fn a_wrong_word_of_a_filter_is_told_with_its_place_and_the_right_one() {
+    let wrong = |section: &str, part: &str| refused(&format!("{ELSEWHERE}{section}"), part);
+    wrong("[endpoint.c.filter]\nkinds = [\"emial\"]", "did you mean \"email\"?");
+    wrong("[endpoint.c.filter]\nkinds = [\"emial\"]", "line 7");
+    wrong("[endpoint.c.filter]\nkinds = [\"name\"]", "\"name\" is no kind that the filter knows");
+    wrong("[endpoint.c.filter]\nkinds = [\"name\"]", "there are email, phone");
+    wrong("[endpoint.c.filter]\naction = \"redact\"", "expected `mask` or `block`");
+    wrong("[endpoint.c.filter]\nunreadable = \"mask\"", "expected `block` or `pass`");
+    wrong("[endpoint.c.filter]\nkind = []", "unknown field `kind`");
 }
