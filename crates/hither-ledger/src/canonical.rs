@@ -123,7 +123,7 @@ const DEPTH_MAX: u32 = 32;
 
 /// The fields of an object, if the text is exactly its canonical form.
 pub(crate) fn fields(text: &str) -> Option<RawFields<'_>> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader { text, at: 0, escapes: 0 };
     // As many as any record has, so that one allocation does.
     let mut found = Vec::with_capacity(24);
     reader.object(0, &mut |key, value| found.push((key, value)))?;
@@ -132,7 +132,7 @@ pub(crate) fn fields(text: &str) -> Option<RawFields<'_>> {
 
 /// The items of a list that was read before.
 pub(crate) fn items(list: &str) -> Option<Vec<Raw<'_>>> {
-    let (mut reader, mut found) = (Reader { text: list, at: 0 }, Vec::new());
+    let (mut reader, mut found) = (Reader { text: list, at: 0, escapes: 0 }, Vec::new());
     reader.list(0, &mut |value| found.push(value))?;
     Some(found)
 }
@@ -140,6 +140,8 @@ pub(crate) fn items(list: &str) -> Option<Vec<Raw<'_>>> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// How many escapes there were so far: nearly always none, and then names are compared as they stand.
+    escapes: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -158,8 +160,11 @@ impl<'a> Reader<'a> {
         }
         let mut before: Option<&str> = None;
         loop {
+            let escapes = self.escapes;
             let key = self.string()?;
-            if !key.is_ascii() || before.is_some_and(|before| !is_less(before, key)) {
+            let is_plain = self.escapes == escapes && escapes == 0;
+            let is_next = |before: &str| if is_plain { before < key } else { unescaped(before) < unescaped(key) };
+            if !key.is_ascii() || !before.is_none_or(is_next) {
                 return None;
             }
             before = Some(key);
@@ -222,9 +227,17 @@ impl<'a> Reader<'a> {
         self.take(b'"')?;
         let (start, bytes) = (self.at, self.text.as_bytes());
         loop {
+            while let Some(eight) = bytes[self.at..].first_chunk()
+                && is_ordinary(u64::from_ne_bytes(*eight))
+            {
+                self.at += 8;
+            }
             match *bytes.get(self.at)? {
                 b'"' => break,
-                b'\\' => self.at += escape(&bytes[self.at + 1..])? + 1,
+                b'\\' => {
+                    self.at += escape(&bytes[self.at + 1..])? + 1;
+                    self.escapes += 1;
+                }
                 0..0x20 => return None,
                 _ => self.at += 1,
             }
@@ -232,6 +245,16 @@ impl<'a> Reader<'a> {
         self.at += 1;
         Some(&self.text[start..self.at - 1])
     }
+}
+
+/// Whether none of eight bytes is a quote, a backslash or a control character: each byte by itself, in one go.
+fn is_ordinary(eight: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // The highest bit of each byte that is zero, or that is less than a bound of at most 128. A byte from 128 on is never
+    // told to be one; a borrow can only tell too much, never too little.
+    let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
+    let same = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+    (below(eight, 0x20) | same(b'"') | same(b'\\')) & (ONES * 128) == 0
 }
 
 /// How long the escape behind a backslash is.
@@ -245,14 +268,7 @@ fn escape(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a name comes before another by the characters that they mean.
-fn is_less(one: &str, other: &str) -> bool {
-    match one.contains('\\') || other.contains('\\') {
-        true => unescaped(one) < unescaped(other),
-        false => one < other,
-    }
-}
-
+/// A name by the characters that it means.
 fn unescaped(text: &str) -> Option<String> {
     serde_json::from_str(&format!("\"{text}\"")).ok()
 }

@@ -140,8 +140,13 @@ pub struct RequestId(pub u128);
 impl RequestId {
     /// Reads a UUID, with or without hyphens.
     pub fn parse(text: &str) -> Result<Self, ParseIdError> {
-        let plain: String = text.chars().filter(|c| *c != '-').collect();
-        unhex::<16>(&plain, "a request id (UUID)").map(|bytes| Self(u128::from_be_bytes(bytes)))
+        let wrong = || ParseIdError::new("a request id (UUID)", text);
+        let (mut id, mut digits) = (0_u128, 0);
+        for byte in text.bytes().filter(|byte| *byte != b'-') {
+            id = id << 4 | u128::from(digit(byte).ok_or_else(wrong)?);
+            digits += 1;
+        }
+        if digits == 32 { Ok(Self(id)) } else { Err(wrong()) }
     }
 }
 
