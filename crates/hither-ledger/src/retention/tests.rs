@@ -1,0 +1,1 @@
+//! Tests of what is old enough to go.
