@@ -89,10 +89,9 @@ impl Feed {
                 },
             };
             let (segment, form, offset) = (reading.segment, reading.form, reading.offset);
-            let (bytes, is_last) = reading.piece().map_err(|source| VerifyError::Io {
-                path: self.dir.join(self.segments[segment].name()),
-                source,
-            })?;
+            let (bytes, is_last) = reading
+                .piece()
+                .map_err(|source| VerifyError::Io { path: self.dir.join(self.segments[segment].name()), source })?;
             if !is_last {
                 self.reading = Some(reading);
             }

@@ -5,7 +5,7 @@
 //! - `ledger.jsonl`: one record per line, JSON in canonical form (RFC 8785; strings, integers, arrays and objects only);
 //! - `ledger-<n>.jsonl`: the same, older, of records from number n on (20 digits), closed: each day's, or 16 MiB of them;
 //! - `ledger-<n>.hashes`: what stays of one of these when it is deleted: for each record a line with its leaf hash (base64),
-//!   or the record itself if it is a `retention.delete`, which accounts for such a file;
+//!   or the record itself if it is a `config.start`, a `policy.change`, or a `retention.delete`, which accounts for such a file;
 //! - `checkpoint`: how many records there are and their Merkle root (RFC 6962), signed by the node (C2SP signed note);
 //! - `node.vkey`: the key that signs, as C2SP verifiers take it.
 //!

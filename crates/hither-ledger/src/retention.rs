@@ -149,10 +149,8 @@ impl Held {
         self.count += 1;
         self.has_strange |= record.kind == Kind::Unknown;
         self.origins.extend(record.subjects.iter().copied());
-        let is_of_place = matches!(
-            record.kind,
-            Kind::IngressAccept | Kind::IngressRefuse | Kind::EgressAnswer | Kind::ConfigStart
-        );
+        let is_of_place =
+            matches!(record.kind, Kind::IngressAccept | Kind::IngressRefuse | Kind::EgressAnswer | Kind::ConfigStart);
         self.origins.extend(record.place.as_ref().filter(|_| is_of_place).map(|place| place.jurisdiction));
         match &mut self.span {
             None => self.span = Some((record.ts.clone(), record.ts.clone())),

@@ -42,6 +42,7 @@ pub(crate) struct Ask {
 pub(crate) struct Seen {
     pub(crate) first: u64,
     pub(crate) form: Form,
+    /// Empty if it was not needed.
     pub(crate) tree: Tree,
     /// When its first record was written, if that is there.
     pub(crate) began: Option<String>,
@@ -142,7 +143,7 @@ impl Source {
         segments: usize,
         visit: &mut impl FnMut(Option<Record>, Hash),
     ) -> Result<Next, VerifyError> {
-        note(&mut scan.seen, &batch, scan.tree.size());
+        note(&mut scan.seen, &batch, scan.tree.size(), ask.depth);
         let mut records = batch.records.into_iter().peekable();
         for leaf in batch.leaves {
             let seq = scan.tree.size();
@@ -176,10 +177,13 @@ impl Source {
     }
 }
 
-/// Adds a piece to the tree of its file alone.
-fn note(seen: &mut Vec<Seen>, batch: &Batch, first: u64) {
+/// Adds a piece to the tree of its file alone: of hashes, for a record has to account for them; who writes needs all.
+fn note(seen: &mut Vec<Seen>, batch: &Batch, first: u64, depth: Depth) {
     while seen.len() <= batch.segment {
         seen.push(Seen { first, form: batch.form, tree: Tree::default(), began: batch.began.clone() });
+    }
+    if batch.form != Form::Hashes && depth != Depth::Hash {
+        return;
     }
     let file = &mut seen[batch.segment];
     batch.leaves.iter().for_each(|leaf| file.tree.push(*leaf));
@@ -189,8 +193,7 @@ fn note(seen: &mut Vec<Seen>, batch: &Batch, first: u64) {
 fn taken_away(seen: &[Seen], deletions: &[Deleted], signed: u64) -> Option<Damage> {
     let is_said = |file: &Seen| {
         deletions.iter().any(|Deleted { seq, what, .. }| {
-            *seq < signed
-                && (what.first, what.count, what.root) == (file.first, file.tree.size(), file.tree.root())
+            *seq < signed && (what.first, what.count, what.root) == (file.first, file.tree.size(), file.tree.root())
         })
     };
     let taken = seen.iter().find(|file| file.form == Form::Hashes && !is_said(file))?;
@@ -242,7 +245,7 @@ impl Records {
         // Nothing is signed here, so a line without its end is never taken for a cut in what was.
         let rules = Rules { node: self.source.node, signed: 0, depth: Depth::Keep };
         let mut batch = check(&piece, &rules);
-        note(&mut self.seen, &batch, self.next);
+        note(&mut self.seen, &batch, self.next, rules.depth);
         self.next += batch.leaves.len() as u64;
         self.deletions.append(&mut batch.tally.deletions);
         if let Some(stop) = batch.stop {

@@ -3,7 +3,7 @@
 //! - `ledger.jsonl`: the open segment, which grows;
 //! - `ledger-<number of its first record, 20 digits>.jsonl`: a closed one, whose bytes never change;
 //! - `ledger-<number>.hashes`: what is left of one that was deleted: a line for each record, its leaf hash in base64, or the
-//!   record itself where it says what was deleted.
+//!   record itself where it stays.
 
 use std::io;
 use std::path::Path;

@@ -28,8 +28,8 @@ use crate::tree::{Hash, Tree, leaf_hash};
 
 mod closing;
 
-pub use closing::DeleteError;
 use closing::Closed;
+pub use closing::DeleteError;
 
 /// A fact and when it was true.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -102,7 +102,10 @@ fn check(dir: &Path, asked: &Asked) -> Result<String, String> {
             Some(_) => {
                 let gone = report.deleted.iter().any(|deleted| deleted.what.first < kept.size);
                 let but = if gone { ", but for those deleted, whose hashes are" } else { "" };
-                text.push_str(&format!("  the {} records of the checkpoint kept are there, unchanged{but}\n", kept.size));
+                text.push_str(&format!(
+                    "  the {} records of the checkpoint kept are there, unchanged{but}\n",
+                    kept.size
+                ));
             }
         }
     }

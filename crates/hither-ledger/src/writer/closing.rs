@@ -11,7 +11,7 @@ use hither_types::id::Digest;
 
 use super::*;
 use crate::body::parse_rfc3339;
-use crate::check::{DELETION_BEGINS, write_hash};
+use crate::check::write_hash;
 use crate::record::Record;
 use crate::retention::Expired;
 use crate::segments::closed_name;
@@ -42,7 +42,9 @@ pub enum DeleteError {
     #[error("that records are deleted cannot be put on the record")]
     Record(#[source] WriteError),
     /// The record is written; the rest is done as soon as it can be.
-    #[error("the record says that the segment that begins with record {first} is deleted, and its file cannot be removed")]
+    #[error(
+        "the record says that the segment that begins with record {first} is deleted, and its file cannot be removed"
+    )]
     Unfinished {
         /// The number of its first record.
         first: u64,
@@ -89,7 +91,13 @@ impl Ledger {
     }
 
     /// Deletes a closed segment whose time is over by this policy. The record is durable before anything goes.
-    pub fn delete(&mut self, expired: &Expired, policy: Digest, wall: WallTime, mono_ms: u64) -> Result<(), DeleteError> {
+    pub fn delete(
+        &mut self,
+        expired: &Expired,
+        policy: Digest,
+        wall: WallTime,
+        mono_ms: u64,
+    ) -> Result<(), DeleteError> {
         let first = expired.first;
         let found = self.closed.get(&first).copied().filter(|closed| closed.count == expired.count);
         let closed = found.ok_or(DeleteError::NotClosed(first))?;
@@ -122,8 +130,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// What stands in the place of a segment: a hash for each record, but for those that say what was deleted before: they
-    /// stay, or nothing would account for the hashes that stand for older ones.
+    /// What stands in the place of a segment: a hash for each record, but for those that stay.
     fn hashes(&self, first: u64, closed: Closed) -> Result<String, DeleteError> {
         let unread = |source| DeleteError::Unfinished { first, source };
         let mut lines = BufReader::new(File::open(self.dir.join(closed_name(first))).map_err(unread)?);
@@ -135,7 +142,7 @@ impl Ledger {
             let leaf = leaf_hash(record);
             tree.push(leaf);
             match std::str::from_utf8(record) {
-                Ok(record) if is_deletion(record) => {
+                Ok(record) if stays(record) => {
                     text.push_str(record);
                     text.push('\n');
                 }
@@ -149,9 +156,12 @@ impl Ledger {
     }
 }
 
-fn is_deletion(record: &str) -> bool {
-    record.as_bytes().starts_with(DELETION_BEGINS)
-        && Record::parse(record).is_ok_and(|record| record.kind == Kind::RetentionDelete)
+/// Whether a record stays as it is: it says what was deleted before, or nothing would account for the hashes that stand for
+/// older ones; or under which law the node ran and where it stood, which is about no request, and without which what is
+/// younger could not be read.
+fn stays(record: &str) -> bool {
+    let kinds = [Kind::RetentionDelete, Kind::ConfigStart, Kind::PolicyChange];
+    Record::parse(record).is_ok_and(|record| kinds.contains(&record.kind))
 }
 
 /// What the record says. Its fields begin with `count`, by which it is found.
