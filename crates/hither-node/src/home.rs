@@ -120,6 +120,15 @@ impl Home {
         Ok(Self { dir: dir.to_owned(), key, authority, certificate, me, _lock: lock })
     }
 
+    /// Who the node of a data directory is, also while it runs.
+    pub(crate) fn look(dir: &Path) -> Result<Member, InitError> {
+        let path = dir.join("mesh.toml");
+        if !path.exists() {
+            return Err(InitError::Io { path, source: std::io::ErrorKind::NotFound.into() });
+        }
+        load_mesh(dir, &load_key(&dir.join("key"))?).map(|(_, _, me)| me)
+    }
+
     /// Puts a certificate from an issuer in the place of the old one.
     pub(crate) fn adopt(&mut self, authority: Authority, certificate: Signed, me: Member) -> Result<(), InitError> {
         save_authority(&self.dir, &authority)?;
