@@ -51,11 +51,12 @@ pub struct Plan {
     pub not_before: Option<WallTime>,
 }
 
-/// Looks at the closed segments of a ledger. `here`: where its node stands.
+/// Looks at the closed segments of a ledger, and at the open one if it is of an earlier day: before anything is deleted it
+/// has to be closed ([`Ledger::end_day`](crate::Ledger::end_day)). `here`: where its node stands.
 pub fn plan(dir: &Path, retention: &Retention, here: Jurisdiction, now: WallTime) -> Result<Plan, VerifyError> {
     let mut plan = Plan::default();
     let listed = list(dir).map_err(|source| VerifyError::Io { path: dir.to_owned(), source })?;
-    for segment in listed.into_iter().filter(|segment| segment.form == Form::Closed) {
+    for segment in listed.into_iter().filter(|segment| segment.form != Form::Hashes) {
         let read = match look(dir, segment, retention, here, now) {
             // Its node deleted it meanwhile.
             Err(VerifyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
@@ -63,6 +64,7 @@ pub fn plan(dir: &Path, retention: &Retention, here: Jurisdiction, now: WallTime
         };
         match read {
             Age::Over(expired) => plan.expired.push(expired),
+            Age::Until(_) if segment.form == Form::Open => {}
             Age::Until(until) => {
                 plan.kept += 1;
                 plan.not_before = plan.not_before.map_or(Some(until), |before| Some(before.min(until)));
@@ -90,6 +92,10 @@ fn look(
     // Most are too young whatever they hold: their last record tells.
     let last = last_line(&mut file).map_err(failed)?;
     let young = std::str::from_utf8(&last).ok().and_then(|line| Record::parse(line).ok());
+    if segment.form == Form::Open && young.is_none() {
+        // Empty, or being written.
+        return Ok(Age::Until(WallTime(u64::MAX)));
+    }
     if let Some(until) = young.map(|record| end(&record.ts, retention.shortest())).filter(|until| *until > now) {
         return Ok(Age::Until(until));
     }
@@ -105,13 +111,13 @@ fn look(
         }
         let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
         let record = text.ok_or(RecordError::Form("cut off")).and_then(Record::parse).map_err(|error| {
-            let seq = segment.first.unwrap_or(0) + held.count;
+            let seq = held.first.or(segment.first).unwrap_or(0) + held.count;
             VerifyError::Damaged { dir: dir.to_owned(), damage: Damage::Record { seq, offset, error } }
         })?;
         offset += line.len() as u64;
         held.add(&record);
     }
-    Ok(held.age(segment.first.unwrap_or(0), retention, bytes, now))
+    Ok(held.age(retention, bytes, now))
 }
 
 /// The last line of a file, without its line feed.
@@ -137,16 +143,18 @@ struct Held {
     /// Whether there is a record of which nobody knows where it comes from.
     has_strange: bool,
     span: Option<(String, String)>,
+    first: Option<u64>,
     count: u64,
 }
 
 impl Held {
     fn new(here: Jurisdiction) -> Self {
-        Self { origins: [here].into(), has_strange: false, span: None, count: 0 }
+        Self { origins: [here].into(), has_strange: false, span: None, first: None, count: 0 }
     }
 
     fn add(&mut self, record: &Record) {
         self.count += 1;
+        self.first.get_or_insert(record.seq);
         self.has_strange |= record.kind == Kind::Unknown;
         self.origins.extend(record.subjects.iter().copied());
         let is_of_place =
@@ -165,14 +173,16 @@ impl Held {
         }
     }
 
-    fn age(self, first: u64, retention: &Retention, bytes: ByteCount, now: WallTime) -> Age {
+    fn age(self, retention: &Retention, bytes: ByteCount, now: WallTime) -> Age {
         let longest = self.origins.iter().map(|origin| retention.of(*origin)).max().unwrap_or(retention.default);
         let days = if self.has_strange { retention.longest() } else { longest };
         let (from, to) = self.span.unwrap_or_default();
         let until = end(&to, days);
         let origins = self.origins.into_iter().collect();
         match until <= now {
-            true => Age::Over(Expired { first, count: self.count, days, origins, from, to, bytes }),
+            true => {
+                Age::Over(Expired { first: self.first.unwrap_or(0), count: self.count, days, origins, from, to, bytes })
+            }
             false => Age::Until(until),
         }
     }

@@ -252,7 +252,7 @@ impl Ledger {
             return Ok(Appended { first_seq: self.tree.size(), next_seq: self.tree.size() });
         };
         let bodies = entries.iter().map(|entry| (Body::from(&entry.fact), Moment::from(entry))).collect();
-        match self.roll(first.wall).and_then(|()| self.put(first.into(), bodies)) {
+        match self.end_day(first.wall).and_then(|()| self.put(first.into(), bodies)) {
             Ok(()) => {
                 let next_seq = self.tree.size();
                 Ok(Appended { first_seq: next_seq - entries.len() as u64, next_seq })

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use hither_ledger::{DeleteError, Ledger, OpenError, Plan, VerifyError, plan};
+use hither_ledger::{DeleteError, Ledger, OpenError, Plan, VerifyError, WriteError, plan};
 
 use crate::commands::load_policy;
 use crate::config::NodeConfig;
-use crate::home::{Home, InitError};
+use crate::home::{Home, InitError, load_key, load_mesh};
 use crate::trust::wall_now;
 
 /// Why old records were not deleted.
@@ -28,6 +28,9 @@ pub enum PruneError {
     /// The ledger cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The open segment cannot be closed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// It was not deleted, or not all of it.
     #[error(transparent)]
     Delete(#[from] DeleteError),
@@ -51,13 +54,15 @@ pub fn prune(config: &NodeConfig, prune: Prune) -> Result<Plan, PruneError> {
         return Err(PruneError::Absent(dir));
     }
     if prune == Prune::Look {
-        let here = Home::look(&config.data_dir)?.jurisdiction;
-        return Ok(plan(&dir, &retention, here, wall_now())?);
+        // Without the lock, which the node has if it runs. A directory with a ledger has both files.
+        let (_, _, me) = load_mesh(&config.data_dir, &load_key(&config.data_dir.join("key"))?)?;
+        return Ok(plan(&dir, &retention, me.jurisdiction, wall_now())?);
     }
     let home = Home::open(&config.data_dir)?;
     let mut ledger = open(&dir, &home)?;
     ledger.finish_deletions()?;
     let now = wall_now();
+    ledger.end_day(now)?;
     let plan = plan(&dir, &retention, home.me.jurisdiction, now)?;
     plan.expired.iter().try_for_each(|expired| ledger.delete(expired, policy, now, 0))?;
     Ok(plan)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -49,6 +50,8 @@ struct Waiting {
     lost: BTreeMap<Kind, u64>,
     /// Segments whose time is over, by which policy: deleted one after the other, between groups.
     expired: VecDeque<(Expired, Digest)>,
+    /// Who waits until the segment of an earlier day is closed.
+    closing: Option<Sender<()>>,
     /// Whether somebody waits for one of them.
     awaited: bool,
     /// Whether no more will come, or none will be written any more.
@@ -81,6 +84,8 @@ struct Alive(Arc<Queue>);
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.end();
+        // Nobody answers any more, and who waits hears that.
+        self.0.lock().closing = None;
     }
 }
 
@@ -89,6 +94,7 @@ struct Work {
     group: Vec<Pending>,
     lost: BTreeMap<Kind, u64>,
     expired: Option<(Expired, Digest)>,
+    closing: Option<Sender<()>>,
 }
 
 /// The way to the ledger.
@@ -178,7 +184,10 @@ impl Records {
 }
 
 fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>, start: Instant) {
-    while let Some(Work { group, lost, expired }) = gather(queue) {
+    while let Some(Work { group, lost, expired, closing }) = gather(queue) {
+        if let Some(closing) = closing {
+            keeper::end_day(&mut ledger, &closing);
+        }
         if let Some((expired, policy)) = expired {
             keeper::delete(&mut ledger, &expired, policy, start);
         }
@@ -229,7 +238,7 @@ fn trouble(error: &OpenError) -> String {
 /// second; or, if there is nothing to write, a segment to delete. `None`: the end.
 fn gather(queue: &Queue) -> Option<Work> {
     let mut waiting = queue.lock();
-    while waiting.facts.is_empty() && waiting.expired.is_empty() {
+    while waiting.facts.is_empty() && waiting.expired.is_empty() && waiting.closing.is_none() {
         if waiting.ended {
             return None;
         }
@@ -248,5 +257,6 @@ fn gather(queue: &Queue) -> Option<Work> {
     waiting.awaited = waiting.facts.iter().any(|pending| pending.ticket.is_some());
     // A group goes first: somebody may wait for it, and for a deletion nobody does.
     let expired = if group.is_empty() { waiting.expired.pop_front() } else { None };
-    Some(Work { group, lost: std::mem::take(&mut waiting.lost), expired })
+    let closing = waiting.closing.take();
+    Some(Work { group, lost: std::mem::take(&mut waiting.lost), expired, closing })
 }

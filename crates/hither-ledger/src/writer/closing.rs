@@ -75,8 +75,9 @@ pub(super) fn day_of(ts: &str) -> Option<u64> {
 }
 
 impl Ledger {
-    /// Closes the open segment if it is full or of another day. What a crash left is put on the record first.
-    pub(super) fn roll(&mut self, now: WallTime) -> Result<(), WriteError> {
+    /// Closes the open segment if it is full or of another day. Every write does so; a node that has nothing to write does it
+    /// each day, or its last records would never be old enough to go. What a crash left has to be put on the record first.
+    pub fn end_day(&mut self, now: WallTime) -> Result<(), WriteError> {
         let is_other_day = self.day.is_some_and(|day| day != now.0 / DAY_MS);
         let is_due = self.len >= self.segment_bytes_max || is_other_day;
         if self.recovery.is_some() || self.open.size() == 0 || !is_due {
@@ -106,7 +107,7 @@ impl Ledger {
             self.hashes(first, closed)?;
             let when = Moment { wall, mono_ms };
             let body = said(expired, closed, policy);
-            let put = self.roll(wall).and_then(|()| self.put(when, vec![(body, when)]));
+            let put = self.end_day(wall).and_then(|()| self.put(when, vec![(body, when)]));
             put.map_err(DeleteError::Record)?;
             self.closed.insert(first, Closed { is_said: true, ..closed });
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
 use hither_ledger::{Expired, Ledger, Plan, plan};
@@ -35,6 +36,18 @@ impl Keeper {
 
     fn look(&self) {
         let Some((retention, policy)) = self.queue.law().clone() else { return };
+        let (closing, closed) = channel();
+        let mut waiting = self.queue.lock();
+        if waiting.ended {
+            return;
+        }
+        waiting.closing = Some(closing);
+        drop(waiting);
+        self.queue.changed.notify_one();
+        // The thread of the ledger drops the other end unheard if it ends before.
+        if closed.recv().is_err() {
+            return;
+        }
         let Plan { expired, .. } = match plan(&self.dir, &retention, self.here, wall_now()) {
             Ok(plan) => plan,
             Err(error) => {
@@ -48,6 +61,15 @@ impl Keeper {
         drop(waiting);
         self.queue.changed.notify_one();
     }
+}
+
+/// Closes the segment of an earlier day, and tells who waits for that.
+pub(super) fn end_day(ledger: &mut Ledger, closing: &Sender<()>) {
+    if let Err(error) = ledger.end_day(wall_now()) {
+        tracing::warn!(%error, "the records of an earlier day cannot be closed yet");
+    }
+    // Who has gone does not wait.
+    let _ = closing.send(());
 }
 
 /// Deletes one segment. The record of it is in the ledger; what fails is found again the next day.

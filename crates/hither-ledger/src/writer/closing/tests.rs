@@ -182,11 +182,27 @@ fn the_longest_period_among_the_origins_of_a_segment_holds_for_all_of_it() {
 }
 
 #[test]
+fn the_last_day_of_a_node_that_writes_nothing_more_goes_like_any_other() {
+    let dir = scratch();
+    let mut ledger = three_days(dir.path());
+    ledger.end_day(days_later(2)).unwrap();
+    assert_eq!(names(dir.path()).len(), 3, "its day is not over");
+    ledger.end_day(days_later(3)).unwrap();
+    assert_eq!(names(dir.path()), [closed_name(0), closed_name(2), closed_name(4)]);
+    // No open segment, which is what a stop right here leaves.
+    assert_eq!(verify(dir.path()).unwrap().signed, 6);
+    assert_eq!(delete(&mut ledger, dir.path(), days_later(400)), 3);
+    drop(ledger);
+    assert_eq!(open(dir.path(), &MUNICH).head().0, verify(dir.path()).unwrap().records);
+}
+
+#[test]
 fn what_is_open_changed_or_not_there_is_not_deleted() {
     let dir = scratch();
     let mut ledger = three_days(dir.path());
-    let all = expired(dir.path(), days_later(400));
+    let all = expired(dir.path(), days_later(185));
     assert_eq!(all.iter().map(|expired| expired.first).collect::<Vec<_>>(), [0, 2], "the open segment stays");
+    assert_eq!(expired(dir.path(), days_later(400)).len(), 3, "unless its day is over, too");
     let now = days_later(400);
     for wrong in [Expired { first: 4, ..all[0].clone() }, Expired { count: 1, ..all[0].clone() }] {
         let error = ledger.delete(&wrong, Digest([9; 32]), now, 7).unwrap_err();
