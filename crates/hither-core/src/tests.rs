@@ -238,7 +238,15 @@ fn rule(id: &str, action: LawAction, within: &[&str]) -> Rule {
 
 fn policy(digest: u8, permits: Vec<Rule>, forbids: Vec<Rule>) -> Policy {
     let digest = Digest([digest; 32]);
-    Policy { version: 1, digest, unlabelled: DataClass::Special, permits, forbids, tests: vec![] }
+    Policy {
+        version: 1,
+        digest,
+        unlabelled: DataClass::Special,
+        permits,
+        forbids,
+        tests: vec![],
+        retention: Default::default(),
+    }
 }
 
 /// Requests stay in Germany and France; so do models.

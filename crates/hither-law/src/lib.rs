@@ -6,7 +6,7 @@
 
 use hither_types::id::Digest;
 use hither_types::label::DataClass;
-use hither_types::law::Policy;
+use hither_types::law::{Policy, Retention};
 use toml::de::DeTable;
 
 pub mod blocs;
@@ -52,6 +52,7 @@ pub fn local_only() -> Policy {
         permits: Vec::new(),
         forbids: Vec::new(),
         tests: Vec::new(),
+        retention: Retention::default(),
     }
 }
 

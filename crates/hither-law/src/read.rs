@@ -2,8 +2,9 @@
 
 use hither_types::id::{AppName, Digest, ModelName, ParseIdError, Purpose, RuleId, Tag};
 use hither_types::label::DataClass;
-use hither_types::law::{LawAction, Policy, PolicyTest, Rule};
+use hither_types::law::{LawAction, Policy, PolicyTest, Retention, Rule};
 use hither_types::place::{Assurance, Jurisdiction, Region};
+use hither_types::unit::Days;
 
 use crate::blocs::bloc;
 use crate::error::{Code, LawError};
@@ -64,9 +65,10 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawE
     };
     let permits = rules(whole, "permit", Kind::Permit)?;
     let forbids = rules(whole, "forbid", Kind::Forbid)?;
-    if let Some(section) = whole.table("retention", "[retention]")? {
-        retention(&section)?;
-    }
+    let retention = match whole.table("retention", "[retention]")? {
+        Some(section) => retention(&section)?,
+        None => Retention::default(),
+    };
     let tests = whole.tables("test", "a test", MAX_TESTS)?;
     let tests = tests.iter().map(test).collect::<Result<_, _>>()?;
     let mut seen: Vec<&Word<'_>> = Vec::new();
@@ -79,7 +81,7 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawE
     }
     let without_words = |rules: Vec<(Rule, Word<'_>)>| rules.into_iter().map(|(rule, _)| rule).collect();
     let (permits, forbids) = (without_words(permits), without_words(forbids));
-    Ok(Policy { version, digest, unlabelled, permits, forbids, tests })
+    Ok(Policy { version, digest, unlabelled, permits, forbids, tests, retention })
 }
 
 fn defaults(section: &Section<'_>) -> Result<DataClass, LawError> {
@@ -234,15 +236,17 @@ fn place(word: &Word<'_>) -> Result<Jurisdiction, LawError> {
     jurisdiction(word.text).map_err(|error| unknown(word, &error))
 }
 
-/// Days to keep records, by origin. The ledger's concern; here it is only made sure that it can be read.
-fn retention(section: &Section<'_>) -> Result<(), LawError> {
+/// Days to keep records, by origin.
+fn retention(section: &Section<'_>) -> Result<Retention, LawError> {
+    let mut read = Retention::default();
     for (key, value) in section.entries() {
-        if key.text != "default" && bloc(key.text).is_none() {
-            jurisdiction(key.text).map_err(|error| unknown(&key, &error))?;
+        let days = Days(value.number(1..=36_500, "184")?);
+        match key.text {
+            "default" => read.default = days,
+            code => read.periods.push((region([code]).map_err(|(_, error)| unknown(&key, &error))?, days)),
         }
-        value.number(1..=36_500, "184")?;
     }
-    Ok(())
+    Ok(read)
 }
 
 fn test(section: &Section<'_>) -> Result<PolicyTest, LawError> {

@@ -66,6 +66,18 @@ fn a_policy_with_everything_is_read_as_it_is_meant() {
 }
 
 #[test]
+fn records_are_kept_by_what_names_their_origin_most_closely() {
+    let text = "version = 1\n[retention]\ndefault = 366\nEEA = 200\nEU = 190\nDE = 184\nDE-BY = 300\n";
+    let kept = parse(text).unwrap().retention;
+    let days = |code| kept.of(place(code)).0;
+    assert_eq!(["DE-BY", "DE-BW", "DE", "FR", "NO", "IN"].map(days), [300, 184, 184, 200, 200, 366]);
+    assert_eq!((kept.shortest().0, kept.longest().0), (184, 366));
+    assert_eq!(sample().retention.of(place("IN")).0, 366);
+    let silent = parse("version = 1\n").unwrap().retention;
+    assert_eq!((silent.of(place("DE")).0, silent.longest().0), (184, 184));
+}
+
+#[test]
 fn what_is_not_said_is_the_careful_choice() {
     let policy = parse("version = 1\n[[permit]]\nid = \"a\"\n[[forbid]]\nid = \"b\"\n").unwrap();
     assert_eq!(policy.unlabelled, DataClass::Special);

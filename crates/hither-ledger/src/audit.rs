@@ -14,8 +14,8 @@ use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 
+use crate::damage::VerifyError;
 use crate::record::{Kind, Place, Record};
-use crate::scan::VerifyError;
 use crate::verify::{Report, verify_each};
 
 /// From one moment on and before another, as RFC 3339 in UTC begins: `2026-11`, `2026-11-29`, `2026-11-29T12:00`.

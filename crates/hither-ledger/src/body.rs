@@ -219,5 +219,22 @@ pub(crate) fn rfc3339(wall: WallTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
 }
 
+/// Reads wall time as [`rfc3339`] writes it.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<WallTime> {
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        digits.parse::<u64>().ok()
+    };
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second, ms) = (number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?);
+    // The same years that begin in March.
+    let shifted = year.checked_sub(u64::from(month <= 2))?;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day;
+    let days = (365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + of_year).checked_sub(719_469)?;
+    let wall = WallTime(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + ms);
+    // One that is written the same is one: no thirteenth month, no letters between.
+    (rfc3339(wall) == text).then_some(wall)
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,3 +18,10 @@ pub(crate) const NOTE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The longest text of a version, as `config.start` records it.
 pub(crate) const VERSION_BYTES_MAX: usize = 63;
+
+/// The longest word for a kind that a newer program may have: it is shown and counted, so it stays short.
+pub(crate) const KIND_BYTES_MAX: usize = 40;
+
+/// The size at which a segment is closed, if no new day closed it before. Large enough that a year of a busy node is some
+/// thousand files, small enough that one can be held in memory, and that deleting one does not keep a transfer waiting.
+pub(crate) const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;

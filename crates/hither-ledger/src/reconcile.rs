@@ -11,9 +11,10 @@ use hither_types::fact::Outcome;
 use hither_types::id::{Attempt, NodeId, RequestId};
 use hither_types::unit::ByteCount;
 
-use crate::record::{Kind, Record};
-use crate::scan::VerifyError;
-use crate::verify::{Report, verify};
+use crate::body::parse_rfc3339;
+use crate::damage::VerifyError;
+use crate::record::{Deletion, Kind, Record};
+use crate::verify::{Report, verify_each};
 
 mod judge;
 
@@ -114,6 +115,8 @@ pub enum Finding {
     },
     /// One end has two records of a kind for one transfer.
     Doubled(Transfer, Kind),
+    /// A record that is missing would stand among those that this node deleted by retention.
+    Deleted(Transfer, NodeId),
 }
 
 /// What two or more ledgers say about each other.
@@ -150,6 +153,8 @@ struct Ends {
     refused: bool,
     answer: Option<(ByteCount, Outcome)>,
     doubled: Option<Kind>,
+    /// The time of the first record.
+    ts: String,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -161,6 +166,9 @@ struct Settled {
 
 impl Ends {
     fn note(&mut self, record: &Record) {
+        if self.ts.is_empty() || record.ts < self.ts {
+            record.ts.clone_into(&mut self.ts);
+        }
         let out = record.bytes_out.unwrap_or_default();
         let inward = record.bytes_in.unwrap_or_default();
         let outcome = record.outcome.unwrap_or(Outcome::Cancelled);
@@ -194,21 +202,23 @@ fn transfer_of(record: &Record, writer: NodeId) -> Option<Transfer> {
     Some(Transfer { request, attempt, origin, target })
 }
 
+/// How long after the newest record that was deleted a record may stand whose other half was among them: a transfer takes
+/// minutes, and the clocks of two nodes differ.
+const ACROSS_MS: u64 = 86_400_000;
+
 /// Verifies some ledgers and joins them.
 pub fn reconcile(dirs: &[&Path]) -> Result<Reconciliation, VerifyError> {
     let mut result = Reconciliation::default();
     let mut transfers: BTreeMap<Transfer, Ends> = BTreeMap::new();
     for dir in dirs {
-        let report = verify(dir)?;
+        let report = verify_each(dir, |record| {
+            if let Some(transfer) = transfer_of(record, record.node) {
+                transfers.entry(transfer).or_default().note(record);
+            }
+        })?;
         // Two copies of one ledger say everything twice.
         if result.ledgers.iter().any(|ledger| ledger.report.node == report.node) {
             return Err(VerifyError::Twice { dir: dir.to_path_buf(), node: report.node });
-        }
-        for record in crate::scan::read(dir)?.take(usize::try_from(report.records).unwrap_or(usize::MAX)) {
-            let record = record?;
-            if let Some(transfer) = transfer_of(&record, report.node) {
-                transfers.entry(transfer).or_default().note(&record);
-            }
         }
         result.ledgers.push(NodeLedger { dir: dir.to_path_buf(), report });
     }
@@ -216,10 +226,28 @@ pub fn reconcile(dirs: &[&Path]) -> Result<Reconciliation, VerifyError> {
     for (transfer, ends) in transfers {
         let both = given(transfer.origin) && given(transfer.target);
         let (pair, findings) = judge::judge(transfer, &ends, both);
+        let half = |finding: Finding| match finding.misses() {
+            Some(node) if was_deleted(&result.ledgers, node, &ends.ts) => Finding::Deleted(transfer, node),
+            _ => finding,
+        };
+        let mut findings: Vec<Finding> = findings.into_iter().map(half).collect();
+        findings.dedup();
         result.pairs.extend(pair);
         result.findings.extend(findings);
     }
     Ok(result)
+}
+
+/// Whether a node deleted records from about the time of one that is there.
+fn was_deleted(ledgers: &[NodeLedger], node: NodeId, ts: &str) -> bool {
+    let Some(at) = parse_rfc3339(ts) else { return false };
+    let around = |what: &Deletion| {
+        let (from, to) = (parse_rfc3339(&what.from), parse_rfc3339(&what.to));
+        from.is_some_and(|from| from.0 <= at.0.saturating_add(ACROSS_MS))
+            && to.is_some_and(|to| at.0 <= to.0.saturating_add(ACROSS_MS))
+    };
+    let of_node = ledgers.iter().filter(|ledger| ledger.report.node == node);
+    of_node.flat_map(|ledger| &ledger.report.deleted).any(|deleted| around(&deleted.what))
 }
 
 impl fmt::Display for Transfer {

@@ -9,7 +9,9 @@ use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
 
 use crate::body::outcome_word;
-use crate::canonical::{self, Object, Value};
+use crate::canonical::{self, Raw, RawFields};
+use crate::limits::KIND_BYTES_MAX;
+use crate::tree::Hash;
 
 /// The version of the form of a record.
 pub(crate) const VERSION: u64 = 1;
@@ -82,6 +84,10 @@ kinds! {
     Gap = "gap",
     /// A crash was made good: bytes of an unfinished write were cut, records beyond the checkpoint were taken over.
     Recovered = "recovered",
+    /// A closed segment is older than the law wants records kept: it is deleted, and the hashes of its records stay.
+    RetentionDelete = "retention.delete",
+    /// None that this program knows: a newer one wrote it. [`Record::word`] is what it calls it.
+    Unknown = "unknown",
 }
 
 impl fmt::Display for Kind {
@@ -103,6 +109,32 @@ pub struct Place {
     pub assurance: u64,
 }
 
+/// A segment that was deleted, as its record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The number of its first record.
+    pub first: u64,
+    /// How many records it held.
+    pub count: u64,
+    /// The RFC 6962 root over its records alone.
+    pub root: Hash,
+    /// The longest period among its origins, which it outlived.
+    pub days: u64,
+    /// Where its requests came from, and where the node stood.
+    pub origins: Vec<Jurisdiction>,
+    /// The time of its oldest record, RFC 3339.
+    pub from: String,
+    /// The time of its newest record.
+    pub to: String,
+}
+
+impl Deletion {
+    /// The number of the first record behind it.
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -118,6 +150,8 @@ pub struct Record {
     pub mono_ms: u64,
     /// What it is about.
     pub kind: Kind,
+    /// What a newer program calls a kind that this one does not know. Of such a record only what every record has is read.
+    pub strange: Option<String>,
     /// The request.
     pub request: Option<RequestId>,
     /// Which try; 0 for the request as a whole.
@@ -164,6 +198,8 @@ pub struct Record {
     pub bytes_cut: Option<u64>,
     /// How many records were lost (`gap`).
     pub dropped: Option<u64>,
+    /// What was deleted (`retention.delete`).
+    pub deletion: Option<Box<Deletion>>,
 }
 
 /// Why a line is not a record.
@@ -185,127 +221,175 @@ pub enum RecordError {
     /// A field is missing, or is not what it should be.
     #[error("the field {0:?} is missing or malformed")]
     Field(&'static str),
-    /// A kind that this program does not know.
-    #[error("a kind of record that this program does not know: verify it with one as new as the node that wrote it")]
-    Kind,
 }
 
-struct Fields(Object);
+type Read<T> = Result<T, RecordError>;
 
-impl Fields {
-    fn integer(&self, name: &'static str) -> Result<Option<u64>, RecordError> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Value::Integer(number)) => Ok(Some(*number)),
-            Some(_) => Err(RecordError::Field(name)),
+/// A field, by its name and as it stands.
+#[derive(Clone, Copy)]
+struct Field<'a>(&'static str, Raw<'a>);
+
+impl<'a> Field<'a> {
+    fn wrong(self) -> RecordError {
+        RecordError::Field(self.0)
+    }
+
+    fn integer(self) -> Read<u64> {
+        match self.1 {
+            Raw::Integer(number) => Ok(number),
+            _ => Err(self.wrong()),
         }
     }
 
-    fn text(&self, name: &'static str) -> Result<Option<&str>, RecordError> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text)),
-            Some(_) => Err(RecordError::Field(name)),
+    /// No text that is read has a character that is escaped; one that has is no name, id or time.
+    fn text(self) -> Read<&'a str> {
+        match self.1 {
+            Raw::Text(text) if !text.contains('\\') => Ok(text),
+            _ => Err(self.wrong()),
         }
     }
 
-    fn parsed<T, E>(
-        &self,
-        name: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, RecordError> {
-        self.text(name)?.map(|text| parse(text).map_err(|_| RecordError::Field(name))).transpose()
+    fn parsed<T, E>(self, parse: impl FnOnce(&str) -> Result<T, E>) -> Read<T> {
+        parse(self.text()?).map_err(|_| self.wrong())
     }
 
-    fn digest(&self, name: &'static str) -> Result<Option<Digest>, RecordError> {
-        self.parsed(name, |text| text.strip_prefix("b3:").map(Digest::parse).ok_or(()))?
-            .transpose()
-            .map_err(|_| RecordError::Field(name))
+    fn digest(self) -> Read<Digest> {
+        let hex = self.text()?.strip_prefix("b3:").ok_or_else(|| self.wrong())?;
+        Digest::parse(hex).map_err(|_| self.wrong())
     }
 
-    fn list<T, E>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, RecordError> {
-        let wrong = || RecordError::Field(name);
-        match self.0.get(name) {
-            None => Ok(Vec::new()),
-            Some(Value::List(items)) => items
-                .iter()
-                .map(|item| match item {
-                    Value::Text(text) => parse(text).map_err(|_| wrong()),
-                    _ => Err(wrong()),
-                })
-                .collect(),
-            Some(_) => Err(wrong()),
+    fn list<T, E>(self, parse: impl Fn(&str) -> Result<T, E>) -> Read<Vec<T>> {
+        let Raw::List(list) = self.1 else { return Err(self.wrong()) };
+        let items = canonical::items(list).ok_or_else(|| self.wrong())?;
+        items.into_iter().map(|item| Field(self.0, item).parsed(&parse)).collect()
+    }
+
+    fn place(self) -> Read<Place> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
+        let assurance = field("assurance")?.integer()?;
+        if assurance > 3 {
+            return Err(self.wrong());
         }
-    }
-
-    fn place(&self) -> Result<Option<Place>, RecordError> {
-        let wrong = || RecordError::Field("place");
-        let object = match self.0.get("place") {
-            None => return Ok(None),
-            Some(Value::Object(object)) => Fields(object.clone()),
-            Some(_) => return Err(wrong()),
-        };
-        Ok(Some(Place {
-            node: object.parsed("node", NodeId::parse)?.ok_or_else(wrong)?,
-            site: object.parsed("site", SiteName::parse)?.ok_or_else(wrong)?,
-            jurisdiction: object.parsed("jur", Jurisdiction::parse)?.ok_or_else(wrong)?,
-            assurance: object.integer("assurance")?.filter(|level| *level <= 3).ok_or_else(wrong)?,
-        }))
+        Ok(Place {
+            node: field("node")?.parsed(NodeId::parse)?,
+            site: field("site")?.parsed(SiteName::parse)?,
+            jurisdiction: field("jur")?.parsed(Jurisdiction::parse)?,
+            assurance,
+        })
     }
 }
 
-fn required<T>(name: &'static str, value: Option<T>) -> Result<T, RecordError> {
+fn find<'a>(fields: &RawFields<'a>, name: &str) -> Option<Raw<'a>> {
+    fields.iter().find(|(key, _)| *key == name).map(|(_, raw)| *raw)
+}
+
+fn required<T>(name: &'static str, value: Option<T>) -> Read<T> {
     value.ok_or(RecordError::Field(name))
 }
 
+/// A word as kinds are: a newer program may have more of them.
+fn is_kind(word: &str) -> bool {
+    (1..=KIND_BYTES_MAX).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'_')
+}
+
 impl Record {
-    /// Reads a line, without its line feed. Strict: only what this program could have written is a record.
+    /// Reads a line, without its line feed. Strict: only what this program could have written is a record, or what a newer
+    /// one could have that has more kinds.
     pub fn parse(line: &str) -> Result<Self, RecordError> {
-        let fields = Fields(canonical::parse(line).map_err(RecordError::Form)?);
-        let version = required("v", fields.integer("v")?)?;
+        let fields = canonical::fields(line).ok_or_else(|| RecordError::Form(canonical::explain(line)))?;
+        let field = |name| required(name, find(&fields, name)).map(|raw| Field(name, raw));
+        let version = field("v")?.integer()?;
         if version != VERSION {
             return Err(RecordError::Version(version));
         }
-        let word = required("kind", fields.text("kind")?)?;
-        let kind = *Kind::ALL.iter().find(|kind| kind.as_str() == word).ok_or(RecordError::Kind)?;
-        let record = Self {
+        let word = field("kind")?.text()?;
+        let known = Kind::ALL.iter().find(|kind| kind.as_str() == word && **kind != Kind::Unknown);
+        if known.is_none() && !is_kind(word) {
+            return Err(RecordError::Field("kind"));
+        }
+        let mut record = Self {
             line: line.to_owned(),
-            seq: required("seq", fields.integer("seq")?)?,
-            node: required("node", fields.parsed("node", NodeId::parse)?)?,
-            ts: required("ts", fields.text("ts")?)?.to_owned(),
-            mono_ms: required("mono_ms", fields.integer("mono_ms")?)?,
-            kind,
-            request: fields.parsed("req", RequestId::parse)?,
-            attempt: fields
-                .integer("attempt")?
-                .map(u8::try_from)
-                .transpose()
-                .map_err(|_| RecordError::Field("attempt"))?
-                .map(Attempt),
-            app: fields.parsed("app", AppName::parse)?,
-            model: fields.parsed("model", ModelName::parse)?,
-            class: fields.parsed("class", DataClass::parse)?,
-            subjects: fields.list("subj", Jurisdiction::parse)?,
-            tags: fields.list("tags", Tag::parse)?,
-            purpose: fields.parsed("purpose", Purpose::parse)?,
-            policy: fields.digest("policy")?,
-            place: fields.place()?,
-            rule: fields.parsed("rule", RuleId::parse)?,
-            bytes_out: fields.integer("bytes_out")?.map(ByteCount),
-            bytes_in: fields.integer("bytes_in")?.map(ByteCount),
-            outcome: fields.parsed("outcome", parse_outcome)?,
-            served_by: fields.parsed("served_by", NodeId::parse)?,
-            energy_mj: fields.integer("energy_mj")?,
-            digest: fields.digest("digest")?,
-            version: fields.text("version")?.map(str::to_owned),
-            signed: fields.integer("signed")?,
-            sha256: fields.parsed("sha256", Digest::parse)?,
-            adopted: fields.integer("adopted")?,
-            bytes_cut: fields.integer("bytes_cut")?,
-            dropped: fields.integer("dropped")?,
+            seq: field("seq")?.integer()?,
+            node: field("node")?.parsed(NodeId::parse)?,
+            ts: field("ts")?.text()?.to_owned(),
+            mono_ms: field("mono_ms")?.integer()?,
+            kind: known.copied().unwrap_or(Kind::Unknown),
+            strange: known.is_none().then(|| word.to_owned()),
+            request: None,
+            attempt: None,
+            app: None,
+            model: None,
+            class: None,
+            subjects: Vec::new(),
+            tags: Vec::new(),
+            purpose: None,
+            policy: None,
+            place: None,
+            rule: None,
+            bytes_out: None,
+            bytes_in: None,
+            outcome: None,
+            served_by: None,
+            energy_mj: None,
+            digest: None,
+            version: None,
+            signed: None,
+            sha256: None,
+            adopted: None,
+            bytes_cut: None,
+            dropped: None,
+            deletion: None,
         };
+        if record.kind == Kind::Unknown {
+            return Ok(record);
+        }
+        for (name, raw) in &fields {
+            record.take(name, *raw)?;
+        }
+        if record.kind == Kind::RetentionDelete {
+            record.deletion = Some(Box::new(deletion(&fields)?));
+        }
         record.check()?;
         Ok(record)
+    }
+
+    /// The word for its kind, also for one that this program does not know.
+    pub fn word(&self) -> &str {
+        self.strange.as_deref().unwrap_or(self.kind.as_str())
+    }
+
+    /// Takes in one field, if it is one that a reader sums up. Others are for people.
+    fn take(&mut self, name: &str, raw: Raw<'_>) -> Read<()> {
+        match name {
+            "req" => self.request = Some(Field("req", raw).parsed(RequestId::parse)?),
+            "attempt" => self.attempt = Some(Attempt(small(Field("attempt", raw))?)),
+            "app" => self.app = Some(Field("app", raw).parsed(AppName::parse)?),
+            "model" => self.model = Some(Field("model", raw).parsed(ModelName::parse)?),
+            "class" => self.class = Some(Field("class", raw).parsed(DataClass::parse)?),
+            "subj" => self.subjects = Field("subj", raw).list(Jurisdiction::parse)?,
+            "tags" => self.tags = Field("tags", raw).list(Tag::parse)?,
+            "purpose" => self.purpose = Some(Field("purpose", raw).parsed(Purpose::parse)?),
+            "policy" => self.policy = Some(Field("policy", raw).digest()?),
+            "place" => self.place = Some(Field("place", raw).place()?),
+            "rule" => self.rule = Some(Field("rule", raw).parsed(RuleId::parse)?),
+            "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
+            "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
+            "outcome" => self.outcome = Some(Field("outcome", raw).parsed(parse_outcome)?),
+            "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
+            "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
+            "digest" => self.digest = Some(Field("digest", raw).digest()?),
+            "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
+            "signed" => self.signed = Some(Field("signed", raw).integer()?),
+            "sha256" => self.sha256 = Some(Field("sha256", raw).parsed(Digest::parse)?),
+            "adopted" => self.adopted = Some(Field("adopted", raw).integer()?),
+            "bytes_cut" => self.bytes_cut = Some(Field("bytes_cut", raw).integer()?),
+            "dropped" => self.dropped = Some(Field("dropped", raw).integer()?),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What must be there for each kind, so that whoever sums up does not have to ask.
@@ -347,8 +431,29 @@ impl Record {
         if self.kind == Kind::Gap {
             required("dropped", self.dropped)?;
         }
+        if self.kind == Kind::RetentionDelete {
+            required("policy", self.policy)?;
+        }
         Ok(())
     }
+}
+
+/// A number of one byte.
+fn small(field: Field<'_>) -> Read<u8> {
+    u8::try_from(field.integer()?).map_err(|_| field.wrong())
+}
+
+fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
+    let field = |name| required(name, find(fields, name)).map(|raw| Field(name, raw));
+    Ok(Deletion {
+        first: field("first")?.integer()?,
+        count: field("count")?.integer()?,
+        root: field("root")?.parsed(Digest::parse)?.0,
+        days: field("days")?.integer()?,
+        origins: field("origins")?.list(Jurisdiction::parse)?,
+        from: field("from")?.text()?.to_owned(),
+        to: field("to")?.text()?.to_owned(),
+    })
 }
 
 fn parse_outcome(text: &str) -> Result<Outcome, ()> {

@@ -1,179 +1,22 @@
 //! Going through a ledger from its first line: what a verifier, a reader and a starting writer have in common.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::vec::IntoIter;
 
 use hither_types::id::NodeId;
 
-use crate::limits::{LINE_BYTES_MAX, NOTE_BYTES_MAX, TORN_BYTES_MAX};
+use crate::check::{Batch, Deleted, Depth, Rules, Tally, check};
+use crate::damage::{Damage, VerifyError};
+use crate::feed::Feed;
+use crate::lanes::{Next, each};
+use crate::limits::{NOTE_BYTES_MAX, TORN_BYTES_MAX};
 use crate::note::{Checkpoint, NoteError, parse_verifier_key};
-use crate::record::{Record, RecordError};
+use crate::record::Record;
+use crate::segments::{Form, list};
 use crate::storage::{CHECKPOINT, LEDGER, VERIFIER_KEY};
-use crate::tree::{Hash, Tree, leaf_hash};
-
-/// What is wrong with a ledger.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Damage {
-    /// A file is not there.
-    #[error("the file {0} is missing")]
-    Missing(&'static str),
-    /// The verifier key cannot be read.
-    #[error("node.vkey: {0}")]
-    Key(NoteError),
-    /// The checkpoint cannot be read, or is not signed by the node.
-    #[error("checkpoint: {0}")]
-    Checkpoint(NoteError),
-    /// The checkpoint belongs to another ledger.
-    #[error("the checkpoint is of {found}, the ledger of {expected}")]
-    Origin {
-        /// Whose ledger this is.
-        expected: String,
-        /// What the checkpoint says.
-        found: String,
-    },
-    /// A line is not a record.
-    #[error("record {seq} (byte {offset}): {error}")]
-    Record {
-        /// Which record should be there.
-        seq: u64,
-        /// Where its line begins.
-        offset: u64,
-        /// Why it is not one.
-        error: RecordError,
-    },
-    /// A record is not the next one.
-    #[error("record {expected} (byte {offset}) says that it is record {found}")]
-    Sequence {
-        /// Which record should be there.
-        expected: u64,
-        /// Which one it says it is.
-        found: u64,
-        /// Where its line begins.
-        offset: u64,
-    },
-    /// A record was written by another node.
-    #[error("record {seq} (byte {offset}) was written by another node")]
-    Writer {
-        /// Which record.
-        seq: u64,
-        /// Where its line begins.
-        offset: u64,
-    },
-    /// Records are missing at the end.
-    #[error("the checkpoint is signed over {signed} records, and only {found} are there")]
-    Short {
-        /// How many there were.
-        signed: u64,
-        /// How many are left.
-        found: u64,
-    },
-    /// Records were changed.
-    #[error(
-        "at least one byte of the first {size} records was changed: their root is {}, signed was {}",
-        hex(found),
-        hex(signed)
-    )]
-    Root {
-        /// How many records the checkpoint covers.
-        size: u64,
-        /// The root of what is there.
-        found: Hash,
-        /// The root in the checkpoint.
-        signed: Hash,
-    },
-    /// More bytes than an interrupted write can leave.
-    #[error("{bytes} bytes from byte {offset} on are not records, more than an interrupted write can leave")]
-    Tail {
-        /// How many.
-        bytes: u64,
-        /// Where they begin.
-        offset: u64,
-    },
-}
-
-fn hex(hash: &Hash) -> String {
-    data_encoding::HEXLOWER.encode(&hash[..8])
-}
-
-/// Why a ledger could not be verified, or did not pass.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// There is no ledger.
-    #[error("no ledger in {0}")]
-    Absent(PathBuf),
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It is not what was signed.
-    #[error("the ledger in {dir} is damaged: {damage}")]
-    Damaged {
-        /// The folder.
-        dir: PathBuf,
-        /// What is wrong.
-        damage: Damage,
-    },
-    /// It is signed by another key than the one asked for.
-    #[error("the ledger is signed by node {found}, expected {expected}")]
-    OtherKey {
-        /// The key asked for.
-        expected: NodeId,
-        /// The key that signed.
-        found: NodeId,
-    },
-    /// Two of the ledgers given are of one node.
-    #[error("the ledger in {dir} is the second one of node {node}")]
-    Twice {
-        /// The folder.
-        dir: PathBuf,
-        /// The node.
-        node: NodeId,
-    },
-}
-
-/// One line and whether a line feed ended it.
-struct Line<'a> {
-    bytes: &'a [u8],
-    complete: bool,
-}
-
-/// Lines of bounded length, with their place.
-struct Lines {
-    reader: BufReader<File>,
-    buffer: Vec<u8>,
-    offset: u64,
-}
-
-impl Lines {
-    /// The next line and where it begins. A line that is too long comes cut, and not complete.
-    fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
-        self.buffer.clear();
-        let limit = LINE_BYTES_MAX as u64 + 1;
-        let read = self.reader.by_ref().take(limit).read_until(b'\n', &mut self.buffer)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        let at = self.offset;
-        self.offset += read as u64;
-        let line = match self.buffer.split_last() {
-            Some((b'\n', line)) => Line { bytes: line, complete: true },
-            _ => Line { bytes: &self.buffer, complete: false },
-        };
-        Ok(Some((at, line)))
-    }
-}
-
-fn parse(line: &[u8]) -> Result<Record, RecordError> {
-    Record::parse(std::str::from_utf8(line).map_err(|_| RecordError::Encoding)?)
-}
+use crate::tree::{Hash, Tree};
 
 /// A ledger's folder, opened for reading.
 pub(crate) struct Source {
@@ -185,24 +28,41 @@ pub(crate) struct Source {
     pub(crate) note: String,
 }
 
+/// What is asked of a scan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask {
+    /// How closely it looks at records that the signed root covers anyway.
+    pub(crate) depth: Depth,
+    /// The size at which the root is wanted, too.
+    pub(crate) size: Option<u64>,
+}
+
+/// One file of records, and the tree over it alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) first: u64,
+    pub(crate) form: Form,
+    /// Empty if it was not needed.
+    pub(crate) tree: Tree,
+    /// When its first record was written, if that is there.
+    pub(crate) began: Option<String>,
+}
+
 /// What a scan found.
 #[derive(Default)]
 pub(crate) struct Scan {
     /// All records, signed or not.
     pub(crate) tree: Tree,
-    /// Where the last valid record ends.
+    /// Where the last valid record of the open segment ends.
     pub(crate) len: u64,
     /// Bytes behind it that are not records.
     pub(crate) torn: u64,
-}
-
-/// How closely a scan looks at records that the signed root covers anyway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// Hashes them.
-    Hash,
-    /// Reads every field.
-    Fields,
+    /// Every file.
+    pub(crate) seen: Vec<Seen>,
+    /// What its records come to, of those that were read.
+    pub(crate) tally: Tally,
+    /// The root at the size that was asked for.
+    pub(crate) root_at: Option<Hash>,
 }
 
 /// Reads a small file of the ledger as text. Bytes that are not UTF-8 become marks that no form accepts.
@@ -222,7 +82,7 @@ impl Source {
     pub(crate) fn open(dir: &Path) -> Result<Self, VerifyError> {
         let damaged = |damage| VerifyError::Damaged { dir: dir.to_owned(), damage };
         let (key, note) = (read_small(dir, VERIFIER_KEY)?, read_small(dir, CHECKPOINT)?);
-        if key.is_none() && note.is_none() && !dir.join(LEDGER).exists() {
+        if key.is_none() && note.is_none() && !list(dir).is_ok_and(|segments| !segments.is_empty()) {
             return Err(VerifyError::Absent(dir.to_owned()));
         }
         let key = key.ok_or_else(|| damaged(Damage::Missing(VERIFIER_KEY)))?;
@@ -236,13 +96,11 @@ impl Source {
         Ok(Self { dir: dir.to_owned(), origin, node, checkpoint, note })
     }
 
-    fn lines(&self) -> Result<(Lines, u64), VerifyError> {
-        let path = self.dir.join(LEDGER);
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((len, file)) => Ok((Lines { reader: BufReader::new(file), buffer: Vec::new(), offset: 0 }, len)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.damaged(Damage::Missing(LEDGER))),
-            Err(source) => Err(VerifyError::Io { path, source }),
+    fn feed(&self) -> Result<Feed, VerifyError> {
+        let feed = Feed::open(&self.dir)?;
+        match feed.segments.is_empty() {
+            true => Err(self.damaged(Damage::Missing(LEDGER))),
+            false => Ok(feed),
         }
     }
 
@@ -250,85 +108,118 @@ impl Source {
         VerifyError::Damaged { dir: self.dir.clone(), damage }
     }
 
-    /// Goes through all lines. What the checkpoint covers must be whole; behind it, the first thing that is not the
-    /// next record is where an interrupted write ended.
-    pub(crate) fn scan(&self, depth: Depth, mut visit: impl FnMut(Option<Record>, Hash)) -> Result<Scan, VerifyError> {
-        let (mut lines, file_len) = self.lines()?;
-        let (mut tree, mut len) = (Tree::default(), 0);
-        self.compare(&tree)?;
-        loop {
-            let next = lines.next().map_err(|source| VerifyError::Io { path: self.dir.join(LEDGER), source })?;
-            let Some((offset, line)) = next else { break };
-            let signed = tree.size() < self.checkpoint.size;
-            let found = match (signed, depth) {
-                (true, Depth::Hash) if line.complete => Ok(None),
-                _ => self.record(tree.size(), offset, &line).map(Some),
-            };
-            match found {
-                Ok(record) => {
-                    let leaf = leaf_hash(line.bytes);
-                    len = offset + line.bytes.len() as u64 + 1;
-                    visit(record, leaf);
-                    tree.push(leaf);
-                    self.compare(&tree)?;
-                }
-                // A last line without its end is what a cut leaves.
-                Err(_) if signed && !line.complete && line.bytes.len() <= LINE_BYTES_MAX => break,
-                Err(damage) if signed => return Err(self.damaged(damage)),
-                Err(_) => break,
-            }
+    /// Goes through all lines. What the checkpoint covers must be whole, or deleted by a record that it covers; behind it,
+    /// the first thing that is not the next record is where an interrupted write ended.
+    pub(crate) fn scan(&self, ask: Ask, mut visit: impl FnMut(Option<Record>, Hash)) -> Result<Scan, VerifyError> {
+        let feed = self.feed()?;
+        let (segments, open_len) = (feed.segments.clone(), feed.open_len);
+        let rules = Rules { node: self.node, signed: self.checkpoint.size, depth: ask.depth };
+        let mut scan = Scan::default();
+        self.compare(&mut scan, ask)?;
+        each(feed, &rules, |batch| self.take(&mut scan, ask, batch, segments.len(), &mut visit))?;
+        if scan.tree.size() < self.checkpoint.size {
+            let has_open = segments.last().is_some_and(|segment| segment.form == Form::Open);
+            return Err(self.damaged(match has_open {
+                true => Damage::Short { signed: self.checkpoint.size, found: scan.tree.size() },
+                false => Damage::Missing(LEDGER),
+            }));
         }
-        if tree.size() < self.checkpoint.size {
-            let damage = Damage::Short { signed: self.checkpoint.size, found: tree.size() };
+        scan.torn = open_len.saturating_sub(scan.len);
+        if scan.torn > TORN_BYTES_MAX {
+            return Err(self.damaged(Damage::Tail { bytes: scan.torn, offset: scan.len }));
+        }
+        if let Some(damage) = taken_away(&scan.seen, &scan.tally.deletions, self.checkpoint.size) {
             return Err(self.damaged(damage));
         }
-        let torn = file_len.saturating_sub(len);
-        if torn > TORN_BYTES_MAX {
-            return Err(self.damaged(Damage::Tail { bytes: torn, offset: len }));
-        }
-        Ok(Scan { tree, len, torn })
+        Ok(scan)
     }
 
-    fn record(&self, expected: u64, offset: u64, line: &Line<'_>) -> Result<Record, Damage> {
-        let wrong = |error| Damage::Record { seq: expected, offset, error };
-        if !line.complete {
-            let error =
-                if line.bytes.len() > LINE_BYTES_MAX { RecordError::TooLong } else { RecordError::Form("cut off") };
-            return Err(wrong(error));
+    /// Takes in what a piece holds.
+    fn take(
+        &self,
+        scan: &mut Scan,
+        ask: Ask,
+        batch: Batch,
+        segments: usize,
+        visit: &mut impl FnMut(Option<Record>, Hash),
+    ) -> Result<Next, VerifyError> {
+        note(&mut scan.seen, &batch, scan.tree.size(), ask.depth);
+        let mut records = batch.records.into_iter().peekable();
+        for leaf in batch.leaves {
+            let seq = scan.tree.size();
+            visit(records.next_if(|record| record.seq == seq), leaf);
+            scan.tree.push(leaf);
+            self.compare(scan, ask)?;
         }
-        let record = parse(line.bytes).map_err(wrong)?;
-        if record.seq != expected {
-            return Err(Damage::Sequence { expected, found: record.seq, offset });
+        scan.tally.add(batch.tally);
+        if batch.form == Form::Open {
+            scan.len = batch.end;
         }
-        if record.node != self.node {
-            return Err(Damage::Writer { seq: expected, offset });
+        let is_signed = scan.tree.size() < self.checkpoint.size;
+        match batch.stop {
+            None => Ok(Next::Go),
+            // A last line without its end is what a cut leaves, and only in the file that is written.
+            Some(stop) if batch.segment + 1 < segments || is_signed && !stop.is_cut => Err(self.damaged(stop.damage)),
+            Some(_) => Ok(Next::Stop),
         }
-        Ok(record)
     }
 
-    fn compare(&self, tree: &Tree) -> Result<(), VerifyError> {
+    /// Compares the root where one is known, and notes it where one is wanted.
+    fn compare(&self, scan: &mut Scan, ask: Ask) -> Result<(), VerifyError> {
         let (size, signed) = (self.checkpoint.size, self.checkpoint.root);
-        match tree.size() == size && tree.root() != signed {
-            true => Err(self.damaged(Damage::Root { size, found: tree.root(), signed })),
+        if ask.size == Some(scan.tree.size()) {
+            scan.root_at = Some(scan.tree.root());
+        }
+        match scan.tree.size() == size && scan.tree.root() != signed {
+            true => Err(self.damaged(Damage::Root { size, found: scan.tree.root(), signed })),
             false => Ok(()),
         }
     }
 }
 
-/// The records of a ledger, in order. Reads them, and does not verify what is signed: see [`verify`](crate::verify()).
+/// Adds a piece to the tree of its file alone: of hashes, for a record has to account for them; who writes needs all.
+fn note(seen: &mut Vec<Seen>, batch: &Batch, first: u64, depth: Depth) {
+    while seen.len() <= batch.segment {
+        seen.push(Seen { first, form: batch.form, tree: Tree::default(), began: batch.began.clone() });
+    }
+    if batch.form != Form::Hashes && depth != Depth::Hash {
+        return;
+    }
+    let file = &mut seen[batch.segment];
+    batch.leaves.iter().for_each(|leaf| file.tree.push(*leaf));
+}
+
+/// Hashes in the place of records that no signed record says were deleted.
+fn taken_away(seen: &[Seen], deletions: &[Deleted], signed: u64) -> Option<Damage> {
+    let is_said = |file: &Seen| {
+        deletions.iter().any(|Deleted { seq, what, .. }| {
+            *seq < signed && (what.first, what.count, what.root) == (file.first, file.tree.size(), file.tree.root())
+        })
+    };
+    let taken = seen.iter().find(|file| file.form == Form::Hashes && !is_said(file))?;
+    Some(Damage::TakenAway { first: taken.first, end: taken.first + taken.tree.size() })
+}
+
+/// The records of a ledger, in order, but for those that were deleted. Reads them, and does not verify what is signed: see
+/// [`verify`](crate::verify()).
 pub struct Records {
     source: Source,
-    lines: Lines,
+    feed: Option<Feed>,
+    batch: IntoIter<Record>,
+    stop: Option<VerifyError>,
+    seen: Vec<Seen>,
+    deletions: Vec<Deleted>,
     next: u64,
-    done: bool,
 }
 
 /// Opens a ledger for reading. A line that is not a record is an error, once, and the end; a last line that is not
-/// finished is the end.
+/// finished is the end. Records in whose place hashes stand are passed over; if nothing says that they were deleted, that is
+/// an error at the end.
 pub fn read(dir: &Path) -> Result<Records, VerifyError> {
     let source = Source::open(dir)?;
-    let (lines, _) = source.lines()?;
-    Ok(Records { source, lines, next: 0, done: false })
+    let feed = Some(source.feed()?);
+    let batch = Vec::new().into_iter();
+    Ok(Records { source, feed, batch, stop: None, seen: Vec::new(), deletions: Vec::new(), next: 0 })
 }
 
 impl Records {
@@ -341,26 +232,51 @@ impl Records {
     pub fn origin(&self) -> &str {
         &self.source.origin
     }
+
+    /// Reads the next piece. `false`: there is none.
+    fn advance(&mut self) -> Result<bool, VerifyError> {
+        let Some(feed) = &mut self.feed else { return Ok(false) };
+        let (count, piece) = (feed.segments.len(), feed.next());
+        let Some(piece) = piece? else {
+            self.feed = None;
+            let taken = taken_away(&self.seen, &self.deletions, self.source.checkpoint.size);
+            return taken.map_or(Ok(false), |damage| Err(self.source.damaged(damage)));
+        };
+        // Nothing is signed here, so a line without its end is never taken for a cut in what was.
+        let rules = Rules { node: self.source.node, signed: 0, depth: Depth::Keep };
+        let mut batch = check(&piece, &rules);
+        note(&mut self.seen, &batch, self.next, rules.depth);
+        self.next += batch.leaves.len() as u64;
+        self.deletions.append(&mut batch.tally.deletions);
+        if let Some(stop) = batch.stop {
+            let is_end = stop.is_cut && batch.segment + 1 == count;
+            self.stop = (!is_end).then(|| self.source.damaged(stop.damage));
+            self.feed = None;
+        }
+        self.batch = batch.records.into_iter();
+        Ok(true)
+    }
 }
 
 impl Iterator for Records {
     type Item = Result<Record, VerifyError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let found = match self.lines.next() {
-            Ok(None) => None,
-            Ok(Some((_, line))) if !line.complete && line.bytes.len() <= LINE_BYTES_MAX => None,
-            Ok(Some((offset, line))) => {
-                let record = self.source.record(self.next, offset, &line);
-                Some(record.map_err(|damage| self.source.damaged(damage)))
+        loop {
+            if let Some(record) = self.batch.next() {
+                return Some(Ok(record));
             }
-            Err(source) => Some(Err(VerifyError::Io { path: self.source.dir.join(LEDGER), source })),
-        };
-        self.next += 1;
-        self.done = !matches!(found, Some(Ok(_)));
-        found
+            if let Some(error) = self.stop.take() {
+                return Some(Err(error));
+            }
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.feed = None;
+                    return Some(Err(error));
+                }
+            }
+        }
     }
 }

@@ -9,10 +9,13 @@ use hither_types::id::{Digest, NodeId};
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 
+use crate::check::{Deleted, Depth};
+use crate::damage::VerifyError;
 use crate::note::Checkpoint;
 use crate::record::{Kind, Record};
-use crate::scan::{Depth, Source, VerifyError};
-use crate::storage::{CHECKPOINT, LEDGER};
+use crate::scan::{Ask, Seen, Source};
+use crate::segments::{Form, list};
+use crate::storage::CHECKPOINT;
 use crate::tree::{Hash, ProofError, inclusion_proof, leaf_hash, verify_inclusion};
 
 /// What a verified ledger holds.
@@ -31,45 +34,41 @@ pub struct Report {
     pub root: Hash,
     /// Bytes at the end that are not records: a write in progress, or what a crash left.
     pub torn_bytes: u64,
-    /// How many of each kind.
+    /// How many of each kind, of those that are there.
     pub kinds: BTreeMap<Kind, u64>,
+    /// How many of each kind that this program does not know, by the word for it: together, `kinds` has them as unknown.
+    pub strange: BTreeMap<String, u64>,
     /// Payload that left with requests.
     pub requests_out: ByteCount,
     /// Payload that left with answers.
     pub answers_out: ByteCount,
     /// Records that were lost while the disk was full or failing, by the `gap` records.
     pub dropped: u64,
+    /// The segments whose records were deleted, and in whose place their hashes stand, in the order of the records.
+    pub deleted: Vec<Deleted>,
 }
 
 impl Report {
-    fn count(&mut self, record: &Record) {
-        *self.kinds.entry(record.kind).or_default() += 1;
-        let bytes = record.bytes_out.map_or(0, |bytes| bytes.0);
-        match record.kind {
-            Kind::EgressSettled => self.requests_out.0 += bytes,
-            Kind::EgressAnswer => self.answers_out.0 += bytes,
-            Kind::Gap => self.dropped += record.dropped.unwrap_or(0),
-            _ => {}
-        }
+    /// How many records were deleted.
+    pub fn deleted_records(&self) -> u64 {
+        self.deleted.iter().map(|deleted| deleted.what.count).sum()
     }
 }
 
 /// Verifies a ledger: every line is the next record of this node and well-formed, their root is the signed one, the
 /// signature is of the key beside it. Whether that is the key of the node that it should be, [`verify_as`] asks.
 pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
-    verify_source(&Source::open(dir)?, |_| ())
+    verify_at(dir, None).map(|(report, _)| report)
 }
 
 /// What is left of a damaged ledger, for the record of the one that begins in its place: how many records its checkpoint
-/// covers and their root, if that can still be read, and SHA-256 of the file of its records.
+/// covers and their root, if that can still be read, and SHA-256 over the files of its records, one behind the other.
 pub fn remains(dir: &Path, node: NodeId) -> io::Result<Fact> {
     let kept = std::fs::read_to_string(dir.join(CHECKPOINT)).ok();
     let checkpoint = kept.and_then(|note| Checkpoint::open(&note, node).ok());
     let mut hash = Sha256::new();
-    match std::fs::File::open(dir.join(LEDGER)) {
-        Ok(mut file) => io::copy(&mut file, &mut hash).map(|_| ())?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    for segment in list(dir)?.into_iter().filter(|segment| segment.form != Form::Hashes) {
+        io::copy(&mut std::fs::File::open(dir.join(segment.name()))?, &mut hash)?;
     }
     Ok(Fact::LossAccepted {
         signed: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size),
@@ -80,40 +79,52 @@ pub fn remains(dir: &Path, node: NodeId) -> io::Result<Fact> {
 
 /// Verifies a ledger, and shows each of its records to whoever looks at them. If it is damaged, so may be what was shown.
 pub fn verify_each(dir: &Path, look: impl FnMut(&Record)) -> Result<Report, VerifyError> {
-    verify_source(&Source::open(dir)?, look)
+    verify_source(&Source::open(dir)?, Ask { depth: Depth::Keep, size: None }, look).map(|(report, _)| report)
 }
 
 /// Verifies a ledger, and that this node signed it.
 pub fn verify_as(dir: &Path, node: NodeId) -> Result<Report, VerifyError> {
     let source = Source::open(dir)?;
     match source.node == node {
-        true => verify_source(&source, |_| ()),
+        true => verify_source(&source, Ask { depth: Depth::Fields, size: None }, |_| ()).map(|(report, _)| report),
         false => Err(VerifyError::OtherKey { expected: node, found: source.node }),
     }
 }
 
-fn verify_source(source: &Source, mut look: impl FnMut(&Record)) -> Result<Report, VerifyError> {
-    let mut report = Report {
-        origin: source.origin.clone(),
-        node: source.node,
-        records: 0,
-        signed: source.checkpoint.size,
-        root: source.checkpoint.root,
-        torn_bytes: 0,
-        kinds: BTreeMap::new(),
-        requests_out: ByteCount(0),
-        answers_out: ByteCount(0),
-        dropped: 0,
-    };
-    let scan = source.scan(Depth::Fields, |record, _| {
+/// Verifies a ledger, and gives the root of its first so many records: what a checkpoint says that somebody kept. `None`:
+/// it has fewer.
+pub fn verify_at(dir: &Path, size: Option<u64>) -> Result<(Report, Option<Hash>), VerifyError> {
+    verify_source(&Source::open(dir)?, Ask { depth: Depth::Fields, size }, |_| ())
+}
+
+fn verify_source(
+    source: &Source,
+    ask: Ask,
+    mut look: impl FnMut(&Record),
+) -> Result<(Report, Option<Hash>), VerifyError> {
+    let scan = source.scan(ask, |record, _| {
         if let Some(record) = record {
-            report.count(&record);
             look(&record);
         }
     })?;
-    report.records = scan.tree.size();
-    report.torn_bytes = scan.torn;
-    Ok(report)
+    let gone = |file: &&Seen| file.form == Form::Hashes;
+    // A scan refuses hashes that no record accounts for, so each of them has one.
+    let said = |file: &Seen| scan.tally.deletions.iter().find(|deleted| deleted.what.first == file.first).cloned();
+    let report = Report {
+        origin: source.origin.clone(),
+        node: source.node,
+        records: scan.tree.size(),
+        signed: source.checkpoint.size,
+        root: source.checkpoint.root,
+        torn_bytes: scan.torn,
+        deleted: scan.seen.iter().filter(gone).filter_map(said).collect(),
+        kinds: scan.tally.kinds,
+        strange: scan.tally.strange,
+        requests_out: scan.tally.requests_out,
+        answers_out: scan.tally.answers_out,
+        dropped: scan.tally.dropped,
+    };
+    Ok((report, scan.root_at))
 }
 
 /// A record, and the proof that it is in the ledger: enough for somebody who has nothing else of it.
@@ -139,11 +150,11 @@ impl Inclusion {
     }
 }
 
-/// Proves that a record is in a ledger. `None`: the checkpoint does not cover such a record.
+/// Proves that a record is in a ledger. `None`: the checkpoint does not cover such a record, or it was deleted.
 pub fn prove(dir: &Path, seq: u64) -> Result<Option<Inclusion>, VerifyError> {
     let source = Source::open(dir)?;
     let (mut leaves, mut wanted) = (Vec::new(), None);
-    source.scan(Depth::Fields, |record, leaf| {
+    source.scan(Ask { depth: Depth::Keep, size: None }, |record, leaf| {
         leaves.push(leaf);
         wanted = wanted.take().or_else(|| record.filter(|record| record.seq == seq));
     })?;

@@ -15,11 +15,13 @@ use hither_types::time::WallTime;
 use hither_types::witness::WitnessWord;
 
 use crate::body::rfc3339;
+use crate::check::leaf_of;
 use crate::note::cosign::{parse_witness_key, witness_key};
 use crate::note::{Checkpoint, NoteError};
-use crate::storage::{CHECKPOINT, LEDGER, replace};
+use crate::segments::{Segment, list};
+use crate::storage::{CHECKPOINT, replace};
 use crate::tree::growth::Growth;
-use crate::tree::{Hash, Tree, leaf_hash};
+use crate::tree::{Hash, Tree};
 
 #[cfg(test)]
 mod tests;
@@ -38,24 +40,45 @@ pub fn origin_of(node: NodeId) -> String {
     format!("hither/{}", node.short())
 }
 
+/// How often a ledger is read again whose node closes a segment meanwhile: that happens once a day, or every few MB.
+const LOOKS_MAX: usize = 4;
+
 /// What a ledger grew by from one size to another. `None`: it is not that long.
 ///
 /// # Errors
-/// If its file cannot be read.
+/// If its files cannot be read, or change their names each time.
 pub fn growth(dir: &Path, from: u64, to: u64) -> io::Result<Option<Growth>> {
-    let mut growth = Growth::of(from);
-    let (mut file, mut line, mut at) = (BufReader::new(File::open(dir.join(LEDGER))?), Vec::new(), 0);
-    while at < to {
-        line.clear();
-        if file.read_until(b'\n', &mut line)? == 0 || line.pop() != Some(b'\n') {
-            return Ok(None);
+    for _ in 0..LOOKS_MAX {
+        let segments = list(dir)?;
+        let read = growth_of(dir, &segments, from, to);
+        // Names that are the same before and after mean the same files.
+        if list(dir)? == segments {
+            return read;
         }
-        if at >= from {
-            growth.push(leaf_hash(&line));
-        }
-        at += 1;
     }
-    Ok((from <= to).then_some(growth))
+    Err(io::Error::other("the files of the ledger change while they are read"))
+}
+
+fn growth_of(dir: &Path, segments: &[Segment], from: u64, to: u64) -> io::Result<Option<Growth>> {
+    let mut growth = Growth::of(from);
+    // Segments that end before are not read.
+    let begin = segments.iter().rposition(|segment| segment.first.is_some_and(|first| first <= from)).unwrap_or(0);
+    let mut at = segments.get(begin).and_then(|segment| segment.first).unwrap_or(0);
+    for segment in &segments[begin..] {
+        let (mut file, mut line) = (BufReader::new(File::open(dir.join(segment.name()))?), Vec::new());
+        while at < to {
+            line.clear();
+            if file.read_until(b'\n', &mut line)? == 0 || line.pop() != Some(b'\n') {
+                break;
+            }
+            if at >= from {
+                let Some(leaf) = leaf_of(&line, segment.form) else { return Ok(None) };
+                growth.push(leaf);
+            }
+            at += 1;
+        }
+    }
+    Ok((from <= to && at == to).then_some(growth))
 }
 
 /// The checkpoint of a ledger as it is now: the note, and what it says.

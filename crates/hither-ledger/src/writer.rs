@@ -1,7 +1,8 @@
 //! The one who writes: in groups, each durable before `append` returns, each sealed by a signed checkpoint.
 //!
 //! A group is all there or not there. What could not be written is counted, and the next group that can be written
-//! begins with a `gap` that says so; what a crash left behind is taken over or cut by a `recovered` record.
+//! begins with a `gap` that says so; what a crash left behind is taken over or cut by a `recovered` record. The records of
+//! another day, or too many of one, begin another segment: [`closing`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,12 +15,21 @@ use hither_types::time::WallTime;
 
 use crate::body::{Body, rfc3339};
 use crate::canonical::{Object, Value, write_object};
-use crate::limits::{GROUP_RECORDS_MAX, INTEGER_MAX, LINE_BYTES_MAX};
+use crate::check::Depth;
+use crate::damage::{Damage, VerifyError};
+use crate::limits::{GROUP_RECORDS_MAX, INTEGER_MAX, LINE_BYTES_MAX, SEGMENT_BYTES_MAX};
+use crate::lost::Lost;
 use crate::note::{Checkpoint, is_origin, verifier_key};
 use crate::record::{Kind, VERSION};
-use crate::scan::{Damage, Depth, Scan, Source, VerifyError};
+use crate::scan::{Ask, Scan, Source};
+use crate::segments::{Form, list};
 use crate::storage::{CHECKPOINT, Folder, FolderError, LEDGER, Lock, Storage, VERIFIER_KEY, replace};
 use crate::tree::{Hash, Tree, leaf_hash};
+
+mod closing;
+
+use closing::Closed;
+pub use closing::DeleteError;
 
 /// A fact and when it was true.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,20 +129,41 @@ struct Recovery {
 
 /// A ledger, open for writing.
 pub struct Ledger {
+    dir: PathBuf,
     storage: Box<dyn Storage>,
     key: SigningKey,
     node: NodeId,
     origin: String,
     tree: Tree,
+    /// The open segment: its length, the tree over it alone, and the day on which it began.
     len: u64,
+    open: Tree,
+    day: Option<u64>,
+    /// The closed ones, by the number of their first record.
+    closed: BTreeMap<u64, Closed>,
+    segment_bytes_max: u64,
     recovery: Option<Recovery>,
     dropped: BTreeMap<Kind, u64>,
 }
 
-/// A group on its way: bytes, and the tree as it will be.
+/// A group on its way: bytes, and the trees as they will be.
 struct Group {
     bytes: Vec<u8>,
     tree: Tree,
+    open: Tree,
+}
+
+/// When something is written.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    wall: WallTime,
+    mono_ms: u64,
+}
+
+impl From<&Entry> for Moment {
+    fn from(entry: &Entry) -> Self {
+        Self { wall: entry.wall, mono_ms: entry.mono_ms }
+    }
 }
 
 impl Ledger {
@@ -157,32 +188,51 @@ impl Ledger {
         if source.node != node {
             return Err(OpenError::OtherOwner { dir: dir.to_owned(), expected: owner, found });
         }
-        let begun = dir.join(LEDGER).exists();
+        let begun = list(dir).is_ok_and(|segments| !segments.is_empty());
         if !begun && source.checkpoint.size > 0 {
             return Err(OpenError::Damaged { dir: dir.to_owned(), damage: Damage::Missing(LEDGER) });
         }
         let scan = match begun {
-            true => source.scan(Depth::Hash, |_, _| {}).map_err(|error| refused(dir, error))?,
+            true => {
+                let ask = Ask { depth: Depth::Hash, size: None };
+                source.scan(ask, |_, _| {}).map_err(|error| refused(dir, error))?
+            }
             false => Scan::default(),
         };
         let storage = Folder::open(dir, lock).map_err(io)?;
         let adopted = scan.tree.size() - source.checkpoint.size;
         let recovery = (adopted > 0 || scan.torn > 0).then_some(Recovery { adopted, cut: scan.torn });
-        Ok(Self {
+        let open = scan.seen.iter().find(|file| file.form == Form::Open);
+        let mut ledger = Self {
+            dir: dir.to_owned(),
             storage: Box::new(storage),
             key,
             node,
             origin: source.origin,
-            tree: scan.tree,
             len: scan.len,
+            open: open.map(|file| file.tree.clone()).unwrap_or_default(),
+            day: open.and_then(|file| closing::day_of(file.began.as_deref()?)),
+            closed: closing::closed(&scan, source.checkpoint.size),
+            segment_bytes_max: SEGMENT_BYTES_MAX,
             recovery,
-            dropped: BTreeMap::new(),
-        })
+            dropped: lost_before(dir, &scan, source.checkpoint.size),
+            tree: scan.tree,
+        };
+        // What cannot be finished now is asked for again by whoever deletes; nothing that is written waits for it.
+        let _ = ledger.finish_deletions();
+        Ok(ledger)
     }
 
     /// A fact of this kind found no way here: the next group that is written begins with a `gap` that counts it.
     pub fn lost(&mut self, kind: Kind, count: u64) {
         *self.dropped.entry(kind).or_default() += count;
+        self.keep_lost();
+    }
+
+    /// Remembers what was lost, for a stop before the gap. If even that fails, only this process knows.
+    fn keep_lost(&mut self) {
+        let lost = Lost { at: self.tree.size(), kinds: self.dropped.clone() };
+        let _ = self.storage.keep_lost(&lost.page());
     }
 
     /// Whose ledger it is.
@@ -201,8 +251,8 @@ impl Ledger {
         let Some(first) = entries.first() else {
             return Ok(Appended { first_seq: self.tree.size(), next_seq: self.tree.size() });
         };
-        let written = self.group(first, entries).and_then(|group| self.write(group));
-        match written {
+        let bodies = entries.iter().map(|entry| (Body::from(&entry.fact), Moment::from(entry))).collect();
+        match self.end_day(first.wall).and_then(|()| self.put(first.into(), bodies)) {
             Ok(()) => {
                 let next_seq = self.tree.size();
                 Ok(Appended { first_seq: next_seq - entries.len() as u64, next_seq })
@@ -211,16 +261,24 @@ impl Ledger {
                 for entry in entries {
                     *self.dropped.entry(Body::from(&entry.fact).kind).or_default() += 1;
                 }
+                self.keep_lost();
                 Err(error)
             }
         }
     }
 
-    fn group(&self, first: &Entry, entries: &[Entry]) -> Result<Group, WriteError> {
-        if entries.len() > GROUP_RECORDS_MAX {
-            return Err(WriteError::GroupTooLarge(entries.len()));
+    fn put(&mut self, first: Moment, bodies: Vec<(Body, Moment)>) -> Result<(), WriteError> {
+        let group = self.group(first, bodies)?;
+        self.write(group)?;
+        self.day.get_or_insert(first.wall.0 / closing::DAY_MS);
+        Ok(())
+    }
+
+    fn group(&self, first: Moment, bodies: Vec<(Body, Moment)>) -> Result<Group, WriteError> {
+        if bodies.len() > GROUP_RECORDS_MAX {
+            return Err(WriteError::GroupTooLarge(bodies.len()));
         }
-        let mut group = Group { bytes: Vec::new(), tree: self.tree.clone() };
+        let mut group = Group { bytes: Vec::new(), tree: self.tree.clone(), open: self.open.clone() };
         if let Some(recovery) = self.recovery {
             let body = Body::new(Kind::Recovered)
                 .with("adopted", Value::Integer(recovery.adopted))
@@ -235,13 +293,13 @@ impl Ledger {
                 .with("kinds", Value::Object(kinds));
             self.add(&mut group, body, first)?;
         }
-        for entry in entries {
-            self.add(&mut group, Body::from(&entry.fact), entry)?;
+        for (body, when) in bodies {
+            self.add(&mut group, body, when)?;
         }
         Ok(group)
     }
 
-    fn add(&self, group: &mut Group, body: Body, when: &Entry) -> Result<(), WriteError> {
+    fn add(&self, group: &mut Group, body: Body, when: Moment) -> Result<(), WriteError> {
         let Body { kind, .. } = body;
         let fields = body
             .with("v", Value::Integer(VERSION))
@@ -259,7 +317,9 @@ impl Ledger {
         if line.len() > LINE_BYTES_MAX {
             return Err(WriteError::RecordTooLong { kind, bytes: line.len() });
         }
-        group.tree.push(leaf_hash(line.as_bytes()));
+        let leaf = leaf_hash(line.as_bytes());
+        group.tree.push(leaf);
+        group.open.push(leaf);
         group.bytes.extend_from_slice(line.as_bytes());
         group.bytes.push(b'\n');
         Ok(())
@@ -281,6 +341,7 @@ impl Ledger {
         }
         self.len += group.bytes.len() as u64;
         self.tree = group.tree;
+        self.open = group.open;
         self.recovery = None;
         self.dropped.clear();
         Ok(())
@@ -290,7 +351,7 @@ impl Ledger {
 /// Begins a ledger where there is none: the key, then the checkpoint of nothing, so that records without a checkpoint
 /// are always damage.
 fn begin(dir: &Path, owner: &str, empty: &str) -> io::Result<()> {
-    if [LEDGER, CHECKPOINT].iter().any(|name| dir.join(name).exists()) {
+    if dir.join(CHECKPOINT).exists() || !list(dir)?.is_empty() {
         return Ok(());
     }
     if !dir.join(VERIFIER_KEY).exists() {
@@ -299,12 +360,26 @@ fn begin(dir: &Path, owner: &str, empty: &str) -> io::Result<()> {
     replace(dir, CHECKPOINT, empty.as_bytes())
 }
 
+/// What was lost before the last stop, if no gap says so yet: the ledger stands where it stood, or has grown only by what a
+/// crash left of the group that was to say it.
+fn lost_before(dir: &Path, scan: &Scan, signed: u64) -> BTreeMap<Kind, u64> {
+    let is_open = |lost: &Lost| {
+        let is_said = scan.tally.last_gap.is_some_and(|gap| gap >= lost.at);
+        lost.at == scan.tree.size() || lost.at == signed && !is_said
+    };
+    Lost::read(dir).filter(is_open).map(|lost| lost.kinds).unwrap_or_default()
+}
+
 fn refused(dir: &Path, error: VerifyError) -> OpenError {
     let dir = dir.to_owned();
     match error {
         VerifyError::Damaged { damage, .. } => OpenError::Damaged { dir, damage },
         VerifyError::Io { source, .. } => OpenError::Io { dir, source },
         VerifyError::Absent(_) => OpenError::Damaged { dir, damage: Damage::Missing(CHECKPOINT) },
+        VerifyError::Changed(_) => {
+            let source = io::Error::other("its files change while they are read");
+            OpenError::Io { dir, source }
+        }
         VerifyError::OtherKey { .. } | VerifyError::Twice { .. } => unreachable!("one ledger was scanned, for any key"),
     }
 }

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use ed25519_dalek::SigningKey;
-use hither_ledger::{Entry, Ledger};
+use hither_ledger::{Entry, Kind, Ledger, plan};
 use hither_types::fact::Fact;
 use hither_types::id::{Digest, NodeId};
+use hither_types::law::Retention;
+use hither_types::place::Jurisdiction;
 use hither_types::time::WallTime;
 
 const KEY: [u8; 32] = [7; 32];
@@ -65,6 +67,35 @@ fn a_ledger_that_was_written_anew_is_found_by_the_checkpoint_that_was_kept() {
     let foreign = dir.path().join("foreign");
     append(&foreign, &[8; 32], 9);
     told(&["--since", kept, foreign.to_str().unwrap()], 1, &["no signature by the node's key"]);
+}
+
+#[test]
+fn a_checkpoint_that_was_kept_still_holds_when_its_records_were_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, kept) = (dir.path().join("ledger"), dir.path().join("kept"));
+    append(&ledger, &KEY, 5);
+    std::fs::copy(ledger.join("checkpoint"), &kept).unwrap();
+    append(&ledger, &KEY, 3);
+    let here = Jurisdiction::parse("DE-BY").unwrap();
+    let now = WallTime(1_795_348_800_123 + 185 * 86_400_000);
+    let mut writer = Ledger::open(&ledger, &KEY, "hither/here").unwrap();
+    writer.end_day(now).unwrap();
+    let expired = plan(&ledger, &Retention::default(), here, now).unwrap().expired;
+    assert_eq!((expired.len(), expired[0].count, expired[0].days.0), (1, 8, 184));
+    writer.lost(Kind::Deny, 2);
+    writer.delete(&expired[0], Digest([9; 32]), now, 1).unwrap();
+    drop(writer);
+    let (path, kept) = (ledger.to_str().unwrap(), kept.to_str().unwrap());
+    let said = "records 0 to 7 (until 2026-11-22T12:00:00.123Z) were deleted by retention: 184 days for DE-BY, policy 0909090909";
+    let since = "the 5 records of the checkpoint kept are there, unchanged, but for those deleted";
+    told(&["--since", kept, path], 0, &["10 records, the first 10 signed", "2 records were lost", said, since]);
+    // With its hashes goes the proof, and without its record the reason.
+    let hashes = ledger.join("ledger-00000000000000000000.hashes");
+    let whole = std::fs::read(&hashes).unwrap();
+    std::fs::remove_file(&hashes).unwrap();
+    told(&[path], 1, &["record 0 is in no file"]);
+    std::fs::write(&hashes, whole).unwrap();
+    told(&[path], 0, &["ok"]);
 }
 
 #[test]

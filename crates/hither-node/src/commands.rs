@@ -189,6 +189,7 @@ impl Driver {
         self.policy_text = text;
         self.policy = Arc::clone(&policy);
         self.record(None, Fact::PolicyChanged { policy: policy.digest });
+        self.records.live_by(&policy);
         self.facade_changed();
         self.look_at_relays();
         self.feed(Event::PolicyChanged(policy));
@@ -203,6 +204,7 @@ impl Driver {
         match load_policy(&self.config.policy) {
             Ok(Law { policy, text }) => {
                 self.record(None, Fact::PolicyChanged { policy: policy.digest });
+                self.records.live_by(&policy);
                 (self.policy, self.policy_text) = (Arc::new(policy), text);
             }
             Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),

@@ -363,7 +363,7 @@ fn save_mesh(dir: &Path, authority: &Authority, certificate: &Signed) -> Result<
     write_private(&path, text.as_bytes()).map_err(|source| InitError::Io { path, source })
 }
 
-fn load_mesh(dir: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member), InitError> {
+pub(crate) fn load_mesh(dir: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member), InitError> {
     let path = &dir.join("mesh.toml");
     let damaged = |text: String| InitError::Damaged { path: path.to_owned(), text };
     let text = std::fs::read_to_string(path).map_err(|source| InitError::Io { path: path.to_owned(), source })?;
@@ -395,7 +395,7 @@ fn load_mesh(dir: &Path, key: &SigningKey) -> Result<(Authority, Signed, Member)
     Ok((authority, certificate, me))
 }
 
-fn load_key(path: &Path) -> Result<SigningKey, InitError> {
+pub(crate) fn load_key(path: &Path) -> Result<SigningKey, InitError> {
     let io = |source| InitError::Io { path: path.to_owned(), source };
     if !path.exists() {
         let secret = random::<32>();

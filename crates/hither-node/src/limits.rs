@@ -25,6 +25,9 @@ pub(crate) const RECORDS_BATCH_MAX: usize = 256;
 /// How long a fact that nobody waits for may wait for others.
 pub(crate) const RECORDS_DELAY: Duration = Duration::from_millis(100);
 
+/// How often old records are looked for: the law counts days.
+pub(crate) const RETENTION_LOOK: Duration = Duration::from_secs(86_400);
+
 /// Open invites. A person hands each of them out.
 pub(crate) const INVITES_MAX: usize = 256;
 

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use hither_core::Event;
-use hither_ledger::{Entry, Kind, Ledger, OpenError};
+use hither_ledger::{Entry, Expired, Kind, Ledger, OpenError};
 use hither_types::fact::Fact;
-use hither_types::id::Ticket;
+use hither_types::id::{Digest, Ticket};
+use hither_types::law::{Policy, Retention};
 use hither_types::place::Jurisdiction;
 use tokio::sync::mpsc;
 
@@ -18,9 +20,11 @@ use crate::limits::{RECORDS_BATCH_MAX, RECORDS_DELAY, RECORDS_MAX};
 use crate::trust::wall_now;
 
 mod firsts;
+mod keeper;
 
 pub(crate) use firsts::FIRSTS;
 use firsts::Firsts;
+pub(crate) use keeper::Keeper;
 
 /// A fact on its way to the disk.
 struct Pending {
@@ -34,6 +38,8 @@ struct Pending {
 struct Queue {
     waiting: Mutex<Waiting>,
     firsts: Mutex<Firsts>,
+    /// How long records are kept, by which policy.
+    law: Mutex<Option<(Retention, Digest)>>,
     changed: Condvar,
 }
 
@@ -42,6 +48,10 @@ struct Waiting {
     facts: VecDeque<Pending>,
     /// What found no room among them, for the gap that says so.
     lost: BTreeMap<Kind, u64>,
+    /// Segments whose time is over, by which policy: deleted one after the other, between groups.
+    expired: VecDeque<(Expired, Digest)>,
+    /// Who waits until the segment of an earlier day is closed.
+    closing: Option<Sender<()>>,
     /// Whether somebody waits for one of them.
     awaited: bool,
     /// Whether no more will come, or none will be written any more.
@@ -58,6 +68,10 @@ impl Queue {
         self.firsts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn law(&self) -> MutexGuard<'_, Option<(Retention, Digest)>> {
+        self.law.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_one();
@@ -70,7 +84,17 @@ struct Alive(Arc<Queue>);
 impl Drop for Alive {
     fn drop(&mut self) {
         self.0.end();
+        // Nobody answers any more, and who waits hears that.
+        self.0.lock().closing = None;
     }
+}
+
+/// What the thread does next.
+struct Work {
+    group: Vec<Pending>,
+    lost: BTreeMap<Kind, u64>,
+    expired: Option<(Expired, Digest)>,
+    closing: Option<Sender<()>>,
 }
 
 /// The way to the ledger.
@@ -96,12 +120,24 @@ impl Records {
                 let alive = Alive(Arc::clone(&queue));
                 let thread = std::thread::Builder::new()
                     .name("ledger".into())
-                    .spawn(move || write(ledger, &alive.0, &inbox))
+                    .spawn(move || write(ledger, &alive.0, &inbox, start))
                     .ok();
                 let trouble = thread.is_none().then(|| "the thread of the ledger cannot be started".to_owned());
                 (Self { queue: Some(queue), thread, start }, trouble)
             }
             Err(error) => (Self { queue: None, thread: None, start }, Some(trouble(&error))),
+        }
+    }
+
+    /// Who deletes what is older than the law wants, once the law is known. None if nothing can be written.
+    pub(crate) fn keeper(&self, dir: &Path, here: Jurisdiction) -> Option<Keeper> {
+        self.queue.as_ref().map(|queue| Keeper { queue: Arc::clone(queue), dir: dir.to_owned(), here })
+    }
+
+    /// The law that is in force now says how long records are kept.
+    pub(crate) fn live_by(&self, policy: &Policy) {
+        if let Some(queue) = &self.queue {
+            *queue.law() = Some((policy.retention.clone(), policy.digest));
         }
     }
 
@@ -147,8 +183,14 @@ impl Records {
     }
 }
 
-fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>) {
-    while let Some((group, lost)) = gather(queue) {
+fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>, start: Instant) {
+    while let Some(Work { group, lost, expired, closing }) = gather(queue) {
+        if let Some(closing) = closing {
+            keeper::end_day(&mut ledger, &closing);
+        }
+        if let Some((expired, policy)) = expired {
+            keeper::delete(&mut ledger, &expired, policy, start);
+        }
         lost.into_iter().for_each(|(kind, count)| ledger.lost(kind, count));
         let tickets: Vec<Ticket> = group.iter().filter_map(|pending| pending.ticket).collect();
         let entries: Vec<Entry> = group.into_iter().map(|pending| pending.entry).collect();
@@ -185,6 +227,9 @@ fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>) {
             }
         }
     }
+    // What found no room and has no fact behind it: the next start says so.
+    let lost = std::mem::take(&mut queue.lock().lost);
+    lost.into_iter().for_each(|(kind, count)| ledger.lost(kind, count));
 }
 
 /// What is wrong, and what its operator can do. Not all of it is damage: a disk may be full, or not be there.
@@ -198,17 +243,18 @@ fn trouble(error: &OpenError) -> String {
     }
 }
 
-/// A group, and what found no room: everything that is there, and, while nobody waits, what comes within a tenth of a second. `None`: the end.
-fn gather(queue: &Queue) -> Option<(Vec<Pending>, BTreeMap<Kind, u64>)> {
+/// A group, and what found no room: everything that is there, and, while nobody waits, what comes within a tenth of a
+/// second; or, if there is nothing to write, a segment to delete. `None`: the end.
+fn gather(queue: &Queue) -> Option<Work> {
     let mut waiting = queue.lock();
-    while waiting.facts.is_empty() {
+    while waiting.facts.is_empty() && waiting.expired.is_empty() && waiting.closing.is_none() {
         if waiting.ended {
             return None;
         }
         waiting = queue.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
     }
     let until = Instant::now() + RECORDS_DELAY;
-    while !waiting.awaited && !waiting.ended && waiting.facts.len() < RECORDS_BATCH_MAX {
+    while !waiting.awaited && !waiting.ended && (1..RECORDS_BATCH_MAX).contains(&waiting.facts.len()) {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
@@ -218,5 +264,8 @@ fn gather(queue: &Queue) -> Option<(Vec<Pending>, BTreeMap<Kind, u64>)> {
     let count = waiting.facts.len().min(RECORDS_BATCH_MAX);
     let group: Vec<Pending> = waiting.facts.drain(..count).collect();
     waiting.awaited = waiting.facts.iter().any(|pending| pending.ticket.is_some());
-    Some((group, std::mem::take(&mut waiting.lost)))
+    // A group goes first: somebody may wait for it, and for a deletion nobody does.
+    let expired = if group.is_empty() { waiting.expired.pop_front() } else { None };
+    let closing = waiting.closing.take();
+    Some(Work { group, lost: std::mem::take(&mut waiting.lost), expired, closing })
 }

@@ -306,6 +306,11 @@ async fn serve(
         driver.hands.spawn(crate::renewal::certificates(secured, driver.inbox.clone()));
     }
     driver.hands.spawn(crate::clock::watch(driver.inbox.clone()));
+    driver.records.live_by(&driver.policy);
+    let (ledger, here) = (driver.config.ledger_dir(), driver.home.me.jurisdiction);
+    if let Some(keeper) = driver.records.keeper(&ledger, here) {
+        driver.hands.spawn(keeper.watch());
+    }
     if let Some(oidc) = driver.config.oidc.clone() {
         let kept = driver.config.data_dir.join("issuer.toml");
         driver.hands.spawn(crate::renewal::keys(oidc, kept, driver.inbox.clone()));

@@ -40,6 +40,16 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// A digit alone: a sign before it, as numbers may have one, is no part of an id.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
 fn unhex<const N: usize>(text: &str, expected: &'static str) -> Result<[u8; N], ParseIdError> {
     let bytes = text.as_bytes();
     if bytes.len() != N * 2 || !text.is_ascii() {
@@ -47,8 +57,10 @@ fn unhex<const N: usize>(text: &str, expected: &'static str) -> Result<[u8; N], 
     }
     let mut out = [0; N];
     for (slot, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| ParseIdError::new(expected, text))?;
-        *slot = u8::from_str_radix(pair, 16).map_err(|_| ParseIdError::new(expected, text))?;
+        let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
+            return Err(ParseIdError::new(expected, text));
+        };
+        *slot = high << 4 | low;
     }
     Ok(out)
 }
@@ -128,8 +140,13 @@ pub struct RequestId(pub u128);
 impl RequestId {
     /// Reads a UUID, with or without hyphens.
     pub fn parse(text: &str) -> Result<Self, ParseIdError> {
-        let plain: String = text.chars().filter(|c| *c != '-').collect();
-        unhex::<16>(&plain, "a request id (UUID)").map(|bytes| Self(u128::from_be_bytes(bytes)))
+        let wrong = || ParseIdError::new("a request id (UUID)", text);
+        let (mut id, mut digits) = (0_u128, 0);
+        for byte in text.bytes().filter(|byte| *byte != b'-') {
+            id = id << 4 | u128::from(digit(byte).ok_or_else(wrong)?);
+            digits += 1;
+        }
+        if digits == 32 { Ok(Self(id)) } else { Err(wrong()) }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::id::{AppName, Digest, ModelName, Operator, ParseIdError, Purpose, Rul
 use crate::label::{DataClass, Label};
 use crate::member::Role;
 use crate::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
+use crate::unit::Days;
 
 /// What is done with data or models at a place. Separate because the law treats them so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,6 +152,49 @@ pub struct Policy {
     pub forbids: Vec<Rule>,
     /// The author's own tests.
     pub tests: Vec<PolicyTest>,
+    /// How long records are kept.
+    pub retention: Retention,
+}
+
+/// How long the ledger keeps records, by where their requests come from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Retention {
+    /// For origins that no period names.
+    pub default: Days,
+    /// For origins that one does.
+    pub periods: Vec<(Region, Days)>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { default: Self::DEFAULT, periods: Vec::new() }
+    }
+}
+
+impl Retention {
+    /// Where a policy says nothing: the longest six months there are.
+    pub const DEFAULT: Days = Days(184);
+
+    /// How long records of this origin are kept. What names it more closely wins (`DE-BY` over `DE`, `DE` over a group of
+    /// countries); of groups that hold it, the longest.
+    pub fn of(&self, origin: Jurisdiction) -> Days {
+        let named = |place: Jurisdiction| {
+            let one = |region: &Region| region.members == [place];
+            self.periods.iter().find(|(region, _)| one(region)).map(|(_, days)| *days)
+        };
+        let groups = self.periods.iter().filter(|(region, _)| region.contains(origin)).map(|(_, days)| *days);
+        named(origin).or_else(|| named(origin.country())).or_else(|| groups.max()).unwrap_or(self.default)
+    }
+
+    /// The shortest period that it names: nothing younger may be deleted.
+    pub fn shortest(&self) -> Days {
+        self.periods.iter().map(|(_, days)| *days).fold(self.default, Days::min)
+    }
+
+    /// The longest period that it names: for what nobody knows the origin of.
+    pub fn longest(&self) -> Days {
+        self.periods.iter().map(|(_, days)| *days).fold(self.default, Days::max)
+    }
 }
 
 /// One question to the law.

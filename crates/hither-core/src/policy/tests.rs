@@ -41,7 +41,15 @@ pub(super) fn rule(id: &str) -> Rule {
 
 pub(super) fn policy(permits: Vec<Rule>, forbids: Vec<Rule>) -> Policy {
     let digest = Digest([0; 32]);
-    Policy { version: 1, digest, unlabelled: DataClass::Special, permits, forbids, tests: vec![] }
+    Policy {
+        version: 1,
+        digest,
+        unlabelled: DataClass::Special,
+        permits,
+        forbids,
+        tests: vec![],
+        retention: Default::default(),
+    }
 }
 
 /// A question in a form that can be changed one fact at a time.

@@ -7,12 +7,12 @@ use hither_types::id::{Digest, RequestId};
 use hither_types::unit::Millijoules;
 
 use super::{Audit, Draw, Period, Way, audit};
+use crate::damage::VerifyError;
 use crate::record::Kind;
 use crate::samples::{
     MUNICH, PARIS, REQUEST, accepted, answered, counterpart, entries, intent, node, open, refused, rule, scratch,
     settled, subject, write,
 };
-use crate::scan::VerifyError;
 
 fn started(secret: &[u8; 32]) -> Fact {
     Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(secret) }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hither_ledger::{Checkpoint, Cosigned, Hash, Report, Tree, check_cosigned, leaf_hash, verify_each};
+use hither_ledger::{Checkpoint, Cosigned, Deleted, Kind, Report, check_cosigned, verify_at};
 use hither_types::id::{Digest, NodeId};
 
 const HELP: &str = "\
@@ -12,7 +12,7 @@ hither-ledger-verify: checks the ledger of a Hither node. It has no code for net
 
   hither-ledger-verify [--node ID] [--since CHECKPOINT] DIRECTORY…
 
-DIRECTORY        holds ledger.jsonl, checkpoint and node.vkey
+DIRECTORY        holds ledger.jsonl, checkpoint, node.vkey and, where days were closed or deleted, ledger-NUMBER files
 --node ID        the node whose key must have signed, 64 hexadecimal digits; else the key beside the ledger is taken
 --since FILE     a checkpoint of this ledger that you kept: what it covers must still be there, and the same
 
@@ -84,17 +84,7 @@ fn check(dir: &Path, asked: &Asked) -> Result<String, String> {
     let since = since.transpose()?;
     // Its signature is checked once the ledger has said whose it is; its size is needed now.
     let wanted = since.as_deref().map(size_of).transpose()?;
-    let mut tree = Tree::default();
-    let mut seen: Option<(u64, Hash)> = (wanted == Some(0)).then(|| (0, tree.root()));
-    let report = verify_each(dir, |record| {
-        if wanted.is_some_and(|wanted| tree.size() < wanted) {
-            tree.push(leaf_hash(record.line.as_bytes()));
-            if wanted == Some(tree.size()) {
-                seen = Some((tree.size(), tree.root()));
-            }
-        }
-    });
-    let report = report.map_err(|error| chain(&error))?;
+    let (report, root) = verify_at(dir, wanted).map_err(|error| chain(&error))?;
     if let Some(node) = asked.node.filter(|node| *node != report.node) {
         return Err(format!("it is signed by node {}, not by {node}", report.node));
     }
@@ -106,13 +96,18 @@ fn check(dir: &Path, asked: &Asked) -> Result<String, String> {
         if kept.origin != report.origin {
             return Err(format!("the checkpoint kept is of {}, the ledger of {}", kept.origin, report.origin));
         }
-        match seen {
+        match root {
             None => return Err(format!("it has {} records; the checkpoint kept has {}", report.records, kept.size)),
-            Some((_, root)) if root != kept.root => {
+            Some(root) if root != kept.root => {
                 return Err(format!("its first {} records are not those that the checkpoint kept covers", kept.size));
             }
             Some(_) => {
-                text.push_str(&format!("  the {} records of the checkpoint kept are there, unchanged\n", kept.size))
+                let gone = report.deleted.iter().any(|deleted| deleted.what.first < kept.size);
+                let but = if gone { ", but for those deleted, whose hashes are" } else { "" };
+                text.push_str(&format!(
+                    "  the {} records of the checkpoint kept are there, unchanged{but}\n",
+                    kept.size
+                ));
             }
         }
     }
@@ -141,10 +136,29 @@ fn summary(dir: &Path, report: &Report) -> String {
     if report.torn_bytes > 0 {
         text.push_str(&format!("  {} bytes at the end are an unfinished write\n", report.torn_bytes));
     }
-    for (kind, count) in &report.kinds {
+    report.deleted.iter().for_each(|deleted| text.push_str(&about(deleted)));
+    for (kind, count) in report.kinds.iter().filter(|(kind, _)| **kind != Kind::Unknown) {
         text.push_str(&format!("  {count:>10}  {kind}\n"));
     }
+    for (word, count) in &report.strange {
+        text.push_str(&format!("  {count:>10}  {word} (unknown here: a newer program wrote it)\n"));
+    }
     text
+}
+
+/// What is not there any more, and by whose word.
+fn about(deleted: &Deleted) -> String {
+    let Deleted { seq, ts, policy, what } = deleted;
+    let origins: Vec<String> = what.origins.iter().map(ToString::to_string).collect();
+    format!(
+        "  records {} to {} (until {}) were deleted by retention: {} days for {}, policy {}; record {seq} of {ts} says so\n",
+        what.first,
+        what.end().saturating_sub(1),
+        what.to,
+        what.days,
+        origins.join(" "),
+        policy.map_or_else(|| "unknown".to_owned(), |digest| digest.short()),
+    )
 }
 
 /// An error with its causes.

@@ -21,7 +21,17 @@ fn wall_time_is_written_as_rfc_3339() {
         (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
     ] {
         assert_eq!(rfc3339(WallTime(wall)), text);
+        assert_eq!(parse_rfc3339(text), Some(WallTime(wall)));
     }
+    for day in 0..60_000 {
+        let wall = WallTime(day * 86_400_000 + 86_399_999);
+        assert_eq!(parse_rfc3339(&rfc3339(wall)), Some(wall));
+    }
+    for wrong in ["", "2026-11-22", "2026-13-22T12:00:00.123Z", "2026-02-29T12:00:00.123Z", "2026-11-22 12:00:00.123Z"]
+    {
+        assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+    }
+    assert_eq!(parse_rfc3339("1969-12-31T23:59:59.999Z"), None);
 }
 
 #[test]

@@ -27,8 +27,50 @@ proptest! {
     }
 
     #[test]
+    fn the_fast_way_takes_what_the_slow_one_takes(object in prop::collection::btree_map(key(), value(), 0..6)) {
+        let mut text = String::new();
+        write_object(&object, &mut text);
+        let found = fields(&text).unwrap();
+        prop_assert_eq!(found.len(), object.len());
+        for ((name, raw), (key, value)) in found.into_iter().zip(&object) {
+            prop_assert_eq!(&unescaped(name).unwrap(), key.as_ref());
+            prop_assert_eq!(&unraw(raw), value);
+        }
+    }
+
+    #[test]
+    fn the_fast_way_refuses_what_the_slow_one_refuses(
+        object in prop::collection::btree_map(key(), value(), 1..4), at: prop::sample::Index, mask in 1..=255_u8,
+    ) {
+        let mut text = String::new();
+        write_object(&object, &mut text);
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] ^= mask;
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            prop_assert_eq!(fields(text).is_some(), parse(text).is_ok(), "{}", text);
+        }
+        bytes.remove(at);
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            prop_assert_eq!(fields(text).is_some(), parse(text).is_ok(), "{}", text);
+        }
+    }
+
+    #[test]
     fn any_text_is_taken_or_refused_without_a_crash(text: String) {
-        let _ = parse(&text);
+        prop_assert_eq!(fields(&text).is_some(), parse(&text).is_ok());
+    }
+}
+
+fn unraw(raw: Raw<'_>) -> Value {
+    match raw {
+        Raw::Integer(number) => Value::Integer(number),
+        Raw::Text(text) => Value::Text(unescaped(text).unwrap()),
+        Raw::List(list) => Value::List(items(list).unwrap().into_iter().map(unraw).collect()),
+        Raw::Object(object) => {
+            let inner = fields(object).unwrap();
+            Value::Object(inner.into_iter().map(|(key, raw)| (unescaped(key).unwrap().into(), unraw(raw))).collect())
+        }
     }
 }
 
@@ -63,13 +105,23 @@ fn only_the_canonical_form_is_taken() {
         r#"{"a":"\u000F"}"#,
         r#"{"ä":1}"#,
         r#"{"a":1}{"a":1}"#,
+        r#"{"a":1,}"#,
+        r#"{"a":[1,]}"#,
+        r#"{,"a":1}"#,
+        r#"{"a":00}"#,
+        r#"{"a":}"#,
+        r#"{"a":"\u0008"}"#,
+        r#"{"a":"\u001F"}"#,
+        r#"{"a":"\u0020"}"#,
+        r#"{"a":99999999999999999999999}"#,
     ] {
         assert!(parse(wrong).is_err(), "{wrong}");
+        assert!(fields(wrong).is_none(), "{wrong}");
     }
 }
 
 #[test]
 fn nesting_cannot_exhaust_the_stack() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(8_000), "]".repeat(8_000));
-    assert!(parse(&deep).is_err());
+    assert!(parse(&deep).is_err() && fields(&deep).is_none());
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hither_types::fact::Outcome;
+use hither_types::id::NodeId;
 use hither_types::unit::ByteCount;
 
 use super::{Ends, Finding, Pair, Severity, Transfer};
@@ -107,13 +108,33 @@ impl Finding {
             | Self::Refused(_)
             | Self::NotSettled(_)
             | Self::AnswerNotClosed(_)
-            | Self::AnswerCutShort { .. } => Severity::Note,
+            | Self::AnswerCutShort { .. }
+            | Self::Deleted(..) => Severity::Note,
             Self::NoIntent(_)
             | Self::SettledWithoutIntent(_)
             | Self::AnswerWithoutAccept(_)
             | Self::PayloadDiffers { .. }
             | Self::AnswerDiffers { .. }
             | Self::Doubled(..) => Severity::Error,
+        }
+    }
+
+    /// Whose record is missing, if it is about one that is.
+    pub(super) fn misses(&self) -> Option<NodeId> {
+        match self {
+            Self::NoIntent(of) | Self::SettledWithoutIntent(of) | Self::NotSettled(of) => Some(of.origin),
+            Self::Open(of)
+            | Self::SentNotAccepted(of, _)
+            | Self::AnswerWithoutAccept(of)
+            | Self::AnswerNotClosed(of) => Some(of.target),
+            Self::Unchecked(_)
+            | Self::NeverSent(_)
+            | Self::Refused(_)
+            | Self::AnswerCutShort { .. }
+            | Self::PayloadDiffers { .. }
+            | Self::AnswerDiffers { .. }
+            | Self::Doubled(..)
+            | Self::Deleted(..) => None,
         }
     }
 
@@ -133,7 +154,8 @@ impl Finding {
             | Self::AnswerWithoutAccept(transfer)
             | Self::PayloadDiffers { transfer, .. }
             | Self::AnswerDiffers { transfer, .. }
-            | Self::Doubled(transfer, _) => transfer,
+            | Self::Doubled(transfer, _)
+            | Self::Deleted(transfer, _) => transfer,
         }
     }
 }
@@ -168,6 +190,9 @@ impl fmt::Display for Finding {
             }
             Self::AnswerDiffers { sent, received, .. } => {
                 write!(f, "answer differs: sent {}, received {}", sent.0, received.0)
+            }
+            Self::Deleted(_, node) => {
+                write!(f, "what is missing would stand among the records that {} deleted by retention", node.short())
             }
             Self::Doubled(_, kind) => write!(f, "two records of kind {kind}"),
         }

@@ -2,9 +2,16 @@
 
 use hither_types::fact::Outcome::{Answered, Cancelled, Refused as Failed};
 use hither_types::fact::{Fact, Outcome};
+use hither_types::id::Digest;
+use hither_types::law::Retention;
+use hither_types::time::WallTime;
 
 use super::*;
-use crate::samples::{MUNICH, PARIS, accepted, answered, intent, node, refused, scratch, settled, write};
+use crate::retention::plan;
+use crate::samples::{
+    MUNICH, PARIS, accepted, answered, counterpart, entries, intent, node, open, refused, scratch, settled, write,
+};
+use crate::writer::Entry;
 
 /// Writes both ledgers, joins them, and says what was found as text.
 fn check(paris: &[Fact], munich: &[Fact], expected: &[&str]) {
@@ -144,4 +151,52 @@ fn a_damaged_ledger_is_not_joined() {
     let text = std::fs::read_to_string(&path).unwrap().replace(r#""bytes_in":1832"#, r#""bytes_in":1833"#);
     std::fs::write(&path, text).unwrap();
     assert!(matches!(reconcile(&[a.path(), b.path()]), Err(VerifyError::Damaged { .. })));
+}
+
+/// Deletes the first day of a ledger on the day on which its time is over.
+fn delete_first_day(dir: &Path, secret: &[u8; 32]) {
+    const DAY_MS: u64 = 86_400_000;
+    let now = WallTime(entries(&[intent(1, 1)])[0].wall.0 + 184 * DAY_MS + 1_000);
+    let mut ledger = open(dir, secret);
+    let found = plan(dir, &Retention::default(), counterpart(secret).jurisdiction, now).unwrap();
+    assert_eq!(found.expired.len(), 1);
+    ledger.delete(&found.expired[0], Digest([9; 32]), now, 1).unwrap();
+}
+
+#[test]
+fn a_half_among_records_that_were_deleted_is_a_note_and_one_that_never_was_is_none() {
+    const DAY_MS: u64 = 86_400_000;
+    let later = |days: u64, facts: &[Fact]| {
+        let moved = |entry: Entry| Entry { wall: WallTime(entry.wall.0 + days * DAY_MS), ..entry };
+        entries(facts).into_iter().map(moved).collect::<Vec<_>>()
+    };
+    let (paris, munich) = (scratch(), scratch());
+    let mut origin = open(paris.path(), &PARIS);
+    origin.append(&later(0, &[intent(1, 10), intent(2, 20)])).unwrap();
+    // Past midnight, and past the segment.
+    origin.append(&later(1, &[settled(2, 20, 5, Answered)])).unwrap();
+    drop(origin);
+    let mut target = open(munich.path(), &MUNICH);
+    target
+        .append(&later(0, &[accepted(1, 10), answered(1, 3, Answered), accepted(2, 20), answered(2, 5, Answered)]))
+        .unwrap();
+    target.append(&later(9, &[accepted(3, 30), answered(3, 5, Answered)])).unwrap();
+    drop(target);
+    let off_the_record = "Error 3: payload arrived that the origin never recorded";
+    let dirs = [paris.path(), munich.path()];
+    let before = summary(&reconcile(&dirs).unwrap());
+    assert!(
+        before.contains(&"2: 20 out, 5 back".to_owned()) && before.contains(&off_the_record.to_owned()),
+        "{before:?}"
+    );
+    delete_first_day(paris.path(), &PARIS);
+    let gone = |attempt, secret| {
+        let who = node(secret).short();
+        format!("Note {attempt}: what is missing would stand among the records that {who} deleted by retention")
+    };
+    let after = summary(&reconcile(&dirs).unwrap());
+    assert_eq!(after, [gone(1, &PARIS), gone(2, &PARIS), off_the_record.to_owned()]);
+    // Both deleted it: of the first nothing is left, of the second what the origin wrote after midnight.
+    delete_first_day(munich.path(), &MUNICH);
+    assert_eq!(summary(&reconcile(&dirs).unwrap()), [gone(2, &PARIS), off_the_record.to_owned()]);
 }

@@ -132,7 +132,15 @@ impl Stock {
         let permits = (0..permits).map(|index| self.rule(index, 170, chance)).collect();
         let forbids = (0..forbids).map(|index| self.rule(8 + index, 300, chance)).collect();
         let digest = Digest([number; 32]);
-        Policy { version: 1, digest, unlabelled: DataClass::Special, permits, forbids, tests: Vec::new() }
+        Policy {
+            version: 1,
+            digest,
+            unlabelled: DataClass::Special,
+            permits,
+            forbids,
+            tests: Vec::new(),
+            retention: Default::default(),
+        }
     }
 
     /// A law that differs from another in one rule.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_ledger::{
-    Cosigned, Reconciliation, Record, Report, Severity, VerifyError, check_cosigned, read, reconcile, verify,
+    Cosigned, Deleted, Kind, Reconciliation, Record, Report, Severity, VerifyError, check_cosigned, read, reconcile, verify,
 };
 use hither_node::{AcceptedLoss, InitError, LossError};
 use hither_types::unit::ByteCount;
@@ -14,6 +14,7 @@ use super::Context;
 use crate::client::Client;
 use crate::output::{Exit, Trouble, chain, plain};
 
+mod prune;
 mod tail;
 
 /// What can be done with ledgers.
@@ -40,8 +41,15 @@ pub(super) enum LedgerCommand {
         #[arg(long, value_name = "N", default_value_t = 10)]
         last: usize,
     },
-    /// Ask other members to sign the checkpoint of this node's ledger now; each hour they are asked anyway, several times.
+    /// Ask other members to sign the checkpoint of this node's ledger now; every ten minutes they are asked anyway.
     Witness,
+    /// Delete the records that the policy's [retention] does not want kept any longer. A node does so by itself when it is
+    /// started and each day; this is for looking first, and for a node that does not run.
+    Prune {
+        /// Only say what would be deleted; the node may run.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Own up to a damaged ledger: it is put aside as it is, and another begins whose first record says so.
     AcceptLoss,
     /// Lay two or more ledgers side by side: what left one must have come to the other.
@@ -66,7 +74,12 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
             context.screen.answer(&report_json(&report, &summary), |colour| {
                 let mut text = format!("{} {summary}\n", colour.green("ok"));
                 text.push_str(&cosigned.as_ref().map(Cosigned::text).unwrap_or_default());
-                report.kinds.iter().for_each(|(kind, count)| text.push_str(&format!("  {count:>8}  {kind}\n")));
+                report.deleted.iter().for_each(|deleted| text.push_str(&format!("  {}\n", deletion_text(deleted))));
+                let known = report.kinds.iter().filter(|(kind, _)| **kind != Kind::Unknown);
+                known.for_each(|(kind, count)| text.push_str(&format!("  {count:>8}  {kind}\n")));
+                report.strange.iter().for_each(|(word, count)| {
+                    text.push_str(&format!("  {count:>8}  {} (unknown here: a newer program wrote it)\n", plain(word)));
+                });
                 text
             });
         }
@@ -75,6 +88,7 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
             tail::follow(context, &dir.map_or_else(|| context.data_dir().map(|data| data.join("ledger")), Ok)?, last)?;
         }
         LedgerCommand::Witness => witness(context)?,
+        LedgerCommand::Prune { dry_run } => prune::prune(context, dry_run)?,
         LedgerCommand::AcceptLoss => accept_loss(context)?,
         LedgerCommand::Reconcile { dirs } => lay_side_by_side(context, &dirs)?,
     }
@@ -140,14 +154,47 @@ fn show(context: &Context, dir: &Path, last: Option<usize>) -> Result<(), Troubl
     } else {
         Vec::new()
     };
-    context
-        .screen
-        .answer(&json!({"total": records.len(), "records": lines}), |_| shown.iter().map(record_text).collect());
+    let total = records.last().map_or(0, |record| record.seq + 1);
+    let object = json!({"total": total, "deleted": total - records.len() as u64, "records": lines});
+    context.screen.answer(&object, |_| {
+        let mut next = shown.first().filter(|_| last.is_some()).map_or(0, |record| record.seq);
+        let mut text = String::new();
+        for record in shown {
+            text.push_str(&jump_text(next, record.seq));
+            text.push_str(&record_text(record));
+            next = record.seq + 1;
+        }
+        text
+    });
     Ok(())
 }
 
+/// What stands where records were: a reader of the ledger passes over those that a record says were deleted.
+fn jump_text(next: u64, found: u64) -> String {
+    match found.saturating_sub(next) {
+        0 => String::new(),
+        count => format!("{next:>6}  … {count} records, up to {}, were deleted by retention\n", found - 1),
+    }
+}
+
+/// Which records were deleted, and by whose word.
+pub(super) fn deletion_text(deleted: &Deleted) -> String {
+    let Deleted { seq, ts, policy, what } = deleted;
+    let origins: Vec<String> = what.origins.iter().map(ToString::to_string).collect();
+    let policy = policy.map_or_else(|| "of no name".to_owned(), |digest| format!("b3:{}", digest.short()));
+    format!(
+        "records {} to {}, until {}, were deleted by retention after {} days (the longest for {}; policy {policy}): record \
+         {seq} of {ts}",
+        what.first,
+        what.end().saturating_sub(1),
+        plain(&what.to),
+        what.days,
+        origins.join(", "),
+    )
+}
+
 fn record_text(record: &Record) -> String {
-    let mut text = format!("{:>6}  {}  {:15}", record.seq, record.ts, record.kind.as_str());
+    let mut text = format!("{:>6}  {}  {:15}", record.seq, plain(&record.ts), plain(record.word()));
     let mut add = |label: &str, value: Option<String>| {
         if let Some(value) = value {
             text.push_str(&format!("  {label}{}", plain(&value)));
@@ -161,6 +208,7 @@ fn record_text(record: &Record) -> String {
     add("out ", record.bytes_out.map(|bytes| bytes.to_string()));
     add("in ", record.bytes_in.map(|bytes| bytes.to_string()));
     add("request ", record.request.map(|request| request.to_string()));
+    add("records ", record.deletion.as_ref().map(|what| format!("{} to {}", what.first, what.end().saturating_sub(1))));
     add("attempt ", record.attempt.filter(|attempt| attempt.0 > 0).map(|attempt| attempt.0.to_string()));
     text.push('\n');
     text
@@ -179,6 +227,12 @@ fn summary(report: &Report) -> String {
     if report.dropped > 0 {
         text.push_str(&format!("; {} records were lost while the disk did not take them", report.dropped));
     }
+    if !report.deleted.is_empty() {
+        text.push_str(&format!(
+            "; {} records were deleted by retention, their hashes are there",
+            report.deleted_records()
+        ));
+    }
     if report.torn_bytes > 0 {
         text.push_str(&format!("; {} at the end are an unfinished write", ByteCount(report.torn_bytes)));
     }
@@ -196,6 +250,16 @@ fn report_json(report: &Report, summary: &str) -> Value {
         "summary": summary, "origin": report.origin, "node": report.node.to_string(), "records": report.records,
         "signed": report.signed, "root": hex(&report.root), "torn_bytes": report.torn_bytes, "kinds": kinds,
         "requests_out": report.requests_out.0, "answers_out": report.answers_out.0, "dropped": report.dropped,
+        "unknown": report.strange, "deleted": report.deleted.iter().map(deletion_json).collect::<Vec<_>>(),
+    })
+}
+
+fn deletion_json(deleted: &Deleted) -> Value {
+    let Deleted { seq, ts, policy, what } = deleted;
+    json!({
+        "first": what.first, "count": what.count, "from": what.from, "to": what.to, "days": what.days,
+        "origins": what.origins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "policy": policy.map(|digest| format!("b3:{digest}")), "record": seq, "ts": ts,
     })
 }
 
@@ -236,7 +300,7 @@ pub(super) fn trouble(error: &VerifyError) -> Trouble {
         VerifyError::Absent(_) => Trouble::new("E0803", text)
             .help("hither ledger verify DATA/ledger     with the data directory of the node")
             .exit(Exit::Usage),
-        VerifyError::Io { .. } => Trouble::new("E0804", text),
+        VerifyError::Io { .. } | VerifyError::Changed(_) => Trouble::new("E0804", text),
         VerifyError::Twice { .. } => Trouble::new("E0805", text).exit(Exit::Usage),
         _ => Trouble::new("E0801", text)
             .note("nothing was repaired; the files are as they were found")

@@ -1,5 +1,6 @@
 //! Step 6: what happened is on the record, both ends agree, and a changed record is found.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -63,9 +64,17 @@ async fn forge(world: &World, show: &Show) -> Result<Value, Trouble> {
     std::fs::create_dir(&copy).map_err(broken)?;
     let mut files = Vec::new();
     // The checkpoint before the records that it covers: the node goes on writing meanwhile.
-    for name in ["checkpoint", "ledger.jsonl", "node.vkey"] {
-        let to = copy.join(name);
-        let size = std::fs::copy(world.paris.ledger().join(name), &to).map_err(broken)?;
+    let mut names = vec![OsString::from("checkpoint"), OsString::from("node.vkey")];
+    for entry in std::fs::read_dir(world.paris.ledger()).map_err(broken)? {
+        // One segment, or two if it was midnight.
+        names.extend(
+            Some(entry.map_err(broken)?.file_name())
+                .filter(|name| Path::new(name).extension() == Some("jsonl".as_ref())),
+        );
+    }
+    for name in names {
+        let to = copy.join(&name);
+        let size = std::fs::copy(world.paris.ledger().join(&name), &to).map_err(broken)?;
         files.push((size, to));
     }
     let (verified, code) = hither(&["ledger", "verify"], &[&copy]).await?;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::storage::LOST_BYTES;
 
 /// What the disk does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,22 @@ impl Storage for Moody {
             Mood::Good => self.inner.replace_checkpoint(note),
             Mood::FullAfter(_) | Mood::NoCheckpoint | Mood::Dead(_) => full(),
         }
+    }
+
+    fn close(&mut self, first: u64, len: u64) -> io::Result<()> {
+        self.inner.close(first, len)
+    }
+
+    fn write_hashes(&mut self, first: u64, hashes: &[u8]) -> io::Result<()> {
+        self.inner.write_hashes(first, hashes)
+    }
+
+    fn remove(&mut self, first: u64) -> io::Result<()> {
+        self.inner.remove(first)
+    }
+
+    fn keep_lost(&mut self, page: &[u8; LOST_BYTES]) -> io::Result<()> {
+        self.inner.keep_lost(page)
     }
 }
 

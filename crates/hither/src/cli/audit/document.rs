@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hither_ledger::audit::{Audit, Course, Draw, Ended, Moved, Way, Work};
+use hither_ledger::audit::{Audit, Audited, Course, Draw, Ended, Moved, Way, Work};
 use hither_types::place::Jurisdiction;
 
+use super::super::ledger::deletion_text;
 use super::tables::{self, Table, joined, or_none};
 
 /// A report.
@@ -20,6 +21,7 @@ pub(super) struct Document {
 impl Document {
     fn new(title: &'static str, audit: &Audit, draw: Draw, tables: Vec<Table>) -> Self {
         let mut lead = vec![about(audit)];
+        lead.extend(deleted(audit));
         if draw.count > 0 {
             let (drawn, all, seed) = (audit.sample.len(), audit.population, draw.seed);
             lead.push(format!(
@@ -126,6 +128,27 @@ fn about(audit: &Audit) -> String {
         "{period}, from {count} ledger{plural} with {records} records. Every record was checked while it was read: all \
          are there, in order, unchanged, and signed by their node up to the size that is named below."
     )
+}
+
+/// What is not there any more, and by whose word. No number in the report counts it.
+fn deleted(audit: &Audit) -> Option<String> {
+    let of = |ledger: &Audited| {
+        let node = ledger.report.node.short();
+        ledger
+            .report
+            .deleted
+            .iter()
+            .map(|deleted| format!("Node {node}: {}.", deletion_text(deleted)))
+            .collect::<Vec<_>>()
+    };
+    let all: Vec<String> = audit.ledgers.iter().flat_map(of).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "Deleted by retention, and in no number below: their hashes stand in their place and were checked with the rest. A \
+             segment goes as a whole, after the longest period among the places that it has records of. {}",
+            all.join(" ")
+        )
+    })
 }
 
 #[derive(Default)]

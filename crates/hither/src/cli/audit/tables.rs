@@ -285,7 +285,7 @@ pub(super) fn sample(audit: &Audit, draw: Draw) -> Option<Table> {
             record.ts.clone(),
             record.node.short(),
             record.seq.to_string(),
-            record.kind.to_string(),
+            record.word().to_owned(),
             record.app.as_ref().map(ToString::to_string).unwrap_or_default(),
             record.model.as_ref().map(ToString::to_string).unwrap_or_default(),
             record.class.map(|class| class.to_string()).unwrap_or_default(),

@@ -1,0 +1,31 @@
+//! Tests of the page that remembers losses.
+
+use super::*;
+
+fn lost() -> Lost {
+    Lost { at: 41, kinds: [(Kind::Deny, 2), (Kind::EgressIntent, 7)].into() }
+}
+
+#[test]
+fn what_is_written_reads_back_and_half_of_it_is_nothing() {
+    let page = lost().page();
+    assert_eq!(Lost::parse(&page), Some(lost()));
+    assert_eq!(Lost::parse(&[b'\n'; LOST_BYTES]), None);
+    let end = page.iter().rposition(|b| *b != b'\n').unwrap();
+    for at in 0..=end {
+        let mut changed = page;
+        changed[at] ^= 1;
+        assert_eq!(Lost::parse(&changed), None, "byte {at}");
+        let mut cut = [b'\n'; LOST_BYTES];
+        cut[..at].copy_from_slice(&page[..at]);
+        assert_eq!(Lost::parse(&cut), None, "cut at {at}");
+    }
+}
+
+#[test]
+fn every_kind_there_is_finds_room() {
+    let all = Lost { at: u64::MAX, kinds: Kind::ALL.iter().map(|kind| (*kind, u64::MAX)).collect() };
+    let page = all.page();
+    assert_eq!(Lost::parse(&page), Some(all));
+    assert_eq!(page[LOST_BYTES / 2..].iter().filter(|b| **b != b'\n').count(), 0);
+}
