@@ -265,6 +265,8 @@ pub(super) fn verdict(given: &Given, strikes: u32) -> Verdict {
         410 if is(Code::ModelExpired) => Verdict::Again(Pause::Everyone(None)),
         // In quarantine: that ends by itself.
         500 if is(Code::ModelBroken) => Verdict::Again(Pause::Everyone(None)),
+        // Of one app or one server: to others it may be open, so they do not wait for the next day with it.
+        429 if is(Code::BudgetSpent) => Verdict::Again(Pause::Everyone(None)),
         451 | 500 => strike,
         408 | 429 | 502..=504 => Verdict::Again(Pause::Everyone(wait)),
         _ => Verdict::Final,

@@ -4,8 +4,9 @@ use hither_types::filter::{DataKind, Findings, Withheld};
 use hither_types::id::{ModelName, SiteName};
 use hither_types::law::Denial;
 use hither_types::refusal::Refusal;
+use hither_types::spending::Budget;
 use hither_types::time::WallTime;
-use hither_types::unit::{Micros, Milliwatts};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
 use super::*;
 use crate::door::Answer;
@@ -17,7 +18,7 @@ mod headers;
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 
-const TABLE: [Row; 13] = [
+const TABLE: [Row; 14] = [
     (unlawful, "E0301", 451, 451, "-"),
     (|| Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }), "E0302", 451, 451, "-"),
     (withheld, "E0306", 422, 422, "-"),
@@ -31,11 +32,16 @@ const TABLE: [Row; 13] = [
     (|| Refusal::LedgerUnavailable, "E0505", 503, 503, "2"),
     (|| Refusal::Stopping, "E0506", 503, 503, "2"),
     (|| Refusal::NotAMember, "E0507", 503, 503, "2"),
+    (budget, "E0511", 429, 429, "60"),
 ];
 
 fn withheld() -> Refusal {
     let why = Withheld::Found(Findings([(DataKind::Email, 2)].into()));
     Refusal::Withheld { site: SiteName::parse("cloud").unwrap(), why }
+}
+
+fn budget() -> Refusal {
+    Refusal::BudgetSpent { budget: Budget::Site(ByteCount(5)), renewed: Micros(60_000_000) }
 }
 
 fn name() -> ModelName {
