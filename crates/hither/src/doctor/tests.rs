@@ -47,5 +47,6 @@ pub(super) fn node(site: &str) -> hither_api::admin::NodeDto {
         power_mw: 0,
         cap_mw: 0,
         program: None,
+        addresses: Vec::new(),
     }
 }
