@@ -69,6 +69,6 @@ def test_nobody_is_there_to_sign():
         alone.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         alone.up()
         done = alone.run("ledger", "witness", check=False)
-        assert done.returncode == 1 and "E0811" in done.stderr, done
+        assert done.returncode == 1 and "E0812" in done.stderr, done
     finally:
         alone.close()

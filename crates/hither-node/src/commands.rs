@@ -45,7 +45,7 @@ impl Driver {
             Command::Approve(proposal) => self.approve(&proposal),
             Command::AskWitnesses => match self.ask_witnesses() {
                 0 => Err(CommandError {
-                    code: "E0811",
+                    code: "E0812",
                     message: "nobody is there who could sign the checkpoint of this node's ledger".into(),
                     help: "hither status shows who is there; hither invite lets others in".into(),
                 }),

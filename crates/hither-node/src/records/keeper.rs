@@ -25,16 +25,18 @@ impl Keeper {
     /// ledger, which gets what it is to delete.
     pub(crate) async fn watch(self) {
         let keeper = Arc::new(self);
+        let mut is_first = true;
         loop {
             let looking = Arc::clone(&keeper);
-            if let Err(error) = tokio::task::spawn_blocking(move || looking.look()).await {
+            if let Err(error) = tokio::task::spawn_blocking(move || looking.look(is_first)).await {
                 tracing::warn!(%error, "old records were not looked for");
             }
+            is_first = false;
             tokio::time::sleep(RETENTION_LOOK).await;
         }
     }
 
-    fn look(&self) {
+    fn look(&self, is_first: bool) {
         let Some((retention, policy)) = self.queue.law().clone() else { return };
         let (closing, closed) = channel();
         let mut waiting = self.queue.lock();
@@ -48,13 +50,22 @@ impl Keeper {
         if closed.recv().is_err() {
             return;
         }
-        let Plan { expired, .. } = match plan(&self.dir, &retention, self.here, wall_now()) {
+        let Plan { expired, kept, .. } = match plan(&self.dir, &retention, self.here, wall_now()) {
             Ok(plan) => plan,
             Err(error) => {
                 tracing::warn!(%error, "old records cannot be looked for; none is deleted");
                 return;
             }
         };
+        // A machine whose clock is years ahead when it starts is set right soon after; what was deleted would be gone.
+        if is_first && kept == 0 && !expired.is_empty() {
+            tracing::warn!(
+                segments = expired.len(),
+                "all records of earlier days are older than [retention] wants: if the clock is right they are deleted in a day, or \
+                 now by hither ledger prune while the node does not run"
+            );
+            return;
+        }
         let mut waiting = self.queue.lock();
         // What was not deleted since yesterday is found again.
         waiting.expired = expired.into_iter().map(|expired| (expired, policy)).collect();
