@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_ledger::{
-    Cosigned, Deleted, Kind, Reconciliation, Record, Report, Severity, VerifyError, check_cosigned, read, reconcile, verify,
+    Cosigned, Deleted, Kind, Reconciliation, Record, Report, Severity, VerifyError, check_cosigned, read, reconcile,
+    verify,
 };
 use hither_node::{AcceptedLoss, InitError, LossError};
 use hither_types::unit::ByteCount;

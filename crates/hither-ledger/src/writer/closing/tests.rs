@@ -329,3 +329,28 @@ fn what_a_full_disk_lost_is_on_the_record_after_a_stop_and_only_once() {
     open(dir.path(), &MUNICH).append(&day(0, &[intent(6, 40)])).unwrap();
     assert_eq!(verify(dir.path()).unwrap().dropped, 7);
 }
+
+#[test]
+fn what_a_ledger_grew_by_is_the_same_over_closed_deleted_and_open_segments() {
+    let dir = scratch();
+    let mut ledger = three_days(dir.path());
+    let lines = |name: String| fs::read_to_string(dir.path().join(name)).unwrap();
+    let text = [closed_name(0), closed_name(2), LEDGER.to_owned()].map(lines).concat();
+    let leaves: Vec<Hash> = text.lines().map(|line| leaf_hash(line.as_bytes())).collect();
+    assert_eq!(leaves.len(), 6);
+    let check = || {
+        for to in 0..=leaves.len() {
+            for from in 0..=to {
+                let mut wanted = crate::tree::growth::Growth::of(from as u64);
+                leaves[from..to].iter().for_each(|leaf| wanted.push(*leaf));
+                let found = crate::witness::growth(dir.path(), from as u64, to as u64).unwrap();
+                assert_eq!(found, Some(wanted), "from {from} to {to}");
+            }
+        }
+    };
+    check();
+    assert_eq!(crate::witness::growth(dir.path(), 0, 7).unwrap(), None, "it is not that long");
+    assert_eq!(delete(&mut ledger, dir.path(), days_later(185)), 1);
+    assert!(dir.path().join(hashes_name(0)).exists());
+    check();
+}
