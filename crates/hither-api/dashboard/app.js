@@ -230,7 +230,8 @@ async function explain(id) {
     body.replaceChildren(
       el("p", {}, `${said.request.model} · ${said.request.class}${said.label ? ` · ${said.label}` : ""}`),
       el("p", {}, el("code", {}, said.request.request)),
-      el("ol", { className: "steps" }, ...said.steps.map((step) => el("li", {}, el("span", {}, `+${span(step.after_us)}`), step.text))));
+      el("ol", { className: "steps" }, ...said.steps.map((step) => el("li", {}, el("span", {}, `+${span(step.after_us)}`), step.text,
+        ...(step.what_ifs ?? []).map((one) => el("div", { className: "soft" }, one.text))))));
   } catch (error) {
     body.replaceChildren(el("p", { className: "bad" }, `The node could not say: ${error.message}`));
   }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::Problem;
 use crate::explain;
+use crate::what_if::WhatIfDto;
 
 mod apps;
 mod asked;
@@ -357,6 +358,10 @@ pub struct StepDto {
     pub rule: Option<String>,
     /// The step as a sentence for a person.
     pub text: String,
+    /// Of a place that the law left out: every single change that would open it, by the law in force when this is asked, or
+    /// leave only a forbid in the way. None if the law says something else of the place by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub what_ifs: Vec<WhatIfDto>,
 }
 
 impl From<&Member> for MemberDto {
@@ -537,6 +542,7 @@ impl From<&Explanation> for ExplanationDto {
                     site: explain::site(step).map(ToString::to_string),
                     rule: explain::rule(step).map(ToString::to_string),
                     text: explain::text(step),
+                    what_ifs: explain::what_ifs(step).iter().map(WhatIfDto::from).collect(),
                 })
                 .collect(),
         }

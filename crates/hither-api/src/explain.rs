@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hither_types::id::{RuleId, SiteName};
-use hither_types::law::Denial;
+use hither_types::law::{Denial, WhatIf};
 use hither_types::member::Role;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::time::WallTime;
@@ -92,12 +92,20 @@ pub(crate) fn rule(step: &Step) -> Option<&RuleId> {
     }
 }
 
+/// What would have opened the place that a step speaks of.
+pub(crate) fn what_ifs(step: &Step) -> &[WhatIf] {
+    match step {
+        Step::Denied { what_ifs, .. } => what_ifs,
+        _ => &[],
+    }
+}
+
 /// A step as a sentence.
 pub(crate) fn text(step: &Step) -> String {
     match step {
         Step::Arrived => "arrived at this node".to_owned(),
         Step::Permitted { site, rule } => format!("{site}: permitted by {rule}"),
-        Step::Denied { site, denial: said } => format!("{site}: denied, {}", denial(said)),
+        Step::Denied { site, denial: said, .. } => format!("{site}: denied, {}", denial(said)),
         Step::PassedOver { site, why } => format!("{site}: lawful, passed over: {why}"),
         Step::Chosen { site, predicted } => format!("{site}: chosen, answer expected in {}", span(*predicted)),
         Step::Queued => "waits here for a slot".to_owned(),

@@ -49,6 +49,7 @@ mod tests;
 pub mod tls;
 pub mod tokens;
 mod vectors;
+pub mod what_if;
 
 pub use oip::infer_work;
 pub use serve::{serve_tcp, serve_unix};

@@ -159,7 +159,7 @@ impl Core {
                     if circle.denied.len() < limits::DENIED_MAX {
                         circle.denied.push(DeniedPlace { node, jurisdiction, denial: denial.clone() });
                     }
-                    Step::Denied { site, denial }
+                    Step::Denied { site, node, denial, what_ifs: Vec::new() }
                 }
             };
             if circle.steps.len() < limits::STEPS_OF_CIRCLE {

@@ -22,6 +22,7 @@ mod egress;
 mod endpoint;
 pub mod event;
 mod expiry;
+mod explain;
 mod hedge;
 mod hosted;
 mod ladder;

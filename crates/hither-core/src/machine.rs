@@ -13,7 +13,6 @@ use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
-use hither_types::view::Explanation;
 
 use crate::affinity::Affinities;
 use crate::budget::Budget;
@@ -185,11 +184,6 @@ impl Core {
     /// When [`Event::Tick`] is due next, if nothing else happens.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.timers.next()
-    }
-
-    /// Why a request went where it went, if it is one of the last thousand.
-    pub fn explain(&self, request: RequestId) -> Option<Explanation> {
-        self.trace.explain(request)
     }
 
     /// Tasks that run here, in all.

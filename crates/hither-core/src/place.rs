@@ -138,8 +138,8 @@ impl Core {
         let lawful = match self.gate(&request.envelope, digest, &self.me) {
             Ok(lawful) => lawful,
             Err(denial) => {
-                steps.push(Step::Denied { site, denial: denial.clone() });
                 let (node, jurisdiction) = (self.me.node, self.me.jurisdiction);
+                steps.push(Step::Denied { site, node, denial: denial.clone(), what_ifs: Vec::new() });
                 survey.denied_here = Some(DeniedPlace { node, jurisdiction, denial });
                 return;
             }

@@ -23,6 +23,7 @@ pub mod proof;
 pub mod reach;
 #[cfg(test)]
 mod tests;
+pub mod what_if;
 
 /// The id of the built-in rule that permits work at home.
 pub const LOCAL_RULE: &str = "local";

@@ -82,6 +82,11 @@ impl Trace {
         entries.filter(|entry| entry.entered_here).take(limits::RECENT_MAX).map(|entry| entry.view.clone()).collect()
     }
 
+    /// The label of a request.
+    pub(crate) fn label(&self, request: RequestId) -> Option<&Label> {
+        self.entries.get(&request).map(|entry| &entry.label)
+    }
+
     /// Why a request went where it went.
     pub(crate) fn explain(&self, request: RequestId) -> Option<Explanation> {
         let entry = self.entries.get(&request)?;

@@ -244,3 +244,57 @@ pub enum Verdict {
     /// Not allowed.
     Denied(Denial),
 }
+
+/// One fact of a question that was denied, what it could be instead, and what the law would say then, all else being so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WhatIf {
+    /// The name of the field in the policy language; `role` for certificates, `forbid` and `permit` for rules.
+    pub fact: &'static str,
+    /// What it is; empty for rules.
+    pub now: String,
+    /// What would do, each alone: at most [`WhatIf::INSTEAD_MAX`].
+    pub instead: Vec<String>,
+    /// Who could change it.
+    pub whose: Whose,
+    /// What the law would say.
+    pub then: Then,
+}
+
+impl WhatIf {
+    /// The most values of one fact that are named.
+    pub const INSTEAD_MAX: usize = 8;
+}
+
+/// Who could change a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// Whoever sends the request: it may tighten its label, name its purpose, and ask another model.
+    Request,
+    /// The operator: what loosens a label, and which app asks.
+    Operator,
+    /// Whoever runs the place and vouches for it; or another place, of which it is so.
+    Place,
+    /// Whoever writes the policy.
+    Policy,
+}
+
+impl Whose {
+    /// The word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Operator => "operator",
+            Self::Place => "place",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// What the law would say then.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Then {
+    /// A rule permits it; `None` is the permit that would be new.
+    Permitted(Option<RuleId>),
+    /// A permit would hold, and this forbid is still in the way.
+    Forbidden(RuleId),
+}

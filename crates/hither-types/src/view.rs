@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::id::{AppName, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
 use crate::label::DataClass;
-use crate::law::Denial;
+use crate::law::{Denial, WhatIf};
 use crate::member::{Member, Relay, RelayUse};
 use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
@@ -341,8 +341,13 @@ pub enum Step {
     Denied {
         /// The place.
         site: SiteName,
+        /// Its node.
+        node: NodeId,
         /// Why.
         denial: Denial,
+        /// What else would have to be so. Worked out when somebody asks, by the law in force then; none if that says something
+        /// else of the place by now.
+        what_ifs: Vec<WhatIf>,
     },
     /// A lawful place was passed over.
     PassedOver {

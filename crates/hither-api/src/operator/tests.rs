@@ -61,6 +61,16 @@ async fn a_request_is_explained_in_sentences() {
             "412000 answered munich: answered",
         ]
     );
+    let what_ifs: Vec<&str> =
+        explained.steps.iter().flat_map(|step| &step.what_ifs).map(|one| one.text.as_str()).collect();
+    assert_eq!(
+        what_ifs,
+        [
+            "if the place stood in [\"EEA\"] (now ID): permitted by eea-personal (for the place and its certificate)",
+            "if a rule permitted infer of personal data by app chat at ID: a permit would hold, and id-bank would still forbid it (for \
+             the policy)",
+        ]
+    );
     for (id, status, code) in [("01900000-0000-7000-8000-0000000000ff", 404, "E0407"), ("nonsense", 400, "E0601")] {
         let came = lab(Listener::Tcp).send(&format!("GET /hither/v1/requests/{id}"), "").await;
         assert_eq!((came.status, came.json()["code"].as_str()), (status, Some(code)), "{id}");

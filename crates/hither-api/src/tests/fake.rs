@@ -15,7 +15,7 @@ use hither_engine::work::{FinishReason, Piece};
 use hither_types::authority::{AuthorityView, Change, Issuer, Proposal, Quorum, Scope};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
-use hither_types::law::{Denial, FailedField, NearMiss};
+use hither_types::law::{Denial, FailedField, NearMiss, Then, WhatIf, Whose};
 use hither_types::member::{Member, Relay, RelayUse, Role, Roles};
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
@@ -191,7 +191,15 @@ impl Door for FakeDoor {
             let steps = vec![
                 (at, Step::Arrived),
                 (at.after(Micros(40)), Step::Permitted { site: site("munich"), rule: rule("eea-personal") }),
-                (at.after(Micros(41)), Step::Denied { site: site("jakarta"), denial: denial() }),
+                (
+                    at.after(Micros(41)),
+                    Step::Denied {
+                        site: site("jakarta"),
+                        node: NodeId([3; 32]),
+                        denial: denial(),
+                        what_ifs: what_ifs(),
+                    },
+                ),
                 (at.after(Micros(60)), Step::Chosen { site: site("munich"), predicted: Micros(380_000) }),
                 (at.after(Micros(800)), Step::Recorded { bytes: ByteCount(1832) }),
                 (at.after(Micros(412_000)), Step::Answered { site: site("munich") }),
@@ -354,6 +362,16 @@ pub(crate) fn done() -> Answer {
 pub(crate) fn denial() -> Denial {
     let failed = vec![FailedField { field: "target", wanted: "[\"EEA\"]".to_owned(), found: "ID".to_owned() }];
     Denial::NotPermitted { nearest: Some(NearMiss { rule: rule("eea-personal"), failed }) }
+}
+
+/// A change that would open that, and one that leaves a forbid in the way.
+fn what_ifs() -> Vec<WhatIf> {
+    let eea = Then::Permitted(Some(rule("eea-personal")));
+    let (now, instead, whose) = ("ID".to_owned(), vec!["[\"EEA\"]".to_owned()], Whose::Place);
+    let target = WhatIf { fact: "target", now, instead, whose, then: eea };
+    let instead = vec!["infer of personal data by app chat at ID".to_owned()];
+    let (now, whose, then) = (String::new(), Whose::Policy, Then::Forbidden(rule("id-bank")));
+    vec![target, WhatIf { fact: "permit", now, instead, whose, then }]
 }
 
 /// What jakarta says when the data of its people would leave.

@@ -20,7 +20,7 @@ use index::Index;
 
 mod index;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// A policy in force, and the index of its rules.
 #[derive(Debug)]
@@ -142,6 +142,12 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// Whether some permit holds at a place, forbidden or not.
+    pub(super) fn is_permitted_otherwise(&self, target: &Target<'_>) -> bool {
+        let found = self.law.index.find(&self.rows, &self.matter, target);
+        found.permit.is_some() || is_local(self.matter.action, target.kind)
+    }
+
     /// The same with what is in the way, in words.
     pub fn judge(&self, target: &Target<'_>) -> Verdict {
         match self.at(target) {
@@ -155,8 +161,7 @@ impl<'a> Asked<'a> {
         let found = self.law.index.find(&self.rows, &self.matter, target);
         let Policy { forbids, .. } = &*self.law.policy;
         let forbid = found.forbid.map(|forbid| &forbids[forbid]);
-        let permitted = found.permit.is_some() || is_local(self.matter.action, target.kind);
-        in_words(&self.law.policy, &self.facts(target), forbid, permitted)
+        in_words(&self.law.policy, &self.facts(target), forbid, self.is_permitted_otherwise(target))
     }
 
     fn facts<'s>(&'s self, target: &'s Target<'_>) -> Facts<'s> {

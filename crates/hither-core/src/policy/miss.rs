@@ -84,7 +84,7 @@ fn tags(carried: Carried<'_>) -> String {
     }
 }
 
-fn level(assurance: Assurance) -> &'static str {
+pub(super) fn level(assurance: Assurance) -> &'static str {
     match assurance {
         Assurance::Claimed => "0 (claimed)",
         Assurance::Vouched => "1 (vouched)",
@@ -98,7 +98,7 @@ fn known(fact: Option<&impl fmt::Display>) -> String {
 }
 
 /// A list as the policy language writes it.
-fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| format!("\"{item}\"")).collect();
     format!("[{}]", items.join(", "))
 }

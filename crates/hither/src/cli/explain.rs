@@ -43,6 +43,9 @@ pub(crate) fn text(explanation: &ExplanationDto, colour: Colour) -> String {
     }
     for step in &explanation.steps {
         text.push_str(&format!("  {:>10.1} ms  {}\n", step.after_us as f64 / 1000.0, plain(&step.text)));
+        for what_if in &step.what_ifs {
+            text.push_str(&format!("                 {}\n", plain(&what_if.text)));
+        }
     }
     text
 }

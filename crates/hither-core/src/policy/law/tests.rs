@@ -12,26 +12,29 @@ use crate::policy::judge;
 use crate::policy::tests::{place, policy, rule};
 use crate::random::Random;
 
-const PLACES: [&str; 12] = ["DE", "DE-BY", "DE-BW", "DE-NW", "FR", "US", "US-CA", "US-NY", "CN", "ID", "ZZ", "AA"];
+pub(in crate::policy) const PLACES: [&str; 12] =
+    ["DE", "DE-BY", "DE-BW", "DE-NW", "FR", "US", "US-CA", "US-NY", "CN", "ID", "ZZ", "AA"];
 const CLASSES: [DataClass; 5] = DataClass::ALL;
-const LEVELS: [Assurance; 4] = [Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware];
+pub(in crate::policy) const LEVELS: [Assurance; 4] =
+    [Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware];
 const TAGS: [&str; 3] = ["phi", "child", "pci"];
 const PURPOSES: [&str; 3] = ["care", "billing", "care-2"];
-const OPERATORS: [&str; 3] = ["acme", "acme-2", "globex"];
+pub(in crate::policy) const OPERATORS: [&str; 3] = ["acme", "acme-2", "globex"];
 /// Names that are each other's beginnings, shorter and longer than what they are found by.
-const APPS: [&str; 8] =
+pub(in crate::policy) const APPS: [&str; 8] =
     ["a", "chat", "customer-portal", "customer-portal-2", "customer", "customer-portal-1", "triage", "zz"];
-const MODELS: [&str; 9] =
+pub(in crate::policy) const MODELS: [&str; 9] =
     ["fraud", "fraud:2", "fraud:2:a", "fraud-2", "fraud-2:1", "summaries", "summaries:2", "frau", "fraud:"];
 
-struct Draw(Random);
+/// Drawn policies, and questions to them.
+pub(in crate::policy) struct Draw(pub(in crate::policy) Random);
 
 impl Draw {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(in crate::policy) fn below(&mut self, bound: usize) -> usize {
         self.0.below(bound)
     }
 
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(in crate::policy) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
@@ -71,7 +74,7 @@ impl Draw {
     }
 
     /// A policy: a few rules, none, or so many that they fill several blocks, with the end of the forbids anywhere.
-    fn policy(&mut self) -> Policy {
+    pub(in crate::policy) fn policy(&mut self) -> Policy {
         let most = self.one(&[4, 4, 4, 12, 70, 150]);
         let percent = if most > 60 { 45 } else { 25 };
         let (permits, forbids) = (self.below(most + 1), self.below(most + 1) / self.one(&[1, 3]));
@@ -80,7 +83,7 @@ impl Draw {
         policy(permits, forbids)
     }
 
-    fn label(&mut self) -> Label {
+    pub(in crate::policy) fn label(&mut self) -> Label {
         let purpose = (self.below(2) == 0).then(|| Purpose::parse(self.one(&PURPOSES)).unwrap());
         Label {
             class: self.one(&CLASSES),
@@ -90,7 +93,7 @@ impl Draw {
         }
     }
 
-    fn facts(&mut self) -> PlaceFacts {
+    pub(in crate::policy) fn facts(&mut self) -> PlaceFacts {
         let control = self.some(&PLACES, 70).into_iter().map(place).collect();
         PlaceFacts {
             node: None,
