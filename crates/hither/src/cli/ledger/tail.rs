@@ -21,8 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Shows the last records, then each new one, until the program is ended. Nothing is verified; numbers must be dense.
 pub(super) fn follow(context: &Context, dir: &Path, last: usize) -> Result<(), Trouble> {
     let (mut next, mut shown) = (0, Vec::new());
-    // Opened before the records are read: what is written meanwhile is in this file, or in those behind it.
-    let mut file = Followed::open(dir, None)?;
+    // Opened before the records are read: what is written meanwhile is in this file, or in those behind it. There is none
+    // between the end of one segment and the first record of the next.
+    let file = Followed::open(dir, None).ok();
     for record in read(dir).map_err(|error| trouble(&error))? {
         let record = record.map_err(|error| trouble(&error))?;
         next = record.seq + 1;
@@ -36,6 +37,7 @@ pub(super) fn follow(context: &Context, dir: &Path, last: usize) -> Result<(), T
             return Ok(());
         }
     }
+    let mut file = file.map_or_else(|| Followed::open(dir, Some(next)), Ok)?;
     loop {
         // Looked at before it is read to its end: when another has its name, nothing more comes into this one.
         let is_over = !file.is_current(dir)?;
