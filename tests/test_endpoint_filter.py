@@ -152,14 +152,16 @@ def test_a_second_try_passes_the_filter_of_its_own_place(server):
         more = [section("other", other.port, US), filtered("other", 'kinds = ["email"]')]
         with cloud(server, "", more) as munich:
             wait_for("both are there", lambda: lives(munich, "other"))
-            server.http.mode = "broken"
-            for _ in range(8):
+            server.http.mode = "drop"
+
+            def tried():
                 status, headers, body = ask(munich, **chat(PROMPT))
                 assert (status, headers["x-hither-served-by"]) == (200, "other"), body
                 assert headers["x-hither-masked"] == "email=3"
-            tried = requests(server)
-            assert tried, "one of eight went to the first, and came back"
-            assert all("[IBAN_1]" in sent and "example.org" not in sent for sent in tried)
+                return requests(server)
+
+            first = wait_for("one went to the first, and came back", tried)
+            assert all("[IBAN_1]" in sent and "example.org" not in sent for sent in first)
             assert all(IBAN in sent and "example.org" not in sent for sent in requests(other))
 
 

@@ -33,6 +33,9 @@ class Stub(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         mode = self.server.mode
         self.server.asked.append((self.path, dict(self.headers), body))
+        if mode == "drop":
+            self.close_connection = True
+            return None
         if mode == "full":
             return self.answer(429, {"error": {"message": "slow down"}}, {"Retry-After": "7"})
         if mode == "wrong":

@@ -60,8 +60,9 @@ impl Core {
         if request.digest.replace(digest).is_none() {
             self.retries.earn(digest);
         }
-        // A first try, one that lost its place, and one whose retry is paid for.
-        let again = request.attempts > 0 && !request.lost_its_place() && !request.paid;
+        // A first try, one that lost its place or was kept from it, and one whose retry is paid for.
+        let free = request.lost_its_place() || request.was_withheld();
+        let again = request.attempts > 0 && !free && !request.paid;
         if again {
             request.paid = self.retries.spend(digest) || mutant!(RetriesUnpaid);
         }

@@ -233,6 +233,11 @@ impl Request {
                 })
     }
 
+    /// Whether its filter kept the last place from it: nothing left, so that the next try burdens nobody twice.
+    pub(crate) fn was_withheld(&self) -> bool {
+        matches!(self.failure, Some(Failure::Declined(Refusal::Withheld { .. })))
+    }
+
     /// Remembers why a place did not answer.
     pub(crate) fn remember(&mut self, failure: Failure) {
         let declined = matches!(failure, Failure::Declined(_));

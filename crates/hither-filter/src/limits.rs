@@ -25,6 +25,9 @@ pub(crate) const CONTEXT: usize = 48;
 /// The longest token that is taken for a secret.
 pub(crate) const TOKEN_MAX: usize = 8192;
 
+/// How far into a token a digit is looked for: longer tokens than any maker's have one by then.
+pub(crate) const TOKEN_HEAD: usize = 64;
+
 /// How often a masked text is read again: what was masked may have stood between two halves of a number. More rounds than
 /// this need a text that was made for it, and such a text is left out as a whole.
 pub(crate) const ROUNDS: usize = 8;

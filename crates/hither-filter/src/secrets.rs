@@ -3,7 +3,7 @@
 use hither_types::filter::DataKind;
 
 use crate::candidates::Search;
-use crate::limits::TOKEN_MAX;
+use crate::limits::{TOKEN_HEAD, TOKEN_MAX};
 use crate::skeleton::{Skeleton, is_word};
 
 /// How a key begins, and how many characters follow at least.
@@ -62,13 +62,14 @@ pub(crate) fn look(search: &mut Search<'_>) {
         return;
     }
     let text = search.text;
-    let mut at = 0;
+    // Where the last run of base64 ends that is no web token: what begins within it is none either.
+    let (mut at, mut spent) = (0, 0);
     while at < text.bytes.len() {
         let byte = text.bytes[at];
         let end = match byte {
             b'-' if text.bytes[at..].starts_with(PEM_BEGIN) => private_key(text, at),
             _ if is_word(text.before(at)) || !byte.is_ascii_alphabetic() => None,
-            _ => formed(text, at).or_else(|| web_token(text, at)),
+            _ => formed(text, at).or_else(|| web_token(text, at, &mut spent)),
         };
         if let Some(end) = end {
             search.add(DataKind::Secret, at, end);
@@ -80,6 +81,8 @@ pub(crate) fn look(search: &mut Search<'_>) {
             && let Some((start, end)) = named(text, at)
         {
             search.add(DataKind::Secret, start, end);
+            at = end;
+            continue;
         }
         at += 1;
     }
@@ -95,10 +98,20 @@ fn run(text: &Skeleton<'_>, start: usize, may: impl Fn(u8) -> bool) -> usize {
     start + bytes.iter().take_while(|byte| may(**byte)).count()
 }
 
+/// Whether a digit is in the first part of a run. Most words have none there, and are not read to their end for nothing.
+fn has_digit(text: &Skeleton<'_>, start: usize, may: impl Fn(u8) -> bool) -> bool {
+    let bytes = &text.bytes[start..text.bytes.len().min(start + TOKEN_HEAD)];
+    bytes.iter().take_while(|byte| may(**byte)).any(u8::is_ascii_digit)
+}
+
 fn formed(text: &Skeleton<'_>, at: usize) -> Option<usize> {
     let (form, least) = FORMS.iter().find(|(form, _)| text.bytes[at..].starts_with(form))?;
     let start = at + form.len();
-    let end = run(text, start, |byte| is_token(byte) || byte == b'.');
+    let may = |byte| is_token(byte) || byte == b'.';
+    if !has_digit(text, start, may) {
+        return None;
+    }
+    let end = run(text, start, may);
     let end = if text.before(end) == b'.' { end - 1 } else { end };
     // A key of Amazon has capitals and digits alone, and one length.
     if matches!(*form, b"AKIA" | b"ASIA") {
@@ -110,11 +123,12 @@ fn formed(text: &Skeleton<'_>, at: usize) -> Option<usize> {
 }
 
 /// Three parts of base64 of which the first is a JSON object.
-fn web_token(text: &Skeleton<'_>, at: usize) -> Option<usize> {
-    if !text.bytes[at..].starts_with(b"eyJ") {
+fn web_token(text: &Skeleton<'_>, at: usize, spent: &mut usize) -> Option<usize> {
+    if at < *spent || !text.bytes[at..].starts_with(b"eyJ") {
         return None;
     }
     let first = run(text, at, is_token);
+    *spent = first;
     let second = (text.at(first) == b'.').then(|| run(text, first + 1, is_token))?;
     let third = (text.at(second) == b'.').then(|| run(text, second + 1, is_token))?;
     (first - at >= 10 && second - first > 10 && third - second > 10).then_some(third)
@@ -159,7 +173,11 @@ fn named(text: &Skeleton<'_>, at: usize) -> Option<(usize, usize)> {
         false => return None,
     };
     let start = gap(said, b"\"' ", 3);
-    let end = run(text, start, |byte| byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>".contains(&byte));
+    let may = |byte: u8| byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>".contains(&byte);
+    if !has_digit(text, start, may) {
+        return None;
+    }
+    let end = run(text, start, may);
     let end = if text.before(end) == b'.' { end - 1 } else { end };
     let value = text.bytes.get(start..end)?;
     let mixed = value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic);

@@ -1,5 +1,6 @@
 //! Servers outside the mesh: the last resort, within the law.
 
+use hither_types::filter::Withheld;
 use hither_types::id::{Attempt, NodeId, Operator, RequestId, SiteName};
 use hither_types::member::Member;
 use hither_types::message::Signal;
@@ -216,4 +217,29 @@ fn one_that_cannot_take_this_request_is_asked_by_others_and_the_request_waits_fo
     let to_cloud: Vec<_> = lines.iter().filter(|line| line.contains("tell nowhere")).collect();
     assert_eq!(to_cloud, ["5: tell nowhere offer 1/2", "7: tell nowhere offer 2/1"], "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("refuse") || line.contains("fail")), "{lines:?}");
+}
+
+#[test]
+fn what_a_filter_keeps_from_one_goes_to_another_and_costs_no_retry() {
+    let mut script = vec![
+        server(0, CLOUD, "DE", PlaceKind::Home),
+        server(0, OTHER, "DE", PlaceKind::Home),
+        heard(0, CLOUD, CHAT, 0),
+        heard(0, OTHER, CHAT, 0),
+    ];
+    let withheld = || {
+        let (site, why) = (SiteName::parse("cloud").unwrap(), Withheld::Unreadable("ids of tokens"));
+        Failure::Declined(Refusal::Withheld { site, why })
+    };
+    for request in 1..=20 {
+        let at = u64::try_from(request).unwrap();
+        script.extend([submitted(at, request, CHAT), failed(at, own(request, 1), withheld())]);
+    }
+    let both = Play::new(eea()).then(script.clone()).only(&["forward", "refuse"]);
+    assert_eq!(both.len(), 40, "each went to the second at once: {both:?}");
+    // Where both keep it back, the client is told so.
+    script.extend((1..=20).map(|request| failed(30, own(request, 2), withheld())));
+    let refused = Play::new(eea()).then(script).only(&["refuse"]);
+    assert_eq!(refused.len(), 20, "{refused:?}");
+    assert!(refused.iter().all(|line| line.contains("Withheld")), "{refused:?}");
 }
