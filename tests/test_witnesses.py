@@ -14,6 +14,8 @@ def witnessed(node):
 
 
 def ask(node, more_than):
+    # Records of what happened here may be written a tenth of a second later.
+    wait_for("there is more to sign", lambda: node.json("ledger", "verify", node.data / "ledger")["signed"] > more_than)
     node.run("ledger", "witness")
     wait_for("it is signed", lambda: witnessed(node)[0] > more_than)
     return witnessed(node)
