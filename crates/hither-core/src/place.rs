@@ -61,8 +61,7 @@ impl Core {
             self.retries.earn(digest);
         }
         // A first try, one that lost its place or was kept from it, and one whose retry is paid for.
-        let free = request.lost_its_place() || request.was_withheld();
-        let again = request.attempts > 0 && !free && !request.paid;
+        let again = request.attempts > 0 && !request.tries_for_nothing() && !request.paid;
         if again {
             request.paid = self.retries.spend(digest) || mutant!(RetriesUnpaid);
         }

@@ -233,9 +233,9 @@ impl Request {
                 })
     }
 
-    /// Whether its filter kept the last place from it: nothing left, so that the next try burdens nobody twice.
-    pub(crate) fn was_withheld(&self) -> bool {
-        matches!(self.failure, Some(Failure::Declined(Refusal::Withheld { .. })))
+    /// Whether the next try is no retry: it lost its place, or a filter kept the last one from it, so that nothing left.
+    pub(crate) fn tries_for_nothing(&self) -> bool {
+        self.lost_its_place() || matches!(self.failure, Some(Failure::Declined(Refusal::Withheld { .. })))
     }
 
     /// Remembers why a place did not answer.
