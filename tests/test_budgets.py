@@ -17,7 +17,7 @@ EURO = '[egress]\ncurrency = "EUR"\n'
 @contextlib.contextmanager
 def node(text):
     # A day that ends in the middle of a test would begin anew with nothing spent.
-    wait_for("there is time until midnight UTC", lambda: 86_400 - time.time() % 86_400 > 60, 90)
+    wait_for("there is time until midnight UTC", lambda: 86_400 - time.time() % 86_400 > 150, 200)
     with contextlib.closing(Node("munich", PUBLIC, '[models]\npull = "manual"\n' + text)) as munich:
         munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         munich.up()

@@ -19,7 +19,9 @@ KILLS = int(os.environ.get("HITHER_KILLS", "12"))
 
 def intents(munich):
     """Bytes of each transfer that was about to begin, by the ledger."""
-    lines = (munich.data / "ledger" / "ledger.jsonl").read_text().splitlines()
+    files = sorted((munich.data / "ledger").glob("ledger*.jsonl"))
+    # What a kill cut off in the middle of a line is no record.
+    lines = [line for file in files for line in file.read_text().splitlines(True) if line.endswith("\n")]
     return sorted(record["bytes_out"] for record in map(json.loads, lines) if record["kind"] == "egress.intent")
 
 

@@ -56,6 +56,7 @@ impl Core {
     /// The driver says what time of day it is.
     pub(crate) fn day_told(&mut self, wall: WallTime) {
         self.calendar = Calendar(Some((wall, self.now)));
+        self.turn_the_day();
         let ends = self.catalog.manifests().filter(|manifest| manifest.expires.is_some());
         let ends: Vec<Digest> = ends.map(|manifest| manifest.digest).collect();
         ends.into_iter().for_each(|digest| self.look_at_end(digest));

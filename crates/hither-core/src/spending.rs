@@ -3,7 +3,7 @@
 //! A budget that leaves no room denies; nothing becomes slower or worse because of it, and what can be answered inside is.
 //! What is about to leave is counted before it does, so that requests side by side stay within a budget together; what did
 //! not leave after all is given back. Money is guessed before, from the size of the request, and known when the answer is
-//! there. The day is that of the wall clock, in UTC; a clock that is set back does not begin a day anew.
+//! there. The day is that of the wall clock, in UTC; a clock that is set back begins no day anew.
 
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::{AppName, Attempt, NodeId, RequestId, RuleId, SiteName};
@@ -82,7 +82,7 @@ impl Spending {
             {
                 return Some(Budget::Site(share));
             }
-            let used = self.spent.apps.get(app).map_or(0, |bytes| bytes.0);
+            let used = self.spent.apps.get(&self.name_of(app)).map_or(0, |bytes| bytes.0);
             let budget = self.budgets.apps.get(app).copied().or(self.budgets.other_apps);
             if let Some(budget) = budget.filter(|budget| used.saturating_add(more) > budget.0) {
                 return Some(Budget::App(app.clone(), budget));
@@ -93,7 +93,8 @@ impl Spending {
         if let Some(day) = purse.day.filter(|day| self.spent.at(server).plus(guess) > *day) {
             return Some(Budget::Server(server.clone(), day));
         }
-        let used = self.spent.money.get(&(server.clone(), app.clone())).copied().unwrap_or_default();
+        let key = (server.clone(), self.name_of(app));
+        let used = self.spent.money.get(&key).copied().unwrap_or_default();
         let day = purse.app_day.filter(|day| used.plus(guess) > *day)?;
         Some(Budget::AppAtServer(app.clone(), server.clone(), day))
     }
@@ -137,7 +138,11 @@ impl Spending {
         let cost = match bill {
             Bill::Nothing | Bill::Free => Money(0),
             Bill::Guessed => *guessed,
-            Bill::Known(cost) => self.price(server).of(*bytes, cost.prompt_tokens.into(), cost.output_tokens.into()),
+            Bill::Known(cost) => {
+                let known = self.price(server).of(*bytes, cost.prompt_tokens.into(), cost.output_tokens.into());
+                // A server that does not say what it read says nothing of what it asks for.
+                if cost.prompt_tokens == 0 { known.max(*guessed) } else { known }
+            }
         };
         if let Some(used) = self.spent.money.get_mut(&(server.clone(), app.clone())) {
             *used = used.less(*guessed).plus(cost);
@@ -182,10 +187,11 @@ impl Core {
 
     /// Begins a new day, if one has begun.
     pub(crate) fn turn_the_day(&mut self) {
-        if let Some(day) = self.calendar.day(self.now)
-            && day > self.spending.spent.day
-        {
-            self.spending.spent = Spent { day, ..Spent::default() };
+        match self.calendar.day(self.now) {
+            Some(day) if day > self.spending.spent.day => self.spending.spent = Spent { day, ..Spent::default() },
+            // The clock was ahead, and was set right: what was spent then is spent of this day.
+            Some(day) => self.spending.spent.day = day,
+            None => {}
         }
     }
 
@@ -226,6 +232,8 @@ impl Core {
         let Some(request) = self.requests.get(&id) else { return false };
         let envelope = &request.envelope;
         let places = circle.ready.iter().chain(&circle.cold).chain(&circle.endpoints);
+        // Where it failed it would not go again, whatever that costs.
+        let places = places.filter(|(node, _)| !request.tried.contains(node));
         let places = places.filter_map(|(node, _)| self.peers.get(*node));
         let places = places.filter(|peer| self.is_for(&envelope.app, &peer.member));
         let budgets: Option<Vec<Budget>> = places.map(|peer| self.over_budget(envelope, peer)).collect();

@@ -111,13 +111,17 @@ fn formed(text: &Skeleton<'_>, at: usize) -> Option<usize> {
     if !has_digit(text, start, may) {
         return None;
     }
+    // A key of Amazon has capitals and digits alone, and one length: no more is looked at.
+    if matches!(*form, b"AKIA" | b"ASIA") {
+        let end = start + least;
+        let capitals = text
+            .bytes
+            .get(start..end)
+            .is_some_and(|key| key.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()));
+        return (capitals && !may(text.at(end))).then_some(end);
+    }
     let end = run(text, start, may);
     let end = if text.before(end) == b'.' { end - 1 } else { end };
-    // A key of Amazon has capitals and digits alone, and one length.
-    if matches!(*form, b"AKIA" | b"ASIA") {
-        let capitals = text.bytes[start..end].iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-        return (end - start == *least && capitals).then_some(end);
-    }
     let mixed = text.bytes[start..end].iter().any(u8::is_ascii_digit);
     (end >= start + least && mixed).then_some(end)
 }

@@ -26,7 +26,7 @@ pub(crate) struct Skeleton<'a> {
 
 impl<'a> Skeleton<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        if text.is_ascii() {
+        if text.is_ascii() && !text.bytes().any(|byte| is_hidden(byte.into())) {
             return Self { text, bytes: Cow::Borrowed(text.as_bytes()), starts: None };
         }
         let (mut bytes, mut starts) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len()));
@@ -76,8 +76,8 @@ impl<'a> Skeleton<'a> {
 fn plain(c: char) -> Option<u8> {
     let code = c as u32;
     Some(match code {
+        _ if is_hidden(code) => return None,
         0..128 => code.to_le_bytes()[0],
-        0x00AD | 0x200B..=0x200F | 0x2060..=0x2064 | 0xFE00..=0xFE0F | 0xFEFF => return None,
         0xFF01..=0xFF5E => (code - 0xFEE0).to_le_bytes()[0],
         0x2010..=0x2015 | 0x2212 | 0xFE58 | 0xFE63 => b'-',
         _ if c.is_whitespace() => b' ',
@@ -88,6 +88,18 @@ fn plain(c: char) -> Option<u8> {
             None => OTHER,
         },
     })
+}
+
+/// Whether nobody sees a character, so that it can stand anywhere.
+fn is_hidden(code: u32) -> bool {
+    match code {
+        0x09 | 0x0A | 0x0D => false,
+        0..0x20 | 0x7F => true,
+        0x00AD | 0x034F | 0x061C | 0x180E => true,
+        0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F => true,
+        0xFE00..=0xFE0F | 0xFEFF | 0xE0000..=0xE007F | 0xE0100..=0xE01EF => true,
+        _ => false,
+    }
 }
 
 /// Whether a byte belongs to a word, so that a number beside it is a part of something else.

@@ -70,10 +70,10 @@ impl Tally {
         *self.kinds.entry(record.kind).or_default() += 1;
         let bytes = record.bytes_out.map_or(0, |bytes| bytes.0);
         match record.kind {
-            Kind::EgressSettled => self.requests_out.0 += bytes,
-            Kind::EgressAnswer => self.answers_out.0 += bytes,
+            Kind::EgressSettled => self.requests_out.0 = self.requests_out.0.saturating_add(bytes),
+            Kind::EgressAnswer => self.answers_out.0 = self.answers_out.0.saturating_add(bytes),
             Kind::Gap => {
-                self.dropped += record.dropped.unwrap_or(0);
+                self.dropped = self.dropped.saturating_add(record.dropped.unwrap_or(0));
                 self.last_gap = Some(record.seq);
             }
             Kind::Unknown => *self.strange.entry(record.word().to_owned()).or_default() += 1,
@@ -89,9 +89,9 @@ impl Tally {
     pub(crate) fn add(&mut self, later: Self) {
         later.kinds.into_iter().for_each(|(kind, count)| *self.kinds.entry(kind).or_default() += count);
         later.strange.into_iter().for_each(|(word, count)| *self.strange.entry(word).or_default() += count);
-        self.requests_out.0 += later.requests_out.0;
-        self.answers_out.0 += later.answers_out.0;
-        self.dropped += later.dropped;
+        self.requests_out.0 = self.requests_out.0.saturating_add(later.requests_out.0);
+        self.answers_out.0 = self.answers_out.0.saturating_add(later.answers_out.0);
+        self.dropped = self.dropped.saturating_add(later.dropped);
         self.deletions.extend(later.deletions);
         self.last_gap = later.last_gap.or(self.last_gap);
     }

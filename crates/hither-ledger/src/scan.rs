@@ -108,6 +108,16 @@ impl Source {
         VerifyError::Damaged { dir: self.dir.clone(), damage }
     }
 
+    /// Hashes without a record of them are damage, unless their node wrote that record after the checkpoint was read here.
+    fn damaged_unless_grown(&self, damage: Damage) -> VerifyError {
+        let note = std::fs::read_to_string(self.dir.join(CHECKPOINT)).ok();
+        let now = note.and_then(|note| Checkpoint::open(&note, self.node).ok());
+        match now.is_some_and(|now| now.size > self.checkpoint.size) {
+            true => VerifyError::Changed(self.dir.clone()),
+            false => self.damaged(damage),
+        }
+    }
+
     /// Goes through all lines. What the checkpoint covers must be whole, or deleted by a record that it covers; behind it,
     /// the first thing that is not the next record is where an interrupted write ended.
     pub(crate) fn scan(&self, ask: Ask, mut visit: impl FnMut(Option<Record>, Hash)) -> Result<Scan, VerifyError> {
@@ -129,7 +139,7 @@ impl Source {
             return Err(self.damaged(Damage::Tail { bytes: scan.torn, offset: scan.len }));
         }
         if let Some(damage) = taken_away(&scan.seen, &scan.tally.deletions, self.checkpoint.size) {
-            return Err(self.damaged(damage));
+            return Err(self.damaged_unless_grown(damage));
         }
         Ok(scan)
     }
@@ -240,7 +250,7 @@ impl Records {
         let Some(piece) = piece? else {
             self.feed = None;
             let taken = taken_away(&self.seen, &self.deletions, self.source.checkpoint.size);
-            return taken.map_or(Ok(false), |damage| Err(self.source.damaged(damage)));
+            return taken.map_or(Ok(false), |damage| Err(self.source.damaged_unless_grown(damage)));
         };
         // Nothing is signed here, so a line without its end is never taken for a cut in what was.
         let rules = Rules { node: self.source.node, signed: 0, depth: Depth::Keep };

@@ -19,7 +19,7 @@ use crate::check::leaf_of;
 use crate::note::cosign::{parse_witness_key, witness_key};
 use crate::note::{Checkpoint, NoteError};
 use crate::segments::{Segment, list};
-use crate::storage::{CHECKPOINT, replace};
+use crate::storage::{CHECKPOINT, replace, sync_dir};
 use crate::tree::growth::Growth;
 use crate::tree::{Hash, Tree};
 
@@ -136,10 +136,13 @@ pub fn cosigned(dir: &Path, node: NodeId) -> Result<Option<Cosigned>, String> {
     for key in keys.lines() {
         let (name, witness) = parse_witness_key(key).map_err(|_| format!("{WITNESSES} has a line that is no key"))?;
         let found = lines.iter().find_map(|line| checkpoint.check_cosignature(line, witness).ok());
-        let found = found.ok_or_else(|| format!("{COSIGNED} has no right signature of {name}"))?;
-        by.push((witness, found.time));
+        // Keys are written before lines: one may be there whose line is not yet.
+        by.extend(found.filter(|found| found.name == name).map(|found| (witness, found.time)));
     }
-    Ok(Some(Cosigned { checkpoint, by }))
+    match by.is_empty() {
+        true => Err(format!("{COSIGNED} has no right signature of any of the {WITNESSES}")),
+        false => Ok(Some(Cosigned { checkpoint, by })),
+    }
 }
 
 /// The same, and whether the ledger begins with what they signed.
@@ -235,24 +238,30 @@ impl Witness {
         }
         let grown = known.tree.grown(checkpoint.size, growth).filter(|tree| tree.root() == checkpoint.root);
         let Some(grown) = grown else {
-            replace(&self.dir, &format!("{of}.refused"), note.as_bytes())?;
-            return Ok(Some(Examined {
-                reply: WitnessWord::Refused(size),
-                alarm: Some(self.alarm(of, size, &checkpoint)),
-            }));
+            // Of a ledger that was never seen nothing is contradicted; what its node says is not worth an answer.
+            if size == 0 {
+                return Ok(None);
+            }
+            // The first is the evidence: what comes later may be made up to take its place.
+            let name = format!("{of}.refused");
+            if !self.dir.join(&name).exists() {
+                replace(&self.dir, &name, note.as_bytes())?;
+            }
+            let alarm = Some(self.alarm(of, size));
+            return Ok(Some(Examined { reply: WitnessWord::Refused(size), alarm }));
         };
         let line = checkpoint.cosign(&origin_of(self.node), &self.key, seconds);
         self.keep(of, &Known { note: note.to_owned(), tree: grown, time: seconds })?;
         said(WitnessWord::Signed { size: checkpoint.size, line })
     }
 
-    fn alarm(&self, of: NodeId, size: u64, now: &Checkpoint) -> String {
+    /// The same each time, so that it is one warning.
+    fn alarm(&self, of: NodeId, size: u64) -> String {
         let (name, dir) = (of.short(), self.dir.display());
         format!(
-            "the ledger of node {name} did not only grow: this node signed it with {size} records, and with {} it does not go on \
-             from there. Both checkpoints have its signature, and lie in {dir} ({of} and {of}.refused). If its operator owned up to \
-             a loss there (hither ledger accept-loss), move {of} away",
-            now.size
+            "the ledger of node {name} does not go on from the {size} records with which this node signed it, or its node could not \
+             show that it does. Both checkpoints have its signature, and lie in {dir} ({of} and {of}.refused). If its operator owned up to \
+             a loss there (hither ledger accept-loss), move {of} away"
         )
     }
 
@@ -279,6 +288,7 @@ impl Witness {
             text.push_str(&format!("{}\n", BASE64.encode(peak)));
         }
         std::fs::create_dir_all(&self.dir)?;
-        replace(&self.dir, &of.to_string(), text.as_bytes())
+        replace(&self.dir, &of.to_string(), text.as_bytes())?;
+        sync_dir(&self.dir)
     }
 }

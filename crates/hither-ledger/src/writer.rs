@@ -202,7 +202,7 @@ impl Ledger {
         let storage = Folder::open(dir, lock).map_err(io)?;
         let adopted = scan.tree.size() - source.checkpoint.size;
         let recovery = (adopted > 0 || scan.torn > 0).then_some(Recovery { adopted, cut: scan.torn });
-        let open = scan.seen.iter().find(|file| file.form == Form::Open);
+        let open = scan.seen.iter().rfind(|file| file.form == Form::Open);
         let mut ledger = Self {
             dir: dir.to_owned(),
             storage: Box::new(storage),

@@ -91,7 +91,10 @@ impl Driver {
 
     /// Writes a fact as it is; a ticket that cannot be written is told at once.
     pub(crate) fn write_down(&mut self, ticket: Option<Ticket>, fact: Fact) {
-        if let Fact::EgressIntent { to: other, .. } | Fact::IngressAccepted { from: other, .. } = &fact {
+        // Of what a filter kept back nothing leaves.
+        if let Fact::EgressIntent { to: other, bytes, .. } | Fact::IngressAccepted { from: other, bytes, .. } = &fact
+            && bytes.0 > 0
+        {
             self.records.note_transfer(self.home.me.jurisdiction, other.jurisdiction);
         }
         if !self.records.record(ticket, fact)

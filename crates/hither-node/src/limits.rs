@@ -265,6 +265,9 @@ pub(crate) const PINS_MAX: usize = CATALOG_MAX;
 /// Peers that are asked to sign the checkpoint of this node's ledger.
 pub(crate) const WITNESSES: usize = 3;
 
+/// Ledgers of others that this node looks at together.
+pub(crate) const EXAMINED_AT_ONCE: usize = 16;
+
 /// How often they are, and how soon after the start: by then others were heard.
 pub(crate) const WITNESS_EVERY: Duration = Duration::from_secs(600);
 pub(crate) const WITNESS_FIRST: Duration = Duration::from_secs(20);

@@ -91,6 +91,10 @@ impl Mesh {
         member.is_some_and(|member| member.roles.has(Role::Publish))
     }
 
+    pub(crate) fn is_linked(&self, node: NodeId) -> bool {
+        self.linked.contains(&node)
+    }
+
     pub(crate) fn records(&self) -> Vec<MemberRecord> {
         self.records.values().map(|(record, _)| record.clone()).collect()
     }

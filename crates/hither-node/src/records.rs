@@ -247,6 +247,10 @@ fn trouble(error: &OpenError) -> String {
 /// second; or, if there is nothing to write, a segment to delete. `None`: the end.
 fn gather(queue: &Queue) -> Option<Work> {
     let mut waiting = queue.lock();
+    if waiting.ended {
+        // The next start finds what is old again; nobody waits for it now.
+        waiting.expired.clear();
+    }
     while waiting.facts.is_empty() && waiting.expired.is_empty() && waiting.closing.is_none() {
         if waiting.ended {
             return None;

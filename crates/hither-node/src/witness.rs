@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use hither_ledger::{Checkpoint, Witness, growth, keep_cosigned};
+use hither_ledger::{Checkpoint, Examined, Witness, growth, keep_cosigned, origin_of};
 use hither_types::id::NodeId;
 use hither_types::member::Member;
 use hither_types::message::PeerMessage;
 use hither_types::view::PresenceView;
 use hither_types::witness::WitnessWord;
+use hither_wire::versions::WITH_WITNESSES;
 
 use crate::driver::{Driver, Inbound};
-use crate::limits::{WITNESS_EVERY, WITNESS_FIRST, WITNESSES};
+use crate::limits::{EXAMINED_AT_ONCE, WITNESS_EVERY, WITNESS_FIRST, WITNESSES};
 use crate::trust::wall_now;
 
 #[cfg(test)]
@@ -29,8 +30,8 @@ pub(crate) enum WitnessNews {
     Round(Box<Round>, Vec<(NodeId, WitnessWord)>),
     /// A word to a peer.
     Say(NodeId, WitnessWord),
-    /// An operator has to know.
-    Alarm(String),
+    /// What this node says to the ledger of another; none if it says nothing.
+    Examined(NodeId, Option<Examined>),
 }
 
 /// A checkpoint on its way to its witnesses.
@@ -56,6 +57,8 @@ pub(crate) struct Witnesses {
     known: BTreeMap<NodeId, u64>,
     /// The last round's: those that did not answer are asked last.
     silent: BTreeSet<NodeId>,
+    /// Whose ledgers this node looks at now.
+    examining: BTreeSet<NodeId>,
     /// How many lines the checkpoint has that is kept, and of how many records it is.
     kept: (usize, u64),
 }
@@ -70,8 +73,14 @@ impl Witnesses {
             began: false,
             known: BTreeMap::new(),
             silent: BTreeSet::new(),
+            examining: BTreeSet::new(),
             kept: (0, 0),
         }
+    }
+
+    /// Records of the newest checkpoint that witnesses were asked about.
+    fn newest(&self) -> u64 {
+        self.round.as_ref().map_or(0, |round| round.checkpoint.size).max(self.kept.1)
     }
 
     fn is_due(&self) -> bool {
@@ -88,7 +97,7 @@ impl Witnesses {
             WitnessWord::Asked { .. } => Heard::Nothing,
             WitnessWord::Known(known) if known > size => {
                 round.asked.remove(&from);
-                Heard::Shrunk { from, known, size }
+                Heard::Shrunk { from }
             }
             // Once: whoever says each time that it knows another size is not asked for ever.
             WitnessWord::Known(known) if self.known.get(&from) != Some(&known) => {
@@ -97,7 +106,8 @@ impl Witnesses {
             }
             WitnessWord::Known(_) => Heard::Nothing,
             WitnessWord::Signed { size: signed, line } => {
-                if signed != size || round.checkpoint.check_cosignature(&line, from).is_err() {
+                let found = round.checkpoint.check_cosignature(&line, from);
+                if signed != size || !found.is_ok_and(|found| found.name == origin_of(from)) {
                     return Heard::Nothing;
                 }
                 self.known.insert(from, size);
@@ -109,9 +119,9 @@ impl Witnesses {
                     false => Heard::Nothing,
                 }
             }
-            WitnessWord::Refused(known) => {
+            WitnessWord::Refused(_) => {
                 round.asked.remove(&from);
-                Heard::Shrunk { from, known, size }
+                Heard::Shrunk { from }
             }
         }
     }
@@ -130,8 +140,6 @@ enum Heard {
     /// It knows a longer ledger, or one with another beginning.
     Shrunk {
         from: NodeId,
-        known: u64,
-        size: u64,
     },
 }
 
@@ -175,6 +183,9 @@ impl Driver {
         let view = self.view.borrow();
         let nodes = view.nodes.iter().filter(|node| matches!(node.presence, PresenceView::Present));
         let nodes = nodes.map(|node| &node.member).filter(|member| !self.endpoints.contains_key(&member.node));
+        // A word to whom there is no link, or to a program that does not know it, would be dropped unheard.
+        let hears = |node: NodeId| self.mesh.is_linked(node) && self.swarm.speaks(node) >= WITH_WITNESSES;
+        let nodes = nodes.filter(|member| hears(member.node));
         let peers: Vec<Member> = nodes.filter(|member| member.node != here.node).cloned().collect();
         drop(view);
         let chosen = choose(&here, &peers, &self.witnesses.silent);
@@ -183,7 +194,10 @@ impl Driver {
         }
         let count = chosen.len();
         if let Some(last) = self.witnesses.round.take() {
-            self.witnesses.silent = last.asked.iter().filter(|peer| !last.lines.contains_key(peer)).copied().collect();
+            self.witnesses.silent.extend(last.asked.iter().filter(|peer| !last.lines.contains_key(peer)));
+            if peers.iter().all(|peer| self.witnesses.silent.contains(&peer.node)) {
+                self.witnesses.silent.clear();
+            }
             self.keep_round(&last);
         }
         (self.witnesses.at, self.witnesses.began) = (Instant::now(), true);
@@ -214,6 +228,8 @@ impl Driver {
     /// Something about witnesses was found out.
     pub(crate) fn witness_news(&mut self, news: WitnessNews) {
         match news {
+            // One that was begun before another and ended after it is told to nobody.
+            WitnessNews::Round(round, _) if self.witnesses.newest() > round.checkpoint.size => {}
             WitnessNews::Round(round, words) => {
                 self.witnesses.round = Some(*round);
                 for (peer, word) in words {
@@ -221,7 +237,12 @@ impl Driver {
                 }
             }
             WitnessNews::Say(peer, word) => self.swarm.send(peer, PeerMessage::Witness(word)),
-            WitnessNews::Alarm(text) => self.warn_once(text),
+            WitnessNews::Examined(of, examined) => {
+                self.witnesses.examining.remove(&of);
+                let Some(examined) = examined else { return };
+                self.swarm.send(of, PeerMessage::Witness(examined.reply));
+                examined.alarm.into_iter().for_each(|text| self.warn_once(text));
+            }
         }
     }
 
@@ -251,8 +272,8 @@ impl Driver {
                     Err(error) => tracing::warn!(%error, "the ledger cannot be read for its witness"),
                 });
             }
-            Heard::Shrunk { from, known, size } => self.warn_once(format!(
-                "node {} signed the ledger of this node with {known} records, and it does not go on from there with {size}: it was \
+            Heard::Shrunk { from } => self.warn_once(format!(
+                "node {} says that it signed the ledger of this node when it was longer, or had another beginning: if that is so it was \
                  put back from a copy, or changed. Type hither ledger verify; what left since is in the ledgers of others \
                  (hither audit reconcile)",
                 from.short()
@@ -262,19 +283,20 @@ impl Driver {
 
     /// Looks at the ledger of a peer, and signs it if it only grew.
     fn be_witness(&mut self, of: NodeId, note: String, size: u64, growth: Vec<[u8; 32]>) {
+        // Whoever asks again before it has an answer, or when many do, is asked to wait by nobody: it comes again by itself.
+        if self.witnesses.examining.len() >= EXAMINED_AT_ONCE || !self.witnesses.examining.insert(of) {
+            return;
+        }
         let (own, inbox) = (Arc::clone(&self.witnesses.own), self.inbox.clone());
         self.hands.spawn_blocking(move || {
-            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
-            let examined = match own.examine(of, &note, size, &growth, wall_now()) {
-                Ok(examined) => examined,
-                Err(error) => return tracing::warn!(%error, "the ledger of {} is not signed", of.short()),
-            };
-            let Some(examined) = examined else { return };
-            let alarm = examined.alarm.map(WitnessNews::Alarm);
-            for news in [WitnessNews::Say(of, examined.reply)].into_iter().chain(alarm) {
-                // A closed inbox means that the node is stopping.
-                let _ = inbox.blocking_send(Inbound::Witness(news));
-            }
+            let examined =
+                own.lock().unwrap_or_else(PoisonError::into_inner).examine(of, &note, size, &growth, wall_now());
+            let examined = examined.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the ledger of {} is not signed", of.short());
+                None
+            });
+            // A closed inbox means that the node is stopping.
+            let _ = inbox.blocking_send(Inbound::Witness(WitnessNews::Examined(of, examined)));
         });
     }
 

@@ -173,10 +173,15 @@ impl Reading {
     /// stays as it was written.
     fn json(&mut self, text: String) -> Result<String, Withheld> {
         let Ok(mut value) = serde_json::from_str::<Value>(&text) else { return self.text(text) };
-        if !self.value(&mut value)? {
-            return Ok(text);
+        let plain = if self.value(&mut value)? { value.to_string() } else { text };
+        // Once more as it is written: what a name says of its value is seen there alone, and of two fields with one name a value
+        // has only the last.
+        let masked = self.text(plain.clone())?;
+        match masked == plain || serde_json::from_str::<Value>(&masked).is_ok() {
+            true => Ok(masked),
+            // What was found is no text within quotes, and a placeholder in its place would make it another thing.
+            false => Err(Withheld::Unreadable("a number in JSON that should not leave")),
         }
-        Ok(value.to_string())
     }
 
     /// Masks what is in a value; whether there was something.
@@ -210,7 +215,9 @@ impl Reading {
                     let plain = self.text(name.clone())?;
                     any |= plain != name;
                     any |= self.value(&mut field)?;
-                    masked.insert(plain, field);
+                    if masked.insert(plain, field).is_some() {
+                        return Err(Withheld::Unreadable("fields of JSON whose names would be one"));
+                    }
                 }
                 *fields = masked;
                 any

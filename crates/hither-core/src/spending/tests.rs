@@ -182,7 +182,40 @@ fn a_new_day_begins_with_nothing_spent_and_a_clock_that_is_set_back_begins_none(
     let back = (10, Event::TimeOfDay(WallTime(19_000 * DAY)));
     let (lines, spent) = play(of_app(1_500), then(vec![back, submitted(11, 2, CHAT)]));
     assert!(is_refused(&lines, 2), "{lines:?}");
-    assert_eq!(spent.day, 19_999);
+    assert_eq!((spent.day, spent.apps[&app("app")]), (19_000, ByteCount(1_000)));
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_hold_the_next_days_up() {
+    let ahead = (0, Event::TimeOfDay(WallTime(30_000 * DAY)));
+    let right = (10, Event::TimeOfDay(WallTime(20_000 * DAY - 1_000)));
+    let script = vec![ahead, heard(0, PARIS, CHAT, 0), submitted(1, 1, CHAT), recorded(2, 1), right];
+    let (_, spent) = play(of_app(1_500), script.clone());
+    assert_eq!((spent.day, spent.apps[&app("app")]), (19_999, ByteCount(1_000)));
+    let next = [script, vec![heard(1_050, PARIS, CHAT, 0), submitted(1_100, 2, CHAT)]].concat();
+    let (lines, spent) = play(of_app(1_500), next);
+    assert!(!is_refused(&lines, 2), "{lines:?}");
+    assert_eq!(spent.day, 20_000);
+}
+
+#[test]
+fn an_answer_without_a_word_of_tokens_costs_what_was_guessed() {
+    let script = [cloud(), vec![submitted(1, 1, CHAT), recorded(2, 1), answer(9, 1, 0, 0)]].concat();
+    let (_, spent) = play(priced(Purse::default()), script);
+    assert_eq!(spent.at(&site("cloud")), Money(14_764));
+}
+
+#[test]
+fn what_failed_at_its_last_place_is_told_so_though_the_budget_is_spent() {
+    let script = vec![
+        heard(0, PARIS, CHAT, 0),
+        submitted(1, 1, CHAT),
+        recorded(2, 1),
+        failed(3, own(1, 1), Failure::Engine("it burst".to_owned())),
+        until(9),
+    ];
+    let (lines, _) = play(of_app(1_000), script);
+    assert!(!is_refused(&lines, 1), "{lines:?}");
 }
 
 #[test]

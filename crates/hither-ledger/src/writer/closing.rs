@@ -4,6 +4,7 @@
 //! of its records stand beside it; its file goes. A stop between them is finished by the next start, and until then its
 //! records are still there.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 
@@ -18,6 +19,9 @@ use crate::segments::closed_name;
 
 /// A day. A quiet node closes a segment each day on which it writes, or its old records would never be old enough to go.
 pub(super) const DAY_MS: u64 = 86_400_000;
+
+/// Origins that a deletion names one by one.
+const ORIGINS_SAID: usize = 64;
 
 /// A closed segment.
 #[derive(Debug, Clone, Copy)]
@@ -167,12 +171,17 @@ fn stays(record: &str) -> bool {
 
 /// What the record says. Its fields begin with `count`, by which it is found.
 fn said(expired: &Expired, closed: Closed, policy: Digest) -> Body {
+    // Parts of countries may be many, and a record has a bound: of many, their countries are named, of which there are few.
+    let mut origins = expired.origins.clone();
+    if origins.len() > ORIGINS_SAID {
+        origins = origins.iter().map(|origin| origin.country()).collect::<BTreeSet<_>>().into_iter().collect();
+    }
     Body::new(Kind::RetentionDelete)
         .with("first", Value::Integer(expired.first))
         .with("count", Value::Integer(closed.count))
         .with("root", Value::text(Digest(closed.root)))
         .with("days", Value::Integer(expired.days.0.into()))
-        .with("origins", Value::List(expired.origins.iter().map(Value::text).collect()))
+        .with("origins", Value::List(origins.iter().map(Value::text).collect()))
         .with("from", Value::text(&expired.from))
         .with("to", Value::text(&expired.to))
         .with("policy", Value::Text(format!("b3:{policy}")))

@@ -73,7 +73,7 @@ fn a_witness_that_knows_another_size_is_asked_once_more_and_no_third_time() {
 #[test]
 fn who_knows_more_than_there_is_or_another_beginning_is_an_alarm() {
     let peer = NodeId([2; 32]);
-    let shrunk = Heard::Shrunk { from: peer, known: 11, size: 10 };
+    let shrunk = Heard::Shrunk { from: peer };
     assert_eq!(asking(10, &[2]).heard(peer, WitnessWord::Known(11)), shrunk);
     assert_eq!(asking(10, &[2]).heard(peer, WitnessWord::Refused(11)), shrunk);
 }
@@ -85,11 +85,13 @@ fn a_line_counts_if_it_is_right_and_is_kept_once_there_are_enough() {
     let mut witnesses = asking(10, &[]);
     let round = witnesses.round.as_mut().unwrap();
     round.asked = [node(5), node(6)].into();
-    let line = |number: u8| round.checkpoint.cosign("hither/w", &key(number), 7);
+    let line = |number: u8| round.checkpoint.cosign(&hither_ledger::origin_of(node(number)), &key(number), 7);
     let (five, six) = (line(5), line(6));
+    let misnamed = round.checkpoint.cosign(&hither_ledger::origin_of(node(6)), &key(5), 7);
     witnesses.kept = (2, 8);
     let signed = |size, line: &str| WitnessWord::Signed { size, line: line.to_owned() };
     assert_eq!(witnesses.heard(node(5), signed(10, &six)), Heard::Nothing, "another's line");
+    assert_eq!(witnesses.heard(node(5), signed(10, &misnamed)), Heard::Nothing, "under another's name");
     assert_eq!(witnesses.heard(node(5), signed(9, &five)), Heard::Nothing, "another size");
     assert_eq!(witnesses.heard(node(5), signed(10, &five)), Heard::Nothing, "the one that is kept has two");
     assert_eq!(witnesses.heard(node(6), signed(10, &six)), Heard::Keep);

@@ -97,3 +97,31 @@ fn elements_of_text_are_masked_and_numbers_pass() {
     let binary = work(element(&[0xff, 0xfe]));
     assert!(matches!(Cleared::new(binary, Some(&filter(OnFinding::Mask))), Err(Withheld::Unreadable(_))));
 }
+
+#[test]
+fn json_is_read_as_it_is_written_too() {
+    let call = |arguments: &str| {
+        let call = ToolCall { id: "1".into(), name: "send".into(), arguments: arguments.into() };
+        let turn = ChatMessage { calls: vec![call], ..ChatMessage::new("assistant", "") };
+        Work::Generate(GenerateWork::new(Prompt::Chat(vec![turn])))
+    };
+    let said = |arguments: &str| match Cleared::new(call(arguments), Some(&filter(OnFinding::Mask)))
+        .map(|c| c.work().clone())
+    {
+        Ok(Work::Generate(work)) => match work.prompt {
+            Prompt::Chat(turns) => turns[0].calls[0].arguments.clone(),
+            _ => unreachable!(),
+        },
+        Ok(_) => unreachable!(),
+        Err(why) => format!("withheld: {why}"),
+    };
+    // Of two fields with one name a value has only the last.
+    let twice = said(&format!(r#"{{"to":"{MAIL}","to":"x"}}"#));
+    assert!(!twice.contains(MAIL) && twice.contains("[EMAIL_1]"), "{twice}");
+    // What its name says of a value is seen where both stand.
+    let named = said(r#"{"password":"hunter22x"}"#);
+    assert!(!named.contains("hunter22x"), "{named}");
+    // Two names that would be one: a field would be lost.
+    assert!(said(r#"{"a@x.example":1,"A@x.example":2}"#).starts_with("withheld"));
+    assert_eq!(said(r#"{"colour":"blue","n":5}"#), r#"{"colour":"blue","n":5}"#);
+}

@@ -351,7 +351,7 @@ fn what_a_ledger_grew_by_is_the_same_over_closed_deleted_and_open_segments() {
     };
     check();
     assert_eq!(crate::witness::growth(dir.path(), 0, 7).unwrap(), None, "it is not that long");
-    assert_eq!(delete(&mut ledger, dir.path(), days_later(185)), 1);
+    assert_eq!(delete(&mut ledger, dir.path(), days_later(185)), 2);
     assert!(dir.path().join(hashes_name(0)).exists());
     check();
 }
