@@ -300,8 +300,7 @@ pub struct AddModel {
 /// A signature of a publisher that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedFile {
-    /// Who signed: the method, and the key's SHA-256 or the certificate's subject. At most 256 bytes, without control
-    /// characters.
+    /// Who signed: the method, and the key's SHA-256 or the certificate's subject; at most 256 bytes, none of control.
     pub by: String,
     /// BLAKE3 of the file that was checked: the node takes no other.
     pub digest: Digest,

@@ -189,8 +189,7 @@ pub struct Pulse {
     pub echo: u32,
     /// Whether the sender watches the other end by its own choice.
     pub watches: bool,
-    /// A hash of who belongs, which models there are and who said what of membership, as the sender knows it. Whoever
-    /// knows something else tells it.
+    /// A hash of who belongs, which models there are and who said what of membership. Who knows otherwise tells it.
     pub heads: u64,
     /// A hash of who is there and in which start, as far as both ends should know the same.
     pub words: u64,
@@ -248,8 +247,7 @@ pub enum PeerMessage {
     Rumours(Vec<Rumour>),
     /// Which start of its program speaks, and whether its key runs anywhere else.
     Start(StartWord),
-    /// Versions of models that take over from others, and what was found of them; inside each is a
-    /// [`crate::rollout::RolloutWord`].
+    /// Versions of models that take over, and what was found of them: a [`crate::rollout::RolloutWord`] in each.
     Rollouts(Vec<Signed>),
     /// Something about witnesses of a ledger.
     Witness(WitnessWord),
@@ -309,8 +307,7 @@ pub struct ChunkTalk {
 pub enum ChunkWord {
     /// These chunks are here, too: from the first of each range up to and without the last.
     Have(Vec<Range<u32>>),
-    /// The first of these chunks may be fetched now, or else one of the others or of all that are here: first those that are
-    /// rarest, as far as is known here. At most 8.
+    /// The first of these chunks may be fetched now, else another of them, else any that is here, rarest first. At most 8.
     Offer(Vec<u32>),
     /// What was offered under this chunk's name is not wanted.
     Decline(u32),

@@ -196,7 +196,7 @@ impl Reading {
                 None => false,
             },
             Value::String(text) => {
-                let masked = self.text(std::mem::take(text))?;
+                let masked = self.text(text.clone())?;
                 let differs = masked != *text;
                 *text = masked;
                 differs

@@ -327,6 +327,12 @@ pub(crate) fn stepped_down(model: &str) -> Answer {
     routed_to(Some(name(model)))
 }
 
+/// The first word of an answer by a server outside the mesh, before which addresses were masked.
+pub(crate) fn masked() -> Answer {
+    let Answer::Routed(route) = routed_to(None) else { unreachable!("it was just made") };
+    Answer::Routed(Route { masked: Findings([(DataKind::Email, 2)].into()), ..route })
+}
+
 fn routed_to(instead: Option<ModelName>) -> Answer {
     let served_by = member(1, "munich", "DE-BY");
     Answer::Routed(Route {

@@ -9,7 +9,7 @@ use hither_types::unit::Micros;
 
 use crate::door::{Answer, Submission};
 use crate::metrics::tests::rows;
-use crate::tests::fake::{done, routed, tokens};
+use crate::tests::fake::{done, end, masked, routed, tokens};
 use crate::tests::lab::{Came, Lab};
 
 const TIMING: &str = "queue;dur=1.250, prefill;dur=20.000, decode;dur=300.001";
@@ -113,7 +113,11 @@ async fn the_page_for_operators_names_each_header_and_no_other() {
     let key = "idempotency-key: one";
     let kept = lab();
     let chat = || format!(r#"{{{CHAT},"truncation":"auto"}}"#);
+    let outside = Lab::new(|_| Ok(vec![masked(), tokens(0, &[1], "x"), end(FinishReason::Stop, ""), done()]));
+    let filtered = outside.send("POST /v1/chat/completions", chat()).await;
+    assert_eq!(filtered.header("x-hither-masked"), "email=2");
     let all = [
+        filtered,
         post("/v1/chat/completions", "", chat()).await,
         post("/v2/models/fraud/infer", "", ROW).await,
         post("/api/chat", "", format!(r#"{{{CHAT},"options":{{"num_thread":4}}}}"#)).await,
