@@ -41,6 +41,8 @@ pub(crate) struct Round {
     checkpoint: Checkpoint,
     asked: BTreeSet<NodeId>,
     lines: BTreeMap<NodeId, String>,
+    /// Those that were asked once more.
+    again: BTreeSet<NodeId>,
 }
 
 /// Both ends of it.
@@ -99,8 +101,8 @@ impl Witnesses {
                 round.asked.remove(&from);
                 Heard::Shrunk { from }
             }
-            // Once: whoever says each time that it knows another size is not asked for ever.
-            WitnessWord::Known(known) if self.known.get(&from) != Some(&known) => {
+            // Once a round: whoever says each time that it knows another size is not asked for ever.
+            WitnessWord::Known(known) if round.again.insert(from) => {
                 self.known.insert(from, known);
                 Heard::Again { from: known }
             }
@@ -212,7 +214,10 @@ impl Driver {
                     words.extend(ask(&ledger, &note, *from, checkpoint.size)?.map(|word| (*peer, word)));
                 }
                 let asked = known.iter().map(|(peer, _)| *peer).collect();
-                Ok::<_, std::io::Error>((Round { note, checkpoint, asked, lines: BTreeMap::new() }, words))
+                Ok::<_, std::io::Error>((
+                    Round { note, checkpoint, asked, lines: BTreeMap::new(), again: BTreeSet::new() },
+                    words,
+                ))
             };
             let news = match round() {
                 Ok((round, words)) => WitnessNews::Round(Box::new(round), words),

@@ -57,7 +57,8 @@ fn asking(size: u64, peers: &[u8]) -> Witnesses {
     let mut witnesses = Witnesses::new("ledger".into(), "witnessed".into(), &[1; 32]);
     let checkpoint = Checkpoint { origin: "hither/a".to_owned(), size, root: [0; 32] };
     let asked = peers.iter().map(|number| NodeId([*number; 32])).collect();
-    witnesses.round = Some(Round { note: String::new(), checkpoint, asked, lines: Default::default() });
+    witnesses.round =
+        Some(Round { note: String::new(), checkpoint, asked, lines: Default::default(), again: Default::default() });
     witnesses
 }
 
@@ -67,6 +68,7 @@ fn a_witness_that_knows_another_size_is_asked_once_more_and_no_third_time() {
     let peer = NodeId([2; 32]);
     assert_eq!(witnesses.heard(peer, WitnessWord::Known(4)), Heard::Again { from: 4 });
     assert_eq!(witnesses.heard(peer, WitnessWord::Known(4)), Heard::Nothing);
+    assert_eq!(witnesses.heard(peer, WitnessWord::Known(5)), Heard::Nothing);
     assert_eq!(witnesses.heard(NodeId([3; 32]), WitnessWord::Known(4)), Heard::Nothing, "nobody asked it");
 }
 
