@@ -1,7 +1,8 @@
 //! The auditor's program, as an auditor runs it.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::SigningKey;
 use hither_ledger::{Entry, Kind, Ledger, plan};
@@ -13,11 +14,20 @@ use hither_types::time::WallTime;
 
 const KEY: [u8; 32] = [7; 32];
 
+/// Held while a ledger is open, and while a program is started: between its fork and its exec a child has the files of all threads,
+/// and with them the lock of a ledger that its writer has closed.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn node(key: &[u8; 32]) -> String {
     NodeId(SigningKey::from_bytes(key).verifying_key().to_bytes()).to_string()
 }
 
 fn append(dir: &Path, key: &[u8; 32], facts: u8) {
+    let _alone = alone();
     let mut ledger = Ledger::open(dir, key, &format!("hither/{}", node(key))).unwrap();
     let entry = |number| Entry {
         fact: Fact::PolicyChanged { policy: Digest([number; 32]) },
@@ -28,7 +38,13 @@ fn append(dir: &Path, key: &[u8; 32], facts: u8) {
 }
 
 fn verifier(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hither-ledger-verify")).args(args).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hither-ledger-verify"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = {
+        let _alone = alone();
+        command.spawn().unwrap()
+    };
+    started.wait_with_output().unwrap()
 }
 
 fn told(args: &[&str], code: i32, words: &[&str]) {
@@ -78,6 +94,7 @@ fn a_checkpoint_that_was_kept_still_holds_when_its_records_were_deleted() {
     append(&ledger, &KEY, 3);
     let here = Jurisdiction::parse("DE-BY").unwrap();
     let now = WallTime(1_795_348_800_123 + 185 * 86_400_000);
+    let held = alone();
     let mut writer = Ledger::open(&ledger, &KEY, "hither/here").unwrap();
     writer.end_day(now).unwrap();
     let expired = plan(&ledger, &Retention::default(), here, now).unwrap().expired;
@@ -85,6 +102,7 @@ fn a_checkpoint_that_was_kept_still_holds_when_its_records_were_deleted() {
     writer.lost(Kind::Deny, 2);
     writer.delete(&expired[0], Digest([9; 32]), now, 1).unwrap();
     drop(writer);
+    drop(held);
     let (path, kept) = (ledger.to_str().unwrap(), kept.to_str().unwrap());
     let said = "records 0 to 7 (until 2026-11-22T12:00:00.123Z) were deleted by retention: 184 days for DE-BY, policy 0909090909";
     let since = "the 5 records of the checkpoint kept are there, unchanged, but for those deleted";
