@@ -39,7 +39,7 @@ pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use courses::{CourseDto, CoursePartnerDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
-pub use policies::{NewPolicyDto, PolicyDto};
+pub use policies::{NewPolicyDto, NewPublicationDto, PoliciesDto, PolicyDto, PolicyTextDto, PublicationDto};
 pub use problem::ProblemDto;
 pub use reach::{CarriesDto, KnownRelayDto, MulticastDto, MulticastStateDto, ReachDto, RelayStateDto};
 pub use rollouts::{RolloutDto, RolloutStateDto, TallyDto};
@@ -141,6 +141,9 @@ pub struct NodeDto {
     /// Where it can be reached without a relay, as far as the node that answers knows; none from nodes of earlier versions.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// BLAKE3 of the text of the policy that it lives by, as it says; absent before it was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// How far a model is at a node.
@@ -518,6 +521,7 @@ fn node_dto(node: &NodeView, held: &dyn Fn(&ModelView) -> HeldDto) -> NodeDto {
             .filter_map(|address| address.direct())
             .map(|address| address.to_string())
             .collect(),
+        policy: node.policy.map(|policy| policy.to_string()),
     }
 }
 

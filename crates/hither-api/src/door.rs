@@ -27,6 +27,10 @@ use crate::callers::{AppEntry, Callers, Change, Key};
 use crate::errors::{Code, Problem};
 use crate::jobs::JobStore;
 
+use policy::{NewPolicy, NewPublication, PolicyInForce, Publications};
+
+pub mod policy;
+
 /// A boxed future, so that the trait can be an object.
 pub type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -185,28 +189,12 @@ pub enum Command {
     Policy,
     /// Put another policy in force, and write it to where the node reads its policy.
     ApplyPolicy(NewPolicy),
-}
-
-/// A policy that is to take the place of the one in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewPolicy {
-    /// Its text.
-    pub text: String,
-    /// The digest of the one that it was compared with: if another is in force meanwhile, nothing changes.
-    pub over: Digest,
-}
-
-/// The policy in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyInForce {
-    /// BLAKE3 of its text.
-    pub digest: Digest,
-    /// Its author's version.
-    pub version: u32,
-    /// Its text.
-    pub text: String,
-    /// Where the node reads it; there may be no such file.
-    pub file: PathBuf,
+    /// Have the nodes of a range live by a policy.
+    PublishPolicy(NewPublication),
+    /// Tell which policies were published, and who lives by which.
+    Policies,
+    /// Tell the text of a policy that was published or proposed, or was in force here once, by the beginning of its digest.
+    PolicyText(String),
 }
 
 /// A new version that is to take over from an old one.
@@ -380,6 +368,10 @@ pub enum CommandDone {
     Authority(hither_types::authority::AuthorityView),
     /// The policy in force.
     Policy(PolicyInForce),
+    /// Which policies were published.
+    Policies(Publications),
+    /// The text of a policy.
+    PolicyText(String),
     /// Round trips to a member.
     Pinged(Pinged),
     /// This node is a member now: of a mesh of one.

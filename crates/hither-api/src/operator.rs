@@ -23,7 +23,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admin::{
     AddModelDto, AuthorityDto, DoneDto, ExplanationDto, InviteStateDto, InvitedDto, IsolateDto, JoinDto, MemberDto,
-    ModelDto, PolicyDto, PongDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto, ViewDto,
+    ModelDto, PoliciesDto, PolicyDto, PolicyTextDto, PongDto, PowerDto, PublishDto, RemoveModelDto, SignedFileDto,
+    ViewDto,
 };
 use crate::body::check_depth;
 use crate::callers::Caller;
@@ -75,6 +76,8 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/isolate", post(isolate))
         .route("/hither/v1/policy", get(policies::show).post(policies::apply))
         .route("/hither/v1/policy/reload", post(policies::reload))
+        .route("/hither/v1/policies", get(policies::published).post(policies::publish))
+        .route("/hither/v1/policies/{digest}", get(policies::text))
         .route("/hither/v1/apps", get(apps::list).post(apps::add))
         .route("/hither/v1/apps/{app}", delete(apps::remove))
         .route("/hither/v1/apps/{app}/limits", post(apps::limit))
@@ -353,6 +356,8 @@ async fn carry_out(app: &App, command: Command) -> Response {
             json(&DoneDto { message, proposal: Some(id) })
         }
         Ok(CommandDone::Policy(policy)) => json(&PolicyDto::from(policy)),
+        Ok(CommandDone::Policies(published)) => json(&PoliciesDto::from(published)),
+        Ok(CommandDone::PolicyText(text)) => json(&PolicyTextDto { text }),
         Ok(CommandDone::Pinged(pinged)) => json(&PongDto::from(&pinged)),
         Ok(CommandDone::Authority(view)) => json(&AuthorityDto::from(&view)),
         Ok(CommandDone::Done) => done("done"),

@@ -237,16 +237,7 @@ fn rule(id: &str, action: LawAction, within: &[&str]) -> Rule {
 }
 
 fn policy(digest: u8, permits: Vec<Rule>, forbids: Vec<Rule>) -> Policy {
-    let digest = Digest([digest; 32]);
-    Policy {
-        version: 1,
-        digest,
-        unlabelled: DataClass::Special,
-        permits,
-        forbids,
-        tests: vec![],
-        retention: Default::default(),
-    }
+    Policy { permits, forbids, ..Policy::closed(Digest([digest; 32])) }
 }
 
 /// Requests stay in Germany and France; so do models.

@@ -70,6 +70,7 @@ impl Core {
             egress: Egress::default(),
             program: None,
             addresses: Vec::new(),
+            policy: Some(self.law.policy().digest),
         }
     }
 
@@ -139,6 +140,7 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
         egress: Egress::default(),
         program: None,
         addresses: Vec::new(),
+        policy: said.map(|said| said.policy),
     }
 }
 

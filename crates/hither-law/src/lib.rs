@@ -5,8 +5,7 @@
 //! place, and nothing of a policy with a mistake is used.
 
 use hither_types::id::Digest;
-use hither_types::label::DataClass;
-use hither_types::law::{Policy, Retention};
+use hither_types::law::Policy;
 use toml::de::DeTable;
 
 pub mod blocs;
@@ -45,15 +44,7 @@ pub fn parse(text: &str) -> Result<Policy, LawError> {
 
 /// The law of a node without a policy: what enters here stays here, and what has no label is special.
 pub fn local_only() -> Policy {
-    Policy {
-        version: 1,
-        digest: digest(texts::LOCAL_ONLY),
-        unlabelled: DataClass::Special,
-        permits: Vec::new(),
-        forbids: Vec::new(),
-        tests: Vec::new(),
-        retention: Retention::default(),
-    }
+    Policy::closed(digest(texts::LOCAL_ONLY))
 }
 
 fn digest(text: &str) -> Digest {

@@ -57,7 +57,7 @@ impl Kind {
 
 /// Reads the whole policy.
 pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawError> {
-    whole.only(&["version", "default", "permit", "forbid", "retention", "test"])?;
+    whole.only(&["version", "default", "permit", "forbid", "retention", "ledger", "test"])?;
     let version = whole.need("version", "1")?.number(1..=u32::MAX, "1")?;
     let unlabelled = match whole.table("default", "[default]")? {
         Some(default) => defaults(&default)?,
@@ -68,6 +68,10 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawE
     let retention = match whole.table("retention", "[retention]")? {
         Some(section) => retention(&section)?,
         None => Retention::default(),
+    };
+    let witness_within = match whole.table("ledger", "[ledger]")? {
+        Some(section) => ledger(&section)?,
+        None => None,
     };
     let tests = whole.tables("test", "a test", MAX_TESTS)?;
     let tests = tests.iter().map(test).collect::<Result<_, _>>()?;
@@ -81,7 +85,7 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawE
     }
     let without_words = |rules: Vec<(Rule, Word<'_>)>| rules.into_iter().map(|(rule, _)| rule).collect();
     let (permits, forbids) = (without_words(permits), without_words(forbids));
-    Ok(Policy { version, digest, unlabelled, permits, forbids, tests, retention })
+    Ok(Policy { version, digest, unlabelled, permits, forbids, tests, retention, witness_within })
 }
 
 fn defaults(section: &Section<'_>) -> Result<DataClass, LawError> {
@@ -247,6 +251,12 @@ fn retention(section: &Section<'_>) -> Result<Retention, LawError> {
         }
     }
     Ok(read)
+}
+
+/// What must hold of the ledger before anything leaves.
+fn ledger(section: &Section<'_>) -> Result<Option<Days>, LawError> {
+    section.only(&["witness_within_days"])?;
+    section.get("witness_within_days").map(|value| Ok(Days(value.number(1..=366, "1")?))).transpose()
 }
 
 fn test(section: &Section<'_>) -> Result<PolicyTest, LawError> {

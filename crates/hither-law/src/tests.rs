@@ -73,6 +73,9 @@ fn records_are_kept_by_what_names_their_origin_most_closely() {
     assert_eq!(["DE-BY", "DE-BW", "DE", "FR", "NO", "IN"].map(days), [300, 184, 184, 200, 200, 366]);
     assert_eq!((kept.shortest().0, kept.longest().0), (184, 366));
     assert_eq!(sample().retention.of(place("IN")).0, 366);
+    let witnessed = |text: &str| parse(text).unwrap().witness_within.map(|days| days.0);
+    assert_eq!(witnessed("version = 1\n[ledger]\nwitness_within_days = 2\n"), Some(2));
+    assert_eq!((witnessed("version = 1\n[ledger]\n"), witnessed("version = 1\n")), (None, None));
     let silent = parse("version = 1\n").unwrap().retention;
     assert_eq!((silent.of(place("DE")).0, silent.longest().0), (184, 184));
 }

@@ -70,7 +70,9 @@ impl From<&Fact> for Body {
                 .place(here)
                 .with("policy", digest(policy))
                 .with("version", Value::text(version_text(version))),
-            Fact::PolicyChanged { policy } => Self::new(Kind::PolicyChange).with("policy", digest(policy)),
+            Fact::PolicyChanged { policy, publisher } => {
+                Self::new(Kind::PolicyChange).with("policy", digest(policy)).with_some("by", publisher.as_ref())
+            }
             Fact::Joined(member) => Self::new(Kind::MemberJoin).place(member),
             Fact::Revoked(member) => Self::new(Kind::MemberRevoke).place(member),
             Fact::Left(member) => Self::new(Kind::MemberLeave).place(member),

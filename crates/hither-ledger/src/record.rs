@@ -170,6 +170,8 @@ pub struct Record {
     pub purpose: Option<Purpose>,
     /// The policy in force.
     pub policy: Option<Digest>,
+    /// Who published it, if it came by the authority log.
+    pub by: Option<NodeId>,
     /// The other end; of `config.start`, this one.
     pub place: Option<Place>,
     /// The rule that decided.
@@ -327,6 +329,7 @@ impl Record {
             tags: Vec::new(),
             purpose: None,
             policy: None,
+            by: None,
             place: None,
             rule: None,
             bytes_out: None,
@@ -381,6 +384,8 @@ impl Record {
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
+            // Of models and versions others say who published them; nobody sums those up.
+            "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
             "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
             "signed" => self.signed = Some(Field("signed", raw).integer()?),
             "sha256" => self.sha256 = Some(Field("sha256", raw).parsed(Digest::parse)?),

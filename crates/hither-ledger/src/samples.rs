@@ -109,7 +109,7 @@ pub(crate) fn all_facts() -> Vec<Fact> {
     let fault = RolloutFault::Failures { tried: 40, failed: 3 };
     vec![
         Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(&MUNICH) },
-        Fact::PolicyChanged { policy: Digest([10; 32]) },
+        Fact::PolicyChanged { policy: Digest([10; 32]), publisher: Some(NodeId([11; 32])) },
         Fact::Joined(counterpart(&MUNICH)),
         Fact::ModelAdmitted {
             model: name.clone(),

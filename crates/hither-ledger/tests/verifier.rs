@@ -30,7 +30,7 @@ fn append(dir: &Path, key: &[u8; 32], facts: u8) {
     let _alone = alone();
     let mut ledger = Ledger::open(dir, key, &format!("hither/{}", node(key))).unwrap();
     let entry = |number| Entry {
-        fact: Fact::PolicyChanged { policy: Digest([number; 32]) },
+        fact: Fact::PolicyChanged { policy: Digest([number; 32]), publisher: None },
         wall: WallTime(1_795_348_800_123),
         mono_ms: number.into(),
     };

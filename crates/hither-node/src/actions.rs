@@ -91,6 +91,13 @@ impl Driver {
 
     /// Writes a fact as it is; a ticket that cannot be written is told at once.
     pub(crate) fn write_down(&mut self, ticket: Option<Ticket>, fact: Fact) {
+        // Neither requests nor, behind what was taken in, answers: it is as with a ledger that cannot be written.
+        if let Fact::EgressIntent { .. } | Fact::IngressAccepted { .. } = &fact
+            && let Some(ticket) = ticket
+            && self.wants_witness().is_some()
+        {
+            return self.echoes.push_back(Event::RecordFailed(ticket));
+        }
         // Of what a filter kept back nothing leaves.
         if let Fact::EgressIntent { to: other, bytes, .. } | Fact::IngressAccepted { from: other, bytes, .. } = &fact
             && bytes.0 > 0

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
-use hither_types::authority::{AuthorityEntry, AuthorityView, Change, Issuer, Quorum, Scope, Statement};
+use hither_types::authority::{
+    AuthorityEntry, AuthorityView, Change, Issuer, Publication, PublishedPolicy, Quorum, Scope, Statement,
+};
 use hither_types::id::{MeshId, NodeId};
 use hither_types::member::{Member, Signed};
 use hither_types::time::WallTime;
@@ -35,6 +37,8 @@ pub(crate) struct Authority {
     approvers: BTreeSet<NodeId>,
     /// What the founder proposed and did not enact, by the number in its chain.
     proposals: BTreeMap<u64, Change>,
+    /// The policies that hold for somebody, the latest last.
+    publications: Vec<Publication>,
     revoked: BTreeSet<NodeId>,
     /// Those who left by their own word.
     left: BTreeSet<NodeId>,
@@ -83,7 +87,8 @@ pub(crate) fn founder_of(mesh: MeshId, entries: &[Signed]) -> Option<NodeId> {
             | Statement::Quorum(_)
             | Statement::Propose(_)
             | Statement::Approve { .. }
-            | Statement::Enact { .. } => false,
+            | Statement::Enact { .. }
+            | Statement::Publish(_) => false,
         })
     });
     found.map(|signed| signed.signer)
@@ -101,6 +106,7 @@ impl Authority {
             quorum: quorum::NOBODY,
             approvers: BTreeSet::new(),
             proposals: BTreeMap::new(),
+            publications: Vec::new(),
             revoked: BTreeSet::new(),
             left: BTreeSet::new(),
         }
@@ -197,6 +203,7 @@ impl Authority {
                 is_founder && self.may_alone(&Change::Dismiss { node: *node, keep: *keep })
             }
             Statement::Quorum(quorum) => is_founder && self.may_alone(&Change::Quorum(quorum.clone())),
+            Statement::Publish(publication) => is_founder && self.may_alone(&Change::Publish(publication.clone())),
             Statement::Propose(change) => is_founder && self.may_propose(change),
             Statement::Approve { proposal } => self.may_approve(signer, proposal),
             Statement::Enact { proposal, approvals } => is_founder && self.is_approved(*proposal, approvals),
@@ -217,7 +224,8 @@ impl Authority {
         let founder = self.chain(self.founder);
         let mut drawn = quorum::Drawn::default();
         founder.iter().zip(0..).for_each(|(link, number)| drawn.draw(number, &link.statement));
-        let quorum::Drawn { mut appointed, mut dismissed, mut revoked, quorum, approvers, proposals } = drawn;
+        let quorum::Drawn { mut appointed, mut dismissed, mut revoked, quorum, approvers, proposals, publications } =
+            drawn;
         // An issuer that is no member any more states nothing more, wherever its last entries got to first.
         for node in revoked.iter().filter(|node| appointed.contains_key(*node)) {
             dismissed.entry(*node).or_insert(0);
@@ -252,6 +260,7 @@ impl Authority {
         appointed.retain(|node, _| !dismissed.contains_key(node));
         (self.issuers, self.dismissed, self.revoked) = (appointed, dismissed, revoked);
         (self.quorum, self.approvers, self.proposals) = (quorum, approvers, proposals);
+        self.publications = publications;
     }
 
     /// Writes the next entry of a key's own chain, and takes it in.
@@ -330,6 +339,16 @@ impl Authority {
         Ok(())
     }
 
+    /// The policies that the founder published and that hold for somebody, the latest last.
+    pub(crate) fn publications(&self) -> &[Publication] {
+        &self.publications
+    }
+
+    /// The policy that the founder published for a member.
+    pub(crate) fn policy_for(&self, member: &Member) -> Option<PublishedPolicy> {
+        self.publications.iter().rev().find(|publication| publication.range.covers(member))?.policy
+    }
+
     /// What the log says, for people.
     pub(crate) fn view(&self) -> AuthorityView {
         let issuers = self.issuers.iter().map(|(node, scope)| Issuer { node: *node, scope: scope.clone() });
@@ -340,6 +359,7 @@ impl Authority {
             revoked: self.revoked.union(&self.left).copied().collect(),
             quorum: self.quorum.clone(),
             proposals: self.proposed(),
+            publications: self.publications.clone(),
             entries: self.chains.values().map(Vec::len).sum(),
         }
     }

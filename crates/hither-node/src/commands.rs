@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use hither_api::door::{Command, CommandDone, CommandError, Invitation, NewPolicy, PolicyInForce};
+use hither_api::door::policy::{NewPolicy, PolicyInForce};
+use hither_api::door::{Command, CommandDone, CommandError, Invitation};
 use hither_core::Event;
 use hither_swarm::Isolation;
 use hither_types::fact::Fact;
@@ -14,6 +15,7 @@ use hither_types::message::Invite;
 
 use crate::driver::{CommandReply, Driver};
 use crate::mesh::counterpart;
+use crate::published::bound;
 use crate::trust::{wall_after, wall_now};
 
 impl Driver {
@@ -60,6 +62,9 @@ impl Driver {
             Command::ReloadPolicy => self.reload_policy(),
             Command::Policy => Ok(self.policy_in_force()),
             Command::ApplyPolicy(new) => self.apply_policy(new),
+            Command::PublishPolicy(new) => self.publish_policy(new),
+            Command::Policies => Ok(self.publications()),
+            Command::PolicyText(begins) => self.policy_text_of(&begins),
         };
         self.show();
         // Whoever asked may have left.
@@ -143,7 +148,10 @@ impl Driver {
             message: format!("the policy stays as it was: {message}"),
             help: format!("hither policy check {}", self.config.policy.display()),
         })?;
-        self.put_in_force(law);
+        if let Some(published) = self.bound_to().filter(|published| published.digest != law.policy.digest) {
+            return Err(bound(published));
+        }
+        self.put_in_force(law, None);
         Ok(CommandDone::Done)
     }
 
@@ -173,22 +181,27 @@ impl Driver {
             );
             return error("E0313", message, "hither policy apply --dry-run FILE");
         }
+        if let Some(published) = self.bound_to().filter(|published| published.digest != law.policy.digest) {
+            return Err(bound(published));
+        }
         let path = &self.config.policy;
         if let Err(cause) = crate::home::replace(path, law.text.as_bytes()) {
             let message = format!("the policy stays as it was: {} cannot be written: {cause}", path.display());
             return error("E0314", message, &format!("df -h {}", path.parent().unwrap_or(path).display()));
         }
         if law.policy.digest != self.policy.digest {
-            self.put_in_force(law);
+            self.put_in_force(law, None);
         }
         Ok(self.policy_in_force())
     }
 
-    fn put_in_force(&mut self, Law { policy, text }: Law) {
+    /// A policy is the law of this node from here on; it was published by this key, if any.
+    pub(crate) fn put_in_force(&mut self, Law { policy, text }: Law, publisher: Option<NodeId>) {
         let policy = Arc::new(policy);
         self.policy_text = text;
         self.policy = Arc::clone(&policy);
-        self.record(None, Fact::PolicyChanged { policy: policy.digest });
+        self.keep_policy_text();
+        self.record(None, Fact::PolicyChanged { policy: policy.digest, publisher });
         self.records.live_by(&policy);
         self.facade_changed();
         self.look_at_relays();
@@ -203,9 +216,10 @@ impl Driver {
         }
         match load_policy(&self.config.policy) {
             Ok(Law { policy, text }) => {
-                self.record(None, Fact::PolicyChanged { policy: policy.digest });
+                self.record(None, Fact::PolicyChanged { policy: policy.digest, publisher: None });
                 self.records.live_by(&policy);
                 (self.policy, self.policy_text) = (Arc::new(policy), text);
+                self.keep_policy_text();
             }
             Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),
         }
@@ -233,7 +247,7 @@ pub(crate) fn load_policy(path: &Path) -> Result<Law, String> {
     read_policy(std::fs::read_to_string(path).map_err(|error| error.to_string())?)
 }
 
-fn read_policy(text: String) -> Result<Law, String> {
+pub(crate) fn read_policy(text: String) -> Result<Law, String> {
     let policy = hither_law::parse(&text).map_err(|error| error.to_string())?;
     let failing = hither_core::policy::failing_tests(&policy);
     match failing.first() {

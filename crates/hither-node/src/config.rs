@@ -206,6 +206,8 @@ pub struct NodeConfig {
     pub budgets: Budgets,
     /// The policy file.
     pub policy: PathBuf,
+    /// Whose published policies take its place.
+    pub follow: Follow,
     /// The program that workers are started from: this one.
     pub program: PathBuf,
 }
@@ -306,6 +308,20 @@ struct DrillSection {
 #[serde(deny_unknown_fields, default)]
 struct LawSection {
     policy: Option<PathBuf>,
+    follow: Follow,
+}
+
+/// Whose published policies a node lives by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Follow {
+    /// Those of a founder of the same operator.
+    #[default]
+    Operator,
+    /// Those of the founder, whoever runs it.
+    Mesh,
+    /// Nobody's.
+    Nobody,
 }
 
 impl NodeConfig {
@@ -381,6 +397,7 @@ impl NodeConfig {
             telemetry,
             endpoints,
             budgets,
+            follow: file.law.follow,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,

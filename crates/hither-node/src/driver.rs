@@ -38,6 +38,7 @@ use crate::mesh::join::{JoinNews, Joining};
 use crate::models::Shelf;
 use crate::pins::Pins;
 use crate::proof::Unproven;
+use crate::published::Texts;
 use crate::records::Records;
 use crate::rollouts::Versions;
 use crate::run::core_config;
@@ -155,6 +156,7 @@ pub(crate) struct Driver {
     pub(crate) egress: BTreeMap<NodeId, Egress>,
     pub(crate) till: Till,
     pub(crate) witnesses: Witnesses,
+    pub(crate) texts: Texts,
 }
 
 /// What the loop listens to.

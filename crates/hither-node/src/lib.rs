@@ -29,6 +29,7 @@ mod ping;
 mod pins;
 mod proof;
 mod prune;
+mod published;
 mod records;
 mod renewal;
 mod rollouts;

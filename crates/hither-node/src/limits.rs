@@ -218,6 +218,16 @@ pub(crate) const ISSUER_LOOK: Duration = Duration::from_millis(500);
 /// Proposals that wait for approvers: more than people look through. The oldest makes way for another.
 pub(crate) const PROPOSALS_MAX: usize = 16;
 
+/// Policies that hold for different ranges of nodes at once: people have to keep them apart. Nobody takes an entry of the
+/// authority log past it, so it may grow and not shrink.
+pub(crate) const PUBLICATIONS_MAX: usize = 32;
+
+/// The text of a published policy is wanted again, of another member, after so long.
+pub(crate) const POLICY_ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Texts of policies that one member is given: no honest one wants more of them in a moment.
+pub(crate) const POLICY_GIVEN_EVERY: Duration = Duration::from_millis(200);
+
 /// Letters of a proposal's id that whoever approves it types at least.
 pub(crate) const PROPOSAL_SAID_MIN: usize = 6;
 
@@ -271,6 +281,9 @@ pub(crate) const EXAMINED_AT_ONCE: usize = 16;
 /// How often they are, and how soon after the start: by then others were heard.
 pub(crate) const WITNESS_EVERY: Duration = Duration::from_secs(600);
 pub(crate) const WITNESS_FIRST: Duration = Duration::from_secs(20);
+
+/// How often they are where nothing leaves before one has signed.
+pub(crate) const WITNESS_WANTED: Duration = Duration::from_secs(5);
 
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);

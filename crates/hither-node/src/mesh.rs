@@ -24,7 +24,7 @@ mod leave;
 pub(crate) mod pages;
 mod reach;
 mod spread;
-mod standing;
+pub(crate) mod standing;
 mod starts;
 #[cfg(test)]
 mod tests;
@@ -176,6 +176,7 @@ impl Driver {
             PeerMessage::Start(word) => self.heard_start(from, word),
             PeerMessage::Rollouts(words) => self.learn_rollouts(from, words),
             PeerMessage::Witness(word) => self.heard_of_witnesses(from, word),
+            PeerMessage::Policy(word) => self.heard_of_policies(from, word),
         }
     }
 

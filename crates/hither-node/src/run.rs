@@ -33,6 +33,7 @@ use crate::meetings::Meetings;
 use crate::mesh::{Mesh, counterpart};
 use crate::models::Shelf;
 use crate::pins::Pins;
+use crate::published::Texts;
 use crate::records::Records;
 use crate::rollouts::Versions;
 use crate::spending::Till;
@@ -196,7 +197,7 @@ async fn assemble(
     let shelf = Shelf::open(dir.join("catalog"), stored.into_iter().map(|(digest, _)| digest));
     let versions = Versions::open(dir.join("rollouts"));
     let (pins, unread) = Pins::open(dir.join("pins"), config.pinned.clone());
-    let witnesses = Witnesses::new(config.ledger_dir(), dir.join("witnessed"), &home.key.to_bytes());
+    let witnesses = Witnesses::new(config.ledger_dir(), dir.join("witnessed"), home.me.node, &home.key.to_bytes());
     let (till, unkept) = Till::open(dir.join("spent"));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
@@ -247,6 +248,7 @@ async fn assemble(
         egress: Default::default(),
         till,
         witnesses,
+        texts: Texts::new(dir.join("policies")),
         clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
@@ -293,6 +295,8 @@ async fn serve(
 ) {
     // Before anybody is let in, so that nobody is told that what lies on this disk is unknown.
     driver.look_at_relays();
+    driver.keep_policy_text();
+    driver.follow_published();
     driver.wake();
     let watched = ears.stop.clone();
     let secured = driver.config.tls.clone();

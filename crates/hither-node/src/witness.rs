@@ -12,16 +12,21 @@ use hither_ledger::{Checkpoint, Examined, Witness, growth, keep_cosigned, origin
 use hither_types::id::NodeId;
 use hither_types::member::Member;
 use hither_types::message::PeerMessage;
+use hither_types::time::WallTime;
+use hither_types::unit::Days;
 use hither_types::view::PresenceView;
 use hither_types::witness::WitnessWord;
 use hither_wire::versions::WITH_WITNESSES;
 
 use crate::driver::{Driver, Inbound};
-use crate::limits::{EXAMINED_AT_ONCE, WITNESS_EVERY, WITNESS_FIRST, WITNESSES};
+use crate::limits::{EXAMINED_AT_ONCE, WITNESS_EVERY, WITNESS_FIRST, WITNESS_WANTED, WITNESSES};
 use crate::trust::wall_now;
 
 #[cfg(test)]
 mod tests;
+
+/// How the warning begins that nobody signed the ledger for too long.
+const UNSIGNED: &str = "unwitnessed: ";
 
 /// What a hand found out for a word of this kind.
 #[derive(Debug)]
@@ -63,11 +68,17 @@ pub(crate) struct Witnesses {
     examining: BTreeSet<NodeId>,
     /// How many lines the checkpoint has that is kept, and of how many records it is.
     kept: (usize, u64),
+    /// When somebody signed it last, by this machine's clock: that of a witness may be ahead.
+    signed_at: Option<WallTime>,
 }
 
 impl Witnesses {
-    pub(crate) fn new(ledger: PathBuf, witnessed: PathBuf, key: &[u8; 32]) -> Self {
+    pub(crate) fn new(ledger: PathBuf, witnessed: PathBuf, me: NodeId, key: &[u8; 32]) -> Self {
+        let before = hither_ledger::cosigned(&ledger, me).ok().flatten();
+        let times = before.iter().flat_map(|cosigned| &cosigned.by).map(|(_, seconds)| WallTime(seconds * 1000));
+        let signed_at = times.max().map(|at| at.min(wall_now()));
         Self {
+            signed_at,
             ledger,
             own: Arc::new(Mutex::new(Witness::new(witnessed, key))),
             round: None,
@@ -85,8 +96,20 @@ impl Witnesses {
         self.round.as_ref().map_or(0, |round| round.checkpoint.size).max(self.kept.1)
     }
 
-    fn is_due(&self) -> bool {
-        self.at.elapsed() >= if self.began { WITNESS_EVERY } else { WITNESS_FIRST }
+    fn is_due(&self, wanted: bool) -> bool {
+        let pause = match self.began {
+            false => WITNESS_FIRST,
+            true if wanted => WITNESS_WANTED,
+            true => WITNESS_EVERY,
+        };
+        self.at.elapsed() >= pause
+    }
+
+    /// Whether nobody signed the ledger for longer than a policy bears.
+    fn is_unsigned(&self, within: Days, now: WallTime) -> bool {
+        let bears = u64::from(within.0) * 86_400_000;
+        // One that was signed in the future is one of a clock that was put back.
+        self.signed_at.is_none_or(|at| now.0.abs_diff(at.0) > bears)
     }
 
     /// The word of a peer about this node's ledger. Gives what is to be done with it.
@@ -114,6 +137,7 @@ impl Witnesses {
                 }
                 self.known.insert(from, size);
                 self.silent.remove(&from);
+                self.signed_at = Some(wall_now());
                 round.lines.insert(from, line);
                 // A checkpoint with fewer witnesses does not take the place of one with more before they had their time.
                 match round.lines.len() >= self.kept.0 || round.lines.len() == round.asked.len() {
@@ -174,9 +198,25 @@ fn ask(ledger: &Path, note: &str, from: u64, to: u64) -> std::io::Result<Option<
 impl Driver {
     /// Begins a round if it is time.
     pub(crate) fn seek_witnesses(&mut self) {
-        if self.witnesses.is_due() && !self.gave_way {
+        let wants = self.wants_witness();
+        if self.witnesses.is_due(wants.is_some()) && !self.gave_way {
             self.ask_witnesses();
         }
+        self.warnings.retain(|(_, known)| !known.starts_with(UNSIGNED) || Some(known) == wants.as_ref());
+        wants.into_iter().for_each(|text| self.warn_once(text));
+    }
+
+    /// Whether the policy lets nothing leave because nobody signed the ledger for too long; what to do about it.
+    pub(crate) fn wants_witness(&self) -> Option<String> {
+        let within = self.policy.witness_within?;
+        self.witnesses.is_unsigned(within, wall_now()).then(|| {
+            let days = if within.0 == 1 { "day".to_owned() } else { format!("{} days", within.0) };
+            format!(
+                "{UNSIGNED}nothing leaves this node: its policy wants the signature of another member under its ledger every \
+                 {days}, and there is none so new; members are asked every few seconds: hither status shows who is there, and \
+                 hither ledger verify who signed when"
+            )
+        })
     }
 
     /// Asks peers to sign the checkpoint as it is now. Gives how many.

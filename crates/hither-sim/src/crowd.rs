@@ -381,7 +381,8 @@ fn sign(from: NodeId, message: PeerMessage) -> Sign {
         | PeerMessage::Authority(_)
         | PeerMessage::Start(_)
         | PeerMessage::Rollouts(_)
-        | PeerMessage::Witness(_) => {
+        | PeerMessage::Witness(_)
+        | PeerMessage::Policy(_) => {
             unreachable!("memberships say no such thing")
         }
     }

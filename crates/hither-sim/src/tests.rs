@@ -134,7 +134,7 @@ fn a_mind_that_does_not_record_is_caught() {
     let forgetful = |actions: &mut Vec<Action>| {
         for action in actions {
             if let Action::Record { fact: fact @ Fact::EgressIntent { .. }, .. } = action {
-                *fact = Fact::PolicyChanged { policy: Digest([0; 32]) };
+                *fact = Fact::PolicyChanged { policy: Digest([0; 32]), publisher: None };
             }
         }
     };
@@ -146,7 +146,7 @@ fn a_mind_that_does_not_record_the_ingress_is_caught() {
     let forgetful = |actions: &mut Vec<Action>| {
         for action in actions {
             if let Action::Record { fact: fact @ Fact::IngressAccepted { .. }, .. } = action {
-                *fact = Fact::PolicyChanged { policy: Digest([0; 32]) };
+                *fact = Fact::PolicyChanged { policy: Digest([0; 32]), publisher: None };
             }
         }
     };

@@ -10,8 +10,19 @@ use hither_types::view::WireWords;
 mod tests;
 
 /// What people call the kinds, in the order of their places.
-const KINDS: [&str; 10] =
-    ["presence", "signal", "members", "catalog", "authority", "starts", "pulses", "rumours", "rollouts", "witnesses"];
+const KINDS: [&str; 11] = [
+    "presence",
+    "signal",
+    "members",
+    "catalog",
+    "authority",
+    "starts",
+    "pulses",
+    "rumours",
+    "rollouts",
+    "witnesses",
+    "policies",
+];
 
 /// Counts of one kind.
 #[derive(Debug, Default)]
@@ -38,6 +49,7 @@ impl Spoken {
             PeerMessage::Rumours(_) => 7,
             PeerMessage::Rollouts(_) => 8,
             PeerMessage::Witness(_) => 9,
+            PeerMessage::Policy(_) => 10,
         };
         self.0[place].messages.fetch_add(1, Ordering::Relaxed);
         self.0[place].bytes.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -3,8 +3,8 @@
 //! A chain for each of them and not one for all: two who state something at the same time would fork a common chain, and
 //! there is nobody who could say which branch holds.
 
-use crate::id::{MeshId, NodeId, Operator};
-use crate::member::{Roles, Signed};
+use crate::id::{Digest, MeshId, NodeId, Operator};
+use crate::member::{Member, Roles, Signed};
 use crate::place::Jurisdiction;
 use crate::time::WallTime;
 
@@ -52,7 +52,7 @@ pub enum Statement {
         /// Its certificate, whether or not its time is over: strangers have nothing to leave.
         certificate: Signed,
     },
-    /// From the next entry on the founder alone neither appoints nor dismisses nor states this again. Stated by the founder.
+    /// From the next entry on the founder alone neither appoints nor dismisses nor publishes a policy nor states this again. Stated by the founder.
     Quorum(Quorum),
     /// What the founder wants, where it needs others for it. Changes nothing by itself.
     Propose(Change),
@@ -68,6 +68,8 @@ pub enum Statement {
         /// The entries in which approvers say so.
         approvals: Vec<Signed>,
     },
+    /// The nodes of a range shall live by this policy from here on. Stated by the founder.
+    Publish(Publication),
 }
 
 /// A change that may need more than the founder.
@@ -84,9 +86,56 @@ pub enum Change {
     },
     /// Others are needed, or nobody.
     Quorum(Quorum),
+    /// A range of nodes shall live by another policy.
+    Publish(Publication),
 }
 
-/// Whom the founder needs for appointments and dismissals.
+/// A policy that the founder publishes for a range of nodes. The latest whose range a node is in holds for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Publication {
+    /// Which one; `None`: what was published for the range before holds no longer, and each node keeps the policy that it
+    /// has.
+    pub policy: Option<PublishedPolicy>,
+    /// For whom.
+    pub range: Range,
+}
+
+/// A published policy. Its text travels by itself, and is known by the digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublishedPolicy {
+    /// BLAKE3 of its text.
+    pub digest: Digest,
+    /// The author's version.
+    pub version: u32,
+}
+
+/// Some of the nodes of a mesh, by where they stand and who runs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Range {
+    /// Where they must stand; empty: wherever.
+    pub within: Vec<Jurisdiction>,
+    /// Who must run them; empty: whoever.
+    pub operators: Vec<Operator>,
+}
+
+impl Range {
+    /// Whether these are all nodes.
+    pub fn is_all(&self) -> bool {
+        self.within.is_empty() && self.operators.is_empty()
+    }
+
+    /// Whether a member is one of them.
+    pub fn covers(&self, member: &Member) -> bool {
+        reaches(&self.within, &self.operators, member.jurisdiction, &member.operator)
+    }
+}
+
+fn reaches(within: &[Jurisdiction], operators: &[Operator], place: Jurisdiction, operator: &Operator) -> bool {
+    (within.is_empty() || within.iter().any(|outer| place.within(*outer)))
+        && (operators.is_empty() || operators.contains(operator))
+}
+
+/// Whom the founder needs for appointments, dismissals and policies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Quorum {
     /// How many of them; 0: nobody.
@@ -118,9 +167,7 @@ pub struct Scope {
 impl Scope {
     /// Whether it has a place for a member.
     pub fn covers(&self, jurisdiction: Jurisdiction, operator: &Operator, roles: Roles) -> bool {
-        let within = self.within.is_empty() || self.within.iter().any(|outer| jurisdiction.within(*outer));
-        let run = self.operators.is_empty() || self.operators.contains(operator);
-        within && run && roles.within(self.roles)
+        reaches(&self.within, &self.operators, jurisdiction, operator) && roles.within(self.roles)
     }
 }
 
@@ -150,6 +197,8 @@ pub struct AuthorityView {
     pub quorum: Quorum,
     /// What is proposed and not in force, in the order in which it was.
     pub proposals: Vec<Proposal>,
+    /// The policies that the founder published and that hold for somebody, the latest last.
+    pub publications: Vec<Publication>,
     /// How many entries there are.
     pub entries: usize,
 }

@@ -80,6 +80,8 @@ pub enum Fact {
     PolicyChanged {
         /// The new policy.
         policy: Digest,
+        /// Who published it in the authority log; `None`: it was put in force at this node.
+        publisher: Option<NodeId>,
     },
     /// A member joined, or this node did (`member.join`).
     Joined(Counterpart),

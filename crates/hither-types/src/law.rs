@@ -154,6 +154,24 @@ pub struct Policy {
     pub tests: Vec<PolicyTest>,
     /// How long records are kept.
     pub retention: Retention,
+    /// Nothing leaves a node whose ledger no other member has signed for so long; `None`: nobody has to.
+    pub witness_within: Option<Days>,
+}
+
+impl Policy {
+    /// One without rules: what enters a node stays there, and what has no label is special.
+    pub fn closed(digest: Digest) -> Self {
+        Self {
+            version: 1,
+            digest,
+            unlabelled: DataClass::Special,
+            permits: Vec::new(),
+            forbids: Vec::new(),
+            tests: Vec::new(),
+            retention: Retention::default(),
+            witness_within: None,
+        }
+    }
 }
 
 /// How long the ledger keeps records, by where their requests come from.

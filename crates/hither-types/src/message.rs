@@ -251,6 +251,17 @@ pub enum PeerMessage {
     Rollouts(Vec<Signed>),
     /// Something about witnesses of a ledger.
     Witness(WitnessWord),
+    /// Something about the text of a published policy.
+    Policy(PolicyWord),
+}
+
+/// How the text of a policy that the founder published gets from member to member.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PolicyWord {
+    /// The text with this digest is wanted here.
+    Wanted(Digest),
+    /// This is a text that was wanted.
+    Text(String),
 }
 
 /// A start of a program: two of one key are told apart by it.

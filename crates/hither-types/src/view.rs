@@ -166,6 +166,8 @@ pub struct NodeView {
     pub program: Option<Program>,
     /// Where it can be reached, as far as this node knows; at this node itself, what it tells others.
     pub addresses: Vec<Address>,
+    /// The policy that it lives by, as it says; nothing before it was heard.
+    pub policy: Option<Digest>,
 }
 
 /// What left this node for another, since the start.

@@ -1,7 +1,9 @@
 //! Entries of the authority log. The order of the variants is part of the form: new ones go to the end.
 
-use hither_types::authority::{AuthorityEntry, Change, Issuer, Quorum, Scope, Statement};
-use hither_types::id::{MeshId, NodeId};
+use hither_types::authority::{
+    AuthorityEntry, Change, Issuer, Publication, PublishedPolicy, Quorum, Range, Scope, Statement,
+};
+use hither_types::id::{Digest, MeshId, NodeId};
 use hither_types::member::Roles;
 use hither_types::place::Jurisdiction;
 use hither_types::time::WallTime;
@@ -54,6 +56,8 @@ enum StatementForm<'a> {
         approvals: List<SignedForm<'a>, MAX_QUORUM>,
     },
     AppointFor(#[serde(borrow)] IssuerForm<'a>),
+    /// Since version 5 of the protocol.
+    Publish(#[serde(borrow)] PublicationForm<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +69,16 @@ enum ChangeForm<'a> {
         keep: u64,
     },
     Quorum(QuorumForm),
+    /// Since version 5 of the protocol.
+    Publish(PublicationForm<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct PublicationForm<'a> {
+    policy: Option<([u8; 32], u32)>,
+    #[serde(borrow)]
+    within: List<Text<'a>, MAX_WITHIN>,
+    operators: List<Text<'a>, MAX_OPERATORS>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,6 +155,28 @@ impl TryFrom<QuorumForm> for Quorum {
     }
 }
 
+impl<'a> TryFrom<&'a Publication> for PublicationForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(publication: &'a Publication) -> Result<Self, EncodeError> {
+        let Publication { policy, range } = publication;
+        let operators = List::of("operators whose nodes a policy is published for", &range.operators)?;
+        let policy = policy.map(|policy| (policy.digest.0, policy.version));
+        let within = List::of("jurisdictions that a policy is published for", &range.within)?;
+        Ok(Self { policy, within, operators })
+    }
+}
+
+impl TryFrom<PublicationForm<'_>> for Publication {
+    type Error = DecodeError;
+
+    fn try_from(form: PublicationForm<'_>) -> Result<Self, DecodeError> {
+        let range = Range { within: form.within.into_words()?, operators: form.operators.into_words()? };
+        let policy = form.policy.map(|(digest, version)| PublishedPolicy { digest: Digest(digest), version });
+        Ok(Self { policy, range })
+    }
+}
+
 impl<'a> TryFrom<&'a Change> for ChangeForm<'a> {
     type Error = EncodeError;
 
@@ -149,6 +185,7 @@ impl<'a> TryFrom<&'a Change> for ChangeForm<'a> {
             Change::Appoint(issuer) => Self::Appoint(issuer.try_into()?),
             Change::Dismiss { node, keep } => Self::Dismiss { node: node.0, keep: *keep },
             Change::Quorum(quorum) => Self::Quorum(quorum.try_into()?),
+            Change::Publish(publication) => Self::Publish(publication.try_into()?),
         })
     }
 }
@@ -161,6 +198,7 @@ impl TryFrom<ChangeForm<'_>> for Change {
             ChangeForm::Appoint(issuer) => Self::Appoint(issuer.try_into()?),
             ChangeForm::Dismiss { node, keep } => Self::Dismiss { node: NodeId(node), keep },
             ChangeForm::Quorum(quorum) => Self::Quorum(quorum.try_into()?),
+            ChangeForm::Publish(publication) => Self::Publish(publication.try_into()?),
         })
     }
 }
@@ -190,6 +228,7 @@ impl<'a> TryFrom<&'a AuthorityEntry> for EntryForm<'a> {
             Statement::Enact { proposal, approvals } => {
                 StatementForm::Enact { proposal: *proposal, approvals: List::of("approvals", approvals)? }
             }
+            Statement::Publish(publication) => StatementForm::Publish(publication.try_into()?),
         };
         Ok(Self { mesh: mesh.0, number: *number, previous: *previous, at: at.0, statement })
     }
@@ -213,6 +252,7 @@ impl TryFrom<EntryForm<'_>> for AuthorityEntry {
             StatementForm::Enact { proposal, approvals } => {
                 Statement::Enact { proposal, approvals: approvals.into_words()? }
             }
+            StatementForm::Publish(publication) => Statement::Publish(publication.try_into()?),
             StatementForm::Dismiss { node, keep } => Statement::Dismiss { node: NodeId(node), keep },
             StatementForm::Leave { certificate } => Statement::Leave { certificate: certificate.into() },
         };

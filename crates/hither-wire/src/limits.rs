@@ -81,6 +81,9 @@ pub const MAX_APPROVERS: usize = 16;
 /// Approvals that one change may need: more signatures would not fit an entry.
 pub const MAX_QUORUM: usize = 8;
 
+/// Bytes of the text of a policy that is published: a thousand rules without comments, and a quarter of a message.
+pub const MAX_POLICY: usize = 256 * 1024;
+
 /// Models in one presence: it is passed on by each node of a site, so they stay below 3 kB.
 pub const MAX_PRESENT_MODELS: usize = 64;
 

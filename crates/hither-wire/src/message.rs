@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use hither_types::id::{Digest, NodeId};
 use hither_types::member::Signed;
-use hither_types::message::{ModelPresence, ModelStage, PeerMessage, Placing, Presence, Pulse, Room, Rumour};
+use hither_types::message::{
+    ModelPresence, ModelStage, PeerMessage, Placing, PolicyWord, Presence, Pulse, Room, Rumour,
+};
 use hither_types::model::Device;
 use hither_types::unit::{ByteCount, Eighths, MicroHertz, Micros, Milliwatts};
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
 use crate::limits::{
-    MAX_AUTHORITY, MAX_CATALOG, MAX_DEMANDS, MAX_MEMBERS, MAX_PRESENT_MODELS, MAX_ROLLOUTS, MAX_RUMOURS,
+    MAX_AUTHORITY, MAX_CATALOG, MAX_DEMANDS, MAX_MEMBERS, MAX_POLICY, MAX_PRESENT_MODELS, MAX_ROLLOUTS, MAX_RUMOURS,
 };
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
@@ -42,6 +44,9 @@ pub(crate) enum MessageForm<'a> {
     /// Since version 4 of the protocol.
     #[serde(borrow)]
     Witness(WitnessForm<'a>),
+    /// Since version 5 of the protocol.
+    #[serde(borrow)]
+    Policy(PolicyForm<'a>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -62,6 +67,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Start(word) => Self::Start(word.try_into()?),
             PeerMessage::Rollouts(words) => Self::Rollouts(List::of("words about versions", words)?),
             PeerMessage::Witness(word) => Self::Witness(word.try_into()?),
+            PeerMessage::Policy(word) => Self::Policy(word.try_into()?),
         })
     }
 }
@@ -81,6 +87,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Start(word) => Self::Start(word.try_into()?),
             MessageForm::Rollouts(words) => Self::Rollouts(words.into_words()?),
             MessageForm::Witness(word) => Self::Witness(word.try_into()?),
+            MessageForm::Policy(word) => Self::Policy(word.try_into()?),
             MessageForm::Placing(presence, placing) => Self::Presence(with(presence, placing)?),
         })
     }
@@ -166,7 +173,43 @@ pub(crate) fn in_version(message: &PeerMessage, version: u16) -> Option<PeerMess
         | PeerMessage::Pulse(_)
         | PeerMessage::Start(_)
         | PeerMessage::Rollouts(_)
-        | PeerMessage::Witness(_) => None,
+        | PeerMessage::Witness(_)
+        | PeerMessage::Policy(_) => None,
+    }
+}
+
+/// The order of the variants is part of the form.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum PolicyForm<'a> {
+    Wanted([u8; 32]),
+    Text(&'a str),
+}
+
+impl<'a> TryFrom<&'a PolicyWord> for PolicyForm<'a> {
+    type Error = EncodeError;
+
+    fn try_from(word: &'a PolicyWord) -> Result<Self, EncodeError> {
+        match word {
+            PolicyWord::Wanted(digest) => Ok(Self::Wanted(digest.0)),
+            PolicyWord::Text(text) if text.len() > MAX_POLICY => {
+                Err(EncodeError::TooLarge { form: "the text of a policy", size: text.len(), most: MAX_POLICY })
+            }
+            PolicyWord::Text(text) => Ok(Self::Text(text)),
+        }
+    }
+}
+
+impl TryFrom<PolicyForm<'_>> for PolicyWord {
+    type Error = DecodeError;
+
+    fn try_from(form: PolicyForm<'_>) -> Result<Self, DecodeError> {
+        match form {
+            PolicyForm::Wanted(digest) => Ok(Self::Wanted(Digest(digest))),
+            PolicyForm::Text(text) if text.len() > MAX_POLICY => {
+                Err(DecodeError::TooLarge { form: "the text of a policy", size: text.len(), most: MAX_POLICY })
+            }
+            PolicyForm::Text(text) => Ok(Self::Text(text.to_owned())),
+        }
     }
 }
 

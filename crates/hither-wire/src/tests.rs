@@ -115,8 +115,10 @@ fn without_placing(message: &PeerMessage) -> PeerMessage {
 #[test]
 fn programs_of_version_1_are_told_what_they_understand() {
     let mut differ = 0;
-    // Words about versions and witnesses have nothing in them for such programs: they are not sent to them at all.
-    let told = |message: &PeerMessage| !matches!(message, PeerMessage::Rollouts(_) | PeerMessage::Witness(_));
+    // Words about versions, witnesses and policies have nothing in them for such programs: they are not sent to them at all.
+    let told = |message: &PeerMessage| {
+        !matches!(message, PeerMessage::Rollouts(_) | PeerMessage::Witness(_) | PeerMessage::Policy(_))
+    };
     for message in samples::message().into_iter().filter(told) {
         let (old, new) = (encode_message_in(&message, 1).unwrap(), encode_message_in(&message, 2).unwrap());
         assert_eq!(decode_message(&old), Ok(without_placing(&message)));

@@ -30,8 +30,8 @@ pub const OLDEST: u16 = 1;
 /// The newest one. It grows when a form changes; [`OLDEST`] follows one release later, so that neighbours of one release
 /// talk. Version 2 adds words about versions of models, and what nodes tell each other to decide which models go where.
 /// Version 3 adds catalog entries that end, that replace others, and that say who signed the files. Version 4 adds witnesses of
-/// ledgers.
-pub const NEWEST: u16 = 4;
+/// ledgers. Version 5 adds policies that the founder publishes.
+pub const NEWEST: u16 = 5;
 
 /// From this version of the protocol on members know words about versions of models; earlier ones would end the link.
 pub const WITH_ROLLOUTS: u16 = 2;
@@ -45,6 +45,10 @@ pub const WITH_EXPIRY: u16 = 3;
 
 /// From this version of the protocol on members are witnesses of each other's ledgers; earlier ones would end the link.
 pub const WITH_WITNESSES: u16 = 4;
+
+/// From this version of the protocol on members read the entries of the authority log by which policies are published; earlier
+/// ones would read no entry of the founder after the first of them.
+pub const WITH_POLICIES: u16 = 5;
 
 /// The largest range of versions, with room for what later programs append.
 pub const MAX_VERSIONS: usize = 256;

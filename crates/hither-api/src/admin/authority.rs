@@ -1,6 +1,6 @@
 //! Who may say who belongs, as JSON.
 
-use hither_types::authority::{AuthorityView, Change, Issuer, Quorum};
+use hither_types::authority::{AuthorityView, Change, Issuer, Publication, Quorum};
 use serde::{Deserialize, Serialize};
 
 /// What the authority log says: `GET /hither/v1/authority`.
@@ -83,12 +83,15 @@ impl From<&Quorum> for QuorumDto {
     }
 }
 
+fn or(list: Vec<String>, all: &str) -> String {
+    if list.is_empty() { all.to_owned() } else { list.join(", ") }
+}
+
 /// A change in words.
 fn described(change: &Change) -> String {
     match change {
         Change::Appoint(issuer) => {
             let IssuerDto { within, operators, roles, .. } = issuer.into();
-            let or = |list: Vec<String>, all: &str| if list.is_empty() { all.to_owned() } else { list.join(", ") };
             format!(
                 "appoint {}: within {}, operators {}, roles {}",
                 issuer.node.short(),
@@ -101,6 +104,15 @@ fn described(change: &Change) -> String {
         Change::Quorum(quorum) => {
             let approvers: Vec<String> = quorum.approvers.iter().map(|node| node.short().to_string()).collect();
             format!("quorum {} of {}", quorum.needed, approvers.join(", "))
+        }
+        Change::Publish(Publication { policy, range }) => {
+            let within = or(range.within.iter().map(ToString::to_string).collect(), "all jurisdictions");
+            let operators = or(range.operators.iter().map(ToString::to_string).collect(), "all");
+            let what = match policy {
+                Some(policy) => format!("policy version {}, b3:{}", policy.version, policy.digest.short()),
+                None => "no published policy".to_owned(),
+            };
+            format!("{what}: within {within}, operators {operators}")
         }
     }
 }

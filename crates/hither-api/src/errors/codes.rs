@@ -249,6 +249,22 @@ pub const OF_COMMANDS: &[Entry] = &[
         "hither policy apply FILE shows what it would change now.",
     ),
     command("E0314", "The policy cannot be written to the disk, and stays as it was.", "df -h"),
+    command(
+        "E0315",
+        "The node lives by a policy that the founder of the mesh published for it, and keeps it.",
+        "hither policy publish FILE, at the founder.",
+    ),
+    command(
+        "E0316",
+        "Members run programs that do not read published policies, and would take no later entry of the authority log.",
+        "Update them; hither member ls shows who runs which program.",
+    ),
+    command(
+        "E0317",
+        "Nothing is published: the version is not higher than that of the one before, or there is nothing to withdraw.",
+        "hither policy published",
+    ),
+    command("E0318", "No policy with this digest is kept here.", "hither policy published"),
     command("E0409", "The model is not open on this node, so there is nothing to ask.", "hither ps"),
     command(
         "E0430",

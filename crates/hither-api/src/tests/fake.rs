@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
+use hither_api::door::policy::{PolicyInForce, Publications};
 use hither_api::door::{
-    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged,
-    PolicyInForce, Reception, Reply, Route, Submission, Summary, Until,
+    Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged, Reception,
+    Reply, Route, Submission, Summary, Until,
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
 use hither_engine::work::{FinishReason, Piece};
-use hither_types::authority::{AuthorityView, Change, Issuer, Proposal, Quorum, Scope};
+use hither_types::authority::{
+    AuthorityView, Change, Issuer, Proposal, Publication, PublishedPolicy, Quorum, Range, Scope,
+};
 use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
@@ -268,6 +271,7 @@ impl Door for FakeDoor {
                         change: Change::Appoint(issuer),
                         approved: vec![NodeId([5; 32])],
                     }],
+                    publications: vec![publication()],
                     entries: 3,
                 })),
                 Command::Ping { node, count } => Ok(CommandDone::Pinged(Pinged {
@@ -282,7 +286,16 @@ impl Door for FakeDoor {
                     text: "version = 2".to_owned(),
                     file: "/etc/hither/policy.toml".into(),
                 })),
+                Command::Policies => Ok(CommandDone::Policies(Publications {
+                    apart: None,
+                    here: Some(Digest([5; 32])),
+                    list: vec![publication()],
+                    held: vec![Digest([5; 32])],
+                    in_force: Digest([5; 32]),
+                })),
+                Command::PolicyText(_) => Ok(CommandDone::PolicyText("version = 2".to_owned())),
                 Command::CloseModel(_)
+                | Command::PublishPolicy(_)
                 | Command::SetCap(_)
                 | Command::Isolate(_)
                 | Command::AskWitnesses
@@ -511,6 +524,11 @@ fn example_models() -> Vec<Manifest> {
     ]
 }
 
+fn publication() -> Publication {
+    let range = Range { within: vec![Jurisdiction::parse("DE").unwrap()], operators: Vec::new() };
+    Publication { policy: Some(PublishedPolicy { digest: Digest([5; 32]), version: 2 }), range }
+}
+
 fn example_nodes() -> Vec<NodeView> {
     let node = |id: u8, at: &str, code: &str, presence, rtt: Option<u64>, models, power, cap| NodeView {
         member: member(id, at, code),
@@ -532,6 +550,7 @@ fn example_nodes() -> Vec<NodeView> {
         },
         program: Program::parse("0.1.0"),
         addresses: Vec::new(),
+        policy: (id < 3).then_some(Digest([5; 32])),
     };
     let ready = ModelStage::Ready;
     vec![

@@ -40,16 +40,7 @@ pub(super) fn rule(id: &str) -> Rule {
 }
 
 pub(super) fn policy(permits: Vec<Rule>, forbids: Vec<Rule>) -> Policy {
-    let digest = Digest([0; 32]);
-    Policy {
-        version: 1,
-        digest,
-        unlabelled: DataClass::Special,
-        permits,
-        forbids,
-        tests: vec![],
-        retention: Default::default(),
-    }
+    Policy { permits, forbids, ..Policy::closed(Digest([0; 32])) }
 }
 
 /// A question in a form that can be changed one fact at a time.

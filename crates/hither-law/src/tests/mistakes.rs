@@ -40,6 +40,8 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
     ("a model with its digest", "version = 1\n[[permit]]\nid = \"a\"\nmodels = [\"chest-xray@b3:4f1d\"]\n"),
     ("an assurance out of range", "version = 1\n[[permit]]\nid = \"a\"\nassurance = 4\n"),
     ("a retention of nought", "version = 1\n[retention]\ndefault = 0\n"),
+    ("a witness within no time", "version = 1\n[ledger]\nwitness_within_days = 0\n"),
+    ("a word that is none of the ledger's", "version = 1\n[ledger]\nwitness_within = 1\n"),
     ("a retention for nowhere", "version = 1\n[retention]\nUK = 184\n"),
     ("the id of another rule", "version = 1\n[[permit]]\nid = \"a\"\n[[forbid]]\nid = \"a\"\n"),
     ("the id of the built-in rule", "version = 1\n[[permit]]\nid = \"local\"\n"),

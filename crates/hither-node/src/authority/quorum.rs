@@ -1,4 +1,4 @@
-//! Appointments and dismissals for which the founder needs others.
+//! Appointments, dismissals and policies for which the founder needs others.
 //!
 //! What must stay true: what is in force follows from the founder's chain alone, so it is the same in whatever order
 //! entries arrive. Approvers sign in chains of their own, and the founder gathers their signatures into the entry that
@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hither_types::authority::{Change, Proposal, Quorum, Scope, Statement};
+use hither_types::authority::{Change, Proposal, Publication, Quorum, Scope, Statement};
 use hither_types::id::NodeId;
 use hither_types::member::Signed;
 use hither_wire::limits::MAX_QUORUM;
 
 use super::{Authority, Link};
-use crate::limits::PROPOSALS_MAX;
+use crate::limits::{PROPOSALS_MAX, PUBLICATIONS_MAX};
 use crate::trust::{self, Seal};
 
 /// The founder needs nobody.
@@ -27,6 +27,7 @@ pub(super) struct Drawn {
     pub(super) quorum: Quorum,
     pub(super) approvers: BTreeSet<NodeId>,
     pub(super) proposals: BTreeMap<u64, Change>,
+    pub(super) publications: Vec<Publication>,
 }
 
 impl Default for Drawn {
@@ -38,6 +39,7 @@ impl Default for Drawn {
             quorum: NOBODY,
             approvers: BTreeSet::new(),
             proposals: BTreeMap::new(),
+            publications: Vec::new(),
         }
     }
 }
@@ -52,6 +54,7 @@ impl Drawn {
             Statement::Appoint(issuer) => self.change(&Change::Appoint(issuer.clone())),
             Statement::Dismiss { node, keep } => self.change(&Change::Dismiss { node: *node, keep: *keep }),
             Statement::Quorum(quorum) => self.change(&Change::Quorum(quorum.clone())),
+            Statement::Publish(publication) => self.change(&Change::Publish(publication.clone())),
             Statement::Propose(change) => {
                 self.proposals.insert(number, change.clone());
                 // Nobody has to clear up what was never approved: the oldest makes way.
@@ -81,8 +84,19 @@ impl Drawn {
                 self.approvers.extend(&quorum.approvers);
                 self.quorum = quorum.clone();
             }
+            Change::Publish(publication) => {
+                self.publications.retain(|held| !overtakes(publication, held));
+                if publication.policy.is_some() {
+                    self.publications.push(publication.clone());
+                }
+            }
         }
     }
+}
+
+/// Whether nobody lives by a publication any more after another.
+fn overtakes(next: &Publication, held: &Publication) -> bool {
+    next.range.is_all() || next.range == held.range
 }
 
 impl Authority {
@@ -105,6 +119,14 @@ impl Authority {
         match change {
             Change::Appoint(issuer) => issuer.node != self.founder,
             Change::Dismiss { node, .. } => *node != self.founder,
+            Change::Publish(publication) => {
+                let overtaken = self.publications.iter().filter(|held| overtakes(publication, held)).count();
+                match publication.policy {
+                    Some(_) => self.publications.len() - overtaken < PUBLICATIONS_MAX,
+                    // What changes nothing would fill the log.
+                    None => overtaken > 0,
+                }
+            }
             Change::Quorum(Quorum { needed, approvers }) => {
                 let different: BTreeSet<&NodeId> = approvers.iter().collect();
                 let needed = usize::from(*needed);

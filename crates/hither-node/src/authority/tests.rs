@@ -8,6 +8,7 @@ use hither_types::place::{Assurance, Jurisdiction};
 use super::*;
 use crate::trust::{certify, node_id, sign};
 
+mod publish;
 mod quorum;
 
 const NOW: WallTime = WallTime(1_000_000);

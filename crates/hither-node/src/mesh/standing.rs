@@ -63,6 +63,7 @@ impl Driver {
         }
         self.look_at_standing();
         self.enact();
+        self.follow_published();
         self.show();
     }
 
@@ -251,7 +252,7 @@ impl Driver {
     }
 
     /// Changes something, or proposes it where the founder needs others for that.
-    fn change(&mut self, change: Change) -> Result<CommandDone, CommandError> {
+    pub(crate) fn change(&mut self, change: Change) -> Result<CommandDone, CommandError> {
         let needed = self.home.authority.quorum().needed;
         if self.home.is_founder() && needed > 0 {
             self.state(Statement::Propose(change))?;
@@ -267,6 +268,7 @@ impl Driver {
             Change::Appoint(issuer) => Statement::Appoint(issuer),
             Change::Dismiss { node, keep } => Statement::Dismiss { node, keep },
             Change::Quorum(quorum) => Statement::Quorum(quorum),
+            Change::Publish(publication) => Statement::Publish(publication),
         })
     }
 
@@ -326,7 +328,7 @@ impl Driver {
     }
 }
 
-fn only_the_founder() -> CommandError {
+pub(crate) fn only_the_founder() -> CommandError {
     refuse(
         "E0211",
         "that is for the founder of the mesh to say, and nobody revokes the founder",

@@ -54,7 +54,7 @@ fn who_was_silent_is_asked_last() {
 }
 
 fn asking(size: u64, peers: &[u8]) -> Witnesses {
-    let mut witnesses = Witnesses::new("ledger".into(), "witnessed".into(), &[1; 32]);
+    let mut witnesses = Witnesses::new("ledger".into(), "witnessed".into(), NodeId([1; 32]), &[1; 32]);
     let checkpoint = Checkpoint { origin: "hither/a".to_owned(), size, root: [0; 32] };
     let asked = peers.iter().map(|number| NodeId([*number; 32])).collect();
     witnesses.round =
@@ -98,4 +98,15 @@ fn a_line_counts_if_it_is_right_and_is_kept_once_there_are_enough() {
     assert_eq!(witnesses.heard(node(5), signed(10, &five)), Heard::Nothing, "the one that is kept has two");
     assert_eq!(witnesses.heard(node(6), signed(10, &six)), Heard::Keep);
     assert_eq!(witnesses.known[&node(6)], 10);
+}
+
+#[test]
+fn a_signature_is_new_enough_for_as_long_as_the_policy_says_and_not_by_a_clock_that_is_ahead() {
+    let day = |days: u64| WallTime(1_000_000_000_000 + days * 86_400_000);
+    let mut witnesses = asking(10, &[2]);
+    assert!(witnesses.is_unsigned(Days(1), day(0)), "nobody ever signed");
+    witnesses.signed_at = Some(day(3));
+    let unsigned: Vec<bool> = [3, 4, 5, 1, 2].map(|now| witnesses.is_unsigned(Days(1), day(now))).into();
+    assert_eq!(unsigned, [false, false, true, true, false]);
+    assert!(!witnesses.is_unsigned(Days(2), day(5)));
 }

@@ -131,16 +131,7 @@ impl Stock {
         let forbids = chance.below(4) as usize;
         let permits = (0..permits).map(|index| self.rule(index, 170, chance)).collect();
         let forbids = (0..forbids).map(|index| self.rule(8 + index, 300, chance)).collect();
-        let digest = Digest([number; 32]);
-        Policy {
-            version: 1,
-            digest,
-            unlabelled: DataClass::Special,
-            permits,
-            forbids,
-            tests: Vec::new(),
-            retention: Default::default(),
-        }
+        Policy { permits, forbids, ..Policy::closed(Digest([number; 32])) }
     }
 
     /// A law that differs from another in one rule.

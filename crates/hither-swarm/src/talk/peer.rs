@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hither_types::message::{PeerMessage, Signal};
 use hither_types::version::Program;
-use hither_wire::versions::{OLDEST, WITH_ROLLOUTS, WITH_WITNESSES};
+use hither_wire::versions::{OLDEST, WITH_POLICIES, WITH_ROLLOUTS, WITH_WITNESSES};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -96,7 +96,8 @@ impl Peer {
             | PeerMessage::Pulse(_)
             | PeerMessage::Rumours(_)
             | PeerMessage::Rollouts(_)
-            | PeerMessage::Witness(_) => message,
+            | PeerMessage::Witness(_)
+            | PeerMessage::Policy(_) => message,
         };
         let mut state = self.lock();
         if state.links.is_empty() || state.speaks.max(OLDEST) < least_version(&message) {
@@ -205,6 +206,7 @@ fn least_version(message: &PeerMessage) -> u16 {
     match message {
         PeerMessage::Rollouts(_) => WITH_ROLLOUTS,
         PeerMessage::Witness(_) => WITH_WITNESSES,
+        PeerMessage::Policy(_) => WITH_POLICIES,
         PeerMessage::Presence(_)
         | PeerMessage::Catalog(_)
         | PeerMessage::Members(_)

@@ -10,7 +10,7 @@ use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
     Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
-    PeerMessage, Placing, Presence, Pulse, Room, Rumour, Signal, Start, StartProof, StartWord,
+    PeerMessage, Placing, PolicyWord, Presence, Pulse, Room, Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -173,6 +173,8 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         vec(rumour(), 0..20).prop_map(PeerMessage::Rumours),
         vec(signed(), 0..20).prop_map(PeerMessage::Rollouts),
         witness().prop_map(PeerMessage::Witness),
+        any::<[u8; 32]>().prop_map(|digest| PeerMessage::Policy(PolicyWord::Wanted(Digest(digest)))),
+        "\\PC{0,300}".prop_map(|text| PeerMessage::Policy(PolicyWord::Text(text))),
     ]
 }
 

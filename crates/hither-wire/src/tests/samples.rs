@@ -1,6 +1,8 @@
 //! One sample of each variant of each form: the content of the golden files.
 
-use hither_types::authority::{AuthorityEntry, Change, Issuer, Quorum, Scope, Statement};
+use hither_types::authority::{
+    AuthorityEntry, Change, Issuer, Publication, PublishedPolicy, Quorum, Range, Scope, Statement,
+};
 use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
@@ -9,7 +11,7 @@ use hither_types::law::{Denial, FailedField, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
     Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
-    PeerMessage, Placing, Presence, Pulse, Room, Rumour, Signal, Start, StartProof, StartWord,
+    PeerMessage, Placing, PolicyWord, Presence, Pulse, Room, Rumour, Signal, Start, StartProof, StartWord,
 };
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
@@ -118,6 +120,8 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     messages.extend(words_of_witnesses().map(PeerMessage::Witness));
     messages.push(PeerMessage::Presence(places.clone()));
     messages.push(PeerMessage::Rumours(vec![Rumour::Said { node, presence: places.into() }]));
+    let words = [PolicyWord::Wanted(Digest([0x77; 32])), PolicyWord::Text("version = 8\n".to_owned())];
+    messages.extend(words.map(PeerMessage::Policy));
     messages
 }
 
@@ -310,6 +314,8 @@ pub(crate) fn authority_entry() -> Vec<AuthorityEntry> {
     let operators = vec![Operator::parse("acme").unwrap()];
     let narrow = Issuer { node, scope: Scope { operators, roles: Roles::of([Role::Serve]), ..scope() } };
     let quorum = Quorum { needed: 2, approvers: vec![NodeId([0x12; 32]), NodeId([0x13; 32]), NodeId([0x14; 32])] };
+    let range = Range { within: vec![place("DE")], operators: vec![Operator::parse("acme").unwrap()] };
+    let publication = Publication { policy: Some(PublishedPolicy { digest: Digest([0x77; 32]), version: 8 }), range };
     let statements = [
         Statement::Found { nonce: [0x99; 16] },
         Statement::Revoke { node },
@@ -323,6 +329,8 @@ pub(crate) fn authority_entry() -> Vec<AuthorityEntry> {
         Statement::Approve { proposal: [0xac; 32] },
         Statement::Enact { proposal: 7, approvals: vec![signed(), signed()] },
         Statement::Appoint(narrow),
+        Statement::Publish(publication.clone()),
+        Statement::Propose(Change::Publish(Publication { policy: None, ..publication })),
     ];
     let entry = |(number, statement)| AuthorityEntry {
         mesh: MeshId([0x22; 32]),

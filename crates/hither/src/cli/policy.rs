@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_node::law::{TooMany, failing_tests, parse};
+use hither_types::id::Operator;
 use hither_types::label::DataClass;
 use hither_types::law::Policy;
 use hither_types::place::Jurisdiction;
@@ -21,6 +22,7 @@ mod firewall;
 mod map;
 mod places;
 mod prove;
+mod publish;
 #[cfg(test)]
 mod tests;
 
@@ -91,6 +93,37 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Have nodes of the mesh live by a policy: it is signed into the authority log, and spreads. At the founder.
+    Publish {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        range: RangeArgs,
+        /// Only show what would change at the node that runs here.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take back what was published for a range of nodes; each keeps the policy that it has. At the founder.
+    Withdraw {
+        #[command(flatten)]
+        range: RangeArgs,
+    },
+    /// Show which policies are published, and which node lives by which; or the text of one.
+    Published {
+        /// The beginning of its digest: of one that was published or proposed, or in force at the node here once.
+        digest: Option<String>,
+    },
+}
+
+/// Some of the nodes of a mesh.
+#[derive(Debug, clap::Args)]
+pub(super) struct RangeArgs {
+    /// Nodes that stand there, with commas between: ISO 3166, such as DE,FR. Wherever, if absent.
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = words::jurisdiction)]
+    within: Vec<Jurisdiction>,
+    /// Nodes that these run, with commas between. Whoever, if absent.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = words::operator)]
+    operators: Vec<Operator>,
 }
 
 /// Does it.
@@ -159,6 +192,10 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Firewall { file, uid } => firewall::firewall(context, &load(&file)?, uid)?,
         PolicyCommand::Export { file, cedar, to } => export::export(context, &file, cedar, to.as_deref())?,
         PolicyCommand::Apply { file, dry_run } => apply::apply(context, &file, dry_run)?,
+        PolicyCommand::Publish { file, range, dry_run } => publish::publish(context, &file, &range, dry_run)?,
+        PolicyCommand::Withdraw { range } => publish::withdraw(context, &range)?,
+        PolicyCommand::Published { digest: None } => publish::list(context)?,
+        PolicyCommand::Published { digest: Some(digest) } => publish::text(context, &digest)?,
     }
     Ok(())
 }

@@ -48,5 +48,6 @@ pub(super) fn node(site: &str) -> hither_api::admin::NodeDto {
         cap_mw: 0,
         program: None,
         addresses: Vec::new(),
+        policy: None,
     }
 }

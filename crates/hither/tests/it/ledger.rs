@@ -18,7 +18,7 @@ fn written(key: u8, records: u8) -> (tempfile::TempDir, PathBuf) {
     let origin = format!("hither/mesh/{key}");
     let mut ledger = Ledger::open(&path, &secret, &origin).unwrap();
     for number in 0..records {
-        let fact = Fact::PolicyChanged { policy: Digest([number; 32]) };
+        let fact = Fact::PolicyChanged { policy: Digest([number; 32]), publisher: None };
         let entry = Entry { fact, wall: WallTime(1_790_000_000_000 + u64::from(number)), mono_ms: u64::from(number) };
         ledger.append(&[entry]).unwrap();
     }

@@ -7,8 +7,9 @@ use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
     AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
-    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewPolicyDto, NewRolloutDto,
-    PingDto, PolicyDto, PongDto, PowerDto, PublishDto, QuorumDto, RemoveModelDto, TicketDto, ViewDto, WordsDto,
+    InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewPolicyDto, NewPublicationDto,
+    NewRolloutDto, PingDto, PoliciesDto, PolicyDto, PolicyTextDto, PongDto, PowerDto, PublishDto, QuorumDto,
+    RemoveModelDto, TicketDto, ViewDto, WordsDto,
 };
 use crate::errors::Code;
 use crate::respond::Form;
@@ -208,6 +209,25 @@ fn mesh() -> Vec<Operation> {
             .errors(&[Code::OutOfRange]),
         command("post", "/hither/v1/policy/reload", "reloadPolicy", "Reads the policy file again.")
             .gives::<DoneDto>("Done."),
+        OPERATOR
+            .get("/hither/v1/policies", "policies", "The policies that the founder of the mesh published.")
+            .about("Over the Unix socket alone.")
+            .gives::<PoliciesDto>("Which, for whom, and whether this node lives by them.")
+            .errors(&[Code::SocketOnly]),
+        command("post", "/hither/v1/policies", "publishPolicy", "Has the nodes of a range live by a policy.")
+            .takes::<NewPublicationDto>(json!({ "text": "version = 2\n", "within": ["DE"] }))
+            .gives::<DoneDto>("It is in the authority log, or proposed.")
+            .errors(BODY)
+            .errors(&[Code::OutOfRange]),
+        OPERATOR
+            .get("/hither/v1/policies/{digest}", "policyText", "The text of a policy.")
+            .about(
+                "Over the Unix socket alone. Of one that was published or proposed, or in force here once, by its digest or the \
+                 beginning of it.",
+            )
+            .with(&["digest"])
+            .gives::<PolicyTextDto>("Its text.")
+            .errors(&[Code::SocketOnly]),
     ]
 }
 

@@ -1,11 +1,13 @@
 //! What the founder cannot do alone, nobody believes of it alone, in whatever order entries come.
 
+use hither_types::authority::Range;
+use hither_types::id::Digest;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 
-fn quorum(needed: u8, approvers: &[u8]) -> Quorum {
+pub(super) fn quorum(needed: u8, approvers: &[u8]) -> Quorum {
     Quorum { needed, approvers: approvers.iter().map(|n| id(*n)).collect() }
 }
 
@@ -17,17 +19,17 @@ fn of_three() -> Authority {
 }
 
 /// Proposes something; the id of it.
-fn propose(authority: &mut Authority, change: Change) -> [u8; 32] {
+pub(super) fn propose(authority: &mut Authority, change: Change) -> [u8; 32] {
     authority.state(&key(1), Statement::Propose(change), NOW).unwrap();
     authority.proposed().last().unwrap().id
 }
 
-fn approve(authority: &mut Authority, n: u8, proposal: [u8; 32]) -> Result<(), EntryError> {
+pub(super) fn approve(authority: &mut Authority, n: u8, proposal: [u8; 32]) -> Result<(), EntryError> {
     authority.state(&key(n), Statement::Approve { proposal }, NOW)
 }
 
 /// Enacts what enough approve, as the founder does.
-fn enact(authority: &mut Authority) -> bool {
+pub(super) fn enact(authority: &mut Authority) -> bool {
     let Some((_, statement)) = authority.ready() else { return false };
     authority.state(&key(1), statement, NOW).unwrap();
     true
@@ -182,6 +184,8 @@ fn eventful() -> Authority {
     };
     carried(Change::Appoint(issuer(5, &["DE"])), [2, 3]);
     carried(Change::Dismiss { node: id(2), keep: 1 }, [2, 4]);
+    let everywhere = PublishedPolicy { digest: Digest([9; 32]), version: 9 };
+    carried(Change::Publish(Publication { policy: Some(everywhere), range: Range::default() }), [3, 4]);
     carried(Change::Quorum(quorum(1, &[3, 4])), [3, 4]);
     let waits = propose(&mut authority, Change::Appoint(issuer(8, &[])));
     // It was an approver when nobody had heard that it was replaced.

@@ -1,16 +1,30 @@
 //! Any entry of the authority log.
 
-use hither_types::authority::{AuthorityEntry, Change, Issuer, Quorum, Scope, Statement};
-use hither_types::id::{MeshId, Operator};
+use hither_types::authority::{
+    AuthorityEntry, Change, Issuer, Publication, PublishedPolicy, Quorum, Range, Scope, Statement,
+};
+use hither_types::id::{Digest, MeshId, Operator};
 use hither_types::time::WallTime;
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::{Strategy, any, prop_oneof};
 
 use super::{jurisdiction, node, roles, signed};
 
+fn operators() -> impl Strategy<Value = Vec<Operator>> {
+    vec("[A-Za-z0-9._-]{1,63}".prop_map(|name| Operator::parse(&name).unwrap()), 0..=16)
+}
+
+fn publication() -> impl Strategy<Value = Publication> {
+    let policy = option::of((any::<[u8; 32]>(), any::<u32>()));
+    (policy, vec(jurisdiction(), 0..=64), operators()).prop_map(|(policy, within, operators)| Publication {
+        policy: policy.map(|(digest, version)| PublishedPolicy { digest: Digest(digest), version }),
+        range: Range { within, operators },
+    })
+}
+
 fn issuer() -> impl Strategy<Value = Issuer> {
-    let operators = vec("[A-Za-z0-9._-]{1,63}".prop_map(|name| Operator::parse(&name).unwrap()), 0..=16);
-    (node(), vec(jurisdiction(), 0..=64), operators, roles())
+    (node(), vec(jurisdiction(), 0..=64), operators(), roles())
         .prop_map(|(node, within, operators, roles)| Issuer { node, scope: Scope { within, operators, roles } })
 }
 
@@ -23,6 +37,7 @@ pub(crate) fn authority_entry() -> impl Strategy<Value = AuthorityEntry> {
         issuer().prop_map(Change::Appoint),
         (node(), any::<u64>()).prop_map(|(node, keep)| Change::Dismiss { node, keep }),
         quorum().prop_map(Change::Quorum),
+        publication().prop_map(Change::Publish),
     ];
     let statement = prop_oneof![
         any::<[u8; 16]>().prop_map(|nonce| Statement::Found { nonce }),
@@ -31,6 +46,7 @@ pub(crate) fn authority_entry() -> impl Strategy<Value = AuthorityEntry> {
         (node(), any::<u64>()).prop_map(|(node, keep)| Statement::Dismiss { node, keep }),
         signed().prop_map(|certificate| Statement::Leave { certificate }),
         quorum().prop_map(Statement::Quorum),
+        publication().prop_map(Statement::Publish),
         change.prop_map(Statement::Propose),
         any::<[u8; 32]>().prop_map(|proposal| Statement::Approve { proposal }),
         (any::<u64>(), vec(signed(), 0..=2)).prop_map(|(proposal, approvals)| Statement::Enact { proposal, approvals }),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hither_api::admin::{NewPolicyDto, PolicyDto};
 use hither_node::law::parse;
+use hither_types::law::Policy;
 use serde_json::{Value, json};
 
 use super::diff::Difference;
@@ -12,16 +13,21 @@ use crate::cli::Context;
 use crate::client::Client;
 use crate::output::{Colour, Trouble, plain};
 
+/// The policy that a node lives by.
+pub(super) fn in_force(told: &PolicyDto) -> Result<Policy, Trouble> {
+    parse(&told.text).map_err(|error| {
+        Trouble::new("E0704", format!("the policy in force is not one that this program reads: {error}"))
+            .help("hither --version")
+    })
+}
+
 /// Runs the tests of the file, shows what it changes, and has the node live by it unless it is a rehearsal.
 pub(super) fn apply(context: &Context, file: &Path, dry_run: bool) -> Result<(), Trouble> {
     let (new, text) = load_text(file)?;
     hold_tests(&new, file)?;
     let client = Client::of(&context.data_dir()?);
     let before: PolicyDto = context.wait(client.get("/hither/v1/policy"))?;
-    let old = parse(&before.text).map_err(|error| {
-        Trouble::new("E0704", format!("the policy in force is not one that this program reads: {error}"))
-            .help("hither --version")
-    })?;
+    let old = in_force(&before)?;
     // That the change is too large to be told keeps nobody from making it.
     let difference = Difference::of(&old, &new);
     let after = match dry_run {

@@ -1,0 +1,92 @@
+//! Which policy the founder published for whom, and that nobody else publishes any.
+
+use hither_types::authority::Range;
+use hither_types::id::Digest;
+
+use super::quorum::{approve, enact, propose, quorum};
+use super::*;
+use crate::limits::PUBLICATIONS_MAX;
+
+fn publication(policy: Option<u8>, within: &[&str], operators: &[&str]) -> Publication {
+    let range = Range {
+        within: within.iter().map(|code| place(code)).collect(),
+        operators: operators.iter().map(|name| Operator::parse(name).unwrap()).collect(),
+    };
+    let policy = policy.map(|n| PublishedPolicy { digest: Digest([n; 32]), version: u32::from(n) });
+    Publication { policy, range }
+}
+
+fn publish(
+    authority: &mut Authority,
+    policy: Option<u8>,
+    within: &[&str],
+    operators: &[&str],
+) -> Result<(), EntryError> {
+    authority.state(&key(1), Statement::Publish(publication(policy, within, operators)), NOW)
+}
+
+/// The version that is published for a member of acme at a place.
+fn version_at(authority: &Authority, code: &str) -> Option<u32> {
+    let there = Member { jurisdiction: place(code), ..member(authority, 2) };
+    authority.policy_for(&there).map(|policy| policy.version)
+}
+
+#[test]
+fn the_latest_whose_range_a_node_is_in_holds_for_it() {
+    let mut authority = founded();
+    assert_eq!(version_at(&authority, "FR"), None);
+    publish(&mut authority, Some(1), &[], &[]).unwrap();
+    publish(&mut authority, Some(2), &["DE"], &[]).unwrap();
+    publish(&mut authority, Some(3), &["DE", "FR"], &["zwei"]).unwrap();
+    let at = |authority: &Authority| ["DE-BY", "FR"].map(|code| version_at(authority, code));
+    assert_eq!(at(&authority), [Some(2), Some(1)], "what is for another operator is for nobody of this one");
+    publish(&mut authority, Some(4), &["DE"], &[]).unwrap();
+    assert_eq!(
+        (at(&authority), authority.publications().len()),
+        ([Some(4), Some(1)], 3),
+        "in the place of the same range"
+    );
+    publish(&mut authority, None, &["DE"], &[]).unwrap();
+    assert_eq!(at(&authority), [Some(1), Some(1)], "what is for all holds there again");
+    publish(&mut authority, Some(5), &[], &[]).unwrap();
+    assert_eq!((at(&authority), authority.publications().len()), ([Some(5), Some(5)], 1), "in the place of all");
+    publish(&mut authority, None, &[], &[]).unwrap();
+    assert_eq!(at(&authority), [None, None]);
+    assert_eq!(publish(&mut authority, None, &[], &[]), Err(EntryError::Forbidden), "it would change nothing");
+}
+
+#[test]
+fn nobody_but_the_founder_publishes_a_policy() {
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
+    for n in [2, 3] {
+        let stated = authority.state(&key(n), Statement::Publish(publication(Some(1), &[], &[])), NOW);
+        assert_eq!(stated, Err(EntryError::Forbidden), "{n}");
+    }
+    assert_eq!(authority.publications(), []);
+}
+
+#[test]
+fn where_the_founder_needs_others_it_needs_them_for_policies() {
+    let mut authority = founded();
+    authority.state(&key(1), Statement::Quorum(quorum(2, &[2, 3, 4])), NOW).unwrap();
+    assert_eq!(publish(&mut authority, Some(1), &[], &[]), Err(EntryError::Forbidden));
+    let proposal = propose(&mut authority, Change::Publish(publication(Some(1), &[], &[])));
+    approve(&mut authority, 2, proposal).unwrap();
+    assert!(!enact(&mut authority) && version_at(&authority, "DE").is_none(), "one of two");
+    approve(&mut authority, 4, proposal).unwrap();
+    assert!(enact(&mut authority) && version_at(&authority, "DE") == Some(1));
+}
+
+#[test]
+fn there_are_only_so_many_ranges() {
+    let mut authority = founded();
+    let name = |n: usize| format!("operator-{n}");
+    for n in 0..PUBLICATIONS_MAX {
+        publish(&mut authority, Some(1), &[], &[&name(n)]).unwrap();
+    }
+    assert_eq!(publish(&mut authority, Some(1), &["DE"], &[]), Err(EntryError::Forbidden));
+    publish(&mut authority, Some(2), &[], &[&name(7)]).unwrap();
+    publish(&mut authority, Some(3), &[], &[]).unwrap();
+    assert_eq!(authority.publications().len(), 1, "one for all takes the place of all");
+}
