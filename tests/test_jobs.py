@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 from mesh import CANARY, EEA, LANGUAGE_MODEL, ROOT, Node, wait_for
+from test_endpoints import CLOUD_RULE, US, WORDS, Server, lives, section
 
 GOLDEN = json.loads((ROOT / "models/fraud.golden.json").read_text())
 DECISION = {
@@ -331,3 +332,55 @@ def test_a_full_store_is_507_until_something_is_deleted():
         with contextlib.closing(wrong):
             refused = wrong.run("up", "--api", "127.0.0.1:0", check=False)
             assert refused.returncode != 0 and "app_share" in refused.stderr, refused.stderr
+
+
+def test_a_file_of_jobs_goes_where_it_belongs_as_far_as_the_law_permits(tmp_path):
+    lines = [
+        {"custom_id": f"line-{at}", "method": "POST", "url": "/v1/chat/completions", "body": {
+            "model": "assistant", "messages": [{"role": "user", "content": f"A colour? {at} {CANARY}"}], "max_tokens": 5,
+        }} for at in range(4)
+    ]
+    file = tmp_path / "lines.jsonl"
+    file.write_text("\n\n".join(json.dumps(line) for line in lines) + "\n")
+    with contextlib.closing(Server()) as server:
+        config = '[models]\npull = "manual"\n' + section("cloud", server.port, US + 'first_for = ["nightly"]\n')
+        with contextlib.closing(Node("munich", EEA + CLOUD_RULE, config=config)) as made:
+            made.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+            made.up()
+            stub = made.data / "assistant.stub"
+            stub.write_text("hither-stub 1\nprefill_us=0 token_us=100 length=4 slots=4\n")
+            made.run("models", "add", stub, "--name", "assistant")
+            wait_for("it answers here", lambda: made.get("/v2/models/assistant/ready")[0] == 200)
+            wait_for("the server is there", lambda: lives(made, "cloud"))
+
+            def outcome(*options):
+                done = made.json("jobs", "submit", file, *options)
+                jobs = [ended(made, job) for job in done["jobs"]]
+                assert {job["status"] for job in jobs} == {"done"} and len(jobs) == 4, jobs
+                assert [job["metadata"]["custom_id"] for job in jobs] == [line["custom_id"] for line in lines]
+                return done["met"], {job["served_by"] for job in jobs}, jobs
+
+            # This node has room, so they stay; public ones that belong to the cloud go there; what is no public data may not.
+            assert outcome("--class", "public")[:2] == (0, {"munich"})
+            met, places, jobs = outcome("--class", "public", "--to", "cloud")
+            assert (met, places) == (0, {"cloud"})
+            assert "".join(WORDS) in json.dumps(jobs[0]["response"]["body"]) and jobs[0]["rule"] == "cloud-for-public"
+            assert len([path for path, *_ in server.http.asked if "completions" in path]) == 4
+            assert outcome("--class", "personal", "--to", "cloud")[:2] == (0, {"munich"})
+            # The same file again is the same jobs.
+            assert outcome("--class", "public", "--to", "cloud")[:2] == (4, {"cloud"})
+            assert len([path for path, *_ in server.http.asked if "completions" in path]) == 4
+            assert "4 jobs, 4 of them known already" in made.run("jobs", "submit", file, "--class", "public").stdout
+            # What an app in `first_for` asks goes there by itself.
+            key = made.json("apps", "add", "nightly", "--class", "public")["key"]
+            status, headers, _ = made.post(
+                "/v1/chat/completions", lines[0]["body"], {"authorization": f"Bearer {key}", "x-hither-class": "public"}
+            )
+            assert status == 200 and headers["x-hither-served-by"] == "cloud", headers
+            # A line that is wrong is named, and those before it are jobs.
+            file.write_text(json.dumps(lines[0]) + "\n{\"url\": 3}\n")
+            wrong = made.run("jobs", "submit", file, check=False)
+            assert wrong.returncode == 2 and f"{file}:2:" in wrong.stderr and "1 lines before it" in wrong.stderr, wrong.stderr
+            file.write_text(json.dumps({**lines[0], "url": "/v1/fine_tuning/jobs"}) + "\n")
+            wrong = made.run("jobs", "submit", file, "--to", "cloud", check=False)
+            assert wrong.returncode == 1 and f"{file}:1: refused" in wrong.stderr, wrong.stderr

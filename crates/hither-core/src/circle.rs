@@ -14,6 +14,7 @@ use hither_types::view::Step;
 
 use crate::limits;
 use crate::machine::Core;
+use crate::peers::Peer;
 
 /// What the law's answer hangs on: two requests of one kind are lawful at the same places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +96,11 @@ impl Circles {
 }
 
 impl Core {
+    /// Whether a peer stands in another country.
+    pub(crate) fn is_abroad(&self, peer: &Peer) -> bool {
+        peer.member.jurisdiction.country() != self.me.jurisdiction.country()
+    }
+
     /// The circle of a request.
     pub(crate) fn circle(&mut self, envelope: &Envelope, digest: Digest) -> Arc<Circle> {
         let now = self.now;

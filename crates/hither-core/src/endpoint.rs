@@ -1,10 +1,11 @@
-//! Servers outside the mesh as places: asked last, when nobody nearer can answer in time.
+//! Servers outside the mesh as places: asked last, when nobody nearer can answer in time, or first for work of which its
+//! caller, or a rule of the operator, says that it belongs there.
 //!
 //! To the rest of the mind such a server is a peer: it tells of itself, says yes or no to offers, and is judged by the law
 //! and watched as one. It has no model's file to give, is asked for no second copy, and takes no part in the search for
 //! free slots.
 
-use hither_types::id::{Digest, NodeId, RequestId};
+use hither_types::id::{Digest, NodeId, RequestId, SiteName};
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
 use hither_types::unit::Micros;
@@ -43,7 +44,7 @@ impl Core {
         if self.endpoints.is_empty() {
             return false;
         }
-        let Some((wanted, offer)) = self.outside(id, digest) else { return false };
+        let Some((wanted, offer)) = self.outside(id, digest, None) else { return false };
         if home {
             self.thirst(digest);
         }
@@ -61,8 +62,29 @@ impl Core {
         true
     }
 
-    /// The server for a request, and the model that it has: the one that was asked for, whatever stood in for it.
-    fn outside(&mut self, id: RequestId, digest: Digest) -> Option<(Digest, Offer)> {
+    /// The request belongs to a server outside the mesh, and goes there. `false` if it does not, or if the law, a budget or
+    /// the server itself is in the way: then it is placed like any other.
+    pub(crate) fn ask_wished(&mut self, id: RequestId, digest: Digest) -> bool {
+        let Some(site) = self.requests.get(&id).and_then(|request| request.envelope.prefer.clone()) else {
+            return false;
+        };
+        let is_it = |node: &NodeId| self.peers.get(*node).is_some_and(|peer| peer.member.site == site);
+        if !self.endpoints.keys().any(is_it) {
+            return false;
+        }
+        let Some((wanted, offer)) = self.outside(id, digest, Some(&site)) else { return false };
+        if let Some(request) = self.requests.get_mut(&id)
+            && request.digest.replace(wanted) != Some(wanted)
+        {
+            request.instead = None;
+        }
+        self.offer(id, offer);
+        true
+    }
+
+    /// The server for a request, any or the one with this name, and the model that it has: the one that was asked for,
+    /// whatever stood in for it.
+    fn outside(&mut self, id: RequestId, digest: Digest, wished: Option<&SiteName>) -> Option<(Digest, Offer)> {
         let request = self.requests.get(&id)?;
         let envelope = request.envelope.clone();
         let wanted = match &request.instead {
@@ -74,6 +96,9 @@ impl Core {
         let (mut offers, mut steps) = (Vec::new(), Vec::new());
         for lawful in Lawful::of_endpoints(&circle) {
             let Some(peer) = self.peers.get(lawful.node()) else { continue };
+            if wished.is_some_and(|site| *site != peer.member.site) {
+                continue;
+            }
             match self.unfit(request, peer, wanted) {
                 Some(why) => steps.push(Step::PassedOver { site: peer.member.site.clone(), why }),
                 None => offers.push(self.shared(self.offer_of(request, peer, wanted, lawful), peer, wanted)),

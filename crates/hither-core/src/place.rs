@@ -69,6 +69,9 @@ impl Core {
             (request.attempts < limits::ATTEMPTS_MAX || mutant!(AttemptsUnbounded)) && (!again || request.paid);
         let remaining = self.now.until(request.deadline);
         let priority = request.envelope.priority;
+        if attempts_left && self.ask_wished(id, digest) {
+            return;
+        }
         let Some(survey) = self.survey(id, digest) else { return };
         let choice = match attempts_left {
             true => choose(survey.here.clone(), &survey.offers, remaining, priority, &mut self.random),
@@ -230,11 +233,6 @@ impl Core {
         if let Some(here) = survey.here.as_mut().filter(|here| here.free && slow) {
             here.hold = worth_holding(&circle, here.service).filter(|_| self.luck.try_now(digest, &mut self.random));
         }
-    }
-
-    /// Whether a peer stands in another country.
-    pub(crate) fn is_abroad(&self, peer: &Peer) -> bool {
-        peer.member.jurisdiction.country() != self.me.jurisdiction.country()
     }
 
     /// Whether what a peer told everybody is young enough to act on.

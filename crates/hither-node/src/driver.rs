@@ -282,8 +282,9 @@ impl Driver {
                 // Whoever asked may have left.
                 let _ = session.say(Answer::Refused(Refusal::KeyInUse));
             }
-            Inbound::Submit { session, envelope, deadline, affinity } => {
+            Inbound::Submit { session, mut envelope, deadline, affinity } => {
                 let request = session.request;
+                envelope.prefer = envelope.prefer.or_else(|| self.belongs_to(&envelope.app));
                 self.sessions.insert(request, session);
                 self.feed(Event::Submitted { request, envelope, deadline, affinity });
             }

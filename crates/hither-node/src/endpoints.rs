@@ -12,7 +12,7 @@ use hither_api::endpoint::{Answering, Cleared, Endpoint, EndpointError, Filter};
 use hither_core::Event;
 use hither_engine::work::Piece;
 use hither_types::filter::Withheld;
-use hither_types::id::{Digest, ModelName, NodeId, SiteName, Task};
+use hither_types::id::{AppName, Digest, ModelName, NodeId, SiteName, Task};
 use hither_types::member::{Member, Roles};
 use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo, OUTSIDE};
@@ -83,6 +83,11 @@ impl Server {
     /// What is looked for before something leaves for it.
     pub(crate) fn filter(&self) -> Option<&Filter> {
         self.config.filter.as_ref()
+    }
+
+    /// Whether an operator said that what an app asks belongs there.
+    fn is_first_for(&self, app: &AppName) -> bool {
+        self.config.first_for.contains(app)
     }
 
     pub(crate) fn site(&self) -> &SiteName {
@@ -190,6 +195,11 @@ pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::S
 }
 
 impl Driver {
+    /// The server that the work of an app belongs to.
+    pub(crate) fn belongs_to(&self, app: &AppName) -> Option<SiteName> {
+        self.endpoints.values().find(|server| server.is_first_for(app)).map(|server| server.site().clone())
+    }
+
     /// Tells the mind of the servers outside the mesh, and of models that only they have.
     pub(crate) fn tell_of_endpoints(&mut self) {
         let names: BTreeSet<ModelName> =

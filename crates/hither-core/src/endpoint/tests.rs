@@ -6,11 +6,12 @@ use hither_types::member::Member;
 use hither_types::message::Signal;
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::Envelope;
 use hither_types::unit::Micros;
 
 use crate::tests::{
-    CHAT, FRAUD, LYON, PARIS, Play, check, done, eea, failed, heard, load, member, nothing, own, place, ready,
-    recorded, submitted, told, until,
+    CHAT, FRAUD, LYON, PARIS, Play, check, done, eea, failed, heard, load, member, nothing, own, place, prefers, ready,
+    recorded, submitted, told, until, with,
 };
 use crate::{Event, PullPolicy};
 
@@ -68,6 +69,46 @@ fn a_member_with_room_goes_before_it_and_so_does_a_wait_here() {
         3: run 2/1 chat
     ",
     );
+}
+
+/// A request that belongs to the server.
+fn belongs(at: u64, id: u128) -> (u64, Event) {
+    let prefer = Some(SiteName::parse("cloud").unwrap());
+    with(at, id, Envelope { prefer, ..prefers(CHAT, PARIS) })
+}
+
+#[test]
+fn what_belongs_there_goes_there_though_others_have_room() {
+    let begin = after(cloud("FR"), vec![heard(0, PARIS, CHAT, 0), ready(0, CHAT, 1)]);
+    check(
+        after(begin, vec![belongs(1, 1), recorded(2, 1), done(300, own(1, 1))]),
+        "
+        1: record#1 intent 1/1 to cloud by eea, 1000 B
+        2: route 1/1 nowhere by eea
+        2: forward 1/1 to nowhere, 9999 ms left
+        300: record settled 1/1 to cloud: 1000 B, 50 B back, Answered
+        300: finish 1
+        300: record ended 1/0 Answered by nowhere after 1
+    ",
+    );
+}
+
+#[test]
+fn what_belongs_there_is_answered_elsewhere_where_the_law_or_the_server_says_no() {
+    let here = "
+        1: route 1/1 munich by local
+        1: run 1/1 chat
+    ";
+    let unlawful = after(cloud("US"), vec![ready(0, CHAT, 1), belongs(1, 1)]);
+    check(unlawful, here);
+    let silent = vec![server(0, CLOUD, "FR", PlaceKind::Cloud), ready(0, CHAT, 1), belongs(1, 1)];
+    check(silent, here);
+    // It broke off: the next try is placed like any other.
+    let failing = after(
+        cloud("FR"),
+        vec![ready(0, CHAT, 1), belongs(1, 1), recorded(2, 1), failed(3, own(1, 1), Failure::Unreachable)],
+    );
+    assert!(Play::new(eea()).then(failing).says("3: run 1/2 chat"));
 }
 
 #[test]

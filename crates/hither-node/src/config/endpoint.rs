@@ -1,11 +1,11 @@
 //! The `[endpoint.NAME]` sections of the configuration: servers outside the mesh that this node may ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use hither_api::endpoint::{Address, Filter};
-use hither_types::id::{ModelName, Operator, ParseIdError, SiteName};
+use hither_types::id::{AppName, ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
 use hither_types::spending::Purse;
 use serde::Deserialize;
@@ -52,6 +52,8 @@ pub(crate) struct EndpointSection {
     apps: Option<Vec<String>>,
     #[serde(default)]
     filter: Option<FilterSection>,
+    #[serde(default)]
+    first_for: Vec<String>,
 }
 
 /// Names of models, the same there as here, or each with its name there.
@@ -79,6 +81,8 @@ pub struct EndpointConfig {
     pub purse: Purse,
     /// What is looked for before something leaves for it; absent if the file does not say.
     pub filter: Option<Filter>,
+    /// The apps whose work belongs there: it is asked first for them, and not last.
+    pub first_for: BTreeSet<AppName>,
 }
 
 /// What the law asks of a server that is not on this machine.
@@ -215,6 +219,8 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
         .into_iter()
         .map(|(here, there)| Ok((ModelName::parse(&here).map_err(|source| word("models", source))?, there)))
         .collect::<Result<_, EndpointError>>()?;
+    let first_for = section.first_for.iter().map(|app| AppName::parse(app));
+    let first_for = first_for.collect::<Result<_, _>>().map_err(|source| word("first_for", source))?;
     if models.is_empty() {
         return Err(EndpointError::NoModels(name));
     }
@@ -237,7 +243,7 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
     let filter = section.filter.map(filter);
-    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse, filter })
+    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse, filter, first_for })
 }
 
 /// The address before `/v1`, and whether it is on this machine.

@@ -6,11 +6,16 @@ use serde_json::json;
 
 use super::Context;
 use crate::client::Client;
+use submit::SubmitArgs;
+
+mod submit;
 use crate::output::{Colour, Trouble, plain};
 
 /// What can be done with jobs.
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
+    /// Hand in the lines of a file, each a job that is answered once, and kept until then. The same file again is the same jobs.
+    Submit(SubmitArgs),
     /// List the jobs of all apps, the newest first.
     Ls {
         /// How many at most.
@@ -42,6 +47,7 @@ fn job(text: &str) -> Result<JobId, String> {
 pub(super) fn jobs(context: &Context, command: &JobsCommand) -> Result<(), Trouble> {
     let client = Client::of(&context.data_dir()?);
     match command {
+        JobsCommand::Submit(asked) => submit::submit(context, &client, asked)?,
         JobsCommand::Ls { limit, after } => {
             let after = after.map_or_else(String::new, |after| format!("&after={after}"));
             let path = format!("/hither/v1/jobs?limit={limit}{after}");
@@ -71,7 +77,7 @@ fn status(job: &JobDto, colour: Colour) -> String {
 
 fn list(jobs: &JobsDto, colour: Colour) -> String {
     let Some(last) = jobs.data.last() else {
-        return "no jobs: an app hands one in with POST /v1/jobs\n".to_owned();
+        return "no jobs: an app hands one in with POST /v1/jobs, and hither jobs submit FILE hands in those of a file\n".to_owned();
     };
     let mut text = String::new();
     for job in &jobs.data {
