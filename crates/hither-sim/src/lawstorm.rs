@@ -21,6 +21,7 @@ mod bench;
 mod draw;
 mod judge;
 mod oracle;
+mod questions;
 mod report;
 mod round;
 mod script;
@@ -31,6 +32,7 @@ mod tests;
 use hither_core::Action;
 use hither_types::law::Policy;
 
+pub use questions::{AnswerReport, questions};
 pub use report::{Breach, Decision, LawReport};
 
 use crate::chance::Chance;
