@@ -51,7 +51,7 @@ pub(super) enum AuthorityCommand {
         /// Its key or the beginning of it, or its site.
         node: String,
     },
-    /// Say that appointments, dismissals and this need so many approvers beside the founder; 0: none. At the founder.
+    /// Say that appointments, dismissals, published policies and this need so many approvers beside the founder; 0: none. At the founder.
     Quorum {
         /// How many of them.
         needed: u8,
