@@ -77,7 +77,7 @@ def test_a_policy_is_signed_once_and_every_node_lives_by_it(sites):
     } == {munich.view()["policy"]})
     assert munich.run("policy", "published").stdout.count("version 2") == 4
     # It is on the record with the key that signed it, and the text before is kept for whoever reads that record.
-    changed = [record for record in paris.json("ledger", "show", paris.data / "ledger")
+    changed = [record for record in paris.json("ledger", "show", paris.data / "ledger")["records"]
                if record["kind"] == "policy.change"]
     assert changed[-1]["by"] == key(munich) and changed[-1]["policy"] == paris.view()["policy"], changed
     assert paris.run("policy", "published", before[:10]).stdout == version(1)

@@ -92,7 +92,7 @@ def test_a_policy_may_let_nothing_leave_before_somebody_signed():
         assert 200 not in refused, refused
         wait_for("it says why", lambda: any(text.startswith("unwitnessed: ") for text in munich.view()["warnings"]))
         assert not [path for path, *_ in server.http.asked if "completions" in path]
-        kinds = {record["kind"] for record in munich.json("ledger", "show", munich.data / "ledger")}
+        kinds = {record["kind"] for record in munich.json("ledger", "show", munich.data / "ledger")["records"]}
         assert "egress.intent" not in kinds and "request.end" in kinds, kinds
         with contextlib.closing(Node("paris", EEA)) as paris:
             ticket = munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"]
