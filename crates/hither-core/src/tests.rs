@@ -586,6 +586,8 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::Left(_)
         | Fact::ClockJumped { .. }
         | Fact::LossAccepted { .. }
+        | Fact::KernelCounted(_)
+        | Fact::KernelUnread(_)
         | Fact::FirstTransfer { .. }
         | Fact::EgressFiltered { .. }
         | Fact::ModelAdmitted { .. }

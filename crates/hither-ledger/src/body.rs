@@ -3,6 +3,7 @@
 use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
+use hither_types::kernel::{KernelCount, KernelSpan};
 use hither_types::place::Assurance;
 use hither_types::rollout::RolloutFault;
 use hither_types::time::WallTime;
@@ -58,6 +59,29 @@ impl Body {
         self.with("place", Value::Object(object))
     }
 
+    /// What the kernel counted, beside what the ledger says. What is more on one side has a name of its own: a number of a
+    /// record is never below nothing.
+    fn kernel(self, count: &KernelCount) -> Self {
+        let (span, since) = match count.span {
+            KernelSpan::First => ("first", None),
+            KernelSpan::Since(at) => ("since", Some(rfc3339(at))),
+            KernelSpan::Reset => ("reset", None),
+        };
+        let body = self
+            .with("span", Value::text(span))
+            .with_some("since", since)
+            .with("lawful", Value::Integer(count.lawful.0))
+            .with("talk", Value::Integer(count.talk.0))
+            .with("leak_packets", Value::Integer(count.leak_packets))
+            .with("leak", Value::Integer(count.leak.0));
+        let Some(payload) = count.payload else { return body };
+        let body = body.with("payload", Value::Integer(payload.0));
+        match count.to_members().checked_sub(payload.0) {
+            Some(drift) => body.with("drift", Value::Integer(drift)),
+            None => body.with("short", Value::Integer(payload.0 - count.to_members())),
+        }
+    }
+
     fn rule(self, decision: &str, rule: Option<&RuleId>) -> Self {
         self.with("decision", Value::text(decision)).with_some("rule", rule)
     }
@@ -84,6 +108,8 @@ impl From<&Fact> for Body {
                 .with("signed", Value::Integer(*signed))
                 .with_some("root", root.as_ref())
                 .with("sha256", Value::text(file)),
+            Fact::KernelCounted(count) => Self::new(Kind::KernelCounted).kernel(count),
+            Fact::KernelUnread(fault) => Self::new(Kind::KernelUnread).with("fault", Value::text(fault.as_str())),
             Fact::ModelAdmitted { model, digest: weights, size, from } => Self::new(Kind::ModelAdmit)
                 .with("model", Value::text(model))
                 .with("digest", digest(weights))

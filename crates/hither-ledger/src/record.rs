@@ -4,6 +4,7 @@ use std::fmt;
 
 use hither_types::fact::Outcome;
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
@@ -12,6 +13,10 @@ use crate::body::outcome_word;
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
 use crate::tree::Hash;
+
+mod kernel;
+
+pub use kernel::KernelRecord;
 
 /// The version of the form of a record.
 pub(crate) const VERSION: u64 = 1;
@@ -54,6 +59,10 @@ kinds! {
     ClockJump = "clock.jump",
     /// A damaged ledger was put aside, and this one began in its place.
     LossAccept = "loss.accept",
+    /// The counters of a kernel were read.
+    KernelCounted = "kernel.counted",
+    /// They could not be.
+    KernelUnread = "kernel.unread",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
     /// An entry of the catalog was taken in.
@@ -202,6 +211,10 @@ pub struct Record {
     pub dropped: Option<u64>,
     /// What was deleted (`retention.delete`).
     pub deletion: Option<Box<Deletion>>,
+    /// What a kernel counted (`kernel.counted`).
+    pub kernel: Option<Box<KernelRecord>>,
+    /// Why its counters could not be read (`kernel.unread`).
+    pub unread: Option<KernelFault>,
 }
 
 /// Why a line is not a record.
@@ -345,6 +358,8 @@ impl Record {
             bytes_cut: None,
             dropped: None,
             deletion: None,
+            kernel: None,
+            unread: None,
         };
         if record.kind == Kind::Unknown {
             return Ok(record);
@@ -354,6 +369,12 @@ impl Record {
         }
         if record.kind == Kind::RetentionDelete {
             record.deletion = Some(Box::new(deletion(&fields)?));
+        }
+        if record.kind == Kind::KernelCounted {
+            record.kernel = Some(Box::new(kernel::count(&fields)?));
+        }
+        if record.kind == Kind::KernelUnread {
+            record.unread = Some(kernel::fault(&fields)?);
         }
         record.check()?;
         Ok(record)

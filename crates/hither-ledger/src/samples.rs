@@ -5,6 +5,7 @@ use std::path::Path;
 use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
@@ -160,5 +161,14 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             findings: Findings([(DataKind::Email, 2), (DataKind::Iban, 1)].into()),
             verdict: FilterVerdict::Masked,
         },
+        Fact::KernelCounted(KernelCount {
+            span: KernelSpan::Since(WallTime(1_795_348_800_123)),
+            lawful: ByteCount(20_480),
+            talk: ByteCount(1_024),
+            leak_packets: 1,
+            leak: ByteCount(36),
+            payload: Some(ByteCount(2_472)),
+        }),
+        Fact::KernelUnread(KernelFault::Missing),
     ]
 }

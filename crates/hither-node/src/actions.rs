@@ -104,6 +104,9 @@ impl Driver {
         {
             self.records.note_transfer(self.home.me.jurisdiction, other.jurisdiction);
         }
+        if let Some(kernel) = &self.kernel {
+            kernel.note(&fact, |node| !self.endpoints.contains_key(&node));
+        }
         if !self.records.record(ticket, fact)
             && let Some(ticket) = ticket
         {
@@ -153,6 +156,8 @@ impl Driver {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
+            | Fact::KernelCounted(_)
+            | Fact::KernelUnread(_)
             | Fact::FirstTransfer { .. }
             | Fact::EgressFiltered { .. }
             | Fact::ModelAdmitted { .. }

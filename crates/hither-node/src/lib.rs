@@ -16,6 +16,7 @@ mod endpoints;
 mod forward;
 mod home;
 mod jobs;
+mod kernel;
 pub mod law;
 pub mod library;
 mod limits;

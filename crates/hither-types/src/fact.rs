@@ -2,6 +2,7 @@
 
 use crate::filter::Findings;
 use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use crate::kernel::{KernelCount, KernelFault};
 use crate::label::DataClass;
 use crate::place::{Assurance, Jurisdiction};
 use crate::rollout::{Rollout, Verdict};
@@ -105,6 +106,10 @@ pub enum Fact {
         /// SHA-256 of the file of its records as it was found.
         file: Digest,
     },
+    /// The counters of a kernel were read (`kernel.counted`).
+    KernelCounted(KernelCount),
+    /// They could not be read (`kernel.unread`).
+    KernelUnread(KernelFault),
     /// A model was admitted to the store (`model.admit`).
     ModelAdmitted {
         /// Its name.

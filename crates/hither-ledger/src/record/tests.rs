@@ -65,6 +65,8 @@ fn a_record_without_a_field_that_its_kind_needs_is_none() {
             Kind::EgressAnswer => &["req", "attempt", "place", "bytes_out", "outcome"],
             Kind::EgressFiltered | Kind::IngressRefuse => &["req", "attempt", "place"],
             Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
+            Kind::KernelCounted => &["span", "lawful", "talk", "leak_packets"],
+            Kind::KernelUnread => &["fault"],
             Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave => &["place"],
             _ => &[],
         };

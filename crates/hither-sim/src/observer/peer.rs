@@ -50,6 +50,8 @@ impl Observer {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
+            | Fact::KernelCounted(_)
+            | Fact::KernelUnread(_)
             | Fact::FirstTransfer { .. }
             | Fact::EgressFiltered { .. }
             | Fact::ModelAdmitted { .. }
