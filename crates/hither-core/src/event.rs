@@ -180,6 +180,8 @@ pub enum Event {
     /// What time of day it is, by the clock of the machine: entries of the catalog end by it. Told before the first of them,
     /// and again every few seconds.
     TimeOfDay(WallTime),
+    /// It is time to ask the law whether what must stay here would, under this number.
+    Canary(RequestId),
     /// What may leave in a day, and what it costs; in the place of what was allowed before.
     Budgets(Box<Budgets>),
     /// What left and was spent before this start, of the day that it says.

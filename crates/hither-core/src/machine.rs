@@ -275,6 +275,7 @@ impl Core {
             Event::MemberRemoved(node) => self.member_removed(node),
             Event::Catalogued(manifest) => self.catalogued(manifest),
             Event::TimeOfDay(wall) => self.day_told(wall),
+            Event::Canary(id) => self.canary(id),
             Event::Budgets(budgets) => self.budgets_set(*budgets),
             Event::SpentBefore(spent) => self.spent_before(*spent),
             Event::RolledOut(rollout) => self.rolled_out(rollout),

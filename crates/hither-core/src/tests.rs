@@ -603,6 +603,9 @@ fn fact_text(fact: &Fact) -> String {
                 rule.as_ref().map_or("-", RuleId::as_str)
             )
         }
+        Fact::CanaryPermitted { subject, to, rule } => {
+            format!("canary {} may go to {} by {rule}", of(subject), to.site)
+        }
         Fact::EgressIntent { subject, to, rule, bytes } => {
             format!("intent {} to {} by {rule}, {bytes}", of(subject), to.site)
         }

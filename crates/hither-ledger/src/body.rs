@@ -146,6 +146,9 @@ impl From<&Fact> for Body {
                 .subject(subject)
                 .rule("deny", rule.as_ref())
                 .with("considered", Value::Integer((*considered).into())),
+            Fact::CanaryPermitted { subject, to, rule } => {
+                Self::new(Kind::CanaryPermit).subject(subject).place(to).rule("permit", Some(rule))
+            }
             Fact::Ended { subject, served_by, outcome, attempts, energy } => Self::new(Kind::RequestEnd)
                 .subject(subject)
                 .with_some("served_by", served_by.as_ref().map(NodeId::to_string))

@@ -73,6 +73,8 @@ kinds! {
     ModelJudged = "model.judged",
     /// A request was refused by law.
     Deny = "deny",
+    /// The law would let a request out that must stay.
+    CanaryPermit = "canary.permit",
     /// Payload is about to leave with a request.
     EgressIntent = "egress.intent",
     /// Payload is about to leave for a country to which none left before.
@@ -423,6 +425,7 @@ impl Record {
         let about_request = matches!(
             self.kind,
             Kind::Deny
+                | Kind::CanaryPermit
                 | Kind::RequestEnd
                 | Kind::EgressIntent
                 | Kind::EgressFiltered
@@ -442,7 +445,7 @@ impl Record {
         if transfer || matches!(self.kind, Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave) {
             required("place", self.place.as_ref())?;
         }
-        if matches!(self.kind, Kind::EgressIntent | Kind::IngressAccept) {
+        if matches!(self.kind, Kind::EgressIntent | Kind::IngressAccept | Kind::CanaryPermit) {
             required("rule", self.rule.as_ref())?;
         }
         if matches!(self.kind, Kind::EgressIntent | Kind::EgressSettled | Kind::EgressAnswer) {

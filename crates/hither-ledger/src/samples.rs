@@ -170,5 +170,6 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             payload: Some(ByteCount(2_472)),
         }),
         Fact::KernelUnread(KernelFault::Missing),
+        Fact::CanaryPermitted { subject: subject(0), to: counterpart(&PARIS), rule: rule() },
     ]
 }

@@ -165,6 +165,7 @@ impl Driver {
             | Fact::RolledOut(_)
             | Fact::Judged(_)
             | Fact::Denied { .. }
+            | Fact::CanaryPermitted { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. } => {}
         }

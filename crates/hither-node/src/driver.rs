@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::canary::Canary;
 use crate::clearing::{Clearings, Passage, Verdict};
 use crate::clock::{Clocks, Jump};
 use crate::config::NodeConfig;
@@ -161,6 +162,7 @@ pub(crate) struct Driver {
     pub(crate) witnesses: Witnesses,
     pub(crate) texts: Texts,
     pub(crate) kernel: Option<Kernel>,
+    pub(crate) canary: Canary,
 }
 
 /// What the loop listens to.

@@ -4,6 +4,7 @@ mod actions;
 mod affinity;
 mod apps;
 mod authority;
+mod canary;
 mod clearing;
 mod clock;
 mod commands;

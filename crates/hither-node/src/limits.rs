@@ -285,6 +285,10 @@ pub(crate) const WITNESS_FIRST: Duration = Duration::from_secs(20);
 /// How often they are where nothing leaves before one has signed.
 pub(crate) const WITNESS_WANTED: Duration = Duration::from_secs(5);
 
+/// How often the law is asked about a request that must stay here, and how soon after the start.
+pub(crate) const CANARY_EVERY: Duration = Duration::from_secs(3_600);
+pub(crate) const CANARY_FIRST: Duration = Duration::from_secs(60);
+
 /// How often the counters of a kernel are read, unless the configuration says otherwise: an hour is short enough to find who
 /// sent something, and adds two dozen records a day.
 pub(crate) const KERNEL_EVERY_S: u64 = 3_600;

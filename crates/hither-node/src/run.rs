@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::affinity::Salt;
 use crate::apps::Apps;
+use crate::canary::Canary;
 use crate::clock::Clocks;
 use crate::commands::{Law, load_policy};
 use crate::config::NodeConfig;
@@ -252,6 +253,7 @@ async fn assemble(
         witnesses,
         texts: Texts::new(dir.join("policies")),
         kernel,
+        canary: Canary::new(),
         clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {

@@ -147,6 +147,15 @@ pub enum Fact {
         /// The places considered.
         considered: u8,
     },
+    /// The law would let a request out that must stay: it was asked about one, without payload (`canary.permit`).
+    CanaryPermitted {
+        /// The request that nobody made.
+        subject: Subject,
+        /// Where it might go, or the first of several places.
+        to: Counterpart,
+        /// The rule that permits it.
+        rule: RuleId,
+    },
     /// Payload is about to leave (`egress.intent`). Durable before the first byte.
     EgressIntent {
         /// The request.

@@ -63,6 +63,7 @@ fn a_record_without_a_field_that_its_kind_needs_is_none() {
             Kind::EgressSettled => &["req", "attempt", "place", "bytes_out", "bytes_in", "outcome"],
             Kind::IngressAccept => &["req", "attempt", "place", "rule", "bytes_in"],
             Kind::EgressAnswer => &["req", "attempt", "place", "bytes_out", "outcome"],
+            Kind::CanaryPermit => &["req", "attempt", "app", "place", "rule"],
             Kind::EgressFiltered | Kind::IngressRefuse => &["req", "attempt", "place"],
             Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
             Kind::KernelCounted => &["span", "lawful", "talk", "leak_packets"],

@@ -59,6 +59,7 @@ impl Observer {
             | Fact::RolledOut(_)
             | Fact::Judged(_)
             | Fact::Denied { .. }
+            | Fact::CanaryPermitted { .. }
             | Fact::AnswerSent { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. } => {}
