@@ -277,6 +277,7 @@ impl Core {
             Event::TimeOfDay(wall) => self.day_told(wall),
             Event::Canary(id) => self.canary(id),
             Event::Budgets(budgets) => self.budgets_set(*budgets),
+            Event::Relayed(flow) => self.count_relayed(flow),
             Event::SpentBefore(spent) => self.spent_before(*spent),
             Event::RolledOut(rollout) => self.rolled_out(rollout),
             Event::Judged(verdict) => self.judged(verdict),

@@ -609,13 +609,13 @@ fn fact_text(fact: &Fact) -> String {
         Fact::EgressIntent { subject, to, rule, bytes } => {
             format!("intent {} to {} by {rule}, {bytes}", of(subject), to.site)
         }
-        Fact::EgressSettled { subject, to, bytes, answer, outcome } => {
+        Fact::EgressSettled { subject, to, bytes, answer, outcome, over: _ } => {
             format!("settled {} to {}: {bytes}, {answer} back, {outcome:?}", of(subject), to.site)
         }
         Fact::IngressAccepted { subject, from, rule, bytes } => {
             format!("ingress {} from {} by {rule}, {bytes}", of(subject), from.site)
         }
-        Fact::AnswerSent { subject, to, bytes, outcome } => {
+        Fact::AnswerSent { subject, to, bytes, outcome, over: _ } => {
             format!("answer {} to {}: {bytes}, {outcome:?}", of(subject), to.site)
         }
         Fact::IngressRefused { subject, from, rule } => {

@@ -1,6 +1,6 @@
 //! A fact as the fields of a record: the only way into the ledger.
 
-use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
+use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Subject};
 use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::kernel::{KernelCount, KernelSpan};
@@ -57,6 +57,18 @@ impl Body {
         object.insert("jur".into(), Value::text(place.jurisdiction));
         object.insert("assurance".into(), Value::Integer(assurance_level(place.assurance)));
         self.with("place", Value::Object(object))
+    }
+
+    /// The relay that payload passed.
+    fn over(self, passed: Option<&Passed>) -> Self {
+        let Some(Passed { relay, place }) = passed else { return self };
+        let mut object = Object::new();
+        object.insert("node".into(), Value::text(relay));
+        if let Some((site, jurisdiction)) = place {
+            object.insert("site".into(), Value::text(site));
+            object.insert("jur".into(), Value::text(jurisdiction));
+        }
+        self.with("relay", Value::Object(object))
     }
 
     /// What the kernel counted, beside what the ledger says. What is more on one side has a name of its own: a number of a
@@ -175,22 +187,24 @@ impl From<&Fact> for Body {
                     .with("decision", Value::text(word))
                     .with("found", Value::Object(findings.0.iter().map(count).collect()))
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome } => Self::new(Kind::EgressSettled)
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, over } => Self::new(Kind::EgressSettled)
                 .subject(subject)
                 .place(to)
                 .with("bytes_out", Value::Integer(bytes.0))
                 .with("bytes_in", Value::Integer(answer.0))
-                .with("outcome", Value::text(outcome_word(*outcome))),
+                .with("outcome", Value::text(outcome_word(*outcome)))
+                .over(over.as_ref()),
             Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
                 .subject(subject)
                 .place(from)
                 .rule("permit", Some(rule))
                 .with("bytes_in", Value::Integer(bytes.0)),
-            Fact::AnswerSent { subject, to, bytes, outcome } => Self::new(Kind::EgressAnswer)
+            Fact::AnswerSent { subject, to, bytes, outcome, over } => Self::new(Kind::EgressAnswer)
                 .subject(subject)
                 .place(to)
                 .with("bytes_out", Value::Integer(bytes.0))
-                .with("outcome", Value::text(outcome_word(*outcome))),
+                .with("outcome", Value::text(outcome_word(*outcome)))
+                .over(over.as_ref()),
             Fact::IngressRefused { subject, from, rule } => {
                 Self::new(Kind::IngressRefuse).subject(subject).place(from).rule("deny", rule.as_ref())
             }

@@ -14,9 +14,9 @@ use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
 use crate::tree::Hash;
 
-mod kernel;
+mod parts;
 
-pub use kernel::KernelRecord;
+pub use parts::KernelRecord;
 
 /// The version of the form of a record.
 pub(crate) const VERSION: u64 = 1;
@@ -193,6 +193,8 @@ pub struct Record {
     pub bytes_in: Option<ByteCount>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// The relay that it passed, and where that stands if it was known.
+    pub relay: Option<(NodeId, Option<Jurisdiction>)>,
     /// Who served it; none if nobody did (`request.end`).
     pub served_by: Option<NodeId>,
     /// Energy at this node, in millijoules (`request.end`).
@@ -350,6 +352,7 @@ impl Record {
             bytes_out: None,
             bytes_in: None,
             outcome: None,
+            relay: None,
             served_by: None,
             energy_mj: None,
             digest: None,
@@ -370,13 +373,13 @@ impl Record {
             record.take(name, *raw)?;
         }
         if record.kind == Kind::RetentionDelete {
-            record.deletion = Some(Box::new(deletion(&fields)?));
+            record.deletion = Some(Box::new(parts::deletion(&fields)?));
         }
         if record.kind == Kind::KernelCounted {
-            record.kernel = Some(Box::new(kernel::count(&fields)?));
+            record.kernel = Some(Box::new(parts::kernel(&fields)?));
         }
         if record.kind == Kind::KernelUnread {
-            record.unread = Some(kernel::fault(&fields)?);
+            record.unread = Some(parts::fault(&fields)?);
         }
         record.check()?;
         Ok(record)
@@ -404,6 +407,7 @@ impl Record {
             "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
             "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
             "outcome" => self.outcome = Some(Field("outcome", raw).parsed(parse_outcome)?),
+            "relay" => self.relay = Some(Field("relay", raw).relay()?),
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
@@ -470,19 +474,6 @@ impl Record {
 /// A number of one byte.
 fn small(field: Field<'_>) -> Read<u8> {
     u8::try_from(field.integer()?).map_err(|_| field.wrong())
-}
-
-fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
-    let field = |name| required(name, find(fields, name)).map(|raw| Field(name, raw));
-    Ok(Deletion {
-        first: field("first")?.integer()?,
-        count: field("count")?.integer()?,
-        root: field("root")?.parsed(Digest::parse)?.0,
-        days: field("days")?.integer()?,
-        origins: field("origins")?.list(Jurisdiction::parse)?,
-        from: field("from")?.text()?.to_owned(),
-        to: field("to")?.text()?.to_owned(),
-    })
 }
 
 fn parse_outcome(text: &str) -> Result<Outcome, ()> {

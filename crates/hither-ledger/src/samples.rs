@@ -87,7 +87,7 @@ pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
 
 pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) -> Fact {
     let (bytes, answer) = (ByteCount(bytes), ByteCount(answer));
-    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome }
+    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome, over: None }
 }
 
 pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
@@ -96,7 +96,13 @@ pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
 }
 
 pub(crate) fn answered(attempt: u8, bytes: u64, outcome: Outcome) -> Fact {
-    Fact::AnswerSent { subject: subject(attempt), to: counterpart(&PARIS), bytes: ByteCount(bytes), outcome }
+    Fact::AnswerSent {
+        subject: subject(attempt),
+        to: counterpart(&PARIS),
+        bytes: ByteCount(bytes),
+        outcome,
+        over: None,
+    }
 }
 
 pub(crate) fn refused(attempt: u8) -> Fact {

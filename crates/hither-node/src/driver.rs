@@ -373,6 +373,7 @@ impl Driver {
             frames,
             progress: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            relay: answer.relay().map(|relay| relay.node),
             trace: self.traces.of_peer(&ask.envelope, ask.trace),
         });
         self.asks.insert(task, Arc::clone(&session));

@@ -82,8 +82,9 @@ impl Kernel {
 
     /// Payload that arrived passed the kernel; what broke off may have, and is not compared.
     pub(crate) fn note(&self, fact: &Fact, is_member: impl Fn(NodeId) -> bool) {
-        if let Fact::EgressSettled { to, bytes, outcome: Outcome::Answered, .. }
-        | Fact::AnswerSent { to, bytes, outcome: Outcome::Answered, .. } = fact
+        // What passes a relay goes to the address of that, which the rules have by hand, and count by no name.
+        if let Fact::EgressSettled { to, bytes, outcome: Outcome::Answered, over: None, .. }
+        | Fact::AnswerSent { to, bytes, outcome: Outcome::Answered, over: None, .. } = fact
             && is_member(to.node)
         {
             self.sent.fetch_add(bytes.0, Ordering::Relaxed);

@@ -45,6 +45,15 @@ pub struct Counterpart {
     pub assurance: Assurance,
 }
 
+/// A third place that payload passed as ciphertext on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Passed {
+    /// The node that runs the relay.
+    pub relay: NodeId,
+    /// Its site and where it stands, if it is a member that is known.
+    pub place: Option<(SiteName, Jurisdiction)>,
+}
+
 /// What a filter did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FilterVerdict {
@@ -197,6 +206,8 @@ pub enum Fact {
         answer: ByteCount,
         /// How this attempt ended.
         outcome: Outcome,
+        /// The relay that it passed, if it did.
+        over: Option<Passed>,
     },
     /// Payload from a peer was accepted (`ingress.accept`). Durable before the first byte of the answer leaves, and
     /// the permission for that answer: the same permit, read backwards.
@@ -220,6 +231,8 @@ pub enum Fact {
         bytes: ByteCount,
         /// How it ended.
         outcome: Outcome,
+        /// The relay that it passed, if it did.
+        over: Option<Passed>,
     },
     /// Payload from a peer was refused (`ingress.refuse`).
     IngressRefused {

@@ -20,6 +20,7 @@ impl World<'_> {
             | Event::Catalogued(_)
             | Event::TimeOfDay(_)
             | Event::Canary(_)
+            | Event::Relayed(_)
             | Event::Budgets(_)
             | Event::SpentBefore(_)
             | Event::RolledOut(_)

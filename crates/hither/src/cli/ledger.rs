@@ -208,6 +208,16 @@ fn record_text(record: &Record) -> String {
     add("rule ", record.rule.as_ref().map(ToString::to_string));
     add("out ", record.bytes_out.map(|bytes| bytes.to_string()));
     add("in ", record.bytes_in.map(|bytes| bytes.to_string()));
+    add(
+        "over the relay of ",
+        record.relay.map(|(node, place)| {
+            format!(
+                "{} {}",
+                node.short(),
+                place.map_or_else(|| "(place not known)".to_owned(), |place| place.to_string())
+            )
+        }),
+    );
     add("request ", record.request.map(|request| request.to_string()));
     add("records ", record.deletion.as_ref().map(|what| format!("{} to {}", what.first, what.end().saturating_sub(1))));
     if let Some(kernel) = &record.kernel {

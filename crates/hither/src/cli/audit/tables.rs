@@ -126,6 +126,7 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
             course.work.class.to_string(),
             or_none(course.work.purpose.as_ref()),
             or_unknown(course.rule.as_ref()),
+            course.relay.map_or_else(String::new, |(node, place)| format!("{} ({})", node.short(), or_unknown(place))),
             joined(&moved.subjects),
             moved.transfers.to_string(),
             moved.unsettled.to_string(),
@@ -139,7 +140,8 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
         title: "What left",
         note: "Payload that was given to the network, by the place that it went to and the rule that permitted it. \
                Unsettled: permitted, and still under way, or the node ended before it wrote what became of it. Of such \
-               requests all bytes count as sent; of such answers none, for their size is not known.",
+               requests all bytes count as sent; of such answers none, for their size is not known. Over a relay: the ciphertext \
+               passed the machine of that member as well, by the rule for relays.",
         columns: &[
             "from",
             "to",
@@ -151,6 +153,7 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
             "class",
             "purpose",
             "rule",
+            "over the relay of",
             "concerns people in",
             "transfers",
             "unsettled",

@@ -1,10 +1,12 @@
-//! What a reader is told of the counters of a kernel.
+//! Parts that only some kinds of records have: what a kernel counted, what was deleted, the relay that payload passed.
 
+use hither_types::id::{Digest, NodeId};
 use hither_types::kernel::KernelFault;
+use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
 
-use super::{Field, Read, find, required};
-use crate::canonical::RawFields;
+use super::{Deletion, Field, Read, find, required};
+use crate::canonical::{self, Raw, RawFields};
 
 /// What the counters of a kernel held, as its record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct KernelRecord {
     pub payload: Option<ByteCount>,
 }
 
-pub(super) fn count(fields: &RawFields<'_>) -> Read<KernelRecord> {
+pub(super) fn kernel(fields: &RawFields<'_>) -> Read<KernelRecord> {
     let optional = |name| find(fields, name).map(|raw| Field(name, raw));
     let field = |name| required(name, optional(name));
     let bytes = |name| field(name).and_then(Field::integer).map(ByteCount);
@@ -40,4 +42,28 @@ pub(super) fn count(fields: &RawFields<'_>) -> Read<KernelRecord> {
 pub(super) fn fault(fields: &RawFields<'_>) -> Read<KernelFault> {
     let parse = |text: &str| KernelFault::ALL.into_iter().find(|fault| fault.as_str() == text).ok_or(());
     Field("fault", required("fault", find(fields, "fault"))?).parsed(parse)
+}
+
+pub(super) fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
+    let field = |name| required(name, find(fields, name)).map(|raw| Field(name, raw));
+    Ok(Deletion {
+        first: field("first")?.integer()?,
+        count: field("count")?.integer()?,
+        root: field("root")?.parsed(Digest::parse)?.0,
+        days: field("days")?.integer()?,
+        origins: field("origins")?.list(Jurisdiction::parse)?,
+        from: field("from")?.text()?.to_owned(),
+        to: field("to")?.text()?.to_owned(),
+    })
+}
+
+impl Field<'_> {
+    /// The node of a relay, and where it stands if that was known.
+    pub(super) fn relay(self) -> Read<(NodeId, Option<Jurisdiction>)> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw));
+        let node = field("node").ok_or_else(|| self.wrong())?.parsed(NodeId::parse)?;
+        Ok((node, field("jur").map(|jur| jur.parsed(Jurisdiction::parse)).transpose()?))
+    }
 }
