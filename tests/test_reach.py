@@ -90,6 +90,23 @@ def test_two_that_cannot_reach_each_other_join_and_serve_over_the_relay_of_a_mem
         assert pong["relay"] == {"node": key, "site": "munich", "jurisdiction": "DE-BY"}
     said = paris.run("ping", "munich").stdout
     assert "over the relay munich (DE-BY)" in said and "10 round trips" in said, said
+    counted_as_relayed(paris, "munich", key)
+
+
+def counted_as_relayed(node, to, key):
+    """Payload that passed a relay is counted as what it is by where it went, and as that."""
+    passed = lambda: [record for record in node.json("ledger", "show", node.data / "ledger")["records"]
+                      if record["kind"] in ("egress.settled", "egress.answer") and record["bytes_out"] > 0]
+    records = wait_for("what was sent is on the record", passed)
+    assert all(record["relay"] == {"node": key, "site": to, "jur": "DE-BY"} for record in records), records
+    links = {link["link"]: link["requests"] + link["answers"] for link in node.view()["spending"]["links"]}
+    assert links["relay"] == links["cross-border"] == sum(record["bytes_out"] for record in records), (links, records)
+    assert "of those above, over a relay" in node.run("budget", "egress").stdout
+    rows = node.json("audit", "report", node.data / "ledger", "--table", "transfers")["tables"]["transfers"]
+    assert rows and all(row["over_the_relay_of"] == f"{key[:10]} (DE-BY)" for row in rows), rows
+    metrics = node.get("/metrics")[1].decode()
+    line = next(line for line in metrics.splitlines() if line.startswith("hither_link_relayed_bytes_total{"))
+    assert line.rsplit(" ", 1)[1] == str(links["relay"]), line
 
 
 def test_a_path_without_a_relay_is_told_as_such_and_an_unknown_node_is_an_error(start):
@@ -99,6 +116,8 @@ def test_a_path_without_a_relay_is_told_as_such_and_an_unknown_node_is_an_error(
     paris.up()
     paris.run("join", ticket(munich, "paris"))
     knows(paris, "munich")
+    links = {link["link"]: link for link in paris.view()["spending"]["links"]}
+    assert links["relay"] == {"link": "relay", "requests": 0, "answers": 0}
     pong = paris.json("ping", "munich")
     assert pong["path"] == "direct" and pong["relay"] is None and len(pong["round_trips_us"]) == 10, pong
     assert pong["address"].startswith("127.0.0.1:"), pong

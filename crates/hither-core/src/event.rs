@@ -14,7 +14,7 @@ use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::rollout::{Rollout, Verdict};
-use hither_types::spending::{Budgets, Spent};
+use hither_types::spending::{Budgets, Flow, Spent};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -180,8 +180,12 @@ pub enum Event {
     /// What time of day it is, by the clock of the machine: entries of the catalog end by it. Told before the first of them,
     /// and again every few seconds.
     TimeOfDay(WallTime),
+    /// It is time to ask the law whether what must stay here would, under this number.
+    Canary(RequestId),
     /// What may leave in a day, and what it costs; in the place of what was allowed before.
     Budgets(Box<Budgets>),
+    /// Payload passed a relay on its way; it was counted as what it is by where it went.
+    Relayed(Flow),
     /// What left and was spent before this start, of the day that it says.
     SpentBefore(Box<Spent>),
     /// What a name means while a new version takes over; who published it may, and its signature was checked.

@@ -447,7 +447,7 @@ impl Core {
 
     fn note_answer(&mut self, task: Task, hosted: &Hosted, bytes: ByteCount, outcome: Outcome) {
         let subject = self.subject(task.request, task.attempt, &hosted.envelope);
-        self.note(Fact::AnswerSent { subject, to: hosted.from.clone(), bytes, outcome });
+        self.note(Fact::AnswerSent { subject, to: hosted.from.clone(), bytes, outcome, over: None });
     }
 
     /// Tasks of peers that wait for their acceptance to be written and have no slot kept, by model.

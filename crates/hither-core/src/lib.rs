@@ -15,6 +15,7 @@ macro_rules! mutant {
 
 mod affinity;
 mod budget;
+mod canary;
 mod catalog;
 mod circle;
 pub mod distribution;

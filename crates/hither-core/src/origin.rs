@@ -438,7 +438,8 @@ impl Core {
             Leave::Stop(outcome) => (ByteCount(0), *outcome),
         };
         let subject = self.subject(id, egress.attempt, &request.envelope);
-        self.note(Fact::EgressSettled { subject, to: egress.to, bytes, answer, outcome });
+        // Which way it went is for the hands to say.
+        self.note(Fact::EgressSettled { subject, to: egress.to, bytes, answer, outcome, over: None });
     }
 
     /// The one way out.

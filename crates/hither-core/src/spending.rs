@@ -11,7 +11,7 @@ use hither_types::member::Member;
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::refusal::Refusal;
 use hither_types::request::{Cost, Envelope, RequestKind};
-use hither_types::spending::{Budget, Budgets, Link, Money, Price, SpendingView, Spent};
+use hither_types::spending::{Budget, Budgets, Flow, Link, Money, Price, SpendingView, Spent};
 use hither_types::unit::ByteCount;
 
 use crate::circle::Circle;
@@ -281,6 +281,14 @@ impl Core {
         let link = self.link_between(&to.site, to.jurisdiction);
         let flow = &mut self.spending.spent.links[link as usize];
         flow.answers.0 = flow.answers.0.saturating_add(bytes.0);
+    }
+
+    /// Payload passed a relay.
+    pub(crate) fn count_relayed(&mut self, flow: Flow) {
+        self.turn_the_day();
+        let relayed = &mut self.spending.spent.relayed;
+        relayed.requests.0 = relayed.requests.0.saturating_add(flow.requests.0);
+        relayed.answers.0 = relayed.answers.0.saturating_add(flow.answers.0);
     }
 
     /// Whether nothing more may leave for a peer: then its requests are not taken in, for their answers would.

@@ -586,6 +586,8 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::Left(_)
         | Fact::ClockJumped { .. }
         | Fact::LossAccepted { .. }
+        | Fact::KernelCounted(_)
+        | Fact::KernelUnread(_)
         | Fact::FirstTransfer { .. }
         | Fact::EgressFiltered { .. }
         | Fact::ModelAdmitted { .. }
@@ -601,16 +603,19 @@ fn fact_text(fact: &Fact) -> String {
                 rule.as_ref().map_or("-", RuleId::as_str)
             )
         }
+        Fact::CanaryPermitted { subject, to, rule } => {
+            format!("canary {} may go to {} by {rule}", of(subject), to.site)
+        }
         Fact::EgressIntent { subject, to, rule, bytes } => {
             format!("intent {} to {} by {rule}, {bytes}", of(subject), to.site)
         }
-        Fact::EgressSettled { subject, to, bytes, answer, outcome } => {
+        Fact::EgressSettled { subject, to, bytes, answer, outcome, over: _ } => {
             format!("settled {} to {}: {bytes}, {answer} back, {outcome:?}", of(subject), to.site)
         }
         Fact::IngressAccepted { subject, from, rule, bytes } => {
             format!("ingress {} from {} by {rule}, {bytes}", of(subject), from.site)
         }
-        Fact::AnswerSent { subject, to, bytes, outcome } => {
+        Fact::AnswerSent { subject, to, bytes, outcome, over: _ } => {
             format!("answer {} to {}: {bytes}, {outcome:?}", of(subject), to.site)
         }
         Fact::IngressRefused { subject, from, rule } => {

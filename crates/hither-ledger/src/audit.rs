@@ -127,6 +127,8 @@ pub struct Course {
     pub way: Way,
     /// Of which work.
     pub work: Work,
+    /// The relay that it passed, and where that stands if it was known.
+    pub relay: Option<(NodeId, Option<Jurisdiction>)>,
     /// The rule that permitted it; none if its permission is not in this ledger.
     pub rule: Option<RuleId>,
 }
@@ -367,7 +369,8 @@ impl<'a> Reader<'a> {
             return;
         }
         let rule = permission.and_then(|permission| permission.rule.clone());
-        let course = Course { from, to: place.jurisdiction, site: place.site.clone(), way, work, rule };
+        let (site, relay) = (place.site.clone(), record.relay);
+        let course = Course { from, to: place.jurisdiction, site, way, work, relay, rule };
         let moved = self.audit.courses.entry(course).or_default();
         *if settled { &mut moved.transfers } else { &mut moved.unsettled } += 1;
         moved.bytes.0 += bytes.0;

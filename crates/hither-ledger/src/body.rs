@@ -1,8 +1,9 @@
 //! A fact as the fields of a record: the only way into the ledger.
 
-use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
+use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Subject};
 use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
+use hither_types::kernel::{KernelCount, KernelSpan};
 use hither_types::place::Assurance;
 use hither_types::rollout::RolloutFault;
 use hither_types::time::WallTime;
@@ -58,6 +59,41 @@ impl Body {
         self.with("place", Value::Object(object))
     }
 
+    /// The relay that payload passed.
+    fn over(self, passed: Option<&Passed>) -> Self {
+        let Some(Passed { relay, place }) = passed else { return self };
+        let mut object = Object::new();
+        object.insert("node".into(), Value::text(relay));
+        if let Some((site, jurisdiction)) = place {
+            object.insert("site".into(), Value::text(site));
+            object.insert("jur".into(), Value::text(jurisdiction));
+        }
+        self.with("relay", Value::Object(object))
+    }
+
+    /// What the kernel counted, beside what the ledger says. What is more on one side has a name of its own: a number of a
+    /// record is never below nothing.
+    fn kernel(self, count: &KernelCount) -> Self {
+        let (span, since) = match count.span {
+            KernelSpan::First => ("first", None),
+            KernelSpan::Since(at) => ("since", Some(rfc3339(at))),
+            KernelSpan::Reset => ("reset", None),
+        };
+        let body = self
+            .with("span", Value::text(span))
+            .with_some("since", since)
+            .with("lawful", Value::Integer(count.lawful.0))
+            .with("talk", Value::Integer(count.talk.0))
+            .with("leak_packets", Value::Integer(count.leak_packets))
+            .with("leak", Value::Integer(count.leak.0));
+        let Some(payload) = count.payload else { return body };
+        let body = body.with("payload", Value::Integer(payload.0));
+        match count.to_members().checked_sub(payload.0) {
+            Some(drift) => body.with("drift", Value::Integer(drift)),
+            None => body.with("short", Value::Integer(payload.0 - count.to_members())),
+        }
+    }
+
     fn rule(self, decision: &str, rule: Option<&RuleId>) -> Self {
         self.with("decision", Value::text(decision)).with_some("rule", rule)
     }
@@ -84,6 +120,8 @@ impl From<&Fact> for Body {
                 .with("signed", Value::Integer(*signed))
                 .with_some("root", root.as_ref())
                 .with("sha256", Value::text(file)),
+            Fact::KernelCounted(count) => Self::new(Kind::KernelCounted).kernel(count),
+            Fact::KernelUnread(fault) => Self::new(Kind::KernelUnread).with("fault", Value::text(fault.as_str())),
             Fact::ModelAdmitted { model, digest: weights, size, from } => Self::new(Kind::ModelAdmit)
                 .with("model", Value::text(model))
                 .with("digest", digest(weights))
@@ -120,6 +158,9 @@ impl From<&Fact> for Body {
                 .subject(subject)
                 .rule("deny", rule.as_ref())
                 .with("considered", Value::Integer((*considered).into())),
+            Fact::CanaryPermitted { subject, to, rule } => {
+                Self::new(Kind::CanaryPermit).subject(subject).place(to).rule("permit", Some(rule))
+            }
             Fact::Ended { subject, served_by, outcome, attempts, energy } => Self::new(Kind::RequestEnd)
                 .subject(subject)
                 .with_some("served_by", served_by.as_ref().map(NodeId::to_string))
@@ -146,22 +187,24 @@ impl From<&Fact> for Body {
                     .with("decision", Value::text(word))
                     .with("found", Value::Object(findings.0.iter().map(count).collect()))
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome } => Self::new(Kind::EgressSettled)
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, over } => Self::new(Kind::EgressSettled)
                 .subject(subject)
                 .place(to)
                 .with("bytes_out", Value::Integer(bytes.0))
                 .with("bytes_in", Value::Integer(answer.0))
-                .with("outcome", Value::text(outcome_word(*outcome))),
+                .with("outcome", Value::text(outcome_word(*outcome)))
+                .over(over.as_ref()),
             Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
                 .subject(subject)
                 .place(from)
                 .rule("permit", Some(rule))
                 .with("bytes_in", Value::Integer(bytes.0)),
-            Fact::AnswerSent { subject, to, bytes, outcome } => Self::new(Kind::EgressAnswer)
+            Fact::AnswerSent { subject, to, bytes, outcome, over } => Self::new(Kind::EgressAnswer)
                 .subject(subject)
                 .place(to)
                 .with("bytes_out", Value::Integer(bytes.0))
-                .with("outcome", Value::text(outcome_word(*outcome))),
+                .with("outcome", Value::text(outcome_word(*outcome)))
+                .over(over.as_ref()),
             Fact::IngressRefused { subject, from, rule } => {
                 Self::new(Kind::IngressRefuse).subject(subject).place(from).rule("deny", rule.as_ref())
             }

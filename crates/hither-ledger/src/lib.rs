@@ -41,7 +41,7 @@ pub use damage::{Damage, VerifyError};
 pub use limits::{GROUP_RECORDS_MAX, LINE_BYTES_MAX};
 pub use note::{Checkpoint, NoteError, verifier_key};
 pub use reconcile::{Finding, NodeLedger, Pair, Reconciliation, Severity, Transfer, reconcile};
-pub use record::{Deletion, Kind, Place, Record, RecordError};
+pub use record::{Deletion, KernelRecord, Kind, Place, Record, RecordError};
 pub use retention::{Expired, Plan, plan};
 pub use scan::{Records, read};
 pub use tree::growth::Growth;

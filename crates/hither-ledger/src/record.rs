@@ -4,6 +4,7 @@ use std::fmt;
 
 use hither_types::fact::Outcome;
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
@@ -12,6 +13,10 @@ use crate::body::outcome_word;
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
 use crate::tree::Hash;
+
+mod parts;
+
+pub use parts::KernelRecord;
 
 /// The version of the form of a record.
 pub(crate) const VERSION: u64 = 1;
@@ -54,6 +59,10 @@ kinds! {
     ClockJump = "clock.jump",
     /// A damaged ledger was put aside, and this one began in its place.
     LossAccept = "loss.accept",
+    /// The counters of a kernel were read.
+    KernelCounted = "kernel.counted",
+    /// They could not be.
+    KernelUnread = "kernel.unread",
     /// A model was admitted to the store.
     ModelAdmit = "model.admit",
     /// An entry of the catalog was taken in.
@@ -64,6 +73,8 @@ kinds! {
     ModelJudged = "model.judged",
     /// A request was refused by law.
     Deny = "deny",
+    /// The law would let a request out that must stay.
+    CanaryPermit = "canary.permit",
     /// Payload is about to leave with a request.
     EgressIntent = "egress.intent",
     /// Payload is about to leave for a country to which none left before.
@@ -182,6 +193,8 @@ pub struct Record {
     pub bytes_in: Option<ByteCount>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// The relay that it passed, and where that stands if it was known.
+    pub relay: Option<(NodeId, Option<Jurisdiction>)>,
     /// Who served it; none if nobody did (`request.end`).
     pub served_by: Option<NodeId>,
     /// Energy at this node, in millijoules (`request.end`).
@@ -202,6 +215,10 @@ pub struct Record {
     pub dropped: Option<u64>,
     /// What was deleted (`retention.delete`).
     pub deletion: Option<Box<Deletion>>,
+    /// What a kernel counted (`kernel.counted`).
+    pub kernel: Option<Box<KernelRecord>>,
+    /// Why its counters could not be read (`kernel.unread`).
+    pub unread: Option<KernelFault>,
 }
 
 /// Why a line is not a record.
@@ -335,6 +352,7 @@ impl Record {
             bytes_out: None,
             bytes_in: None,
             outcome: None,
+            relay: None,
             served_by: None,
             energy_mj: None,
             digest: None,
@@ -345,6 +363,8 @@ impl Record {
             bytes_cut: None,
             dropped: None,
             deletion: None,
+            kernel: None,
+            unread: None,
         };
         if record.kind == Kind::Unknown {
             return Ok(record);
@@ -353,7 +373,13 @@ impl Record {
             record.take(name, *raw)?;
         }
         if record.kind == Kind::RetentionDelete {
-            record.deletion = Some(Box::new(deletion(&fields)?));
+            record.deletion = Some(Box::new(parts::deletion(&fields)?));
+        }
+        if record.kind == Kind::KernelCounted {
+            record.kernel = Some(Box::new(parts::kernel(&fields)?));
+        }
+        if record.kind == Kind::KernelUnread {
+            record.unread = Some(parts::fault(&fields)?);
         }
         record.check()?;
         Ok(record)
@@ -381,6 +407,7 @@ impl Record {
             "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
             "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
             "outcome" => self.outcome = Some(Field("outcome", raw).parsed(parse_outcome)?),
+            "relay" => self.relay = Some(Field("relay", raw).relay()?),
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
@@ -402,6 +429,7 @@ impl Record {
         let about_request = matches!(
             self.kind,
             Kind::Deny
+                | Kind::CanaryPermit
                 | Kind::RequestEnd
                 | Kind::EgressIntent
                 | Kind::EgressFiltered
@@ -421,7 +449,7 @@ impl Record {
         if transfer || matches!(self.kind, Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave) {
             required("place", self.place.as_ref())?;
         }
-        if matches!(self.kind, Kind::EgressIntent | Kind::IngressAccept) {
+        if matches!(self.kind, Kind::EgressIntent | Kind::IngressAccept | Kind::CanaryPermit) {
             required("rule", self.rule.as_ref())?;
         }
         if matches!(self.kind, Kind::EgressIntent | Kind::EgressSettled | Kind::EgressAnswer) {
@@ -446,19 +474,6 @@ impl Record {
 /// A number of one byte.
 fn small(field: Field<'_>) -> Read<u8> {
     u8::try_from(field.integer()?).map_err(|_| field.wrong())
-}
-
-fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
-    let field = |name| required(name, find(fields, name)).map(|raw| Field(name, raw));
-    Ok(Deletion {
-        first: field("first")?.integer()?,
-        count: field("count")?.integer()?,
-        root: field("root")?.parsed(Digest::parse)?.0,
-        days: field("days")?.integer()?,
-        origins: field("origins")?.list(Jurisdiction::parse)?,
-        from: field("from")?.text()?.to_owned(),
-        to: field("to")?.text()?.to_owned(),
-    })
 }
 
 fn parse_outcome(text: &str) -> Result<Outcome, ()> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
@@ -86,7 +87,7 @@ pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
 
 pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) -> Fact {
     let (bytes, answer) = (ByteCount(bytes), ByteCount(answer));
-    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome }
+    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome, over: None }
 }
 
 pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
@@ -95,7 +96,13 @@ pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
 }
 
 pub(crate) fn answered(attempt: u8, bytes: u64, outcome: Outcome) -> Fact {
-    Fact::AnswerSent { subject: subject(attempt), to: counterpart(&PARIS), bytes: ByteCount(bytes), outcome }
+    Fact::AnswerSent {
+        subject: subject(attempt),
+        to: counterpart(&PARIS),
+        bytes: ByteCount(bytes),
+        outcome,
+        over: None,
+    }
 }
 
 pub(crate) fn refused(attempt: u8) -> Fact {
@@ -160,5 +167,15 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             findings: Findings([(DataKind::Email, 2), (DataKind::Iban, 1)].into()),
             verdict: FilterVerdict::Masked,
         },
+        Fact::KernelCounted(KernelCount {
+            span: KernelSpan::Since(WallTime(1_795_348_800_123)),
+            lawful: ByteCount(20_480),
+            talk: ByteCount(1_024),
+            leak_packets: 1,
+            leak: ByteCount(36),
+            payload: Some(ByteCount(2_472)),
+        }),
+        Fact::KernelUnread(KernelFault::Missing),
+        Fact::CanaryPermitted { subject: subject(0), to: counterpart(&PARIS), rule: rule() },
     ]
 }

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use hither_api::door::{Answer, Route};
 use hither_core::membership::Sign;
 use hither_core::{Action, Event};
-use hither_types::fact::{Fact, Outcome};
+use hither_types::fact::{Fact, Outcome, Passed};
 use hither_types::filter::Findings;
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
+use hither_types::spending::Flow;
 use hither_types::unit::{ByteCount, Micros};
 
 use crate::driver::Driver;
@@ -104,6 +105,9 @@ impl Driver {
         {
             self.records.note_transfer(self.home.me.jurisdiction, other.jurisdiction);
         }
+        if let Some(kernel) = &self.kernel {
+            kernel.note(&fact, |node| !self.endpoints.contains_key(&node));
+        }
         if !self.records.record(ticket, fact)
             && let Some(ticket) = ticket
         {
@@ -120,7 +124,7 @@ impl Driver {
                     *bytes = session.fix_outgoing(subject.attempt);
                 }
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome } => {
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, over } => {
                 let Some(session) = self.sessions.get(&subject.request) else { return };
                 if session.is_withheld(subject.attempt, to.node) {
                     *bytes = ByteCount(0);
@@ -130,6 +134,12 @@ impl Driver {
                 if *outcome != Outcome::Answered {
                     *answer = session.answer_bytes(subject.attempt).unwrap_or(*answer);
                 }
+                if bytes.0 > 0
+                    && let Some(relay) = session.relay(subject.attempt)
+                {
+                    *over = Some(self.passed(relay));
+                    self.count_relayed(to.node, Flow { requests: *bytes, answers: ByteCount(0) });
+                }
             }
             Fact::IngressAccepted { subject, from, bytes, .. } => {
                 let task = Task { origin: from.node, request: subject.request, attempt: subject.attempt };
@@ -137,7 +147,7 @@ impl Driver {
                     *bytes = ask.incoming();
                 }
             }
-            Fact::AnswerSent { subject, to, bytes, outcome } => {
+            Fact::AnswerSent { subject, to, bytes, outcome, over } => {
                 let task = Task { origin: to.node, request: subject.request, attempt: subject.attempt };
                 if let Some(ask) = self.asks.get(&task)
                     && *outcome != Outcome::Answered
@@ -145,6 +155,10 @@ impl Driver {
                     *bytes = ByteCount(ask.sent.load(Ordering::Relaxed));
                 }
                 self.egress.entry(to.node).or_default().answers.0 += bytes.0;
+                if let Some(relay) = self.asks.get(&task).and_then(|ask| ask.relay) {
+                    *over = Some(self.passed(relay));
+                    self.count_relayed(to.node, Flow { requests: ByteCount(0), answers: *bytes });
+                }
             }
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
@@ -153,6 +167,8 @@ impl Driver {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
+            | Fact::KernelCounted(_)
+            | Fact::KernelUnread(_)
             | Fact::FirstTransfer { .. }
             | Fact::EgressFiltered { .. }
             | Fact::ModelAdmitted { .. }
@@ -160,9 +176,22 @@ impl Driver {
             | Fact::RolledOut(_)
             | Fact::Judged(_)
             | Fact::Denied { .. }
+            | Fact::CanaryPermitted { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. } => {}
         }
+    }
+
+    /// A relay as the ledger names it.
+    fn passed(&self, relay: NodeId) -> Passed {
+        let place = self.member(relay).map(|member| (member.site, member.jurisdiction));
+        Passed { relay, place }
+    }
+
+    /// Counts payload that passed a third place on its way to a peer, beside what it counts as by where it ends up.
+    fn count_relayed(&mut self, to: NodeId, flow: Flow) {
+        self.egress.entry(to).or_default().relayed.0 += flow.requests.0 + flow.answers.0;
+        self.echoes.push_back(Event::Relayed(flow));
     }
 
     /// Pieces of an attempt at a request of this node are not wanted any more.

@@ -206,6 +206,7 @@ impl Driver {
         self.facade_changed();
         self.look_at_relays();
         self.feed(Event::PolicyChanged(policy));
+        self.canary.soon();
     }
 
     /// A new member without a policy of its own starts from the usual one for its place.

@@ -17,6 +17,7 @@ use hither_types::unit::{ByteCount, Milliwatts};
 use serde::Deserialize;
 
 use crate::jobs::{JobBounds, JobsSection};
+use crate::kernel::KernelConfig;
 use crate::limits::HANG_TIME;
 use crate::machine;
 
@@ -24,6 +25,7 @@ pub mod api;
 pub mod egress;
 pub mod endpoint;
 mod filter;
+mod kernel;
 pub mod ladder;
 pub mod model;
 pub mod oidc;
@@ -204,6 +206,8 @@ pub struct NodeConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// What may leave in a day, and be spent.
     pub budgets: Budgets,
+    /// How the counters of a kernel are read that counts what this node sends.
+    pub(crate) kernel: Option<KernelConfig>,
     /// The policy file.
     pub policy: PathBuf,
     /// Whose published policies take its place.
@@ -346,8 +350,11 @@ impl NodeConfig {
         let endpoints = endpoint::endpoints(file.endpoint, &data_dir)
             .map_err(|source| ConfigError::Endpoint { path: path.to_owned(), source })?;
         let purses = endpoints.iter().map(|endpoint| (endpoint.name.clone(), endpoint.purse.clone())).collect();
-        let budgets = egress::budgets(file.egress, purses)
-            .map_err(|source| ConfigError::Egress { path: path.to_owned(), source })?;
+        let of_egress = |source| ConfigError::Egress { path: path.to_owned(), source };
+        let mut section = file.egress;
+        let counters = section.kernel.take().map(|counters| counters.read(&data_dir));
+        let kernel = counters.transpose().map_err(of_egress)?;
+        let budgets = egress::budgets(section, purses).map_err(of_egress)?;
         let api_listen = overrides.api.or(file.api.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let api_socket = inside(file.api.socket.clone().unwrap_or_else(|| "api.sock".into()));
         let of_api = |source| ConfigError::Api { path: path.to_owned(), source };
@@ -398,6 +405,7 @@ impl NodeConfig {
             endpoints,
             budgets,
             follow: file.law.follow,
+            kernel,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::canary::Canary;
 use crate::clearing::{Clearings, Passage, Verdict};
 use crate::clock::{Clocks, Jump};
 use crate::config::NodeConfig;
@@ -31,6 +32,7 @@ use crate::crashes::Crashes;
 use crate::doorman::{Clock, Facade, Leavers};
 use crate::endpoints::Endpoints;
 use crate::home::Home;
+use crate::kernel::{Kernel, Reading};
 use crate::limits::{ANSWERS_MAX, SETTLES, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
 use crate::meetings::Meetings;
 use crate::mesh::Mesh;
@@ -91,6 +93,8 @@ pub(crate) enum Inbound {
     Course(CourseAsk),
     /// The wall clock of this machine jumped.
     ClockJumped(Jump),
+    /// The counters of the kernel were read, or could not be.
+    Kernel(Reading),
     /// Something that an operator would act on.
     Warn(String),
     /// The same is over.
@@ -157,6 +161,8 @@ pub(crate) struct Driver {
     pub(crate) till: Till,
     pub(crate) witnesses: Witnesses,
     pub(crate) texts: Texts,
+    pub(crate) kernel: Option<Kernel>,
+    pub(crate) canary: Canary,
 }
 
 /// What the loop listens to.
@@ -323,6 +329,7 @@ impl Driver {
             Inbound::Course(ask) => self.asked_on_the_way(ask),
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Witness(news) => self.witness_news(news),
+            Inbound::Kernel(reading) => self.kernel_read(reading),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => self.warnings.retain(|known| known.0.is_some() || known.1 != text),
             Inbound::Command { command, reply } => self.command(command, reply),
@@ -366,6 +373,7 @@ impl Driver {
             frames,
             progress: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            relay: answer.relay().map(|relay| relay.node),
             trace: self.traces.of_peer(&ask.envelope, ask.trace),
         });
         self.asks.insert(task, Arc::clone(&session));

@@ -26,7 +26,13 @@ pub(crate) async fn ask_peer(
     inbox: mpsc::Sender<Inbound>,
 ) {
     let ended = match swarm.ask(peer, ask).await {
-        Ok(stream) => read_answer(stream, task, &session, &inbox).await,
+        Ok(mut stream) => {
+            // Asked before and after: a connection may find another path meanwhile, and one over a relay counts.
+            session.passed(task.attempt, stream.relay().map(|relay| relay.node));
+            let ended = read_answer(&mut stream, task, &session, &inbox).await;
+            session.passed(task.attempt, stream.relay().map(|relay| relay.node));
+            ended
+        }
         Err(error) => {
             tracing::debug!(request = %task.request, peer = %peer.short(), %error, "a peer cannot be asked");
             Some(Event::Failed { task, failure: Failure::Unreachable })
@@ -40,7 +46,7 @@ pub(crate) async fn ask_peer(
 
 /// Reads frames until the end. `None`: nobody needs to be told.
 async fn read_answer(
-    mut stream: FrameStream,
+    stream: &mut FrameStream,
     task: Task,
     session: &Session,
     inbox: &mpsc::Sender<Inbound>,

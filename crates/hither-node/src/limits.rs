@@ -285,5 +285,28 @@ pub(crate) const WITNESS_FIRST: Duration = Duration::from_secs(20);
 /// How often they are where nothing leaves before one has signed.
 pub(crate) const WITNESS_WANTED: Duration = Duration::from_secs(5);
 
+/// How often the law is asked about a request that must stay here, and how soon after the start.
+pub(crate) const CANARY_EVERY: Duration = Duration::from_secs(3_600);
+pub(crate) const CANARY_FIRST: Duration = Duration::from_secs(60);
+
+/// How often the counters of a kernel are read, unless the configuration says otherwise: an hour is short enough to find who
+/// sent something, and adds two dozen records a day.
+pub(crate) const KERNEL_EVERY_S: u64 = 3_600;
+
+/// How long a reading waits for a file to be written that is newer than it: timers write once a minute or every five.
+pub(crate) const KERNEL_FILE_WAIT: Duration = Duration::from_secs(900);
+
+/// How often it looks whether that is so.
+pub(crate) const KERNEL_LOOK: Duration = Duration::from_millis(500);
+
+/// How long a program that reads counters may take: it asks the kernel one question.
+pub(crate) const KERNEL_COMMAND: Duration = Duration::from_secs(10);
+
+/// How long a node that ends waits for its last reading.
+pub(crate) const KERNEL_LAST_READING: Duration = Duration::from_secs(2);
+
+/// What such a program may say, in bytes: three counters take half a kilobyte, and a table of many has room.
+pub(crate) const KERNEL_OUTPUT_MAX: u64 = 1 << 20;
+
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::affinity::Salt;
 use crate::apps::Apps;
+use crate::canary::Canary;
 use crate::clock::Clocks;
 use crate::commands::{Law, load_policy};
 use crate::config::NodeConfig;
@@ -28,6 +29,7 @@ use crate::courses::Courses;
 use crate::doorman::{Clock, Doorman, Facade, Leavers};
 use crate::driver::{Driver, Ears};
 use crate::home::{Home, InitError};
+use crate::kernel::Kernel;
 use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
 use crate::mesh::{Mesh, counterpart};
@@ -198,6 +200,7 @@ async fn assemble(
     let versions = Versions::open(dir.join("rollouts"));
     let (pins, unread) = Pins::open(dir.join("pins"), config.pinned.clone());
     let witnesses = Witnesses::new(config.ledger_dir(), dir.join("witnessed"), home.me.node, &home.key.to_bytes());
+    let kernel = config.kernel.clone().map(|kernel| Kernel::open(kernel, &dir));
     let (till, unkept) = Till::open(dir.join("spent"));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
@@ -249,6 +252,8 @@ async fn assemble(
         till,
         witnesses,
         texts: Texts::new(dir.join("policies")),
+        kernel,
+        canary: Canary::new(),
         clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
@@ -310,6 +315,7 @@ async fn serve(
         driver.hands.spawn(crate::renewal::certificates(secured, driver.inbox.clone()));
     }
     driver.hands.spawn(crate::clock::watch(driver.inbox.clone()));
+    driver.watch_kernel();
     driver.records.live_by(&driver.policy);
     let (ledger, here) = (driver.config.ledger_dir(), driver.home.me.jurisdiction);
     if let Some(keeper) = driver.records.keeper(&ledger, here) {
@@ -335,6 +341,7 @@ async fn serve(
         worker.stop();
     }
     driver.hands.shutdown().await;
+    driver.read_kernel_last().await;
     let socket = driver.config.api_socket.clone();
     let (records, traces) = (driver.records, driver.traces);
     // The thread of the ledger waits for a disk, and the last spans for a collector; the runtime must not.

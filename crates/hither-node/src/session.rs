@@ -56,6 +56,8 @@ struct State {
     /// What the filter of a server outside the mesh made of an attempt there.
     cleared: BTreeMap<Attempt, (NodeId, Verdict)>,
     egress: u64,
+    /// The relays that attempts passed.
+    relays: BTreeMap<Attempt, NodeId>,
 }
 
 /// A token id on its way to a peer, as it is counted.
@@ -126,6 +128,7 @@ impl Session {
             outgoing: BTreeMap::new(),
             cleared: BTreeMap::new(),
             egress: 0,
+            relays: BTreeMap::new(),
         };
         Self { request, payload, answers, ended: AtomicBool::new(false), state: Mutex::new(state), trace, whole: false }
     }
@@ -219,6 +222,18 @@ impl Session {
     /// Counts payload that leaves this node.
     pub(crate) fn add_egress(&self, bytes: u64) {
         self.state().egress += bytes;
+    }
+
+    /// An attempt passes a relay, if it does.
+    pub(crate) fn passed(&self, attempt: Attempt, relay: Option<NodeId>) {
+        if let Some(relay) = relay {
+            self.state().relays.insert(attempt, relay);
+        }
+    }
+
+    /// The relay that an attempt passed, if it was one.
+    pub(crate) fn relay(&self, attempt: Attempt) -> Option<NodeId> {
+        self.state().relays.get(&attempt).copied()
     }
 
     /// Delivers a piece if there is room at once. For places that serve many requests from one thread.
@@ -326,6 +341,8 @@ pub(crate) struct AskSession {
     pub(crate) progress: AtomicU64,
     /// Bytes of the answer that were given to the transport.
     pub(crate) sent: AtomicU64,
+    /// The relay that it came over, and its answer goes back over.
+    pub(crate) relay: Option<NodeId>,
     pub(crate) trace: Trace,
 }
 

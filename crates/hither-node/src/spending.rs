@@ -85,13 +85,14 @@ fn put(path: &std::path::Path, text: &str) {
 
 /// One thing a line; names have no spaces.
 fn write(spent: &Spent) -> String {
-    let Spent { day, links, apps, money, saved } = spent;
+    let Spent { day, links, relayed, apps, money, saved } = spent;
     let mut text = format!("day {day}\nsaved {}\n", saved.0);
     let lines = Link::ALL.iter().zip(links);
     // Writing to a string does not fail.
     for (link, flow) in lines {
         let _ = writeln!(text, "link {} {} {}", link.as_str(), flow.requests.0, flow.answers.0);
     }
+    let _ = writeln!(text, "relayed {} {}", relayed.requests.0, relayed.answers.0);
     for (app, bytes) in apps {
         let _ = writeln!(text, "app {app} {}", bytes.0);
     }
@@ -112,6 +113,9 @@ fn read(text: &str) -> Option<Spent> {
                 let place = Link::ALL.iter().position(|known| known.as_str() == link)?;
                 let (requests, answers) = (ByteCount(number(requests)?), ByteCount(number(answers)?));
                 spent.links[place] = Flow { requests, answers };
+            }
+            ["relayed", requests, answers] => {
+                spent.relayed = Flow { requests: ByteCount(number(requests)?), answers: ByteCount(number(answers)?) };
             }
             ["app", app, bytes] => {
                 spent.apps.insert(AppName::parse(app).ok()?, ByteCount(number(bytes)?));

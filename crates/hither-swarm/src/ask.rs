@@ -1,9 +1,10 @@
 //! Requests: one bidirectional stream each, an ask in one direction, frames in the other.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hither_types::id::NodeId;
+use hither_types::member::Relay;
 use hither_types::message::{Ask, Frame};
 use hither_wire::{EncodeError, MAX_FRAME};
 use iroh::endpoint::{Connection, RecvStream, SendStream};
@@ -13,7 +14,7 @@ use crate::dial::{self, DialError, chain};
 use crate::framing::{self, FrameReader, FramingError};
 use crate::ledbat::Request;
 use crate::limits;
-use crate::links::{Code, Kind};
+use crate::links::{self, Code, Kind};
 use crate::swarm::{Shared, SwarmEvent};
 
 /// Why a request could not be sent to a peer.
@@ -64,9 +65,21 @@ pub struct FrameStream {
     _use: Arc<()>,
     // Files give way to it.
     _request: Request,
+    shared: Weak<Shared>,
+}
+
+/// The relay that a connection is sent over just now.
+fn relay_of(shared: &Weak<Shared>, connection: &Connection) -> Option<Relay> {
+    let shared = shared.upgrade()?;
+    links::address(&shared, connection)?.relay()
 }
 
 impl FrameStream {
+    /// The relay that the request and its answer pass just now, if they do.
+    pub fn relay(&self) -> Option<Relay> {
+        relay_of(&self.shared, &self.connection)
+    }
+
     /// How many packets of the peer have come over the connection. One that is lost holds up every frame behind it until
     /// it is repeated; that the peer lives shows meanwhile by this growing.
     pub fn packets(&self) -> u64 {
@@ -127,7 +140,8 @@ pub(crate) async fn ask(shared: &Arc<Shared>, node: NodeId, ask: &Ask) -> Result
     framing::write(&mut sender, frame).await.map_err(|error| broken(chain(&error)))?;
     sender.finish().map_err(|error| broken(chain(&error)))?;
     let reader = FrameReader::new(receiver, MAX_FRAME);
-    Ok(FrameStream { reader, ended: false, connection, _use: used, _request: request })
+    let shared = Arc::downgrade(shared);
+    Ok(FrameStream { reader, ended: false, connection, _use: used, _request: request, shared })
 }
 
 async fn open(shared: &Arc<Shared>, node: NodeId) -> Result<(Connection, SendStream, RecvStream), AskError> {
@@ -151,8 +165,9 @@ pub struct AnswerStream {
     sender: Option<SendStream>,
     // A write that was dropped half-way leaves half a frame: nothing readable can follow it.
     torn: bool,
-    _connection: Connection,
+    connection: Connection,
     _request: Request,
+    shared: Weak<Shared>,
 }
 
 /// Resolves when the asker stopped or the link broke. Independent of the stream that it came from.
@@ -173,6 +188,11 @@ impl Future for AnswerWatcher {
 }
 
 impl AnswerStream {
+    /// The relay that the answer passes just now, if it does.
+    pub fn relay(&self) -> Option<Relay> {
+        relay_of(&self.shared, &self.connection)
+    }
+
     /// Sends one frame.
     pub async fn send(&mut self, frame: Frame) -> Result<(), PeerGone> {
         let sender = self.sender.as_mut().filter(|_| !self.torn).ok_or(PeerGone)?;
@@ -251,7 +271,9 @@ pub(crate) async fn serve(shared: &Arc<Shared>, from: NodeId, connection: Connec
 /// Reads an ask and hands it to the driver.
 async fn head(shared: Arc<Shared>, from: NodeId, connection: Connection, sender: SendStream, receiver: RecvStream) {
     let (connected, request) = (connection.clone(), shared.requests.begin());
-    let answer = AnswerStream { sender: Some(sender), torn: false, _connection: connected, _request: request };
+    let weak = Arc::downgrade(&shared);
+    let answer =
+        AnswerStream { sender: Some(sender), torn: false, connection: connected, _request: request, shared: weak };
     let Ok(_place) = shared.heads.acquire().await else { return };
     let mut reader = FrameReader::new(receiver, MAX_FRAME);
     let body = match tokio::time::timeout(limits::ASK_HEAD, reader.next()).await {

@@ -2,6 +2,7 @@
 
 use crate::filter::Findings;
 use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use crate::kernel::{KernelCount, KernelFault};
 use crate::label::DataClass;
 use crate::place::{Assurance, Jurisdiction};
 use crate::rollout::{Rollout, Verdict};
@@ -42,6 +43,15 @@ pub struct Counterpart {
     pub jurisdiction: Jurisdiction,
     /// How well that is supported.
     pub assurance: Assurance,
+}
+
+/// A third place that payload passed as ciphertext on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Passed {
+    /// The node that runs the relay.
+    pub relay: NodeId,
+    /// Its site and where it stands, if it is a member that is known.
+    pub place: Option<(SiteName, Jurisdiction)>,
 }
 
 /// What a filter did.
@@ -105,6 +115,10 @@ pub enum Fact {
         /// SHA-256 of the file of its records as it was found.
         file: Digest,
     },
+    /// The counters of a kernel were read (`kernel.counted`).
+    KernelCounted(KernelCount),
+    /// They could not be read (`kernel.unread`).
+    KernelUnread(KernelFault),
     /// A model was admitted to the store (`model.admit`).
     ModelAdmitted {
         /// Its name.
@@ -141,6 +155,15 @@ pub enum Fact {
         rule: Option<RuleId>,
         /// The places considered.
         considered: u8,
+    },
+    /// The law would let a request out that must stay: it was asked about one, without payload (`canary.permit`).
+    CanaryPermitted {
+        /// The request that nobody made.
+        subject: Subject,
+        /// Where it might go, or the first of several places.
+        to: Counterpart,
+        /// The rule that permits it.
+        rule: RuleId,
     },
     /// Payload is about to leave (`egress.intent`). Durable before the first byte.
     EgressIntent {
@@ -183,6 +206,8 @@ pub enum Fact {
         answer: ByteCount,
         /// How this attempt ended.
         outcome: Outcome,
+        /// The relay that it passed, if it did.
+        over: Option<Passed>,
     },
     /// Payload from a peer was accepted (`ingress.accept`). Durable before the first byte of the answer leaves, and
     /// the permission for that answer: the same permit, read backwards.
@@ -206,6 +231,8 @@ pub enum Fact {
         bytes: ByteCount,
         /// How it ended.
         outcome: Outcome,
+        /// The relay that it passed, if it did.
+        over: Option<Passed>,
     },
     /// Payload from a peer was refused (`ingress.refuse`).
     IngressRefused {

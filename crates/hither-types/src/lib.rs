@@ -7,6 +7,7 @@ pub mod fact;
 pub mod filter;
 pub mod id;
 pub mod incarnation;
+pub mod kernel;
 pub mod label;
 pub mod law;
 pub mod member;

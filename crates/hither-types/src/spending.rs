@@ -153,6 +153,8 @@ pub struct Spent {
     pub day: u64,
     /// By kind of way, in the order of [`Link::ALL`].
     pub links: [Flow; 4],
+    /// Of all that, what passed a relay on its way: a third place, whoever runs it.
+    pub relayed: Flow,
     /// In requests that left the site, by app.
     pub apps: BTreeMap<AppName, ByteCount>,
     /// By server and app.

@@ -177,6 +177,8 @@ pub struct Egress {
     pub requests: ByteCount,
     /// Bytes of payload with answers.
     pub answers: ByteCount,
+    /// Of both, what passed a relay.
+    pub relayed: ByteCount,
     /// What was masked before it left.
     pub masked: Findings,
     /// What was found in requests of which nothing left.

@@ -1,6 +1,6 @@
 //! What may leave in a day and what left, as JSON.
 
-use hither_types::spending::{Link, Money, SpendingView};
+use hither_types::spending::{Flow, Link, Money, SpendingView};
 use serde::{Deserialize, Serialize};
 
 /// What left this node since midnight, UTC, and what may. Sums of money are in millionths of the currency.
@@ -31,7 +31,7 @@ pub struct SpendingDto {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Link"))]
 pub struct LinkDto {
-    /// `lan`, `inter-site`, `cross-border` or `cloud`.
+    /// `lan`, `inter-site`, `cross-border` or `cloud`; or `relay`, the last, which is what of those passed a relay.
     pub link: String,
     /// Bytes in requests that left.
     pub requests: u64,
@@ -80,11 +80,12 @@ pub struct AppMoneyDto {
 impl From<&SpendingView> for SpendingDto {
     fn from(view: &SpendingView) -> Self {
         let SpendingView { budgets, share, spent } = view;
-        let link = |(link, flow): (&Link, &hither_types::spending::Flow)| LinkDto {
-            link: link.as_str().to_owned(),
+        let link = |(link, flow): (&str, &Flow)| LinkDto {
+            link: link.to_owned(),
             requests: flow.requests.0,
             answers: flow.answers.0,
         };
+        let links = Link::ALL.iter().map(|link| link.as_str()).zip(&spent.links);
         let names: std::collections::BTreeSet<_> = spent.apps.keys().chain(budgets.apps.keys()).collect();
         let app = |name: &hither_types::id::AppName| AppSpendingDto {
             app: name.to_string(),
@@ -105,7 +106,7 @@ impl From<&SpendingView> for SpendingDto {
             day: spent.day,
             bytes: spent.out_of_site().0,
             bytes_max: share.map(|bytes| bytes.0),
-            links: Link::ALL.iter().zip(&spent.links).map(link).collect(),
+            links: links.chain([("relay", &spent.relayed)]).map(link).collect(),
             apps: names.into_iter().map(app).collect(),
             servers: servers.collect(),
             currency: budgets.currency.clone(),

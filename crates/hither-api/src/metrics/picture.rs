@@ -77,6 +77,16 @@ fn links(page: &mut Page, view: &View) {
             page.sample(&labels, bytes.0);
         }
     }
+    page.family(
+        "hither_link_relayed_bytes_total",
+        Kind::Counter,
+        "Of the payload bytes that left for a peer, those that passed a relay.",
+    );
+    for NodeView { member, egress, .. } in others() {
+        let node = member.node.short();
+        let labels: [Label<'_>; 3] = [("node", &node), ("site", &member.site), ("jurisdiction", &member.jurisdiction)];
+        page.sample(&labels, egress.relayed.0);
+    }
     filtered(page, view);
     type Row = (&'static str, &'static str, fn(&NodeView) -> Option<f64>);
     let rows: [Row; 2] = [

@@ -541,6 +541,7 @@ fn example_nodes() -> Vec<NodeView> {
             1 => Egress {
                 requests: ByteCount(40_213),
                 answers: ByteCount(9_120),
+                relayed: ByteCount(700),
                 masked: Findings([(DataKind::Email, 4)].into()),
                 blocked: Findings([(DataKind::Iban, 1)].into()),
                 withheld: 1,

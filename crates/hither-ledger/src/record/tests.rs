@@ -1,8 +1,10 @@
 //! Tests of reading records.
 
+use hither_types::fact::{Fact, Passed};
+
 use super::*;
 use crate::canonical::{Object, Value, write_object};
-use crate::samples::{MUNICH, all_facts, intent, node, scratch, write};
+use crate::samples::{MUNICH, PARIS, all_facts, intent, node, scratch, settled, write};
 use crate::scan::read;
 
 /// Kinds that no fact becomes.
@@ -63,8 +65,11 @@ fn a_record_without_a_field_that_its_kind_needs_is_none() {
             Kind::EgressSettled => &["req", "attempt", "place", "bytes_out", "bytes_in", "outcome"],
             Kind::IngressAccept => &["req", "attempt", "place", "rule", "bytes_in"],
             Kind::EgressAnswer => &["req", "attempt", "place", "bytes_out", "outcome"],
+            Kind::CanaryPermit => &["req", "attempt", "app", "place", "rule"],
             Kind::EgressFiltered | Kind::IngressRefuse => &["req", "attempt", "place"],
             Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
+            Kind::KernelCounted => &["span", "lawful", "talk", "leak_packets"],
+            Kind::KernelUnread => &["fault"],
             Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave => &["place"],
             _ => &[],
         };
@@ -92,6 +97,8 @@ fn a_record_with_a_field_of_the_wrong_form_is_none() {
         ("place", Value::text("munich")),
         ("place", Value::Object(Object::new())),
         ("req", Value::text("1")),
+        ("relay", Value::text("hub")),
+        ("relay", Value::Object(Object::new())),
         ("rule", Value::text("eu to eu")),
         ("subj", Value::text("DE")),
         ("subj", Value::List(vec![Value::text("Bavaria")])),
@@ -115,4 +122,21 @@ fn a_kind_of_a_newer_program_is_a_record_and_not_damage() {
     }
     // Nobody can call a kind of ours unknown by its own name for that.
     assert_eq!(Record::parse(&with(&line, "kind", Some(Value::text("unknown")))).unwrap().word(), "unknown");
+}
+
+#[test]
+fn a_record_says_which_relay_payload_passed() {
+    let over = |place| Some(Passed { relay: node(&PARIS), place });
+    let french = crate::samples::counterpart(&PARIS);
+    for (place, read_as) in [(Some((french.site, french.jurisdiction)), Some(french.jurisdiction)), (None, None)] {
+        let dir = scratch();
+        let Fact::EgressSettled { subject, to, bytes, answer, outcome, .. } = settled(1, 9, 3, Outcome::Answered)
+        else {
+            unreachable!("it is one")
+        };
+        let fact = Fact::EgressSettled { subject, to, bytes, answer, outcome, over: over(place) };
+        write(dir.path(), &MUNICH, &[fact]);
+        let record = read(dir.path()).unwrap().next().unwrap().unwrap();
+        assert_eq!(record.relay, Some((node(&PARIS), read_as)));
+    }
 }

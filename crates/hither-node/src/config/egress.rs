@@ -7,6 +7,8 @@ use hither_types::spending::{Budgets, Money, Price, Purse};
 use hither_types::unit::ByteCount;
 use serde::Deserialize;
 
+use super::kernel::KernelSection;
+
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,8 @@ pub(super) struct EgressSection {
     currency: Option<String>,
     /// The server whose price tells what the answers of the mesh are worth.
     compare_with: Option<String>,
+    /// How the counters of a kernel are read.
+    pub(super) kernel: Option<KernelSection>,
 }
 
 /// What the file says of the price of a server: units of the currency.
@@ -82,6 +86,11 @@ pub enum EgressError {
     /// It is compared with a server that has no price.
     #[error("[egress] compare_with is {0:?}, and no [endpoint.{0}] has a price")]
     Compared(String),
+    /// It is not said how the counters of a kernel are read.
+    #[error(
+        "[egress.kernel]: {0}; for example command = [\"nft\", \"-j\", \"list\", \"counters\", \"table\", \"inet\", \"hither\"], or file = \"/run/hither/counters.json\", which a timer writes"
+    )]
+    Kernel(&'static str),
 }
 
 impl PurseSection {

@@ -109,6 +109,7 @@ impl Driver {
         self.look_at_reach();
         self.seek_witnesses();
         self.follow_published();
+        self.look_at_canary();
         let mine = PeerMessage::Start(self.twins.mine(wall_now()));
         let neighbours: Vec<NodeId> = self.membership.neighbours().collect();
         for peer in neighbours {

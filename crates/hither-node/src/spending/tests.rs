@@ -12,6 +12,7 @@ fn spent() -> Spent {
     Spent {
         day: 20_421,
         links: [flow(1, 2), flow(3, 4), flow(5, 6), flow(7, 8)],
+        relayed: flow(13, 14),
         apps: [(app("till"), ByteCount(9)), (app("ct-triage"), ByteCount(10))].into(),
         money: [((SiteName::parse("cloud").unwrap(), app("till")), Money(11))].into(),
         saved: Money(12),

@@ -7,6 +7,7 @@ use hither_types::id::{MeshId, NodeId, Operator, SiteName};
 use hither_types::member::{Member, Roles};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::time::WallTime;
+use hither_types::unit::Days;
 use hither_types::witness::WitnessWord;
 
 use super::{Heard, Round, Witnesses, choose};

@@ -50,6 +50,8 @@ impl Observer {
             | Fact::Left(_)
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
+            | Fact::KernelCounted(_)
+            | Fact::KernelUnread(_)
             | Fact::FirstTransfer { .. }
             | Fact::EgressFiltered { .. }
             | Fact::ModelAdmitted { .. }
@@ -57,6 +59,7 @@ impl Observer {
             | Fact::RolledOut(_)
             | Fact::Judged(_)
             | Fact::Denied { .. }
+            | Fact::CanaryPermitted { .. }
             | Fact::AnswerSent { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. } => {}

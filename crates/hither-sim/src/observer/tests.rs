@@ -131,7 +131,14 @@ fn intent(bytes: u64) -> Fact {
 
 fn settled() -> Fact {
     let (bytes, answer) = (ByteCount(100), ByteCount(12));
-    Fact::EgressSettled { subject: subject(), to: counterpart(MUNICH), bytes, answer, outcome: Outcome::Answered }
+    Fact::EgressSettled {
+        subject: subject(),
+        to: counterpart(MUNICH),
+        bytes,
+        answer,
+        outcome: Outcome::Answered,
+        over: None,
+    }
 }
 
 fn accepted() -> Fact {

@@ -19,6 +19,8 @@ impl World<'_> {
             | Event::EndpointAdded { .. }
             | Event::Catalogued(_)
             | Event::TimeOfDay(_)
+            | Event::Canary(_)
+            | Event::Relayed(_)
             | Event::Budgets(_)
             | Event::SpentBefore(_)
             | Event::RolledOut(_)

@@ -154,7 +154,14 @@ impl Facts {
         let (to, bytes) = (self.to.clone(), ByteCount(1832));
         let fact = match number % 2 {
             0 => Fact::EgressIntent { subject, to, rule: self.rule.clone(), bytes },
-            _ => Fact::EgressSettled { subject, to, bytes, answer: ByteCount(640), outcome: Outcome::Answered },
+            _ => Fact::EgressSettled {
+                subject,
+                to,
+                bytes,
+                answer: ByteCount(640),
+                outcome: Outcome::Answered,
+                over: None,
+            },
         };
         Entry { fact, wall: WallTime(1_795_348_800_000 + number), mono_ms: number }
     }

@@ -57,9 +57,11 @@ fn egress(spending: &SpendingDto, colour: Colour) -> String {
     };
     let mut text = format!("  left the site since midnight UTC  {}\n", bytes(spending.bytes, spending.bytes_max));
     for link in &spending.links {
+        // A third place that ciphertext passes is no place where it ends up: it stands beside those.
+        let among = if link.link == "relay" { "  (of those above, over a relay)" } else { "" };
         text.push_str(&format!(
-            "    {:12}  {} in requests · {} in answers\n",
-            link.link,
+            "    {:12}  {} in requests · {} in answers{among}\n",
+            plain(&link.link),
             ByteCount(link.requests),
             ByteCount(link.answers)
         ));

@@ -208,8 +208,26 @@ fn record_text(record: &Record) -> String {
     add("rule ", record.rule.as_ref().map(ToString::to_string));
     add("out ", record.bytes_out.map(|bytes| bytes.to_string()));
     add("in ", record.bytes_in.map(|bytes| bytes.to_string()));
+    add(
+        "over the relay of ",
+        record.relay.map(|(node, place)| {
+            format!(
+                "{} {}",
+                node.short(),
+                place.map_or_else(|| "(place not known)".to_owned(), |place| place.to_string())
+            )
+        }),
+    );
     add("request ", record.request.map(|request| request.to_string()));
     add("records ", record.deletion.as_ref().map(|what| format!("{} to {}", what.first, what.end().saturating_sub(1))));
+    if let Some(kernel) = &record.kernel {
+        add("since ", kernel.since.clone().or_else(|| Some(kernel.span.clone())));
+        add("lawful ", Some(kernel.lawful.to_string()));
+        add("talk ", Some(kernel.talk.to_string()));
+        add("leak ", Some(format!("{} packets", kernel.leak_packets)));
+        add("payload ", Some(kernel.payload.map_or_else(|| "not compared".to_owned(), |bytes| bytes.to_string())));
+    }
+    add("not known: ", record.unread.map(|fault| fault.as_str().to_owned()));
     add("attempt ", record.attempt.filter(|attempt| attempt.0 > 0).map(|attempt| attempt.0.to_string()));
     text.push('\n');
     text

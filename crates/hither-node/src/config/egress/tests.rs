@@ -6,6 +6,7 @@ use hither_types::spending::Money;
 use hither_types::unit::ByteCount;
 
 use crate::config::{NodeConfig, Overrides};
+use crate::kernel::Source;
 
 const CLOUD: &str =
     "[endpoint.cloud]\nurl = \"https://models.example\"\nmodels = [\"a\"]\njurisdiction = \"US\"\noperator = \"x\"\n";
@@ -42,6 +43,22 @@ fn bytes_are_limited_by_site_and_by_app() {
     refused("[egress]\napps_mb_per_day = { \"a b\" = 1 }", "[egress] apps_mb_per_day names \"a b\"");
     refused("[egress]\nsite_gb_per_day = 1", "unknown field `site_gb_per_day`");
     refused("[egress]\nsite_mb_per_day = -1", "invalid value");
+}
+
+#[test]
+fn the_counters_of_a_kernel_come_from_a_file_or_a_command() {
+    assert_eq!(load("").unwrap().kernel, None);
+    let kernel = |text: &str| load(&format!("[egress.kernel]\n{text}")).unwrap().kernel.unwrap();
+    let of_file = kernel("file = \"/run/hither/counters.json\"");
+    assert_eq!(of_file.source, Source::File("/run/hither/counters.json".into()));
+    assert_eq!(of_file.every.as_secs(), 3600);
+    let of_command = kernel("command = [\"nft\", \"-j\"]\nevery_s = 600");
+    assert_eq!(of_command.source, Source::Command(vec!["nft".to_owned(), "-j".to_owned()]));
+    assert_eq!(of_command.every.as_secs(), 600);
+    refused("[egress.kernel]", "one of them is needed");
+    refused("[egress.kernel]\nfile = \"a\"\ncommand = [\"b\"]", "only one is read");
+    refused("[egress.kernel]\ncommand = []", "names no program");
+    refused("[egress.kernel]\nminutes = 5", "unknown field `minutes`");
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Document {
             tables::law(audit),
             tables::members(audit),
             tables::models(audit),
+            tables::kernel(audit),
             tables::lost(audit),
         ];
         all.extend(tables::sample(audit, draw));

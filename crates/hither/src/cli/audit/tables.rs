@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use hither_ledger::audit::{Audit, Course, Draw, Happened};
 use hither_ledger::{Kind, Record};
+use hither_types::kernel::KernelFault;
 
 /// One table; each row has as many cells as there are columns.
 pub(super) struct Table {
@@ -125,6 +126,7 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
             course.work.class.to_string(),
             or_none(course.work.purpose.as_ref()),
             or_unknown(course.rule.as_ref()),
+            course.relay.map_or_else(String::new, |(node, place)| format!("{} ({})", node.short(), or_unknown(place))),
             joined(&moved.subjects),
             moved.transfers.to_string(),
             moved.unsettled.to_string(),
@@ -138,7 +140,8 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
         title: "What left",
         note: "Payload that was given to the network, by the place that it went to and the rule that permitted it. \
                Unsettled: permitted, and still under way, or the node ended before it wrote what became of it. Of such \
-               requests all bytes count as sent; of such answers none, for their size is not known.",
+               requests all bytes count as sent; of such answers none, for their size is not known. Over a relay: the ciphertext \
+               passed the machine of that member as well, by the rule for relays.",
         columns: &[
             "from",
             "to",
@@ -150,6 +153,7 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
             "class",
             "purpose",
             "rule",
+            "over the relay of",
             "concerns people in",
             "transfers",
             "unsettled",
@@ -255,6 +259,38 @@ pub(super) fn models(audit: &Audit) -> Table {
         note: "By the BLAKE3 digest of their file.",
         columns: &["when", "node", "record", "what", "model", "file"],
         rows: happened(audit, &kinds, row),
+    }
+}
+
+pub(super) fn kernel(audit: &Audit) -> Table {
+    let row = |record: &Record| match (&record.kernel, record.unread) {
+        (Some(kernel), _) => {
+            let since = kernel.since.clone().unwrap_or_else(|| kernel.span.clone());
+            let (counted, payload) = (kernel.lawful.0 + kernel.talk.0, kernel.payload.map(|payload| payload.0));
+            let drift = payload.map(|payload| match counted.checked_sub(payload) {
+                Some(more) => more.to_string(),
+                None => format!("SHORT by {}", payload - counted),
+            });
+            let numbers = [kernel.lawful.0, kernel.talk.0, kernel.leak_packets].map(|number| number.to_string());
+            let compared = [payload.map(|payload| payload.to_string()), drift];
+            let compared = compared.map(|cell| cell.unwrap_or_else(|| "not compared".to_owned()));
+            [since].into_iter().chain(numbers).chain(compared).collect()
+        }
+        (None, fault) => {
+            let fault = format!("not known: {}", fault.map_or("", KernelFault::as_str));
+            [fault].into_iter().chain(std::iter::repeat_n(String::new(), 5)).collect()
+        }
+    };
+    Table {
+        name: "kernel",
+        title: "What a kernel counted",
+        note: "Bytes that the kernel of the node's machine let through since the reading before: to members to whom the policy lets \
+               something go (lawful), to other members (talk), and packets to anybody else, which it stopped (leak). Payload is \
+               what arrived at members by the ledger in the same time; beside is what the kernel counted more: headers, who \
+               is there, weights of models. A leak of 0 and no SHORT is what it should say. A reading that failed has no \
+               numbers.",
+        columns: &["when", "node", "record", "what", "since", "lawful", "talk", "leak packets", "payload", "beside"],
+        rows: happened(audit, &[Kind::KernelCounted, Kind::KernelUnread], row),
     }
 }
 

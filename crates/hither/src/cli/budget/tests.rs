@@ -17,6 +17,7 @@ fn spending() -> SpendingDto {
             link("inter-site", 0, 0),
             link("cross-border", 2_000_000, 0),
             link("cloud", 500_000, 0),
+            link("relay", 1_000_000, 0),
         ],
         apps: vec![app("till", 2_000_000, Some(2_000_000)), app("press", 500_000, None)],
         servers: vec![ServerSpendingDto {
@@ -39,7 +40,8 @@ fn every_budget_is_shown_with_what_is_spent_of_it() {
                     lan           0 B in requests · 0 B in answers\n    \
                     inter-site    0 B in requests · 0 B in answers\n    \
                     cross-border  2.0 MB in requests · 0 B in answers\n    \
-                    cloud         500.0 kB in requests · 0 B in answers\n  \
+                    cloud         500.0 kB in requests · 0 B in answers\n    \
+                    relay         1.0 MB in requests · 0 B in answers  (of those above, over a relay)\n  \
                     app       till          2.0 MB of 2.0 MB: spent\n  \
                     app       press         500.0 kB, no budget\n  \
                     server    cloud         1.23 of 5.00 EUR\n    \

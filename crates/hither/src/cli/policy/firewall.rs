@@ -92,29 +92,32 @@ fn rules(title: &str, members: &Members, uid: Option<u32>) -> String {
             let _ = writeln!(out, "  set {name}{family} {{ type {kind} . inet_service;{elements} }}");
         }
     }
-    let verdict = match uid {
-        Some(uid) => {
-            let _ = writeln!(
-                out,
-                "  chain output {{\n    type filter hook output priority 0; policy accept;\n    meta skuid != {uid} return\n    oifname \"lo\" return\n    \
-                 # Answers to clients of the API, who came by themselves.\n    ct direction reply meta l4proto tcp return\n    \
-                 # What else this machine's node needs, such as names or servers outside the mesh, goes here."
-            );
-            "reject"
-        }
-        None => {
-            let _ = writeln!(
-                out,
-                "  chain forward {{\n    type filter hook forward priority 0; policy accept;\n    \
-                 ip saddr . udp sport @own4 goto judge\n    ip6 saddr . udp sport @own6 goto judge\n  }}\n  chain judge {{"
-            );
-            "drop"
-        }
-    };
+    out.push_str(&match uid {
+        Some(uid) => format!(
+            // What the kernel sends by itself has no user, and is judged by nobody.
+            "  chain output {{\n    type filter hook output priority 0; policy accept;\n    meta skuid {uid} goto judge\n  }}\n  \
+             chain judge {{\n"
+        ),
+        None => "  chain forward {\n    type filter hook forward priority 0; policy accept;\n    \
+                 ip saddr . udp sport @own4 goto judge\n    ip6 saddr . udp sport @own6 goto judge\n  }\n  chain judge {\n"
+            .to_owned(),
+    });
     for (set, counter) in [("lawful", "lawful"), ("others", "talk")] {
         let _ = writeln!(out, "    ip daddr . udp dport @{set}4 counter name {counter} accept");
         let _ = writeln!(out, "    ip6 daddr . udp dport @{set}6 counter name {counter} accept");
     }
+    // Behind the members, so that those on this machine are counted as well.
+    let verdict = match uid {
+        Some(_) => {
+            out.push_str(
+                "    oifname \"lo\" return\n    # Answers to clients of the API, who came by themselves.\n    \
+                 ct direction reply meta l4proto tcp return\n    \
+                 # What else this machine's node needs, such as names or servers outside the mesh, goes here.\n",
+            );
+            "reject"
+        }
+        None => "drop",
+    };
     let _ = writeln!(out, "    counter name leak {verdict}\n  }}\n}}");
     out
 }

@@ -16,7 +16,7 @@ fn a_machine_has_rules_for_the_user_of_its_node() {
     let text = rules("policy 3", &members(), Some(990));
     assert!(text.starts_with("# policy 3\n"), "{text}");
     for part in [
-        "meta skuid != 990 return",
+        "meta skuid 990 goto judge",
         "set lawful4 { type ipv4_addr . inet_service; elements = { 10.0.0.2 . 4433 }; }",
         "set lawful6 { type ipv6_addr . inet_service; elements = { 2001:db8::2 . 4433 }; }",
         "set others6 { type ipv6_addr . inet_service; }",

@@ -1,0 +1,163 @@
+//! What nft writes is read, what it does not write is not; and what two readings come to.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime};
+
+use hither_types::fact::Fact;
+use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
+use hither_types::time::WallTime;
+use hither_types::unit::ByteCount;
+
+use super::book::Book;
+use super::counters::{Counters, Freshness, Unread, parse, read};
+use super::{Alarm, Kernel, KernelConfig, Reading, Source};
+
+/// As nft 1.1.3 writes it.
+const GOLDEN: &str = r#"{"nftables": [{"metainfo": {"version": "1.1.3", "release_name": "Commodore Bullmoose #4", "json_schema_version": 1}}, {"counter": {"family": "inet", "name": "lawful", "table": "hither", "handle": 1, "packets": 12, "bytes": 20480, "comment": "packets to members to whom the policy lets something go"}}, {"counter": {"family": "inet", "name": "talk", "table": "hither", "handle": 2, "packets": 3, "bytes": 360}}, {"counter": {"family": "inet", "name": "leak", "table": "hither", "handle": 3, "packets": 1, "bytes": 36}}]}"#;
+
+const COUNTED: Counters = Counters { lawful: 20_480, talk: 360, leak_packets: 1, leak: 36 };
+
+fn counters(lawful: u64, leak_packets: u64) -> Counters {
+    Counters { lawful, talk: 0, leak_packets, leak: leak_packets * 36 }
+}
+
+#[test]
+fn what_nft_writes_is_read() {
+    assert_eq!(parse(GOLDEN.as_bytes()), Ok(COUNTED));
+}
+
+#[test]
+fn what_it_does_not_write_is_never_a_number() {
+    let without = |name: &str| GOLDEN.replace(&format!(r#""name": "{name}""#), r#""name": "other""#);
+    for (text, fault) in [
+        (String::new(), KernelFault::Malformed),
+        ("table inet hither {\n\tcounter lawful {".to_owned(), KernelFault::Malformed),
+        (GOLDEN[..GOLDEN.len() / 2].to_owned(), KernelFault::Malformed),
+        ("[]".to_owned(), KernelFault::Malformed),
+        (GOLDEN.replace("20480", "-1"), KernelFault::Malformed),
+        (GOLDEN.replace("20480", "\"20480\""), KernelFault::Malformed),
+        (GOLDEN.replace("20480", "9007199254740992"), KernelFault::Malformed),
+        (GOLDEN.replace(r#""name": "talk""#, r#""name": "leak""#), KernelFault::Missing),
+        (without("lawful").replace(r#""name": "talk""#, r#""name": "lawful""#), KernelFault::Missing),
+        (GOLDEN.replace(r#""name": "talk", "table""#, r#""name": "lawful", "table""#), KernelFault::Malformed),
+        (without("leak"), KernelFault::Missing),
+        (GOLDEN.replace(r#""table": "hither""#, r#""table": "filter""#), KernelFault::Missing),
+        (GOLDEN.replace(r#""family": "inet""#, r#""family": "ip""#), KernelFault::Missing),
+        (r#"{"nftables": []}"#.to_owned(), KernelFault::Missing),
+    ] {
+        assert_eq!(parse(text.as_bytes()).map_err(|unread| unread.fault), Err(fault), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_must_be_newer_than_what_is_compared_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("counters.json");
+    let source = Source::File(path.clone());
+    let fault = |read: Result<Counters, Unread>| read.map_err(|unread| unread.fault);
+    let after = |moment| Freshness::After(moment, Duration::ZERO);
+    let hour = Duration::from_secs(3600);
+    assert_eq!(fault(read(&source, after(SystemTime::now())).await), Err(KernelFault::Failed));
+    assert_eq!(fault(read(&source, Freshness::Any).await), Err(KernelFault::Failed));
+    std::fs::write(&path, GOLDEN).unwrap();
+    assert_eq!(fault(read(&source, after(SystemTime::now() + hour)).await), Err(KernelFault::Stale));
+    assert_eq!(read(&source, after(SystemTime::now() - hour)).await, Ok(COUNTED));
+    assert_eq!(read(&source, Freshness::Any).await, Ok(COUNTED));
+}
+
+#[tokio::test]
+async fn a_program_that_fails_is_told_with_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("counters.json");
+    std::fs::write(&path, GOLDEN).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let command = |words: &[&str]| Source::Command(words.iter().map(ToString::to_string).collect());
+    let path = path.to_str().unwrap();
+    assert_eq!(read(&command(&["cat", path]), Freshness::Any).await, Ok(COUNTED));
+    let failed = read(&command(&["sh", "-c", "echo not permitted >&2; exit 1"]), Freshness::Any).await.unwrap_err();
+    assert_eq!(failed.fault, KernelFault::Failed);
+    assert!(failed.text.contains("not permitted"), "{}", failed.text);
+    let absent = read(&command(&["no-such-program-anywhere"]), Freshness::Any).await.unwrap_err();
+    assert_eq!(absent.fault, KernelFault::Failed);
+}
+
+#[test]
+fn a_reading_is_what_was_counted_since_the_one_before() {
+    let mut book = Book::default();
+    let first = book.take(WallTime(1), counters(500, 0), Some(0));
+    assert_eq!((first.span, first.lawful, first.payload), (KernelSpan::First, ByteCount(500), None));
+    let second = book.take(WallTime(2), counters(1_700, 2), Some(1_000));
+    let expected = KernelCount {
+        span: KernelSpan::Since(WallTime(1)),
+        lawful: ByteCount(1_200),
+        talk: ByteCount(0),
+        leak_packets: 2,
+        leak: ByteCount(72),
+        payload: Some(ByteCount(1_000)),
+    };
+    assert_eq!(second, expected);
+    // Loaded anew: what they hold is what is known, and nothing is compared with it.
+    let third = book.take(WallTime(3), counters(90, 0), Some(4_000));
+    assert_eq!((third.span, third.lawful, third.payload), (KernelSpan::Reset, ByteCount(90), None));
+    let fourth = book.take(WallTime(4), counters(100, 0), Some(4_000));
+    assert_eq!((fourth.span, fourth.payload), (KernelSpan::Since(WallTime(3)), Some(ByteCount(0))));
+}
+
+#[test]
+fn payload_that_no_kernel_counted_is_found_and_what_lies_across_a_reading_is_not() {
+    let short = |readings: &[(u64, u64)]| {
+        let mut book = Book::default();
+        for (at, (lawful, sent)) in (0..).zip(readings) {
+            book.take(WallTime(at), counters(*lawful, 0), Some(*sent));
+        }
+        book.is_short()
+    };
+    assert_eq!(short(&[(0, 0), (5_500, 5_000), (5_600, 5_000)]), Some(false));
+    assert_eq!(short(&[(0, 0), (400, 5_000), (800, 5_000)]), Some(true));
+    // It left before the first reading and was answered after it; or the ledger had it before the kernel.
+    assert_eq!(short(&[(5_500, 0), (5_600, 5_000), (5_700, 5_000)]), Some(false));
+    assert_eq!(short(&[(0, 0), (100, 5_000), (5_600, 5_000)]), Some(false));
+    assert_eq!(short(&[(0, 0), (100, 5_000)]), None, "too early to tell");
+    assert_eq!(short(&[(0, 0), (100, 0), (200, 0)]), None, "nothing to compare");
+}
+
+#[test]
+fn the_next_start_goes_on_from_the_last_reading_and_compares_only_what_it_knows() {
+    let mut book = Book::default();
+    book.take(WallTime(7), counters(500, 1), Some(80));
+    let next = |text: &str| Book::open(Some(text)).take(WallTime(9), counters(900, 1), Some(100));
+    let ended = next(&book.text(true));
+    assert_eq!(
+        (ended.span, ended.lawful, ended.payload),
+        (KernelSpan::Since(WallTime(7)), ByteCount(400), Some(ByteCount(100)))
+    );
+    assert_eq!(next(&book.text(false)).payload, None, "it was killed: nobody knows what left since");
+    for wrong in ["", "7 500", "7 500 0 1 36 perhaps", "x 500 0 1 36 ended", "7 500 0 1 36 ended more"] {
+        assert_eq!(next(wrong).span, KernelSpan::First, "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_until_a_reading_shows_that_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = KernelConfig { source: Source::Command(vec!["nft".to_owned()]), every: Duration::from_secs(3600) };
+    let mut kernel = Kernel::open(config, dir.path());
+    let mut take = |counters: Result<Counters, KernelFault>| {
+        let counters = counters.map_err(|fault| Unread { fault, text: "gone".to_owned() });
+        let (fact, alarms) = kernel.take(Reading { counters, sent: Some(0) }, false);
+        kernel.told = alarms.clone();
+        (fact, alarms.into_keys().collect::<Vec<_>>())
+    };
+    assert_eq!(take(Ok(counters(500, 0))).1, []);
+    let (fact, alarms) = take(Err(KernelFault::Missing));
+    assert_eq!((fact, alarms), (Fact::KernelUnread(KernelFault::Missing), vec![Alarm::Unread]));
+    assert_eq!(take(Ok(counters(600, 2))).1, [Alarm::Leak]);
+    assert_eq!(
+        take(Err(KernelFault::Failed)).1,
+        [Alarm::Leak, Alarm::Unread],
+        "a leak is not over because nobody can look"
+    );
+    assert_eq!(take(Ok(counters(700, 2))).1, [Alarm::Leak]);
+    assert_eq!(take(Ok(counters(0, 0))).1, [Alarm::Reset]);
+    assert_eq!(take(Ok(counters(10, 0))).1, []);
+}
