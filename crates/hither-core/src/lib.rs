@@ -32,6 +32,7 @@ mod machine;
 mod mean;
 pub mod membership;
 mod memory;
+mod near;
 mod origin;
 mod peers;
 mod place;

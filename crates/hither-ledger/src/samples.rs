@@ -9,7 +9,7 @@ use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
 use hither_types::time::WallTime;
-use hither_types::unit::{ByteCount, Millijoules};
+use hither_types::unit::{ByteCount, Micros, Millijoules};
 
 use crate::writer::{Entry, Ledger};
 
@@ -160,5 +160,6 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             findings: Findings([(DataKind::Email, 2), (DataKind::Iban, 1)].into()),
             verdict: FilterVerdict::Masked,
         },
+        Fact::Moved { member: counterpart(&MUNICH), by: node(&PARIS), rtt: Micros(131_000), before: Micros(8_300) },
     ]
 }

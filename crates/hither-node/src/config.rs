@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use hither_api::callers::Access;
 use hither_core::PullPolicy;
+use hither_core::limits::NEAR_RTT;
 use hither_swarm::Multicast;
 use hither_types::id::ModelName;
 use hither_types::member::Relay;
 use hither_types::model::DeviceChoice;
 use hither_types::spending::Budgets;
-use hither_types::unit::{ByteCount, Milliwatts};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use serde::Deserialize;
 
 use crate::jobs::{JobBounds, JobsSection};
@@ -204,6 +205,8 @@ pub struct NodeConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// What may leave in a day, and be spent.
     pub budgets: Budgets,
+    /// The longest round trip with which a member counts as near an anchor.
+    pub near: Micros,
     /// The policy file.
     pub policy: PathBuf,
     /// Whose published policies take its place.
@@ -227,6 +230,7 @@ struct File {
     telemetry: TelemetrySection,
     endpoint: EndpointSections,
     egress: EgressSection,
+    assurance: AssuranceSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -324,6 +328,12 @@ pub enum Follow {
     Nobody,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AssuranceSection {
+    near_ms: Option<u32>,
+}
+
 impl NodeConfig {
     /// Reads the file, if one is named or `hither.toml` lies in the data directory, and applies what the command
     /// line says over it. Relative paths in the file are relative to the data directory.
@@ -398,6 +408,8 @@ impl NodeConfig {
             endpoints,
             budgets,
             follow: file.law.follow,
+            near: near(file.assurance.near_ms)
+                .map_err(|text| ConfigError::Malformed { path: path.to_owned(), text })?,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,
@@ -419,6 +431,15 @@ impl NodeConfig {
     /// Where the ledger lies.
     pub fn ledger_dir(&self) -> PathBuf {
         self.data_dir.join("ledger")
+    }
+}
+
+/// What counts as near. Beyond a tenth of a second other continents are.
+fn near(limit_ms: Option<u32>) -> Result<Micros, String> {
+    match limit_ms {
+        None => Ok(NEAR_RTT),
+        Some(limit_ms) if (1..=100).contains(&limit_ms) => Ok(Micros::from_millis(limit_ms.into())),
+        Some(other) => Err(format!("near_ms under [assurance] is {other}; from 1 to 100, 100 km each")),
     }
 }
 

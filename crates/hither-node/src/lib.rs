@@ -24,6 +24,7 @@ pub mod machine;
 mod meetings;
 mod mesh;
 mod models;
+mod near;
 mod pass;
 mod ping;
 mod pins;
