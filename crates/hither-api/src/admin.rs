@@ -23,6 +23,7 @@ mod apps;
 mod asked;
 mod authority;
 mod courses;
+mod evidence;
 mod joining;
 mod ping;
 mod policies;
@@ -37,6 +38,7 @@ pub use asked::{
 };
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use courses::{CourseDto, CoursePartnerDto};
+pub use evidence::{EvidenceDto, SampleDto};
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use policies::{NewPolicyDto, NewPublicationDto, PoliciesDto, PolicyDto, PolicyTextDto, PublicationDto};
@@ -81,7 +83,7 @@ pub struct ViewDto {
     pub spending: Option<SpendingDto>,
 }
 
-/// One member, as its certificate states.
+/// One member, as its certificate states it; how well it is known where it stands, as the node that answers judges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Member"))]
 pub struct MemberDto {
@@ -144,6 +146,9 @@ pub struct NodeDto {
     /// BLAKE3 of the text of the policy that it lives by, as it says; absent before it was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// What its assurance rests on; absent for servers outside the mesh, and at nodes of earlier versions.
+    #[serde(default)]
+    pub evidence: Option<EvidenceDto>,
 }
 
 /// How far a model is at a node.
@@ -522,6 +527,7 @@ fn node_dto(node: &NodeView, held: &dyn Fn(&ModelView) -> HeldDto) -> NodeDto {
             .map(|address| address.to_string())
             .collect(),
         policy: node.policy.map(|policy| policy.to_string()),
+        evidence: node.evidence.as_ref().map(EvidenceDto::from),
     }
 }
 

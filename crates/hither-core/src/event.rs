@@ -10,6 +10,7 @@ use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::{Presence, Signal};
 use hither_types::model::{Device, Manifest};
+use hither_types::near::NearSample;
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
@@ -46,6 +47,8 @@ pub struct Config {
     /// Until when a node that was just started waits for words of members that it has not heard, before it says that
     /// nobody is there.
     pub settled: Timestamp,
+    /// The longest round trip to an anchor in its own country with which a member counts as near it.
+    pub near: Micros,
 }
 
 /// Whether a model that was asked for here is fetched without being told to.
@@ -161,6 +164,14 @@ pub enum Event {
         peer: NodeId,
         /// How long.
         rtt: Micros,
+    },
+    /// What a member, or this node itself, measured of how far others are, in the place of what it said before. Its signature
+    /// was checked.
+    Near {
+        /// Who measured.
+        by: NodeId,
+        /// What.
+        samples: Vec<NearSample>,
     },
     /// Somebody belongs, or its certificate was renewed.
     MemberAdded(Member),

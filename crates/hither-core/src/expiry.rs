@@ -34,7 +34,7 @@ impl Calendar {
     }
 
     /// What time of day it is, in milliseconds since 1970.
-    fn wall(&self, now: Timestamp) -> Option<u64> {
+    pub(crate) fn wall(&self, now: Timestamp) -> Option<u64> {
         self.0.map(|(wall, at)| wall.0.saturating_add(now.since(at).0 / 1_000))
     }
 
@@ -57,6 +57,7 @@ impl Core {
     pub(crate) fn day_told(&mut self, wall: WallTime) {
         self.calendar = Calendar(Some((wall, self.now)));
         self.turn_the_day();
+        self.assure_all();
         let ends = self.catalog.manifests().filter(|manifest| manifest.expires.is_some());
         let ends: Vec<Digest> = ends.map(|manifest| manifest.digest).collect();
         ends.into_iter().for_each(|digest| self.look_at_end(digest));

@@ -52,11 +52,22 @@ impl Core {
                 Answer::Forbidden(_) | Answer::NotPermitted => Vec::new(),
             },
             (Denial::Forbidden { .. } | Denial::NotPermitted { .. }, []) => match asked.judge(&target) {
-                Verdict::Denied(said) if said == *denial => what_ifs(&self.law, &matter, &target),
+                Verdict::Denied(said) if said == *denial => {
+                    self.with_evidence(member, what_ifs(&self.law, &matter, &target))
+                }
                 Verdict::Denied(_) | Verdict::Permitted(_) => Vec::new(),
             },
             _ => Vec::new(),
         }
+    }
+
+    /// The same, with what the assurance of a member rests on.
+    fn with_evidence(&self, member: &Member, mut what_ifs: Vec<WhatIf>) -> Vec<WhatIf> {
+        let is_member = self.kind_of(member.node) == PlaceKind::Peer || member.node == self.me.node;
+        for what_if in what_ifs.iter_mut().filter(|what_if| is_member && what_if.fact == "assurance") {
+            what_if.now = format!("{}; {}", what_if.now, self.in_words(member));
+        }
+        what_ifs
     }
 
     /// What the certificates of both ends would have to give, and do not.

@@ -33,6 +33,7 @@ mod machine;
 mod mean;
 pub mod membership;
 mod memory;
+mod near;
 mod origin;
 mod peers;
 mod place;

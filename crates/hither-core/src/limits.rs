@@ -530,3 +530,22 @@ pub const BYTES_OF_TOKEN: u64 = 3;
 
 /// Tokens that are taken for an answer before it is there.
 pub const TOKENS_OF_ANSWER: u64 = 512;
+
+/// The longest round trip to an anchor with which a member counts as near it, unless the configuration knows better: 2500 km
+/// at most. Members of one country are seldom farther apart over lines as homes have them, and no other continent is as near.
+pub const NEAR_RTT: Micros = Micros::from_millis(25);
+
+/// Anchors that it takes to say that a member is near, or that it moved: one alone may be wrong.
+pub const NEAR_ANCHORS_LEAST: usize = 2;
+
+/// Members that measure one member, if its country has as many: some of them may be gone, or far.
+pub const NEAR_ANCHORS: usize = 8;
+
+/// Members that one member measures: with draws by chance, four times as many as it is to be.
+pub const NEAR_SAMPLES_MAX: usize = 32;
+
+/// A sample counts for so long: it is signed anew each hour, and one hour may be missed.
+pub const NEAR_FOR: Micros = Micros::from_millis(2 * 3_600_000);
+
+/// A sample from the future counts if it is so by no more: clocks of members differ.
+pub const NEAR_AHEAD_MS: u64 = 600_000;

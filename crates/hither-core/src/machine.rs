@@ -27,6 +27,7 @@ use crate::ladder::Ladder;
 use crate::limits;
 use crate::luck::Luck;
 use crate::memory::Memory;
+use crate::near::Distances;
 use crate::peers::Peers;
 use crate::policy::Law;
 use crate::pool::Pool;
@@ -68,6 +69,7 @@ pub struct Core {
     pub(crate) random: Random,
     pub(crate) announce_every: Micros,
     pub(crate) peers: Peers,
+    pub(crate) distances: Distances,
     /// Which of the peers are servers outside the mesh.
     pub(crate) endpoints: BTreeMap<NodeId, PlaceKind>,
     pub(crate) circles: Circles,
@@ -117,8 +119,10 @@ pub struct Core {
 impl Core {
     /// A node that knows nobody and holds nothing.
     pub fn new(config: Config) -> Self {
-        let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces, settled } =
+        let (settled, near) = (config.settled, config.near);
+        let Config { me, policy, seed, incarnation, cap, idle, pull, memory, ladder, announce_every, traces, .. } =
             config;
+        let distances = Distances::new(near, &me);
         let mut timers = Timers::default();
         let stock = (pull == PullPolicy::Automatic).then(|| {
             timers.set(Timer::Stock, Timestamp(0).after(limits::PLACE_EVERY));
@@ -136,6 +140,7 @@ impl Core {
             random: Random::new(seed),
             announce_every,
             peers: Peers::new(announce_every, settled),
+            distances,
             endpoints: BTreeMap::new(),
             circles: Circles::default(),
             pool: Pool::default(),
@@ -270,6 +275,7 @@ impl Core {
             Event::Silent(node) => self.peers.stands(node, false),
             Event::Told { from, signal } => self.told(from, signal),
             Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
+            Event::Near { by, samples } => self.near_told(by, samples),
             Event::MemberAdded(member) => self.member_added(member),
             Event::EndpointAdded { place, kind } => self.endpoint_added(place, kind),
             Event::MemberRemoved(node) => self.member_removed(node),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hither_types::id::{Digest, NodeId, SiteName};
 use hither_types::member::Member;
 use hither_types::message::{ModelPresence, ModelStage, Presence};
+use hither_types::place::Assurance;
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
 
@@ -252,6 +253,14 @@ impl Peers {
             Err(_) if self.peers.len() >= limits::MEMBERS_MAX => return false,
             Err(index) => self.peers.insert(index, (member.node.prefix(), Box::new(Peer::new(member)))),
         }
+        true
+    }
+
+    /// It is known better, or less well, where a member stands; `false` if that is not so.
+    pub(crate) fn assure(&mut self, node: NodeId, assurance: Assurance) -> bool {
+        let Some(peer) = self.get_mut(node).filter(|peer| peer.member.assurance != assurance) else { return false };
+        peer.member.assurance = assurance;
+        self.version += 1;
         true
     }
 

@@ -42,9 +42,13 @@ impl Core {
     pub(crate) fn heard(&mut self, from: NodeId, presence: Arc<Presence>) {
         let opens = self.peers.opens(from, &presence);
         let before = self.peers.get(from).and_then(|peer| peer.presence()).map(|known| known.incarnation);
-        let restarted = before.is_some_and(|before| started_anew(before, presence.incarnation));
+        let incarnation = presence.incarnation;
+        let restarted = before.is_some_and(|before| started_anew(before, incarnation));
         if !self.peers.hear(from, presence, self.now) {
             return;
+        }
+        if restarted || before.is_none() {
+            self.assure(from);
         }
         if restarted {
             self.leave_restarted(from);
@@ -72,6 +76,7 @@ impl Core {
     /// Somebody belongs, or its certificate changed.
     pub(crate) fn member_added(&mut self, member: Member) {
         let node = member.node;
+        let member = self.assured(member);
         let before = if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) };
         let is_other = |before: &Member| (before.place(), before.roles) != (member.place(), member.roles);
         let (known, changed) = (before.is_some(), before.is_some_and(is_other));
@@ -91,6 +96,7 @@ impl Core {
         if changed {
             self.judge_all_anew();
         }
+        self.assure_measured_by(node);
     }
 
     /// Somebody does not belong any more.
@@ -100,6 +106,7 @@ impl Core {
         }
         self.catalog.set_publisher(node, false);
         self.count_mates();
+        self.forget_distances(node);
         let requests: Vec<RequestId> = self.requests.keys().copied().collect();
         for request in requests {
             self.leave_removed(request, node);

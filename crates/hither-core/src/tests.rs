@@ -18,7 +18,7 @@ use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::view::Step;
 
-use crate::{Action, Config, Core, Event, LocalModel, PullPolicy};
+use crate::{Action, Config, Core, Event, LocalModel, PullPolicy, limits};
 
 pub(crate) const MUNICH: NodeId = NodeId([1; 32]);
 pub(crate) const PARIS: NodeId = NodeId([2; 32]);
@@ -88,6 +88,7 @@ impl Play {
             announce_every: Micros::from_millis(500),
             traces: 1_000,
             settled: Timestamp(0),
+            near: limits::NEAR_RTT,
         });
         let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false, signals: false };
         for node in [PARIS, LYON, JAKARTA] {
@@ -595,6 +596,9 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::RolledOut(_)
         | Fact::Judged(_) => {
             panic!("the driver's to write: {fact:?}")
+        }
+        Fact::Moved { member, by, rtt, before } => {
+            format!("moved {} by {}: {} us, {} us before", member.site, site(*by), rtt.0, before.0)
         }
         Fact::Denied { subject, rule, considered } => {
             format!(

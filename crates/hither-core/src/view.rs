@@ -15,7 +15,10 @@ impl Core {
     /// The whole picture at one moment. Members that were not heard lately stay in it, with the time since.
     pub fn view(&self, now: Timestamp) -> View {
         let mut nodes = vec![self.view_here(now)];
-        nodes.extend(self.peers.iter().map(|peer| view_peer(peer, self.peers.is_present(peer, now), now)));
+        nodes.extend(self.peers.iter().map(|peer| NodeView {
+            evidence: self.evidence(peer.member.node),
+            ..view_peer(peer, self.peers.is_present(peer, now), now)
+        }));
         View {
             me: self.me.clone(),
             at: now,
@@ -71,11 +74,13 @@ impl Core {
             program: None,
             addresses: Vec::new(),
             policy: Some(self.law.policy().digest),
+            evidence: self.evidence(self.me.node),
         }
     }
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.complaints.iter().cloned().collect();
+        warnings.extend(self.moved_warnings());
         let name = |digest| self.catalog.manifest(digest).map(|manifest| manifest.name.to_string());
         for (digest, local) in self.catalog.locals() {
             let name = name(digest).unwrap_or_else(|| digest.short());
@@ -141,6 +146,7 @@ fn view_peer(peer: &Peer, present: bool, now: Timestamp) -> NodeView {
         program: None,
         addresses: Vec::new(),
         policy: said.map(|said| said.policy),
+        evidence: None,
     }
 }
 

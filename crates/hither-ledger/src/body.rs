@@ -112,6 +112,11 @@ impl From<&Fact> for Body {
             Fact::Joined(member) => Self::new(Kind::MemberJoin).place(member),
             Fact::Revoked(member) => Self::new(Kind::MemberRevoke).place(member),
             Fact::Left(member) => Self::new(Kind::MemberLeave).place(member),
+            Fact::Moved { member, by, rtt, before } => Self::new(Kind::MemberMoved)
+                .place(member)
+                .with("by", Value::text(by))
+                .with("rtt_us", Value::Integer(rtt.0))
+                .with("before_us", Value::Integer(before.0)),
             Fact::ClockJumped { expected, found } => Self::new(Kind::ClockJump)
                 .with("expected", Value::Text(rfc3339(*expected)))
                 .with("found", Value::Text(rfc3339(*found)))

@@ -55,6 +55,8 @@ kinds! {
     MemberRevoke = "member.revoke",
     /// A member left for good, by its own word.
     MemberLeave = "member.leave",
+    /// Members measured that a member answers from much farther than before.
+    MemberMoved = "member.moved",
     /// The wall clock jumped against the steady one of the machine.
     ClockJump = "clock.jump",
     /// A damaged ledger was put aside, and this one began in its place.

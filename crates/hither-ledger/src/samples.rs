@@ -10,7 +10,7 @@ use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
 use hither_types::time::WallTime;
-use hither_types::unit::{ByteCount, Millijoules};
+use hither_types::unit::{ByteCount, Micros, Millijoules};
 
 use crate::writer::{Entry, Ledger};
 
@@ -177,5 +177,6 @@ pub(crate) fn all_facts() -> Vec<Fact> {
         }),
         Fact::KernelUnread(KernelFault::Missing),
         Fact::CanaryPermitted { subject: subject(0), to: counterpart(&PARIS), rule: rule() },
+        Fact::Moved { member: counterpart(&MUNICH), by: node(&PARIS), rtt: Micros(131_000), before: Micros(8_300) },
     ]
 }

@@ -165,6 +165,7 @@ impl Driver {
             | Fact::Joined(_)
             | Fact::Revoked(_)
             | Fact::Left(_)
+            | Fact::Moved { .. }
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
             | Fact::KernelCounted(_)

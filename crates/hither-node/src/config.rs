@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use hither_api::callers::Access;
 use hither_core::PullPolicy;
+use hither_core::limits::NEAR_RTT;
 use hither_swarm::Multicast;
 use hither_types::id::ModelName;
 use hither_types::member::Relay;
 use hither_types::model::DeviceChoice;
 use hither_types::spending::Budgets;
-use hither_types::unit::{ByteCount, Milliwatts};
+use hither_types::unit::{ByteCount, Micros, Milliwatts};
 use serde::Deserialize;
 
 use crate::jobs::{JobBounds, JobsSection};
@@ -208,6 +209,8 @@ pub struct NodeConfig {
     pub budgets: Budgets,
     /// How the counters of a kernel are read that counts what this node sends.
     pub(crate) kernel: Option<KernelConfig>,
+    /// The longest round trip with which a member counts as near an anchor.
+    pub near: Micros,
     /// The policy file.
     pub policy: PathBuf,
     /// Whose published policies take its place.
@@ -231,6 +234,7 @@ struct File {
     telemetry: TelemetrySection,
     endpoint: EndpointSections,
     egress: EgressSection,
+    assurance: AssuranceSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -328,6 +332,12 @@ pub enum Follow {
     Nobody,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AssuranceSection {
+    near_ms: Option<u32>,
+}
+
 impl NodeConfig {
     /// Reads the file, if one is named or `hither.toml` lies in the data directory, and applies what the command
     /// line says over it. Relative paths in the file are relative to the data directory.
@@ -406,6 +416,8 @@ impl NodeConfig {
             budgets,
             follow: file.law.follow,
             kernel,
+            near: near(file.assurance.near_ms)
+                .map_err(|text| ConfigError::Malformed { path: path.to_owned(), text })?,
             policy: inside(file.law.policy.unwrap_or_else(|| "policy.toml".into())),
             program: std::env::current_exe().unwrap_or_else(|_| "hither".into()),
             data_dir,
@@ -427,6 +439,15 @@ impl NodeConfig {
     /// Where the ledger lies.
     pub fn ledger_dir(&self) -> PathBuf {
         self.data_dir.join("ledger")
+    }
+}
+
+/// What counts as near. Beyond a tenth of a second other continents are.
+fn near(limit_ms: Option<u32>) -> Result<Micros, String> {
+    match limit_ms {
+        None => Ok(NEAR_RTT),
+        Some(limit_ms) if (1..=100).contains(&limit_ms) => Ok(Micros::from_millis(limit_ms.into())),
+        Some(other) => Err(format!("near_ms under [assurance] is {other}; from 1 to 100, 100 km each")),
     }
 }
 

@@ -38,6 +38,7 @@ use crate::meetings::Meetings;
 use crate::mesh::Mesh;
 use crate::mesh::join::{JoinNews, Joining};
 use crate::models::Shelf;
+use crate::near::{Distances, Measured};
 use crate::pins::Pins;
 use crate::proof::Unproven;
 use crate::published::Texts;
@@ -89,6 +90,8 @@ pub(crate) enum Inbound {
     Leave(CommandReply),
     /// Something about witnesses of ledgers.
     Witness(WitnessNews),
+    /// How far a member is.
+    Measured(Measured),
     /// Something that only the mind knows is asked on the way of a file.
     Course(CourseAsk),
     /// The wall clock of this machine jumped.
@@ -149,6 +152,7 @@ pub(crate) struct Driver {
     pub(crate) draining: bool,
     pub(crate) twins: Twins,
     pub(crate) clocks: Clocks,
+    pub(crate) distances: Distances,
     /// The later program with this node's key that it found last.
     pub(crate) outlasted: Option<Start>,
     /// An earlier program runs with this node's key: this one serves nobody.
@@ -330,6 +334,7 @@ impl Driver {
             Inbound::ClockJumped(jump) => self.clock_jumped(jump),
             Inbound::Witness(news) => self.witness_news(news),
             Inbound::Kernel(reading) => self.kernel_read(reading),
+            Inbound::Measured(measured) => self.distance_measured(measured),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => self.warnings.retain(|known| known.0.is_some() || known.1 != text),
             Inbound::Command { command, reply } => self.command(command, reply),
@@ -448,6 +453,7 @@ impl Driver {
             self.feed(event);
         }
         self.tell_of_endpoints();
+        self.recall_distances();
         self.show();
     }
 

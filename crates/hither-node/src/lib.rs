@@ -26,6 +26,7 @@ pub mod machine;
 mod meetings;
 mod mesh;
 mod models;
+mod near;
 mod pass;
 mod ping;
 mod pins;

@@ -310,3 +310,33 @@ pub(crate) const KERNEL_OUTPUT_MAX: u64 = 1 << 20;
 
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);
+
+/// Round trips of one measurement of how far a member is, of which the smallest counts: over in a second on another continent.
+pub(crate) const NEAR_PINGS: u32 = 8;
+
+/// Measurements under way together: each opens a connection.
+pub(crate) const NEAR_AT_ONCE: usize = 4;
+
+/// How often a member is measured, and how soon again if it did not answer, or from much farther than before.
+pub(crate) const NEAR_EVERY: Micros = Micros::from_millis(600_000);
+pub(crate) const NEAR_AGAIN: Micros = Micros::from_millis(4_000);
+
+/// By how much a round trip grows that is not a network's doing: 5000 km, and more than a line that is busy all the time adds to
+/// the best of many packets.
+pub(crate) const NEAR_MOVED: Micros = Micros::from_millis(50);
+
+/// How often in a row it has to have grown before that is said: some 32 round trips over 15 seconds.
+pub(crate) const NEAR_TRIES: u32 = 4;
+
+/// The smallest of so long is signed.
+pub(crate) const NEAR_WINDOW: Micros = Micros::from_millis(3_600_000);
+
+/// How long it is remembered where a member was before it moved.
+pub(crate) const NEAR_REMEMBERED: Micros = Micros::from_millis(86_400_000);
+
+/// What was measured is signed so often if it stays as it is, and at once if a round trip is shorter by this.
+pub(crate) const NEAR_SIGNED: Micros = Micros::from_millis(3_600_000);
+pub(crate) const NEAR_BETTER: Micros = Micros::from_millis(1);
+
+/// Two reports of one member are apart by this, by its own clock: every member passes each of them on.
+pub(crate) const NEAR_GAP_MS: u64 = 2_000;

@@ -177,6 +177,7 @@ impl Driver {
             PeerMessage::Rollouts(words) => self.learn_rollouts(from, words),
             PeerMessage::Witness(word) => self.heard_of_witnesses(from, word),
             PeerMessage::Policy(word) => self.heard_of_policies(from, word),
+            PeerMessage::Near(reports) => self.heard_distances(from, reports),
         }
     }
 

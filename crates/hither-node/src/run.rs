@@ -13,6 +13,7 @@ use hither_swarm::{ChunkEvent, Swarm, SwarmConfig, SwarmEvent};
 use hither_types::fact::Fact;
 use hither_types::law::Policy;
 use hither_types::member::{Member, Relay};
+use hither_types::place::Assurance;
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
 use tokio::net::{TcpListener, UnixListener};
@@ -34,6 +35,7 @@ use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
 use crate::mesh::{Mesh, counterpart};
 use crate::models::Shelf;
+use crate::near::Distances;
 use crate::pins::Pins;
 use crate::published::Texts;
 use crate::records::Records;
@@ -244,6 +246,7 @@ async fn assemble(
         draining: false,
         twins: Twins::new(wall_now(), incarnation),
         clocks: Clocks::default(),
+        distances: Distances::default(),
         outlasted: None,
         gave_way: false,
         leaving: false,
@@ -387,7 +390,8 @@ pub(crate) fn core_config(
     cap: Milliwatts,
 ) -> hither_core::Config {
     hither_core::Config {
-        me: me.clone(),
+        // Nobody can vouch for what has to be measured.
+        me: Member { assurance: me.assurance.min(Assurance::Vouched), ..me.clone() },
         policy: Arc::clone(policy),
         seed: u64::from_le_bytes(crate::home::random()),
         incarnation,
@@ -399,5 +403,6 @@ pub(crate) fn core_config(
         announce_every: Micros::from_millis(500),
         traces: 1_000,
         settled: Timestamp(0),
+        near: config.near,
     }
 }

@@ -25,6 +25,7 @@ pub(crate) enum Seal {
     Start,
     Pass,
     Rollout,
+    Near,
 }
 
 impl Seal {
@@ -36,6 +37,7 @@ impl Seal {
             Self::Start => b"hither start 1\0",
             Self::Pass => b"hither pass 1\0",
             Self::Rollout => b"hither rollout 1\0",
+            Self::Near => b"hither near 1\0",
         }
     }
 }

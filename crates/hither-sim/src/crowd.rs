@@ -382,7 +382,8 @@ fn sign(from: NodeId, message: PeerMessage) -> Sign {
         | PeerMessage::Start(_)
         | PeerMessage::Rollouts(_)
         | PeerMessage::Witness(_)
-        | PeerMessage::Policy(_) => {
+        | PeerMessage::Policy(_)
+        | PeerMessage::Near(_) => {
             unreachable!("memberships say no such thing")
         }
     }

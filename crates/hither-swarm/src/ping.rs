@@ -1,6 +1,8 @@
 //! Round trips between members: how long they take, over which path, and from where each sees the other.
 //!
-//! A ping is any eight bytes but [`SEEN`], and comes back as it was. Upon [`SEEN`] there comes the address from which its
+//! A ping is any eight bytes but [`SEEN`], and comes back as it was. They are drawn by chance, each after the one before has come
+//! back: who answers has got them, and cannot have sent them ahead of time. So an answer may be late, and never early; what the
+//! transport itself measures goes by acknowledgements, which can be made up. Upon [`SEEN`] there comes the address from which its
 //! connection is seen, as text, and the stream ends; a program that does not know that sends the eight bytes alone.
 
 use std::net::SocketAddr;
@@ -53,9 +55,10 @@ pub(crate) async fn ping(shared: &Arc<Shared>, node: NodeId, count: u32) -> Resu
     let lost = |reason: String| DialError::NoReply { node, reason };
     let (mut sender, mut receiver) = connection.open_bi().await.map_err(|error| lost(chain(&error)))?;
     let mut pongs = Vec::new();
-    for number in 0..u64::from(count.clamp(1, limits::PINGS)) {
+    for number in 0..count.clamp(1, limits::PINGS) {
+        let ping = drawn();
         let began = Instant::now();
-        let back = tokio::time::timeout(limits::PING, there_and_back(&mut sender, &mut receiver, number)).await;
+        let back = tokio::time::timeout(limits::PING, there_and_back(&mut sender, &mut receiver, ping)).await;
         back.map_err(|_| lost(format!("ping {number} did not come back within {} s", limits::PING.as_secs())))?
             .map_err(lost)?;
         pongs.push(Pong { took: began.elapsed(), path: links::address(shared, &connection) });
@@ -77,8 +80,18 @@ async fn seen(connection: &Connection) -> Option<SocketAddr> {
     std::str::from_utf8(said.get(SIZE..)?).ok()?.parse().ok()
 }
 
-async fn there_and_back(sender: &mut SendStream, receiver: &mut RecvStream, number: u64) -> Result<(), String> {
-    let ping: [u8; SIZE] = number.to_le_bytes();
+/// Eight bytes that nobody can guess, and that ask for nothing else.
+fn drawn() -> [u8; SIZE] {
+    loop {
+        let mut ping = [0; SIZE];
+        getrandom::fill(&mut ping).expect("the operating system has a random source");
+        if ping != SEEN {
+            return ping;
+        }
+    }
+}
+
+async fn there_and_back(sender: &mut SendStream, receiver: &mut RecvStream, ping: [u8; SIZE]) -> Result<(), String> {
     sender.write_all(&ping).await.map_err(|error| chain(&error))?;
     let mut pong = [0; SIZE];
     receiver.read_exact(&mut pong).await.map_err(|error| chain(&error))?;

@@ -10,7 +10,7 @@ use hither_types::view::WireWords;
 mod tests;
 
 /// What people call the kinds, in the order of their places.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "presence",
     "signal",
     "members",
@@ -22,6 +22,7 @@ const KINDS: [&str; 11] = [
     "rollouts",
     "witnesses",
     "policies",
+    "distances",
 ];
 
 /// Counts of one kind.
@@ -50,6 +51,7 @@ impl Spoken {
             PeerMessage::Rollouts(_) => 8,
             PeerMessage::Witness(_) => 9,
             PeerMessage::Policy(_) => 10,
+            PeerMessage::Near(_) => 11,
         };
         self.0[place].messages.fetch_add(1, Ordering::Relaxed);
         self.0[place].bytes.fetch_add(bytes as u64, Ordering::Relaxed);

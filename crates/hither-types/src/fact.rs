@@ -7,7 +7,7 @@ use crate::label::DataClass;
 use crate::place::{Assurance, Jurisdiction};
 use crate::rollout::{Rollout, Verdict};
 use crate::time::WallTime;
-use crate::unit::{ByteCount, Millijoules};
+use crate::unit::{ByteCount, Micros, Millijoules};
 
 /// The label of a request as it was decided on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,6 +147,17 @@ pub enum Fact {
     RolledOut(Rollout),
     /// A member found a new version bad (`model.judged`).
     Judged(Verdict),
+    /// Members measured that a member answers from much farther than before: its key is used elsewhere (`member.moved`).
+    Moved {
+        /// The member.
+        member: Counterpart,
+        /// One of those that measured it.
+        by: NodeId,
+        /// The smallest round trip to it now.
+        rtt: Micros,
+        /// … and before.
+        before: Micros,
+    },
     /// A request was refused by law (`deny`).
     Denied {
         /// The request.

@@ -13,6 +13,7 @@ pub mod law;
 pub mod member;
 pub mod message;
 pub mod model;
+pub mod near;
 pub mod place;
 pub mod refusal;
 pub mod request;

@@ -1,4 +1,6 @@
 //! What nodes say to one another. `hither-wire` turns it into bytes and back.
+//!
+//! Long because all that is said stands together.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -253,6 +255,8 @@ pub enum PeerMessage {
     Witness(WitnessWord),
     /// Something about the text of a published policy.
     Policy(PolicyWord),
+    /// How far members are from others: a [`crate::near::NearReport`] in each.
+    Near(Vec<Signed>),
 }
 
 /// How the text of a policy that the founder published gets from member to member.

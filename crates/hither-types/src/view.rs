@@ -9,6 +9,7 @@ use crate::law::{Denial, WhatIf};
 use crate::member::{Address, Member, Relay, RelayUse};
 use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
+use crate::near::Evidence;
 use crate::refusal::{Failure, Refusal};
 use crate::rollout::RolloutView;
 use crate::spending::SpendingView;
@@ -168,6 +169,8 @@ pub struct NodeView {
     pub addresses: Vec<Address>,
     /// The policy that it lives by, as it says; nothing before it was heard.
     pub policy: Option<Digest>,
+    /// What its assurance rests on; nothing for servers outside the mesh.
+    pub evidence: Option<Evidence>,
 }
 
 /// What left this node for another, since the start.

@@ -26,6 +26,7 @@ pub fn wire(bytes: &[u8]) -> usize {
         again(bytes, crate::decode_member, crate::encode_member),
         again(bytes, crate::decode_manifest, crate::encode_manifest),
         again(bytes, crate::decode_invite, crate::encode_invite),
+        again(bytes, crate::decode_near_report, crate::encode_near_report),
         again(bytes, crate::decode_chunk_talk, crate::encode_chunk_talk),
         again(bytes, decode_versions, |versions| Ok(encode_versions(versions))),
     ];

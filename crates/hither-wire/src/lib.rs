@@ -8,6 +8,7 @@ use hither_types::authority::AuthorityEntry;
 use hither_types::member::{Member, Roles, Signed};
 use hither_types::message::{Ask, ChunkTalk, Frame, Hello, HelloReply, Invite, PeerMessage, StartProof};
 use hither_types::model::Manifest;
+use hither_types::near::NearReport;
 use hither_types::rollout::RolloutWord;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ pub mod limits;
 mod member;
 mod message;
 mod model;
+mod near;
 mod refusal;
 mod request;
 mod rollout;
@@ -139,6 +141,12 @@ forms! {
     encode_rollout_word;
     /// Reads a word about versions. Its signature was checked before.
     decode_rollout_word;
+
+    NEAR_REPORT = "a report of round trips", MAX_NEAR_REPORT; NearReport as near::ReportForm;
+    /// Writes what the signature of a report of round trips covers.
+    encode_near_report;
+    /// Reads a report of round trips. Its signature was checked before.
+    decode_near_report;
 
     CHUNK_TALK = "a word about chunks", MAX_CHUNK_TALK; ChunkTalk as chunk::TalkForm;
     /// Writes a word about the chunks of a file.

@@ -99,6 +99,15 @@ pub const MAX_NOTE: usize = 1024;
 /// Hashes of a growth: two for each bit of a size.
 pub const MAX_GROWTH: usize = 126;
 
+/// Members that one report of round trips is about: each is measured by a few others, drawn evenly.
+pub const MAX_NEAR_SAMPLES: usize = 32;
+
+/// The inside of a report of round trips: as many samples as it may have, each with some 70 bytes.
+pub const MAX_NEAR_REPORT: usize = 4 * 1024;
+
+/// Reports of round trips in one message: with signatures the longest take half of it.
+pub const MAX_NEAR: usize = 128;
+
 /// Token ids to go on from: the longest context of the models that we know.
 pub const MAX_RESUME: usize = 128 * 1024;
 

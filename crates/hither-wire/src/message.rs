@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
 use crate::limits::{
-    MAX_AUTHORITY, MAX_CATALOG, MAX_DEMANDS, MAX_MEMBERS, MAX_POLICY, MAX_PRESENT_MODELS, MAX_ROLLOUTS, MAX_RUMOURS,
+    MAX_AUTHORITY, MAX_CATALOG, MAX_DEMANDS, MAX_MEMBERS, MAX_NEAR, MAX_POLICY, MAX_PRESENT_MODELS, MAX_ROLLOUTS,
+    MAX_RUMOURS,
 };
 use crate::member::{RecordForm, SignedForm};
 use crate::signal::SignalForm;
@@ -47,6 +48,9 @@ pub(crate) enum MessageForm<'a> {
     /// Since version 5 of the protocol.
     #[serde(borrow)]
     Policy(PolicyForm<'a>),
+    /// Since version 6 of the protocol.
+    #[serde(borrow)]
+    Near(List<SignedForm<'a>, MAX_NEAR>),
 }
 
 impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
@@ -68,6 +72,7 @@ impl<'a> TryFrom<&'a PeerMessage> for MessageForm<'a> {
             PeerMessage::Rollouts(words) => Self::Rollouts(List::of("words about versions", words)?),
             PeerMessage::Witness(word) => Self::Witness(word.try_into()?),
             PeerMessage::Policy(word) => Self::Policy(word.try_into()?),
+            PeerMessage::Near(reports) => Self::Near(List::of("reports of round trips", reports)?),
         })
     }
 }
@@ -88,6 +93,7 @@ impl TryFrom<MessageForm<'_>> for PeerMessage {
             MessageForm::Rollouts(words) => Self::Rollouts(words.into_words()?),
             MessageForm::Witness(word) => Self::Witness(word.try_into()?),
             MessageForm::Policy(word) => Self::Policy(word.try_into()?),
+            MessageForm::Near(reports) => Self::Near(reports.into_words()?),
             MessageForm::Placing(presence, placing) => Self::Presence(with(presence, placing)?),
         })
     }
@@ -174,7 +180,8 @@ pub(crate) fn in_version(message: &PeerMessage, version: u16) -> Option<PeerMess
         | PeerMessage::Start(_)
         | PeerMessage::Rollouts(_)
         | PeerMessage::Witness(_)
-        | PeerMessage::Policy(_) => None,
+        | PeerMessage::Policy(_)
+        | PeerMessage::Near(_) => None,
     }
 }
 

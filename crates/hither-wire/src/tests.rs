@@ -25,7 +25,7 @@ type Decode<T> = fn(&[u8]) -> Result<T, DecodeError>;
 macro_rules! every_form {
     ($check:ident) => {
         every_form! { $check: message ask frame hello hello_reply member manifest invite authority_entry start_proof
-            chunk_talk rollout_word }
+            chunk_talk rollout_word near_report }
     };
     ($check:ident: $($form:ident)*) => {$(
         $check(stringify!($form), &samples::$form(), arbitrary::$form(), form_functions::$form());
@@ -52,6 +52,7 @@ mod form_functions {
         authority_entry: hither_types::authority::AuthorityEntry, encode_authority_entry, decode_authority_entry;
         start_proof: hither_types::message::StartProof, encode_start_proof, decode_start_proof;
         rollout_word: hither_types::rollout::RolloutWord, encode_rollout_word, decode_rollout_word;
+        near_report: hither_types::near::NearReport, encode_near_report, decode_near_report;
         chunk_talk: hither_types::message::ChunkTalk, encode_chunk_talk, decode_chunk_talk;
     }
 }
@@ -115,9 +116,13 @@ fn without_placing(message: &PeerMessage) -> PeerMessage {
 #[test]
 fn programs_of_version_1_are_told_what_they_understand() {
     let mut differ = 0;
-    // Words about versions, witnesses and policies have nothing in them for such programs: they are not sent to them at all.
+    // Words about versions, witnesses, policies and round trips have nothing in them for such programs: they are not sent to
+    // them at all.
     let told = |message: &PeerMessage| {
-        !matches!(message, PeerMessage::Rollouts(_) | PeerMessage::Witness(_) | PeerMessage::Policy(_))
+        !matches!(
+            message,
+            PeerMessage::Rollouts(_) | PeerMessage::Witness(_) | PeerMessage::Policy(_) | PeerMessage::Near(_)
+        )
     };
     for message in samples::message().into_iter().filter(told) {
         let (old, new) = (encode_message_in(&message, 1).unwrap(), encode_message_in(&message, 2).unwrap());

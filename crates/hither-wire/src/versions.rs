@@ -30,8 +30,9 @@ pub const OLDEST: u16 = 1;
 /// The newest one. It grows when a form changes; [`OLDEST`] follows one release later, so that neighbours of one release
 /// talk. Version 2 adds words about versions of models, and what nodes tell each other to decide which models go where.
 /// Version 3 adds catalog entries that end, that replace others, and that say who signed the files. Version 4 adds witnesses of
-/// ledgers. Version 5 adds policies that the founder publishes.
-pub const NEWEST: u16 = 5;
+/// ledgers. Version 5 adds policies that the founder publishes. Version 6 adds reports of round
+/// trips.
+pub const NEWEST: u16 = 6;
 
 /// From this version of the protocol on members know words about versions of models; earlier ones would end the link.
 pub const WITH_ROLLOUTS: u16 = 2;
@@ -49,6 +50,9 @@ pub const WITH_WITNESSES: u16 = 4;
 /// From this version of the protocol on members read the entries of the authority log by which policies are published; earlier
 /// ones would read no entry of the founder after the first of them.
 pub const WITH_POLICIES: u16 = 5;
+
+/// From this version of the protocol on members tell of round trips that they measured; earlier ones would end the link.
+pub const WITH_NEAR: u16 = 6;
 
 /// The largest range of versions, with room for what later programs append.
 pub const MAX_VERSIONS: usize = 256;

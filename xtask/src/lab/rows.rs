@@ -9,6 +9,7 @@ mod cut;
 mod data;
 mod many;
 mod nat;
+mod near;
 mod release;
 mod slow;
 mod trust;
@@ -179,6 +180,16 @@ pub(super) const ROWS: &[Row] = &[
         broken: "the copy is not started",
         lacks: None,
         play: many::copied,
+    },
+    Row {
+        number: "S1",
+        fault: "a key is stolen and used from another continent",
+        expected: "special data, for which a rule wants assurance 2, are never worked on there; every other member is warned by name, \
+                   with both round trips and what to type, ≤ 60 s after its start; it is on the record",
+        how: "a node of four is stopped, its data directory copied to a machine 130 ms away and started there",
+        broken: "the machine is as near as the one before",
+        lacks: None,
+        play: near::stolen,
     },
     Row {
         number: "J1",

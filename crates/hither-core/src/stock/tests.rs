@@ -138,6 +138,7 @@ fn config() -> crate::Config {
         announce_every: Micros::from_millis(500),
         traces: 10,
         settled: Timestamp(0),
+        near: crate::limits::NEAR_RTT,
     }
 }
 

@@ -28,14 +28,14 @@ fn what_is_appended_is_there_signed_and_numbered_without_holes() {
     let all = entries(&all_facts());
     assert_eq!(ledger.append(&all[..3]).unwrap(), Appended { first_seq: 0, next_seq: 3 });
     assert_eq!(ledger.append(&[]).unwrap(), Appended { first_seq: 3, next_seq: 3 });
-    assert_eq!(ledger.append(&all[3..]).unwrap(), Appended { first_seq: 3, next_seq: 23 });
+    assert_eq!(ledger.append(&all[3..]).unwrap(), Appended { first_seq: 3, next_seq: 24 });
     let report = verify_as(dir.path(), node(&MUNICH)).unwrap();
-    assert_eq!((report.records, report.signed, report.torn_bytes), (23, 23, 0));
+    assert_eq!((report.records, report.signed, report.torn_bytes), (24, 24, 0));
     assert_eq!((report.records, report.root), ledger.head());
     assert_eq!((report.requests_out.0, report.answers_out.0, report.dropped), (1832, 640, 0));
     assert_eq!(report.origin, origin(&MUNICH));
     let seqs: Vec<u64> = records(dir.path()).iter().map(|record| record.seq).collect();
-    assert_eq!(seqs, (0..23).collect::<Vec<_>>());
+    assert_eq!(seqs, (0..24).collect::<Vec<_>>());
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_record_that_json_cannot_hold_is_refused_and_the_loss_recorded() {
 fn every_record_can_be_proven_to_somebody_who_has_nothing_else() {
     let dir = scratch();
     write(dir.path(), &MUNICH, &all_facts());
-    for seq in 0..20 {
+    for seq in 0..21 {
         let mut inclusion = prove(dir.path(), seq).unwrap().unwrap();
         assert_eq!(inclusion.record.seq, seq);
         inclusion.verify().unwrap();
@@ -132,5 +132,5 @@ fn every_record_can_be_proven_to_somebody_who_has_nothing_else() {
             inclusion.verify().unwrap_err();
         }
     }
-    assert_eq!(prove(dir.path(), 23).unwrap(), None);
+    assert_eq!(prove(dir.path(), 24).unwrap(), None);
 }

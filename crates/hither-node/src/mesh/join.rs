@@ -16,6 +16,7 @@ use super::standing::refuse;
 use crate::authority::{Authority, founder_of};
 use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::{ISSUER_COMES, ISSUER_LOOK, WORDS_LOOK};
+use crate::near::Distances;
 use crate::trust::{self, wall_now};
 use crate::words::{Encounter, Words, commitment};
 
@@ -181,6 +182,7 @@ impl Driver {
         self.drop_sessions();
         self.mesh.clear();
         self.versions.clear();
+        self.distances = Distances::default();
         self.swarm.look_on_networks(me.mesh);
         self.adopt_policy(me);
         self.facade_changed();

@@ -8,6 +8,7 @@ use hither_core::membership::{Deed, Sign};
 use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{PeerMessage, Pulse};
+use hither_types::place::Assurance;
 use hither_wire::entry_version;
 use hither_wire::versions::WITH_EXPIRY;
 use tokio::time::Instant;
@@ -65,8 +66,10 @@ impl Driver {
     }
 
     /// Somebody belongs, or its certificate changed.
-    pub(crate) fn member_added(&mut self, member: Member) {
+    pub(crate) fn member_added(&mut self, mut member: Member) {
         self.sign(Sign::Added { node: member.node, site: member.site.clone() });
+        // Nobody can vouch for what has to be measured.
+        member.assurance = member.assurance.min(Assurance::Vouched);
         self.feed(Event::MemberAdded(member));
     }
 
@@ -86,6 +89,7 @@ impl Driver {
         // It may stand at another address than before.
         self.swarm.send(peer, PeerMessage::Members(vec![self.own_record()]));
         self.tell_rollouts(peer);
+        self.tell_distances(peer);
         self.sign(Sign::LinkUp(peer));
     }
 
@@ -110,6 +114,7 @@ impl Driver {
         self.seek_witnesses();
         self.follow_published();
         self.look_at_canary();
+        self.measure_distances();
         let mine = PeerMessage::Start(self.twins.mine(wall_now()));
         let neighbours: Vec<NodeId> = self.membership.neighbours().collect();
         for peer in neighbours {

@@ -135,6 +135,7 @@ impl Driver {
         self.look_at_changed();
         self.twins.forget(node);
         self.clocks.forget(node);
+        self.distances.forget(node);
         let fact = match why {
             TrustError::Left => Fact::Left(counterpart(&member)),
             _ => Fact::Revoked(counterpart(&member)),

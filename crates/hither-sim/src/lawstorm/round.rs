@@ -63,6 +63,7 @@ impl<'a> Round<'a> {
                 announce_every: Micros::from_millis(10_000),
                 traces: 0,
                 settled: Timestamp(0),
+                near: hither_core::limits::NEAR_RTT,
             })
         };
         let mut round = Self { cores: [core(0), core(1)], bench, laws, hands, certificates, now: 1_000_000 };

@@ -48,6 +48,7 @@ impl Observer {
             | Fact::Joined(_)
             | Fact::Revoked(_)
             | Fact::Left(_)
+            | Fact::Moved { .. }
             | Fact::ClockJumped { .. }
             | Fact::LossAccepted { .. }
             | Fact::KernelCounted(_)

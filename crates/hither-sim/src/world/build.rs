@@ -198,6 +198,7 @@ impl<'a> World<'a> {
             announce_every: Micros(self.scenario.topology.as_ref().map_or(500_000, |plan| plan.gossip)),
             traces: if self.circles.is_some() { TRACES_OF_MANY } else { 64 },
             settled: Timestamp(0),
+            near: hither_core::limits::NEAR_RTT,
         }));
         let stored: Vec<_> = node.disk.stored.iter().copied().collect();
         let (cap, policy) = (node.cap, node.policy.clone());

@@ -12,6 +12,7 @@ impl World<'_> {
             | Event::Silent(_)
             | Event::Told { .. }
             | Event::RoundTrip { .. }
+            | Event::Near { .. }
             | Event::Tick
             | Event::Beat { .. }
             | Event::FetchProgress { .. }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hither_types::message::{PeerMessage, Signal};
 use hither_types::version::Program;
-use hither_wire::versions::{OLDEST, WITH_POLICIES, WITH_ROLLOUTS, WITH_WITNESSES};
+use hither_wire::versions::{OLDEST, WITH_NEAR, WITH_POLICIES, WITH_ROLLOUTS, WITH_WITNESSES};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -97,7 +97,8 @@ impl Peer {
             | PeerMessage::Rumours(_)
             | PeerMessage::Rollouts(_)
             | PeerMessage::Witness(_)
-            | PeerMessage::Policy(_) => message,
+            | PeerMessage::Policy(_)
+            | PeerMessage::Near(_) => message,
         };
         let mut state = self.lock();
         if state.links.is_empty() || state.speaks.max(OLDEST) < least_version(&message) {
@@ -207,6 +208,7 @@ fn least_version(message: &PeerMessage) -> u16 {
         PeerMessage::Rollouts(_) => WITH_ROLLOUTS,
         PeerMessage::Witness(_) => WITH_WITNESSES,
         PeerMessage::Policy(_) => WITH_POLICIES,
+        PeerMessage::Near(_) => WITH_NEAR,
         PeerMessage::Presence(_)
         | PeerMessage::Catalog(_)
         | PeerMessage::Members(_)

@@ -29,8 +29,10 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 
 mod authority;
+mod near;
 
 pub(crate) use authority::authority_entry;
+pub(crate) use near::near_report;
 
 fn node() -> impl Strategy<Value = NodeId> {
     any::<[u8; 32]>().prop_map(NodeId)
@@ -175,6 +177,7 @@ pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
         witness().prop_map(PeerMessage::Witness),
         any::<[u8; 32]>().prop_map(|digest| PeerMessage::Policy(PolicyWord::Wanted(Digest(digest)))),
         "\\PC{0,300}".prop_map(|text| PeerMessage::Policy(PolicyWord::Text(text))),
+        vec(signed(), 0..20).prop_map(PeerMessage::Near),
     ]
 }
 

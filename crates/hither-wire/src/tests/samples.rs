@@ -16,6 +16,7 @@ use hither_types::message::{
 use hither_types::model::{
     Datatype, Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question, TensorSpec,
 };
+use hither_types::near::{NearReport, NearSample};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
@@ -122,6 +123,7 @@ pub(crate) fn message() -> Vec<PeerMessage> {
     messages.push(PeerMessage::Rumours(vec![Rumour::Said { node, presence: places.into() }]));
     let words = [PolicyWord::Wanted(Digest([0x77; 32])), PolicyWord::Text("version = 8\n".to_owned())];
     messages.extend(words.map(PeerMessage::Policy));
+    messages.push(PeerMessage::Near(vec![signed()]));
     messages
 }
 
@@ -142,6 +144,19 @@ pub(crate) fn rollout_word() -> Vec<RolloutWord> {
         at: WallTime(1_764_000_000_000),
     };
     vec![RolloutWord::Begun(rollout), verdict(failures), verdict(RolloutFault::WrongAnswer)]
+}
+
+pub(crate) fn near_report() -> Vec<NearReport> {
+    let at = WallTime(1_764_000_000_000);
+    let sample = |byte, before| NearSample {
+        node: NodeId([byte; 32]),
+        incarnation: 512,
+        rtt: Micros(8_300),
+        at: WallTime(1_763_999_400_000),
+        before,
+    };
+    let report = |samples| NearReport { mesh: MeshId([0x22; 32]), at, samples };
+    vec![report(vec![sample(0x51, None), sample(0x52, Some(Micros(900)))]), report(Vec::new())]
 }
 
 pub(crate) fn start_proof() -> Vec<StartProof> {

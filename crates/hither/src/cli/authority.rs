@@ -1,7 +1,7 @@
 //! `hither member` and `hither authority`: who belongs, and who says so.
 
 use clap::Subcommand;
-use hither_api::admin::{AuthorityDto, DoneDto, IssuerDto, NodeDto, PresenceDto, QuorumDto, ViewDto};
+use hither_api::admin::{AuthorityDto, DoneDto, IssuerDto, NodeDto, PresenceDto, QuorumDto, SampleDto, ViewDto};
 use hither_types::id::Operator;
 use hither_types::member::Role;
 use hither_types::place::Jurisdiction;
@@ -14,7 +14,7 @@ use crate::output::{Colour, Exit, Trouble, plain};
 /// What can be done with members.
 #[derive(Debug, Subcommand)]
 pub(super) enum MemberCommand {
-    /// List the members: their keys, and how long their certificates hold.
+    /// List the members: their keys, how well it is known where they stand, and how long their certificates hold.
     Ls,
     /// End the membership of a node for good: every member closes its connections to it at once.
     Revoke {
@@ -75,6 +75,7 @@ pub(super) fn member(context: &Context, command: MemberCommand) -> Result<(), Tr
             let member = |node: &NodeDto| {
                 let mut member = json!(node.member);
                 member["program"] = json!(node.program);
+                member["evidence"] = json!(node.evidence);
                 member
             };
             let members: Vec<_> = view.nodes.iter().map(member).collect();
@@ -210,12 +211,27 @@ fn line(node: &NodeDto, colour: Colour) -> String {
         false => format!(", its roles: {}", plain(&node.member.roles.join(", "))),
     };
     format!(
-        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {days}{roles}\n",
+        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {:8} {days}{roles}\n{}",
         short(&node.member.node),
         colour.bold(&format!("{:16}", plain(&node.member.site))),
         plain(&node.member.jurisdiction),
         plain(&node.member.operator),
+        plain(&node.member.assurance),
+        node.evidence.iter().flat_map(|evidence| &evidence.samples).map(measured).collect::<String>(),
     )
+}
+
+/// What a member measured of another, and whether it counts.
+fn measured(sample: &SampleDto) -> String {
+    let millis = |us: u64| format!("{:.1} ms", us as f64 / 1000.0);
+    let by = sample.site.as_deref().map_or_else(|| short(&sample.anchor), plain);
+    let age = sample.age_us.map_or_else(|| "in the future".to_owned(), |us| format!("{} min ago", us / 60_000_000));
+    let weight = match (sample.weight.as_str(), sample.before_us) {
+        ("moved", Some(before)) => format!("moved, before {}", millis(before)),
+        ("no_anchor", _) => "no anchor".to_owned(),
+        (weight, _) => plain(weight),
+    };
+    format!("            {} from {by}, {} km at most, {age}: {weight}\n", millis(sample.rtt_us), sample.bound_km)
 }
 
 fn described(authority: &AuthorityDto, view: &ViewDto, colour: Colour) -> String {

@@ -1,7 +1,8 @@
 //! `hither status`: am I healthy, who is near, what may go where.
 
 use hither_api::admin::{
-    CarriesDto, KnownRelayDto, MulticastStateDto, NodeDto, PresenceDto, ReachDto, RelayStateDto, StageDto, ViewDto,
+    CarriesDto, KnownRelayDto, MemberDto, MulticastStateDto, NodeDto, PresenceDto, ReachDto, RelayStateDto, StageDto,
+    ViewDto,
 };
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
@@ -60,6 +61,12 @@ pub(crate) fn text(view: &ViewDto, colour: Colour) -> String {
         text.push_str(&format!("  {} {}\n", colour.red("!"), plain(warning)));
     }
     text
+}
+
+/// Where a member stands, and whether that was measured.
+fn place(member: &MemberDto) -> String {
+    let measured = if member.assurance == "near" { " (near)" } else { "" };
+    format!("{}{measured}", plain(&member.jurisdiction))
 }
 
 /// The relays, and whether members are looked for on networks of this machine; nothing of what is as it comes.
@@ -132,7 +139,7 @@ fn node_line(node: &NodeDto, colour: Colour) -> String {
     format!(
         "{presence}  {} {}{rtt}  {:.0}{cap}  {}",
         plain(&node.member.site),
-        plain(&node.member.jurisdiction),
+        place(&node.member),
         node.power_mw as f64 / 1000.0,
         plain(&models.join(" · "))
     )

@@ -49,5 +49,6 @@ pub(super) fn node(site: &str) -> hither_api::admin::NodeDto {
         program: None,
         addresses: Vec::new(),
         policy: None,
+        evidence: None,
     }
 }

@@ -241,9 +241,10 @@ pub(super) fn members(audit: &Audit) -> Table {
         name: "members",
         title: "Who came and went",
         note: "As each node heard of it. Assurance is how well it is known where a member stands: 0 claimed, 1 vouched \
-               for by its certificate, 2 measured, 3 by hardware.",
+               for by its certificate, 2 measured, 3 by hardware. member.moved: others measured that it answers from much \
+               farther than before, as a stolen key does.",
         columns: &["when", "node", "record", "what", "member", "site", "place", "assurance"],
-        rows: happened(audit, &[Kind::MemberJoin, Kind::MemberRevoke, Kind::MemberLeave], row),
+        rows: happened(audit, &[Kind::MemberJoin, Kind::MemberRevoke, Kind::MemberLeave, Kind::MemberMoved], row),
     }
 }
 

@@ -1,0 +1,39 @@
+//! Evidence as JSON.
+
+use hither_types::id::{NodeId, SiteName};
+use hither_types::near::{Anchored, Evidence, Weight};
+use hither_types::place::Assurance;
+use hither_types::unit::Micros;
+use serde_json::json;
+
+use super::EvidenceDto;
+
+#[test]
+fn each_sample_is_told_with_the_distance_that_it_bounds_and_what_it_weighs() {
+    let sample = |byte, rtt, weight, before| Anchored {
+        anchor: NodeId([byte; 32]),
+        site: (byte == 1).then(|| SiteName::parse("lyon").unwrap()),
+        rtt: Micros(rtt),
+        before,
+        age: (byte == 1).then_some(Micros(60_000_000)),
+        weight,
+    };
+    let samples = vec![
+        sample(1, 8_301, Weight::Near, None),
+        sample(2, 131_000, Weight::Moved, Some(Micros(8_300))),
+        sample(3, 25_001, Weight::Far, None),
+        sample(4, 9, Weight::Old, None),
+        sample(5, 9, Weight::NoAnchor, None),
+    ];
+    let told = EvidenceDto::from(&Evidence { vouched: Assurance::Vouched, limit: Micros(25_000), samples });
+    let told = serde_json::to_value(&told).unwrap();
+    assert_eq!((&told["certificate"], &told["near_us"]), (&json!("vouched"), &json!(25_000)));
+    let of = |field: &str| told["samples"].as_array().unwrap().iter().map(|one| one[field].clone()).collect::<Vec<_>>();
+    assert_eq!(of("weight"), ["near", "moved", "far", "old", "no_anchor"]);
+    assert_eq!(of("bound_km"), [json!(831), json!(13_100), json!(2501), json!(1), json!(1)]);
+    assert_eq!(of("before_us")[..2], [json!(null), json!(8_300)]);
+    assert_eq!(
+        (&of("site")[..2], &of("age_us")[..2]),
+        (&[json!("lyon"), json!(null)][..], &[json!(60_000_000), json!(null)][..])
+    );
+}

@@ -1,0 +1,306 @@
+//! How well it is known where members stand: what certificates state, and what round trips show.
+//!
+//! Light in fibre goes about 100 km there and back in a millisecond, and an answer can be late, never early: a short round
+//! trip to a machine that is known to stand in a country shows that a machine is not far from there. Anchors of a member are
+//! other members of its country that are vouched for; each signs what it measured, and each node judges by itself.
+//!
+//! What must stay true:
+//! - A member is near (assurance 2) only by two anchors or more, by samples that are fresh and of its present start. What its
+//!   own key signs says nothing of itself.
+//! - A longer round trip never makes anybody nearer.
+//! - If two anchors or more say that a key answers from much farther than before, it is not near, whoever else says so. One
+//!   alone may have moved itself, or lie.
+//! - What ends evidence (time, a certificate, a new start) is looked at as it comes, and work under way is judged anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hither_types::fact::Fact;
+use hither_types::id::NodeId;
+use hither_types::incarnation::started_anew;
+use hither_types::member::Member;
+use hither_types::near::{Anchored, Evidence, NearSample, Weight, bound_km};
+use hither_types::place::Assurance;
+use hither_types::unit::Micros;
+
+use crate::limits;
+use crate::machine::{Core, counterpart};
+
+#[cfg(test)]
+mod tests;
+
+/// What certificates state, and what members measured.
+#[derive(Debug)]
+pub(crate) struct Distances {
+    /// The longest round trip that counts as near.
+    limit: Micros,
+    /// What certificates state of members, this node included.
+    vouched: BTreeMap<NodeId, Assurance>,
+    /// The last sample of each anchor, by the member that it is about.
+    samples: BTreeMap<NodeId, BTreeMap<NodeId, NearSample>>,
+    /// Whom each anchor's last report was about.
+    reports: BTreeMap<NodeId, Vec<NodeId>>,
+    /// Members whose move is on the record.
+    moved: BTreeSet<NodeId>,
+}
+
+impl Distances {
+    pub(crate) fn new(limit: Micros, me: &Member) -> Self {
+        Self {
+            limit,
+            vouched: BTreeMap::from([(me.node, me.assurance)]),
+            samples: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            moved: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a certificate says where a node stands.
+    fn is_vouched(&self, node: NodeId) -> bool {
+        self.vouched.get(&node).is_some_and(|vouched| *vouched >= Assurance::Vouched)
+    }
+
+    /// Takes a report in the place of the one before; gives whom either is about.
+    fn take(&mut self, by: NodeId, mut samples: Vec<NearSample>) -> BTreeSet<NodeId> {
+        samples.truncate(limits::NEAR_SAMPLES_MAX);
+        let before = self.reports.insert(by, samples.iter().map(|sample| sample.node).collect()).unwrap_or_default();
+        for node in &before {
+            self.drop_sample(*node, by);
+        }
+        for sample in &samples {
+            self.samples.entry(sample.node).or_default().insert(by, *sample);
+        }
+        before.into_iter().chain(samples.iter().map(|sample| sample.node)).collect()
+    }
+
+    fn drop_sample(&mut self, node: NodeId, by: NodeId) {
+        if let Some(of_node) = self.samples.get_mut(&node) {
+            of_node.remove(&by);
+            if of_node.is_empty() {
+                self.samples.remove(&node);
+            }
+        }
+    }
+}
+
+/// Whether two anchors or more say one thing: one alone may be wrong, or lie.
+fn agreed(weights: &[Weight], weight: Weight) -> bool {
+    weights.iter().filter(|one| **one == weight).count() >= limits::NEAR_ANCHORS_LEAST
+}
+
+/// Where an anchor stands among those who may measure a member: those with the smallest draws do. The same everywhere.
+fn draw(anchor: NodeId, node: NodeId) -> u64 {
+    // The end of MurmurHash3: keys are spread evenly already, and only pairs of them have to be.
+    let mut mixed = anchor.prefix() ^ node.prefix().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(factor);
+    }
+    mixed ^ (mixed >> 33)
+}
+
+impl Core {
+    /// A member, or this node itself, says how far others are.
+    pub(crate) fn near_told(&mut self, by: NodeId, samples: Vec<NearSample>) {
+        // Servers outside the mesh have no certificate, and measure nothing.
+        if !self.distances.vouched.contains_key(&by) {
+            return;
+        }
+        for node in self.distances.take(by, samples) {
+            self.assure(node);
+        }
+    }
+
+    /// The members that this node measures now, each with its start: those of its country that are there and whose draw
+    /// falls on it, so that each member is measured by a few, and everybody measures about as many.
+    pub fn to_measure(&self) -> Vec<(NodeId, u64)> {
+        let here = self.me.jurisdiction;
+        if here.is_unknown() || !self.distances.is_vouched(self.me.node) {
+            return Vec::new();
+        }
+        let there: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|peer| {
+                peer.member.jurisdiction.country() == here.country() && self.peers.is_present(peer, self.now)
+            })
+            .filter(|peer| self.distances.vouched.contains_key(&peer.member.node))
+            .filter_map(|peer| Some((peer.member.node, peer.presence()?.incarnation)))
+            .collect();
+        let falls_here = |node: NodeId| {
+            let own = draw(self.me.node, node);
+            let before = there.iter().filter(|(other, _)| *other != node && draw(*other, node) < own);
+            before.take(limits::NEAR_ANCHORS).count() < limits::NEAR_ANCHORS
+        };
+        let mine = there.iter().copied().filter(|(node, _)| falls_here(*node));
+        mine.take(limits::NEAR_SAMPLES_MAX).collect()
+    }
+
+    /// A member as its certificate states it, with the assurance that is its due.
+    pub(crate) fn assured(&mut self, member: Member) -> Member {
+        let node = member.node;
+        let known = node == self.me.node || self.peers.get(node).is_some();
+        // One beyond those that there is room for is not taken in.
+        if !known && self.peers.len() >= limits::MEMBERS_MAX {
+            return member;
+        }
+        self.distances.vouched.insert(node, member.assurance);
+        Member { assurance: self.due(&member), ..member }
+    }
+
+    /// Looks anew at how well it is known where a member stands. What the law was asked about may not be so any more.
+    pub(crate) fn assure(&mut self, node: NodeId) {
+        let Some(member) = self.certified(node).cloned() else { return };
+        let assurance = self.due(&member);
+        let changed = if node == self.me.node {
+            std::mem::replace(&mut self.me.assurance, assurance) != assurance
+        } else {
+            self.peers.assure(node, assurance)
+        };
+        if changed {
+            self.circles.clear();
+            self.judge_all_anew();
+        }
+        self.note_move(&Member { assurance, ..member });
+    }
+
+    /// The same for all that somebody measured: samples grow old.
+    pub(crate) fn assure_all(&mut self) {
+        let measured: Vec<NodeId> = self.distances.samples.keys().copied().collect();
+        measured.into_iter().for_each(|node| self.assure(node));
+    }
+
+    /// The same for all that a member measured: who it is changed.
+    pub(crate) fn assure_measured_by(&mut self, anchor: NodeId) {
+        let measured = self.distances.reports.get(&anchor).cloned().unwrap_or_default();
+        measured.into_iter().for_each(|node| self.assure(node));
+    }
+
+    /// Somebody does not belong any more: what it measured counts no more.
+    pub(crate) fn forget_distances(&mut self, node: NodeId) {
+        self.distances.vouched.remove(&node);
+        let measured = self.distances.take(node, Vec::new());
+        self.distances.reports.remove(&node);
+        self.distances.moved.remove(&node);
+        measured.into_iter().for_each(|other| self.assure(other));
+    }
+
+    /// A member with a certificate, or this node.
+    fn certified(&self, node: NodeId) -> Option<&Member> {
+        if !self.distances.vouched.contains_key(&node) {
+            return None;
+        }
+        if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) }
+    }
+
+    /// The assurance of a member: near by two anchors, else what its certificate states.
+    fn due(&self, member: &Member) -> Assurance {
+        let vouched = self.distances.vouched.get(&member.node).copied().unwrap_or(Assurance::Claimed);
+        let weights: Vec<Weight> = self.weighed(member).map(|(_, _, weight)| weight).collect();
+        if agreed(&weights, Weight::Moved) {
+            return vouched.min(Assurance::Vouched);
+        }
+        match vouched >= Assurance::Vouched && agreed(&weights, Weight::Near) {
+            true => vouched.max(Assurance::Near),
+            false => vouched,
+        }
+    }
+
+    /// Every sample of a member, with its anchor and what it weighs.
+    fn weighed<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = (NodeId, &'a NearSample, Weight)> {
+        let samples = self.distances.samples.get(&member.node).into_iter().flatten();
+        samples.map(|(anchor, sample)| (*anchor, sample, self.weigh(member, *anchor, sample)))
+    }
+
+    fn weigh(&self, member: &Member, anchor: NodeId, sample: &NearSample) -> Weight {
+        let Some(of) = self.certified(anchor).filter(|of| of.node != member.node) else { return Weight::NoAnchor };
+        let (here, there) = (of.jurisdiction.country(), member.jurisdiction.country());
+        if here != there || there.is_unknown() || !self.distances.is_vouched(anchor) {
+            return Weight::NoAnchor;
+        }
+        if !self.age(sample).is_some_and(|age| age <= limits::NEAR_FOR) {
+            return Weight::Old;
+        }
+        // That it moved is so of whatever start comes next, until the anchor says otherwise.
+        if sample.before.is_some() {
+            return Weight::Moved;
+        }
+        let known = match member.node == self.me.node {
+            true => self.incarnation,
+            false => self.peers.get(member.node).and_then(|peer| peer.presence()).map_or(0, |said| said.incarnation),
+        };
+        if started_anew(sample.incarnation, known) {
+            return Weight::Old;
+        }
+        if sample.rtt <= self.distances.limit { Weight::Near } else { Weight::Far }
+    }
+
+    /// How old a sample is; nothing if it is from the future by more than clocks differ, or nobody told what time it is.
+    fn age(&self, sample: &NearSample) -> Option<Micros> {
+        let wall = self.calendar.wall(self.now)?;
+        (sample.at.0 <= wall.saturating_add(limits::NEAR_AHEAD_MS))
+            .then(|| Micros::from_millis(wall.saturating_sub(sample.at.0)))
+    }
+
+    /// That a member moved is on the record once, and again if it comes back and moves again.
+    fn note_move(&mut self, member: &Member) {
+        let moved: Vec<(NodeId, NearSample)> = self
+            .weighed(member)
+            .filter(|(.., weight)| *weight == Weight::Moved)
+            .map(|(anchor, sample, _)| (anchor, *sample))
+            .collect();
+        if moved.len() < limits::NEAR_ANCHORS_LEAST {
+            self.distances.moved.remove(&member.node);
+        } else if self.distances.moved.insert(member.node)
+            && let Some((by, NearSample { rtt, before: Some(before), .. })) =
+                moved.into_iter().min_by_key(|(_, s)| s.rtt)
+        {
+            self.note(Fact::Moved { member: counterpart(member), by, rtt, before });
+        }
+    }
+
+    /// What the assurance of a member rests on.
+    pub(crate) fn evidence(&self, node: NodeId) -> Option<Evidence> {
+        let member = self.certified(node)?;
+        let samples = self.weighed(member).map(|(anchor, sample, weight)| Anchored {
+            anchor,
+            site: self.certified(anchor).map(|anchor| anchor.site.clone()),
+            rtt: sample.rtt,
+            before: sample.before,
+            age: self.age(sample),
+            weight,
+        });
+        let vouched = self.distances.vouched.get(&node).copied()?;
+        Some(Evidence { vouched, limit: self.distances.limit, samples: samples.collect() })
+    }
+
+    /// What is known of where a member stands beside its certificate, in a few words.
+    pub(crate) fn in_words(&self, member: &Member) -> String {
+        let weights: Vec<Weight> = self.weighed(member).map(|(.., weight)| weight).collect();
+        if agreed(&weights, Weight::Moved) {
+            return "it answers from much farther than before".to_owned();
+        }
+        let (least, limit) = (limits::NEAR_ANCHORS_LEAST, self.distances.limit.millis());
+        let count = weights.iter().filter(|weight| **weight == Weight::Near).count();
+        let country = member.jurisdiction.country();
+        format!("members in {country} that measured it within {limit} ms: {count}, where 2 (near) takes {least}")
+    }
+
+    /// A sentence for each member whose key is used elsewhere than before.
+    pub(crate) fn moved_warnings(&self) -> Vec<String> {
+        let warning = |node: &NodeId| {
+            let member = self.certified(*node)?;
+            let moved =
+                self.weighed(member).filter(|(.., weight)| *weight == Weight::Moved).map(|(_, sample, _)| sample);
+            let nearest = moved.min_by_key(|sample| sample.rtt)?;
+            let (key, site, place) = (node.short(), &member.site, member.jurisdiction);
+            let (now, before) = (nearest.rtt.millis(), nearest.before?.millis());
+            Some(format!(
+                "member-moved: {site} ({place}, {key}) answers from much farther than before: {now:.1} ms at least to the \
+                 nearest of those in its country that measured it, where it was {before:.1} ms; that can be as far as {} km. \
+                 Its key may be stolen and in use there; or its machine or its line was moved. Nothing goes there that needs \
+                 assurance 2. If nobody moved it: hither member revoke {key}",
+                bound_km(nearest.rtt)
+            ))
+        };
+        self.distances.moved.iter().filter_map(warning).collect()
+    }
+}

@@ -1,0 +1,347 @@
+//! How far the members of this node's country are: measured, signed, and told to all.
+//!
+//! Round trips are measured over connections of their own, with bytes that nobody can guess ([`hither_swarm`]'s pings): only
+//! the holder of a member's key answers, and not before it was asked. What is signed is the smallest of an hour, so that a busy
+//! line makes nobody far; a new start of a member is measured anew, for its key may be somewhere else.
+//!
+//! What is much longer than before is measured again a few times; then it is signed with what it was before. If that is so of
+//! most that this node measures, it is this node that moved, and it says nothing of the others.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use hither_core::Event;
+use hither_types::id::{MeshId, NodeId};
+use hither_types::member::Signed;
+use hither_types::message::PeerMessage;
+use hither_types::near::{NearReport, NearSample};
+use hither_types::time::{Timestamp, WallTime};
+use hither_types::unit::Micros;
+use hither_wire::limits::MAX_NEAR;
+
+use crate::driver::{Driver, Inbound};
+use crate::limits::{
+    NEAR_AGAIN, NEAR_AT_ONCE, NEAR_BETTER, NEAR_EVERY, NEAR_GAP_MS, NEAR_MOVED, NEAR_PINGS, NEAR_REMEMBERED,
+    NEAR_SIGNED, NEAR_TRIES, NEAR_WINDOW,
+};
+use crate::trust::{self, Seal, TrustError, clock_grace, wall_now};
+
+#[cfg(test)]
+mod tests;
+
+/// The smallest of some round trips to a member, measured one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Measured {
+    /// Whom.
+    pub(crate) node: NodeId,
+    /// Its start, as it was known when the measurement began.
+    pub(crate) incarnation: u64,
+    /// The round trip; none if it did not answer.
+    pub(crate) rtt: Option<Micros>,
+}
+
+/// What was measured of one member.
+#[derive(Debug, Default)]
+struct Window {
+    /// Of which start.
+    incarnation: u64,
+    /// When, and the smallest of each time, of the last hour.
+    found: VecDeque<(Timestamp, Micros)>,
+    /// By the wall clock, when it was measured last.
+    at: WallTime,
+    /// The smallest of before: of an earlier start, or of an earlier hour.
+    before: Option<Micros>,
+    /// Since when it is longer than that by more than a network does.
+    moved: Option<Timestamp>,
+    /// How often in a row it was, and the smallest of these, while that is in doubt.
+    doubts: u32,
+    doubted: Option<Micros>,
+    /// When it is due next, and whether a measurement is under way.
+    due: Timestamp,
+    busy: bool,
+    /// What was signed last.
+    signed: Option<NearSample>,
+}
+
+impl Window {
+    fn smallest(&self) -> Option<Micros> {
+        self.found.iter().map(|(_, rtt)| *rtt).min()
+    }
+
+    /// Another start of the member is there: what was found of the one before is what to compare with.
+    fn starts_anew(&mut self, incarnation: u64) {
+        if self.moved.is_none() {
+            self.before = self.smallest().or(self.before);
+        }
+        self.found.clear();
+        (self.incarnation, self.doubts, self.doubted, self.due) = (incarnation, 0, None, Timestamp(0));
+    }
+
+    fn take(&mut self, rtt: Micros, now: Timestamp, wall: WallTime) {
+        self.forget(now);
+        let usual = if self.moved.is_some() { self.before } else { self.smallest().or(self.before) };
+        let is_longer = usual.is_some_and(|usual| rtt.0 > usual.0.saturating_add(NEAR_MOVED.0));
+        if is_longer && self.moved.is_none() {
+            self.doubts += 1;
+            let smallest = self.doubted.map_or(rtt, |doubted| doubted.min(rtt));
+            self.doubted = Some(smallest);
+            self.due = now.after(NEAR_AGAIN);
+            if self.doubts < NEAR_TRIES {
+                return;
+            }
+            (self.before, self.moved) = (usual, Some(now));
+            self.found.clear();
+            self.found.push_back((now, smallest));
+        } else {
+            if !is_longer && self.moved.take().is_some() {
+                self.found.clear();
+            }
+            self.found.push_back((now, rtt));
+        }
+        (self.doubts, self.doubted, self.at, self.due) = (0, None, wall, now.after(NEAR_EVERY));
+    }
+
+    /// What is older than an hour does not count; where a member was before it moved is remembered for a day.
+    fn forget(&mut self, now: Timestamp) {
+        let smallest = self.smallest();
+        self.found.retain(|(at, _)| now.since(*at) <= NEAR_WINDOW);
+        if self.found.is_empty() && self.moved.is_none() {
+            self.before = smallest.or(self.before);
+        }
+        if self.moved.is_some_and(|since| now.since(since) > NEAR_REMEMBERED) {
+            (self.moved, self.before) = (None, None);
+        }
+    }
+
+    /// Nothing while it is in doubt: what was signed before says something else then.
+    fn sample(&self, node: NodeId) -> Option<NearSample> {
+        let rtt = self.smallest().filter(|_| self.doubts == 0)?;
+        let before = self.before.filter(|_| self.moved.is_some());
+        Some(NearSample { node, incarnation: self.incarnation, rtt, at: self.at, before })
+    }
+}
+
+/// What this node measured, and what others signed.
+#[derive(Debug, Default)]
+pub(crate) struct Distances {
+    windows: BTreeMap<NodeId, Window>,
+    /// When this node signed last.
+    signed: Option<Timestamp>,
+    /// The newest report of each member, this node included.
+    reports: BTreeMap<NodeId, (WallTime, Signed)>,
+}
+
+impl Distances {
+    /// Whom to measure now, of those whom it falls to this node to measure; they are taken to be under way.
+    fn due(&mut self, subjects: &[(NodeId, u64)], now: Timestamp) -> Vec<(NodeId, u64)> {
+        for (node, incarnation) in subjects {
+            let window = self.windows.entry(*node).or_default();
+            if window.incarnation != *incarnation {
+                window.starts_anew(*incarnation);
+            }
+        }
+        // One that falls to another for a moment is measured no more, and where it was is remembered as long as there is room.
+        while self.windows.len() > 2 * hither_core::limits::NEAR_SAMPLES_MAX {
+            let beside = |node: &NodeId| subjects.iter().all(|(subject, _)| subject != node);
+            let Some(gone) = self.windows.keys().copied().find(beside) else { break };
+            self.windows.remove(&gone);
+        }
+        let room = NEAR_AT_ONCE.saturating_sub(self.windows.values().filter(|window| window.busy).count());
+        let is_due = |node: &NodeId| self.windows.get(node).is_some_and(|window| !window.busy && window.due <= now);
+        let due: Vec<_> = subjects.iter().copied().filter(|(node, _)| is_due(node)).take(room).collect();
+        for (node, _) in &due {
+            if let Some(window) = self.windows.get_mut(node) {
+                window.busy = true;
+            }
+        }
+        due
+    }
+
+    /// A measurement has ended.
+    fn measured(&mut self, measured: Measured, now: Timestamp, wall: WallTime) {
+        let Some(window) = self.windows.get_mut(&measured.node) else { return };
+        window.busy = false;
+        match measured.rtt {
+            // A start came after it began: nobody knows which of the two answered.
+            Some(_) if window.incarnation != measured.incarnation => {}
+            Some(rtt) => window.take(rtt, now, wall),
+            None => window.due = now.after(NEAR_AGAIN),
+        }
+    }
+
+    /// A link to a member was made anew: whoever is at its end is measured soon.
+    fn relinked(&mut self, node: NodeId) {
+        if let Some(window) = self.windows.get_mut(&node) {
+            window.due = Timestamp(0);
+        }
+    }
+
+    /// What is to be signed, if that is something else than what was, or an hour is over.
+    fn to_sign(&mut self, subjects: &[(NodeId, u64)], now: Timestamp) -> Option<Vec<NearSample>> {
+        self.windows.values_mut().for_each(|window| window.forget(now));
+        let mine = |node: &NodeId| subjects.iter().any(|(subject, _)| subject == node);
+        let own: Vec<(&NodeId, &Window)> = self.windows.iter().filter(|(node, _)| mine(node)).collect();
+        let mut samples: Vec<NearSample> = own.iter().filter_map(|(node, window)| window.sample(**node)).collect();
+        let moved = samples.iter().filter(|sample| sample.before.is_some()).count();
+        if moved >= 2 && 2 * moved > samples.len() {
+            // Not they moved, but this node.
+            for window in self.windows.values_mut() {
+                (window.moved, window.before) = (None, None);
+            }
+            samples.iter_mut().for_each(|sample| sample.before = None);
+        }
+        let news = samples.iter().any(|sample| match self.windows.get(&sample.node).and_then(|window| window.signed) {
+            None => true,
+            Some(said) => {
+                let better = sample.rtt.0.saturating_add(NEAR_BETTER.0) <= said.rtt.0;
+                let farther = sample.rtt.0 > said.rtt.0.saturating_add(NEAR_MOVED.0);
+                better
+                    || farther
+                    || said.incarnation != sample.incarnation
+                    || said.before.is_some() != sample.before.is_some()
+            }
+        });
+        let doubtful = self.windows.values().any(|window| window.doubts > 0 && window.signed.is_some());
+        let is_old = self.signed.is_none_or(|signed| now.since(signed) >= NEAR_SIGNED);
+        if !(news || doubtful || (is_old && !samples.is_empty())) {
+            return None;
+        }
+        self.signed = Some(now);
+        for (node, window) in &mut self.windows {
+            window.signed = samples.iter().find(|sample| sample.node == *node).copied();
+        }
+        Some(samples)
+    }
+
+    /// Whether a report is newer than what is known of its signer, and not signed so soon after that one that telling it on
+    /// would be a flood.
+    fn is_news(&self, by: NodeId, at: WallTime) -> bool {
+        self.reports.get(&by).is_none_or(|(known, _)| at.0 >= known.0.saturating_add(NEAR_GAP_MS))
+    }
+
+    /// What this node signed before its start, as others kept it: where the members were then.
+    fn recall(&mut self, samples: &[NearSample]) {
+        for sample in samples {
+            let window = self.windows.entry(sample.node).or_default();
+            if window.found.is_empty() && window.before.is_none() {
+                window.before = Some(sample.before.unwrap_or(sample.rtt));
+            }
+        }
+    }
+
+    /// All reports, in messages.
+    fn pages(&self) -> Vec<PeerMessage> {
+        let all: Vec<Signed> = self.reports.values().map(|(_, signed)| signed.clone()).collect();
+        all.chunks(MAX_NEAR).map(|page| PeerMessage::Near(page.to_vec())).collect()
+    }
+
+    /// Somebody is no member any more.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.windows.remove(&node);
+        self.reports.remove(&node);
+    }
+}
+
+/// Whether a signature is that of a report for this mesh.
+fn fits(signed: &Signed, report: &NearReport, mesh: MeshId) -> Result<(), TrustError> {
+    trust::check(signed, Seal::Near)?;
+    if report.mesh == mesh { Ok(()) } else { Err(TrustError::Mesh) }
+}
+
+impl Driver {
+    /// Measures those whose turn it is, and signs what is new.
+    pub(crate) fn measure_distances(&mut self) {
+        if self.gave_way || self.leaving {
+            return;
+        }
+        let (now, subjects) = (self.clock.now(), self.core.to_measure());
+        for (node, incarnation) in self.distances.due(&subjects, now) {
+            let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
+            self.hands.spawn(async move {
+                let pinged = swarm.ping(node, NEAR_PINGS).await.ok();
+                let took = pinged.and_then(|pinged| pinged.pongs.iter().map(|pong| pong.took).min());
+                let rtt = took.map(|took| Micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)));
+                // A closed inbox means that the node is stopping.
+                let _ = inbox.send(Inbound::Measured(Measured { node, incarnation, rtt })).await;
+            });
+        }
+        let at = wall_now();
+        if !self.distances.is_news(self.home.me.node, at) {
+            return;
+        }
+        if let Some(samples) = self.distances.to_sign(&subjects, now) {
+            let report = NearReport { mesh: self.home.me.mesh, at, samples };
+            let bytes = hither_wire::encode_near_report(&report).expect("so many samples fit into a report");
+            let signed = trust::sign(&self.home.key, Seal::Near, bytes);
+            self.keep_report(report, &signed);
+            self.spread(None, PeerMessage::Near(vec![signed]));
+        }
+    }
+
+    /// A measurement has ended.
+    pub(crate) fn distance_measured(&mut self, measured: Measured) {
+        self.distances.measured(measured, self.clock.now(), wall_now());
+        self.measure_distances();
+    }
+
+    /// There is a link to a member: it is told what others measured, and measured itself.
+    pub(crate) fn tell_distances(&mut self, peer: NodeId) {
+        for page in self.distances.pages() {
+            self.swarm.send(peer, page);
+        }
+        self.distances.relinked(peer);
+    }
+
+    /// A member tells what it, or others, measured.
+    pub(crate) fn heard_distances(&mut self, from: NodeId, reports: Vec<Signed>) {
+        let mut news = Vec::new();
+        for signed in reports {
+            if self.distances.reports.get(&signed.signer).is_some_and(|(_, known)| *known == signed) {
+                continue;
+            }
+            match self.believed_report(&signed) {
+                Ok(Some(report)) => {
+                    self.keep_report(report, &signed);
+                    news.push(signed);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(peer = %from.short(), %error, "a report of round trips is not believed"),
+            }
+        }
+        if !news.is_empty() {
+            self.spread(Some(from), PeerMessage::Near(news));
+        }
+    }
+
+    /// A report that is news, and its signature fits.
+    fn believed_report(&self, signed: &Signed) -> Result<Option<NearReport>, TrustError> {
+        let report =
+            hither_wire::decode_near_report(&signed.bytes).map_err(|error| TrustError::Malformed(error.to_string()))?;
+        let of_member = signed.signer == self.home.me.node || self.mesh.member(signed.signer).is_some();
+        // One from the future would stand in the way of all that come before that.
+        let is_now = report.at <= clock_grace(wall_now());
+        if !of_member || !is_now || !self.distances.is_news(signed.signer, report.at) {
+            return Ok(None);
+        }
+        fits(signed, &report, self.home.me.mesh).map(|()| Some(report))
+    }
+
+    /// Keeps a report for those who do not know it yet, and tells the mind.
+    fn keep_report(&mut self, report: NearReport, signed: &Signed) {
+        let by = signed.signer;
+        self.distances.reports.insert(by, (report.at, signed.clone()));
+        if by == self.home.me.node && self.distances.signed.is_none() {
+            self.distances.recall(&report.samples);
+        }
+        self.feed(Event::Near { by, samples: report.samples });
+    }
+
+    /// Tells a mind that was made anew what members measured.
+    pub(crate) fn recall_distances(&mut self) {
+        let reports: Vec<Signed> = self.distances.reports.values().map(|(_, signed)| signed.clone()).collect();
+        for signed in reports {
+            if let Ok(report) = hither_wire::decode_near_report(&signed.bytes) {
+                self.feed(Event::Near { by: signed.signer, samples: report.samples });
+            }
+        }
+    }
+}

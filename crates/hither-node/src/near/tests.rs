@@ -1,0 +1,267 @@
+//! What is measured of members, and what is signed of it. Times are given, none is waited for.
+
+use ed25519_dalek::SigningKey;
+use hither_types::id::{MeshId, NodeId};
+use hither_types::member::Signed;
+use hither_types::message::PeerMessage;
+use hither_types::near::{NearReport, NearSample};
+use hither_types::time::{Timestamp, WallTime};
+use hither_types::unit::Micros;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, prop_assert, proptest};
+
+use super::{Distances, Measured, Window, fits};
+use crate::limits::{NEAR_AT_ONCE, NEAR_GAP_MS, NEAR_TRIES};
+use crate::trust::{Seal, TrustError, node_id, sign};
+
+const PARIS: NodeId = NodeId([1; 32]);
+const LYON: NodeId = NodeId([2; 32]);
+const NICE: NodeId = NodeId([3; 32]);
+const MINUTE: u64 = 60_000_000;
+
+/// So many minutes after the start.
+fn at(minutes: u64) -> Timestamp {
+    Timestamp(minutes * MINUTE)
+}
+
+/// By the wall clock.
+fn wall(minutes: u64) -> WallTime {
+    WallTime(1_800_000_000_000 + minutes * 60_000)
+}
+
+/// Measures a member in its start at a minute, if it is due then.
+fn measure(distances: &mut Distances, (node, incarnation): (NodeId, u64), rtt_ms: u64, minute: u64) -> bool {
+    let due = distances.due(&[(node, incarnation)], at(minute));
+    let rtt = Some(Micros::from_millis(rtt_ms));
+    due.into_iter().for_each(|(node, incarnation)| {
+        distances.measured(Measured { node, incarnation, rtt }, at(minute), wall(minute));
+    });
+    distances.windows[&node].due > at(minute)
+}
+
+/// Measures a member as often as it is looked at in one minute.
+fn measure_again(distances: &mut Distances, subject: (NodeId, u64), rtt_ms: u64, minute: u64) {
+    for _ in 0..NEAR_TRIES {
+        distances.relinked(subject.0);
+        measure(distances, subject, rtt_ms, minute);
+    }
+}
+
+/// What is signed of some members at a minute: round trips in milliseconds, and what they were before.
+fn signed(
+    distances: &mut Distances,
+    subjects: &[(NodeId, u64)],
+    minute: u64,
+) -> Option<Vec<(NodeId, u64, Option<u64>)>> {
+    let samples = distances.to_sign(subjects, at(minute))?;
+    let millis = |rtt: Micros| rtt.0 / 1000;
+    Some(samples.into_iter().map(|sample| (sample.node, millis(sample.rtt), sample.before.map(millis))).collect())
+}
+
+#[test]
+fn the_smallest_of_an_hour_is_signed_at_once_and_then_each_hour() {
+    let mut distances = Distances::default();
+    let all = [(PARIS, 256)];
+    assert_eq!(signed(&mut distances, &all, 0), None, "nothing was measured");
+    assert!(measure(&mut distances, (PARIS, 256), 9, 0));
+    assert_eq!(signed(&mut distances, &all, 0), Some(vec![(PARIS, 9, None)]));
+    assert!(distances.due(&all, at(9)).is_empty(), "it is measured each ten minutes");
+    for (minute, rtt) in [(10, 30), (20, 12), (30, 40), (40, 11)] {
+        measure(&mut distances, (PARIS, 256), rtt, minute);
+        assert_eq!(signed(&mut distances, &all, minute), None, "a busy line is no news");
+    }
+    measure(&mut distances, (PARIS, 256), 7, 50);
+    assert_eq!(signed(&mut distances, &all, 50), Some(vec![(PARIS, 7, None)]), "it is nearer than was known");
+    measure(&mut distances, (PARIS, 256), 20, 109);
+    assert_eq!(signed(&mut distances, &all, 109), None);
+    assert_eq!(signed(&mut distances, &all, 110), Some(vec![(PARIS, 7, None)]), "an hour is over");
+    measure(&mut distances, (PARIS, 256), 20, 119);
+    assert_eq!(signed(&mut distances, &all, 170), Some(vec![(PARIS, 20, None)]), "those of before are over, too");
+    assert_eq!(signed(&mut distances, &all, 240), None, "it is not measured any more");
+}
+
+#[test]
+fn what_is_far_longer_than_before_is_measured_again_and_then_said() {
+    let mut distances = Distances::default();
+    let (all, paris) = ([(PARIS, 256), (LYON, 256)], (PARIS, 256));
+    measure(&mut distances, (LYON, 256), 5, 0);
+    measure(&mut distances, paris, 9, 0);
+    signed(&mut distances, &all, 0);
+    // Once is a busy line: until that is sure, nothing is said of it.
+    measure(&mut distances, paris, 70, 10);
+    assert_eq!(signed(&mut distances, &all, 10), Some(vec![(LYON, 5, None)]));
+    assert_eq!(signed(&mut distances, &all, 10), None);
+    distances.relinked(PARIS);
+    measure(&mut distances, paris, 30, 10);
+    assert_eq!(signed(&mut distances, &all, 10), Some(vec![(PARIS, 9, None), (LYON, 5, None)]));
+    // Each time, it is somewhere else.
+    measure_again(&mut distances, paris, 130, 20);
+    assert_eq!(signed(&mut distances, &all, 20), Some(vec![(PARIS, 130, Some(9)), (LYON, 5, None)]));
+    measure_again(&mut distances, paris, 125, 30);
+    assert_eq!(signed(&mut distances, &all, 30), Some(vec![(PARIS, 125, Some(9)), (LYON, 5, None)]));
+    // Back where it was.
+    distances.relinked(PARIS);
+    measure(&mut distances, paris, 10, 35);
+    assert_eq!(signed(&mut distances, &all, 35), Some(vec![(PARIS, 10, None), (LYON, 5, None)]));
+}
+
+#[test]
+fn another_start_is_measured_at_once_and_compared_with_the_one_before() {
+    let mut distances = Distances::default();
+    measure(&mut distances, (PARIS, 256), 9, 0);
+    signed(&mut distances, &[(PARIS, 256)], 0);
+    assert!(measure(&mut distances, (PARIS, 512), 140, 1), "at once, and again soon");
+    assert_eq!(signed(&mut distances, &[(PARIS, 512)], 1), Some(vec![]), "what was signed before is not so any more");
+    measure_again(&mut distances, (PARIS, 512), 131, 1);
+    assert_eq!(signed(&mut distances, &[(PARIS, 512)], 1), Some(vec![(PARIS, 131, Some(9))]));
+    // Nor does one more start make that forgotten.
+    measure(&mut distances, (PARIS, 768), 133, 2);
+    assert_eq!(signed(&mut distances, &[(PARIS, 768)], 2), Some(vec![(PARIS, 133, Some(9))]));
+    // An honest restart is what it was.
+    let mut distances = Distances::default();
+    measure(&mut distances, (PARIS, 256), 9, 0);
+    measure(&mut distances, (PARIS, 512), 12, 1);
+    assert_eq!(signed(&mut distances, &[(PARIS, 512)], 1), Some(vec![(PARIS, 12, None)]));
+}
+
+#[test]
+fn an_answer_that_may_be_of_the_start_before_counts_for_neither() {
+    let mut distances = Distances::default();
+    assert_eq!(distances.due(&[(PARIS, 256)], at(0)), [(PARIS, 256)]);
+    assert_eq!(distances.due(&[(PARIS, 512)], at(0)), [], "one is under way");
+    let late = Measured { node: PARIS, incarnation: 256, rtt: Some(Micros(900)) };
+    distances.measured(late, at(0), wall(0));
+    assert_eq!(signed(&mut distances, &[(PARIS, 512)], 0), None);
+    assert_eq!(distances.due(&[(PARIS, 512)], at(0)), [(PARIS, 512)]);
+}
+
+#[test]
+fn who_finds_most_others_far_from_where_they_were_has_moved_itself() {
+    let mut distances = Distances::default();
+    let all = [(PARIS, 256), (LYON, 256), (NICE, 256)];
+    for subject in all {
+        measure(&mut distances, subject, 9, 0);
+    }
+    signed(&mut distances, &all, 0);
+    for subject in &all[..2] {
+        measure_again(&mut distances, *subject, 130, 20);
+    }
+    assert_eq!(
+        signed(&mut distances, &all, 20),
+        Some(vec![(PARIS, 130, None), (LYON, 130, None), (NICE, 9, None)]),
+        "two of three"
+    );
+    measure_again(&mut distances, (NICE, 256), 135, 30);
+    let then = signed(&mut distances, &all, 30).unwrap();
+    assert_eq!(then[2], (NICE, 135, Some(9)), "and one alone is said");
+}
+
+#[test]
+fn where_a_member_was_is_forgotten_after_a_day() {
+    let mut distances = Distances::default();
+    measure(&mut distances, (PARIS, 256), 9, 0);
+    measure_again(&mut distances, (PARIS, 256), 130, 20);
+    let day = 24 * 60;
+    measure(&mut distances, (PARIS, 256), 129, day);
+    assert_eq!(signed(&mut distances, &[(PARIS, 256)], day), Some(vec![(PARIS, 129, Some(9))]));
+    measure(&mut distances, (PARIS, 256), 131, day + 25);
+    assert_eq!(signed(&mut distances, &[(PARIS, 256)], day + 25), Some(vec![(PARIS, 129, None)]));
+}
+
+#[test]
+fn a_node_that_was_started_again_learns_from_others_where_members_were() {
+    let mut distances = Distances::default();
+    let sample = NearSample { node: PARIS, incarnation: 256, rtt: Micros(9_000), at: wall(0), before: None };
+    distances.recall(&[sample]);
+    measure_again(&mut distances, (PARIS, 512), 130, 1);
+    assert_eq!(signed(&mut distances, &[(PARIS, 512)], 1), Some(vec![(PARIS, 130, Some(9))]));
+}
+
+#[test]
+fn who_does_not_answer_is_asked_again_soon_and_only_so_many_are_at_a_time() {
+    let mut distances = Distances::default();
+    let all: Vec<(NodeId, u64)> = (1..=9_u8).map(|byte| (NodeId([byte; 32]), 256)).collect();
+    let first = distances.due(&all, at(0));
+    assert_eq!(first, all[..NEAR_AT_ONCE]);
+    assert_eq!(distances.due(&all, at(0)), []);
+    distances.measured(Measured { node: first[0].0, incarnation: 256, rtt: None }, at(0), wall(0));
+    assert_eq!(distances.due(&all, at(0)), [all[NEAR_AT_ONCE]], "another one");
+    distances.measured(Measured { node: first[1].0, incarnation: 256, rtt: None }, at(0), wall(0));
+    assert_eq!(distances.due(&all, at(1)), [all[0]], "and the first again");
+    assert_eq!(signed(&mut distances, &all, 1), None);
+}
+
+#[test]
+fn no_more_windows_are_kept_than_there_is_room_for() {
+    let mut distances = Distances::default();
+    for number in 0..2_000_u32 {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&number.to_be_bytes());
+        distances.due(&[(NodeId(key), 256)], at(0));
+    }
+    assert_eq!(distances.windows.len(), 2 * hither_core::limits::NEAR_SAMPLES_MAX);
+}
+
+fn report(key: &SigningKey, seal: Seal, minute: u64) -> (Signed, NearReport) {
+    let report = NearReport { mesh: MeshId([7; 32]), at: wall(minute), samples: Vec::new() };
+    (sign(key, seal, hither_wire::encode_near_report(&report).unwrap()), report)
+}
+
+#[test]
+fn a_report_is_believed_under_its_own_seal_in_its_own_mesh_and_unchanged() {
+    let key = SigningKey::from_bytes(&[5; 32]);
+    let (good, said) = report(&key, Seal::Near, 0);
+    assert!(fits(&good, &said, MeshId([7; 32])).is_ok());
+    assert!(matches!(fits(&good, &said, MeshId([8; 32])), Err(TrustError::Mesh)));
+    let (other, _) = report(&key, Seal::Rollout, 0);
+    let mut changed = good.clone();
+    changed.bytes[10] ^= 1;
+    let stolen = Signed { signer: NodeId([9; 32]), ..good };
+    for wrong in [other, changed, stolen] {
+        assert!(matches!(fits(&wrong, &said, MeshId([7; 32])), Err(TrustError::Signature)));
+    }
+}
+
+#[test]
+fn of_each_member_the_newest_report_is_kept_and_none_that_follows_too_soon() {
+    let key = SigningKey::from_bytes(&[5; 32]);
+    let by = node_id(&key);
+    let mut distances = Distances::default();
+    assert!(distances.is_news(by, wall(1)));
+    let (first, said) = report(&key, Seal::Near, 1);
+    distances.reports.insert(by, (said.at, first.clone()));
+    assert!(!distances.is_news(by, wall(0)) && !distances.is_news(by, wall(1)));
+    assert!(!distances.is_news(by, WallTime(wall(1).0 + NEAR_GAP_MS - 1)));
+    assert!(distances.is_news(by, WallTime(wall(1).0 + NEAR_GAP_MS)));
+    assert_eq!(distances.pages(), [PeerMessage::Near(vec![first])]);
+    distances.forget(by);
+    assert!(distances.pages().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever delay a liar adds to each answer, and however often it starts anew: what is signed is never less than how far the
+    /// present start was lately.
+    #[test]
+    fn a_liar_who_adds_delay_never_seems_nearer(
+        steps in vec((1_000_u64..60_000, 0_u64..200_000, 0_u64..15, 0_u64..6), 1..30),
+    ) {
+        let mut liar = Window::default();
+        let (mut true_ones, mut minute) = (Vec::new(), 0);
+        for (rtt, added, pause, starts) in steps {
+            minute += pause;
+            if starts == 0 {
+                liar.starts_anew(liar.incarnation + 256);
+                true_ones.clear();
+            }
+            true_ones.push((minute, rtt));
+            liar.take(Micros(rtt + added), at(minute), wall(minute));
+            if let Some(said) = liar.sample(PARIS) {
+                let lately = true_ones.iter().filter(|(then, _)| minute - then <= 120);
+                let least = lately.map(|(_, rtt)| *rtt).min().unwrap_or(0);
+                prop_assert!(said.rtt.0 >= least, "{said:?}, and it was {least} us away");
+            }
+        }
+    }
+}

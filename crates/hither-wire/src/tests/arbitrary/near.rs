@@ -1,0 +1,26 @@
+//! Any report of round trips.
+
+use hither_types::id::MeshId;
+use hither_types::near::{NearReport, NearSample};
+use hither_types::time::WallTime;
+use hither_types::unit::Micros;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{Strategy, any};
+
+use super::node;
+use crate::limits::MAX_NEAR_SAMPLES;
+
+fn sample() -> impl Strategy<Value = NearSample> {
+    (node(), any::<[u64; 3]>(), option::of(any::<u64>())).prop_map(|(node, [incarnation, rtt, at], before)| {
+        NearSample { node, incarnation, rtt: Micros(rtt), at: WallTime(at), before: before.map(Micros) }
+    })
+}
+
+pub(crate) fn near_report() -> impl Strategy<Value = NearReport> {
+    (any::<[u8; 32]>(), any::<u64>(), vec(sample(), 0..=MAX_NEAR_SAMPLES)).prop_map(|(mesh, at, samples)| NearReport {
+        mesh: MeshId(mesh),
+        at: WallTime(at),
+        samples,
+    })
+}
