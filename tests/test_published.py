@@ -79,7 +79,7 @@ def test_a_policy_is_signed_once_and_every_node_lives_by_it(sites):
     # It is on the record with the key that signed it, and the text before is kept for whoever reads that record.
     changed = [record for record in paris.json("ledger", "show", paris.data / "ledger")["records"]
                if record["kind"] == "policy.change"]
-    assert changed[-1]["by"] == key(munich) and changed[-1]["policy"] == paris.view()["policy"], changed
+    assert changed[-1]["by"] == key(munich) and changed[-1]["policy"] == f"b3:{paris.view()['policy']}", changed
     assert paris.run("policy", "published", before[:10]).stdout == version(1)
     assert paris.run("policy", "published", f"b3:{paris.view()['policy'][:12]}").stdout == version(2, STAYS)
     assert "E0318" in paris.run("policy", "published", "abcdef123456", check=False).stderr

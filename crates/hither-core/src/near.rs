@@ -216,7 +216,7 @@ impl Core {
         if here != there || there.is_unknown() || !self.distances.is_vouched(anchor) {
             return Weight::NoAnchor;
         }
-        if !self.age(sample).is_some_and(|age| age <= limits::NEAR_FOR) {
+        if self.age(sample).is_none_or(|age| age > limits::NEAR_FOR) {
             return Weight::Old;
         }
         // That it moved is so of whatever start comes next, until the anchor says otherwise.

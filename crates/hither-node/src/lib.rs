@@ -28,6 +28,7 @@ mod mesh;
 mod models;
 mod near;
 mod pass;
+mod picture;
 mod ping;
 mod pins;
 mod proof;

@@ -176,7 +176,7 @@ impl Distances {
     }
 
     /// What is to be signed, if that is something else than what was, or an hour is over.
-    fn to_sign(&mut self, subjects: &[(NodeId, u64)], now: Timestamp) -> Option<Vec<NearSample>> {
+    fn unsigned(&mut self, subjects: &[(NodeId, u64)], now: Timestamp) -> Option<Vec<NearSample>> {
         self.windows.values_mut().for_each(|window| window.forget(now));
         let mine = |node: &NodeId| subjects.iter().any(|(subject, _)| subject == node);
         let own: Vec<(&NodeId, &Window)> = self.windows.iter().filter(|(node, _)| mine(node)).collect();
@@ -268,7 +268,7 @@ impl Driver {
         if !self.distances.is_news(self.home.me.node, at) {
             return;
         }
-        if let Some(samples) = self.distances.to_sign(&subjects, now) {
+        if let Some(samples) = self.distances.unsigned(&subjects, now) {
             let report = NearReport { mesh: self.home.me.mesh, at, samples };
             let bytes = hither_wire::encode_near_report(&report).expect("so many samples fit into a report");
             let signed = trust::sign(&self.home.key, Seal::Near, bytes);

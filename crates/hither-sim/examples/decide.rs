@@ -65,6 +65,7 @@ fn node(model: &ModelName) -> Core {
         announce_every: Micros::from_millis(500),
         traces: 1000,
         settled: Timestamp(0),
+        near: hither_core::limits::NEAR_RTT,
     });
     let mut tell = |event| core.handle(event, Timestamp(0)).for_each(drop);
     tell(Event::Catalogued(Manifest {

@@ -23,6 +23,7 @@ use hither_types::law::{Denial, FailedField, NearMiss, Then, WhatIf, Whose};
 use hither_types::member::{Member, Relay, RelayUse, Role, Roles};
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
+use hither_types::near::Evidence;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::refusal::{DeniedPlace, Refusal};
 use hither_types::request::Cost;

@@ -53,7 +53,7 @@ fn signed(
     subjects: &[(NodeId, u64)],
     minute: u64,
 ) -> Option<Vec<(NodeId, u64, Option<u64>)>> {
-    let samples = distances.to_sign(subjects, at(minute))?;
+    let samples = distances.unsigned(subjects, at(minute))?;
     let millis = |rtt: Micros| rtt.0 / 1000;
     Some(samples.into_iter().map(|sample| (sample.node, millis(sample.rtt), sample.before.map(millis))).collect())
 }

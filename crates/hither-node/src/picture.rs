@@ -1,0 +1,63 @@
+//! The picture of the node that people are shown, and what it warns them of.
+
+use std::sync::Arc;
+
+use hither_types::id::{Digest, NodeId};
+use hither_types::unit::ByteCount;
+use hither_types::version::Program;
+use hither_types::view::Egress;
+use tokio::time::Instant;
+
+use crate::driver::Driver;
+
+impl Driver {
+    /// Shows a warning in the picture and writes it to the log. A newer one about a model replaces the older.
+    pub(crate) fn warn(&mut self, model: Option<Digest>, text: String) {
+        tracing::error!("{text}");
+        if model.is_some() {
+            self.unwarn(model);
+        }
+        self.warnings.insert((model, text));
+    }
+
+    /// What was wrong with a model is over.
+    pub(crate) fn unwarn(&mut self, model: Option<Digest>) {
+        self.warnings.retain(|(about, _)| *about != model);
+    }
+
+    /// Puts a new picture in the place of the old one.
+    pub(crate) fn show(&mut self) {
+        let mut view = self.core.view(self.clock.now());
+        // The mind has the certificate of its start; it may have been made anew since.
+        view.me.expires = self.home.me.expires;
+        for here in view.nodes.iter_mut().take(1) {
+            here.member.expires = self.home.me.expires;
+        }
+        view.reach = self.mesh.reach.view.clone();
+        view.courses = self.courses.seen();
+        view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));
+        for model in view.nodes.iter_mut().take(1).flat_map(|here| &mut here.models) {
+            model.engine =
+                self.workers.get(&model.digest).map(|worker| worker.loaded.engine.clone()).unwrap_or_default();
+        }
+        view.warnings.extend(self.orphans());
+        view.warnings.extend(self.crashes.warnings(Instant::now().into_std()));
+        for node in &mut view.nodes {
+            node.egress = self.egress.get(&node.member.node).cloned().unwrap_or_default();
+            node.program = self.program(node.member.node);
+            node.addresses = self.swarm.known(node.member.node);
+        }
+        let sum = |of: fn(&Egress) -> u64| ByteCount(self.egress.values().map(of).sum());
+        (view.totals.egress_requests, view.totals.egress_answers) = (sum(|to| to.requests.0), sum(|to| to.answers.0));
+        self.till.keep(&view.spending.spent);
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Which program a member runs: this one here, and what it said of itself elsewhere.
+    fn program(&self, node: NodeId) -> Option<Program> {
+        match node == self.home.me.node {
+            true => Program::parse(env!("CARGO_PKG_VERSION")),
+            false => self.swarm.program(node),
+        }
+    }
+}
