@@ -65,9 +65,10 @@ impl Core {
     /// The request belongs to a server outside the mesh, and goes there. `false` if it does not, or if the law, a budget or
     /// the server itself is in the way: then it is placed like any other.
     pub(crate) fn ask_wished(&mut self, id: RequestId, digest: Digest) -> bool {
-        let Some(site) = self.requests.get(&id).and_then(|request| request.envelope.prefer.clone()) else {
-            return false;
-        };
+        let Some(request) = self.requests.get(&id) else { return false };
+        // Half an answer of a smaller model is not gone on with by a larger one.
+        let begun = request.instead.is_some() && request.attempts > 0;
+        let Some(site) = request.envelope.prefer.clone().filter(|_| !begun) else { return false };
         let is_it = |node: &NodeId| self.peers.get(*node).is_some_and(|peer| peer.member.site == site);
         if !self.endpoints.keys().any(is_it) {
             return false;

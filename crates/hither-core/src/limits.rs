@@ -547,5 +547,12 @@ pub const NEAR_SAMPLES_MAX: usize = 32;
 /// A sample counts for so long: it is signed anew each hour, and one hour may be missed.
 pub const NEAR_FOR: Micros = Micros::from_millis(2 * 3_600_000);
 
+/// The longest round trip that is written into a record: those who tell a longer one measured none.
+pub const NEAR_RTT_MAX: Micros = Micros::from_millis(60_000);
+
+/// That a member moved is on the record once in so long, and warned of for so long if nobody can measure it any more: a
+/// thief who goes when it was found must not take the warning along, and one who comes and goes must not fill the ledger.
+pub const NEAR_WARNED: Micros = Micros::from_millis(86_400_000);
+
 /// A sample from the future counts if it is so by no more: clocks of members differ.
 pub const NEAR_AHEAD_MS: u64 = 600_000;

@@ -9,7 +9,7 @@
 //!   own key signs says nothing of itself.
 //! - A longer round trip never makes anybody nearer.
 //! - If two anchors or more say that a key answers from much farther than before, it is not near, whoever else says so. One
-//!   alone may have moved itself, or lie.
+//!   alone may have moved itself, or lie. The warning of it outlives their samples: whoever holds the key may be silent.
 //! - What ends evidence (time, a certificate, a new start) is looked at as it comes, and work under way is judged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,7 @@ use hither_types::incarnation::started_anew;
 use hither_types::member::Member;
 use hither_types::near::{Anchored, Evidence, NearSample, Weight, bound_km};
 use hither_types::place::Assurance;
+use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::Micros;
 
 use crate::limits;
@@ -27,6 +28,27 @@ use crate::machine::{Core, counterpart};
 
 #[cfg(test)]
 mod tests;
+
+/// That a member moved, as its anchors agreed on it.
+#[derive(Debug)]
+struct Move {
+    /// When it was put on the record last. That is kept when the move ends, so that it is there once a day at most.
+    noted: Timestamp,
+    /// What is warned of, until anchors find the member where it stays.
+    warned: Option<Warned>,
+}
+
+/// The move that is warned of.
+#[derive(Debug, Clone, Copy)]
+struct Warned {
+    /// When anchors agreed on it last.
+    last: Timestamp,
+    /// By the clocks of these anchors, when they measured that.
+    at: WallTime,
+    /// The least round trip, and what it was before.
+    rtt: Micros,
+    before: Micros,
+}
 
 /// What certificates state, and what members measured.
 #[derive(Debug)]
@@ -39,8 +61,8 @@ pub(crate) struct Distances {
     samples: BTreeMap<NodeId, BTreeMap<NodeId, NearSample>>,
     /// Whom each anchor's last report was about.
     reports: BTreeMap<NodeId, Vec<NodeId>>,
-    /// Members whose move is on the record.
-    moved: BTreeSet<NodeId>,
+    /// Members that were found to have moved.
+    moved: BTreeMap<NodeId, Move>,
 }
 
 impl Distances {
@@ -50,7 +72,7 @@ impl Distances {
             vouched: BTreeMap::from([(me.node, me.assurance)]),
             samples: BTreeMap::new(),
             reports: BTreeMap::new(),
-            moved: BTreeSet::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -104,9 +126,8 @@ impl Core {
         if !self.distances.vouched.contains_key(&by) {
             return;
         }
-        for node in self.distances.take(by, samples) {
-            self.assure(node);
-        }
+        let measured = self.distances.take(by, samples);
+        self.assure_each(measured);
     }
 
     /// The members that this node measures now, each with its start: those of its country that are there and whose draw
@@ -146,32 +167,46 @@ impl Core {
         Member { assurance: self.due(&member), ..member }
     }
 
-    /// Looks anew at how well it is known where a member stands. What the law was asked about may not be so any more.
+    /// Looks anew at how well it is known where a member stands.
     pub(crate) fn assure(&mut self, node: NodeId) {
-        let Some(member) = self.certified(node).cloned() else { return };
+        self.assure_each([node]);
+    }
+
+    /// The same for some members. What the law was asked about may not be so any more; it is asked once, whatever changed.
+    fn assure_each(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+        let mut changed = false;
+        for node in nodes {
+            changed |= self.assure_one(node);
+        }
+        if changed {
+            self.circles.clear();
+            self.judge_all_anew();
+        }
+    }
+
+    /// Gives whether it is known better or worse than it was where a member stands.
+    fn assure_one(&mut self, node: NodeId) -> bool {
+        let Some(member) = self.certified(node).cloned() else { return false };
         let assurance = self.due(&member);
         let changed = if node == self.me.node {
             std::mem::replace(&mut self.me.assurance, assurance) != assurance
         } else {
             self.peers.assure(node, assurance)
         };
-        if changed {
-            self.circles.clear();
-            self.judge_all_anew();
-        }
         self.note_move(&Member { assurance, ..member });
+        changed
     }
 
     /// The same for all that somebody measured: samples grow old.
     pub(crate) fn assure_all(&mut self) {
         let measured: Vec<NodeId> = self.distances.samples.keys().copied().collect();
-        measured.into_iter().for_each(|node| self.assure(node));
+        self.assure_each(measured);
     }
 
     /// The same for all that a member measured: who it is changed.
     pub(crate) fn assure_measured_by(&mut self, anchor: NodeId) {
         let measured = self.distances.reports.get(&anchor).cloned().unwrap_or_default();
-        measured.into_iter().for_each(|node| self.assure(node));
+        self.assure_each(measured);
     }
 
     /// Somebody does not belong any more: what it measured counts no more.
@@ -180,7 +215,7 @@ impl Core {
         let measured = self.distances.take(node, Vec::new());
         self.distances.reports.remove(&node);
         self.distances.moved.remove(&node);
-        measured.into_iter().for_each(|other| self.assure(other));
+        self.assure_each(measured);
     }
 
     /// A member with a certificate, or this node.
@@ -219,8 +254,9 @@ impl Core {
         if self.age(sample).is_none_or(|age| age > limits::NEAR_FOR) {
             return Weight::Old;
         }
-        // That it moved is so of whatever start comes next, until the anchor says otherwise.
-        if sample.before.is_some() {
+        // That it moved is so of whatever start comes next, until the anchor says otherwise. Whoever answers sooner than before
+        // has not gone away.
+        if sample.before.is_some_and(|before| sample.rtt > before) {
             return Weight::Moved;
         }
         let known = match member.node == self.me.node {
@@ -240,7 +276,8 @@ impl Core {
             .then(|| Micros::from_millis(wall.saturating_sub(sample.at.0)))
     }
 
-    /// That a member moved is on the record once, and again if it comes back and moves again.
+    /// Two anchors or more found that a member moved: that is on the record once a day at most, and warned of until anchors
+    /// find it where it stays.
     fn note_move(&mut self, member: &Member) {
         let moved: Vec<(NodeId, NearSample)> = self
             .weighed(member)
@@ -248,12 +285,33 @@ impl Core {
             .map(|(anchor, sample, _)| (anchor, *sample))
             .collect();
         if moved.len() < limits::NEAR_ANCHORS_LEAST {
-            self.distances.moved.remove(&member.node);
-        } else if self.distances.moved.insert(member.node)
-            && let Some((by, NearSample { rtt, before: Some(before), .. })) =
-                moved.into_iter().min_by_key(|(_, s)| s.rtt)
-        {
+            return self.end_move(member);
+        }
+        let nearest = moved.iter().min_by_key(|(_, sample)| sample.rtt);
+        let Some((by, NearSample { rtt, before: Some(before), .. })) = nearest.copied() else { return };
+        // A record takes no larger numbers, and would be lost with all that are written together with it.
+        let (rtt, before) = (rtt.min(limits::NEAR_RTT_MAX), before.min(limits::NEAR_RTT_MAX));
+        let at = moved.iter().map(|(_, sample)| sample.at).max().unwrap_or_default();
+        let (now, known) = (self.now, self.distances.moved.get(&member.node));
+        let again = known.map(|known| known.noted).filter(|noted| now.since(*noted) <= limits::NEAR_WARNED);
+        let warned = Some(Warned { last: now, at, rtt, before });
+        self.distances.moved.insert(member.node, Move { noted: again.unwrap_or(now), warned });
+        if again.is_none() {
             self.note(Fact::Moved { member: counterpart(member), by, rtt, before });
+        }
+    }
+
+    /// A move is over if anchors measured since then that the member is where it was, or that it stays where it is. That they
+    /// say nothing of it does not end it.
+    fn end_move(&mut self, member: &Member) {
+        let of_move = self.distances.moved.get(&member.node).and_then(|known| known.warned);
+        let Some(Warned { at, .. }) = of_move else { return };
+        let settled = |weight: Weight| matches!(weight, Weight::Near | Weight::Far);
+        let since = self.weighed(member).filter(|(_, sample, weight)| settled(*weight) && sample.at >= at).count();
+        if since >= limits::NEAR_ANCHORS_LEAST
+            && let Some(known) = self.distances.moved.get_mut(&member.node)
+        {
+            known.warned = None;
         }
     }
 
@@ -286,19 +344,20 @@ impl Core {
 
     /// A sentence for each member whose key is used elsewhere than before.
     pub(crate) fn moved_warnings(&self) -> Vec<String> {
-        let warning = |node: &NodeId| {
+        let warning = |(node, known): (&NodeId, &Move)| {
             let member = self.certified(*node)?;
-            let moved =
-                self.weighed(member).filter(|(.., weight)| *weight == Weight::Moved).map(|(_, sample, _)| sample);
-            let nearest = moved.min_by_key(|sample| sample.rtt)?;
+            let Warned { last, rtt, before, .. } = known.warned?;
+            if self.now.since(last) > limits::NEAR_WARNED {
+                return None;
+            }
             let (key, site, place) = (node.short(), &member.site, member.jurisdiction);
-            let (now, before) = (nearest.rtt.millis(), nearest.before?.millis());
+            let (now, before) = (rtt.millis(), before.millis());
             Some(format!(
                 "member-moved: {site} ({place}, {key}) answers from much farther than before: {now:.1} ms at least to the \
                  nearest of those in its country that measured it, where it was {before:.1} ms; that can be as far as {} km. \
                  Its key may be stolen and in use there; or its machine or its line was moved. Nothing goes there that needs \
                  assurance 2. If nobody moved it: hither member revoke {key}",
-                bound_km(nearest.rtt)
+                bound_km(rtt)
             ))
         };
         self.distances.moved.iter().filter_map(warning).collect()

@@ -145,6 +145,13 @@ pub fn cosigned(dir: &Path, node: NodeId) -> Result<Option<Cosigned>, String> {
     }
 }
 
+/// When that was written, by the clock of this machine. `None`: it is not there.
+pub fn cosigned_at(dir: &Path) -> Option<WallTime> {
+    let at = std::fs::metadata(dir.join(COSIGNED)).and_then(|kept| kept.modified()).ok()?;
+    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+}
+
 /// The same, and whether the ledger begins with what they signed.
 ///
 /// # Errors

@@ -119,6 +119,23 @@ impl Authority {
         founder.chain(others).flatten().map(|link| link.signed.clone()).collect()
     }
 
+    /// The entries for a member whose program does not read published policies: it takes none of the founder's after the first
+    /// of them, and, unless it is left out, none of anybody's that stand behind it either.
+    pub(crate) fn entries_before_policies(&self) -> Vec<Signed> {
+        let first = self.chain(self.founder).iter().find(|link| publishes(&link.statement));
+        let until = first.map_or(usize::MAX, |first| {
+            self.chain(self.founder).iter().take_while(|link| link.signed != first.signed).count()
+        });
+        let founder = self.chains.get(&self.founder).into_iter().flatten().take(until);
+        let others = self.chains.iter().filter(|(node, _)| **node != self.founder).flat_map(|(_, chain)| chain);
+        founder.chain(others).map(|link| link.signed.clone()).collect()
+    }
+
+    /// Whether a policy was ever published or proposed: older programs read the founder's chain no further than that.
+    pub(crate) fn has_published(&self) -> bool {
+        self.chain(self.founder).iter().any(|link| publishes(&link.statement))
+    }
+
     /// Takes entries in, up to one that nobody signed; gives how many were new, and what was wrong with others.
     pub(crate) fn take_all(&mut self, entries: Vec<Signed>) -> (usize, Vec<(NodeId, EntryError)>) {
         let (mut new, mut wrong) = (0, Vec::new());
@@ -179,6 +196,14 @@ impl Authority {
         let held = self.chains.values().flatten().map(|link| link.signed.bytes.len() + SIGNATURE_BYTES).sum::<usize>();
         let most = hither_wire::limits::MAX_MESSAGE - SIGNATURE_BYTES;
         entries < hither_wire::limits::MAX_AUTHORITY && held + signed.bytes.len() + SIGNATURE_BYTES <= most
+    }
+
+    /// Whether there is so much room in the log that the founder may take some for a policy: the last quarter is for
+    /// revocations.
+    pub(crate) fn has_room_for_policies(&self) -> bool {
+        let entries: usize = self.chains.values().map(Vec::len).sum();
+        let held: usize = self.chains.values().flatten().map(|link| link.signed.bytes.len() + SIGNATURE_BYTES).sum();
+        entries < hither_wire::limits::MAX_AUTHORITY / 4 * 3 && held < hither_wire::limits::MAX_MESSAGE / 4 * 3
     }
 
     /// Whether a certificate was ever made for a key by somebody who may make some. Whether it still holds does not
@@ -331,9 +356,11 @@ impl Authority {
         if self.left.contains(&member.node) {
             return Err(TrustError::Left);
         }
-        // An issuer vouches for others: what it says of itself the founder must say.
+        // An issuer vouches for others: what it says of itself the founder must say, and nobody says anything of the founder,
+        // whose operator decides who follows it.
         let is_own = signer == member.node && signer != self.founder;
-        if is_own || !self.may_let_in(signer, member) {
+        let is_of_founder = member.node == self.founder && signer != self.founder;
+        if is_own || is_of_founder || !self.may_let_in(signer, member) {
             return Err(TrustError::Scope);
         }
         Ok(())
@@ -363,6 +390,10 @@ impl Authority {
             entries: self.chains.values().map(Vec::len).sum(),
         }
     }
+}
+
+fn publishes(statement: &Statement) -> bool {
+    matches!(statement, Statement::Publish(_) | Statement::Propose(Change::Publish(_)))
 }
 
 fn leaves(link: &Link) -> bool {

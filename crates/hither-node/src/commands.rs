@@ -221,6 +221,7 @@ impl Driver {
                 self.records.live_by(&policy);
                 (self.policy, self.policy_text) = (Arc::new(policy), text);
                 self.keep_policy_text();
+                self.canary.soon();
             }
             Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),
         }

@@ -325,7 +325,14 @@ pub(crate) const NEAR_AGAIN: Micros = Micros::from_millis(4_000);
 /// the best of many packets.
 pub(crate) const NEAR_MOVED: Micros = Micros::from_millis(50);
 
-/// How often in a row it has to have grown before that is said: some 32 round trips over 15 seconds.
+/// If one is far, the others are measured at once unless they were within this: it may be the line of this node.
+pub(crate) const NEAR_LATELY: Micros = Micros::from_millis(60_000);
+
+/// How long one measurement may take, the connection included: those that do not answer must not keep the others waiting.
+pub(crate) const NEAR_WAIT: Duration = Duration::from_secs(5);
+
+/// How often in a row it has to have grown before that is said: some 32 round trips over 15 seconds. Who is silent so often
+/// in a row is not where it was measured, as far as anybody knows.
 pub(crate) const NEAR_TRIES: u32 = 4;
 
 /// The smallest of so long is signed.
@@ -340,3 +347,6 @@ pub(crate) const NEAR_BETTER: Micros = Micros::from_millis(1);
 
 /// Two reports of one member are apart by this, by its own clock: every member passes each of them on.
 pub(crate) const NEAR_GAP_MS: u64 = 2_000;
+
+/// By the clock here they are so, too, in the long run, and so many may come at once: those that were under way together.
+pub(crate) const NEAR_BURST: u64 = 4;

@@ -279,7 +279,7 @@ impl Driver {
 
     /// Tells a member everything that members know.
     fn tell(&self, peer: NodeId) {
-        self.swarm.send(peer, PeerMessage::Authority(self.home.authority.entries()));
+        self.tell_authority(peer);
         let mut members = vec![self.own_record()];
         for mut record in self.mesh.records() {
             if let Some(node) = self.node_of(&record)

@@ -5,11 +5,14 @@
 //! line makes nobody far; a new start of a member is measured anew, for its key may be somewhere else.
 //!
 //! What is much longer than before is measured again a few times; then it is signed with what it was before. If that is so of
-//! most that this node measures, it is this node that moved, and it says nothing of the others.
+//! most that this node measures, it is this node that moved, and it says nothing of the others. Of whom does not answer a few
+//! times, nothing is signed.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use hither_core::Event;
+use hither_core::limits::NEAR_FOR;
 use hither_types::id::{MeshId, NodeId};
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
@@ -20,10 +23,10 @@ use hither_wire::limits::MAX_NEAR;
 
 use crate::driver::{Driver, Inbound};
 use crate::limits::{
-    NEAR_AGAIN, NEAR_AT_ONCE, NEAR_BETTER, NEAR_EVERY, NEAR_GAP_MS, NEAR_MOVED, NEAR_PINGS, NEAR_REMEMBERED,
-    NEAR_SIGNED, NEAR_TRIES, NEAR_WINDOW,
+    NEAR_AGAIN, NEAR_AT_ONCE, NEAR_BETTER, NEAR_BURST, NEAR_EVERY, NEAR_GAP_MS, NEAR_LATELY, NEAR_MOVED, NEAR_PINGS,
+    NEAR_REMEMBERED, NEAR_SIGNED, NEAR_TRIES, NEAR_WAIT, NEAR_WINDOW,
 };
-use crate::trust::{self, Seal, TrustError, clock_grace, wall_now};
+use crate::trust::{self, Seal, TrustError, clock_grace, wall_after, wall_now};
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +58,8 @@ struct Window {
     /// How often in a row it was, and the smallest of these, while that is in doubt.
     doubts: u32,
     doubted: Option<Micros>,
+    /// How often in a row it did not answer.
+    failed: u32,
     /// When it is due next, and whether a measurement is under way.
     due: Timestamp,
     busy: bool,
@@ -67,19 +72,29 @@ impl Window {
         self.found.iter().map(|(_, rtt)| *rtt).min()
     }
 
-    /// Another start of the member is there: what was found of the one before is what to compare with.
-    fn starts_anew(&mut self, incarnation: u64) {
+    /// Another start of the member is there: what was found of the one before is what to compare with. How often it was far is
+    /// kept, or whoever starts again and again would never be found; how far that start was says nothing of this one.
+    fn starts_anew(&mut self, incarnation: u64, now: Timestamp) {
         if self.moved.is_none() {
             self.before = self.smallest().or(self.before);
         }
         self.found.clear();
-        (self.incarnation, self.doubts, self.doubted, self.due) = (incarnation, 0, None, Timestamp(0));
+        (self.incarnation, self.doubted, self.due) = (incarnation, None, self.due.min(now));
+    }
+
+    /// What a round trip is compared with.
+    fn usual(&self) -> Option<Micros> {
+        if self.moved.is_some() { self.before } else { self.smallest().or(self.before) }
+    }
+
+    /// Whether a round trip is longer than before by more than a network does.
+    fn is_longer(&self, rtt: Micros) -> bool {
+        self.usual().is_some_and(|usual| rtt.0 > usual.0.saturating_add(NEAR_MOVED.0))
     }
 
     fn take(&mut self, rtt: Micros, now: Timestamp, wall: WallTime) {
         self.forget(now);
-        let usual = if self.moved.is_some() { self.before } else { self.smallest().or(self.before) };
-        let is_longer = usual.is_some_and(|usual| rtt.0 > usual.0.saturating_add(NEAR_MOVED.0));
+        let (usual, is_longer) = (self.usual(), self.is_longer(rtt));
         if is_longer && self.moved.is_none() {
             self.doubts += 1;
             let smallest = self.doubted.map_or(rtt, |doubted| doubted.min(rtt));
@@ -100,6 +115,14 @@ impl Window {
         (self.doubts, self.doubted, self.at, self.due) = (0, None, wall, now.after(NEAR_EVERY));
     }
 
+    /// It is this node that moved: what was found before says nothing any more, and what is in doubt begins anew.
+    fn compare_no_more(&mut self) {
+        if self.doubts > 0 {
+            self.found.clear();
+        }
+        (self.moved, self.before, self.doubts, self.doubted) = (None, None, 0, None);
+    }
+
     /// What is older than an hour does not count; where a member was before it moved is remembered for a day.
     fn forget(&mut self, now: Timestamp) {
         let smallest = self.smallest();
@@ -112,9 +135,14 @@ impl Window {
         }
     }
 
-    /// Nothing while it is in doubt: what was signed before says something else then.
+    /// Whether it was there, and does not answer any more. That it moved is not taken back for that.
+    fn is_silent(&self) -> bool {
+        self.failed >= NEAR_TRIES && self.moved.is_none()
+    }
+
+    /// Nothing while it is in doubt, or silent: what was signed before says something else then.
     fn sample(&self, node: NodeId) -> Option<NearSample> {
-        let rtt = self.smallest().filter(|_| self.doubts == 0)?;
+        let rtt = self.smallest().filter(|_| self.doubts == 0 && !self.is_silent())?;
         let before = self.before.filter(|_| self.moved.is_some());
         Some(NearSample { node, incarnation: self.incarnation, rtt, at: self.at, before })
     }
@@ -128,6 +156,8 @@ pub(crate) struct Distances {
     signed: Option<Timestamp>,
     /// The newest report of each member, this node included.
     reports: BTreeMap<NodeId, (WallTime, Signed)>,
+    /// By the clock here, until when each signer has used up its share of reports.
+    heard: BTreeMap<NodeId, Timestamp>,
 }
 
 impl Distances {
@@ -136,7 +166,7 @@ impl Distances {
         for (node, incarnation) in subjects {
             let window = self.windows.entry(*node).or_default();
             if window.incarnation != *incarnation {
-                window.starts_anew(*incarnation);
+                window.starts_anew(*incarnation, now);
             }
         }
         // One that falls to another for a moment is measured no more, and where it was is remembered as long as there is room.
@@ -147,7 +177,10 @@ impl Distances {
         }
         let room = NEAR_AT_ONCE.saturating_sub(self.windows.values().filter(|window| window.busy).count());
         let is_due = |node: &NodeId| self.windows.get(node).is_some_and(|window| !window.busy && window.due <= now);
-        let due: Vec<_> = subjects.iter().copied().filter(|(node, _)| is_due(node)).take(room).collect();
+        let mut due: Vec<_> = subjects.iter().copied().filter(|(node, _)| is_due(node)).collect();
+        // Those that wait longest come first: some that never answer are due again and again.
+        due.sort_by_key(|(node, _)| self.windows.get(node).map(|window| window.due));
+        due.truncate(room);
         for (node, _) in &due {
             if let Some(window) = self.windows.get_mut(node) {
                 window.busy = true;
@@ -160,18 +193,41 @@ impl Distances {
     fn measured(&mut self, measured: Measured, now: Timestamp, wall: WallTime) {
         let Some(window) = self.windows.get_mut(&measured.node) else { return };
         window.busy = false;
+        // A start came after it began: nobody knows which of the two answered, so it makes neither near. That the key answers from
+        // far is so of either, but how far this start is has to be measured yet.
+        let is_of_either = window.incarnation != measured.incarnation;
         match measured.rtt {
-            // A start came after it began: nobody knows which of the two answered.
-            Some(_) if window.incarnation != measured.incarnation => {}
-            Some(rtt) => window.take(rtt, now, wall),
-            None => window.due = now.after(NEAR_AGAIN),
+            Some(rtt) if is_of_either && !window.is_longer(rtt) => {}
+            Some(rtt) => {
+                window.failed = 0;
+                window.take(rtt, now, wall);
+                if is_of_either {
+                    (window.doubted, window.due) = (None, window.due.min(now.after(NEAR_AGAIN)));
+                }
+                if window.doubts == 1 {
+                    self.compare_others(now);
+                }
+            }
+            None => {
+                window.failed = window.failed.saturating_add(1);
+                window.due = now.after(NEAR_AGAIN);
+            }
+        }
+    }
+
+    /// One is far: if the others are, too, it is the line of this node, which is to be known before the one is said to have moved.
+    fn compare_others(&mut self, now: Timestamp) {
+        for window in self.windows.values_mut() {
+            if window.doubts == 0 && window.found.back().is_some_and(|(at, _)| now.since(*at) > NEAR_LATELY) {
+                window.due = window.due.min(now);
+            }
         }
     }
 
     /// A link to a member was made anew: whoever is at its end is measured soon.
-    fn relinked(&mut self, node: NodeId) {
+    fn relinked(&mut self, node: NodeId, now: Timestamp) {
         if let Some(window) = self.windows.get_mut(&node) {
-            window.due = Timestamp(0);
+            window.due = window.due.min(now);
         }
     }
 
@@ -182,11 +238,11 @@ impl Distances {
         let own: Vec<(&NodeId, &Window)> = self.windows.iter().filter(|(node, _)| mine(node)).collect();
         let mut samples: Vec<NearSample> = own.iter().filter_map(|(node, window)| window.sample(**node)).collect();
         let moved = samples.iter().filter(|sample| sample.before.is_some()).count();
-        if moved >= 2 && 2 * moved > samples.len() {
+        // One is found before the others; those that are in doubt by then are far, too.
+        let in_doubt = own.iter().filter(|(_, window)| window.doubts > 0).count();
+        if moved >= 1 && moved + in_doubt >= 2 && 2 * (moved + in_doubt) > samples.len() + in_doubt {
             // Not they moved, but this node.
-            for window in self.windows.values_mut() {
-                (window.moved, window.before) = (None, None);
-            }
+            self.windows.values_mut().for_each(Window::compare_no_more);
             samples.iter_mut().for_each(|sample| sample.before = None);
         }
         let news = samples.iter().any(|sample| match self.windows.get(&sample.node).and_then(|window| window.signed) {
@@ -200,9 +256,8 @@ impl Distances {
                     || said.before.is_some() != sample.before.is_some()
             }
         });
-        let doubtful = self.windows.values().any(|window| window.doubts > 0 && window.signed.is_some());
         let is_old = self.signed.is_none_or(|signed| now.since(signed) >= NEAR_SIGNED);
-        if !(news || doubtful || (is_old && !samples.is_empty())) {
+        if !(news || self.has_vanished(subjects, &samples) || (is_old && !samples.is_empty())) {
             return None;
         }
         self.signed = Some(now);
@@ -210,6 +265,40 @@ impl Distances {
             window.signed = samples.iter().find(|sample| sample.node == *node).copied();
         }
         Some(samples)
+    }
+
+    /// Whether something was signed of a member that is to be measured, and there is nothing to be signed of it now. One of an
+    /// earlier start counts no more, whoever knows of the present one.
+    fn has_vanished(&self, subjects: &[(NodeId, u64)], samples: &[NearSample]) -> bool {
+        let is_there = |node: &NodeId| samples.iter().any(|sample| sample.node == *node);
+        subjects.iter().filter(|(node, _)| !is_there(node)).any(|(node, _)| {
+            self.windows.get(node).is_some_and(|window| {
+                window.signed.is_some_and(|said| window.doubts > 0 || said.incarnation == window.incarnation)
+            })
+        })
+    }
+
+    /// When a report of this node is to be signed, if that may be now. One of an earlier start that comes from a clock that was
+    /// ahead must not silence this one: what comes after it is dated right after it, if others take that.
+    fn may_sign(&self, me: NodeId, now: Timestamp, wall: WallTime) -> Option<WallTime> {
+        let Some((known, _)) = self.reports.get(&me) else { return Some(wall) };
+        let next = WallTime(known.0.saturating_add(NEAR_GAP_MS));
+        if *known <= wall {
+            return (next <= wall).then_some(wall);
+        }
+        let is_soon = self.signed.is_some_and(|signed| now.since(signed) < Micros::from_millis(NEAR_GAP_MS));
+        (!is_soon).then_some(if next <= clock_grace(wall) { next } else { wall })
+    }
+
+    /// Whether there is room for one more report of a signer, which then is taken. By the dates of what it signs alone, it
+    /// could tell all that fit into two hours at once.
+    fn has_room(&mut self, by: NodeId, now: Timestamp) -> bool {
+        let used = self.heard.get(&by).map_or(now, |used| (*used).max(now));
+        if used.since(now) >= Micros::from_millis(NEAR_BURST * NEAR_GAP_MS) {
+            return false;
+        }
+        self.heard.insert(by, used.after(Micros::from_millis(NEAR_GAP_MS)));
+        true
     }
 
     /// Whether a report is newer than what is known of its signer, and not signed so soon after that one that telling it on
@@ -238,6 +327,7 @@ impl Distances {
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.windows.remove(&node);
         self.reports.remove(&node);
+        self.heard.remove(&node);
     }
 }
 
@@ -257,17 +347,15 @@ impl Driver {
         for (node, incarnation) in self.distances.due(&subjects, now) {
             let (swarm, inbox) = (self.swarm.clone(), self.inbox.clone());
             self.hands.spawn(async move {
-                let pinged = swarm.ping(node, NEAR_PINGS).await.ok();
+                let pinged = tokio::time::timeout(NEAR_WAIT, swarm.ping(node, NEAR_PINGS)).await;
+                let pinged = pinged.ok().and_then(Result::ok);
                 let took = pinged.and_then(|pinged| pinged.pongs.iter().map(|pong| pong.took).min());
                 let rtt = took.map(|took| Micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)));
                 // A closed inbox means that the node is stopping.
                 let _ = inbox.send(Inbound::Measured(Measured { node, incarnation, rtt })).await;
             });
         }
-        let at = wall_now();
-        if !self.distances.is_news(self.home.me.node, at) {
-            return;
-        }
+        let Some(at) = self.distances.may_sign(self.home.me.node, now, wall_now()) else { return };
         if let Some(samples) = self.distances.unsigned(&subjects, now) {
             let report = NearReport { mesh: self.home.me.mesh, at, samples };
             let bytes = hither_wire::encode_near_report(&report).expect("so many samples fit into a report");
@@ -288,22 +376,26 @@ impl Driver {
         for page in self.distances.pages() {
             self.swarm.send(peer, page);
         }
-        self.distances.relinked(peer);
+        self.distances.relinked(peer, self.clock.now());
     }
 
     /// A member tells what it, or others, measured.
-    pub(crate) fn heard_distances(&mut self, from: NodeId, reports: Vec<Signed>) {
-        let mut news = Vec::new();
+    pub(crate) fn heard_distances(&mut self, from: NodeId, mut reports: Vec<Signed>) {
+        let (mut news, now) = (Vec::new(), self.clock.now());
+        // With the newest first, the others of its signer are no news any more.
+        reports.sort_by_cached_key(|signed| {
+            Reverse(hither_wire::decode_near_report(&signed.bytes).map_or(WallTime(0), |report| report.at))
+        });
         for signed in reports {
             if self.distances.reports.get(&signed.signer).is_some_and(|(_, known)| *known == signed) {
                 continue;
             }
             match self.believed_report(&signed) {
-                Ok(Some(report)) => {
+                Ok(Some(report)) if self.distances.has_room(signed.signer, now) => {
                     self.keep_report(report, &signed);
                     news.push(signed);
                 }
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(error) => tracing::warn!(peer = %from.short(), %error, "a report of round trips is not believed"),
             }
         }
@@ -316,10 +408,15 @@ impl Driver {
     fn believed_report(&self, signed: &Signed) -> Result<Option<NearReport>, TrustError> {
         let report =
             hither_wire::decode_near_report(&signed.bytes).map_err(|error| TrustError::Malformed(error.to_string()))?;
-        let of_member = signed.signer == self.home.me.node || self.mesh.member(signed.signer).is_some();
+        let (is_own, wall) = (signed.signer == self.home.me.node, wall_now());
+        // What this node signed before its start tells where members were, however old it is, and nothing once it has signed.
+        let is_due = match is_own {
+            true => self.distances.signed.is_none(),
+            false => self.mesh.member(signed.signer).is_some() && wall <= wall_after(report.at, NEAR_FOR),
+        };
         // One from the future would stand in the way of all that come before that.
-        let is_now = report.at <= clock_grace(wall_now());
-        if !of_member || !is_now || !self.distances.is_news(signed.signer, report.at) {
+        let is_now = report.at <= clock_grace(wall);
+        if !is_due || !is_now || !self.distances.is_news(signed.signer, report.at) {
             return Ok(None);
         }
         fits(signed, &report, self.home.me.mesh).map(|()| Some(report))

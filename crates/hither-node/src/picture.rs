@@ -46,6 +46,10 @@ impl Driver {
             node.egress = self.egress.get(&node.member.node).cloned().unwrap_or_default();
             node.program = self.program(node.member.node);
             node.addresses = self.swarm.known(node.member.node);
+            // A server outside the mesh lives by no policy.
+            if self.endpoints.contains_key(&node.member.node) {
+                node.policy = None;
+            }
         }
         let sum = |of: fn(&Egress) -> u64| ByteCount(self.egress.values().map(of).sum());
         (view.totals.egress_requests, view.totals.egress_answers) = (sum(|to| to.requests.0), sum(|to| to.answers.0));

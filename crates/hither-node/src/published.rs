@@ -28,6 +28,9 @@ mod tests;
 /// How every warning about published policies begins; those that hold no longer are taken back.
 const WARNED: &str = "published-policy: ";
 
+/// How the warning begins that a text is not kept.
+const UNKEPT: &str = "the text of a policy cannot be kept in";
+
 /// The texts of policies: those that were in force here, for whoever asks later what a digest in the ledger stands for, and
 /// those that were published or proposed, for this node and others.
 pub(crate) struct Texts {
@@ -53,9 +56,13 @@ impl Texts {
     }
 
     /// The text with this digest, if it is here and whole.
-    fn get(&self, digest: Digest) -> Option<String> {
-        let text = std::fs::read_to_string(self.path(digest)).ok()?;
-        (digest_of(&text) == digest).then_some(text)
+    fn get(&mut self, digest: Digest) -> Option<String> {
+        let text = std::fs::read_to_string(self.path(digest)).ok().filter(|text| digest_of(text) == digest);
+        // Somebody may have removed it: then it is asked for again.
+        if text.is_none() {
+            self.held.remove(&digest);
+        }
+        text
     }
 
     fn holds(&mut self, digest: Digest) -> bool {
@@ -129,9 +136,11 @@ impl Driver {
     }
 
     fn keep_text(&mut self, text: &str) {
-        if let Err(error) = self.texts.keep(text) {
+        let kept = self.texts.keep(text);
+        self.warnings.retain(|(_, known)| kept.is_err() || !known.starts_with(UNKEPT));
+        if let Err(error) = kept {
             let path = self.texts.dir.display();
-            self.warn_once(format!("the text of a policy cannot be kept in {path}: {error}"));
+            self.warn_once(format!("{UNKEPT} {path}: {error}"));
         }
     }
 
@@ -190,7 +199,7 @@ impl Driver {
 
     fn live_by_published(&mut self) {
         let mut warnings: Vec<String> = self.not_in_force().into_iter().collect();
-        if !self.home.authority.publications().is_empty()
+        if self.home.authority.has_published()
             && let Err(error) = self.find_older_programs()
         {
             warnings.push(format!("{}: {}", error.message, error.help));
@@ -224,7 +233,7 @@ impl Driver {
         }
     }
 
-    /// Puts a published policy in force, and into the file; the text before it is kept.
+    /// Puts a published policy in force, and into the file if that can be written; the text before it is kept.
     fn change_to(&mut self, published: PublishedPolicy) -> Result<(), String> {
         if !self.texts.holds(published.digest) {
             return Err("its text has not come here yet; members are asked for it every few seconds".to_owned());
@@ -232,10 +241,16 @@ impl Driver {
         let text = self.texts.get(published.digest).ok_or("its text cannot be read from the disk any more")?;
         let law: Law = read_policy(text)?;
         let path = self.config.policy.clone();
-        crate::home::replace(&path, law.text.as_bytes())
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        let written = crate::home::replace(&path, law.text.as_bytes());
         tracing::info!(version = published.version, digest = %published.digest.short(), "a published policy is in force");
         self.put_in_force(law, Some(self.home.authority.founder));
+        // It holds all the same, also after a start: its text is kept beside.
+        if let Err(error) = written {
+            let path = path.display();
+            self.warn_once(format!(
+                "{path} cannot be written, and says another policy than the published one: {error}"
+            ));
+        }
         Ok(())
     }
 
@@ -280,7 +295,17 @@ impl Driver {
         if !self.home.is_founder() {
             return Err(only_the_founder());
         }
-        self.find_older_programs()?;
+        // Whom the first one cut off the next one cuts off no further.
+        if !self.home.authority.has_published() {
+            self.find_older_programs()?;
+        }
+        if !self.home.authority.has_room_for_policies() {
+            return Err(refuse(
+                "E0317",
+                "three quarters of the authority log are full, and the rest is for revocations",
+                "hither policy apply FILE, at each node; hither authority shows how many entries there are of 1024",
+            ));
+        }
         let policy = text.map(|text| self.publishable(text, &range)).transpose()?;
         let change = Change::Publish(Publication { policy, range });
         if !self.home.authority.makes_sense(&change) {

@@ -70,15 +70,20 @@ pub(crate) struct Witnesses {
     kept: (usize, u64),
     /// When somebody signed it last, by this machine's clock: that of a witness may be ahead.
     signed_at: Option<WallTime>,
+    /// Rounds since then.
+    fruitless: u32,
 }
 
 impl Witnesses {
     pub(crate) fn new(ledger: PathBuf, witnessed: PathBuf, me: NodeId, key: &[u8; 32]) -> Self {
         let before = hither_ledger::cosigned(&ledger, me).ok().flatten();
-        let times = before.iter().flat_map(|cosigned| &cosigned.by).map(|(_, seconds)| WallTime(seconds * 1000));
-        let signed_at = times.max().map(|at| at.min(wall_now()));
+        let mut others = before.iter().flat_map(|cosigned| &cosigned.by).filter(|(witness, _)| *witness != me);
+        // When it came here, by this machine's clock; that of a witness may be ahead or behind.
+        let kept = hither_ledger::cosigned_at(&ledger).unwrap_or(WallTime(0));
+        let signed_at = others.next().map(|_| kept.min(wall_now()));
         Self {
             signed_at,
+            fruitless: 0,
             ledger,
             own: Arc::new(Mutex::new(Witness::new(witnessed, key))),
             round: None,
@@ -99,7 +104,8 @@ impl Witnesses {
     fn is_due(&self, wanted: bool) -> bool {
         let pause = match self.began {
             false => WITNESS_FIRST,
-            true if wanted => WITNESS_WANTED,
+            // Each round reads the ledger: those that bring nothing come less and less often.
+            true if wanted => WITNESS_EVERY.min(WITNESS_WANTED * (1 << self.fruitless.min(7))),
             true => WITNESS_EVERY,
         };
         self.at.elapsed() >= pause
@@ -138,6 +144,7 @@ impl Witnesses {
                 self.known.insert(from, size);
                 self.silent.remove(&from);
                 self.signed_at = Some(wall_now());
+                self.fruitless = 0;
                 round.lines.insert(from, line);
                 // A checkpoint with fewer witnesses does not take the place of one with more before they had their time.
                 match round.lines.len() >= self.kept.0 || round.lines.len() == round.asked.len() {
@@ -243,6 +250,7 @@ impl Driver {
             self.keep_round(&last);
         }
         (self.witnesses.at, self.witnesses.began) = (Instant::now(), true);
+        self.witnesses.fruitless = self.witnesses.fruitless.saturating_add(1);
         let known: Vec<(NodeId, u64)> =
             chosen.into_iter().map(|peer| (peer, self.witnesses.known.get(&peer).copied().unwrap_or(0))).collect();
         let (ledger, me, inbox) = (self.witnesses.ledger.clone(), here.node, self.inbox.clone());

@@ -102,6 +102,10 @@ pub const MAX_GROWTH: usize = 126;
 /// Members that one report of round trips is about: each is measured by a few others, drawn evenly.
 pub const MAX_NEAR_SAMPLES: usize = 32;
 
+/// The longest round trip in a report, in microseconds: nobody waits for an answer so long, and numbers that are no times
+/// would go from here into records, where they may be too large to be written.
+pub const MAX_NEAR_RTT: u64 = 60_000_000;
+
 /// The inside of a report of round trips: as many samples as it may have, each with some 70 bytes.
 pub const MAX_NEAR_REPORT: usize = 4 * 1024;
 

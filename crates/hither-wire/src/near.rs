@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::field::List;
-use crate::limits::MAX_NEAR_SAMPLES;
+use crate::limits::{MAX_NEAR_RTT, MAX_NEAR_SAMPLES};
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ReportForm {
@@ -50,9 +50,35 @@ impl From<&NearSample> for SampleForm {
     }
 }
 
-impl From<SampleForm> for NearSample {
-    fn from(form: SampleForm) -> Self {
+impl TryFrom<SampleForm> for NearSample {
+    type Error = DecodeError;
+
+    fn try_from(form: SampleForm) -> Result<Self, DecodeError> {
         let SampleForm { node, incarnation, rtt, at, before } = form;
-        Self { node: NodeId(node), incarnation, rtt: Micros(rtt), at: WallTime(at), before: before.map(Micros) }
+        if rtt.max(before.unwrap_or(0)) > MAX_NEAR_RTT {
+            return Err(DecodeError::Malformed { form: "a report of round trips" });
+        }
+        let before = before.map(Micros);
+        Ok(Self { node: NodeId(node), incarnation, rtt: Micros(rtt), at: WallTime(at), before })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_NEAR_RTT, MeshId, Micros, NearReport, NearSample, NodeId, WallTime};
+    use crate::{decode_near_report, encode_near_report};
+
+    #[test]
+    fn a_round_trip_of_more_than_a_minute_is_refused() {
+        let read = |rtt, before: Option<u64>| {
+            let (rtt, before) = (Micros(rtt), before.map(Micros));
+            let sample = NearSample { node: NodeId([1; 32]), incarnation: 256, rtt, at: WallTime(7), before };
+            let report = NearReport { mesh: MeshId([2; 32]), at: WallTime(8), samples: vec![sample] };
+            decode_near_report(&encode_near_report(&report).unwrap())
+        };
+        assert!(read(MAX_NEAR_RTT, None).is_ok());
+        assert!(read(MAX_NEAR_RTT, Some(MAX_NEAR_RTT)).is_ok());
+        assert!(read(MAX_NEAR_RTT + 1, None).is_err());
+        assert!(read(9, Some(u64::MAX)).is_err());
     }
 }

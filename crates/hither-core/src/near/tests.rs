@@ -184,13 +184,69 @@ fn a_member_that_two_anchors_find_far_from_where_it_was_is_named_and_on_the_reco
     for part in ["lyon (FR, ", "120.0 ms", "8.0 ms", "12000 km", "hither member revoke 0303030303"] {
         assert!(warning.contains(part), "{part}: {warning}");
     }
-    // Back where it was, it is near again; and it may move another time.
+    // Back where it was, it is near again.
     let mut play = play.then(vec![measured(6, PARIS, &[lyon(8)]), measured(6, NICE, &[lyon(8)])]);
     assert_eq!(play.only(&["record"]), [""; 0]);
     assert_eq!(assurance(&play, LYON), Assurance::Near);
     assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
-    let mut play = play.then(vec![measured(7, PARIS, &[moved(99)]), measured(7, NICE, &[moved(98)])]);
-    assert_eq!(play.only(&["record"]).len(), 1);
+    // It comes and goes: each time it is warned of, and it is on the record once a day.
+    let again = |at: u64, wall: u64| {
+        let sample = NearSample { at: WallTime(NOON + wall), ..moved(98) };
+        vec![day(at, wall), measured(at, PARIS, &[sample]), measured(at, NICE, &[sample])]
+    };
+    let mut play = play.then(again(7, 2));
+    assert_eq!(play.only(&["record"]), [""; 0]);
+    assert_eq!(play.core.view(Timestamp(0)).warnings.len(), 1);
+    let back = NearSample { at: WallTime(NOON + 3), ..lyon(8) };
+    let play = play.then(vec![measured(8, PARIS, &[back]), measured(8, NICE, &[back])]).quietly();
+    assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
+    let mut play = play.then(again(25 * HOUR, 25 * HOUR));
+    assert_eq!(play.only(&["record moved"]).len(), 1);
+}
+
+#[test]
+fn a_thief_who_goes_when_it_was_found_does_not_take_the_warning_along() {
+    let near = |by| measured(1, by, &[lyon(8)]);
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let script = vec![
+        near(PARIS),
+        near(LILLE),
+        near(NICE),
+        day(2, 1),
+        measured(2, PARIS, &later(1, moved(130))),
+        measured(2, LILLE, &later(1, moved(125))),
+        measured(3, LILLE, &[]),
+        measured(3, PARIS, &[lyon(8)]),
+    ];
+    let play = stage().then(script).quietly();
+    let warnings = |play: &Play| play.core.view(Timestamp(0)).warnings.len();
+    assert_eq!(warnings(&play), 1, "nobody measures it any more, and those who find it near did so before");
+    let back = vec![measured(4, LILLE, &later(2, lyon(8))), measured(4, NICE, &later(2, lyon(8)))];
+    assert_eq!(warnings(&play.then(back).quietly()), 0, "the right machine is there again");
+}
+
+#[test]
+fn a_move_that_nobody_measures_any_more_is_warned_of_for_a_day() {
+    let found = vec![measured(1, PARIS, &[moved(130)]), measured(1, LILLE, &[moved(125)])];
+    let gone = vec![measured(2, PARIS, &[]), measured(2, LILLE, &[])];
+    let play = stage().then(found).quietly().then(gone).quietly();
+    let play = play.then(vec![day(24 * HOUR, 24 * HOUR)]).quietly();
+    assert_eq!(play.core.view(Timestamp(0)).warnings.len(), 1);
+    let play = play.then(vec![day(24 * HOUR + 2, 24 * HOUR + 2)]).quietly();
+    assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
+}
+
+#[test]
+fn who_answers_sooner_than_before_has_not_moved_and_no_number_is_too_large_for_a_record() {
+    let sooner = NearSample { before: Some(Micros::from_millis(9)), ..lyon(8) };
+    let script = vec![measured(1, PARIS, &[sooner]), measured(1, LILLE, &[sooner])];
+    let mut play = stage().then(script);
+    assert_eq!(play.only(&["record"]), [""; 0]);
+    assert_eq!(weights(&play), [Weight::Near, Weight::Near]);
+    let absurd = NearSample { rtt: Micros(u64::MAX), before: Some(Micros(u64::MAX - 1)), ..lyon(8) };
+    let mut play = play.then(vec![measured(2, PARIS, &[absurd]), measured(2, LILLE, &[absurd])]);
+    let told = play.only(&["record"]);
+    assert!(matches!(told.as_slice(), [one] if one.ends_with(": 60000000 us, 60000000 us before")), "{told:?}");
 }
 
 #[test]

@@ -94,9 +94,9 @@ impl Drawn {
     }
 }
 
-/// Whether nobody lives by a publication any more after another.
+/// Whether nobody lives by a publication any more after another. What is taken back is that of the same range alone.
 fn overtakes(next: &Publication, held: &Publication) -> bool {
-    next.range.is_all() || next.range == held.range
+    (next.policy.is_some() && next.range.is_all()) || next.range == held.range
 }
 
 impl Authority {
@@ -189,10 +189,18 @@ impl Authority {
         self.proposals.iter().filter_map(proposal).collect()
     }
 
+    /// Whether a policy is proposed that is no newer than the one for its range: one that waited longer than the next.
+    fn is_outdated(&self, change: &Change) -> bool {
+        let Change::Publish(Publication { policy: Some(policy), range }) = change else { return false };
+        let held = self.publications.iter().filter(|held| held.range == *range).filter_map(|held| held.policy);
+        held.into_iter().any(|held| held.version >= policy.version)
+    }
+
     /// The first proposal that enough approve, with what enacts it.
     pub(crate) fn ready(&self) -> Option<(Change, Statement)> {
         let needed = usize::from(self.quorum.needed);
-        self.proposals.iter().find_map(|(number, change)| {
+        let wanted = self.proposals.iter().filter(|(_, change)| !self.is_outdated(change));
+        wanted.into_iter().find_map(|(number, change)| {
             let mut approvals = self.approvals(self.proposal(*number)?);
             approvals.retain(|signed| !self.is_revoked(signed.signer));
             approvals.truncate(needed.max(1));

@@ -7,6 +7,7 @@ use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::PeerMessage;
 use hither_wire::limits::MAX_QUORUM;
+use hither_wire::versions::WITH_POLICIES;
 
 use super::counterpart;
 use crate::authority::EntryError;
@@ -57,14 +58,22 @@ impl Driver {
                 ),
             );
         }
-        let message = PeerMessage::Authority(self.home.authority.entries());
         for peer in self.mesh.linked() {
-            self.swarm.send(peer, message.clone());
+            self.tell_authority(peer);
         }
         self.look_at_standing();
         self.enact();
         self.follow_published();
         self.show();
+    }
+
+    /// Tells a member the authority log, as far as its program reads it.
+    pub(crate) fn tell_authority(&self, peer: NodeId) {
+        let entries = match self.swarm.speaks(peer) < WITH_POLICIES {
+            true => self.home.authority.entries_before_policies(),
+            false => self.home.authority.entries(),
+        };
+        self.swarm.send(peer, PeerMessage::Authority(entries));
     }
 
     /// Puts in force what enough approvers want, at the founder.

@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 use super::{Distances, Measured, Window, fits};
-use crate::limits::{NEAR_AT_ONCE, NEAR_GAP_MS, NEAR_TRIES};
+use crate::limits::{NEAR_AT_ONCE, NEAR_BURST, NEAR_GAP_MS, NEAR_TRIES};
 use crate::trust::{Seal, TrustError, node_id, sign};
 
 const PARIS: NodeId = NodeId([1; 32]);
@@ -42,7 +42,7 @@ fn measure(distances: &mut Distances, (node, incarnation): (NodeId, u64), rtt_ms
 /// Measures a member as often as it is looked at in one minute.
 fn measure_again(distances: &mut Distances, subject: (NodeId, u64), rtt_ms: u64, minute: u64) {
     for _ in 0..NEAR_TRIES {
-        distances.relinked(subject.0);
+        distances.relinked(subject.0, at(minute));
         measure(distances, subject, rtt_ms, minute);
     }
 }
@@ -77,7 +77,8 @@ fn the_smallest_of_an_hour_is_signed_at_once_and_then_each_hour() {
     assert_eq!(signed(&mut distances, &all, 110), Some(vec![(PARIS, 7, None)]), "an hour is over");
     measure(&mut distances, (PARIS, 256), 20, 119);
     assert_eq!(signed(&mut distances, &all, 170), Some(vec![(PARIS, 20, None)]), "those of before are over, too");
-    assert_eq!(signed(&mut distances, &all, 240), None, "it is not measured any more");
+    assert_eq!(signed(&mut distances, &all, 240), Some(vec![]), "it is not measured any more");
+    assert_eq!(signed(&mut distances, &all, 240), None, "which is said once");
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn what_is_far_longer_than_before_is_measured_again_and_then_said() {
     measure(&mut distances, paris, 70, 10);
     assert_eq!(signed(&mut distances, &all, 10), Some(vec![(LYON, 5, None)]));
     assert_eq!(signed(&mut distances, &all, 10), None);
-    distances.relinked(PARIS);
+    distances.relinked(PARIS, at(10));
     measure(&mut distances, paris, 30, 10);
     assert_eq!(signed(&mut distances, &all, 10), Some(vec![(PARIS, 9, None), (LYON, 5, None)]));
     // Each time, it is somewhere else.
@@ -100,7 +101,7 @@ fn what_is_far_longer_than_before_is_measured_again_and_then_said() {
     measure_again(&mut distances, paris, 125, 30);
     assert_eq!(signed(&mut distances, &all, 30), Some(vec![(PARIS, 125, Some(9)), (LYON, 5, None)]));
     // Back where it was.
-    distances.relinked(PARIS);
+    distances.relinked(PARIS, at(35));
     measure(&mut distances, paris, 10, 35);
     assert_eq!(signed(&mut distances, &all, 35), Some(vec![(PARIS, 10, None), (LYON, 5, None)]));
 }
@@ -157,6 +158,27 @@ fn who_finds_most_others_far_from_where_they_were_has_moved_itself() {
 }
 
 #[test]
+fn if_this_node_has_a_slow_line_the_first_that_is_found_far_is_not_said_to_have_moved() {
+    let mut distances = Distances::default();
+    let all = [(PARIS, 256), (LYON, 256), (NICE, 256)];
+    for subject in all {
+        measure(&mut distances, subject, 9, 0);
+    }
+    signed(&mut distances, &all, 0);
+    for subject in &all[1..] {
+        distances.relinked(subject.0, at(20));
+        measure(&mut distances, *subject, 120, 20);
+    }
+    measure_again(&mut distances, all[0], 130, 20);
+    assert_eq!(signed(&mut distances, &all, 20), Some(vec![(PARIS, 130, None)]), "the others are in doubt");
+    for subject in &all[1..] {
+        measure_again(&mut distances, *subject, 121, 21);
+    }
+    let then = signed(&mut distances, &all, 21);
+    assert_eq!(then, Some(vec![(PARIS, 130, None), (LYON, 121, None), (NICE, 121, None)]), "and nobody has moved");
+}
+
+#[test]
 fn where_a_member_was_is_forgotten_after_a_day() {
     let mut distances = Distances::default();
     measure(&mut distances, (PARIS, 256), 9, 0);
@@ -187,8 +209,72 @@ fn who_does_not_answer_is_asked_again_soon_and_only_so_many_are_at_a_time() {
     distances.measured(Measured { node: first[0].0, incarnation: 256, rtt: None }, at(0), wall(0));
     assert_eq!(distances.due(&all, at(0)), [all[NEAR_AT_ONCE]], "another one");
     distances.measured(Measured { node: first[1].0, incarnation: 256, rtt: None }, at(0), wall(0));
-    assert_eq!(distances.due(&all, at(1)), [all[0]], "and the first again");
+    assert_eq!(distances.due(&all, at(1)), [all[NEAR_AT_ONCE + 1]], "those that wait longest come first");
+    for (node, incarnation) in &all[2..=NEAR_AT_ONCE + 1] {
+        distances.measured(Measured { node: *node, incarnation: *incarnation, rtt: None }, at(1), wall(1));
+    }
+    assert_eq!(distances.due(&all, at(1)), [all[6], all[7], all[8], all[0]], "and then the first again");
     assert_eq!(signed(&mut distances, &all, 1), None);
+}
+
+/// A member is asked so often in one minute, and does not answer.
+fn is_asked_in_vain(distances: &mut Distances, subject: (NodeId, u64), times: u32, minute: u64) {
+    for _ in 0..times {
+        distances.relinked(subject.0, at(minute));
+        for (node, incarnation) in distances.due(&[subject], at(minute)) {
+            distances.measured(Measured { node, incarnation, rtt: None }, at(minute), wall(minute));
+        }
+    }
+}
+
+#[test]
+fn what_was_signed_of_a_member_that_falls_silent_is_taken_back() {
+    let mut distances = Distances::default();
+    let (all, paris) = ([(PARIS, 256), (LYON, 256)], (PARIS, 256));
+    measure(&mut distances, (LYON, 256), 5, 0);
+    measure(&mut distances, paris, 9, 0);
+    signed(&mut distances, &all, 0);
+    is_asked_in_vain(&mut distances, paris, NEAR_TRIES - 1, 1);
+    assert_eq!(signed(&mut distances, &all, 1), None, "some packets were lost");
+    is_asked_in_vain(&mut distances, paris, 1, 1);
+    assert_eq!(signed(&mut distances, &all, 1), Some(vec![(LYON, 5, None)]));
+    assert_eq!(signed(&mut distances, &all, 1), None, "which is said once");
+    distances.relinked(PARIS, at(2));
+    measure(&mut distances, paris, 8, 2);
+    assert_eq!(signed(&mut distances, &all, 2), Some(vec![(PARIS, 8, None), (LYON, 5, None)]));
+    // That it moved is not taken back because it is silent.
+    measure_again(&mut distances, paris, 130, 3);
+    signed(&mut distances, &all, 3);
+    is_asked_in_vain(&mut distances, paris, 2 * NEAR_TRIES, 4);
+    assert_eq!(signed(&mut distances, &all, 4), None);
+}
+
+#[test]
+fn whoever_starts_again_and_again_is_found_all_the_same() {
+    let mut distances = Distances::default();
+    measure(&mut distances, (PARIS, 256), 9, 0);
+    let mut said = signed(&mut distances, &[(PARIS, 256)], 0);
+    for start in 2..=6 {
+        let minute = start;
+        measure(&mut distances, (PARIS, 256 * start), 130 + start, minute);
+        said = signed(&mut distances, &[(PARIS, 256 * start)], minute).or(said);
+    }
+    assert_eq!(said, Some(vec![(PARIS, 136, Some(9))]));
+}
+
+#[test]
+fn a_far_answer_counts_though_a_start_came_while_it_was_under_way() {
+    let mut distances = Distances::default();
+    measure(&mut distances, (PARIS, 256), 9, 0);
+    signed(&mut distances, &[(PARIS, 256)], 0);
+    for start in 2..=u64::from(NEAR_TRIES) + 1 {
+        assert_eq!(distances.due(&[(PARIS, 256 * start)], at(start)).len(), 1);
+        assert!(distances.due(&[(PARIS, 256 * (start + 1))], at(start)).is_empty());
+        let crossing = Measured { node: PARIS, incarnation: 256 * start, rtt: Some(Micros::from_millis(140)) };
+        distances.measured(crossing, at(start), wall(start));
+    }
+    let last = (PARIS, 256 * (u64::from(NEAR_TRIES) + 2));
+    assert_eq!(signed(&mut distances, &[last], 6), Some(vec![(PARIS, 140, Some(9))]));
 }
 
 #[test]
@@ -238,6 +324,36 @@ fn of_each_member_the_newest_report_is_kept_and_none_that_follows_too_soon() {
     assert!(distances.pages().is_empty());
 }
 
+#[test]
+fn a_report_of_a_clock_that_was_ahead_does_not_silence_this_node() {
+    let key = SigningKey::from_bytes(&[5; 32]);
+    let (me, mut distances) = (node_id(&key), Distances::default());
+    assert_eq!(distances.may_sign(me, at(0), wall(0)), Some(wall(0)));
+    let keep = |distances: &mut Distances, minute| {
+        let (signed, said) = report(&key, Seal::Near, minute);
+        distances.reports.insert(me, (said.at, signed));
+    };
+    keep(&mut distances, 1);
+    assert_eq!(distances.may_sign(me, at(0), wall(1)), None, "too soon");
+    assert_eq!(distances.may_sign(me, at(0), wall(2)), Some(wall(2)));
+    assert_eq!(distances.may_sign(me, at(0), wall(0)), Some(WallTime(wall(1).0 + NEAR_GAP_MS)), "right after it");
+    keep(&mut distances, 600);
+    assert_eq!(distances.may_sign(me, at(0), wall(0)), Some(wall(0)), "no other node took that one");
+    distances.signed = Some(at(0));
+    assert_eq!(distances.may_sign(me, at(0), wall(0)), None, "nor is it signed each moment then");
+    assert_eq!(distances.may_sign(me, at(1), wall(1)), Some(wall(1)));
+}
+
+#[test]
+fn of_one_signer_no_more_reports_are_taken_than_it_can_have_signed_meanwhile() {
+    let mut distances = Distances::default();
+    let takes = |distances: &mut Distances, now| (0..10).filter(|_| distances.has_room(PARIS, now)).count() as u64;
+    assert_eq!(takes(&mut distances, at(1)), NEAR_BURST);
+    assert!(distances.has_room(LYON, at(1)), "each for itself");
+    assert_eq!(takes(&mut distances, at(1).after(Micros::from_millis(NEAR_GAP_MS))), 1);
+    assert_eq!(takes(&mut distances, at(2)), NEAR_BURST);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -252,7 +368,7 @@ proptest! {
         for (rtt, added, pause, starts) in steps {
             minute += pause;
             if starts == 0 {
-                liar.starts_anew(liar.incarnation + 256);
+                liar.starts_anew(liar.incarnation + 256, at(minute));
                 true_ones.clear();
             }
             true_ones.push((minute, rtt));

@@ -48,6 +48,9 @@ fn the_latest_whose_range_a_node_is_in_holds_for_it() {
     );
     publish(&mut authority, None, &["DE"], &[]).unwrap();
     assert_eq!(at(&authority), [Some(1), Some(1)], "what is for all holds there again");
+    publish(&mut authority, Some(4), &["DE"], &[]).unwrap();
+    publish(&mut authority, None, &[], &[]).unwrap();
+    assert_eq!(at(&authority), [Some(4), None], "what is for some is not taken back with what is for all");
     publish(&mut authority, Some(5), &[], &[]).unwrap();
     assert_eq!((at(&authority), authority.publications().len()), ([Some(5), Some(5)], 1), "in the place of all");
     publish(&mut authority, None, &[], &[]).unwrap();
@@ -89,4 +92,42 @@ fn there_are_only_so_many_ranges() {
     publish(&mut authority, Some(2), &[], &[&name(7)]).unwrap();
     publish(&mut authority, Some(3), &[], &[]).unwrap();
     assert_eq!(authority.publications().len(), 1, "one for all takes the place of all");
+}
+
+#[test]
+fn a_proposal_that_waited_longer_than_the_next_is_not_enacted_over_it() {
+    let mut authority = founded();
+    authority.state(&key(1), Statement::Quorum(quorum(1, &[2])), NOW).unwrap();
+    let older = propose(&mut authority, Change::Publish(publication(Some(5), &[], &[])));
+    let newer = propose(&mut authority, Change::Publish(publication(Some(6), &[], &[])));
+    approve(&mut authority, 2, newer).unwrap();
+    assert!(enact(&mut authority) && version_at(&authority, "DE") == Some(6));
+    approve(&mut authority, 2, older).unwrap();
+    assert!(!enact(&mut authority) && version_at(&authority, "DE") == Some(6));
+}
+
+#[test]
+fn programs_that_read_no_policy_are_told_all_that_they_read() {
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
+    authority.state(&key(2), revoke(8), NOW).unwrap();
+    let before = authority.entries_before_policies();
+    assert_eq!((before.len(), authority.has_published()), (3, false));
+    publish(&mut authority, Some(1), &[], &[]).unwrap();
+    authority.state(&key(1), revoke(9), NOW).unwrap();
+    authority.state(&key(2), revoke(7), NOW).unwrap();
+    let told = authority.entries_before_policies();
+    assert_eq!((told.len(), authority.has_published()), (4, true));
+    let mut older = Authority::new(authority.mesh, authority.founder);
+    assert_eq!(older.take_all(told), (4, Vec::new()));
+    assert!(older.is_revoked(id(7)) && older.is_revoked(id(8)) && !older.is_revoked(id(9)));
+}
+
+#[test]
+fn nobody_but_the_founder_says_who_runs_the_founder() {
+    let mut authority = founded();
+    authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
+    let founder = Member { operator: Operator::parse("zwei").unwrap(), ..member(&authority, 1) };
+    assert!(refused(&authority, &certify(&key(2), &founder)).contains("may not let in"));
+    assert!(authority.check_certificate(&certify(&key(1), &founder), NOW).is_ok());
 }

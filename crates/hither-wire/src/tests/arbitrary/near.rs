@@ -9,10 +9,11 @@ use proptest::option;
 use proptest::prelude::{Strategy, any};
 
 use super::node;
-use crate::limits::MAX_NEAR_SAMPLES;
+use crate::limits::{MAX_NEAR_RTT, MAX_NEAR_SAMPLES};
 
 fn sample() -> impl Strategy<Value = NearSample> {
-    (node(), any::<[u64; 3]>(), option::of(any::<u64>())).prop_map(|(node, [incarnation, rtt, at], before)| {
+    let rtt = || 0..=MAX_NEAR_RTT;
+    (node(), any::<[u64; 2]>(), rtt(), option::of(rtt())).prop_map(|(node, [incarnation, at], rtt, before)| {
         NearSample { node, incarnation, rtt: Micros(rtt), at: WallTime(at), before: before.map(Micros) }
     })
 }
