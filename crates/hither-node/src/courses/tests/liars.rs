@@ -110,7 +110,7 @@ async fn give(lie: Lie, asked: ChunkAsked, seed: Swarm, file: (Digest, ByteCount
 const ASKED_MOST: usize = hither_core::limits::CHUNKS_TAKEN_OF_ONE;
 
 /// One who fetches, so many liars whom it knows from the beginning, and an honest holder whom it gets to know once all of
-/// them were asked. Gives how often each liar was asked until the file was there, and in how many tries.
+/// them were asked, or found out. Gives how often each liar was asked until the file was there, and in how many tries.
 async fn fetch_among(lie: Lie, liars: u8) -> (Vec<usize>, usize) {
     let (nodes, known, file) = mesh(&[1, 1], 24 * MIB).await;
     let (honest, taker) = (&nodes[0], &nodes[1]);
@@ -126,21 +126,27 @@ async fn fetch_among(lie: Lie, liars: u8) -> (Vec<usize>, usize) {
     }
     let turns = async {
         for liar in &all {
-            soon("the liar's turn", liar.news.notified()).await;
+            liar.news.notified().await;
         }
-        known.lock().unwrap().members.push((honest.swarm.node(), 1));
     };
-    // All whom it knew may be found out before it got to know the honest one, or before each had its turn: the driver tries
-    // again later, when nothing of the try before is under way any more.
+    // One whose chunks the others promised before it has no turn, and all others may be found out meanwhile: then this try ends.
+    let mut first = taker.fetch(file).1;
+    let ended = soon("the liars' turn", async {
+        tokio::select! { () = turns => None, ended = &mut first => Some(ended.unwrap()) }
+    });
+    let ended = ended.await;
+    known.lock().unwrap().members.push((honest.swarm.node(), 1));
+    // All whom it knew may be found out before it got to know the honest one: the driver tries again later, when nothing of the
+    // try before is under way any more.
     let tries = async {
-        let (mut count, mut ended) = (1, taker.fetch(file).1.await.unwrap());
+        let (mut count, mut ended) = (1, if let Some(ended) = ended { ended } else { first.await.unwrap() });
         while let Err(CourseEnd::Alone | CourseEnd::Here(FetchError::Running(_))) = ended {
             count += usize::from(matches!(ended, Err(CourseEnd::Alone)));
             ended = taker.fetch(file).1.await.unwrap();
         }
         (count, ended)
     };
-    let ((), (tries, ended)) = soon("the file", async { tokio::join!(turns, tries) }).await;
+    let (tries, ended) = soon("the file", tries).await;
     // By the chunks themselves: nothing of it came in the way of earlier releases.
     let best = ended.expect("the honest one gives all of it");
     assert_eq!(best, Some(honest.swarm.node()), "{lie:?}");
