@@ -153,6 +153,12 @@ pub(super) fn parameters() -> Value {
             "The beginning of the id of a proposal.",
             "cdcdcdcdcd",
         ),
+        in_path(
+            "digest",
+            json!({ "type": "string", "pattern": "^[0-9a-f]{6,64}$" }),
+            "The BLAKE3 digest of a policy's text, or the beginning of it.",
+            "5a5a5a5a5a",
+        ),
         in_path("region", text(), "The name of a region.", "r1"),
         header(
             "x-hither-class",
