@@ -131,3 +131,17 @@ fn nobody_but_the_founder_says_who_runs_the_founder() {
     assert!(refused(&authority, &certify(&key(2), &founder)).contains("may not let in"));
     assert!(authority.check_certificate(&certify(&key(1), &founder), NOW).is_ok());
 }
+
+#[test]
+fn the_last_quarter_of_the_log_is_kept_for_revocations() {
+    let mut authority = founded();
+    while authority.has_room_for_policies() {
+        publish(&mut authority, Some(1), &["DE"], &[]).unwrap();
+    }
+    let entries = authority.view().entries;
+    assert_eq!(entries, hither_wire::limits::MAX_AUTHORITY / 4 * 3);
+    // The bound is the publisher's own: whoever takes entries takes them, and what was published can be taken back.
+    publish(&mut authority, None, &["DE"], &[]).unwrap();
+    authority.state(&key(1), revoke(9), NOW).unwrap();
+    assert!(authority.is_revoked(id(9)) && authority.publications().is_empty());
+}
