@@ -1,5 +1,6 @@
 //! The comparison: policies and questions from a seed, put to the evaluator and to Cedar.
 
+use hither_types::time::Day;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub(crate) fn compare(seed: u64, pairs: usize, fault: impl Fn(&str) -> String) -
     let mut counts = Counts::default();
     while counts.pairs() < pairs {
         let text = policy(&mut chance);
-        let read = parse(&text).map_err(|error| format!("a drawn policy cannot be read: {error}\n{text}"))?;
+        let read = parse(&text, Day(0)).map_err(|error| format!("a drawn policy cannot be read: {error}\n{text}"))?;
         let exported = fault(&cedar(&read));
         let law = Law::new(Arc::new(read));
         let loaded = Loaded::new(&exported, &schema).map_err(|error| format!("{error}\n\n{text}\n{exported}"))?;

@@ -3,6 +3,7 @@
 //! Nobody is timed before it has given our answers to questions in which all is known. What is made once stays outside the
 //! clock: texts are parsed and compiled, and the question is in the form that the engine takes.
 
+use hither_types::time::Day;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
@@ -74,7 +75,7 @@ pub(crate) fn race(to: &Path) -> Result<(), String> {
     let mut laps = Vec::new();
     for rules in SIZES {
         let text = world::policy(rules);
-        let policy = parse(&text).map_err(|error| format!("the policy of {rules} rules cannot be read: {error}"))?;
+        let policy = parse(&text, Day(0)).map_err(|error| format!("the policy of {rules} rules cannot be read: {error}"))?;
         let law = Law::new(Arc::new(policy.clone()));
         laps.extend(ours(&law, rules));
         let mut engines: Vec<Box<dyn Engine>> = vec![
@@ -127,7 +128,7 @@ fn ours(law: &Law, rules: usize) -> [Lap; 3] {
 
 /// All places of one request, one after the other.
 fn many(laps: Vec<Lap>) -> Result<Outcome, String> {
-    let policy = parse(&world::policy(30)).map_err(|error| error.to_string())?;
+    let policy = parse(&world::policy(30), Day(0)).map_err(|error| error.to_string())?;
     let law = Law::new(Arc::new(policy));
     let acts = world::places(PLACES);
     let places_permitted = acts.iter().filter(|act| permitted(&law, act)).count();

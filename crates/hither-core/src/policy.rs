@@ -105,7 +105,7 @@ impl fmt::Display for FailedTest {
     }
 }
 
-/// Runs the policy's own tests, and returns those that came out otherwise.
+/// Runs the policy's own tests of the day on which it was read, and returns those that came out otherwise.
 ///
 /// A case is about another node of the mesh, even where origin and target are the same: that work at home is lawful
 /// needs no test. Both ends have one operator whom nobody can compel, the target is vouched for, and the label has no
@@ -117,7 +117,8 @@ pub fn failing_tests(policy: &Policy) -> Vec<FailedTest> {
         let permitted = matches!(verdict, Verdict::Permitted(_));
         (permitted != test.permitted).then(|| FailedTest { index, test: test.clone(), verdict })
     };
-    policy.tests.iter().enumerate().filter_map(run).collect()
+    let asked = policy.tests.iter().enumerate().filter(|(_, test)| test.is_asked_on(policy.day));
+    asked.filter_map(run).collect()
 }
 
 /// What data a question is about.

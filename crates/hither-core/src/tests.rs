@@ -582,6 +582,7 @@ fn fact_text(fact: &Fact) -> String {
     match fact {
         Fact::Started { .. }
         | Fact::PolicyChanged { .. }
+        | Fact::BlocsChanged { .. }
         | Fact::Joined(_)
         | Fact::Revoked(_)
         | Fact::Left(_)

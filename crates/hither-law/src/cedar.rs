@@ -38,6 +38,13 @@ enum Effect {
 /// Writes the policy as a set of Cedar policies, valid under [`CEDAR_SCHEMA`]. Each has the id of its rule as `@id`.
 pub fn cedar(policy: &Policy) -> String {
     let mut out = format!("// Hither policy version {}, b3:{}.\n//\n", policy.version, policy.digest);
+    if !policy.blocs.is_empty() {
+        let _ = write!(out, "// Its groups of countries are those of {}", policy.day);
+        match policy.turns().into_iter().find(|turn| *turn > policy.day) {
+            Some(turn) => _ = writeln!(out, "; they change on {turn}: export it anew then.\n//"),
+            None => out.push_str(".\n//\n"),
+        }
+    }
     for line in HEAD.lines() {
         out.push_str(if line.is_empty() { "//" } else { "// " });
         out.push_str(line);
@@ -227,6 +234,9 @@ impl Split {
     /// That everything the data come from or concern is inside for certain.
     fn holds_all(&self) -> String {
         let countries: BTreeSet<&String> = self.countries.iter().chain(self.parts.keys()).collect();
+        if countries.is_empty() {
+            return "false".to_owned();
+        }
         let mut all = format!("{}.containsAll(principal.from.countries)", list(&countries));
         for (country, parts) in &self.parts {
             let parts = list(parts);

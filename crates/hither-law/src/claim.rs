@@ -10,9 +10,10 @@
 
 use hither_types::id::{AppName, ModelName, ParseIdError, Purpose, RuleId, Tag};
 use hither_types::label::DataClass;
-use hither_types::law::{Claim, HomeWork, LawAction, Rule};
+use hither_types::law::{Claim, HomeWork, LawAction, Policy, Rule};
 use hither_types::place::{Assurance, Region};
 
+use crate::lists::Lists;
 use crate::places::{UNKNOWN_PLACE, region};
 use crate::suggest::similar;
 
@@ -40,8 +41,8 @@ impl ClaimError {
 
 const EXAMPLE: &str = "\"special from ID never leaves ID\", or: hither policy prove --help";
 
-/// Reads a claim such as `special from ID never leaves ID`.
-pub fn claim(text: &str) -> Result<Claim, ClaimError> {
+/// Reads a claim about a policy, such as `special from ID never leaves ID`. It may name groups that the policy lists.
+pub fn claim(text: &str, policy: &Policy) -> Result<Claim, ClaimError> {
     if text.len() > MAX_CLAIM {
         return Err(ClaimError::new(format!("a claim has at most {MAX_CLAIM} bytes"), EXAMPLE));
     }
@@ -71,13 +72,14 @@ pub fn claim(text: &str) -> Result<Claim, ClaimError> {
         compelled_by: Vec::new(),
         below: None,
     };
-    what(&words[..at], &mut claim.rule)?;
-    never(&words[at + 1..], &mut claim)?;
+    let lists = &Lists::of(policy);
+    what(&words[..at], &mut claim.rule, lists)?;
+    never(&words[at + 1..], &mut claim, lists)?;
     Ok(claim)
 }
 
 /// What is before "never".
-fn what(words: &[&str], rule: &mut Rule) -> Result<(), ClaimError> {
+fn what(words: &[&str], rule: &mut Rule, lists: &Lists<'_>) -> Result<(), ClaimError> {
     let rest = match words {
         [actions, "of", rest @ ..] => {
             rule.actions = each(actions, "an action", &LawAction::ALL.map(|action| (action.as_str(), action)))?;
@@ -96,11 +98,11 @@ fn what(words: &[&str], rule: &mut Rule) -> Result<(), ClaimError> {
     while !rest.is_empty() {
         rest = match rest {
             ["from", "outside", list, rest @ ..] if rule.origin_not.is_none() => {
-                rule.origin_not = Some(places(list)?);
+                rule.origin_not = Some(places(list, lists)?);
                 rest
             }
             ["from", list, rest @ ..] if rule.origin.is_none() => {
-                rule.origin = Some(places(list)?);
+                rule.origin = Some(places(list, lists)?);
                 rest
             }
             ["tagged", list, rest @ ..] if rule.tags.is_empty() => {
@@ -126,21 +128,21 @@ fn what(words: &[&str], rule: &mut Rule) -> Result<(), ClaimError> {
 }
 
 /// What is behind it.
-fn never(words: &[&str], claim: &mut Claim) -> Result<(), ClaimError> {
+fn never(words: &[&str], claim: &mut Claim, lists: &Lists<'_>) -> Result<(), ClaimError> {
     match words {
         ["leaves", "its", "node"] => {}
-        ["leaves", list] => claim.rule.target_not = Some(places(list)?),
+        ["leaves", list] => claim.rule.target_not = Some(places(list, lists)?),
         ["goes", "to", "another", "operator"] => claim.rule.same_operator = Some(false),
-        ["goes", "to", list] => claim.rule.target = Some(places(list)?),
-        ["goes", "under", list] => claim.compelled_by = places(list)?.members,
+        ["goes", "to", list] => claim.rule.target = Some(places(list, lists)?),
+        ["goes", "under", list] => claim.compelled_by = places(list, lists)?.members,
         ["goes", "below", level] => claim.below = Some(assurance(level)?),
         ["runs", "in", list] => {
             claim.home = HomeWork::Counts;
-            claim.rule.target = Some(places(list)?);
+            claim.rule.target = Some(places(list, lists)?);
         }
         ["runs", "outside", list] => {
             claim.home = HomeWork::Counts;
-            claim.rule.target_not = Some(places(list)?);
+            claim.rule.target_not = Some(places(list, lists)?);
         }
         other => {
             let wanted = "leaves PLACES, leaves its node, goes to PLACES, goes to another operator, goes under STATES, \
@@ -192,13 +194,13 @@ fn named<T>(list: &str, parse: fn(&str) -> Result<T, ParseIdError>) -> Result<Ve
     items(list).map(one).collect()
 }
 
-fn places(list: &str) -> Result<Region, ClaimError> {
+fn places(list: &str, lists: &Lists<'_>) -> Result<Region, ClaimError> {
     if items(list).any(|place| place == UNKNOWN_PLACE) {
         let message =
             "\"ZZ\" stands for a place that nobody knows, and a claim counts such a place as any place already";
         return Err(ClaimError::new(message, "name the countries that you mean"));
     }
-    region(items(list))
+    region(items(list), lists)
         .map_err(|(_, error)| ClaimError::new(format!("{:?} is not a jurisdiction", error.found), error.help()))
 }
 

@@ -6,6 +6,7 @@
 
 use hither_types::id::Digest;
 use hither_types::law::Policy;
+use hither_types::time::Day;
 use toml::de::DeTable;
 
 pub mod blocs;
@@ -13,6 +14,7 @@ mod cedar;
 mod claim;
 mod countries;
 mod error;
+mod lists;
 mod places;
 mod read;
 mod source;
@@ -32,14 +34,14 @@ use source::Section;
 /// The longest text of a policy: a thousand rules with comments.
 pub const MAX_TEXT: usize = 1024 * 1024;
 
-/// Reads a policy. Whether it passes its own tests is for the mind to say, which applies it.
-pub fn parse(text: &str) -> Result<Policy, LawError> {
+/// Reads a policy as it is on a day: its groups have the members of that day. Whether it passes its own tests is for the mind to say, which applies it.
+pub fn parse(text: &str, day: Day) -> Result<Policy, LawError> {
     if text.len() > MAX_TEXT {
         let message = format!("a policy of {} bytes is longer than {MAX_TEXT} bytes", text.len());
         return Err(LawError::at(text, 0..0, Code::TooMuch, message, "put what several rules have in common into one"));
     }
     let table = DeTable::parse(text).map_err(|error| not_toml(text, &error))?;
-    read::policy(&Section::whole(text, table.get_ref()), digest(text))
+    read::policy(&Section::whole(text, table.get_ref()), digest(text), day)
 }
 
 /// The law of a node without a policy: what enters here stays here, and what has no label is special.

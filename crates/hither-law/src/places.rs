@@ -4,6 +4,7 @@ use hither_types::place::{Jurisdiction, Region};
 
 use crate::blocs::{BLOCS, bloc};
 use crate::countries::COUNTRIES;
+use crate::lists::Lists;
 use crate::suggest::similar;
 
 /// The code for a place that nobody knows. It lies in no bloc.
@@ -102,14 +103,18 @@ pub fn jurisdiction(text: &str) -> Result<Jurisdiction, UnknownJurisdiction> {
 }
 
 /// Reads a list of codes and blocs. Which of them is wrong is told by its place in the list.
-pub(crate) fn region<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Region, (usize, UnknownJurisdiction)> {
+pub(crate) fn region<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    lists: &Lists<'_>,
+) -> Result<Region, (usize, UnknownJurisdiction)> {
     let mut region = Region::default();
     for (at, text) in texts.into_iter().enumerate() {
         region.written.push(text.to_owned());
-        match bloc(text) {
-            Some(bloc) => region.members.extend(bloc.members().filter_map(|code| Jurisdiction::parse(code).ok())),
+        match lists.members(text) {
+            Some(members) => region.members.extend(members),
             None => region.members.push(jurisdiction(text).map_err(|unknown| {
-                let meant = unknown.meant.clone().or_else(|| similar_bloc(text));
+                let own = || similar(text, lists.names()).map(str::to_owned);
+                let meant = unknown.meant.clone().or_else(|| similar_bloc(text)).or_else(own);
                 (at, UnknownJurisdiction { meant, ..unknown })
             })?),
         }
@@ -130,6 +135,11 @@ fn own_code(text: &str) -> Option<&'static str> {
     let (country, part) = text.split_once('-')?;
     let (_, parts) = OWN_CODES.iter().find(|(code, _)| *code == country)?;
     parts.iter().find(|own| **own == part).copied()
+}
+
+/// Whether a text says a country or a list of the program's, if not by its code.
+pub(crate) fn looks_like_a_place(text: &str) -> bool {
+    meant(text).is_some()
 }
 
 /// The code that was probably meant: in capitals, by another code that people use, or by the country's name.
@@ -158,6 +168,7 @@ fn named(upper: &str) -> Option<&'static str> {
 fn meaning(code: &str) -> &'static str {
     match bloc(code) {
         Some(bloc) => bloc.meaning,
+        None if code.starts_with(|first: char| first.is_ascii_lowercase()) => "a group that this policy lists",
         None => Jurisdiction::parse(code).ok().and_then(country_name).unwrap_or("a place"),
     }
 }

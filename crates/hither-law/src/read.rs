@@ -4,10 +4,11 @@ use hither_types::id::{AppName, Digest, ModelName, ParseIdError, Purpose, RuleId
 use hither_types::label::DataClass;
 use hither_types::law::{LawAction, Policy, PolicyTest, Retention, Rule};
 use hither_types::place::{Assurance, Jurisdiction, Region};
+use hither_types::time::Day;
 use hither_types::unit::Days;
 
-use crate::blocs::bloc;
 use crate::error::{Code, LawError};
+use crate::lists::{self, Lists};
 use crate::places::{UNKNOWN_PLACE, UnknownJurisdiction, jurisdiction, region};
 use crate::source::{Section, Value, Word};
 
@@ -56,17 +57,22 @@ impl Kind {
 }
 
 /// Reads the whole policy.
-pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawError> {
-    whole.only(&["version", "default", "permit", "forbid", "retention", "ledger", "test"])?;
+pub(crate) fn policy(whole: &Section<'_>, digest: Digest, day: Day) -> Result<Policy, LawError> {
+    whole.only(&["version", "default", "blocs", "permit", "forbid", "retention", "ledger", "test"])?;
     let version = whole.need("version", "1")?.number(1..=u32::MAX, "1")?;
     let unlabelled = match whole.table("default", "[default]")? {
         Some(default) => defaults(&default)?,
         None => DataClass::Special,
     };
-    let permits = rules(whole, "permit", Kind::Permit)?;
-    let forbids = rules(whole, "forbid", Kind::Forbid)?;
+    let blocs = match whole.table("blocs", "[blocs]")? {
+        Some(section) => lists::blocs(&section)?,
+        None => Vec::new(),
+    };
+    let known = Lists::new(&blocs, day);
+    let permits = rules(whole, "permit", Kind::Permit, &known)?;
+    let forbids = rules(whole, "forbid", Kind::Forbid, &known)?;
     let retention = match whole.table("retention", "[retention]")? {
-        Some(section) => retention(&section)?,
+        Some(section) => retention(&section, &known)?,
         None => Retention::default(),
     };
     let witness_within = match whole.table("ledger", "[ledger]")? {
@@ -74,7 +80,7 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawE
         None => None,
     };
     let tests = whole.tables("test", "a test", MAX_TESTS)?;
-    let tests = tests.iter().map(test).collect::<Result<_, _>>()?;
+    let tests = tests.iter().map(|section| test(section, &known)).collect::<Result<_, _>>()?;
     let mut seen: Vec<&Word<'_>> = Vec::new();
     for (_, id) in permits.iter().chain(&forbids) {
         if let Some(_first) = seen.iter().find(|first| first.text == id.text) {
@@ -85,7 +91,7 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest) -> Result<Policy, LawE
     }
     let without_words = |rules: Vec<(Rule, Word<'_>)>| rules.into_iter().map(|(rule, _)| rule).collect();
     let (permits, forbids) = (without_words(permits), without_words(forbids));
-    Ok(Policy { version, digest, unlabelled, permits, forbids, tests, retention, witness_within })
+    Ok(Policy { version, digest, unlabelled, permits, forbids, tests, retention, witness_within, blocs, day })
 }
 
 fn defaults(section: &Section<'_>) -> Result<DataClass, LawError> {
@@ -103,11 +109,16 @@ fn defaults(section: &Section<'_>) -> Result<DataClass, LawError> {
     }
 }
 
-fn rules<'a>(whole: &Section<'a>, key: &'static str, kind: Kind) -> Result<Vec<(Rule, Word<'a>)>, LawError> {
-    whole.tables(key, kind.name(), MAX_RULES)?.iter().map(|section| rule(section, kind)).collect()
+fn rules<'a>(
+    whole: &Section<'a>,
+    key: &'static str,
+    kind: Kind,
+    lists: &Lists<'_>,
+) -> Result<Vec<(Rule, Word<'a>)>, LawError> {
+    whole.tables(key, kind.name(), MAX_RULES)?.iter().map(|section| rule(section, kind, lists)).collect()
 }
 
-fn rule<'a>(section: &Section<'a>, kind: Kind) -> Result<(Rule, Word<'a>), LawError> {
+fn rule<'a>(section: &Section<'a>, kind: Kind, lists: &Lists<'_>) -> Result<(Rule, Word<'a>), LawError> {
     section.only(&RULE_KEYS)?;
     let id = section.need("id", "\"a-short-name\"")?.word("\"a-short-name\"")?;
     if id.text == LOCAL_RULE {
@@ -131,15 +142,24 @@ fn rule<'a>(section: &Section<'a>, kind: Kind) -> Result<(Rule, Word<'a>), LawEr
         apps: list(section, "apps", |word| named(word, AppName::parse))?,
         models: list(section, "models", model)?,
         purposes: list(section, "purpose", |word| named(word, Purpose::parse))?,
-        origin: places(section, "origin", kind)?,
-        origin_not: places(section, "origin_not", kind)?,
-        target: places(section, "target", kind)?,
-        target_not: places(section, "target_not", kind)?,
-        not_control: places(section, "not_control", kind)?.map(|region| region.members).unwrap_or_default(),
+        origin: places(section, "origin", kind, lists)?,
+        origin_not: places(section, "origin_not", kind, lists)?,
+        target: places(section, "target", kind, lists)?,
+        target_not: places(section, "target_not", kind, lists)?,
+        not_control: places(section, "not_control", kind, lists)?.map(states).unwrap_or_default(),
         assurance: section.get("assurance").map(|value| assurance(&value)).transpose()?,
         same_operator: section.get("same_operator").map(|value| value.flag()).transpose()?,
     };
     Ok((read, id))
+}
+
+/// Whom nobody may be compelled by. A group that is empty on this day still asks for a place of which it is known who can
+/// compel it: so the unknown place stands for nobody.
+fn states(region: Region) -> Vec<Jurisdiction> {
+    match region.members.is_empty() {
+        true => Jurisdiction::parse(UNKNOWN_PLACE).into_iter().collect(),
+        false => region.members,
+    }
 }
 
 /// Three constraints seem to say something in one kind of rule and say something else.
@@ -214,11 +234,16 @@ fn assurance(value: &Value<'_>) -> Result<Assurance, LawError> {
     })
 }
 
-fn unknown(word: &Word<'_>, error: &UnknownJurisdiction) -> LawError {
+pub(crate) fn unknown(word: &Word<'_>, error: &UnknownJurisdiction) -> LawError {
     word.error(Code::UnknownJurisdiction, format!("{:?} is not a jurisdiction", error.found), error.help())
 }
 
-fn places<'a>(section: &Section<'a>, key: &'a str, kind: Kind) -> Result<Option<Region>, LawError> {
+fn places<'a>(
+    section: &Section<'a>,
+    key: &'a str,
+    kind: Kind,
+    lists: &Lists<'_>,
+) -> Result<Option<Region>, LawError> {
     let Some(value) = section.get(key) else { return Ok(None) };
     let words = value.words(MAX_LISTED)?;
     let names_unknown = kind == Kind::Forbid && matches!(key, "origin" | "target");
@@ -226,14 +251,14 @@ fn places<'a>(section: &Section<'a>, key: &'a str, kind: Kind) -> Result<Option<
         let message = "\"ZZ\" stands for a place that nobody knows, and only origin and target of a forbid may name it";
         return Err(word.error(Code::OutOfPlace, message, "name the countries that you mean"));
     }
-    match region(words.iter().map(|word| word.text)) {
+    match region(words.iter().map(|word| word.text), lists) {
         Ok(region) => Ok(Some(region)),
         Err((at, error)) => Err(unknown(&words[at], &error)),
     }
 }
 
-fn place(word: &Word<'_>) -> Result<Jurisdiction, LawError> {
-    if bloc(word.text).is_some() {
+fn place(word: &Word<'_>, lists: &Lists<'_>) -> Result<Jurisdiction, LawError> {
+    if lists.members(word.text).is_some() {
         let message = format!("{:?} is a group of countries, and a case is about one place", word.text);
         return Err(word.error(Code::BadValue, message, "write the code of one country, such as \"DE\""));
     }
@@ -241,13 +266,13 @@ fn place(word: &Word<'_>) -> Result<Jurisdiction, LawError> {
 }
 
 /// Days to keep records, by origin.
-fn retention(section: &Section<'_>) -> Result<Retention, LawError> {
+fn retention(section: &Section<'_>, lists: &Lists<'_>) -> Result<Retention, LawError> {
     let mut read = Retention::default();
     for (key, value) in section.entries() {
         let days = Days(value.number(1..=36_500, "184")?);
         match key.text {
             "default" => read.default = days,
-            code => read.periods.push((region([code]).map_err(|(_, error)| unknown(&key, &error))?, days)),
+            code => read.periods.push((region([code], lists).map_err(|(_, error)| unknown(&key, &error))?, days)),
         }
     }
     Ok(read)
@@ -259,8 +284,8 @@ fn ledger(section: &Section<'_>) -> Result<Option<Days>, LawError> {
     section.get("witness_within_days").map(|value| Ok(Days(value.number(1..=366, "1")?))).transpose()
 }
 
-fn test(section: &Section<'_>) -> Result<PolicyTest, LawError> {
-    section.only(&["given", "expect"])?;
+fn test(section: &Section<'_>, lists: &Lists<'_>) -> Result<PolicyTest, LawError> {
+    section.only(&["given", "expect", "on"])?;
     const EXAMPLE: &str = "{ class = \"personal\", origin = \"DE\", target = \"FR\" }";
     let given = section.need("given", EXAMPLE)?.into_section("what a test gives", &format!("given = {EXAMPLE}"))?;
     given.only(&["action", "app", "model", "class", "purpose", "origin", "subjects", "target"])?;
@@ -273,9 +298,10 @@ fn test(section: &Section<'_>) -> Result<PolicyTest, LawError> {
         model: text("model")?.map(|word| model(&word)).transpose()?,
         class: class(&needed("class", "\"personal\"")?)?,
         purpose: text("purpose")?.map(|word| named(&word, Purpose::parse)).transpose()?,
-        origin: place(&needed("origin", "\"DE\"")?)?,
-        subjects: list(&given, "subjects", place)?,
-        target: place(&needed("target", "\"FR\"")?)?,
+        origin: place(&needed("origin", "\"DE\"")?, lists)?,
+        subjects: list(&given, "subjects", |word| place(word, lists))?,
+        target: place(&needed("target", "\"FR\"")?, lists)?,
         permitted: expect.one_of("an answer", &[("permit", true), ("deny", false)])?,
+        on: section.get("on").map(|value| value.day()).transpose()?,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use hither_types::time::Day;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -153,14 +154,7 @@ impl<'a> Value<'a> {
             DeValue::String(text) => return Err(self.wrong_kind("a list", &format!("{} = [{text:?}]", self.key))),
             _ => return Err(self.wrong_kind("a list of texts", &format!("{} = [\"…\"]", self.key))),
         };
-        if array.is_empty() {
-            let message = format!("{} is an empty list, which nothing can be in", self.key);
-            return Err(self.error(Code::EmptyList, message, "leave the line out if it does not matter"));
-        }
-        if array.len() > most {
-            let message = format!("{} lists {} things, and may list {most}", self.key, array.len());
-            return Err(self.error(Code::TooMuch, message, "write two rules"));
-        }
+        self.counted(array.len(), most)?;
         let word = |item: &'a Spanned<DeValue<'a>>| {
             let item = Value { whole: self.whole, key: self.key, value: item.get_ref(), span: item.span() };
             match item.value {
@@ -172,6 +166,53 @@ impl<'a> Value<'a> {
             }
         };
         array.iter().map(word).collect()
+    }
+
+    /// The members of the list that this value is; never none.
+    pub(crate) fn items(&self, most: usize, example: &str) -> Result<Vec<Value<'a>>, LawError> {
+        let DeValue::Array(array) = self.value else {
+            return Err(self.wrong_kind("a list", &format!("{} = {example}", self.key)));
+        };
+        self.counted(array.len(), most)?;
+        let item = |item: &'a Spanned<DeValue<'a>>| Value {
+            whole: self.whole,
+            key: self.key,
+            value: item.get_ref(),
+            span: item.span(),
+        };
+        Ok(array.iter().map(item).collect())
+    }
+
+    /// Refuses an empty list and one that is too long.
+    fn counted(&self, found: usize, most: usize) -> Result<(), LawError> {
+        if found == 0 {
+            let message = format!("{} is an empty list, which nothing can be in", self.key);
+            return Err(self.error(Code::EmptyList, message, "leave the line out if it does not matter"));
+        }
+        if found > most {
+            let message = format!("{} lists {found} things, and may list {most}", self.key);
+            return Err(self.error(Code::TooMuch, message, "write two rules"));
+        }
+        Ok(())
+    }
+
+    /// The table that this value is, if it is one.
+    pub(crate) fn as_section(&self, name: &'static str) -> Option<Section<'a>> {
+        self.section(name, "").ok()
+    }
+
+    /// The date that this value is.
+    pub(crate) fn day(&self) -> Result<Day, LawError> {
+        let example = format!("{} = 2027-01-01, without quotes and without a time", self.key);
+        let DeValue::Datetime(moment) = self.value else {
+            return Err(self.wrong_kind("a date", &example));
+        };
+        let date = moment.date.filter(|_| moment.time.is_none() && moment.offset.is_none());
+        let day = date.and_then(|date| Day::of_date(date.year.into(), date.month.into(), date.day.into()));
+        day.ok_or_else(|| {
+            let message = format!("{} is {moment}, and should be a day from 1970-01-01 on", self.key);
+            self.error(Code::BadValue, message, format!("write {example}"))
+        })
     }
 
     /// The whole number that this value is, within bounds.

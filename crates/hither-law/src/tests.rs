@@ -1,5 +1,6 @@
 //! The language: what it says, what it refuses, and the words in which it does.
 
+use hither_types::time::Day;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -9,10 +10,12 @@ use hither_types::place::{Assurance, Jurisdiction};
 
 use crate::blocs::{BLOCS, bloc};
 use crate::countries::COUNTRIES;
+use crate::lists::Lists;
 use crate::places::region;
 use crate::{Code, country_name, default_text, jurisdiction, local_only, parse};
 
 mod cedar;
+mod lists;
 mod mistakes;
 
 /// A policy with everything that the language has.
@@ -23,7 +26,7 @@ fn place(code: &str) -> Jurisdiction {
 }
 
 fn sample() -> Policy {
-    parse(SAMPLE).unwrap_or_else(|error| panic!("{error}"))
+    parse(SAMPLE, Day(0)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -68,21 +71,21 @@ fn a_policy_with_everything_is_read_as_it_is_meant() {
 #[test]
 fn records_are_kept_by_what_names_their_origin_most_closely() {
     let text = "version = 1\n[retention]\ndefault = 366\nEEA = 200\nEU = 190\nDE = 184\nDE-BY = 300\n";
-    let kept = parse(text).unwrap().retention;
+    let kept = parse(text, Day(0)).unwrap().retention;
     let days = |code| kept.of(place(code)).0;
     assert_eq!(["DE-BY", "DE-BW", "DE", "FR", "NO", "IN"].map(days), [300, 184, 184, 200, 200, 366]);
     assert_eq!((kept.shortest().0, kept.longest().0), (184, 366));
     assert_eq!(sample().retention.of(place("IN")).0, 366);
-    let witnessed = |text: &str| parse(text).unwrap().witness_within.map(|days| days.0);
+    let witnessed = |text: &str| parse(text, Day(0)).unwrap().witness_within.map(|days| days.0);
     assert_eq!(witnessed("version = 1\n[ledger]\nwitness_within_days = 2\n"), Some(2));
     assert_eq!((witnessed("version = 1\n[ledger]\n"), witnessed("version = 1\n")), (None, None));
-    let silent = parse("version = 1\n").unwrap().retention;
+    let silent = parse("version = 1\n", Day(0)).unwrap().retention;
     assert_eq!((silent.of(place("DE")).0, silent.longest().0), (184, 184));
 }
 
 #[test]
 fn what_is_not_said_is_the_careful_choice() {
-    let policy = parse("version = 1\n[[permit]]\nid = \"a\"\n[[forbid]]\nid = \"b\"\n").unwrap();
+    let policy = parse("version = 1\n[[permit]]\nid = \"a\"\n[[forbid]]\nid = \"b\"\n", Day(0)).unwrap();
     assert_eq!(policy.unlabelled, DataClass::Special);
     assert_eq!(policy.permits[0].actions, [LawAction::Infer], "a permit permits one thing");
     assert_eq!(policy.forbids[0].actions, LawAction::ALL, "a forbid forbids everything");
@@ -91,13 +94,13 @@ fn what_is_not_said_is_the_careful_choice() {
 #[test]
 fn a_node_without_a_policy_keeps_everything_at_home() {
     let policy = local_only();
-    assert_eq!(policy, parse("version = 1\n").unwrap());
+    assert_eq!(policy, parse("version = 1\n", Day(0)).unwrap());
     assert!(policy.permits.is_empty() && policy.unlabelled == DataClass::Special);
 }
 
 #[test]
 fn the_digest_changes_with_every_letter() {
-    assert_ne!(parse("version = 1\n").unwrap().digest, parse("version = 1 \n").unwrap().digest);
+    assert_ne!(parse("version = 1\n", Day(0)).unwrap().digest, parse("version = 1 \n", Day(0)).unwrap().digest);
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn the_default_policy_can_be_read_for_every_country() {
     let codes = COUNTRIES.iter().map(|(code, _)| *code).chain(["DE-BY", "ZZ"]);
     for code in codes {
         let text = default_text(place(code));
-        let policy = parse(&text).unwrap_or_else(|error| panic!("{code}: {error}"));
+        let policy = parse(&text, Day(0)).unwrap_or_else(|error| panic!("{code}: {error}"));
         assert_eq!(policy.unlabelled, DataClass::Internal);
         assert!(!text.contains('{') || text.contains("given  = {"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
@@ -120,7 +123,7 @@ fn the_default_policy_can_be_read_for_every_country() {
 }
 
 fn holds(bloc: &str, code: &str) -> bool {
-    region([bloc]).unwrap().contains(place(code))
+    region([bloc], &Lists::new(&[], Day(0))).unwrap().contains(place(code))
 }
 
 fn check_members(bloc: &str, inside: &[&str], outside: &[&str]) {
@@ -260,7 +263,7 @@ fn every_mistake_is_told_in_the_words_of_the_golden_file() {
     let mut told = String::new();
     let mut codes = Vec::new();
     for (name, text) in mistakes::MISTAKES {
-        let error = parse(text).err().unwrap_or_else(|| panic!("{name} is accepted"));
+        let error = parse(text, Day(0)).err().unwrap_or_else(|| panic!("{name} is accepted"));
         codes.push(error.code);
         writeln!(told, "== {name}\n{error}\n").unwrap();
     }
@@ -289,9 +292,9 @@ fn every_mistake_is_told_in_the_words_of_the_golden_file() {
 #[test]
 fn a_policy_that_is_too_long_is_not_read() {
     let text = format!("version = 1\n#{}", "x".repeat(crate::MAX_TEXT));
-    assert_eq!(parse(&text).unwrap_err().code, Code::TooMuch);
+    assert_eq!(parse(&text, Day(0)).unwrap_err().code, Code::TooMuch);
     let rules: String = (0..=1000).map(|n| format!("[[permit]]\nid = \"r{n}\"\n")).collect();
-    let error = parse(&format!("version = 1\n{rules}")).unwrap_err();
+    let error = parse(&format!("version = 1\n{rules}"), Day(0)).unwrap_err();
     assert_eq!(error.message, "there are 1001 permits, and a policy may hold 1000");
 }
 
@@ -317,7 +320,7 @@ fn a_damaged_policy_is_read_or_refused_and_never_a_crash() {
             }
         }
         let text: String = text.into_iter().collect();
-        if let Err(error) = parse(&text) {
+        if let Err(error) = parse(&text, Day(0)) {
             refused += 1;
             assert!(error.line <= text.matches('\n').count() + 1, "{error}");
             assert!(error.to_string().lines().count() == 4, "{error}");

@@ -6,10 +6,10 @@ use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::kernel::{KernelCount, KernelSpan};
 use hither_types::place::Assurance;
 use hither_types::rollout::RolloutFault;
-use hither_types::time::WallTime;
+use hither_types::time::{DAY_MS, Day, WallTime};
 
 use crate::canonical::{Object, Value};
-use crate::limits::VERSION_BYTES_MAX;
+use crate::limits::{BLOC_MOVES_MAX, VERSION_BYTES_MAX};
 use crate::record::Kind;
 
 /// What a fact says, without who, when and where in the ledger.
@@ -109,6 +109,11 @@ impl From<&Fact> for Body {
             Fact::PolicyChanged { policy, publisher } => {
                 Self::new(Kind::PolicyChange).with("policy", digest(policy)).with_some("by", publisher.as_ref())
             }
+            Fact::BlocsChanged { policy, day, moves } => Self::new(Kind::BlocChange)
+                .with("policy", digest(policy))
+                .with("day", Value::text(day))
+                .with("count", Value::Integer(moves.len() as u64))
+                .with("lists", Value::List(moves.iter().take(BLOC_MOVES_MAX).map(Value::text).collect())),
             Fact::Joined(member) => Self::new(Kind::MemberJoin).place(member),
             Fact::Revoked(member) => Self::new(Kind::MemberRevoke).place(member),
             Fact::Left(member) => Self::new(Kind::MemberLeave).place(member),
@@ -255,34 +260,21 @@ pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
 
 /// Wall time as people read it: RFC 3339, UTC, milliseconds.
 pub(crate) fn rfc3339(wall: WallTime) -> String {
-    let (days, ms) = (wall.0 / 86_400_000, wall.0 % 86_400_000);
-    // Days to a date: years begin in March, so that the leap day is the last of its year; eras have 400 years.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let ms = wall.0 % DAY_MS;
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+    format!("{}T{hour:02}:{minute:02}:{second:02}.{:03}Z", wall.day(), ms % 1_000)
 }
 
 /// Reads wall time as [`rfc3339`] writes it.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<WallTime> {
     let number = |from: usize, to: usize| {
         let digits = text.get(from..to).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
-        digits.parse::<u64>().ok()
+        digits.parse::<u32>().ok()
     };
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second, ms) = (number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?);
-    // The same years that begin in March.
-    let shifted = year.checked_sub(u64::from(month <= 2))?;
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day;
-    let days = (365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + of_year).checked_sub(719_469)?;
-    let wall = WallTime(((days * 24 + hour) * 60 + minute) * 60_000 + second * 1_000 + ms);
-    // One that is written the same is one: no thirteenth month, no letters between.
+    let day = Day::of_date(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
+    let [hour, minute, second, ms] = [number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?].map(u64::from);
+    let wall = WallTime(u64::from(day.0) * DAY_MS + (hour * 60 + minute) * 60_000 + second * 1_000 + ms);
+    // One that is written the same is one: no letters between.
     (rfc3339(wall) == text).then_some(wall)
 }
 

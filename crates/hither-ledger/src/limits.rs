@@ -25,3 +25,6 @@ pub(crate) const KIND_BYTES_MAX: usize = 40;
 /// The size at which a segment is closed, if no new day closed it before. Large enough that a year of a busy node is some
 /// thousand files, small enough that one can be held in memory, and that deleting one does not keep a transfer waiting.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Places of a policy's lists that one record names; it says how many there are beside.
+pub(crate) const BLOC_MOVES_MAX: usize = 200;

@@ -49,6 +49,8 @@ kinds! {
     ConfigStart = "config.start",
     /// The law changed.
     PolicyChange = "policy.change",
+    /// Lists of the policy have other members from a day on.
+    BlocChange = "bloc.change",
     /// A member joined.
     MemberJoin = "member.join",
     /// A member is none any more.
@@ -207,6 +209,10 @@ pub struct Record {
     pub version: Option<String>,
     /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`).
     pub signed: Option<u64>,
+    /// The day by which lists of the policy are read (`bloc.change`).
+    pub day: Option<String>,
+    /// Who came into them and who went, such as `+our-adequate/US`.
+    pub lists: Vec<String>,
     /// SHA-256 of its file (`loss.accept`).
     pub sha256: Option<Digest>,
     /// Records that a crash had left, and that were taken over (`recovered`).
@@ -349,6 +355,8 @@ impl Record {
             purpose: None,
             policy: None,
             by: None,
+            day: None,
+            lists: Vec::new(),
             place: None,
             rule: None,
             bytes_out: None,
@@ -416,6 +424,8 @@ impl Record {
             // Of models and versions others say who published them; nobody sums those up.
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
             "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
+            "day" => self.day = Some(Field("day", raw).text()?.to_owned()),
+            "lists" => self.lists = Field("lists", raw).list(|text| Ok::<_, ()>(text.to_owned()))?,
             "signed" => self.signed = Some(Field("signed", raw).integer()?),
             "sha256" => self.sha256 = Some(Field("sha256", raw).parsed(Digest::parse)?),
             "adopted" => self.adopted = Some(Field("adopted", raw).integer()?),

@@ -7,9 +7,10 @@ use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
+use hither_types::law::BlocMove;
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
-use hither_types::time::WallTime;
+use hither_types::time::{Day, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules};
 
 use crate::writer::{Entry, Ledger};
@@ -178,5 +179,10 @@ pub(crate) fn all_facts() -> Vec<Fact> {
         Fact::KernelUnread(KernelFault::Missing),
         Fact::CanaryPermitted { subject: subject(0), to: counterpart(&PARIS), rule: rule() },
         Fact::Moved { member: counterpart(&MUNICH), by: node(&PARIS), rtt: Micros(131_000), before: Micros(8_300) },
+        Fact::BlocsChanged {
+            policy: Digest([10; 32]),
+            day: Day(20_819),
+            moves: vec![BlocMove { bloc: "our-adequate".to_owned(), place: Jurisdiction::parse("US").expect("a code"), joined: false }],
+        },
     ]
 }

@@ -162,6 +162,7 @@ impl Driver {
             }
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
+            | Fact::BlocsChanged { .. }
             | Fact::Joined(_)
             | Fact::Revoked(_)
             | Fact::Left(_)

@@ -14,6 +14,7 @@ use hither_types::member::Member;
 use hither_types::message::Invite;
 
 use crate::driver::{CommandReply, Driver};
+use crate::law::{failing_on_all_days, parse, today};
 use crate::mesh::counterpart;
 use crate::published::bound;
 use crate::trust::{wall_after, wall_now};
@@ -197,11 +198,28 @@ impl Driver {
 
     /// A policy is the law of this node from here on; it was published by this key, if any.
     pub(crate) fn put_in_force(&mut self, Law { policy, text }: Law, publisher: Option<NodeId>) {
-        let policy = Arc::new(policy);
         self.policy_text = text;
-        self.policy = Arc::clone(&policy);
         self.keep_policy_text();
         self.record(None, Fact::PolicyChanged { policy: policy.digest, publisher });
+        self.live_by(policy);
+    }
+
+    /// Every few seconds: a day may have come on which the policy's groups of countries have other members. Its tests were
+    /// run for that day when it was accepted.
+    pub(crate) fn look_at_lists(&mut self) {
+        let today = today();
+        if !self.policy.is_out_of_date_on(today) {
+            return;
+        }
+        let Ok(policy) = parse(&self.policy_text, today) else { return };
+        let moves = policy.moves(self.policy.day, today);
+        self.record(None, Fact::BlocsChanged { policy: policy.digest, day: today, moves });
+        self.live_by(policy);
+    }
+
+    fn live_by(&mut self, policy: Policy) {
+        let policy = Arc::new(policy);
+        self.policy = Arc::clone(&policy);
         self.records.live_by(&policy);
         self.facade_changed();
         self.look_at_relays();
@@ -250,8 +268,8 @@ pub(crate) fn load_policy(path: &Path) -> Result<Law, String> {
 }
 
 pub(crate) fn read_policy(text: String) -> Result<Law, String> {
-    let policy = hither_law::parse(&text).map_err(|error| error.to_string())?;
-    let failing = hither_core::policy::failing_tests(&policy);
+    let policy = parse(&text, today()).map_err(|error| error.to_string())?;
+    let failing = failing_on_all_days(&text, &policy);
     match failing.first() {
         None => Ok(Law { policy, text }),
         Some(first) => Err(format!("{} of its own tests fail, the first: {first}", failing.len())),

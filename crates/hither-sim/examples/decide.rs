@@ -3,6 +3,7 @@
 //! `cargo run --release -p hither-sim --example decide` prints quantiles of the time of `Core::handle`. For instructions:
 //! `valgrind --tool=callgrind --toggle-collect='*hither_core::machine::Core::handle*' decide 2000`.
 
+use hither_types::time::Day;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,7 +55,7 @@ fn member(number: u64) -> Member {
 fn node(model: &ModelName) -> Core {
     let mut core = Core::new(Config {
         me: member(0),
-        policy: Arc::new(hither_law::parse(LAW).expect("the law is well formed")),
+        policy: Arc::new(hither_law::parse(LAW, Day(0)).expect("the law is well formed")),
         seed: 7,
         incarnation: 1,
         cap: Milliwatts::from_watts(500),

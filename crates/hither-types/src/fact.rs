@@ -4,9 +4,10 @@ use crate::filter::Findings;
 use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
 use crate::kernel::{KernelCount, KernelFault};
 use crate::label::DataClass;
+use crate::law::BlocMove;
 use crate::place::{Assurance, Jurisdiction};
 use crate::rollout::{Rollout, Verdict};
-use crate::time::WallTime;
+use crate::time::{Day, WallTime};
 use crate::unit::{ByteCount, Micros, Millijoules};
 
 /// The label of a request as it was decided on.
@@ -92,6 +93,15 @@ pub enum Fact {
         policy: Digest,
         /// Who published it in the authority log; `None`: it was put in force at this node.
         publisher: Option<NodeId>,
+    },
+    /// A day came on which lists of the policy have other members (`bloc.change`).
+    BlocsChanged {
+        /// The policy in force, as before.
+        policy: Digest,
+        /// The day by which it is read from here on.
+        day: Day,
+        /// Who came and went.
+        moves: Vec<BlocMove>,
     },
     /// A member joined, or this node did (`member.join`).
     Joined(Counterpart),

@@ -1,11 +1,13 @@
 //! The law as data: rules, questions and verdicts. `hither-law` reads it, `hither-core` applies it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::id::{AppName, Digest, ModelName, Operator, ParseIdError, Purpose, RuleId, Tag};
 use crate::label::{DataClass, Label};
 use crate::member::Role;
 use crate::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
+use crate::time::Day;
 use crate::unit::Days;
 
 /// What is done with data or models at a place. Separate because the law treats them so.
@@ -111,6 +113,49 @@ pub struct PolicyTest {
     pub target: Jurisdiction,
     /// Whether it must be permitted.
     pub permitted: bool,
+    /// The day by whose lists it is asked; each day if none is named.
+    pub on: Option<Day>,
+}
+
+impl PolicyTest {
+    /// Whether it is asked on a day.
+    pub fn is_asked_on(&self, day: Day) -> bool {
+        self.on.is_none_or(|on| on == day)
+    }
+}
+
+/// A group of countries that a policy lists itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Bloc {
+    /// Its name in the policy's rules.
+    pub name: String,
+    /// Its members, at all times.
+    pub members: Vec<BlocMember>,
+}
+
+impl Bloc {
+    /// Who is in it on a day; sorted.
+    pub fn on(&self, day: Day) -> BTreeSet<Jurisdiction> {
+        self.members.iter().filter(|member| member.is_in_on(day)).map(|member| member.place).collect()
+    }
+}
+
+/// A place in such a group, with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BlocMember {
+    /// The place.
+    pub place: Jurisdiction,
+    /// The first day on which it is a member; always, if none.
+    pub from: Option<Day>,
+    /// The first day on which it is none any more; never, if none.
+    pub until: Option<Day>,
+}
+
+impl BlocMember {
+    /// Whether it is a member on a day.
+    pub fn is_in_on(&self, day: Day) -> bool {
+        self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day < until)
+    }
 }
 
 /// What an operator wants to hold: no case that this describes is ever permitted.
@@ -156,6 +201,10 @@ pub struct Policy {
     pub retention: Retention,
     /// Nothing leaves a node whose ledger no other member has signed for so long; `None`: nobody has to.
     pub witness_within: Option<Days>,
+    /// Groups of countries that it lists itself.
+    pub blocs: Vec<Bloc>,
+    /// The day on which it was read: its rules have the members of that day.
+    pub day: Day,
 }
 
 impl Policy {
@@ -170,7 +219,50 @@ impl Policy {
             tests: Vec::new(),
             retention: Retention::default(),
             witness_within: None,
+            blocs: Vec::new(),
+            day: Day(0),
         }
+    }
+
+    /// The days on which a list of its own gains or loses a member; sorted.
+    pub fn turns(&self) -> BTreeSet<Day> {
+        let dates = |member: &BlocMember| [member.from, member.until];
+        self.blocs.iter().flat_map(|bloc| bloc.members.iter().flat_map(dates)).flatten().collect()
+    }
+
+    /// Who comes into one of its lists and who goes, from one day to another.
+    pub fn moves(&self, before: Day, after: Day) -> Vec<BlocMove> {
+        let moves = |bloc: &Bloc| {
+            let (old, new) = (bloc.on(before), bloc.on(after));
+            let told = |place: &Jurisdiction, joined| BlocMove { bloc: bloc.name.clone(), place: *place, joined };
+            let joined = new.difference(&old).map(|place| told(place, true));
+            joined.chain(old.difference(&new).map(|place| told(place, false))).collect::<Vec<_>>()
+        };
+        self.blocs.iter().flat_map(moves).collect()
+    }
+
+    /// Whether its lists may have other members on a day than on the one on which it was read.
+    pub fn is_out_of_date_on(&self, day: Day) -> bool {
+        let (first, last) = (self.day.min(day), self.day.max(day));
+        self.turns().into_iter().any(|turn| first < turn && turn <= last)
+    }
+}
+
+/// A place that came into a list of a policy, or went out of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BlocMove {
+    /// The list.
+    pub bloc: String,
+    /// The place.
+    pub place: Jurisdiction,
+    /// Whether it is in it now.
+    pub joined: bool,
+}
+
+impl fmt::Display for BlocMove {
+    /// Such as `+our-adequate/US`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}/{}", if self.joined { '+' } else { '-' }, self.bloc, self.place)
     }
 }
 

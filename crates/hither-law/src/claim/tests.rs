@@ -2,9 +2,13 @@
 
 use super::*;
 
+fn closed() -> Policy {
+    crate::local_only()
+}
+
 #[test]
 fn a_claim_is_read_into_the_words_of_a_forbid() {
-    let read = |text: &str| claim(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let read = |text: &str| claim(text, &closed()).unwrap_or_else(|error| panic!("{text}: {error}"));
     let plain = read("special from ID never leaves ID");
     assert_eq!((plain.rule.actions.len(), &plain.rule.classes), (7, &vec![DataClass::Special]));
     assert_eq!(plain.rule.origin.as_ref().unwrap().written, ["ID"]);
@@ -45,7 +49,7 @@ fn a_sentence_that_is_none_says_what_would_be_one() {
         ("special tagged a!b never leaves ID", "not a name", "write "),
         ("special from ID from SG never leaves ID", "makes no sense", "from or never"),
     ] {
-        let error = claim(text).unwrap_err();
+        let error = claim(text, &closed()).unwrap_err();
         assert!(error.message.contains(message) && error.help.contains(help), "{text}: {error:?}");
     }
 }

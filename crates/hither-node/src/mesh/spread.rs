@@ -113,6 +113,7 @@ impl Driver {
         self.look_at_reach();
         self.seek_witnesses();
         self.follow_published();
+        self.look_at_lists();
         self.look_at_canary();
         self.measure_distances();
         let mine = PeerMessage::Start(self.twins.mine(wall_now()));

@@ -45,6 +45,7 @@ impl Observer {
             }
             Fact::Started { .. }
             | Fact::PolicyChanged { .. }
+            | Fact::BlocsChanged { .. }
             | Fact::Joined(_)
             | Fact::Revoked(_)
             | Fact::Left(_)

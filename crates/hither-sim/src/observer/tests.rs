@@ -1,5 +1,6 @@
 //! An honest story passes; each lie in it is found, and called by its name.
 
+use hither_types::time::Day;
 use std::sync::Arc;
 
 use hither_core::{Action, LocalModel};
@@ -243,7 +244,7 @@ fn local() -> LocalModel {
 }
 
 fn observer() -> Observer {
-    let policy = Arc::new(hither_law::parse(LAW).unwrap());
+    let policy = Arc::new(hither_law::parse(LAW, Day(0)).unwrap());
     let nodes = [PARIS, MUNICH, BOSTON].map(|node| (member(node), policy.clone(), 60_000, 20_000)).to_vec();
     let mut observer = Observer::new(nodes, vec![manifest()]);
     observer.stored(MUNICH, MODEL);
@@ -272,7 +273,7 @@ fn check(story: Vec<(&'static str, Step)>, expected: &str) {
             }
             Step::Free(node) => observer.engine_free(now, node, task(1)),
             Step::Cap(node, cap) => observer.cap(node, cap),
-            Step::Law(node, text) => observer.law(node, Arc::new(hither_law::parse(text).unwrap())),
+            Step::Law(node, text) => observer.law(node, Arc::new(hither_law::parse(text, Day(0)).unwrap())),
             Step::LawHolds(node) => observer.law_holds(now, node),
             Step::Over => observer.attempt_over(task(1)),
             Step::AskOver(node) => observer.answer_over(now, node, task(1)),

@@ -1,5 +1,6 @@
 //! The text form of a scenario, and its checks.
 
+use hither_types::time::Day;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -214,7 +215,7 @@ pub(super) fn read(text: &str) -> Result<Scenario, SimError> {
     let duration = file.duration_s * 1000 * MS;
     let mut policies = Vec::new();
     for (name, text) in file.policies {
-        let policy = hither_law::parse(&text)
+        let policy = hither_law::parse(&text, Day(0))
             .map_err(|error| SimError::Policy { name: name.clone(), reason: error.to_string() })?;
         policies.push((name, Arc::new(policy)));
     }

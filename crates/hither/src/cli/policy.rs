@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use hither_node::law::{TooMany, failing_tests, parse};
+use hither_node::law::{TooMany, failing_on_all_days, parse, today};
 use hither_types::id::Operator;
 use hither_types::label::DataClass;
-use hither_types::law::Policy;
+use hither_types::law::{Bloc, Policy};
 use hither_types::place::Jurisdiction;
 use serde_json::{Value, json};
 
@@ -130,8 +130,8 @@ pub(super) struct RangeArgs {
 pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Trouble> {
     match command {
         PolicyCommand::Check { file } => {
-            let policy = load(&file)?;
-            hold_tests(&policy, &file)?;
+            let (policy, written) = load_text(&file)?;
+            hold_tests(&policy, &written, &file)?;
             let left = failover::look(context, &policy);
             let object = json!({
                 "file": file.display().to_string(), "version": policy.version, "digest": policy.digest.to_string(),
@@ -155,21 +155,22 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
                         colour.green("help:")
                     ));
                 }
+                text.push_str(&lists(&policy));
                 text.push_str(&left.text(colour));
                 text
             });
         }
         PolicyCommand::Test { file } => {
-            let policy = load(&file)?;
+            let (policy, written) = load_text(&file)?;
             if policy.tests.is_empty() {
                 return Err(Trouble::new("E0331", format!("{} has no tests", file.display())).help(
                     "add [[test]] with given = { class = \"special\", origin = \"DE-BY\", target = \"US\" } and expect = \"deny\"",
                 ));
             }
-            let failing = failing_tests(&policy);
+            let failing = failing_on_all_days(&written, &policy);
             if !context.screen.is_json() {
                 for (index, test) in policy.tests.iter().enumerate() {
-                    let ok = failing.iter().all(|failed| failed.index != index);
+                    let ok = failing.iter().all(|failed| failed.test.index != index);
                     let mark = if ok { context.screen.colour.green("✓") } else { context.screen.colour.red("✗") };
                     let expected = if test.permitted { "permit" } else { "deny" };
                     let action = test.action.as_str();
@@ -182,7 +183,7 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
                     ));
                 }
             }
-            hold_tests(&policy, &file)?;
+            hold_tests(&policy, &written, &file)?;
             let object: Value = json!({"file": file.display().to_string(), "tests": policy.tests.len(), "failed": 0});
             context.screen.answer(&object, |_| format!("all {} tests hold\n", policy.tests.len()));
         }
@@ -198,6 +199,18 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Published { digest: Some(digest) } => publish::text(context, &digest)?,
     }
     Ok(())
+}
+
+/// How many places its own groups of countries have today, a line each.
+fn lists(policy: &Policy) -> String {
+    let line = |bloc: &Bloc| {
+        let places = bloc.on(policy.day).len();
+        let dates = bloc.members.iter().flat_map(|member| [member.from, member.until]).flatten();
+        let next = dates.filter(|date| *date > policy.day).min();
+        let then = next.map(|day| format!(", and others from {day} on")).unwrap_or_default();
+        format!("  {}: {places} place{}{then}\n", bloc.name, if places == 1 { "" } else { "s" })
+    };
+    policy.blocs.iter().map(line).collect()
 }
 
 /// A policy in one line.
@@ -223,7 +236,7 @@ fn load(file: &Path) -> Result<Policy, Trouble> {
 fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Trouble::new("E0330", format!("cannot read {}: {error}", file.display())))?;
-    let policy = parse(&text).map_err(|error| {
+    let policy = parse(&text, today()).map_err(|error| {
         let (before, width) = error.mark;
         let number = error.line.to_string();
         let place = format!("{}:{}:{}", file.display(), error.line, error.column);
@@ -235,8 +248,8 @@ fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     Ok((policy, text))
 }
 
-fn hold_tests(policy: &Policy, file: &Path) -> Result<(), Trouble> {
-    let failing = failing_tests(policy);
+fn hold_tests(policy: &Policy, text: &str, file: &Path) -> Result<(), Trouble> {
+    let failing = failing_on_all_days(text, policy);
     if failing.is_empty() {
         return Ok(());
     }

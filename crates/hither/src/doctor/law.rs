@@ -6,7 +6,7 @@ use std::path::Path;
 use hither_api::endpoint::OnFinding;
 use hither_node::config::NodeConfig;
 use hither_node::config::endpoint::EndpointConfig;
-use hither_node::law::{failing_tests, parse};
+use hither_node::law::{failing_on_all_days, parse, today};
 
 use super::{Area, Check};
 
@@ -65,11 +65,11 @@ fn policy(path: &Path) -> Check {
         }
         Err(error) => return Check::fail(Area::Law, NAME, format!("{shown} cannot be read: {error}"), fix),
     };
-    let policy = match parse(&text) {
+    let policy = match parse(&text, today()) {
         Ok(policy) => policy,
         Err(error) => return Check::fail(Area::Law, NAME, format!("{shown}: {error}"), fix),
     };
-    let failing = failing_tests(&policy);
+    let failing = failing_on_all_days(&text, &policy);
     let count = policy.tests.len();
     match failing.first() {
         Some(first) => {

@@ -1,5 +1,6 @@
 //! What two versions of a policy differ in.
 
+use hither_types::time::Day;
 use std::collections::BTreeSet;
 
 use hither_types::law::{LawAction, Policy};
@@ -17,7 +18,7 @@ same_operator = true
 "#;
 
 fn read(text: &str) -> Policy {
-    hither_law::parse(text).unwrap_or_else(|error| panic!("{error}"))
+    hither_law::parse(text, Day(0)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]

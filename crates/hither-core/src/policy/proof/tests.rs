@@ -1,5 +1,6 @@
 //! Claims about the sample of the language, as an operator would make them.
 
+use hither_types::time::Day;
 use hither_types::law::Policy;
 
 use super::prove;
@@ -7,12 +8,12 @@ use super::prove;
 const SAMPLE: &str = include_str!("../../../../hither-law/golden/sample.toml");
 
 fn read(text: &str) -> Policy {
-    hither_law::parse(text).unwrap_or_else(|error| panic!("{error}"))
+    hither_law::parse(text, Day(0)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The rule that speaks against a claim, with the target where it does; nothing if it holds.
 fn against(policy: &Policy, claim: &str) -> Option<(String, String)> {
-    let claim = hither_law::claim(claim).unwrap_or_else(|error| panic!("{claim}: {error}"));
+    let claim = hither_law::claim(claim, policy).unwrap_or_else(|error| panic!("{claim}: {error}"));
     let proof = prove(policy, &claim, &hither_law::countries()).unwrap();
     assert!(proof.cases > 0, "{claim:?} is about no case at all");
     proof.against.map(|against| (against.rule.to_string(), against.cell.target.to_string()))

@@ -1,5 +1,6 @@
 //! Where the sample of the language lets data go.
 
+use hither_types::time::Day;
 use hither_types::id::Operator;
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction, PlaceFacts};
@@ -11,14 +12,14 @@ const SAMPLE: &str = include_str!("../../../../hither-law/golden/sample.toml");
 
 #[test]
 fn places_are_open_closed_or_open_under_conditions() {
-    let sample = hither_law::parse(SAMPLE).unwrap();
+    let sample = hither_law::parse(SAMPLE, Day(0)).unwrap();
     let countries: Vec<Jurisdiction> = hither_law::countries();
     let personal = reach_from(&sample, DataClass::Personal, place("DE"), &countries).unwrap();
     assert!(personal[&place("CH")].is_none());
     let france = &personal[&place("FR")];
     assert!(!france.is_all() && !france.is_none() && france.lacks, "{france:?}");
     assert_eq!(france.permits.iter().map(|rule| rule.as_str()).collect::<Vec<_>>(), ["eea-personal"]);
-    let open = hither_law::parse("version = 1\n[[permit]]\nid = \"all\"\ntarget_not = [\"US\"]\n").unwrap();
+    let open = hither_law::parse("version = 1\n[[permit]]\nid = \"all\"\ntarget_not = [\"US\"]\n", Day(0)).unwrap();
     let public = reach_from(&open, DataClass::Public, place("DE"), &countries).unwrap();
     assert!(public[&place("FR")].is_all() && public[&place("US")].is_none() && public[&place("ZZ")].is_none());
     assert_eq!(public.len(), 249 + 1, "every country, and the unknown place");
@@ -26,7 +27,7 @@ fn places_are_open_closed_or_open_under_conditions() {
 
 #[test]
 fn a_certain_place_is_judged_by_what_is_known_of_it() {
-    let sample = hither_law::parse(SAMPLE).unwrap();
+    let sample = hither_law::parse(SAMPLE, Day(0)).unwrap();
     let countries: Vec<Jurisdiction> = hither_law::countries();
     let [acme, globex] = ["acme", "globex"].map(|name| Operator::parse(name).unwrap());
     let paris = PlaceFacts {

@@ -1,5 +1,6 @@
 //! The tests that policies bring along, and policies as files.
 
+use hither_types::time::Day;
 use hither_types::id::{AppName, Operator, RuleId};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, LawAction, Policy, PolicyTest, Verdict};
@@ -19,6 +20,7 @@ fn test_case(origin: &str, subjects: &[&str], target: &str, permitted: bool) -> 
         subjects: subjects.iter().map(|code| place(code)).collect(),
         target: place(target),
         permitted,
+        on: None,
     }
 }
 
@@ -91,7 +93,7 @@ fn a_test_that_names_no_app_is_about_an_unknown_one() {
 const SAMPLE: &str = include_str!("../../../../hither-law/golden/sample.toml");
 
 fn read(text: &str) -> Policy {
-    hither_law::parse(text).unwrap_or_else(|error| panic!("{error}"))
+    hither_law::parse(text, Day(0)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]

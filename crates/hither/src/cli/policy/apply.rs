@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hither_api::admin::{NewPolicyDto, PolicyDto};
-use hither_node::law::parse;
+use hither_node::law::{parse, today};
 use hither_types::law::Policy;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::output::{Colour, Trouble, plain};
 
 /// The policy that a node lives by.
 pub(super) fn in_force(told: &PolicyDto) -> Result<Policy, Trouble> {
-    parse(&told.text).map_err(|error| {
+    parse(&told.text, today()).map_err(|error| {
         Trouble::new("E0704", format!("the policy in force is not one that this program reads: {error}"))
             .help("hither --version")
     })
@@ -24,7 +24,7 @@ pub(super) fn in_force(told: &PolicyDto) -> Result<Policy, Trouble> {
 /// Runs the tests of the file, shows what it changes, and has the node live by it unless it is a rehearsal.
 pub(super) fn apply(context: &Context, file: &Path, dry_run: bool) -> Result<(), Trouble> {
     let (new, text) = load_text(file)?;
-    hold_tests(&new, file)?;
+    hold_tests(&new, &text, file)?;
     let client = Client::of(&context.data_dir()?);
     let before: PolicyDto = context.wait(client.get("/hither/v1/policy"))?;
     let old = in_force(&before)?;

@@ -32,7 +32,7 @@ struct Proved {
 /// Proves each claim, or shows what speaks against it.
 pub(super) fn prove(context: &Context, policy: &Policy, claims: &[String]) -> Result<(), Trouble> {
     let read = |text: &String| {
-        hither_law::claim(text).map_err(|error| {
+        hither_law::claim(text, policy).map_err(|error| {
             Trouble::new("E0333", format!("{:?}: {}", plain(text), plain(&error.message)))
                 .help(plain(&error.help))
                 .exit(Exit::Usage)

@@ -17,7 +17,7 @@ use crate::output::{Colour, Exit, Trouble, plain};
 /// Runs the tests of the file, shows what it changes here, and signs it into the authority log unless it is a rehearsal.
 pub(super) fn publish(context: &Context, file: &Path, range: &RangeArgs, dry_run: bool) -> Result<(), Trouble> {
     let (new, text) = load_text(file)?;
-    hold_tests(&new, file)?;
+    hold_tests(&new, &text, file)?;
     let client = Client::of(&context.data_dir()?);
     let before: PolicyDto = context.wait(client.get("/hither/v1/policy"))?;
     // That the change is too large to be told keeps nobody from making it.
