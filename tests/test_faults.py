@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 
@@ -84,6 +85,44 @@ def test_a_full_disk_stops_a_fetch_and_nothing_else():
         wait_for("paris says why", lambda: any("disk" in text or "space" in text for text in paris.view()["warnings"]))
         status, headers, _ = chat(paris)
         assert (status, headers["x-hither-served-by"]) == (200, "munich")
+
+
+def test_while_the_ledgers_disk_is_full_nothing_leaves_and_what_is_here_answers():
+    with contextlib.ExitStack() as stack:
+        munich, paris = [stack.enter_context(contextlib.closing(Node(name, EEA))) for name in ["munich", "paris"]]
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        munich.run("models", "add", LANGUAGE_MODEL, "--name", "smollm2-135m")
+        paris.up_with_small_disk("ledger", 2)
+        paris.run("join", munich.json("invite", "--site", "paris", "--jurisdiction", "FR")["ticket"])
+        paris.run("models", "add", ROOT / "models/fraud.onnx", "--name", "fraud")
+        wait_for("munich answers for paris", lambda: chat(paris)[0] == 200)
+        wait_for("paris decides itself", lambda: decide(paris)[0] == 200)
+        # The disk that only the node sees.
+        filler = pathlib.Path(f"/proc/{paris.process.pid}/root{paris.data}/ledger/filler")
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(512))
+
+        def came():
+            shown = munich.json("ledger", "show", munich.data / "ledger")["records"]
+            return sum(record["kind"] == "ingress.accept" for record in shown)
+
+        # What is left of the last page takes a few records more.
+        wait_for("nothing leaves any more", lambda: chat(paris)[0] == 503, 60)
+        before = came()
+        for _ in range(5):
+            status, _, body = chat(paris)
+            assert (status, body["error"]["hither_code"]) == (503, "E0505"), body
+            assert decide(paris)[0] == 200, "what is answered here waits for no disk"
+        assert came() == before, "nothing came there either"
+        filler.unlink()
+        wait_for("data leave again", lambda: chat(paris)[0] == 200, 60)
+        copy = paris.data / "copy"
+        shutil.copytree(filler.parent, copy)
+        assert paris.run("ledger", "verify", copy).returncode == 0
+        gaps = [record for record in paris.json("ledger", "show", copy)["records"] if record["kind"] == "gap"]
+        assert gaps and sum(gap["dropped"] for gap in gaps) >= 5, gaps
 
 
 def test_a_changed_ledger_is_told_and_nothing_leaves():

@@ -20,9 +20,9 @@ DECISION = {
 
 
 @contextlib.contextmanager
-def node(config=""):
+def node(config="", policy=EEA):
     """A node without models, not started yet."""
-    with contextlib.closing(Node("munich", EEA, config=config)) as made:
+    with contextlib.closing(Node("munich", policy, config=config)) as made:
         made.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         yield made
 
@@ -250,6 +250,42 @@ def test_data_that_may_not_be_kept_are_refused_by_law():
             answer = submit(made, decision(), {"x-hither-class": data_class}, status=451)
             assert answer["code"] == "E0305" and "enqueue" in answer["detail"], answer
         assert files(made) == []
+
+
+MAY_REST = EEA + """
+[[permit]]
+id = "care-rests-at-home"
+action = ["enqueue"]
+class = ["special"]
+purpose = ["care"]
+target = ["DE-BY"]
+"""
+NOTHING_RESTS = EEA + """
+[[forbid]]
+id = "nothing-rests"
+action = ["enqueue"]
+class = ["special", "personal"]
+"""
+
+
+def test_the_law_says_what_may_rest_on_the_disk_when_it_comes_and_at_each_try():
+    with node(policy=MAY_REST) as made:
+        made.up()
+        care = {"x-hither-class": "special", "x-hither-purpose": "care"}
+        refused = submit(made, decision(), {"x-hither-class": "special"}, status=451)
+        assert refused["code"] == "E0305" and refused["rule"] == "care-rests-at-home", refused
+        job = submit(made, question("waits"), care)
+        assert (job["class"], job["status"]) == ("special", "queued"), job
+        wait_for("it was tried", lambda: show(made, job).get("last"))
+        forbidding = made.data / "next.toml"
+        forbidding.write_text(NOTHING_RESTS)
+        made.run("policy", "apply", forbidding)
+        failed = ended(made, job, 30)
+        assert (failed["status"], failed["problem"]["code"]) == ("failed", "E0305"), failed
+        assert "nothing-rests" in failed["problem"]["message"], failed
+        answer = submit(made, decision(), {"x-hither-class": "personal"}, status=451)
+        assert answer["rule"] == "nothing-rests", answer
+        submit(made, decision(), {"x-hither-class": "internal"})
 
 
 def test_nothing_of_a_job_is_readable_in_the_data_directory():

@@ -11,6 +11,8 @@ use hither_engine::work::Piece;
 use hither_types::authority::{Issuer, Quorum};
 use hither_types::filter::Findings;
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
+use hither_types::label::Label;
+use hither_types::law::Verdict;
 use hither_types::member::{Member, Relay, Roles};
 use hither_types::message::Comparison;
 use hither_types::place::Jurisdiction;
@@ -471,6 +473,8 @@ pub trait Door: Send + Sync + 'static {
     fn callers(&self) -> Arc<Callers>;
     /// What an operator asks about apps. It holds for the next request.
     fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>>;
+    /// What the law says of keeping a request of an app on the disk of this node (`enqueue`). `model`: if it is known.
+    fn may_keep(&self, app: &AppName, model: Option<&ModelName>, label: &Label) -> Verdict;
     /// The class of a request without a label, and the least that a label may say.
     fn unlabelled(&self) -> hither_types::label::DataClass;
     /// The node itself.

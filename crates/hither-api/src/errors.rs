@@ -4,6 +4,7 @@
 
 use hither_types::filter::Withheld;
 use hither_types::id::SiteName;
+use hither_types::label::DataClass;
 use hither_types::law::Denial;
 use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::unit::Micros;
@@ -300,6 +301,19 @@ impl From<&Failure> for Problem {
 }
 
 impl Problem {
+    /// What the law does not let this node keep on its disk.
+    pub(crate) fn not_kept(class: DataClass, denial: &Denial) -> Self {
+        let why = explain::denial(denial);
+        let message = format!("the law does not let this node keep data of class {class} for later (enqueue): {why}");
+        let mut problem = Self::new(Code::NotKeptByLaw, message)
+            .help("send the request itself and wait for its answer, without a job")
+            .help("or have the policy permit it: a [[permit]] with action = [\"enqueue\"] for this class")
+            .param("x-hither-class");
+        problem.rule = rule_of(denial);
+        problem.nearest = vec![nearest(denial, None)];
+        problem
+    }
+
     /// What the certificates do not let anybody do.
     fn role_missing(message: String) -> Self {
         Self::new(Code::RoleMissing, message)

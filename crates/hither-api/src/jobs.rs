@@ -27,7 +27,7 @@ pub(crate) use forms::problem_of;
 pub use forms::{JobDto, JobsDto, ProblemDto, ResponseDto, TriedDto};
 pub use run::run_jobs;
 pub(crate) use serve::{ask, copy, routes};
-pub(crate) use submission::{PATHS, Peek, STREAMING, deadline_of as deadline, json_of, label, raw};
+pub(crate) use submission::{PATHS, Peek, STREAMING, deadline_of as deadline, json_of, label, may_rest, raw};
 
 /// A job, given by the node that keeps it: a UUIDv7, so that older ones sort first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

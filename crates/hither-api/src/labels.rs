@@ -51,6 +51,22 @@ impl Asked {
 /// Reads the headers, and lets the caller in if the label and the limits of its app allow. Before the body is read: what
 /// is refused costs next to nothing.
 pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<Asked, Problem> {
+    Ok(Asked {
+        label: label(headers, caller, door)?,
+        patience: patience(headers)?,
+        priority: one(headers, "x-hither-priority", priority)?.unwrap_or_default(),
+        prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
+        quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
+        // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
+        trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
+        whole: false,
+        // The last: what is wrong in itself counts for nothing.
+        admission: caller.enter(Instant::now())?,
+    })
+}
+
+/// What the data are, by the headers, within what the app may send.
+pub(crate) fn label(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Result<Label, Problem> {
     let floor = door.unlabelled();
     let class = class(headers, floor)?;
     if class < floor {
@@ -64,7 +80,6 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
     if subjects.is_empty() {
         subjects.push(door.view().borrow().me.jurisdiction);
     }
-    let patience = patience(headers)?;
     let label = Label {
         class,
         tags: list(headers, "x-hither-tags", Tag::parse)?,
@@ -72,18 +87,7 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         purpose: one(headers, "x-hither-purpose", Purpose::parse)?,
     };
     caller.may_send(&label)?;
-    Ok(Asked {
-        label,
-        priority: one(headers, "x-hither-priority", priority)?.unwrap_or_default(),
-        prefer: one(headers, "x-hither-prefer", SiteName::parse)?,
-        quality: one(headers, "x-hither-quality", quality)?.unwrap_or_default(),
-        patience,
-        // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
-        trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
-        whole: false,
-        // The last: what is wrong in itself counts for nothing.
-        admission: caller.enter(Instant::now())?,
-    })
+    Ok(label)
 }
 
 /// The class that the label says, or that of data without a label.

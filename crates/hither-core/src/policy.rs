@@ -65,6 +65,31 @@ pub fn judge_relay(policy: &Policy, me: &PlaceFacts, relay: &PlaceFacts) -> Verd
     decide(policy, &facts)
 }
 
+/// Whether a node may keep a request on its disk, to be worked on later. `model`: if it is known by then.
+pub fn judge_keeping(
+    policy: &Policy,
+    app: &AppName,
+    model: Option<&ModelName>,
+    label: &Label,
+    me: &PlaceFacts,
+) -> Verdict {
+    let facts = Facts {
+        action: LawAction::Enqueue,
+        app: Some(app),
+        model,
+        carried: Carried::One { class: label.class, tags: &label.tags },
+        purpose: label.purpose.as_ref(),
+        origin: me.jurisdiction,
+        subjects: &label.subjects,
+        target: me.jurisdiction,
+        control: me.control.as_deref(),
+        assurance: me.assurance,
+        operators: [me.operator.as_str(); 2],
+        kind: PlaceKind::Home,
+    };
+    decide(policy, &facts)
+}
+
 /// The app and the label under which weights are copied to a place: public data of the receiver's own.
 pub(crate) fn of_weights(target: Jurisdiction) -> (AppName, Label) {
     let app = AppName::parse("hither").expect("six letters are a name");
@@ -235,17 +260,19 @@ fn is_beside(rule: &Rule, facts: &Facts<'_>) -> bool {
     other_action || other_app() || other_class()
 }
 
-/// Whether the rule `local` permits it.
-fn is_local(action: LawAction, kind: PlaceKind) -> bool {
-    let at_home = match action {
-        LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe => true,
+/// Whether the rule `local` permits it at home. What is worked on there is gone afterwards; what rests on a disk can be
+/// taken with it, so that data beyond personal ones need a permit for that.
+fn is_local(action: LawAction, class: DataClass) -> bool {
+    match action {
+        LawAction::Infer | LawAction::Cache | LawAction::Observe => true,
+        LawAction::Enqueue => class <= DataClass::Personal,
         LawAction::Relay | LawAction::Replicate | LawAction::Export => false,
-    };
-    at_home && kind == PlaceKind::Home
+    }
 }
 
 fn permitted(policy: &Policy, facts: &Facts<'_>) -> Option<RuleId> {
-    if is_local(facts.action, facts.kind) {
+    let at_home = facts.kind == PlaceKind::Home;
+    if at_home && matches!(facts.carried, Carried::One { class, .. } if is_local(facts.action, class)) {
         return Some(RuleId::parse(LOCAL_RULE).expect("the name of the built-in rule is a rule id"));
     }
     if facts.is_own_relay() {

@@ -238,12 +238,7 @@ pub(crate) fn unknown(word: &Word<'_>, error: &UnknownJurisdiction) -> LawError 
     word.error(Code::UnknownJurisdiction, format!("{:?} is not a jurisdiction", error.found), error.help())
 }
 
-fn places<'a>(
-    section: &Section<'a>,
-    key: &'a str,
-    kind: Kind,
-    lists: &Lists<'_>,
-) -> Result<Option<Region>, LawError> {
+fn places<'a>(section: &Section<'a>, key: &'a str, kind: Kind, lists: &Lists<'_>) -> Result<Option<Region>, LawError> {
     let Some(value) = section.get(key) else { return Ok(None) };
     let words = value.words(MAX_LISTED)?;
     let names_unknown = kind == Kind::Forbid && matches!(key, "origin" | "target");

@@ -272,7 +272,8 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<WallTime> {
         digits.parse::<u32>().ok()
     };
     let day = Day::of_date(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
-    let [hour, minute, second, ms] = [number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?].map(u64::from);
+    let [hour, minute, second, ms] =
+        [number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?].map(u64::from);
     let wall = WallTime(u64::from(day.0) * DAY_MS + (hour * 60 + minute) * 60_000 + second * 1_000 + ms);
     // One that is written the same is one: no letters between.
     (rfc3339(wall) == text).then_some(wall)

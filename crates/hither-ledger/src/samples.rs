@@ -182,7 +182,11 @@ pub(crate) fn all_facts() -> Vec<Fact> {
         Fact::BlocsChanged {
             policy: Digest([10; 32]),
             day: Day(20_819),
-            moves: vec![BlocMove { bloc: "our-adequate".to_owned(), place: Jurisdiction::parse("US").expect("a code"), joined: false }],
+            moves: vec![BlocMove {
+                bloc: "our-adequate".to_owned(),
+                place: Jurisdiction::parse("US").expect("a code"),
+                joined: false,
+            }],
         },
     ]
 }

@@ -239,6 +239,7 @@ impl Driver {
                 self.records.live_by(&policy);
                 (self.policy, self.policy_text) = (Arc::new(policy), text);
                 self.keep_policy_text();
+                self.facade_changed();
                 self.canary.soon();
             }
             Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),
@@ -248,8 +249,8 @@ impl Driver {
     /// What the door must know at once.
     pub(crate) fn facade_changed(&self) {
         let mut facade = self.facade.write().unwrap_or_else(PoisonError::into_inner);
-        facade.unlabelled = self.policy.unlabelled;
-        facade.me = self.home.me.node;
+        facade.policy = Arc::clone(&self.policy);
+        facade.me = self.home.me.clone();
     }
 }
 

@@ -8,9 +8,12 @@ use hither_api::callers::Callers;
 use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
+use hither_core::policy::judge_keeping;
 use hither_swarm::Swarm;
-use hither_types::id::{NodeId, RequestId};
-use hither_types::label::DataClass;
+use hither_types::id::{AppName, ModelName, NodeId, RequestId};
+use hither_types::label::{DataClass, Label};
+use hither_types::law::{Policy, Verdict};
+use hither_types::member::Member;
 use hither_types::refusal::Refusal;
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
@@ -85,8 +88,8 @@ fn stopping() -> CommandError {
 
 /// What the door must know at once; the loop replaces it.
 pub(crate) struct Facade {
-    pub(crate) me: NodeId,
-    pub(crate) unlabelled: DataClass,
+    pub(crate) me: Member,
+    pub(crate) policy: Arc<Policy>,
 }
 
 pub(crate) struct Doorman {
@@ -161,12 +164,17 @@ impl Door for Doorman {
         })
     }
 
+    fn may_keep(&self, app: &AppName, model: Option<&ModelName>, label: &Label) -> Verdict {
+        let facade = self.facade.read().unwrap_or_else(PoisonError::into_inner);
+        judge_keeping(&facade.policy, app, model, label, &facade.me.place())
+    }
+
     fn unlabelled(&self) -> DataClass {
-        self.facade.read().unwrap_or_else(PoisonError::into_inner).unlabelled
+        self.facade.read().unwrap_or_else(PoisonError::into_inner).policy.unlabelled
     }
 
     fn me(&self) -> NodeId {
-        self.facade.read().unwrap_or_else(PoisonError::into_inner).me
+        self.facade.read().unwrap_or_else(PoisonError::into_inner).me.node
     }
 
     fn wire(&self) -> Wire {

@@ -44,8 +44,7 @@ impl fmt::Display for Failing {
 ///
 /// A policy that passes is not refused later because a member of a list comes or goes: that was tested before.
 pub fn failing_on_all_days(text: &str, policy: &Policy) -> Vec<Failing> {
-    let mut failing: Vec<Failing> =
-        failing_tests(policy).into_iter().map(|test| Failing { test, on: None }).collect();
+    let mut failing: Vec<Failing> = failing_tests(policy).into_iter().map(|test| Failing { test, on: None }).collect();
     let later = policy.turns().into_iter().filter(|turn| *turn > policy.day);
     let mut days: BTreeSet<Day> = policy.tests.iter().filter_map(|test| test.on).chain(later).collect();
     days.remove(&policy.day);

@@ -194,7 +194,7 @@ async fn assemble(
     let (policy, policy_text) = (Arc::new(law.policy), law.text);
     let core = Core::new(core_config(&config, &home.me, &policy, incarnation, config.cap));
     let (view, views) = watch::channel(Arc::new(core.view(clock.now())));
-    let facade = Arc::new(RwLock::new(Facade { me: home.me.node, unlabelled: policy.unlabelled }));
+    let facade = Arc::new(RwLock::new(Facade { me: home.me.clone(), policy: Arc::clone(&policy) }));
     swarm.look_on_networks(home.me.mesh);
     let invites = Invites::open(dir.join("invites"))
         .map_err(|error| RunError::Home { path: dir.join("invites"), text: error.to_string() })?;

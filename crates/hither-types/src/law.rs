@@ -34,6 +34,15 @@ impl LawAction {
     pub const ALL: [Self; 7] =
         [Self::Infer, Self::Relay, Self::Enqueue, Self::Cache, Self::Replicate, Self::Observe, Self::Export];
 
+    /// Whether nodes ask the law about it. The others are words of the language, which no part of the program does yet
+    /// where a rule could matter.
+    pub fn is_asked(self) -> bool {
+        match self {
+            Self::Infer | Self::Relay | Self::Enqueue | Self::Replicate => true,
+            Self::Cache | Self::Observe | Self::Export => false,
+        }
+    }
+
     /// The word that policies use.
     pub fn as_str(self) -> &'static str {
         match self {

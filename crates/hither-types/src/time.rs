@@ -101,7 +101,9 @@ mod tests {
             }
         }
         assert_eq!(next, Day::of_date(2110, 1, 1).unwrap());
-        for (year, month, day) in [(2027, 2, 29), (2027, 13, 1), (2027, 0, 1), (2027, 1, 0), (1969, 12, 31), (2100, 2, 29)] {
+        for (year, month, day) in
+            [(2027, 2, 29), (2027, 13, 1), (2027, 0, 1), (2027, 1, 0), (1969, 12, 31), (2100, 2, 29)]
+        {
             assert_eq!(Day::of_date(year, month, day), None, "{year}-{month}-{day}");
         }
         assert_eq!(Day::of_date(u32::MAX, u32::MAX, u32::MAX), None);

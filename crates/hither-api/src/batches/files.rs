@@ -142,7 +142,9 @@ async fn take(app: &App, request: Request) -> Result<FileHead, Problem> {
     let store = app.door.batches()?;
     let caller = Caller::of(&parts.extensions);
     // What may not be kept for later need not come.
-    let (_, class) = jobs::label(&parts.headers, caller, &*app.door)?;
+    let (_, label) = jobs::label(&parts.headers, caller, &*app.door)?;
+    jobs::may_rest(&*app.door, caller.name(), None, &label)?;
+    let class = label.class;
     if parts.headers.contains_key(CONTENT_ENCODING) {
         return Err(Problem::new(Code::WrongEncoding, "a file is taken as it is").help("leave Content-Encoding out"));
     }

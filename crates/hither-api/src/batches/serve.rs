@@ -199,7 +199,9 @@ async fn take(app: &App, request: Request) -> Result<Batch, Problem> {
     app.door.batches()?;
     let body = app.bodies.read(&parts.headers, body).await?;
     let caller = Caller::of(&parts.extensions);
-    let (headers, class) = jobs::label(&parts.headers, caller, &*app.door)?;
+    let (headers, label) = jobs::label(&parts.headers, caller, &*app.door)?;
+    jobs::may_rest(&*app.door, caller.name(), None, &label)?;
+    let class = label.class;
     check_depth(&body.bytes)?;
     let form: BatchForm<'_> = serde_json::from_slice(&body.bytes)
         .map_err(|error| Problem::new(Code::Malformed, format!("the batch: {error}")).help(FORM))?;

@@ -29,10 +29,12 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::forms::said;
-use super::{End, Given, JobError, JobStore, Leased, Next, Pause, Tried, wall_now};
-use crate::callers::Callers;
+use super::submission::{may_rest, model_of};
+use super::{Ask, End, Given, JobError, JobStore, Leased, Next, Pause, Tried, wall_now};
+use crate::callers::{Caller, Callers};
 use crate::door::Door;
 use crate::errors::{Code, Problem};
+use crate::labels;
 use crate::limits::{BODY_BYTES, DRAIN, JOB_STRIKES, JOBS_AT_ONCE, JOBS_WAKE_EVERY, PATIENCE_MAX_MS};
 use crate::respond::Form;
 use crate::routes;
@@ -43,6 +45,7 @@ use crate::serve::stopped;
 struct Inside {
     router: Router,
     callers: Arc<Callers>,
+    door: Arc<dyn Door>,
 }
 
 /// What an answer means for its job.
@@ -60,7 +63,8 @@ pub(super) enum Verdict {
 pub async fn run_jobs(door: Arc<dyn Door>, mut stop: watch::Receiver<bool>) {
     // Without a store there is nothing to run; whoever hands a job in is told why.
     let Ok(store) = door.jobs() else { return };
-    let inside = Inside { router: routes::inside(Arc::clone(&door), stop.clone()), callers: door.callers() };
+    let router = routes::inside(Arc::clone(&door), stop.clone());
+    let inside = Inside { router, callers: door.callers(), door: Arc::clone(&door) };
     let (mut view, mut changed) = (door.view(), store.changed());
     let mut seen = outlook(&view.borrow_and_update());
     let mut look = tokio::time::interval(JOBS_WAKE_EVERY);
@@ -181,13 +185,16 @@ async fn taken_back(changed: &mut watch::Receiver<u64>, store: &dyn JobStore, le
 }
 
 /// Asks, and reads the whole answer.
-async fn send(Inside { router, callers }: Inside, leased: &Leased) -> Given {
+async fn send(Inside { router, callers, door }: Inside, leased: &Leased) -> Given {
     let Some(caller) = callers.named(&leased.app) else {
         let text = format!("the job was handed in by app {}, which is no app of this node any more", leased.app);
         return refused(leased, &Problem::new(Code::NotAllowed, text).help("hither apps ls"));
     };
     let request = match request(leased) {
         Ok(mut request) => {
+            if let Err(problem) = may_still_rest(&*door, &caller, &request, &leased.ask) {
+                return refused(leased, &problem);
+            }
             request.extensions_mut().insert(caller);
             request
         }
@@ -210,6 +217,12 @@ async fn send(Inside { router, callers }: Inside, leased: &Leased) -> Given {
             refused(leased, &Problem::new(Code::TooLarge, text))
         }
     }
+}
+
+/// The law may be another one than when the job was handed in: what it does not let rest here any more is not kept.
+fn may_still_rest(door: &dyn Door, caller: &Caller, request: &Request, ask: &Ask) -> Result<(), Problem> {
+    let label = labels::label(request.headers(), caller, door)?;
+    may_rest(door, caller.name(), model_of(ask).as_ref(), &label)
 }
 
 fn request(leased: &Leased) -> Result<Request, hyper::http::Error> {
@@ -267,6 +280,8 @@ pub(super) fn verdict(given: &Given, strikes: u32) -> Verdict {
         500 if is(Code::ModelBroken) => Verdict::Again(Pause::Everyone(None)),
         // Of one app or one server: to others it may be open, so they do not wait for the next day with it.
         429 if is(Code::BudgetSpent) => Verdict::Again(Pause::Everyone(None)),
+        // It lies on this disk, and must not.
+        451 if is(Code::NotKeptByLaw) => Verdict::Final,
         451 | 500 => strike,
         408 | 429 | 502..=504 => Verdict::Again(Pause::Everyone(wait)),
         _ => Verdict::Final,

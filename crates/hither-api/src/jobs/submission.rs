@@ -4,8 +4,9 @@
 //! and later changes of what is assumed without a label change nothing.
 
 use bytes::Bytes;
-use hither_types::id::ModelName;
-use hither_types::label::DataClass;
+use hither_types::id::{AppName, ModelName};
+use hither_types::label::Label;
+use hither_types::law::Verdict;
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 use hyper::HeaderMap;
@@ -71,7 +72,7 @@ pub(crate) struct Peek {
 /// Reads it.
 pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn Door) -> Result<NewJob, Problem> {
     let key = idempotency::key(headers)?;
-    let (headers, class) = label(headers, caller, door)?;
+    let (headers, said_to_be) = label(headers, caller, door)?;
     check_depth(&said)?;
     let form: Submission<'_> = serde_json::from_slice(&said)
         .map_err(|error| Problem::new(Code::Malformed, format!("the job: {error}")).help(FORM))?;
@@ -96,9 +97,11 @@ pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn
             .param("request.body.background"));
     }
     let model = target(&form.request.url, peek.model)?;
-    if let Some(model) = model.as_deref().and_then(|model| ModelName::parse(model).ok()) {
-        caller.may_use(&model)?;
+    let named = model.as_deref().and_then(|model| ModelName::parse(model).ok());
+    if let Some(model) = &named {
+        caller.may_use(model)?;
     }
+    may_rest(door, caller.name(), named.as_ref(), &said_to_be)?;
     let metadata = match form.metadata.map(RawValue::get) {
         Some(text) if !text.starts_with('{') => return Err(wrong("metadata", "metadata is an object")),
         Some(text) if text.len() > JOB_METADATA_BYTES => {
@@ -108,7 +111,7 @@ pub(super) fn read(caller: &Caller, headers: &HeaderMap, said: Bytes, door: &dyn
     };
     let ask = Ask { url: form.request.url, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
     let app = caller.name().clone();
-    Ok(NewJob { app, key, said, model, class, deadline, ask, metadata })
+    Ok(NewJob { app, key, said, model, class: said_to_be.class, deadline, ask, metadata })
 }
 
 const FORM: &str = "a job is {\"deadline_s\": 3600, \"request\": {\"url\": \"/v1/chat/completions\", \"body\": {…}}}";
@@ -122,18 +125,8 @@ pub(crate) fn label(
     headers: &HeaderMap,
     caller: &Caller,
     door: &dyn Door,
-) -> Result<(Vec<(String, String)>, DataClass), Problem> {
-    let asked = labels::read(headers, caller, door)?;
-    let class = asked.label.class;
-    if class >= DataClass::Special {
-        let text = format!(
-            "data of class {class} are not kept for later: that would need a permit for the action enqueue, and the \
-             policy has no such action yet"
-        );
-        return Err(Problem::new(Code::NotKeptByLaw, text)
-            .help("send the request itself and wait for its answer, without a job")
-            .param("x-hither-class"));
-    }
+) -> Result<(Vec<(String, String)>, Label), Problem> {
+    let label = labels::read(headers, caller, door)?.label;
     let mut kept: Vec<(String, String)> = Vec::new();
     for (name, value) in headers {
         let text = value.to_str().ok().filter(|_| name.as_str().starts_with("x-hither-"));
@@ -142,15 +135,28 @@ pub(crate) fn label(
         }
     }
     kept.retain(|(name, _)| name != "x-hither-class" && name != "x-hither-subjects");
-    let subjects: Vec<String> = asked.label.subjects.iter().map(ToString::to_string).collect();
-    kept.push(("x-hither-class".to_owned(), class.as_str().to_owned()));
+    let subjects: Vec<String> = label.subjects.iter().map(ToString::to_string).collect();
+    kept.push(("x-hither-class".to_owned(), label.class.as_str().to_owned()));
     kept.push(("x-hither-subjects".to_owned(), subjects.join(",")));
     if !kept.iter().any(|(name, _)| name == "x-hither-priority") {
         // Whoever hands in a job does not wait for it; somebody else does.
         kept.push(("x-hither-priority".to_owned(), "low".to_owned()));
     }
     kept.sort();
-    Ok((kept, class))
+    Ok((kept, label))
+}
+
+/// Refuses what the law does not let this node keep on its disk.
+pub(crate) fn may_rest(
+    door: &dyn Door,
+    app: &AppName,
+    model: Option<&ModelName>,
+    label: &Label,
+) -> Result<(), Problem> {
+    match door.may_keep(app, model, label) {
+        Verdict::Permitted(_) => Ok(()),
+        Verdict::Denied(denial) => Err(Problem::not_kept(label.class, &denial)),
+    }
 }
 
 /// The deadline that a header says, as seconds from now or as a time; without one, the farthest that a job may have.
@@ -215,6 +221,12 @@ fn target(url: &str, named: Option<String>) -> Result<Option<String>, Problem> {
                 .help(format!("it can ask {} and /v2/models/MODEL/infer", PATHS.join(", "))))
         }
     }
+}
+
+/// The model that a job asks, as it is kept.
+pub(super) fn model_of(ask: &Ask) -> Option<ModelName> {
+    let peek: Option<Peek> = serde_json::from_slice(&ask.body).ok();
+    ModelName::parse(&target(&ask.url, peek?.model).ok()??).ok()
 }
 
 /// Names have no other character that a path would have to escape.

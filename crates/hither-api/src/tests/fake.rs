@@ -18,8 +18,8 @@ use hither_types::authority::{
 };
 use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
-use hither_types::label::DataClass;
-use hither_types::law::{Denial, FailedField, NearMiss, Then, WhatIf, Whose};
+use hither_types::label::{DataClass, Label};
+use hither_types::law::{Denial, FailedField, NearMiss, Then, Verdict, WhatIf, Whose};
 use hither_types::member::{Member, Relay, RelayUse, Role, Roles};
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
@@ -316,6 +316,20 @@ impl Door for FakeDoor {
     fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>> {
         let done = self.change(command);
         Box::pin(async move { done })
+    }
+
+    /// As the built-in rule has it, and by a permit for the purpose `kept`.
+    fn may_keep(&self, _: &AppName, _: Option<&ModelName>, label: &Label) -> Verdict {
+        let purpose = label.purpose.as_ref().map(|purpose| purpose.as_str());
+        match (label.class <= DataClass::Personal, purpose) {
+            (true, Some("forbidden")) => {
+                let rule = RuleId::parse("nothing-rests").unwrap();
+                Verdict::Denied(Denial::Forbidden { rule, nearest: None })
+            }
+            (true, _) => Verdict::Permitted(RuleId::parse("local").unwrap()),
+            (false, Some("kept")) => Verdict::Permitted(RuleId::parse("may-rest").unwrap()),
+            (false, _) => Verdict::Denied(Denial::NotPermitted { nearest: None }),
+        }
     }
 
     fn unlabelled(&self) -> DataClass {

@@ -136,16 +136,21 @@ impl<'a> Asked<'a> {
         let Policy { permits, forbids, .. } = &*self.law.policy;
         match (found.forbid, found.permit) {
             (Some(forbid), _) => Answer::Forbidden(&forbids[forbid].id),
-            (None, _) if is_local(self.matter.action, target.kind) => Answer::Permitted(&self.law.local),
+            (None, _) if self.is_local(target) => Answer::Permitted(&self.law.local),
             (None, Some(permit)) => Answer::Permitted(&permits[permit].id),
             (None, None) => Answer::NotPermitted,
         }
     }
 
+    #[inline]
+    fn is_local(&self, target: &Target<'_>) -> bool {
+        target.kind == PlaceKind::Home && is_local(self.matter.action, self.matter.label.class)
+    }
+
     /// Whether some permit holds at a place, forbidden or not.
     pub(super) fn is_permitted_otherwise(&self, target: &Target<'_>) -> bool {
         let found = self.law.index.find(&self.rows, &self.matter, target);
-        found.permit.is_some() || is_local(self.matter.action, target.kind)
+        found.permit.is_some() || self.is_local(target)
     }
 
     /// The same with what is in the way, in words.

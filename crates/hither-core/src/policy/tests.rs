@@ -267,7 +267,8 @@ fn raising_the_class_never_opens_a_way_under_lists_without_gaps() {
 }
 
 #[test]
-fn home_is_lawful_for_every_class_unless_forbidden() {
+fn home_is_lawful_for_every_class_unless_forbidden_but_disks_are_not() {
+    let may_rest = |action, class| action == LawAction::Enqueue && class <= DataClass::Personal;
     let nothing = policy(vec![], vec![]);
     let mut forbid = rule("not-here");
     forbid.models = vec![ModelName::parse("small").unwrap()];
@@ -279,7 +280,7 @@ fn home_is_lawful_for_every_class_unless_forbidden() {
             assert!(!case.allowed(&nothing), "a peer in the same country is not home: {case:?}");
             case.kind = PlaceKind::Home;
             let at_home =
-                matches!(action, LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe);
+                matches!(action, LawAction::Infer | LawAction::Cache | LawAction::Observe) || may_rest(action, class);
             assert_eq!(case.allowed(&nothing), at_home, "{case:?}");
             assert_eq!(case.allowed(&forbidden), at_home && action != LawAction::Infer, "{case:?}");
             if action == LawAction::Infer {

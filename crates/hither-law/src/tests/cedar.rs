@@ -1,8 +1,8 @@
 //! The export to Cedar. That Cedar answers it as the evaluator does is for `oracle/` to show; here it is what was read.
 
-use hither_types::time::Day;
 use super::SAMPLE;
 use crate::{CEDAR_SCHEMA, cedar, parse};
+use hither_types::time::Day;
 
 const GOLDEN: &str = include_str!("../../golden/sample.cedar");
 

@@ -69,7 +69,7 @@ fn a_list_without_members_on_a_day_opens_nothing() {
     let with = |line: &str| parse(&format!("{text}{line}\n"), Day(0)).unwrap().permits.remove(0);
     assert_eq!(with("target = [\"later\"]").target.unwrap().members, []);
     assert_eq!(with("not_control = [\"later\"]").not_control, [place("ZZ")], "who can compel it must still be known");
-    assert!(cedar(&parse(&format!("{text}origin = [\"later\"]\n"), Day(0)).unwrap()).contains("when { false }"));
+    assert!(crate::cedar(&parse(&format!("{text}origin = [\"later\"]\n"), Day(0)).unwrap()).contains("when { false }"));
 }
 
 #[test]

@@ -67,16 +67,25 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
         "a mistake in a line that is too long to show",
         "version = 1\n[[permit]]\nid = \"a\"\ntarget = [\"DE\", \"FR\", \"IT\", \"ES\", \"PT\", \"BE\", \"NL\", \"LU\", \"AT\", \"PL\", \"CZ\", \"SK\", \"HU\", \"SI\", \"HR\", \"RO\", \"BG\", \"GR\", \"UK\", \"EE\", \"LV\", \"LT\", \"FI\", \"SE\", \"DK\", \"IE\", \"MT\", \"CY\"]\n",
     ),
-    ("a group that nobody lists", "version = 1\n[blocs]\nours = [\"DE\"]\n[[permit]]\nid = \"a\"\ntarget = [\"ourz\"]\n"),
+    (
+        "a group that nobody lists",
+        "version = 1\n[blocs]\nours = [\"DE\"]\n[[permit]]\nid = \"a\"\ntarget = [\"ourz\"]\n",
+    ),
     ("a group of an unknown country", "version = 1\n[blocs]\nours = [\"DE\", \"UK\"]\n"),
     ("a group in a group", "version = 1\n[blocs]\nours = [\"DE\"]\nmore = [\"ours\", \"FR\"]\n"),
     ("a member without a code", "version = 1\n[blocs]\nours = [{ from = 2027-01-01 }]\n"),
     ("a date in quotes", "version = 1\n[blocs]\nours = [{ code = \"US\", from = \"2027-01-01\" }]\n"),
     ("a date with a time", "version = 1\n[blocs]\nours = [{ code = \"US\", from = 2027-01-01T00:00:00Z }]\n"),
-    ("an end before the beginning", "version = 1\n[blocs]\nours = [{ code = \"US\", from = 2027-01-01, until = 2026-01-01 }]\n"),
+    (
+        "an end before the beginning",
+        "version = 1\n[blocs]\nours = [{ code = \"US\", from = 2027-01-01, until = 2026-01-01 }]\n",
+    ),
     ("a group that means a country", "version = 1\n[blocs]\ngermany = [\"DE\"]\n"),
     ("a group of the program's", "version = 1\n[blocs]\neu-adequate = [\"US\"]\n"),
-    ("a group where a test wants a place, by its own list", "version = 1\n[blocs]\nours = [\"DE\"]\n[[test]]\ngiven = { class = \"public\", origin = \"ours\", target = \"DE\" }\nexpect = \"deny\"\n"),
+    (
+        "a group where a test wants a place, by its own list",
+        "version = 1\n[blocs]\nours = [\"DE\"]\n[[test]]\ngiven = { class = \"public\", origin = \"ours\", target = \"DE\" }\nexpect = \"deny\"\n",
+    ),
     ("too many things in a list", TOO_MANY),
 ];
 

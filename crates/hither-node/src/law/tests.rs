@@ -24,14 +24,19 @@ fn a_test_must_hold_on_each_day_to_come_unless_it_names_its_own() {
     assert_eq!(told(&case("FR", "permit", ""), before), Vec::<String>::new());
     let open = case("US", "permit", "");
     let [later] = &told(&open, before)[..] else { panic!("one test fails, later") };
-    assert!(later.starts_with("as of 2027-01-01, test 1: infer of public data from DE at US: expected permit"), "{later}");
+    assert!(
+        later.starts_with("as of 2027-01-01, test 1: infer of public data from DE at US: expected permit"),
+        "{later}"
+    );
     let [now] = &told(&open, after)[..] else { panic!("it fails by then") };
     assert!(now.starts_with("test 1: infer"), "{now}");
     for day in [before, after] {
         assert_eq!(told(&case("US", "permit", "on = 2026-12-31"), day), Vec::<String>::new());
         assert_eq!(told(&case("US", "deny", "on = 2027-01-01"), day), Vec::<String>::new());
-        let [wrong] = &told(&format!("{}{}", case("US", "permit", "on = 2026-12-31"), case("US", "permit", "on = 2027-05-01")), day)[..]
-        else {
+        let [wrong] = &told(
+            &format!("{}{}", case("US", "permit", "on = 2026-12-31"), case("US", "permit", "on = 2027-05-01")),
+            day,
+        )[..] else {
             panic!("one of them fails on {day}")
         };
         assert!(wrong.starts_with("as of 2027-05-01, test 2:"), "{wrong}");

@@ -6,7 +6,7 @@
 //! that of each constraint by itself, so two constraints on one unknown fact are two questions.
 
 use hither_types::id::{AppName, ModelName, Operator, Purpose};
-use hither_types::label::Label;
+use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Rule};
 use hither_types::member::Member;
 use hither_types::place::{Assurance, Jurisdiction, Region};
@@ -173,8 +173,10 @@ impl Reading {
         if self.forbids.iter().any(|forbid| forbid.forbids(matter, origin, target)) {
             return 0;
         }
-        let at_home =
-            matches!(matter.action, LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe);
+        let at_home = match matter.action {
+            LawAction::Enqueue => !matches!(matter.label.class, DataClass::Special | DataClass::Secret),
+            action => matches!(action, LawAction::Infer | LawAction::Cache | LawAction::Observe),
+        };
         let holding = self.permits.iter().enumerate().filter(|(_, permit)| permit.permits(matter, origin, target));
         let written = holding.fold(0, |bits, (index, _)| bits | 1 << index);
         if is_home && at_home { written | HOME } else { written }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_node::law::{TooMany, failing_on_all_days, parse, today};
-use hither_types::id::Operator;
+use hither_types::id::{Operator, RuleId};
 use hither_types::label::DataClass;
-use hither_types::law::{Bloc, Policy};
+use hither_types::law::{Bloc, LawAction, Policy, Rule};
 use hither_types::place::Jurisdiction;
 use serde_json::{Value, json};
 
@@ -156,6 +156,12 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
                     ));
                 }
                 text.push_str(&lists(&policy));
+                for (rule, words) in unasked(&policy) {
+                    text.push_str(&format!(
+                        "  {} {rule} speaks of {words}, which no node asks about yet\n",
+                        colour.red("!")
+                    ));
+                }
                 text.push_str(&left.text(colour));
                 text
             });
@@ -199,6 +205,21 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
         PolicyCommand::Published { digest: Some(digest) } => publish::text(context, &digest)?,
     }
     Ok(())
+}
+
+/// Rules that speak of actions which nobody asks about, with these in words.
+fn unasked(policy: &Policy) -> Vec<(&RuleId, String)> {
+    let rules = policy.permits.iter().chain(&policy.forbids);
+    // A forbid that names no action speaks of all, also of those that will be asked about one day.
+    let named = rules.filter(|rule| rule.actions.len() < LawAction::ALL.len());
+    let words = |rule: &Rule| unasked_words(&rule.actions);
+    named.filter_map(|rule| Some((&rule.id, words(rule)?))).collect()
+}
+
+/// Those of these actions that no node asks about, in words.
+fn unasked_words(actions: &[LawAction]) -> Option<String> {
+    let words: Vec<&str> = actions.iter().filter(|action| !action.is_asked()).map(|action| action.as_str()).collect();
+    (!words.is_empty()).then(|| words.join(" and "))
 }
 
 /// How many places its own groups of countries have today, a line each.

@@ -1,5 +1,6 @@
 //! What is taken, what is refused, and what is shown.
 
+use hither_types::label::DataClass;
 use serde_json::{Value, json};
 
 use super::*;
@@ -114,6 +115,8 @@ async fn what_cannot_be_kept_or_run_is_refused_before_it_is_kept() {
         ),
         ("x-hither-class: special", good.clone(), 451, "E0305", json!("x-hither-class")),
         ("x-hither-class: secret", good.clone(), 451, "E0305", json!("x-hither-class")),
+        ("x-hither-class: special\nx-hither-purpose: care", good.clone(), 451, "E0305", json!("x-hither-class")),
+        ("x-hither-purpose: forbidden", good.clone(), 451, "E0305", json!("x-hither-class")),
         ("x-hither-class: public", good.clone(), 400, "E0303", json!("x-hither-class")),
         ("Idempotency-Key: \"\"", good.clone(), 400, "E0605", json!("Idempotency-Key")),
         ("Idempotency-Key: a\nIdempotency-Key: b", good.clone(), 400, "E0605", json!("Idempotency-Key")),
@@ -125,6 +128,17 @@ async fn what_cannot_be_kept_or_run_is_refused_before_it_is_kept() {
         assert_eq!(found, (status, Some(code), param), "{headers} {:.200}: {}", body, came.text());
         assert!(kept.state().jobs.is_empty());
     }
+}
+
+#[tokio::test]
+async fn what_the_law_lets_rest_is_kept_with_its_class() {
+    let (lab, kept) = lab();
+    let body = r#"{"deadline_s":60,"request":{"url":"/v1/completions","body":{"model":"small","prompt":"a"}}}"#;
+    let came = submit(&lab, "x-hither-class: secret\nx-hither-purpose: kept", body).await;
+    assert_eq!(came.status, 202, "{}", came.text());
+    let (_, job) = first(&kept);
+    assert_eq!(job.class, DataClass::Secret);
+    assert!(job.ask.headers.contains(&("x-hither-class".to_owned(), "secret".to_owned())), "{:?}", job.ask.headers);
 }
 
 #[tokio::test]

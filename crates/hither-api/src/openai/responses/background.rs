@@ -77,7 +77,8 @@ fn job(app: &App, caller: &Caller, headers: &HeaderMap, body: &[u8], wish: &Wish
     // Two requests that say the same are two responses, unless their key says that they are one.
     let key = idempotency::key(headers)?.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let deadline = jobs::deadline(headers.get(DEADLINE))?;
-    let (mut kept, class) = jobs::label(headers, caller, &*app.door)?;
+    let (mut kept, label) = jobs::label(headers, caller, &*app.door)?;
+    jobs::may_rest(&*app.door, caller.name(), ModelName::parse(&wish.model).ok().as_ref(), &label)?;
     kept.retain(|(name, _)| name != DEADLINE);
     // What the job asks is answered at once and kept by the job.
     let mut plain: Fields =
@@ -88,7 +89,7 @@ fn job(app: &App, caller: &Caller, headers: &HeaderMap, body: &[u8], wish: &Wish
         key: Some(format!("{PATH} {key}")),
         said: body.to_vec().into(),
         model: Some(wish.model.clone()),
-        class,
+        class: label.class,
         deadline,
         ask: Ask { url: PATH.to_owned(), headers: kept, body: write(&plain).into() },
         metadata: Some(echo(wish)),

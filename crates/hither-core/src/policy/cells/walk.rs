@@ -222,7 +222,7 @@ impl Walk<'_, '_, '_> {
 
 /// Whether the rule `local` permits it.
 pub(super) fn is_local(pick: &Pick) -> bool {
-    pick.at_home && matches!(pick.action, LawAction::Infer | LawAction::Enqueue | LawAction::Cache | LawAction::Observe)
+    pick.at_home && crate::policy::is_local(pick.action, pick.class)
 }
 
 /// Whether a permit speaks of all that a connection may carry.

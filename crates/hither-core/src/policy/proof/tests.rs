@@ -1,7 +1,7 @@
 //! Claims about the sample of the language, as an operator would make them.
 
-use hither_types::time::Day;
 use hither_types::law::Policy;
+use hither_types::time::Day;
 
 use super::prove;
 

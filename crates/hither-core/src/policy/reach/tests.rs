@@ -1,9 +1,9 @@
 //! Where the sample of the language lets data go.
 
-use hither_types::time::Day;
 use hither_types::id::Operator;
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction, PlaceFacts};
+use hither_types::time::Day;
 
 use super::{reach_from, reach_of};
 use crate::policy::tests::place;

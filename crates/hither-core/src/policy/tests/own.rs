@@ -1,10 +1,10 @@
 //! The tests that policies bring along, and policies as files.
 
-use hither_types::time::Day;
 use hither_types::id::{AppName, Operator, RuleId};
 use hither_types::label::DataClass;
 use hither_types::law::{Denial, LawAction, Policy, PolicyTest, Verdict};
 use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
+use hither_types::time::Day;
 
 use super::{Case, near_miss, place, policy, region, rule, texts};
 use crate::policy::{FailedTest, failing_tests};
