@@ -8,7 +8,7 @@ use hither_types::time::Day;
 
 use crate::blocs::bloc;
 use crate::error::{Code, LawError};
-use crate::places::{UNKNOWN_PLACE, jurisdiction, looks_like_a_place};
+use crate::places::{UNKNOWN_PLACE, is_said_of_a_country, jurisdiction};
 use crate::read::{MAX_LISTED, unknown};
 use crate::source::{Section, Value, Word};
 
@@ -90,7 +90,7 @@ fn named(word: &Word<'_>) -> Result<String, LawError> {
     if !is_name {
         return Err(word.error(Code::BadValue, format!("{shown:?} is no name for a group of countries"), HELP));
     }
-    if looks_like_a_place(text) {
+    if is_said_of_a_country(text) {
         return Err(word.error(Code::TakenId, format!("{shown:?} would be read as a country"), HELP));
     }
     Ok(text.to_owned())

@@ -137,9 +137,11 @@ fn own_code(text: &str) -> Option<&'static str> {
     parts.iter().find(|own| **own == part).copied()
 }
 
-/// Whether a text says a country or a list of the program's, if not by its code.
-pub(crate) fn looks_like_a_place(text: &str) -> bool {
-    meant(text).is_some()
+/// Whether a text is the name of a country, or a code that people use for one.
+pub(crate) fn is_said_of_a_country(text: &str) -> bool {
+    let upper = text.to_uppercase();
+    let by_name = COUNTRIES.iter().any(|(_, name)| name.to_uppercase() == upper);
+    by_name || OTHER_CODES.iter().any(|(code, _)| *code == upper)
 }
 
 /// The code that was probably meant: in capitals, by another code that people use, or by the country's name.
