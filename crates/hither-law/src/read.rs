@@ -21,8 +21,9 @@ pub(crate) const MAX_TESTS: usize = 1000;
 /// Things in one list: all countries there are, and some blocs.
 pub(crate) const MAX_LISTED: usize = 300;
 
-/// The id of the rule that is built in.
-const LOCAL_RULE: &str = "local";
+/// Ids that ledgers and explanations have for what is no rule of a policy: those that are built in, a budget, and a permit that
+/// somebody would have to write.
+const TAKEN_IDS: [&str; 4] = ["local", "own-country-relay", "egress-budget", "such-a-permit"];
 
 const RULE_KEYS: [&str; 14] = [
     "id",
@@ -121,13 +122,10 @@ fn rules<'a>(
 fn rule<'a>(section: &Section<'a>, kind: Kind, lists: &Lists<'_>) -> Result<(Rule, Word<'a>), LawError> {
     section.only(&RULE_KEYS)?;
     let id = section.need("id", "\"a-short-name\"")?.word("\"a-short-name\"")?;
-    if id.text == LOCAL_RULE {
-        let message = "the id \"local\" belongs to the built-in rule that permits work at home";
-        return Err(id.error(
-            Code::TakenId,
-            message,
-            "choose another id; a forbid of any id may name what must not run at home",
-        ));
+    if TAKEN_IDS.contains(&id.text) {
+        let message = format!("the id {:?} has a meaning of its own in ledgers", id.text);
+        let help = "choose another id; a forbid of any id may name what must not run at home";
+        return Err(id.error(Code::TakenId, message, help));
     }
     out_of_place(section, kind)?;
     let read = Rule {

@@ -162,6 +162,12 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
                         colour.red("!")
                     ));
                 }
+                for rule in by_anyones_purpose(&policy) {
+                    text.push_str(&format!(
+                        "  {} {rule} trusts any app that states its purpose: name apps, or hither apps limit --purposes\n",
+                        colour.red("!")
+                    ));
+                }
                 text.push_str(&left.text(colour));
                 text
             });
@@ -214,6 +220,11 @@ fn unasked(policy: &Policy) -> Vec<(&RuleId, String)> {
     let named = rules.filter(|rule| rule.actions.len() < LawAction::ALL.len());
     let words = |rule: &Rule| unasked_words(&rule.actions);
     named.filter_map(|rule| Some((&rule.id, words(rule)?))).collect()
+}
+
+/// Permits that go by a purpose, and trust every app that says it.
+fn by_anyones_purpose(policy: &Policy) -> impl Iterator<Item = &RuleId> {
+    policy.permits.iter().filter(|rule| !rule.purposes.is_empty() && rule.apps.is_empty()).map(|rule| &rule.id)
 }
 
 /// Those of these actions that no node asks about, in words.
