@@ -9,7 +9,8 @@
 //!   own key signs says nothing of itself.
 //! - A longer round trip never makes anybody nearer.
 //! - If two anchors or more say that a key answers from much farther than before, it is not near, whoever else says so. One
-//!   alone may have moved itself, or lie. The warning of it outlives their samples: whoever holds the key may be silent.
+//!   alone may have moved itself, or lie. The warning of it outlives their samples: whoever holds the key may be silent. What
+//!   was measured before it, or while it held, makes the member near no more: that takes anchors which measured later.
 //! - What ends evidence (time, a certificate, a new start) is looked at as it comes, and work under way is judged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,9 @@ mod tests;
 struct Move {
     /// When it was put on the record last. That is kept when the move ends, so that it is there once a day at most.
     noted: Timestamp,
+    /// By the clocks of its anchors, when they measured last that it moved. That is kept, too: what is no newer says where the
+    /// key was before.
+    at: WallTime,
     /// What is warned of, until anchors find the member where it stays.
     warned: Option<Warned>,
 }
@@ -43,8 +47,6 @@ struct Move {
 struct Warned {
     /// When anchors agreed on it last.
     last: Timestamp,
-    /// By the clocks of these anchors, when they measured that.
-    at: WallTime,
     /// The least round trip, and what it was before.
     rtt: Micros,
     before: Micros,
@@ -259,6 +261,9 @@ impl Core {
         if sample.before.is_some_and(|before| sample.rtt > before) {
             return Weight::Moved;
         }
+        if self.distances.moved.get(&member.node).is_some_and(|known| sample.at <= known.at) {
+            return Weight::Old;
+        }
         let known = match member.node == self.me.node {
             true => self.incarnation,
             false => self.peers.get(member.node).and_then(|peer| peer.presence()).map_or(0, |said| said.incarnation),
@@ -291,11 +296,13 @@ impl Core {
         let Some((by, NearSample { rtt, before: Some(before), .. })) = nearest.copied() else { return };
         // A record takes no larger numbers, and would be lost with all that are written together with it.
         let (rtt, before) = (rtt.min(limits::NEAR_RTT_MAX), before.min(limits::NEAR_RTT_MAX));
-        let at = moved.iter().map(|(_, sample)| sample.at).max().unwrap_or_default();
         let (now, known) = (self.now, self.distances.moved.get(&member.node));
+        // Who measured last may have taken it back since.
+        let earlier = known.map(|known| known.at);
+        let at = moved.iter().map(|(_, sample)| sample.at).chain(earlier).max().unwrap_or_default();
         let again = known.map(|known| known.noted).filter(|noted| now.since(*noted) <= limits::NEAR_WARNED);
-        let warned = Some(Warned { last: now, at, rtt, before });
-        self.distances.moved.insert(member.node, Move { noted: again.unwrap_or(now), warned });
+        let warned = Some(Warned { last: now, rtt, before });
+        self.distances.moved.insert(member.node, Move { noted: again.unwrap_or(now), at, warned });
         if again.is_none() {
             self.note(Fact::Moved { member: counterpart(member), by, rtt, before });
         }
@@ -304,10 +311,12 @@ impl Core {
     /// A move is over if anchors measured since then that the member is where it was, or that it stays where it is. That they
     /// say nothing of it does not end it.
     fn end_move(&mut self, member: &Member) {
-        let of_move = self.distances.moved.get(&member.node).and_then(|known| known.warned);
-        let Some(Warned { at, .. }) = of_move else { return };
+        if self.distances.moved.get(&member.node).is_none_or(|known| known.warned.is_none()) {
+            return;
+        }
+        // What is no newer than the move is old.
         let settled = |weight: Weight| matches!(weight, Weight::Near | Weight::Far);
-        let since = self.weighed(member).filter(|(_, sample, weight)| settled(*weight) && sample.at >= at).count();
+        let since = self.weighed(member).filter(|(.., weight)| settled(*weight)).count();
         if since >= limits::NEAR_ANCHORS_LEAST
             && let Some(known) = self.distances.moved.get_mut(&member.node)
         {
@@ -339,7 +348,13 @@ impl Core {
         let (least, limit) = (limits::NEAR_ANCHORS_LEAST, self.distances.limit.millis());
         let count = weights.iter().filter(|weight| **weight == Weight::Near).count();
         let country = member.jurisdiction.country();
-        format!("members in {country} that measured it within {limit} ms: {count}, where 2 (near) takes {least}")
+        let (moved, since) = match self.distances.moved.get(&member.node).is_some_and(|known| known.warned.is_some()) {
+            true => ("it answered from much farther than before; ", " since"),
+            false => ("", ""),
+        };
+        format!(
+            "{moved}members in {country} that measured it within {limit} ms{since}: {count}, where 2 (near) takes {least}"
+        )
     }
 
     /// A sentence for each member whose key is used elsewhere than before.

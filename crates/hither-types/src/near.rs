@@ -48,7 +48,7 @@ pub enum Weight {
     Far,
     /// The round trip grew: the key answers from somewhere else than before.
     Moved,
-    /// It is too old, from the future, or of an earlier start.
+    /// It is too old, from the future, of an earlier start, or no newer than what others found when the key moved.
     Old,
     /// Whoever signed it is nobody who can say so: no member of that country that is vouched for.
     NoAnchor,

@@ -34,8 +34,8 @@ pub struct SampleDto {
     pub before_us: Option<u64>,
     /// How old it is; absent if it is from the future.
     pub age_us: Option<u64>,
-    /// Whether it counts: `near`, `far`, `moved`, `old` (or of an earlier start), or `no_anchor` (whoever signed it is no
-    /// vouched member of that country).
+    /// Whether it counts: `near`, `far`, `moved`, `old` (or of an earlier start, or of before the key moved), or `no_anchor`
+    /// (whoever signed it is no vouched member of that country).
     pub weight: String,
 }
 

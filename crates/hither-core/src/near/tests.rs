@@ -185,7 +185,8 @@ fn a_member_that_two_anchors_find_far_from_where_it_was_is_named_and_on_the_reco
         assert!(warning.contains(part), "{part}: {warning}");
     }
     // Back where it was, it is near again.
-    let mut play = play.then(vec![measured(6, PARIS, &[lyon(8)]), measured(6, NICE, &[lyon(8)])]);
+    let back = NearSample { at: WallTime(NOON + 1), ..lyon(8) };
+    let mut play = play.then(vec![measured(6, PARIS, &[back]), measured(6, NICE, &[back])]);
     assert_eq!(play.only(&["record"]), [""; 0]);
     assert_eq!(assurance(&play, LYON), Assurance::Near);
     assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
@@ -221,8 +222,52 @@ fn a_thief_who_goes_when_it_was_found_does_not_take_the_warning_along() {
     let play = stage().then(script).quietly();
     let warnings = |play: &Play| play.core.view(Timestamp(0)).warnings.len();
     assert_eq!(warnings(&play), 1, "nobody measures it any more, and those who find it near did so before");
-    let back = vec![measured(4, LILLE, &later(2, lyon(8))), measured(4, NICE, &later(2, lyon(8)))];
-    assert_eq!(warnings(&play.then(back).quietly()), 0, "the right machine is there again");
+    assert_eq!(assurance(&play, LYON), Assurance::Vouched, "what is warned of is not near");
+    let play = play.then(vec![measured(4, LILLE, &later(2, lyon(8)))]).quietly();
+    assert_eq!((assurance(&play, LYON), warnings(&play)), (Assurance::Vouched, 1), "one alone found it there since");
+    let play = play.then(vec![measured(5, NICE, &later(2, lyon(8)))]).quietly();
+    assert_eq!((assurance(&play, LYON), warnings(&play)), (Assurance::Near, 0), "the right machine is there again");
+}
+
+#[test]
+fn what_was_measured_before_a_move_never_makes_a_member_near_again() {
+    let french = |member: &mut Member| member.jurisdiction = place("FR");
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let before = vec![
+        belongs(1, MUNICH, french),
+        measured(1, MUNICH, &[lyon(8)]),
+        measured(1, NICE, &[lyon(8)]),
+        day(2, 10),
+        measured(2, PARIS, &later(5, moved(130))),
+        measured(2, LILLE, &later(6, moved(125))),
+        measured(3, LILLE, &[]),
+    ];
+    let play = stage().then(before).quietly();
+    let old = weights(&play).into_iter().filter(|weight| *weight == Weight::Old).count();
+    assert_eq!((assurance(&play, LYON), old), (Assurance::Vouched, 2));
+    // It stays where it is now, which ends the warning, and does not make those count that speak of where it was.
+    let far = vec![measured(4, PARIS, &later(7, lyon(130))), measured(4, LILLE, &later(7, lyon(125)))];
+    let play = play.then(far).quietly();
+    assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
+    assert_eq!(assurance(&play, LYON), Assurance::Vouched);
+    let since = vec![measured(5, MUNICH, &later(7, lyon(8))), measured(5, NICE, &later(7, lyon(8)))];
+    assert_eq!(assurance(&play.then(since).quietly(), LYON), Assurance::Near);
+}
+
+#[test]
+fn an_older_finding_that_comes_later_makes_no_older_samples_count() {
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let script = vec![
+        day(1, 10),
+        measured(2, PARIS, &later(5, moved(130))),
+        measured(2, LILLE, &later(6, moved(125))),
+        measured(3, NICE, &later(3, moved(120))),
+        measured(4, LILLE, &later(6, lyon(8))),
+        measured(5, PARIS, &later(6, lyon(8))),
+    ];
+    assert_eq!(after(script.clone()), Assurance::Vouched);
+    let since = [measured(6, LILLE, &later(7, lyon(8))), measured(6, PARIS, &later(7, lyon(8)))];
+    assert_eq!(after(script.into_iter().chain(since).collect()), Assurance::Near);
 }
 
 #[test]
