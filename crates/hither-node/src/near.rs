@@ -29,6 +29,8 @@ mod reports;
 #[cfg(test)]
 mod tests;
 
+use reports::Known;
+
 /// The smallest of some round trips to a member, measured one after the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
@@ -153,7 +155,7 @@ pub(crate) struct Distances {
     /// When this node signed last.
     signed: Option<Timestamp>,
     /// The newest report of each member, this node included.
-    reports: BTreeMap<NodeId, (WallTime, Signed)>,
+    reports: BTreeMap<NodeId, Known>,
     /// By the clock here, until when each signer has used up its share of reports.
     heard: BTreeMap<NodeId, Timestamp>,
 }
@@ -279,7 +281,7 @@ impl Distances {
     /// When a report of this node is to be signed, if that may be now. One of an earlier start that comes from a clock that was
     /// ahead must not silence this one: what comes after it is dated right after it, if others take that.
     fn may_sign(&self, me: NodeId, now: Timestamp, wall: WallTime) -> Option<WallTime> {
-        let Some((known, _)) = self.reports.get(&me) else { return Some(wall) };
+        let Some(Known { at: known, .. }) = self.reports.get(&me) else { return Some(wall) };
         let next = WallTime(known.0.saturating_add(NEAR_GAP_MS));
         if *known <= wall {
             return (next <= wall).then_some(wall);
@@ -343,7 +345,7 @@ impl Driver {
 
     /// Tells a mind that was made anew what members measured.
     pub(crate) fn recall_distances(&mut self) {
-        let reports: Vec<Signed> = self.distances.reports.values().map(|(_, signed)| signed.clone()).collect();
+        let reports: Vec<Signed> = self.distances.reports.values().map(|known| known.signed.clone()).collect();
         for signed in reports {
             if let Ok(report) = hither_wire::decode_near_report(&signed.bytes) {
                 self.feed(Event::Near { by: signed.signer, samples: report.samples });

@@ -4,6 +4,7 @@
 //! signed meanwhile; what comes a second time goes no further.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use hither_core::Event;
 use hither_core::limits::NEAR_FOR;
@@ -13,15 +14,24 @@ use hither_types::message::PeerMessage;
 use hither_types::near::NearReport;
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::Micros;
-use hither_wire::limits::MAX_NEAR;
 
 use super::Distances;
 use crate::driver::Driver;
-use crate::limits::{NEAR_BURST, NEAR_GAP_MS};
+use crate::limits::{NEAR_BURST, NEAR_GAP_MS, NEAR_TOLD};
 use crate::trust::{self, Seal, TrustError, clock_grace, wall_after, wall_now};
 
 #[cfg(test)]
 mod tests;
+
+/// The newest report of a member.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// When it was signed.
+    pub(super) at: WallTime,
+    pub(super) signed: Signed,
+    /// Whether it says of anybody that its key answers from farther than before.
+    tells_of_move: bool,
+}
 
 /// Who hears reports, and when.
 struct Hearer<'a> {
@@ -47,13 +57,28 @@ impl Distances {
     /// Whether a report is newer than what is known of its signer, and not signed so soon after that one that telling it on
     /// would be a flood.
     pub(super) fn is_news(&self, by: NodeId, at: WallTime) -> bool {
-        self.reports.get(&by).is_none_or(|(known, _)| at.0 >= known.0.saturating_add(NEAR_GAP_MS))
+        self.reports.get(&by).is_none_or(|known| at.0 >= known.at.0.saturating_add(NEAR_GAP_MS))
     }
 
-    /// All reports, in messages.
-    pub(super) fn pages(&self) -> Vec<PeerMessage> {
-        let all: Vec<Signed> = self.reports.values().map(|(_, signed)| signed.clone()).collect();
-        all.chunks(MAX_NEAR).map(|page| PeerMessage::Near(page.to_vec())).collect()
+    /// What a member is told when there is a link to it: what it signed itself before its start, and what counts still. In a
+    /// large mesh that is not all: those first that say that a key moved, then what signers sign whose keys follow that of this
+    /// node. So each neighbour of it tells others, and what none of them tells is signed anew within the hour.
+    fn page_for(&self, peer: NodeId, me: NodeId, wall: WallTime) -> Option<PeerMessage> {
+        let counts = |known: &Known| wall <= wall_after(known.at, NEAR_FOR);
+        let own = self.reports.get_key_value(&peer);
+        let mut of_moves: Vec<_> =
+            self.reports.iter().filter(|(_, known)| known.tells_of_move && counts(known)).collect();
+        of_moves.sort_by_key(|(_, known)| Reverse(known.at));
+        let around = self.reports.range(me..).chain(self.reports.range(..me)).filter(|(_, known)| counts(known));
+        let mut told = BTreeMap::new();
+        for (signer, known) in own.into_iter().chain(of_moves.into_iter().take(NEAR_TOLD / 2)).chain(around) {
+            if told.len() >= NEAR_TOLD {
+                break;
+            }
+            told.insert(*signer, known);
+        }
+        let page: Vec<Signed> = told.into_values().map(|known| known.signed.clone()).collect();
+        (!page.is_empty()).then_some(PeerMessage::Near(page))
     }
 
     /// Takes in what a member tells. Gives what is news, and what is wrong with that which is not believed.
@@ -64,7 +89,7 @@ impl Distances {
             Reverse(hither_wire::decode_near_report(&signed.bytes).map_or(WallTime(0), |report| report.at))
         });
         for signed in reports {
-            if self.reports.get(&signed.signer).is_some_and(|(_, known)| *known == signed) {
+            if self.reports.get(&signed.signer).is_some_and(|known| known.signed == signed) {
                 continue;
             }
             match self.believed(&signed, hearer) {
@@ -98,7 +123,8 @@ impl Distances {
 
     /// Keeps a report for those who do not know it yet.
     pub(super) fn keep(&mut self, me: NodeId, report: &NearReport, signed: &Signed) {
-        self.reports.insert(signed.signer, (report.at, signed.clone()));
+        let tells_of_move = report.samples.iter().any(|sample| sample.before.is_some());
+        self.reports.insert(signed.signer, Known { at: report.at, signed: signed.clone(), tells_of_move });
         if signed.signer == me && self.signed.is_none() {
             self.recall(&report.samples);
         }
@@ -112,9 +138,9 @@ pub(super) fn fits(signed: &Signed, report: &NearReport, mesh: MeshId) -> Result
 }
 
 impl Driver {
-    /// There is a link to a member: it is told what others measured, and measured itself.
+    /// There is a link to a member: it is told what others measured, in one message, and measured itself.
     pub(crate) fn tell_distances(&mut self, peer: NodeId) {
-        for page in self.distances.pages() {
+        if let Some(page) = self.distances.page_for(peer, self.home.me.node, wall_now()) {
             self.swarm.send(peer, page);
         }
         self.distances.relinked(peer, self.clock.now());

@@ -299,7 +299,7 @@ fn a_report_of_a_clock_that_was_ahead_does_not_silence_this_node() {
     assert_eq!(distances.may_sign(me, at(0), wall(0)), Some(wall(0)));
     let keep = |distances: &mut Distances, minute| {
         let (signed, said) = report(&key, minute);
-        distances.reports.insert(me, (said.at, signed));
+        distances.keep(me, &said, &signed);
     };
     keep(&mut distances, 1);
     assert_eq!(distances.may_sign(me, at(0), wall(1)), None, "too soon");

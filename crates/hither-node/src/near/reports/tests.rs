@@ -9,7 +9,7 @@ use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::Micros;
 
 use super::{Distances, Hearer, fits};
-use crate::limits::{NEAR_BURST, NEAR_GAP_MS};
+use crate::limits::{NEAR_BURST, NEAR_GAP_MS, NEAR_TOLD};
 use crate::trust::{Seal, TrustError, node_id, sign};
 
 const MESH: MeshId = MeshId([7; 32]);
@@ -72,6 +72,20 @@ fn node(by: u8) -> NodeId {
     node_id(&key(by))
 }
 
+/// What lyon, who knows so much, tells somebody over a new link.
+fn told(distances: &Distances, to: NodeId, wall: WallTime) -> Vec<Signed> {
+    match distances.page_for(to, node(LYON), wall) {
+        None => Vec::new(),
+        Some(PeerMessage::Near(page)) => page,
+        Some(other) => panic!("{other:?}"),
+    }
+}
+
+/// The same to a stranger, now.
+fn all(distances: &Distances) -> Vec<Signed> {
+    told(distances, node(STRANGER), NOW)
+}
+
 #[test]
 fn what_members_signed_lately_is_news_and_kept() {
     let mut distances = Distances::default();
@@ -79,7 +93,7 @@ fn what_members_signed_lately_is_news_and_kept() {
     assert_eq!((news, wrong.len()), (vec![node(PARIS), node(LYON)], 0));
     let mut both = vec![report(PARIS, -1), report(LYON, -2)];
     both.sort_by_key(|signed| signed.signer);
-    assert_eq!(distances.pages(), [PeerMessage::Near(both)]);
+    assert_eq!(all(&distances), both);
 }
 
 #[test]
@@ -92,7 +106,7 @@ fn what_nobody_signed_is_not_believed_and_does_not_stand_in_the_way_of_what_was(
     for wrong in [changed, stolen, other] {
         let mut distances = Distances::default();
         let (news, errors) = hear(&mut distances, Timestamp(0), vec![wrong.clone()]);
-        assert_eq!((news, distances.pages().len()), (vec![], 0), "{wrong:?}");
+        assert_eq!((news, all(&distances).len()), (vec![], 0), "{wrong:?}");
         assert!(matches!(errors.as_slice(), [TrustError::Signature]), "{errors:?}");
         for _ in 0..2 * NEAR_BURST {
             hear(&mut distances, Timestamp(0), vec![wrong.clone()]);
@@ -141,11 +155,11 @@ fn what_is_told_again_or_was_signed_before_goes_no_further() {
     for after in earlier {
         assert_eq!(hear(&mut distances, Timestamp(4), vec![report(PARIS, after)]).0, [], "{after} ms from now");
     }
-    assert_eq!(distances.pages(), [PeerMessage::Near(vec![first])]);
+    assert_eq!(all(&distances), [first]);
     // Of some that come together the newest counts, and the others are not told on before it.
     let together = vec![report(PARIS, -HOUR + gap), report(PARIS, -5), report(PARIS, -HOUR + 2 * gap)];
     assert_eq!(hear(&mut distances, Timestamp(5), together).0, [node(PARIS)]);
-    assert_eq!(distances.pages(), [PeerMessage::Near(vec![report(PARIS, -5)])]);
+    assert_eq!(all(&distances), [report(PARIS, -5)]);
 }
 
 #[test]
@@ -191,9 +205,9 @@ fn of_each_member_the_newest_report_is_kept_and_none_that_follows_too_soon() {
     assert!(!distances.is_news(by, wall(0)) && !distances.is_news(by, wall(1)));
     assert!(!distances.is_news(by, wall(NEAR_GAP_MS as i64)));
     assert!(distances.is_news(by, wall(1 + NEAR_GAP_MS as i64)));
-    assert_eq!(distances.pages(), [PeerMessage::Near(vec![first])]);
+    assert_eq!(all(&distances), [first]);
     distances.forget(by);
-    assert!(distances.pages().is_empty());
+    assert!(all(&distances).is_empty());
 }
 
 #[test]
@@ -205,4 +219,115 @@ fn of_one_signer_no_more_reports_are_taken_than_it_can_have_signed_meanwhile() {
     assert!(distances.has_room(NodeId([5; 32]), at(1)), "each for itself");
     assert_eq!(takes(&mut distances, at(1).after(Micros::from_millis(NEAR_GAP_MS))), 1);
     assert_eq!(takes(&mut distances, at(2)), NEAR_BURST);
+}
+
+#[test]
+fn over_a_new_link_goes_what_counts_still_and_what_whoever_is_there_signed_itself() {
+    let mut distances = Distances::default();
+    for (by, after) in [(PARIS, -2 * HOUR - 1), (LYON, -2 * HOUR), (STRANGER, -9 * HOUR)] {
+        distances.keep(node(ME), &said(after), &report(by, after));
+    }
+    assert_eq!(told(&distances, SUBJECT, NOW), [report(LYON, -2 * HOUR)]);
+    let mut both = vec![report(LYON, -2 * HOUR), report(STRANGER, -9 * HOUR)];
+    both.sort_by_key(|signed| signed.signer);
+    assert_eq!(told(&distances, node(STRANGER), NOW), both);
+    assert_eq!(told(&distances, SUBJECT, wall(1)), [], "nothing counts any more");
+}
+
+/// A mesh of a thousand: each is measured by eight others, and each has signed.
+struct Crowd {
+    nodes: Vec<NodeId>,
+    distances: Distances,
+    /// Who measured each of them.
+    anchors: Vec<Vec<usize>>,
+}
+
+const MEMBERS: usize = 1_000;
+
+impl Crowd {
+    /// Each report is about so many more than it has to be, and some say of the first that it moved.
+    fn new(more: usize, of_move: std::ops::Range<usize>) -> Self {
+        let keys: Vec<SigningKey> = (0..MEMBERS).map(|member| SigningKey::from_bytes(&hash(&[member, 0]))).collect();
+        let nodes: Vec<NodeId> = keys.iter().map(node_id).collect();
+        let anchors: Vec<Vec<usize>> =
+            (0..MEMBERS).map(|member| (1..=8).map(|draw| pick(member, draw)).collect()).collect();
+        let mut measured = vec![Vec::new(); MEMBERS];
+        for (member, by) in anchors.iter().enumerate() {
+            by.iter().for_each(|anchor| measured[*anchor].push(member));
+        }
+        let mut distances = Distances::default();
+        for (by, key) in keys.iter().enumerate() {
+            let before = of_move.contains(&by).then_some(Micros(8_300));
+            let others = (0..more).map(|other| (by + other) % MEMBERS);
+            let samples = measured[by].iter().copied().chain(others).take(hither_wire::limits::MAX_NEAR_SAMPLES);
+            let samples = samples.map(|of| NearSample {
+                node: nodes[of],
+                incarnation: 256 * 40,
+                rtt: Micros(12_345),
+                at: wall(-1),
+                before,
+            });
+            let report = NearReport { mesh: MESH, at: wall(-1), samples: samples.collect() };
+            let signed = sign(key, Seal::Near, hither_wire::encode_near_report(&report).unwrap());
+            distances.keep(node(ME), &report, &signed);
+        }
+        Self { nodes, distances, anchors }
+    }
+
+    /// What one of them tells a member that knows nothing.
+    fn tells(&self, teller: usize) -> PeerMessage {
+        self.distances.page_for(node(STRANGER), self.nodes[teller], NOW).expect("everybody has signed")
+    }
+}
+
+fn hash(of: &[usize]) -> [u8; 32] {
+    let bytes: Vec<u8> = of.iter().flat_map(|number| number.to_le_bytes()).collect();
+    *blake3::hash(&bytes).as_bytes()
+}
+
+/// One of them by chance, which is the same each time.
+fn pick(of: usize, draw: usize) -> usize {
+    let [a, b, c, d, ..] = hash(&[of, draw]);
+    u32::from_le_bytes([a, b, c, d]) as usize % MEMBERS
+}
+
+#[test]
+fn in_a_mesh_of_a_thousand_a_new_link_costs_less_than_a_hundred_kilobytes_and_never_a_quarter_of_a_million_bytes() {
+    let bytes = |crowd: &Crowd| hither_wire::encode_message(&crowd.tells(0)).expect("it is one message").len();
+    let usual = bytes(&Crowd::new(0, 0..0));
+    assert!((30_000..100_000).contains(&usual), "{usual} bytes, where each measures eight");
+    let most = bytes(&Crowd::new(32, 0..MEMBERS));
+    assert!((150_000..250_000).contains(&most), "{most} bytes, where each report is as long as it may be");
+}
+
+#[test]
+fn in_a_mesh_of_a_thousand_six_neighbours_tell_enough_that_nearly_everybody_is_near() {
+    let crowd = Crowd::new(0, 0..0);
+    for first in [0, 100, 200] {
+        let mut heard = std::collections::BTreeSet::new();
+        for teller in first..first + 6 {
+            let PeerMessage::Near(page) = crowd.tells(teller) else { panic!("it tells of something else") };
+            heard.extend(page.into_iter().map(|signed| signed.signer));
+        }
+        let told = |by: &Vec<usize>| by.iter().filter(|anchor| heard.contains(&crowd.nodes[**anchor])).count();
+        let near = crowd.anchors.iter().filter(|by| told(by) >= 2).count();
+        assert!(near > 900, "{near} of them have two anchors by {} reports", heard.len());
+    }
+}
+
+#[test]
+fn in_a_mesh_of_a_thousand_everybody_tells_first_that_a_key_moved() {
+    let crowd = Crowd::new(0, 400..408);
+    for teller in 0..20 {
+        let PeerMessage::Near(page) = crowd.tells(teller * 50) else { panic!("it tells of something else") };
+        let tells = |by: usize| page.iter().any(|signed| signed.signer == crowd.nodes[by]);
+        assert!((400..408).all(tells) && tells(teller * 50), "and what it signed itself");
+    }
+    // However many say so, others are told, too.
+    let PeerMessage::Near(page) = Crowd::new(0, 0..900).tells(950) else { panic!("it tells of something else") };
+    assert_eq!(page.len(), NEAR_TOLD);
+    let of_move = |signed: &&Signed| {
+        hither_wire::decode_near_report(&signed.bytes).unwrap().samples.iter().any(|sample| sample.before.is_some())
+    };
+    assert!(page.iter().filter(of_move).count() < NEAR_TOLD);
 }
