@@ -34,8 +34,8 @@ use crate::home::Home;
 use crate::kernel::{Kernel, Reading};
 use crate::limits::{ANSWERS_MAX, SETTLES, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
 use crate::meetings::Meetings;
-use crate::mesh::Mesh;
 use crate::mesh::join::{JoinNews, Joining};
+use crate::mesh::{Caller, Mesh};
 use crate::models::Shelf;
 use crate::near::{Distances, Measured};
 use crate::pins::Pins;
@@ -344,8 +344,8 @@ impl Driver {
         match event {
             SwarmEvent::Message { from, message } => self.peer_said(from, message),
             SwarmEvent::Asked { from, ask, answer } => self.asked(from, ask, answer),
-            SwarmEvent::Hello { from, from_address: _, hello, reply } => {
-                let answer = self.hello(from, hello);
+            SwarmEvent::Hello { from, from_address: _, speaks, hello, reply } => {
+                let answer = self.hello(Caller { node: from, speaks }, hello);
                 reply.reply(answer);
             }
             SwarmEvent::Guest { node, pass, reply } => self.guest(node, pass.as_deref(), reply),
