@@ -308,6 +308,16 @@ pub(crate) const KERNEL_LAST_READING: Duration = Duration::from_secs(2);
 /// What such a program may say, in bytes: three counters take half a kilobyte, and a table of many has room.
 pub(crate) const KERNEL_OUTPUT_MAX: u64 = 1 << 20;
 
+/// Readings of the kernel's counters that are kept to compare payload with: more than an hour of them, which the longest request
+/// takes, if they are read each second.
+pub(crate) const KERNEL_ROW: usize = 4096;
+
+/// After so long what was given to the transport has passed the kernel: a few megabytes over a slow line.
+pub(crate) const KERNEL_LAG: Duration = Duration::from_secs(10);
+
+/// Payload under way of which it is remembered when it began to leave: of more it is taken that it began with the first reading.
+pub(crate) const KERNEL_UNDER_WAY: usize = 16_384;
+
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);
 
