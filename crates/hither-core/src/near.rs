@@ -336,7 +336,8 @@ impl Core {
             weight,
         });
         let vouched = self.distances.vouched.get(&node).copied()?;
-        Some(Evidence { vouched, limit: self.distances.limit, samples: samples.collect() })
+        // Certificates are the driver's.
+        Some(Evidence { vouched, by: None, limit: self.distances.limit, samples: samples.collect() })
     }
 
     /// What is known of where a member stands beside its certificate, in a few words.

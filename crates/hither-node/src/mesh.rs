@@ -93,6 +93,11 @@ impl Mesh {
         self.records.get(&node).map(|(_, member)| member.clone())
     }
 
+    /// Who signed the certificate of a member.
+    pub(crate) fn certifier(&self, node: NodeId) -> Option<NodeId> {
+        self.records.get(&node).map(|(record, _)| record.certificate.signer)
+    }
+
     /// Whether a node, this one or another member, may publish.
     pub(crate) fn publishes(&self, node: NodeId, me: &Member) -> bool {
         let member = if node == me.node { Some(me) } else { self.records.get(&node).map(|(_, member)| member) };

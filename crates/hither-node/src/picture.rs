@@ -46,6 +46,12 @@ impl Driver {
             node.egress = self.egress.get(&node.member.node).cloned().unwrap_or_default();
             node.program = self.program(node.member.node);
             node.addresses = self.swarm.known(node.member.node);
+            if let Some(evidence) = &mut node.evidence {
+                evidence.by = match node.member.node == self.home.me.node {
+                    true => Some(self.home.certificate.signer),
+                    false => self.mesh.certifier(node.member.node),
+                };
+            }
             // A server outside the mesh lives by no policy.
             if self.endpoints.contains_key(&node.member.node) {
                 node.policy = None;

@@ -76,6 +76,8 @@ pub struct Anchored {
 pub struct Evidence {
     /// What its certificate states.
     pub vouched: Assurance,
+    /// Who signed that; nothing if that is not known.
+    pub by: Option<NodeId>,
     /// The round trip that counts as near.
     pub limit: Micros,
     /// What members measured, by key.
