@@ -19,9 +19,9 @@ use hither_types::fact::Fact;
 use hither_types::id::NodeId;
 use hither_types::incarnation::started_anew;
 use hither_types::member::Member;
-use hither_types::near::{Anchored, Evidence, NearSample, Weight, bound_km};
+use hither_types::near::{Anchored, Evidence, Move, NearSample, Warned, Weight, bound_km};
 use hither_types::place::Assurance;
-use hither_types::time::{Timestamp, WallTime};
+use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 
 use crate::limits;
@@ -29,28 +29,6 @@ use crate::machine::{Core, counterpart};
 
 #[cfg(test)]
 mod tests;
-
-/// That a member moved, as its anchors agreed on it.
-#[derive(Debug)]
-struct Move {
-    /// When it was put on the record last. That is kept when the move ends, so that it is there once a day at most.
-    noted: Timestamp,
-    /// By the clocks of its anchors, when they measured last that it moved. That is kept, too: what is no newer says where the
-    /// key was before.
-    at: WallTime,
-    /// What is warned of, until anchors find the member where it stays.
-    warned: Option<Warned>,
-}
-
-/// The move that is warned of.
-#[derive(Debug, Clone, Copy)]
-struct Warned {
-    /// When anchors agreed on it last.
-    last: Timestamp,
-    /// The least round trip, and what it was before.
-    rtt: Micros,
-    before: Micros,
-}
 
 /// What certificates state, and what members measured.
 #[derive(Debug)]
@@ -296,7 +274,8 @@ impl Core {
         let Some((by, NearSample { rtt, before: Some(before), .. })) = nearest.copied() else { return };
         // A record takes no larger numbers, and would be lost with all that are written together with it.
         let (rtt, before) = (rtt.min(limits::NEAR_RTT_MAX), before.min(limits::NEAR_RTT_MAX));
-        let (now, known) = (self.now, self.distances.moved.get(&member.node));
+        let Some(now) = self.calendar.wall(self.now).map(WallTime) else { return };
+        let known = self.distances.moved.get(&member.node);
         // Who measured last may have taken it back since.
         let earlier = known.map(|known| known.at);
         let at = moved.iter().map(|(_, sample)| sample.at).chain(earlier).max().unwrap_or_default();
@@ -322,6 +301,20 @@ impl Core {
         {
             known.warned = None;
         }
+    }
+
+    /// Members whose keys moved, for the start after this one.
+    pub fn moves(&self) -> &BTreeMap<NodeId, Move> {
+        &self.distances.moved
+    }
+
+    /// What was known of that before this start. Who is no member any more is forgotten.
+    pub(crate) fn moved_before(&mut self, moves: BTreeMap<NodeId, Move>) {
+        let moves: Vec<_> = moves.into_iter().filter(|(node, _)| self.certified(*node).is_some()).collect();
+        for (node, known) in &moves {
+            self.distances.moved.entry(*node).or_insert(*known);
+        }
+        self.assure_each(moves.into_iter().map(|(node, _)| node));
     }
 
     /// What the assurance of a member rests on.
@@ -363,7 +356,7 @@ impl Core {
         let warning = |(node, known): (&NodeId, &Move)| {
             let member = self.certified(*node)?;
             let Warned { last, rtt, before, .. } = known.warned?;
-            if self.now.since(last) > limits::NEAR_WARNED {
+            if self.calendar.wall(self.now).is_none_or(|now| WallTime(now).since(last) > limits::NEAR_WARNED) {
                 return None;
             }
             let (key, site, place) = (node.short(), &member.site, member.jurisdiction);

@@ -37,6 +37,7 @@ use crate::meetings::Meetings;
 use crate::mesh::join::{JoinNews, Joining};
 use crate::mesh::{Caller, Mesh};
 use crate::models::Shelf;
+use crate::near::moves::Moves;
 use crate::near::{Distances, Measured};
 use crate::pins::Pins;
 use crate::proof::Unproven;
@@ -152,6 +153,8 @@ pub(crate) struct Driver {
     pub(crate) twins: Twins,
     pub(crate) clocks: Clocks,
     pub(crate) distances: Distances,
+    /// What is remembered of members whose keys moved.
+    pub(crate) moves: Moves,
     /// The later program with this node's key that it found last.
     pub(crate) outlasted: Option<Start>,
     /// An earlier program runs with this node's key: this one serves nobody.
@@ -389,7 +392,7 @@ impl Driver {
     pub(crate) fn wake(&mut self) {
         let mut config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
         config.settled = self.clock.now().after(SETTLES);
-        let spent = self.till.spent(self.core.spending().spent);
+        let (spent, moves) = (self.till.spent(self.core.spending().spent), self.moves.kept());
         self.core = Core::new(config);
         self.feed(Event::Budgets(Box::new(self.config.budgets.clone())));
         self.feed(Event::SpentBefore(Box::new(spent)));
@@ -399,6 +402,7 @@ impl Driver {
             self.member_added(member);
         }
         self.feed(Event::TimeOfDay(wall_now()));
+        self.feed(Event::MovedBefore(moves));
         for manifest in self.shelf.manifests() {
             self.feed(Event::Catalogued(manifest));
         }

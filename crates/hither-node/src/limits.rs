@@ -361,6 +361,9 @@ pub(crate) const NEAR_GAP_MS: u64 = 2_000;
 /// By the clock here they are so, too, in the long run, and so many may come at once: those that were under way together.
 pub(crate) const NEAR_BURST: u64 = 4;
 
+/// How long it goes unwritten that a move which is warned of is still so: that is told every few seconds.
+pub(crate) const MOVES_KEPT_MS: u64 = 600_000;
+
 /// Reports that a member is told over a new link, in one message: some 60 kB, 200 at most. Up to so many members that is all of
 /// them; of a thousand, a handful of neighbours tells enough that nearly everybody has the two anchors that it takes.
 pub(crate) const NEAR_TOLD: usize = 128;

@@ -25,6 +25,7 @@ use crate::limits::{
 };
 use crate::trust::{self, Seal, clock_grace, wall_now};
 
+pub(crate) mod moves;
 mod reports;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,7 @@ impl Driver {
         let sum = |of: fn(&Egress) -> u64| ByteCount(self.egress.values().map(of).sum());
         (view.totals.egress_requests, view.totals.egress_answers) = (sum(|to| to.requests.0), sum(|to| to.answers.0));
         self.till.keep(&view.spending.spent);
+        self.moves.keep(self.core.moves());
         self.view.send_replace(Arc::new(view));
     }
 

@@ -54,6 +54,29 @@ pub enum Weight {
     NoAnchor,
 }
 
+/// That a member moved, as its anchors agreed on it, by the clock of whoever judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Move {
+    /// When it was put on the record last. That is kept when the move ends, so that it is there once a day at most.
+    pub noted: WallTime,
+    /// By the clocks of its anchors, when they measured last that it moved. That is kept, too: what is no newer says where the
+    /// key was before.
+    pub at: WallTime,
+    /// What is warned of, until anchors find the member where it stays.
+    pub warned: Option<Warned>,
+}
+
+/// The move that is warned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Warned {
+    /// When anchors agreed on it last.
+    pub last: WallTime,
+    /// The least round trip.
+    pub rtt: Micros,
+    /// What it was before.
+    pub before: Micros,
+}
+
 /// A sample with what is known of who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchored {

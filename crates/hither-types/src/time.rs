@@ -27,3 +27,10 @@ impl Timestamp {
 /// on a day is: certificates, invites, and entries of the catalog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(pub u64);
+
+impl WallTime {
+    /// How long ago an earlier moment was; zero if it was not earlier.
+    pub fn since(self, earlier: Self) -> Micros {
+        Micros::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}

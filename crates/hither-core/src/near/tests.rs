@@ -282,6 +282,37 @@ fn a_move_that_nobody_measures_any_more_is_warned_of_for_a_day() {
 }
 
 #[test]
+fn a_start_goes_on_from_what_was_warned_of_before_it() {
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let found = vec![day(1, 5), measured(1, PARIS, &later(5, moved(130))), measured(1, LILLE, &later(5, moved(125)))];
+    let mut moves = stage().then(found).quietly().core.moves().clone();
+    moves.extend(moves.get(&LYON).map(|known| (NodeId([77; 32]), *known)));
+    // An hour later, after a start: those who found it have said something else since, others did not measure it again.
+    let start = vec![
+        day(1, HOUR),
+        (1, Event::MovedBefore(moves)),
+        measured(2, NICE, &[lyon(8)]),
+        measured(2, PARIS, &[lyon(8)]),
+    ];
+    let play = stage().then(start).quietly();
+    let warnings = |play: &Play| play.core.view(Timestamp(0)).warnings;
+    assert!(matches!(warnings(&play).as_slice(), [one] if one.contains("125.0 ms")), "{:?}", warnings(&play));
+    assert_eq!(assurance(&play, LYON), Assurance::Vouched);
+    assert_eq!(play.core.moves().len(), 1, "who is no member is forgotten");
+    // It is on the record of that day already.
+    let again = vec![measured(3, PARIS, &later(HOUR, moved(140))), measured(3, LILLE, &later(HOUR, moved(141)))];
+    let mut play = play.then(again);
+    assert_eq!(play.only(&["record"]), [""; 0]);
+    let back = vec![measured(4, PARIS, &later(HOUR + 1, lyon(8))), measured(4, NICE, &later(HOUR + 1, lyon(8)))];
+    let play = play.then(back).quietly();
+    assert_eq!((assurance(&play, LYON), warnings(&play).len()), (Assurance::Near, 0));
+    // A day after it was found, nobody is warned any more.
+    let kept = play.core.moves().clone();
+    let play = stage().then(vec![day(1, 30 * HOUR), (1, Event::MovedBefore(kept))]).quietly();
+    assert_eq!(warnings(&play), [""; 0]);
+}
+
+#[test]
 fn who_answers_sooner_than_before_has_not_moved_and_no_number_is_too_large_for_a_record() {
     let sooner = NearSample { before: Some(Micros::from_millis(9)), ..lyon(8) };
     let script = vec![measured(1, PARIS, &[sooner]), measured(1, LILLE, &[sooner])];
