@@ -92,6 +92,9 @@ def test_special_data_go_to_a_member_that_two_others_of_its_country_measured_and
             assert "near" in listed and " ms from nice, " in listed and " km at most, 0 min ago: near" in listed, listed
             sample = next(s for s in seen(munich, "paris")["evidence"]["samples"] if s["site"] == "nice")
             assert sample["bound_km"] == -(-sample["rtt_us"] // 10) and sample["rtt_us"] < 25_000
+            # Who vouches for it, too.
+            assert seen(munich, "paris")["evidence"]["certificate_by"] == munich.view()["me"]["node"]
+            assert "signed by munich" in listed, listed
             members = {member["site"]: member for member in munich.json("member", "ls")}
             assert members["paris"]["assurance"] == "near" and members["paris"]["evidence"]["certificate"] == "vouched"
             assert "FR (near)" in munich.run("status").stdout

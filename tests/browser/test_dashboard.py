@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ import pytest
 import websocket
 
 from test_distribution import NAME, came, is_here, mesh
+from test_near import mesh as near_mesh
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 SITES = {"munich", "paris", "jakarta"}
@@ -222,6 +224,24 @@ def test_a_person_sees_chunk_by_chunk_how_far_a_file_is(page):
         wait_for("it is here", lambda: is_here(paris))
         wait_for("and not on its way", lambda: page.value(hidden))
         assert paris.view()["courses"] == [] and page.complaints == []
+
+
+def test_a_person_reads_how_well_it_is_known_where_members_stand_and_by_what(page):
+    places = [("munich", "DE"), ("paris", "FR"), ("lyon", "FR"), ("nice", "FR")]
+    with near_mesh(*places) as (munich, *_):
+        page.call("Page.navigate", url=munich.url + "/")
+        wait_for("the page is live", lambda: page.text("#link") == "live")
+        said = lambda site: page.text(f"#sites [data-site={site}] .assurance")
+        near = wait_for("paris is near", lambda: (text := said("paris")).startswith("near: ") and text)
+        trip = r"[\d.]+ ms to (lyon|nice)"
+        assert re.fullmatch(rf"near: {trip}, {trip}, (now|\d+ (s|min) ago)", near), near
+        assert said("munich") == "vouched by itself: munich founded the mesh", said("munich")
+        # One of the two goes: what is left is said, and by whom a member is vouched for.
+        munich.run("member", "revoke", "nice")
+        left = wait_for("it is near no more", lambda: (text := said("paris")).startswith("vouched") and text)
+        assert re.fullmatch(r"vouched by munich; [\d.]+ ms to lyon, (now|\d+ (s|min) ago), and near takes two", left), left
+        assert page.complaints == []
+        picture(page, "assurance")
 
 
 def picture(page, name="dashboard"):

@@ -93,6 +93,36 @@ function presence(node) {
   return el("span", { className: "state bad" }, node.gone_us === null ? "○ not heard yet" : `○ gone for ${span(node.gone_us)}`);
 }
 
+const ROUND_TRIPS = 3; // in words, of those that count alike: the shortest
+
+/** Round trips of one weight: the shortest, to whom, and how old the oldest of them is. */
+function roundTrips(samples, weight) {
+  const found = samples.filter((sample) => sample.weight === weight).sort((one, other) => one.rtt_us - other.rtt_us);
+  const named = found.slice(0, ROUND_TRIPS).map((sample) => {
+    const before = sample.before_us === null ? "" : ` where it was ${span(sample.before_us)}`;
+    return `${span(sample.rtt_us)} to ${sample.site ?? sample.anchor.slice(0, 10)}${before}`;
+  });
+  const more = found.length > ROUND_TRIPS ? ` and ${found.length - ROUND_TRIPS} more` : "";
+  const oldest = Math.max(0, ...found.map((sample) => sample.age_us ?? 0));
+  return { count: found.length, words: `${named.join(", ")}${more}, ${ago(oldest)}` };
+}
+
+/** How well it is known where a member stands, and what that rests on. */
+function assurance({ member, evidence }) {
+  if (!evidence) return "claimed: whoever runs it says where it stands";
+  const { node, site } = member;
+  const { certificate_by, near_us, samples } = evidence;
+  const [near, far, moved] = ["near", "far", "moved"].map((weight) => roundTrips(samples, weight));
+  if (member.assurance === "near") return `near: ${near.words}`;
+  const voucher = view.nodes.find((known) => known.member.node === certificate_by)?.member.site ?? certificate_by?.slice(0, 10);
+  const vouched = certificate_by === node ? `vouched by itself: ${site} founded the mesh` : `vouched by ${voucher ?? "a member"}`;
+  const stated = member.assurance === "claimed" ? "claimed: nobody vouches for where it stands" : vouched;
+  if (moved.count) return `${stated}; it answers from farther than before: ${moved.words}`;
+  if (member.assurance === "claimed") return stated;
+  if (near.count) return `${stated}; ${near.words}, and near takes two`;
+  return far.count ? `${stated}; ${far.words}, where near takes ${span(near_us)}` : stated;
+}
+
 function sites() {
   const bySite = new Map();
   for (const node of view.nodes) {
@@ -111,6 +141,7 @@ function sites() {
         const round = node.rtt_us === null ? "" : `${span(node.rtt_us)} away`;
         return el("div", { className: "node" },
           el("div", { className: "node-head" }, presence(node), el("span", { className: "soft" }, round || `node ${node.member.node.slice(0, 10)}`)),
+          el("p", { className: "assurance", "data-assurance": node.member.assurance }, assurance(node)),
           el("div", { className: "fact" }, "power", meter(node.power_mw, node.cap_mw, `Power in use at ${site}`), el("b", {}, `${watts(node.power_mw)} of ${watts(node.cap_mw)}`)),
           el("div", { className: "fact" }, "serving", meter(busy, slots, `Slots in use at ${site}`), el("b", {}, slots ? `${busy} of ${slots} slots` : "nothing loaded", queued ? `, ${queued} waiting` : "")));
       }));
@@ -244,7 +275,7 @@ function show() {
   document.title = `${me.site}: ${view.summary} Hither`;
   draw("warnings", view.warnings, () => view.warnings.map((warning) => el("li", {}, warning)));
   draw("totals", [view.totals, view.nodes[0]?.power_mw, view.nodes[0]?.cap_mw], tiles);
-  draw("sites", view.nodes, sites);
+  draw("sites", view.nodes.map((node) => ({ ...node, evidence: assurance(node) })), sites);
   draw("models", [view.models, view.rollouts, view.nodes.map((node) => [node.models, node.presence])], models);
   at("courses-section").hidden = !view.courses.length;
   draw("courses", view.courses, courses);

@@ -1,6 +1,6 @@
 //! The only way in and out of the mind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hither_types::fact::Fact;
@@ -10,7 +10,7 @@ use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::{Presence, Signal};
 use hither_types::model::{Device, Manifest};
-use hither_types::near::NearSample;
+use hither_types::near::{Move, NearSample};
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
@@ -173,6 +173,8 @@ pub enum Event {
         /// What.
         samples: Vec<NearSample>,
     },
+    /// Members whose keys were found to have moved before this start.
+    MovedBefore(BTreeMap<NodeId, Move>),
     /// Somebody belongs, or its certificate was renewed.
     MemberAdded(Member),
     /// There is a server outside the mesh that this node may ask when nobody nearer can answer in time. It tells of

@@ -276,6 +276,7 @@ impl Core {
             Event::Told { from, signal } => self.told(from, signal),
             Event::RoundTrip { peer, rtt } => self.peers.measured(peer, rtt),
             Event::Near { by, samples } => self.near_told(by, samples),
+            Event::MovedBefore(moves) => self.moved_before(moves),
             Event::MemberAdded(member) => self.member_added(member),
             Event::EndpointAdded { place, kind } => self.endpoint_added(place, kind),
             Event::MemberRemoved(node) => self.member_removed(node),

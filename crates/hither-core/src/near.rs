@@ -9,7 +9,8 @@
 //!   own key signs says nothing of itself.
 //! - A longer round trip never makes anybody nearer.
 //! - If two anchors or more say that a key answers from much farther than before, it is not near, whoever else says so. One
-//!   alone may have moved itself, or lie. The warning of it outlives their samples: whoever holds the key may be silent.
+//!   alone may have moved itself, or lie. The warning of it outlives their samples: whoever holds the key may be silent. What
+//!   was measured before it, or while it held, makes the member near no more: that takes anchors which measured later.
 //! - What ends evidence (time, a certificate, a new start) is looked at as it comes, and work under way is judged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,9 +19,9 @@ use hither_types::fact::Fact;
 use hither_types::id::NodeId;
 use hither_types::incarnation::started_anew;
 use hither_types::member::Member;
-use hither_types::near::{Anchored, Evidence, NearSample, Weight, bound_km};
+use hither_types::near::{Anchored, Evidence, Move, NearSample, Warned, Weight, bound_km};
 use hither_types::place::Assurance;
-use hither_types::time::{Timestamp, WallTime};
+use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 
 use crate::limits;
@@ -28,27 +29,6 @@ use crate::machine::{Core, counterpart};
 
 #[cfg(test)]
 mod tests;
-
-/// That a member moved, as its anchors agreed on it.
-#[derive(Debug)]
-struct Move {
-    /// When it was put on the record last. That is kept when the move ends, so that it is there once a day at most.
-    noted: Timestamp,
-    /// What is warned of, until anchors find the member where it stays.
-    warned: Option<Warned>,
-}
-
-/// The move that is warned of.
-#[derive(Debug, Clone, Copy)]
-struct Warned {
-    /// When anchors agreed on it last.
-    last: Timestamp,
-    /// By the clocks of these anchors, when they measured that.
-    at: WallTime,
-    /// The least round trip, and what it was before.
-    rtt: Micros,
-    before: Micros,
-}
 
 /// What certificates state, and what members measured.
 #[derive(Debug)]
@@ -259,6 +239,9 @@ impl Core {
         if sample.before.is_some_and(|before| sample.rtt > before) {
             return Weight::Moved;
         }
+        if self.distances.moved.get(&member.node).is_some_and(|known| sample.at <= known.at) {
+            return Weight::Old;
+        }
         let known = match member.node == self.me.node {
             true => self.incarnation,
             false => self.peers.get(member.node).and_then(|peer| peer.presence()).map_or(0, |said| said.incarnation),
@@ -291,11 +274,14 @@ impl Core {
         let Some((by, NearSample { rtt, before: Some(before), .. })) = nearest.copied() else { return };
         // A record takes no larger numbers, and would be lost with all that are written together with it.
         let (rtt, before) = (rtt.min(limits::NEAR_RTT_MAX), before.min(limits::NEAR_RTT_MAX));
-        let at = moved.iter().map(|(_, sample)| sample.at).max().unwrap_or_default();
-        let (now, known) = (self.now, self.distances.moved.get(&member.node));
+        let Some(now) = self.calendar.wall(self.now).map(WallTime) else { return };
+        let known = self.distances.moved.get(&member.node);
+        // Who measured last may have taken it back since.
+        let earlier = known.map(|known| known.at);
+        let at = moved.iter().map(|(_, sample)| sample.at).chain(earlier).max().unwrap_or_default();
         let again = known.map(|known| known.noted).filter(|noted| now.since(*noted) <= limits::NEAR_WARNED);
-        let warned = Some(Warned { last: now, at, rtt, before });
-        self.distances.moved.insert(member.node, Move { noted: again.unwrap_or(now), warned });
+        let warned = Some(Warned { last: now, rtt, before });
+        self.distances.moved.insert(member.node, Move { noted: again.unwrap_or(now), at, warned });
         if again.is_none() {
             self.note(Fact::Moved { member: counterpart(member), by, rtt, before });
         }
@@ -304,15 +290,31 @@ impl Core {
     /// A move is over if anchors measured since then that the member is where it was, or that it stays where it is. That they
     /// say nothing of it does not end it.
     fn end_move(&mut self, member: &Member) {
-        let of_move = self.distances.moved.get(&member.node).and_then(|known| known.warned);
-        let Some(Warned { at, .. }) = of_move else { return };
+        if self.distances.moved.get(&member.node).is_none_or(|known| known.warned.is_none()) {
+            return;
+        }
+        // What is no newer than the move is old.
         let settled = |weight: Weight| matches!(weight, Weight::Near | Weight::Far);
-        let since = self.weighed(member).filter(|(_, sample, weight)| settled(*weight) && sample.at >= at).count();
+        let since = self.weighed(member).filter(|(.., weight)| settled(*weight)).count();
         if since >= limits::NEAR_ANCHORS_LEAST
             && let Some(known) = self.distances.moved.get_mut(&member.node)
         {
             known.warned = None;
         }
+    }
+
+    /// Members whose keys moved, for the start after this one.
+    pub fn moves(&self) -> &BTreeMap<NodeId, Move> {
+        &self.distances.moved
+    }
+
+    /// What was known of that before this start. Who is no member any more is forgotten.
+    pub(crate) fn moved_before(&mut self, moves: BTreeMap<NodeId, Move>) {
+        let moves: Vec<_> = moves.into_iter().filter(|(node, _)| self.certified(*node).is_some()).collect();
+        for (node, known) in &moves {
+            self.distances.moved.entry(*node).or_insert(*known);
+        }
+        self.assure_each(moves.into_iter().map(|(node, _)| node));
     }
 
     /// What the assurance of a member rests on.
@@ -327,7 +329,8 @@ impl Core {
             weight,
         });
         let vouched = self.distances.vouched.get(&node).copied()?;
-        Some(Evidence { vouched, limit: self.distances.limit, samples: samples.collect() })
+        // Certificates are the driver's.
+        Some(Evidence { vouched, by: None, limit: self.distances.limit, samples: samples.collect() })
     }
 
     /// What is known of where a member stands beside its certificate, in a few words.
@@ -339,7 +342,13 @@ impl Core {
         let (least, limit) = (limits::NEAR_ANCHORS_LEAST, self.distances.limit.millis());
         let count = weights.iter().filter(|weight| **weight == Weight::Near).count();
         let country = member.jurisdiction.country();
-        format!("members in {country} that measured it within {limit} ms: {count}, where 2 (near) takes {least}")
+        let (moved, since) = match self.distances.moved.get(&member.node).is_some_and(|known| known.warned.is_some()) {
+            true => ("it answered from much farther than before; ", " since"),
+            false => ("", ""),
+        };
+        format!(
+            "{moved}members in {country} that measured it within {limit} ms{since}: {count}, where 2 (near) takes {least}"
+        )
     }
 
     /// A sentence for each member whose key is used elsewhere than before.
@@ -347,7 +356,7 @@ impl Core {
         let warning = |(node, known): (&NodeId, &Move)| {
             let member = self.certified(*node)?;
             let Warned { last, rtt, before, .. } = known.warned?;
-            if self.now.since(last) > limits::NEAR_WARNED {
+            if self.calendar.wall(self.now).is_none_or(|now| WallTime(now).since(last) > limits::NEAR_WARNED) {
                 return None;
             }
             let (key, site, place) = (node.short(), &member.site, member.jurisdiction);

@@ -105,7 +105,7 @@ impl Driver {
         {
             self.records.note_transfer(self.home.me.jurisdiction, other.jurisdiction);
         }
-        if let Some(kernel) = &self.kernel {
+        if let Some(kernel) = &mut self.kernel {
             kernel.note(&fact, |node| !self.endpoints.contains_key(&node));
         }
         if !self.records.record(ticket, fact)

@@ -12,6 +12,7 @@ use hither_types::authority::{
 use hither_types::id::{MeshId, NodeId};
 use hither_types::member::{Member, Signed};
 use hither_types::time::WallTime;
+use hither_wire::versions::WITH_POLICIES;
 
 use crate::trust::{self, Seal, TrustError};
 
@@ -119,16 +120,23 @@ impl Authority {
         founder.chain(others).flatten().map(|link| link.signed.clone()).collect()
     }
 
+    /// The entries for a program that speaks versions of the protocol up to this one.
+    pub(crate) fn entries_for(&self, speaks: u16) -> Vec<Signed> {
+        if speaks < WITH_POLICIES { self.entries_before_policies() } else { self.entries() }
+    }
+
     /// The entries for a member whose program does not read published policies: it takes none of the founder's after the first
     /// of them, and, unless it is left out, none of anybody's that stand behind it either.
-    pub(crate) fn entries_before_policies(&self) -> Vec<Signed> {
-        let first = self.chain(self.founder).iter().find(|link| publishes(&link.statement));
-        let until = first.map_or(usize::MAX, |first| {
-            self.chain(self.founder).iter().take_while(|link| link.signed != first.signed).count()
-        });
-        let founder = self.chains.get(&self.founder).into_iter().flatten().take(until);
+    fn entries_before_policies(&self) -> Vec<Signed> {
+        let founder = self.chain(self.founder).iter().take_while(|link| !publishes(&link.statement));
         let others = self.chains.iter().filter(|(node, _)| **node != self.founder).flat_map(|(_, chain)| chain);
         founder.chain(others).map(|link| link.signed.clone()).collect()
+    }
+
+    /// The others: those of the founder from the first published policy on.
+    pub(crate) fn entries_since_policies(&self) -> Vec<Signed> {
+        let since = self.chain(self.founder).iter().skip_while(|link| !publishes(&link.statement));
+        since.map(|link| link.signed.clone()).collect()
     }
 
     /// Whether a policy was ever published or proposed: older programs read the founder's chain no further than that.

@@ -34,9 +34,10 @@ use crate::home::Home;
 use crate::kernel::{Kernel, Reading};
 use crate::limits::{ANSWERS_MAX, SETTLES, TAKEN_AT_ONCE, TELL_EVERY, VIEW_EVERY};
 use crate::meetings::Meetings;
-use crate::mesh::Mesh;
 use crate::mesh::join::{JoinNews, Joining};
+use crate::mesh::{Caller, Mesh};
 use crate::models::Shelf;
+use crate::near::moves::Moves;
 use crate::near::{Distances, Measured};
 use crate::pins::Pins;
 use crate::proof::Unproven;
@@ -152,6 +153,8 @@ pub(crate) struct Driver {
     pub(crate) twins: Twins,
     pub(crate) clocks: Clocks,
     pub(crate) distances: Distances,
+    /// What is remembered of members whose keys moved.
+    pub(crate) moves: Moves,
     /// The later program with this node's key that it found last.
     pub(crate) outlasted: Option<Start>,
     /// An earlier program runs with this node's key: this one serves nobody.
@@ -344,8 +347,8 @@ impl Driver {
         match event {
             SwarmEvent::Message { from, message } => self.peer_said(from, message),
             SwarmEvent::Asked { from, ask, answer } => self.asked(from, ask, answer),
-            SwarmEvent::Hello { from, from_address: _, hello, reply } => {
-                let answer = self.hello(from, hello);
+            SwarmEvent::Hello { from, from_address: _, speaks, hello, reply } => {
+                let answer = self.hello(Caller { node: from, speaks }, hello);
                 reply.reply(answer);
             }
             SwarmEvent::Guest { node, pass, reply } => self.guest(node, pass.as_deref(), reply),
@@ -389,7 +392,7 @@ impl Driver {
     pub(crate) fn wake(&mut self) {
         let mut config = core_config(&self.config, &self.home.me, &self.policy, self.incarnation, self.cap);
         config.settled = self.clock.now().after(SETTLES);
-        let spent = self.till.spent(self.core.spending().spent);
+        let (spent, moves) = (self.till.spent(self.core.spending().spent), self.moves.kept());
         self.core = Core::new(config);
         self.feed(Event::Budgets(Box::new(self.config.budgets.clone())));
         self.feed(Event::SpentBefore(Box::new(spent)));
@@ -399,6 +402,7 @@ impl Driver {
             self.member_added(member);
         }
         self.feed(Event::TimeOfDay(wall_now()));
+        self.feed(Event::MovedBefore(moves));
         for manifest in self.shelf.manifests() {
             self.feed(Event::Catalogued(manifest));
         }

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use hither_types::fact::{Fact, Outcome};
-use hither_types::id::NodeId;
+use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
+use hither_types::id::{Attempt, NodeId, RequestId};
 use hither_types::kernel::{KernelFault, KernelSpan};
+use hither_types::unit::ByteCount;
 use tokio::sync::mpsc;
 
 use crate::driver::{Driver, Inbound};
 use crate::home::write_private;
-use crate::limits::{KERNEL_FILE_WAIT, KERNEL_LAST_READING};
+use crate::limits::{KERNEL_FILE_WAIT, KERNEL_LAG, KERNEL_LAST_READING, KERNEL_UNDER_WAY};
 use crate::trust::wall_now;
 
 mod book;
@@ -62,6 +63,28 @@ enum Alarm {
     Reset,
 }
 
+/// Which way payload goes: out with a request, or back with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Request,
+    Answer,
+}
+
+/// Payload that leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Leaving {
+    to: NodeId,
+    request: RequestId,
+    attempt: Attempt,
+    way: Way,
+}
+
+impl Leaving {
+    fn of(subject: &Subject, to: &Counterpart, way: Way) -> Self {
+        Self { to: to.node, request: subject.request, attempt: subject.attempt, way }
+    }
+}
+
 /// The counters of a node that has some.
 pub(crate) struct Kernel {
     config: KernelConfig,
@@ -69,24 +92,59 @@ pub(crate) struct Kernel {
     book: Book,
     /// Payload that arrived at members since the start, by the facts of the ledger.
     sent: Arc<AtomicU64>,
+    /// In which span between readings that began to leave which has not ended.
+    under_way: BTreeMap<Leaving, u64>,
+    /// The first of those in which that began which arrived since the last reading.
+    began: u64,
     told: BTreeMap<Alarm, String>,
 }
 
 impl Kernel {
     pub(crate) fn open(config: KernelConfig, data_dir: &std::path::Path) -> Self {
         let file = data_dir.join(LAST);
+        // As many readings as begin within the time that the transport takes.
+        let lag = KERNEL_LAG.as_millis().div_ceil(config.every.as_millis().max(1));
+        let lag = usize::try_from(lag).unwrap_or(usize::MAX);
         // A file that cannot be read is no reading: the next one says that it is the first.
-        let book = Book::open(std::fs::read_to_string(&file).ok().as_deref());
-        Self { config, file, book, sent: Arc::default(), told: BTreeMap::new() }
+        let book = Book::open(std::fs::read_to_string(&file).ok().as_deref(), lag);
+        Self {
+            config,
+            file,
+            book,
+            sent: Arc::default(),
+            under_way: BTreeMap::new(),
+            began: u64::MAX,
+            told: BTreeMap::new(),
+        }
     }
 
     /// Payload that arrived passed the kernel; what broke off may have, and is not compared.
-    pub(crate) fn note(&self, fact: &Fact, is_member: impl Fn(NodeId) -> bool) {
-        // What passes a relay goes to the address of that, which the rules have by hand, and count by no name.
-        if let Fact::EgressSettled { to, bytes, outcome: Outcome::Answered, over: None, .. }
-        | Fact::AnswerSent { to, bytes, outcome: Outcome::Answered, over: None, .. } = fact
-            && is_member(to.node)
-        {
+    pub(crate) fn note(&mut self, fact: &Fact, is_member: impl Fn(NodeId) -> bool) {
+        if let Fact::EgressIntent { subject, to, .. } = fact {
+            self.begins(Leaving::of(subject, to, Way::Request));
+        } else if let Fact::IngressAccepted { subject, from, .. } = fact {
+            self.begins(Leaving::of(subject, from, Way::Answer));
+        } else if let Fact::EgressSettled { subject, to, bytes, outcome, over, .. } = fact {
+            // What passes a relay goes to the address of that, which the rules have by hand, and count by no name.
+            let has_passed = *outcome == Outcome::Answered && over.is_none() && is_member(to.node);
+            self.ends(&Leaving::of(subject, to, Way::Request), has_passed.then_some(*bytes));
+        } else if let Fact::AnswerSent { subject, to, bytes, outcome, over } = fact {
+            let has_passed = *outcome == Outcome::Answered && over.is_none() && is_member(to.node);
+            self.ends(&Leaving::of(subject, to, Way::Answer), has_passed.then_some(*bytes));
+        }
+    }
+
+    fn begins(&mut self, leaving: Leaving) {
+        if self.under_way.len() < KERNEL_UNDER_WAY {
+            self.under_way.insert(leaving, self.book.number());
+        }
+    }
+
+    fn ends(&mut self, leaving: &Leaving, passed: Option<ByteCount>) {
+        // Of what is not known any more it is not known when it began.
+        let began = self.under_way.remove(leaving).unwrap_or(0);
+        if let Some(bytes) = passed {
+            self.began = self.began.min(began);
             self.sent.fetch_add(bytes.0, Ordering::Relaxed);
         }
     }
@@ -105,7 +163,8 @@ impl Kernel {
                 return (Fact::KernelUnread(fault), alarms);
             }
         };
-        let count = self.book.take(wall_now(), counters, reading.sent);
+        let began = std::mem::replace(&mut self.began, u64::MAX);
+        let count = self.book.take(wall_now(), counters, reading.sent, began);
         if counters.leak_packets > 0 {
             alarms.insert(Alarm::Leak, leak_text(counters.leak_packets));
         }

@@ -308,6 +308,16 @@ pub(crate) const KERNEL_LAST_READING: Duration = Duration::from_secs(2);
 /// What such a program may say, in bytes: three counters take half a kilobyte, and a table of many has room.
 pub(crate) const KERNEL_OUTPUT_MAX: u64 = 1 << 20;
 
+/// Readings of the kernel's counters that are kept to compare payload with: more than an hour of them, which the longest request
+/// takes, if they are read each second.
+pub(crate) const KERNEL_ROW: usize = 4096;
+
+/// After so long what was given to the transport has passed the kernel: a few megabytes over a slow line.
+pub(crate) const KERNEL_LAG: Duration = Duration::from_secs(10);
+
+/// Payload under way of which it is remembered when it began to leave: of more it is taken that it began with the first reading.
+pub(crate) const KERNEL_UNDER_WAY: usize = 16_384;
+
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);
 
@@ -350,3 +360,10 @@ pub(crate) const NEAR_GAP_MS: u64 = 2_000;
 
 /// By the clock here they are so, too, in the long run, and so many may come at once: those that were under way together.
 pub(crate) const NEAR_BURST: u64 = 4;
+
+/// How long it goes unwritten that a move which is warned of is still so: that is told every few seconds.
+pub(crate) const MOVES_KEPT_MS: u64 = 600_000;
+
+/// Reports that a member is told over a new link, in one message: some 60 kB, 200 at most. Up to so many members that is all of
+/// them; of a thousand, a handful of neighbours tells enough that nearly everybody has the two anchors that it takes.
+pub(crate) const NEAR_TOLD: usize = 128;

@@ -32,6 +32,14 @@ mod tests;
 use reach::Reach;
 use spread::Abreast;
 
+/// Who says hello.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) node: NodeId,
+    /// The newest version of the protocol that its program speaks.
+    pub(crate) speaks: u16,
+}
+
 /// The members other than this node, kept on disk so that a node that starts alone knows whom to look for.
 pub(crate) struct Mesh {
     path: PathBuf,
@@ -83,6 +91,11 @@ impl Mesh {
 
     pub(crate) fn member(&self, node: NodeId) -> Option<Member> {
         self.records.get(&node).map(|(_, member)| member.clone())
+    }
+
+    /// Who signed the certificate of a member.
+    pub(crate) fn certifier(&self, node: NodeId) -> Option<NodeId> {
+        self.records.get(&node).map(|(record, _)| record.certificate.signer)
     }
 
     /// Whether a node, this one or another member, may publish.
@@ -314,40 +327,41 @@ impl Driver {
     }
 
     /// Answers somebody who may be a stranger.
-    pub(crate) fn hello(&mut self, from: NodeId, hello: Hello) -> HelloReply {
+    pub(crate) fn hello(&mut self, from: Caller, hello: Hello) -> HelloReply {
         let reply = self.answer_hello(from, hello);
         if let HelloReply::Refused(reason) = &reply {
-            tracing::warn!(node = %from.short(), reason, "a hello was refused");
+            tracing::warn!(node = %from.node.short(), reason, "a hello was refused");
         }
         reply
     }
 
-    fn answer_hello(&mut self, from: NodeId, hello: Hello) -> HelloReply {
+    fn answer_hello(&mut self, from: Caller, hello: Hello) -> HelloReply {
+        let Caller { node, speaks } = from;
         match hello {
-            Hello::Introduce(record) => match self.introduced(from, record) {
+            Hello::Introduce(record) => match self.introduced(node, record) {
                 Ok(record) => {
                     self.learn_members(vec![record]);
-                    self.welcome(self.home.certificate.clone())
+                    self.welcome(self.home.certificate.clone(), speaks)
                 }
                 Err(why) => HelloReply::Refused(why),
             },
-            Hello::Join { mesh, invite, proof, addresses } => self.knocked(from, mesh, |driver| {
-                let invite = driver.invites.take(&invite, &proof, from, Manner::Plain, wall_now())?;
+            Hello::Join { mesh, invite, proof, addresses } => self.knocked(node, mesh, |driver| {
+                let invite = driver.invites.take(&invite, &proof, node, Manner::Plain, wall_now())?;
                 Ok(driver.let_in(from, invite, addresses))
             }),
-            Hello::Meet { mesh, invite, proof, commitment } => self.knocked(from, mesh, |driver| {
-                let knock = Knock { invite, proof, promised: commitment, joiner: from };
+            Hello::Meet { mesh, invite, proof, commitment } => self.knocked(node, mesh, |driver| {
+                let knock = Knock { invite, proof, promised: commitment, joiner: node };
                 Ok(HelloReply::Met(driver.meetings.meet(&driver.invites, &knock, wall_now())?))
             }),
             Hello::Reveal { invite, number, addresses } => {
-                self.knocked(from, self.home.authority.mesh, |driver| driver.revealed(from, invite, number, addresses))
+                self.knocked(node, self.home.authority.mesh, |driver| driver.revealed(from, invite, number, addresses))
             }
         }
     }
 
     /// What a joiner is told at once: as many members as an answer holds, those of its own site first, and models likewise. It
     /// hears of the rest as soon as it has a link, for its pulses say that it knows less than the others.
-    fn welcome(&self, certificate: Signed) -> HelloReply {
+    fn welcome(&self, certificate: Signed, speaks: u16) -> HelloReply {
         let site = hither_wire::decode_member(&certificate.bytes).ok().map(|member| member.site);
         let (own, others): (Vec<_>, Vec<_>) =
             self.mesh.records.values().partition(|(_, member)| Some(&member.site) == site.as_ref());
@@ -357,7 +371,7 @@ impl Driver {
             Some(PeerMessage::Catalog(first)) => first,
             _ => Vec::new(),
         };
-        let authority = self.home.authority.entries();
+        let authority = self.home.authority.entries_for(speaks);
         HelloReply::Welcome { certificate, members, catalog, authority }
     }
 

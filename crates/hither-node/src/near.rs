@@ -8,28 +8,29 @@
 //! most that this node measures, it is this node that moved, and it says nothing of the others. Of whom does not answer a few
 //! times, nothing is signed.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use hither_core::Event;
-use hither_core::limits::NEAR_FOR;
-use hither_types::id::{MeshId, NodeId};
+use hither_types::id::NodeId;
 use hither_types::member::Signed;
 use hither_types::message::PeerMessage;
 use hither_types::near::{NearReport, NearSample};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::Micros;
-use hither_wire::limits::MAX_NEAR;
 
 use crate::driver::{Driver, Inbound};
 use crate::limits::{
-    NEAR_AGAIN, NEAR_AT_ONCE, NEAR_BETTER, NEAR_BURST, NEAR_EVERY, NEAR_GAP_MS, NEAR_LATELY, NEAR_MOVED, NEAR_PINGS,
+    NEAR_AGAIN, NEAR_AT_ONCE, NEAR_BETTER, NEAR_EVERY, NEAR_GAP_MS, NEAR_LATELY, NEAR_MOVED, NEAR_PINGS,
     NEAR_REMEMBERED, NEAR_SIGNED, NEAR_TRIES, NEAR_WAIT, NEAR_WINDOW,
 };
-use crate::trust::{self, Seal, TrustError, clock_grace, wall_after, wall_now};
+use crate::trust::{self, Seal, clock_grace, wall_now};
 
+pub(crate) mod moves;
+mod reports;
 #[cfg(test)]
 mod tests;
+
+use reports::Known;
 
 /// The smallest of some round trips to a member, measured one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +156,7 @@ pub(crate) struct Distances {
     /// When this node signed last.
     signed: Option<Timestamp>,
     /// The newest report of each member, this node included.
-    reports: BTreeMap<NodeId, (WallTime, Signed)>,
+    reports: BTreeMap<NodeId, Known>,
     /// By the clock here, until when each signer has used up its share of reports.
     heard: BTreeMap<NodeId, Timestamp>,
 }
@@ -281,30 +282,13 @@ impl Distances {
     /// When a report of this node is to be signed, if that may be now. One of an earlier start that comes from a clock that was
     /// ahead must not silence this one: what comes after it is dated right after it, if others take that.
     fn may_sign(&self, me: NodeId, now: Timestamp, wall: WallTime) -> Option<WallTime> {
-        let Some((known, _)) = self.reports.get(&me) else { return Some(wall) };
+        let Some(Known { at: known, .. }) = self.reports.get(&me) else { return Some(wall) };
         let next = WallTime(known.0.saturating_add(NEAR_GAP_MS));
         if *known <= wall {
             return (next <= wall).then_some(wall);
         }
         let is_soon = self.signed.is_some_and(|signed| now.since(signed) < Micros::from_millis(NEAR_GAP_MS));
         (!is_soon).then_some(if next <= clock_grace(wall) { next } else { wall })
-    }
-
-    /// Whether there is room for one more report of a signer, which then is taken. By the dates of what it signs alone, it
-    /// could tell all that fit into two hours at once.
-    fn has_room(&mut self, by: NodeId, now: Timestamp) -> bool {
-        let used = self.heard.get(&by).map_or(now, |used| (*used).max(now));
-        if used.since(now) >= Micros::from_millis(NEAR_BURST * NEAR_GAP_MS) {
-            return false;
-        }
-        self.heard.insert(by, used.after(Micros::from_millis(NEAR_GAP_MS)));
-        true
-    }
-
-    /// Whether a report is newer than what is known of its signer, and not signed so soon after that one that telling it on
-    /// would be a flood.
-    fn is_news(&self, by: NodeId, at: WallTime) -> bool {
-        self.reports.get(&by).is_none_or(|(known, _)| at.0 >= known.0.saturating_add(NEAR_GAP_MS))
     }
 
     /// What this node signed before its start, as others kept it: where the members were then.
@@ -317,24 +301,12 @@ impl Distances {
         }
     }
 
-    /// All reports, in messages.
-    fn pages(&self) -> Vec<PeerMessage> {
-        let all: Vec<Signed> = self.reports.values().map(|(_, signed)| signed.clone()).collect();
-        all.chunks(MAX_NEAR).map(|page| PeerMessage::Near(page.to_vec())).collect()
-    }
-
     /// Somebody is no member any more.
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.windows.remove(&node);
         self.reports.remove(&node);
         self.heard.remove(&node);
     }
-}
-
-/// Whether a signature is that of a report for this mesh.
-fn fits(signed: &Signed, report: &NearReport, mesh: MeshId) -> Result<(), TrustError> {
-    trust::check(signed, Seal::Near)?;
-    if report.mesh == mesh { Ok(()) } else { Err(TrustError::Mesh) }
 }
 
 impl Driver {
@@ -360,7 +332,8 @@ impl Driver {
             let report = NearReport { mesh: self.home.me.mesh, at, samples };
             let bytes = hither_wire::encode_near_report(&report).expect("so many samples fit into a report");
             let signed = trust::sign(&self.home.key, Seal::Near, bytes);
-            self.keep_report(report, &signed);
+            self.distances.keep(self.home.me.node, &report, &signed);
+            self.feed(Event::Near { by: self.home.me.node, samples: report.samples });
             self.spread(None, PeerMessage::Near(vec![signed]));
         }
     }
@@ -371,70 +344,9 @@ impl Driver {
         self.measure_distances();
     }
 
-    /// There is a link to a member: it is told what others measured, and measured itself.
-    pub(crate) fn tell_distances(&mut self, peer: NodeId) {
-        for page in self.distances.pages() {
-            self.swarm.send(peer, page);
-        }
-        self.distances.relinked(peer, self.clock.now());
-    }
-
-    /// A member tells what it, or others, measured.
-    pub(crate) fn heard_distances(&mut self, from: NodeId, mut reports: Vec<Signed>) {
-        let (mut news, now) = (Vec::new(), self.clock.now());
-        // With the newest first, the others of its signer are no news any more.
-        reports.sort_by_cached_key(|signed| {
-            Reverse(hither_wire::decode_near_report(&signed.bytes).map_or(WallTime(0), |report| report.at))
-        });
-        for signed in reports {
-            if self.distances.reports.get(&signed.signer).is_some_and(|(_, known)| *known == signed) {
-                continue;
-            }
-            match self.believed_report(&signed) {
-                Ok(Some(report)) if self.distances.has_room(signed.signer, now) => {
-                    self.keep_report(report, &signed);
-                    news.push(signed);
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(peer = %from.short(), %error, "a report of round trips is not believed"),
-            }
-        }
-        if !news.is_empty() {
-            self.spread(Some(from), PeerMessage::Near(news));
-        }
-    }
-
-    /// A report that is news, and its signature fits.
-    fn believed_report(&self, signed: &Signed) -> Result<Option<NearReport>, TrustError> {
-        let report =
-            hither_wire::decode_near_report(&signed.bytes).map_err(|error| TrustError::Malformed(error.to_string()))?;
-        let (is_own, wall) = (signed.signer == self.home.me.node, wall_now());
-        // What this node signed before its start tells where members were, however old it is, and nothing once it has signed.
-        let is_due = match is_own {
-            true => self.distances.signed.is_none(),
-            false => self.mesh.member(signed.signer).is_some() && wall <= wall_after(report.at, NEAR_FOR),
-        };
-        // One from the future would stand in the way of all that come before that.
-        let is_now = report.at <= clock_grace(wall);
-        if !is_due || !is_now || !self.distances.is_news(signed.signer, report.at) {
-            return Ok(None);
-        }
-        fits(signed, &report, self.home.me.mesh).map(|()| Some(report))
-    }
-
-    /// Keeps a report for those who do not know it yet, and tells the mind.
-    fn keep_report(&mut self, report: NearReport, signed: &Signed) {
-        let by = signed.signer;
-        self.distances.reports.insert(by, (report.at, signed.clone()));
-        if by == self.home.me.node && self.distances.signed.is_none() {
-            self.distances.recall(&report.samples);
-        }
-        self.feed(Event::Near { by, samples: report.samples });
-    }
-
     /// Tells a mind that was made anew what members measured.
     pub(crate) fn recall_distances(&mut self) {
-        let reports: Vec<Signed> = self.distances.reports.values().map(|(_, signed)| signed.clone()).collect();
+        let reports: Vec<Signed> = self.distances.reports.values().map(|known| known.signed.clone()).collect();
         for signed in reports {
             if let Ok(report) = hither_wire::decode_near_report(&signed.bytes) {
                 self.feed(Event::Near { by: signed.signer, samples: report.samples });

@@ -46,6 +46,12 @@ impl Driver {
             node.egress = self.egress.get(&node.member.node).cloned().unwrap_or_default();
             node.program = self.program(node.member.node);
             node.addresses = self.swarm.known(node.member.node);
+            if let Some(evidence) = &mut node.evidence {
+                evidence.by = match node.member.node == self.home.me.node {
+                    true => Some(self.home.certificate.signer),
+                    false => self.mesh.certifier(node.member.node),
+                };
+            }
             // A server outside the mesh lives by no policy.
             if self.endpoints.contains_key(&node.member.node) {
                 node.policy = None;
@@ -54,6 +60,7 @@ impl Driver {
         let sum = |of: fn(&Egress) -> u64| ByteCount(self.egress.values().map(of).sum());
         (view.totals.egress_requests, view.totals.egress_answers) = (sum(|to| to.requests.0), sum(|to| to.answers.0));
         self.till.keep(&view.spending.spent);
+        self.moves.keep(self.core.moves());
         self.view.send_replace(Arc::new(view));
     }
 

@@ -36,6 +36,7 @@ use crate::meetings::Meetings;
 use crate::mesh::{Mesh, counterpart};
 use crate::models::Shelf;
 use crate::near::Distances;
+use crate::near::moves::Moves;
 use crate::pins::Pins;
 use crate::published::Texts;
 use crate::records::Records;
@@ -204,6 +205,7 @@ async fn assemble(
     let witnesses = Witnesses::new(config.ledger_dir(), dir.join("witnessed"), home.me.node, &home.key.to_bytes());
     let kernel = config.kernel.clone().map(|kernel| Kernel::open(kernel, &dir));
     let (till, unkept) = Till::open(dir.join("spent"));
+    let (moves, forgotten) = Moves::open(dir.join("moves"));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
     let endpoints = crate::endpoints::open(&config.endpoints);
     let (stopping, stop) = watch::channel(false);
@@ -247,6 +249,7 @@ async fn assemble(
         twins: Twins::new(wall_now(), incarnation),
         clocks: Clocks::default(),
         distances: Distances::default(),
+        moves,
         outlasted: None,
         gave_way: false,
         leaving: false,
@@ -265,7 +268,7 @@ async fn assemble(
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: nothing leaves this node: {text}"));
     }
-    for text in unread.into_iter().chain(unkept) {
+    for text in unread.into_iter().chain(unkept).chain(forgotten) {
         driver.warn(None, text);
     }
     if is_public {

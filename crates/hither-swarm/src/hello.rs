@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hither_types::id::NodeId;
 use hither_types::member::Address;
 use hither_types::message::{Hello, HelloReply};
+use hither_types::version::Versions;
 use hither_wire::limits::{MAX_HELLO, MAX_HELLO_REPLY};
 use iroh::endpoint::Connection;
 use tokio::sync::oneshot;
@@ -14,7 +15,7 @@ use crate::framing::{self, FrameReader, Framed};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::preface;
-use crate::swarm::{Shared, SwarmEvent};
+use crate::swarm::{Shared, Swarm, SwarmEvent};
 
 mod heard;
 
@@ -35,8 +36,15 @@ impl HelloReplier {
     }
 }
 
+impl Swarm {
+    /// Says hello to a node that need not be a member, and waits for the reply.
+    pub async fn hello(&self, to: NodeId, addresses: Vec<Address>, hello: Hello) -> Result<HelloReply, DialError> {
+        say(self.shared(), to, addresses, &hello).await
+    }
+}
+
 /// Says hello to a node and waits for its reply.
-pub(crate) async fn say(
+async fn say(
     shared: &Arc<Shared>,
     node: NodeId,
     addresses: Vec<Address>,
@@ -46,7 +54,7 @@ pub(crate) async fn say(
     let frame = framing::frame(body, MAX_HELLO).ok_or_else(|| DialError::Unsayable("it is too large".to_owned()))?;
     let connection = dial::dial_at(shared, node, addresses, Kind::Hello).await?;
     links::register(shared, &connection, Kind::Hello);
-    let reply = tokio::time::timeout(limits::HELLO, exchange(&connection, frame)).await;
+    let reply = tokio::time::timeout(limits::HELLO, exchange(&shared.speaks, &connection, frame)).await;
     let silent = || Err(NoReply::Other(format!("nothing came within {} s", limits::HELLO.as_secs())));
     let reply = reply.unwrap_or_else(|_| silent());
     dial::close(&connection, Code::Done, "thank you");
@@ -68,13 +76,13 @@ impl<E: std::error::Error> From<E> for NoReply {
     }
 }
 
-async fn exchange(connection: &Connection, hello: Framed) -> Result<HelloReply, NoReply> {
+async fn exchange(own: &Versions, connection: &Connection, hello: Framed) -> Result<HelloReply, NoReply> {
     let (mut sender, receiver) = connection.open_bi().await?;
-    framing::write(&mut sender, preface::frame()).await?;
+    framing::write(&mut sender, preface::frame(own)).await?;
     framing::write(&mut sender, hello).await?;
     sender.finish()?;
     let mut reader = FrameReader::new(receiver, MAX_HELLO_REPLY);
-    preface::read(connection, &mut reader).await.map_err(|refusal| match refusal.is_about_versions() {
+    preface::read(own, connection, &mut reader).await.map_err(|refusal| match refusal.is_about_versions() {
         true => NoReply::Apart(refusal.here),
         false => NoReply::Other(refusal.here),
     })?;
@@ -110,9 +118,10 @@ async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
     let broke = || failed(Code::Broken, "the connection broke");
     let (mut sender, receiver) = connection.accept_bi().await.map_err(|_| broke())?;
     // Said before the other's is read: whoever cannot talk to this program has to learn why.
-    framing::write(&mut sender, preface::frame()).await.map_err(|_| broke())?;
+    framing::write(&mut sender, preface::frame(&shared.speaks)).await.map_err(|_| broke())?;
     let mut reader = FrameReader::new(receiver, MAX_HELLO);
-    preface::read(connection, &mut reader).await.map_err(|refusal| (refusal.code, refusal.there))?;
+    let versions = preface::read(&shared.speaks, connection, &mut reader).await;
+    let speaks = versions.map_err(|refusal| (refusal.code, refusal.there))?.newest;
     let body = reader.next().await;
     let body = body.map_err(|_| failed(Code::Garbage, "hello cannot be read"))?.ok_or_else(broke)?;
     let hello = hither_wire::decode_hello(&body).map_err(|_| failed(Code::Garbage, "hello cannot be decoded"))?;
@@ -120,7 +129,7 @@ async fn converse(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
     let _answered = shared.hellos.try_acquire().map_err(|_| failed(Code::Busy, BUSY))?;
     let (replier, reply) = oneshot::channel();
     let from_address = links::address(shared, connection);
-    let event = SwarmEvent::Hello { from, from_address, hello, reply: HelloReplier(replier) };
+    let event = SwarmEvent::Hello { from, from_address, speaks, hello, reply: HelloReplier(replier) };
     shared.events.send(event).await.map_err(|_| failed(Code::Broken, "stopping"))?;
     let reply = reply.await.map_err(|_| failed(Code::Broken, "no reply"))?;
     let body = hither_wire::encode_hello_reply(&reply).map_err(|error| {

@@ -34,27 +34,30 @@ pub(crate) fn own() -> Versions {
 }
 
 /// The frame that says it.
-pub(crate) fn frame() -> Framed {
-    framing::frame(encode_versions(&own()), MAX_VERSIONS).expect("a range of versions is short")
+pub(crate) fn frame(own: &Versions) -> Framed {
+    framing::frame(encode_versions(own), MAX_VERSIONS).expect("a range of versions is short")
 }
 
 /// Reads the frame of the other end. What it speaks, if there is a version in common.
-pub(crate) async fn read(connection: &Connection, reader: &mut FrameReader) -> Result<Versions, Refusal> {
+pub(crate) async fn read(
+    own: &Versions,
+    connection: &Connection,
+    reader: &mut FrameReader,
+) -> Result<Versions, Refusal> {
     let frame = match reader.next().await {
         Ok(Some(frame)) => frame,
-        Err(FramingError::TooLarge { .. }) => return Err(unread()),
+        Err(FramingError::TooLarge { .. }) => return Err(unread(own)),
         Ok(None) | Err(_) => return Err(broken(connection)),
     };
-    let (own, versions) = (own(), decode_versions(&frame).map_err(|_| unread())?);
-    match (own.reason(&versions), versions.reason(&own)) {
+    let versions = decode_versions(&frame).map_err(|_| unread(own))?;
+    match (own.reason(&versions), versions.reason(own)) {
         (Some(here), Some(there)) => Err(Refusal { code: Code::Apart, here, there }),
         _ => Ok(versions),
     }
 }
 
 /// The other end says nothing that can be read: it is older than this frame, or something else.
-fn unread() -> Refusal {
-    let own = own();
+fn unread(own: &Versions) -> Refusal {
     let text = format!(
         "one end is hither {}, which speaks versions {} to {} of the protocol between nodes, and the other does not say what \
          it speaks: install the same hither at both ends",

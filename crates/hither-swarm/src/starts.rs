@@ -41,14 +41,14 @@ pub(crate) async fn exchange(
 ) -> Result<Opened, Refusal> {
     let broken = || preface::broken(connection);
     let mut sender = connection.open_uni().await.map_err(|_| broken())?;
-    framing::write(&mut sender, preface::frame()).await.map_err(|_| broken())?;
+    framing::write(&mut sender, preface::frame(&shared.speaks)).await.map_err(|_| broken())?;
     let greeting = framing::frame(shared.epoch.to_le_bytes().to_vec(), MAX_MESSAGE).ok_or_else(broken)?;
     let dialled = connection.side().is_client();
     if dialled {
         framing::write(&mut sender, greeting.clone()).await.map_err(|_| broken())?;
     }
     let mut reader = FrameReader::new(connection.accept_uni().await.map_err(|_| broken())?, MAX_MESSAGE);
-    let versions = preface::read(connection, &mut reader).await?;
+    let versions = preface::read(&shared.speaks, connection, &mut reader).await?;
     let theirs = reader.next().await.ok().flatten().ok_or_else(broken)?;
     let epoch = u64::from_le_bytes(theirs.as_ref().try_into().map_err(|_| broken())?);
     welcome(epoch)?;

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hither_types::id::{Digest, MeshId, NodeId};
 use hither_types::member::{Address, Relay};
-use hither_types::message::{Ask, Hello, HelloReply, PeerMessage};
+use hither_types::message::{Ask, Hello, PeerMessage};
 use hither_types::unit::{ByteCount, Micros};
-use hither_types::version::Program;
+use hither_types::version::{Program, Versions};
 use hither_types::view::{LanView, RelayState, Wire};
 use iroh::endpoint::{BindOpts, NetReportConfig, QuicTransportConfig, QuicTransportConfigBuilder, VarInt, presets};
 use iroh::{Endpoint, RelayMap, RelayMode, SecretKey};
@@ -34,7 +34,7 @@ use crate::relays::{KnownRelay, Relays};
 use crate::spoken::Spoken;
 use crate::talk::Talk;
 use crate::tasks::Tasks;
-use crate::{accept, addresses, ask, blobs, hello, lan, ledbat, limits, moves, ping, relay, relays, talk};
+use crate::{accept, addresses, ask, blobs, lan, ledbat, limits, moves, ping, preface, relay, relays, talk};
 
 /// What a swarm needs to start.
 #[derive(Clone)]
@@ -111,6 +111,8 @@ pub enum SwarmEvent {
         from: NodeId,
         /// Where it was reached from, if known.
         from_address: Option<Address>,
+        /// The newest version of the protocol that its program speaks.
+        speaks: u16,
         /// What it says.
         hello: Hello,
         /// Where the reply goes.
@@ -157,6 +159,7 @@ pub type Started = (Swarm, mpsc::Receiver<SwarmEvent>, mpsc::Receiver<ChunkEvent
 pub(crate) struct Shared {
     pub(crate) endpoint: Endpoint,
     pub(crate) node: NodeId,
+    pub(crate) speaks: Versions,
     /// Which start of the program this is, so that peers notice a new one.
     pub(crate) epoch: u64,
     pub(crate) members: Arc<Members>,
@@ -209,6 +212,11 @@ pub struct Swarm(Arc<Owner>);
 impl Swarm {
     /// Opens the store, binds the address and begins to listen.
     pub async fn start(config: SwarmConfig) -> Result<Started, StartError> {
+        Self::start_as(config, preface::own()).await
+    }
+
+    /// The same as a program that speaks other versions of the protocol: how those of earlier releases are met can be tried.
+    pub async fn start_as(config: SwarmConfig, speaks: Versions) -> Result<Started, StartError> {
         let store = Store::open(config.blobs_dir.clone()).await?;
         let (members, pins) = (Arc::new(Members::default()), Arc::new(Pins::default()));
         let requests = Requests::new();
@@ -229,6 +237,7 @@ impl Swarm {
         let (host, listener) = opened.map(|(host, listener)| (Arc::new(host), listener)).unzip();
         let shared = Arc::new(Shared {
             node,
+            speaks,
             relays: Relays::new(node, pins, host.as_deref().map(Host::local)),
             host,
             endpoint,
@@ -355,16 +364,6 @@ impl Swarm {
     /// links are kept to all.
     pub fn keep(&self, nodes: impl IntoIterator<Item = NodeId>) {
         self.shared().talk.keep(nodes.into_iter().collect());
-    }
-
-    /// Says something to a member. Never waits: if too much waits already, the oldest is dropped.
-    pub fn send(&self, to: NodeId, message: PeerMessage) {
-        self.shared().talk.send(to, message);
-    }
-
-    /// Says hello to a node that need not be a member, and waits for the reply.
-    pub async fn hello(&self, to: NodeId, addresses: Vec<Address>, hello: Hello) -> Result<HelloReply, DialError> {
-        hello::say(self.shared(), to, addresses, &hello).await
     }
 
     /// Sends a request to a member. Waits for a connection at most 1.5 s; dropping the call gives up.

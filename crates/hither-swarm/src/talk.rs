@@ -29,7 +29,7 @@ use crate::framing::{self, FrameReader, Framed};
 use crate::limits;
 use crate::links::{self, Code, Kind};
 use crate::members::Standing;
-use crate::preface::{self, Refusal};
+use crate::preface::Refusal;
 use crate::starts;
 use crate::swarm::{Shared, Swarm, SwarmEvent};
 
@@ -54,6 +54,11 @@ struct Peers {
 pub(crate) struct Talk(Mutex<Peers>);
 
 impl Swarm {
+    /// Says something to a member. Never waits: if too much waits already, the oldest is dropped.
+    pub fn send(&self, to: NodeId, message: PeerMessage) {
+        self.shared().talk.send(to, message);
+    }
+
     /// The newest version of the protocol that a member's program was last heard to speak; 0 before it said so.
     pub fn speaks(&self, node: NodeId) -> u16 {
         self.shared().talk.peer(node).map_or(0, |peer| peer.lock().speaks)
@@ -226,7 +231,7 @@ pub(crate) async fn link(
         }
     };
     // A link is made only between two programs that have a version in common.
-    let version = preface::own().common(&versions).unwrap_or(versions.newest);
+    let version = shared.speaks.common(&versions).unwrap_or(versions.newest);
     let number = up(shared, node, &peer, (epoch, versions)).await;
     is_up();
     let this = This { number, epoch, version };

@@ -48,10 +48,33 @@ pub enum Weight {
     Far,
     /// The round trip grew: the key answers from somewhere else than before.
     Moved,
-    /// It is too old, from the future, or of an earlier start.
+    /// It is too old, from the future, of an earlier start, or no newer than what others found when the key moved.
     Old,
     /// Whoever signed it is nobody who can say so: no member of that country that is vouched for.
     NoAnchor,
+}
+
+/// That a member moved, as its anchors agreed on it, by the clock of whoever judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Move {
+    /// When it was put on the record last. That is kept when the move ends, so that it is there once a day at most.
+    pub noted: WallTime,
+    /// By the clocks of its anchors, when they measured last that it moved. That is kept, too: what is no newer says where the
+    /// key was before.
+    pub at: WallTime,
+    /// What is warned of, until anchors find the member where it stays.
+    pub warned: Option<Warned>,
+}
+
+/// The move that is warned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Warned {
+    /// When anchors agreed on it last.
+    pub last: WallTime,
+    /// The least round trip.
+    pub rtt: Micros,
+    /// What it was before.
+    pub before: Micros,
 }
 
 /// A sample with what is known of who signed it.
@@ -76,6 +99,8 @@ pub struct Anchored {
 pub struct Evidence {
     /// What its certificate states.
     pub vouched: Assurance,
+    /// Who signed that; nothing if that is not known.
+    pub by: Option<NodeId>,
     /// The round trip that counts as near.
     pub limit: Micros,
     /// What members measured, by key.

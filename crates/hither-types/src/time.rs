@@ -31,6 +31,11 @@ impl Timestamp {
 pub struct WallTime(pub u64);
 
 impl WallTime {
+    /// How long ago an earlier moment was; zero if it was not earlier.
+    pub fn since(self, earlier: Self) -> Micros {
+        Micros::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
     /// The day in UTC.
     pub fn day(self) -> Day {
         Day(u32::try_from(self.0 / DAY_MS).unwrap_or(u32::MAX))

@@ -12,6 +12,9 @@ mod tests;
 pub struct EvidenceDto {
     /// What its certificate states: `claimed` or `vouched`.
     pub certificate: String,
+    /// Who signed it: its key; absent if that is not known, and at nodes of earlier versions.
+    #[serde(default)]
+    pub certificate_by: Option<String>,
     /// The longest round trip that counts as near.
     pub near_us: u64,
     /// What other members measured and signed, by key. Two that weigh `near` make the member near.
@@ -34,8 +37,8 @@ pub struct SampleDto {
     pub before_us: Option<u64>,
     /// How old it is; absent if it is from the future.
     pub age_us: Option<u64>,
-    /// Whether it counts: `near`, `far`, `moved`, `old` (or of an earlier start), or `no_anchor` (whoever signed it is no
-    /// vouched member of that country).
+    /// Whether it counts: `near`, `far`, `moved`, `old` (or of an earlier start, or of before the key moved), or `no_anchor`
+    /// (whoever signed it is no vouched member of that country).
     pub weight: String,
 }
 
@@ -43,6 +46,7 @@ impl From<&Evidence> for EvidenceDto {
     fn from(evidence: &Evidence) -> Self {
         Self {
             certificate: super::assurance_word(evidence.vouched).to_owned(),
+            certificate_by: evidence.by.map(|node| node.to_string()),
             near_us: evidence.limit.0,
             samples: evidence.samples.iter().map(SampleDto::from).collect(),
         }

@@ -185,7 +185,8 @@ fn a_member_that_two_anchors_find_far_from_where_it_was_is_named_and_on_the_reco
         assert!(warning.contains(part), "{part}: {warning}");
     }
     // Back where it was, it is near again.
-    let mut play = play.then(vec![measured(6, PARIS, &[lyon(8)]), measured(6, NICE, &[lyon(8)])]);
+    let back = NearSample { at: WallTime(NOON + 1), ..lyon(8) };
+    let mut play = play.then(vec![measured(6, PARIS, &[back]), measured(6, NICE, &[back])]);
     assert_eq!(play.only(&["record"]), [""; 0]);
     assert_eq!(assurance(&play, LYON), Assurance::Near);
     assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
@@ -221,8 +222,52 @@ fn a_thief_who_goes_when_it_was_found_does_not_take_the_warning_along() {
     let play = stage().then(script).quietly();
     let warnings = |play: &Play| play.core.view(Timestamp(0)).warnings.len();
     assert_eq!(warnings(&play), 1, "nobody measures it any more, and those who find it near did so before");
-    let back = vec![measured(4, LILLE, &later(2, lyon(8))), measured(4, NICE, &later(2, lyon(8)))];
-    assert_eq!(warnings(&play.then(back).quietly()), 0, "the right machine is there again");
+    assert_eq!(assurance(&play, LYON), Assurance::Vouched, "what is warned of is not near");
+    let play = play.then(vec![measured(4, LILLE, &later(2, lyon(8)))]).quietly();
+    assert_eq!((assurance(&play, LYON), warnings(&play)), (Assurance::Vouched, 1), "one alone found it there since");
+    let play = play.then(vec![measured(5, NICE, &later(2, lyon(8)))]).quietly();
+    assert_eq!((assurance(&play, LYON), warnings(&play)), (Assurance::Near, 0), "the right machine is there again");
+}
+
+#[test]
+fn what_was_measured_before_a_move_never_makes_a_member_near_again() {
+    let french = |member: &mut Member| member.jurisdiction = place("FR");
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let before = vec![
+        belongs(1, MUNICH, french),
+        measured(1, MUNICH, &[lyon(8)]),
+        measured(1, NICE, &[lyon(8)]),
+        day(2, 10),
+        measured(2, PARIS, &later(5, moved(130))),
+        measured(2, LILLE, &later(6, moved(125))),
+        measured(3, LILLE, &[]),
+    ];
+    let play = stage().then(before).quietly();
+    let old = weights(&play).into_iter().filter(|weight| *weight == Weight::Old).count();
+    assert_eq!((assurance(&play, LYON), old), (Assurance::Vouched, 2));
+    // It stays where it is now, which ends the warning, and does not make those count that speak of where it was.
+    let far = vec![measured(4, PARIS, &later(7, lyon(130))), measured(4, LILLE, &later(7, lyon(125)))];
+    let play = play.then(far).quietly();
+    assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
+    assert_eq!(assurance(&play, LYON), Assurance::Vouched);
+    let since = vec![measured(5, MUNICH, &later(7, lyon(8))), measured(5, NICE, &later(7, lyon(8)))];
+    assert_eq!(assurance(&play.then(since).quietly(), LYON), Assurance::Near);
+}
+
+#[test]
+fn an_older_finding_that_comes_later_makes_no_older_samples_count() {
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let script = vec![
+        day(1, 10),
+        measured(2, PARIS, &later(5, moved(130))),
+        measured(2, LILLE, &later(6, moved(125))),
+        measured(3, NICE, &later(3, moved(120))),
+        measured(4, LILLE, &later(6, lyon(8))),
+        measured(5, PARIS, &later(6, lyon(8))),
+    ];
+    assert_eq!(after(script.clone()), Assurance::Vouched);
+    let since = [measured(6, LILLE, &later(7, lyon(8))), measured(6, PARIS, &later(7, lyon(8)))];
+    assert_eq!(after(script.into_iter().chain(since).collect()), Assurance::Near);
 }
 
 #[test]
@@ -234,6 +279,37 @@ fn a_move_that_nobody_measures_any_more_is_warned_of_for_a_day() {
     assert_eq!(play.core.view(Timestamp(0)).warnings.len(), 1);
     let play = play.then(vec![day(24 * HOUR + 2, 24 * HOUR + 2)]).quietly();
     assert_eq!(play.core.view(Timestamp(0)).warnings, [""; 0]);
+}
+
+#[test]
+fn a_start_goes_on_from_what_was_warned_of_before_it() {
+    let later = |wall: u64, sample: NearSample| [NearSample { at: WallTime(NOON + wall), ..sample }];
+    let found = vec![day(1, 5), measured(1, PARIS, &later(5, moved(130))), measured(1, LILLE, &later(5, moved(125)))];
+    let mut moves = stage().then(found).quietly().core.moves().clone();
+    moves.extend(moves.get(&LYON).map(|known| (NodeId([77; 32]), *known)));
+    // An hour later, after a start: those who found it have said something else since, others did not measure it again.
+    let start = vec![
+        day(1, HOUR),
+        (1, Event::MovedBefore(moves)),
+        measured(2, NICE, &[lyon(8)]),
+        measured(2, PARIS, &[lyon(8)]),
+    ];
+    let play = stage().then(start).quietly();
+    let warnings = |play: &Play| play.core.view(Timestamp(0)).warnings;
+    assert!(matches!(warnings(&play).as_slice(), [one] if one.contains("125.0 ms")), "{:?}", warnings(&play));
+    assert_eq!(assurance(&play, LYON), Assurance::Vouched);
+    assert_eq!(play.core.moves().len(), 1, "who is no member is forgotten");
+    // It is on the record of that day already.
+    let again = vec![measured(3, PARIS, &later(HOUR, moved(140))), measured(3, LILLE, &later(HOUR, moved(141)))];
+    let mut play = play.then(again);
+    assert_eq!(play.only(&["record"]), [""; 0]);
+    let back = vec![measured(4, PARIS, &later(HOUR + 1, lyon(8))), measured(4, NICE, &later(HOUR + 1, lyon(8)))];
+    let play = play.then(back).quietly();
+    assert_eq!((assurance(&play, LYON), warnings(&play).len()), (Assurance::Near, 0));
+    // A day after it was found, nobody is warned any more.
+    let kept = play.core.moves().clone();
+    let play = stage().then(vec![day(1, 30 * HOUR), (1, Event::MovedBefore(kept))]).quietly();
+    assert_eq!(warnings(&play), [""; 0]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! What was counted between two readings, and whether that can be.
 
+use std::collections::VecDeque;
+
 use hither_types::kernel::{KernelCount, KernelSpan};
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
 use super::counters::Counters;
+use crate::limits::KERNEL_ROW;
 
 /// A reading that the next is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,22 +18,41 @@ struct Kept {
     sent: Option<u64>,
 }
 
+/// What was found between two readings.
+#[derive(Debug)]
+struct Span {
+    /// What the kernel let through to members.
+    passed: u64,
+    payload: Option<u64>,
+    /// In which span that began to leave which arrived in this one: the first of them.
+    began: u64,
+}
+
 /// The last readings.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Book {
     last: Option<Kept>,
-    /// What the last three, without a break, came to: bytes to members, and payload.
-    row: Vec<(u64, Option<u64>)>,
+    /// The last ones without a break.
+    row: VecDeque<Span>,
+    /// How many there were: the number of the span that goes on now.
+    number: u64,
+    /// How many readings later what was given to the transport has passed the kernel.
+    lag: usize,
 }
 
 impl Book {
     /// With the reading that an earlier start of the node kept.
-    pub(super) fn open(text: Option<&str>) -> Self {
-        Self { last: text.and_then(parse), row: Vec::new() }
+    pub(super) fn open(text: Option<&str>, lag: usize) -> Self {
+        Self { last: text.and_then(parse), row: VecDeque::new(), number: 0, lag: lag.max(1) }
     }
 
-    /// Takes a reading in.
-    pub(super) fn take(&mut self, at: WallTime, counters: Counters, sent: Option<u64>) -> KernelCount {
+    /// The number of the span that goes on now.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Takes a reading in, with the number of the span in which the first of what arrived began to leave.
+    pub(super) fn take(&mut self, at: WallTime, counters: Counters, sent: Option<u64>, began: u64) -> KernelCount {
         let Counters { lawful, talk, leak_packets, leak } = counters;
         let before = self.last.replace(Kept { at, counters, sent });
         let is_less = |kept: &Kept| {
@@ -56,10 +78,11 @@ impl Book {
         if span == KernelSpan::Reset {
             self.row.clear();
         }
-        self.row.push((count.to_members(), payload));
-        if self.row.len() > 3 {
-            self.row.remove(0);
+        self.row.push_back(Span { passed: count.to_members(), payload, began });
+        if self.row.len() > KERNEL_ROW {
+            self.row.pop_front();
         }
+        self.number += 1;
         count
     }
 
@@ -68,13 +91,20 @@ impl Book {
         self.row.clear();
     }
 
-    /// Whether more payload arrived than the kernel let through: that of the reading before this one, against what passed
-    /// from the one before it on. A request may have left before the moment of a reading and been answered after it, and the
-    /// end of an answer may still be on its way when the ledger has it; neither takes a whole hour. None: it cannot be told.
+    /// Whether more payload arrived than the kernel let through: that of a span that ended some readings ago, against what
+    /// passed from the first span in which any of it can have left until now. A request leaves before it is answered, and with
+    /// short spans that may be many of them; the end of an answer may still be on its way when the ledger has it. None: it
+    /// cannot be told.
     pub(super) fn is_short(&self) -> Option<bool> {
-        let [(before, _), (between, payload), (after, _)] = self.row[..] else { return None };
-        let payload = payload.filter(|payload| *payload > 0)?;
-        Some(payload > before.saturating_add(between).saturating_add(after))
+        let judged = self.row.len().checked_sub(1 + self.lag)?;
+        // What arrived while a reading was on its way here is payload of the span after it, and began with the others.
+        let (before, span) = (self.row.get(judged.checked_sub(1)?)?, self.row.get(judged)?);
+        let payload = span.payload.filter(|payload| *payload > 0)?;
+        let first = self.number - self.row.len() as u64;
+        let began = span.began.min(before.began).min(first + judged as u64 - 1);
+        let skipped = usize::try_from(began.checked_sub(first)?).ok()?;
+        let passed = self.row.iter().skip(skipped).fold(0_u64, |sum, span| sum.saturating_add(span.passed));
+        Some(payload > passed)
     }
 
     /// The last reading as a line. Only the last of a start can be compared with the first of the next: between them nothing

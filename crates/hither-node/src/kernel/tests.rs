@@ -1,21 +1,29 @@
 //! What nft writes is read, what it does not write is not; and what two readings come to.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
 use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
+use hither_types::label::DataClass;
+use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
 use super::book::Book;
 use super::counters::{Counters, Freshness, Unread, parse, read};
 use super::{Alarm, Kernel, KernelConfig, Reading, Source};
+use crate::limits::{KERNEL_LAG, KERNEL_UNDER_WAY};
 
 /// As nft 1.1.3 writes it.
 const GOLDEN: &str = r#"{"nftables": [{"metainfo": {"version": "1.1.3", "release_name": "Commodore Bullmoose #4", "json_schema_version": 1}}, {"counter": {"family": "inet", "name": "lawful", "table": "hither", "handle": 1, "packets": 12, "bytes": 20480, "comment": "packets to members to whom the policy lets something go"}}, {"counter": {"family": "inet", "name": "talk", "table": "hither", "handle": 2, "packets": 3, "bytes": 360}}, {"counter": {"family": "inet", "name": "leak", "table": "hither", "handle": 3, "packets": 1, "bytes": 36}}]}"#;
 
 const COUNTED: Counters = Counters { lawful: 20_480, talk: 360, leak_packets: 1, leak: 36 };
+
+/// Nothing arrived that began before.
+const NONE: u64 = u64::MAX;
 
 fn counters(lawful: u64, leak_packets: u64) -> Counters {
     Counters { lawful, talk: 0, leak_packets, leak: leak_packets * 36 }
@@ -83,10 +91,10 @@ async fn a_program_that_fails_is_told_with_what_it_says() {
 
 #[test]
 fn a_reading_is_what_was_counted_since_the_one_before() {
-    let mut book = Book::default();
-    let first = book.take(WallTime(1), counters(500, 0), Some(0));
+    let mut book = Book::open(None, 1);
+    let first = book.take(WallTime(1), counters(500, 0), Some(0), NONE);
     assert_eq!((first.span, first.lawful, first.payload), (KernelSpan::First, ByteCount(500), None));
-    let second = book.take(WallTime(2), counters(1_700, 2), Some(1_000));
+    let second = book.take(WallTime(2), counters(1_700, 2), Some(1_000), NONE);
     let expected = KernelCount {
         span: KernelSpan::Since(WallTime(1)),
         lawful: ByteCount(1_200),
@@ -97,18 +105,18 @@ fn a_reading_is_what_was_counted_since_the_one_before() {
     };
     assert_eq!(second, expected);
     // Loaded anew: what they hold is what is known, and nothing is compared with it.
-    let third = book.take(WallTime(3), counters(90, 0), Some(4_000));
+    let third = book.take(WallTime(3), counters(90, 0), Some(4_000), NONE);
     assert_eq!((third.span, third.lawful, third.payload), (KernelSpan::Reset, ByteCount(90), None));
-    let fourth = book.take(WallTime(4), counters(100, 0), Some(4_000));
+    let fourth = book.take(WallTime(4), counters(100, 0), Some(4_000), NONE);
     assert_eq!((fourth.span, fourth.payload), (KernelSpan::Since(WallTime(3)), Some(ByteCount(0))));
 }
 
 #[test]
 fn payload_that_no_kernel_counted_is_found_and_what_lies_across_a_reading_is_not() {
     let short = |readings: &[(u64, u64)]| {
-        let mut book = Book::default();
+        let mut book = Book::open(None, 1);
         for (at, (lawful, sent)) in (0..).zip(readings) {
-            book.take(WallTime(at), counters(*lawful, 0), Some(*sent));
+            book.take(WallTime(at), counters(*lawful, 0), Some(*sent), NONE);
         }
         book.is_short()
     };
@@ -122,10 +130,135 @@ fn payload_that_no_kernel_counted_is_found_and_what_lies_across_a_reading_is_not
 }
 
 #[test]
+fn what_leaves_for_longer_than_readings_are_apart_is_compared_with_all_that_passed_meanwhile() {
+    // Readings, each with what arrived by then and in which span the first of that began.
+    let short = |lag, readings: &[(u64, u64, u64)]| {
+        let mut book = Book::open(None, lag);
+        for (at, (lawful, sent, began)) in (0..).zip(readings) {
+            book.take(WallTime(at), counters(*lawful, 0), Some(*sent), *began);
+        }
+        book.is_short()
+    };
+    let long = |passed: u64, began| {
+        [
+            (0, 0, NONE),
+            (passed, 0, NONE),
+            (passed, 0, NONE),
+            (passed, 0, NONE),
+            (passed, 5_000, began),
+            (passed, 5_000, NONE),
+        ]
+    };
+    assert_eq!(short(1, &long(5_500, 1)), Some(false));
+    assert_eq!(short(1, &long(4_500, 1)), Some(true), "less passed in all that time");
+    assert_eq!(short(1, &long(5_500, 3)), Some(true), "it began after that had passed");
+    // It was noted while the reading before was on its way here.
+    let mut late = long(5_500, NONE);
+    assert_eq!(short(1, &late), Some(true));
+    late[3].2 = 1;
+    assert_eq!(short(1, &late), Some(false));
+    // Before the first of the readings.
+    let mut broken = Book::open(None, 1);
+    broken.take(WallTime(0), counters(0, 0), Some(0), NONE);
+    broken.broke();
+    for (at, sent, began) in [(1, 0, NONE), (2, 5_000, 0), (3, 5_000, NONE)] {
+        broken.take(WallTime(at), counters(100, 0), Some(sent), began);
+    }
+    assert_eq!(broken.is_short(), None, "part of it may have left before the hole");
+    // What a slow line still has of an answer when the ledger has it all.
+    let slow = [
+        (0, 0, NONE),
+        (100, 0, NONE),
+        (200, 5_000, NONE),
+        (300, 5_000, NONE),
+        (400, 5_000, NONE),
+        (5_600, 5_000, NONE),
+    ];
+    assert_eq!((short(3, &slow), short(3, &slow[..5])), (Some(false), None));
+}
+
+fn counterpart(node: u8) -> Counterpart {
+    let jurisdiction = Jurisdiction::parse("FR").unwrap();
+    let site = SiteName::parse("paris").unwrap();
+    Counterpart { node: NodeId([node; 32]), site, jurisdiction, assurance: Assurance::Vouched }
+}
+
+fn subject(request: u128) -> Subject {
+    Subject {
+        request: RequestId(request),
+        attempt: Attempt(1),
+        app: AppName::parse("app").unwrap(),
+        model: ModelName::parse("model").unwrap(),
+        class: DataClass::Internal,
+        tags: Vec::new(),
+        subjects: Vec::new(),
+        purpose: None,
+        policy: Digest([0; 32]),
+    }
+}
+
+fn leaves(request: u128) -> Fact {
+    Fact::EgressIntent {
+        subject: subject(request),
+        to: counterpart(2),
+        rule: RuleId::parse("eea").unwrap(),
+        bytes: ByteCount(5_000),
+    }
+}
+
+fn arrives(request: u128) -> Fact {
+    Fact::EgressSettled {
+        subject: subject(request),
+        to: counterpart(2),
+        bytes: ByteCount(5_000),
+        answer: ByteCount(10),
+        outcome: Outcome::Answered,
+        over: None,
+    }
+}
+
+#[test]
+fn requests_that_take_longer_than_readings_are_apart_are_no_alarm_and_those_that_no_kernel_saw_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let every = KERNEL_LAG;
+    let config = KernelConfig { source: Source::Command(vec!["nft".to_owned()]), every };
+    let mut kernel = Kernel::open(config, dir.path());
+    let read = |kernel: &mut Kernel, lawful| {
+        let sent = Some(kernel.sent.load(Ordering::Relaxed));
+        let (_, alarms) = kernel.take(Reading { counters: Ok(counters(lawful, 0)), sent }, false);
+        kernel.told = alarms.clone();
+        alarms.contains_key(&Alarm::Short)
+    };
+    let note = |kernel: &mut Kernel, fact| kernel.note(&fact, |_| true);
+    assert!(!read(&mut kernel, 0));
+    // It leaves at once, is worked on for four readings, and is answered then.
+    note(&mut kernel, leaves(1));
+    for _ in 0..4 {
+        assert!(!read(&mut kernel, 5_600));
+    }
+    note(&mut kernel, arrives(1));
+    assert!(kernel.under_way.is_empty());
+    for _ in 0..4 {
+        assert!(!read(&mut kernel, 5_600), "it passed when it left");
+    }
+    // The next one passes nowhere.
+    note(&mut kernel, leaves(2));
+    for _ in 0..4 {
+        assert!(!read(&mut kernel, 5_700));
+    }
+    note(&mut kernel, arrives(2));
+    assert!(!read(&mut kernel, 5_700), "too early to tell");
+    assert!(read(&mut kernel, 5_700));
+    // No more are remembered than there is room for.
+    (0..2 * KERNEL_UNDER_WAY as u128).for_each(|request| note(&mut kernel, leaves(request)));
+    assert_eq!(kernel.under_way.len(), KERNEL_UNDER_WAY);
+}
+
+#[test]
 fn the_next_start_goes_on_from_the_last_reading_and_compares_only_what_it_knows() {
-    let mut book = Book::default();
-    book.take(WallTime(7), counters(500, 1), Some(80));
-    let next = |text: &str| Book::open(Some(text)).take(WallTime(9), counters(900, 1), Some(100));
+    let mut book = Book::open(None, 1);
+    book.take(WallTime(7), counters(500, 1), Some(80), NONE);
+    let next = |text: &str| Book::open(Some(text), 1).take(WallTime(9), counters(900, 1), Some(100), NONE);
     let ended = next(&book.text(true));
     assert_eq!(
         (ended.span, ended.lawful, ended.payload),

@@ -5,6 +5,7 @@ use hither_types::id::{MeshId, NodeId};
 use hither_types::member::{Address, MemberRecord};
 use hither_types::message::{HelloReply, Invite, PeerMessage};
 
+use super::Caller;
 use super::standing::refuse;
 use crate::driver::Driver;
 use crate::limits::MEMBERS_MAX;
@@ -42,12 +43,12 @@ impl Driver {
     /// A joiner showed its number, and asks for its certificate.
     pub(super) fn revealed(
         &mut self,
-        from: NodeId,
+        from: Caller,
         name: [u8; 16],
         number: [u8; 32],
         addresses: Vec<Address>,
     ) -> Result<HelloReply, InviteError> {
-        match self.meetings.reveal(&name, number, from, wall_now())? {
+        match self.meetings.reveal(&name, number, from.node, wall_now())? {
             Revealed::Waiting => Ok(HelloReply::Waiting),
             Revealed::LetIn(invite) => {
                 let reply = self.let_in(from, *invite, addresses);
@@ -59,7 +60,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn let_in(&mut self, node: NodeId, invite: Invite, addresses: Vec<Address>) -> HelloReply {
+    pub(super) fn let_in(&mut self, from: Caller, invite: Invite, addresses: Vec<Address>) -> HelloReply {
+        let Caller { node, speaks } = from;
         let (certificate, member) = self.home.certify(node, &invite);
         if !self.home.authority.may_let_in(self.home.me.node, &member) {
             return HelloReply::Refused(format!(
@@ -70,7 +72,7 @@ impl Driver {
         let record = MemberRecord { certificate: certificate.clone(), addresses };
         self.spread(None, PeerMessage::Members(vec![record.clone()]));
         self.learn_members(vec![record]);
-        self.welcome(certificate)
+        self.welcome(certificate, speaks)
     }
 
     /// What has become of an invite.

@@ -3,7 +3,6 @@
 use hither_api::door::{CommandDone, CommandError};
 use hither_types::authority::Statement;
 use hither_types::fact::Fact;
-use hither_types::message::PeerMessage;
 
 use super::counterpart;
 use super::standing::refuse;
@@ -66,9 +65,8 @@ impl Driver {
             refuse("E0212", &format!("the authority log does not take it: {error}"), "hither authority")
         })?;
         self.leaving = true;
-        let message = PeerMessage::Authority(self.home.authority.entries());
         for peer in linked {
-            self.swarm.send(peer, message.clone());
+            self.tell_authority(peer);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::{PeerMessage, Pulse};
 use hither_types::place::Assurance;
 use hither_wire::entry_version;
-use hither_wire::versions::WITH_EXPIRY;
+use hither_wire::versions::{WITH_EXPIRY, WITH_POLICIES};
 use tokio::time::Instant;
 
 use crate::driver::Driver;
@@ -22,16 +22,21 @@ use crate::trust::wall_now;
 struct Heads {
     /// Of all.
     all: u64,
-    /// Without the entries of the catalog that programs of the release before do not read, and without rollouts, which they do
-    /// not count: with them, they and this node would seem to know different things for ever, and tell each other everything
-    /// again and again.
-    older: u64,
+    /// Without the entries of the authority log that programs of earlier releases do not read: with them, they and this node
+    /// would seem to know different things for ever, and tell each other everything again and again.
+    before_policies: u64,
+    /// Nor with the entries of the catalog that still earlier ones do not read, and rollouts, which they do not count.
+    before_expiry: u64,
 }
 
 impl Heads {
     /// What a program of a version of the protocol compares.
     fn read_by(self, version: u16) -> u64 {
-        if version < WITH_EXPIRY { self.older } else { self.all }
+        match version {
+            ..WITH_EXPIRY => self.before_expiry,
+            WITH_EXPIRY..WITH_POLICIES => self.before_policies,
+            WITH_POLICIES.. => self.all,
+        }
     }
 }
 
@@ -195,16 +200,19 @@ impl Driver {
             return heads;
         }
         let certificates = self.mesh.records.values().map(|(record, _)| record.certificate.clone());
+        let read_by_all = self.home.authority.entries_for(WITH_POLICIES - 1);
         let mut parts: Vec<Signed> =
-            certificates.chain(Some(self.home.certificate.clone())).chain(self.home.authority.entries()).collect();
+            certificates.chain(Some(self.home.certificate.clone())).chain(read_by_all).collect();
         let (read, unread): (Vec<_>, Vec<_>) =
             self.told_catalog().into_iter().partition(|entry| entry_version(entry) < WITH_EXPIRY);
         parts.extend(read);
-        let older = hash_of(&mut parts);
+        let before_expiry = hash_of(&mut parts);
         // Words on rollouts are heard with links, and again where somebody refused one before it knew who may say it.
         parts.extend(unread.into_iter().chain(self.told_rollouts()));
+        let before_policies = hash_of(&mut parts);
+        parts.extend(self.home.authority.entries_since_policies());
         let all = hash_of(&mut parts);
-        let heads = Heads { all, older };
+        let heads = Heads { all, before_policies, before_expiry };
         self.mesh.abreast.heads = Some((heads, Instant::now()));
         heads
     }

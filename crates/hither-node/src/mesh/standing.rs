@@ -7,7 +7,6 @@ use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::PeerMessage;
 use hither_wire::limits::MAX_QUORUM;
-use hither_wire::versions::WITH_POLICIES;
 
 use super::counterpart;
 use crate::authority::EntryError;
@@ -69,10 +68,7 @@ impl Driver {
 
     /// Tells a member the authority log, as far as its program reads it.
     pub(crate) fn tell_authority(&self, peer: NodeId) {
-        let entries = match self.swarm.speaks(peer) < WITH_POLICIES {
-            true => self.home.authority.entries_before_policies(),
-            false => self.home.authority.entries(),
-        };
+        let entries = self.home.authority.entries_for(self.swarm.speaks(peer));
         self.swarm.send(peer, PeerMessage::Authority(entries));
     }
 

@@ -3,16 +3,15 @@
 use ed25519_dalek::SigningKey;
 use hither_types::id::{MeshId, NodeId};
 use hither_types::member::Signed;
-use hither_types::message::PeerMessage;
 use hither_types::near::{NearReport, NearSample};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::Micros;
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
-use super::{Distances, Measured, Window, fits};
-use crate::limits::{NEAR_AT_ONCE, NEAR_BURST, NEAR_GAP_MS, NEAR_TRIES};
-use crate::trust::{Seal, TrustError, node_id, sign};
+use super::{Distances, Measured, Window};
+use crate::limits::{NEAR_AT_ONCE, NEAR_GAP_MS, NEAR_TRIES};
+use crate::trust::{Seal, node_id, sign};
 
 const PARIS: NodeId = NodeId([1; 32]);
 const LYON: NodeId = NodeId([2; 32]);
@@ -288,40 +287,9 @@ fn no_more_windows_are_kept_than_there_is_room_for() {
     assert_eq!(distances.windows.len(), 2 * hither_core::limits::NEAR_SAMPLES_MAX);
 }
 
-fn report(key: &SigningKey, seal: Seal, minute: u64) -> (Signed, NearReport) {
+fn report(key: &SigningKey, minute: u64) -> (Signed, NearReport) {
     let report = NearReport { mesh: MeshId([7; 32]), at: wall(minute), samples: Vec::new() };
-    (sign(key, seal, hither_wire::encode_near_report(&report).unwrap()), report)
-}
-
-#[test]
-fn a_report_is_believed_under_its_own_seal_in_its_own_mesh_and_unchanged() {
-    let key = SigningKey::from_bytes(&[5; 32]);
-    let (good, said) = report(&key, Seal::Near, 0);
-    assert!(fits(&good, &said, MeshId([7; 32])).is_ok());
-    assert!(matches!(fits(&good, &said, MeshId([8; 32])), Err(TrustError::Mesh)));
-    let (other, _) = report(&key, Seal::Rollout, 0);
-    let mut changed = good.clone();
-    changed.bytes[10] ^= 1;
-    let stolen = Signed { signer: NodeId([9; 32]), ..good };
-    for wrong in [other, changed, stolen] {
-        assert!(matches!(fits(&wrong, &said, MeshId([7; 32])), Err(TrustError::Signature)));
-    }
-}
-
-#[test]
-fn of_each_member_the_newest_report_is_kept_and_none_that_follows_too_soon() {
-    let key = SigningKey::from_bytes(&[5; 32]);
-    let by = node_id(&key);
-    let mut distances = Distances::default();
-    assert!(distances.is_news(by, wall(1)));
-    let (first, said) = report(&key, Seal::Near, 1);
-    distances.reports.insert(by, (said.at, first.clone()));
-    assert!(!distances.is_news(by, wall(0)) && !distances.is_news(by, wall(1)));
-    assert!(!distances.is_news(by, WallTime(wall(1).0 + NEAR_GAP_MS - 1)));
-    assert!(distances.is_news(by, WallTime(wall(1).0 + NEAR_GAP_MS)));
-    assert_eq!(distances.pages(), [PeerMessage::Near(vec![first])]);
-    distances.forget(by);
-    assert!(distances.pages().is_empty());
+    (sign(key, Seal::Near, hither_wire::encode_near_report(&report).unwrap()), report)
 }
 
 #[test]
@@ -330,8 +298,8 @@ fn a_report_of_a_clock_that_was_ahead_does_not_silence_this_node() {
     let (me, mut distances) = (node_id(&key), Distances::default());
     assert_eq!(distances.may_sign(me, at(0), wall(0)), Some(wall(0)));
     let keep = |distances: &mut Distances, minute| {
-        let (signed, said) = report(&key, Seal::Near, minute);
-        distances.reports.insert(me, (said.at, signed));
+        let (signed, said) = report(&key, minute);
+        distances.keep(me, &said, &signed);
     };
     keep(&mut distances, 1);
     assert_eq!(distances.may_sign(me, at(0), wall(1)), None, "too soon");
@@ -342,16 +310,6 @@ fn a_report_of_a_clock_that_was_ahead_does_not_silence_this_node() {
     distances.signed = Some(at(0));
     assert_eq!(distances.may_sign(me, at(0), wall(0)), None, "nor is it signed each moment then");
     assert_eq!(distances.may_sign(me, at(1), wall(1)), Some(wall(1)));
-}
-
-#[test]
-fn of_one_signer_no_more_reports_are_taken_than_it_can_have_signed_meanwhile() {
-    let mut distances = Distances::default();
-    let takes = |distances: &mut Distances, now| (0..10).filter(|_| distances.has_room(PARIS, now)).count() as u64;
-    assert_eq!(takes(&mut distances, at(1)), NEAR_BURST);
-    assert!(distances.has_room(LYON, at(1)), "each for itself");
-    assert_eq!(takes(&mut distances, at(1).after(Micros::from_millis(NEAR_GAP_MS))), 1);
-    assert_eq!(takes(&mut distances, at(2)), NEAR_BURST);
 }
 
 proptest! {

@@ -13,6 +13,7 @@ impl World<'_> {
             | Event::Told { .. }
             | Event::RoundTrip { .. }
             | Event::Near { .. }
+            | Event::MovedBefore(_)
             | Event::Tick
             | Event::Beat { .. }
             | Event::FetchProgress { .. }

@@ -22,13 +22,15 @@ async fn a_stranger_says_hello_and_gets_a_reply() {
     let (a_id, address) = (a.id(), a.addresses()[0]);
     let (b_id, b_addresses) = (b.id(), b.addresses());
     let server = async {
-        let (from, from_address, hello, reply) = b
+        let (from, from_address, speaks, hello, reply) = b
             .until("a hello", |event| match event {
-                SwarmEvent::Hello { from, from_address, hello, reply } => Some((from, from_address, hello, reply)),
+                SwarmEvent::Hello { from, from_address, speaks, hello, reply } => {
+                    Some((from, from_address, speaks, hello, reply))
+                }
                 _ => None,
             })
             .await;
-        assert_eq!((from, from_address), (a_id, Some(address)));
+        assert_eq!((from, from_address, speaks), (a_id, Some(address), hither_wire::versions::NEWEST));
         assert_eq!(hello, join());
         reply.reply(HelloReply::Refused("not today".to_owned()));
     };
@@ -80,11 +82,11 @@ async fn garbage_and_size_are_refused_and_too_many_of_one_address_are_turned_awa
     let connection = dial(&other, &node, ALPNS[3]).await;
     let (mut sender, _receiver) = connection.open_bi().await.expect("a stream");
     let body = hither_wire::encode_hello(&join()).expect("it can be said");
-    let said = [&preface(1, 1)[..], &(body.len() as u32).to_le_bytes(), &body].concat();
+    let said = [&preface(1, 3)[..], &(body.len() as u32).to_le_bytes(), &body].concat();
     sender.write_all(&said).await.expect("written");
     let heard = node.until("a hello", |event| match event {
-        SwarmEvent::Hello { hello, .. } => Some(hello),
+        SwarmEvent::Hello { speaks, hello, .. } => Some((speaks, hello)),
         _ => None,
     });
-    assert_eq!(heard.await, join());
+    assert_eq!(heard.await, (3, join()), "and by which program");
 }

@@ -79,7 +79,9 @@ pub(super) fn member(context: &Context, command: MemberCommand) -> Result<(), Tr
                 member
             };
             let members: Vec<_> = view.nodes.iter().map(member).collect();
-            context.screen.answer(&json!(members), |colour| view.nodes.iter().map(|node| line(node, colour)).collect());
+            context.screen.answer(&json!(members), |colour| {
+                view.nodes.iter().map(|node| line(node, &view.nodes, colour)).collect()
+            });
         }
         MemberCommand::Revoke { node } => {
             let key = find(context, &client, &node)?;
@@ -191,7 +193,7 @@ fn range(issuer: &IssuerDto) -> String {
     text
 }
 
-fn line(node: &NodeDto, colour: Colour) -> String {
+fn line(node: &NodeDto, others: &[NodeDto], colour: Colour) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
     let left = i128::from(node.member.expires_unix_ms) - i128::try_from(now).unwrap_or(i128::MAX);
     // A server outside the mesh has no certificate.
@@ -205,13 +207,18 @@ fn line(node: &NodeDto, colour: Colour) -> String {
         PresenceDto::Present => "present",
         PresenceDto::Gone => "gone",
     };
+    let by = node.evidence.as_ref().and_then(|evidence| evidence.certificate_by.as_deref());
+    let signed = by.map_or_else(String::new, |by| {
+        let issuer = others.iter().find(|other| other.member.node == by);
+        format!(", signed by {}", issuer.map_or_else(|| short(by), |issuer| plain(&issuer.member.site)))
+    });
     let program = node.program.as_deref().map_or_else(|| "?".to_owned(), plain);
     let roles = match node.member.roles.len() == Role::ALL.len() {
         true => String::new(),
         false => format!(", its roles: {}", plain(&node.member.roles.join(", "))),
     };
     format!(
-        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {:8} {days}{roles}\n{}",
+        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {:8} {days}{signed}{roles}\n{}",
         short(&node.member.node),
         colour.bold(&format!("{:16}", plain(&node.member.site))),
         plain(&node.member.jurisdiction),

@@ -22,10 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Joiners: with the founder a few more than one message holds.
 const GUESTS: usize = MAX_MEMBERS + 4;
 
-fn invite(dir: &Path, number: usize) -> Invite {
-    let site = format!("shop{number}");
-    let made = object(&["invite", "--site", &site, "--jurisdiction", "DE", "--data", text(dir)], 0);
+pub(super) fn invite(dir: &Path, site: &str) -> Invite {
+    let made = object(&["invite", "--site", site, "--jurisdiction", "DE", "--data", text(dir)], 0);
     hither_wire::ticket::parse(made["ticket"].as_str().unwrap()).unwrap()
+}
+
+/// What somebody says who comes with an invite.
+pub(super) fn join_hello(me: NodeId, invite: &Invite) -> Hello {
+    let mut name = [0; 16];
+    name.copy_from_slice(&blake3::hash(&invite.secret).as_bytes()[..16]);
+    let key = blake3::derive_key("hither invite proof 1", &invite.secret);
+    let proof = *blake3::keyed_hash(&key, &me.0).as_bytes();
+    Hello::Join { mesh: invite.mesh, invite: name, proof, addresses: Vec::new() }
 }
 
 /// Joins with a key of its own, and gives it and how many members it was told of.
@@ -42,12 +50,7 @@ async fn join(scratch: &Path, number: usize, invite: &Invite, founder: SocketAdd
     };
     let (guest, ..) = Swarm::start(config).await.unwrap();
     let me = guest.node();
-    let mut name = [0; 16];
-    name.copy_from_slice(&blake3::hash(&invite.secret).as_bytes()[..16]);
-    let key = blake3::derive_key("hither invite proof 1", &invite.secret);
-    let proof = *blake3::keyed_hash(&key, &me.0).as_bytes();
-    let hello = Hello::Join { mesh: invite.mesh, invite: name, proof, addresses: Vec::new() };
-    let reply = guest.hello(invite.issuer, vec![Address::Direct(founder)], hello).await;
+    let reply = guest.hello(invite.issuer, vec![Address::Direct(founder)], join_hello(me, invite)).await;
     guest.shutdown().await;
     match reply {
         Ok(HelloReply::Welcome { members, .. }) => (me, members.len()),
@@ -78,7 +81,7 @@ fn each_of_a_few_hundred_members_is_known_and_can_be_revoked() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut last = (NodeId([0; 32]), 0);
     for number in 0..GUESTS {
-        let invite = invite(dir.path(), number);
+        let invite = invite(dir.path(), &format!("shop{number}"));
         last = runtime.block_on(join(scratch.path(), number, &invite, founder));
     }
     assert_eq!(last.1, MAX_MEMBERS, "the answer to a joiner holds so many");

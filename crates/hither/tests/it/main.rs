@@ -11,6 +11,7 @@ mod doctor;
 mod leaving;
 mod ledger;
 mod node;
+mod older;
 mod policy;
 mod strangers;
 mod usage;

@@ -25,9 +25,11 @@ fn each_sample_is_told_with_the_distance_that_it_bounds_and_what_it_weighs() {
         sample(4, 9, Weight::Old, None),
         sample(5, 9, Weight::NoAnchor, None),
     ];
-    let told = EvidenceDto::from(&Evidence { vouched: Assurance::Vouched, limit: Micros(25_000), samples });
+    let by = Some(NodeId([7; 32]));
+    let told = EvidenceDto::from(&Evidence { vouched: Assurance::Vouched, by, limit: Micros(25_000), samples });
     let told = serde_json::to_value(&told).unwrap();
     assert_eq!((&told["certificate"], &told["near_us"]), (&json!("vouched"), &json!(25_000)));
+    assert_eq!(told["certificate_by"], json!("07".repeat(32)));
     let of = |field: &str| told["samples"].as_array().unwrap().iter().map(|one| one[field].clone()).collect::<Vec<_>>();
     assert_eq!(of("weight"), ["near", "moved", "far", "old", "no_anchor"]);
     assert_eq!(of("bound_km"), [json!(831), json!(13_100), json!(2501), json!(1), json!(1)]);

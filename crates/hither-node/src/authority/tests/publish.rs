@@ -2,6 +2,7 @@
 
 use hither_types::authority::Range;
 use hither_types::id::Digest;
+use hither_wire::versions::WITH_POLICIES;
 
 use super::quorum::{approve, enact, propose, quorum};
 use super::*;
@@ -111,16 +112,21 @@ fn programs_that_read_no_policy_are_told_all_that_they_read() {
     let mut authority = founded();
     authority.state(&key(1), appoint(2, &[]), NOW).unwrap();
     authority.state(&key(2), revoke(8), NOW).unwrap();
-    let before = authority.entries_before_policies();
-    assert_eq!((before.len(), authority.has_published()), (3, false));
+    let older = WITH_POLICIES - 1;
+    assert_eq!((authority.entries_for(older), authority.has_published()), (authority.entries(), false));
     publish(&mut authority, Some(1), &[], &[]).unwrap();
     authority.state(&key(1), revoke(9), NOW).unwrap();
     authority.state(&key(2), revoke(7), NOW).unwrap();
-    let told = authority.entries_before_policies();
+    let told = authority.entries_for(older);
     assert_eq!((told.len(), authority.has_published()), (4, true));
-    let mut older = Authority::new(authority.mesh, authority.founder);
-    assert_eq!(older.take_all(told), (4, Vec::new()));
-    assert!(older.is_revoked(id(7)) && older.is_revoked(id(8)) && !older.is_revoked(id(9)));
+    assert_eq!(authority.entries_for(0), told, "one that did not say yet what it speaks");
+    assert_eq!(authority.entries_for(WITH_POLICIES), authority.entries());
+    let mut rest = authority.entries();
+    rest.retain(|entry| !told.contains(entry));
+    assert_eq!(authority.entries_since_policies(), rest);
+    let mut guest = Authority::new(authority.mesh, authority.founder);
+    assert_eq!(guest.take_all(told), (4, Vec::new()));
+    assert!(guest.is_revoked(id(7)) && guest.is_revoked(id(8)) && !guest.is_revoked(id(9)));
 }
 
 #[test]
