@@ -61,17 +61,22 @@ impl Distances {
     }
 
     /// What a member is told when there is a link to it: what it signed itself before its start, and what counts still. In a
-    /// large mesh that is not all: those first that say that a key moved, then what signers sign whose keys follow that of this
-    /// node. So each neighbour of it tells others, and what none of them tells is signed anew within the hour.
+    /// large mesh that is not all: those first that say that a key moved, then what this node signed, and some by chance. Each
+    /// neighbour draws others, and what none of them tells is signed anew within the hour.
     fn page_for(&self, peer: NodeId, me: NodeId, wall: WallTime) -> Option<PeerMessage> {
         let counts = |known: &Known| wall <= wall_after(known.at, NEAR_FOR);
         let own = self.reports.get_key_value(&peer);
         let mut of_moves: Vec<_> =
             self.reports.iter().filter(|(_, known)| known.tells_of_move && counts(known)).collect();
         of_moves.sort_by_key(|(_, known)| Reverse(known.at));
-        let around = self.reports.range(me..).chain(self.reports.range(..me)).filter(|(_, known)| counts(known));
+        let mut others: Vec<_> = self.reports.iter().filter(|(_, known)| counts(known)).collect();
+        if others.len() > NEAR_TOLD {
+            others.sort_by_cached_key(|(signer, _)| {
+                (**signer != me, *blake3::hash(&[me.0, signer.0].concat()).as_bytes())
+            });
+        }
         let mut told = BTreeMap::new();
-        for (signer, known) in own.into_iter().chain(of_moves.into_iter().take(NEAR_TOLD / 2)).chain(around) {
+        for (signer, known) in own.into_iter().chain(of_moves.into_iter().take(NEAR_TOLD / 2)).chain(others) {
             if told.len() >= NEAR_TOLD {
                 break;
             }
