@@ -14,9 +14,15 @@ use hither_types::place::Jurisdiction;
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 
+use crate::check::Deleted;
 use crate::damage::VerifyError;
 use crate::record::{Kind, Place, Record};
 use crate::verify::{Report, verify_each};
+
+mod first;
+
+use first::Firsts;
+pub use first::{Between, First, Word};
 
 /// From one moment on and before another, as RFC 3339 in UTC begins: `2026-11`, `2026-11-29`, `2026-11-29T12:00`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -189,7 +195,7 @@ pub struct Audit {
     /// What left.
     pub courses: BTreeMap<Course, Moved>,
     /// When payload first left for a country, over all of the ledgers and not only the period.
-    pub first: BTreeMap<(Option<Jurisdiction>, Jurisdiction), String>,
+    pub first: BTreeMap<Between, First>,
     /// What the law refused.
     pub refusals: BTreeMap<Refusal, u64>,
     /// The law, members, models, starts, and what was lost; of each ledger also the law that was in force when the period
@@ -215,7 +221,7 @@ pub fn audit(dirs: &[&Path], period: &Period, draw: Draw) -> Result<Audit, Verif
     for dir in dirs {
         let mut reader = Reader::new(&mut audit, draw.count > 0);
         let report = verify_each(dir, |record| reader.look(record))?;
-        let (here, span) = reader.end();
+        let (here, span) = reader.end(&report.deleted);
         if !nodes.insert(report.node) {
             return Err(VerifyError::Twice { dir: dir.to_path_buf(), node: report.node });
         }
@@ -267,12 +273,13 @@ struct Reader<'a> {
     intents: BTreeMap<Try, Record>,
     /// Requests of peers whose answers may leave, and are not yet.
     accepted: BTreeMap<Try, Record>,
+    firsts: Firsts,
 }
 
 impl<'a> Reader<'a> {
     fn new(audit: &'a mut Audit, draws: bool) -> Self {
         let (intents, accepted) = (BTreeMap::new(), BTreeMap::new());
-        Self { audit, here: None, span: None, draws, law: None, intents, accepted }
+        Self { audit, here: None, span: None, draws, law: None, intents, accepted, firsts: Firsts::default() }
     }
 
     fn look(&mut self, record: &Record) {
@@ -285,6 +292,7 @@ impl<'a> Reader<'a> {
             let here = record.place.as_ref().filter(|place| place.node == record.node);
             self.here = here.or(self.here.as_ref()).cloned();
         }
+        self.firsts.look(record);
         match record.kind {
             Kind::ConfigStart | Kind::PolicyChange if self.audit.period.is_before(&record.ts) => {
                 self.law = Some(record.clone());
@@ -321,7 +329,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What the node never said the end of.
-    fn end(mut self) -> (Option<Place>, Option<(String, String)>) {
+    fn end(mut self, deleted: &[Deleted]) -> (Option<Place>, Option<(String, String)>) {
         for intent in std::mem::take(&mut self.intents).into_values() {
             self.moved(&intent, Way::Request, Some(&intent), false);
         }
@@ -331,6 +339,7 @@ impl<'a> Reader<'a> {
         if let Some(law) = self.law.take() {
             self.happened(&law);
         }
+        self.firsts.end(deleted, &mut self.audit.first);
         (self.here, self.span)
     }
 
@@ -362,9 +371,8 @@ impl<'a> Reader<'a> {
         }
         let from = self.here.as_ref().map(|here| here.jurisdiction);
         // It left after it was permitted, and not only when it was over.
-        let since = permission.map_or(&record.ts, |permission| &permission.ts);
-        let first = self.audit.first.entry((from.map(Jurisdiction::country), place.jurisdiction.country()));
-        first.and_modify(|first| *first = (*first).clone().min(since.clone())).or_insert_with(|| since.clone());
+        let between = (from.map(Jurisdiction::country), place.jurisdiction.country());
+        self.firsts.left(between, permission.unwrap_or(record));
         if !self.audit.period.contains(&record.ts) {
             return;
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hither_types::fact::Outcome;
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, Tag};
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
@@ -12,11 +12,10 @@ use hither_types::unit::ByteCount;
 use crate::body::outcome_word;
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
-use crate::tree::Hash;
 
 mod parts;
 
-pub use parts::KernelRecord;
+pub use parts::{Deletion, KernelRecord, Place};
 
 /// The version of the form of a record.
 pub(crate) const VERSION: u64 = 1;
@@ -111,45 +110,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The other end of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The node.
-    pub node: NodeId,
-    /// Its site.
-    pub site: SiteName,
-    /// Where it stands.
-    pub jurisdiction: Jurisdiction,
-    /// How well that is supported: 0 claimed, 1 vouched, 2 near, 3 hardware.
-    pub assurance: u64,
-}
-
-/// A segment that was deleted, as its record says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deletion {
-    /// The number of its first record.
-    pub first: u64,
-    /// How many records it held.
-    pub count: u64,
-    /// The RFC 6962 root over its records alone.
-    pub root: Hash,
-    /// The longest period among its origins, which it outlived.
-    pub days: u64,
-    /// Where its requests came from, and where the node stood.
-    pub origins: Vec<Jurisdiction>,
-    /// The time of its oldest record, RFC 3339.
-    pub from: String,
-    /// The time of its newest record.
-    pub to: String,
-}
-
-impl Deletion {
-    /// The number of the first record behind it.
-    pub fn end(&self) -> u64 {
-        self.first.saturating_add(self.count)
-    }
-}
-
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -189,6 +149,10 @@ pub struct Record {
     pub by: Option<NodeId>,
     /// The other end; of `config.start`, this one.
     pub place: Option<Place>,
+    /// The country that payload left for the first time (`first_transfer`).
+    pub left: Option<Jurisdiction>,
+    /// The country that it went to.
+    pub to: Option<Jurisdiction>,
     /// The rule that decided.
     pub rule: Option<RuleId>,
     /// Bytes of payload that left, or are about to.
@@ -290,22 +254,6 @@ impl<'a> Field<'a> {
         let items = canonical::items(list).ok_or_else(|| self.wrong())?;
         items.into_iter().map(|item| Field(self.0, item).parsed(&parse)).collect()
     }
-
-    fn place(self) -> Read<Place> {
-        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
-        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
-        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
-        let assurance = field("assurance")?.integer()?;
-        if assurance > 3 {
-            return Err(self.wrong());
-        }
-        Ok(Place {
-            node: field("node")?.parsed(NodeId::parse)?,
-            site: field("site")?.parsed(SiteName::parse)?,
-            jurisdiction: field("jur")?.parsed(Jurisdiction::parse)?,
-            assurance,
-        })
-    }
 }
 
 fn find<'a>(fields: &RawFields<'a>, name: &str) -> Option<Raw<'a>> {
@@ -358,6 +306,8 @@ impl Record {
             day: None,
             lists: Vec::new(),
             place: None,
+            left: None,
+            to: None,
             rule: None,
             bytes_out: None,
             bytes_in: None,
@@ -413,6 +363,9 @@ impl Record {
             "purpose" => self.purpose = Some(Field("purpose", raw).parsed(Purpose::parse)?),
             "policy" => self.policy = Some(Field("policy", raw).digest()?),
             "place" => self.place = Some(Field("place", raw).place()?),
+            // A deletion has a time by this name.
+            "to" if self.kind == Kind::FirstTransfer => self.to = Some(Field("to", raw).parsed(Jurisdiction::parse)?),
+            "left" => self.left = Some(Field("left", raw).parsed(Jurisdiction::parse)?),
             "rule" => self.rule = Some(Field("rule", raw).parsed(RuleId::parse)?),
             "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
             "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
@@ -478,6 +431,10 @@ impl Record {
         }
         if self.kind == Kind::RetentionDelete {
             required("policy", self.policy)?;
+        }
+        if self.kind == Kind::FirstTransfer {
+            required("left", self.left)?;
+            required("to", self.to)?;
         }
         Ok(())
     }

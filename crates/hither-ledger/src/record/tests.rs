@@ -70,6 +70,7 @@ fn a_record_without_a_field_that_its_kind_needs_is_none() {
             Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
             Kind::KernelCounted => &["span", "lawful", "talk", "leak_packets"],
             Kind::KernelUnread => &["fault"],
+            Kind::FirstTransfer => &["left", "to"],
             Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave => &["place"],
             _ => &[],
         };

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use super::tables::Table;
+use super::tables::{OR_BEFORE, Table};
 use crate::output::{Colour, plain};
 
 /// The widest line of the text around tables.
@@ -129,8 +129,9 @@ fn class(cell: &str) -> &'static str {
 
 /// A moment as people write it; the other forms have it to the millisecond.
 fn seconds(cell: &str) -> String {
-    match cell.strip_suffix('Z').and_then(|time| time.split_once('T')) {
-        Some((day, time)) if day.len() == 10 && time.len() == 12 => format!("{day} {}", &time[..8]),
+    let (before, moment) = cell.split_at(if cell.starts_with(OR_BEFORE) { OR_BEFORE.len() } else { 0 });
+    match moment.strip_suffix('Z').and_then(|time| time.split_once('T')) {
+        Some((day, time)) if day.len() == 10 && time.len() == 12 => format!("{before}{day} {}", &time[..8]),
         _ => cell.to_owned(),
     }
 }

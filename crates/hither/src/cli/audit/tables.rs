@@ -2,9 +2,12 @@
 
 use std::fmt::Display;
 
-use hither_ledger::audit::{Audit, Course, Draw, Happened};
+use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Word};
 use hither_ledger::{Kind, Record};
 use hither_types::kernel::KernelFault;
+
+/// Before a moment that is the last on which something may have been.
+pub(super) const OR_BEFORE: &str = "on or before ";
 
 /// One table; each row has as many cells as there are columns.
 pub(super) struct Table {
@@ -167,13 +170,23 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
 
 pub(super) fn first(audit: &Audit) -> Table {
     let crossing = audit.first.iter().filter(|((from, to), _)| *from != Some(*to));
+    let row = |((from, to), first): (&Between, &First)| {
+        let by = match first.word {
+            Word::Transfer => "the transfer itself",
+            Word::Said => "first_transfer",
+        };
+        let before = if first.or_before { OR_BEFORE } else { "" };
+        vec![or_unknown(*from), to.to_string(), format!("{before}{}", first.ts), by.to_owned()]
+    };
     Table {
         name: "first",
         title: "First transfer to each country",
         note: "When payload was first permitted to leave and did, over the whole of the ledgers, whatever the period: some \
-               laws count a deadline from it. A ledger that began after a loss (loss.accept) knows nothing of before.",
-        columns: &["from", "to", "when"],
-        rows: crossing.map(|((from, to), ts)| vec![or_unknown(*from), to.to_string(), ts.clone()]).collect(),
+               laws count a deadline from it. Where older records were deleted it is known by the record first_transfer, \
+               which stays; where there is none of it, or a ledger began after a loss (loss.accept), the oldest transfer \
+               that is there, and the first may have been before.",
+        columns: &["from", "to", "when", "known by"],
+        rows: crossing.map(row).collect(),
     }
 }
 
