@@ -47,10 +47,15 @@ class Observer:
         if kind in ("config.start", "policy.change"):
             if kind == "config.start":
                 self.sites[record["node"]] = site
+                # Before it joined, a node stands nowhere.
+                if record["place"]["site"] == site:
+                    self.identity(site, record, site, "home")
             if record["policy"] not in self.given[site]:
                 self.wrong(site, record, "nobody gave it this policy")
             return record["policy"]
         self.counts[kind] += 1
+        if kind == "member.join":
+            self.identity(site, record, record["place"]["site"], "home" if record["place"]["node"] == record["node"] else "peer")
         if kind == "egress.intent":
             self.permission(site, record, law, leaves=True)
             self.counts["tries again"] += record["attempt"] > 1
@@ -72,13 +77,20 @@ class Observer:
     def key(record, origin, target):
         return record["req"], record["attempt"], origin, target
 
+    def identity(self, site, record, other, kind):
+        """Whether a record says of a place what its operator said when it was let in."""
+        known, place = self.places[other], record["place"]
+        true = {"jur": known["jurisdiction"], "op": known["operator"], "control": known["control"], "kind": kind}
+        said = {field: place.get(field) for field in true}
+        if said != true:
+            self.wrong(site, record, f"{other} was let in as {true}, and not {said}")
+
     def permission(self, site, record, law, leaves):
         """Whether what a node permitted itself was lawful, by the policy that it was given."""
         if record["policy"] != law:
             self.wrong(site, record, f"decided by {record['policy'][:12]}, and {law[:12]} is in force")
         other = record["place"]["site"]
-        if self.places[other]["jurisdiction"] != record["place"]["jur"]:
-            self.wrong(site, record, f"{other} was let in for {self.places[other]['jurisdiction']}, and not {record['place']['jur']}")
+        self.identity(site, record, other, "peer")
         origin, target = (site, other) if leaves else (other, site)
         label = self.labels.get(record["req"])
         if label is None:

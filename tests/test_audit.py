@@ -60,7 +60,14 @@ def test_what_left_is_told_with_the_rule_and_what_stayed_with_the_reason(ledgers
     munich, paris = ledgers
     both = tables(*ledgers)
     sent = [row for row in both["transfers"] if row["with"] == "request"]
-    assert [(row["from"], row["to"], row["site"], row["crosses_a_border"]) for row in sent] == [("DE-BY", "FR", "paris", "yes")]
+    assert [(row["from"], row["to"], row["site"], row["link"]) for row in sent] == [("DE-BY", "FR", "paris", "cross-border")]
+    assert sent[0]["operator"] == "acme"
+    # Who may be asked whether the other end is of the same operator, and who can compel it.
+    met = {(row["site"], row["operator"], row["link"]) for row in tables(munich)["members"] if row["what"] == "member.join"}
+    assert met == {("paris", "acme", "cross-border")}, both["members"]
+    assert {row["operator"] for row in both["ledgers"]} == {"acme"}
+    recipients = {row["recipients"] for row in tables(munich, "--gdpr-art30")["processing"] if row["app"] != "canary"}
+    assert "paris (FR, acme, cross-border)" in recipients, recipients
     assert sent[0]["transfers"] == "3" and int(sent[0]["bytes"]) > 0 and sent[0]["rule"] != "not known"
     answers = [row for row in both["transfers"] if row["with"] == "answer"]
     assert [(row["from"], row["to"], row["rule"]) for row in answers] == [("FR", "DE-BY", sent[0]["rule"])]

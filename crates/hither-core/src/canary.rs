@@ -4,14 +4,14 @@
 //! It has no payload and goes nowhere. What must stay true: it is judged by the gate that requests pass, for every place that
 //! the node knows, and a place that it might go to is on the record and told, not sent to.
 
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::{AppName, Attempt, ModelName, RequestId, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::PlaceKind;
 use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 use hither_types::unit::ByteCount;
 
-use crate::machine::{Core, counterpart};
+use crate::machine::Core;
 use crate::router::Gate;
 
 #[cfg(test)]
@@ -38,7 +38,7 @@ impl Core {
             }
             considered = considered.saturating_add(1);
             match asked.at(&peer.member, kind) {
-                Ok(lawful) => open.push((counterpart(&peer.member), lawful.rule().clone())),
+                Ok(lawful) => open.push((Counterpart::of(&peer.member, kind), lawful.rule().clone())),
                 Err(no) => forbid = forbid.or_else(|| no.forbid().cloned()),
             }
         }

@@ -1,7 +1,7 @@
 //! An attempt elsewhere: offered without its payload and put on the record at the same time, then sent, then watched by
 //! two clocks.
 
-use hither_types::fact::{Fact, Outcome};
+use hither_types::fact::{Counterpart, Fact, Outcome};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Load, Signal};
 use hither_types::place::PlaceKind;
@@ -12,7 +12,7 @@ use hither_types::view::Step;
 
 use crate::event::Action;
 use crate::limits;
-use crate::machine::{Core, Waiter, counterpart};
+use crate::machine::{Core, Waiter};
 use crate::peers::Peer;
 use crate::request::{Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
 use crate::router::Offer;
@@ -71,7 +71,7 @@ impl Core {
     ) -> Option<(Egress, Option<Ticket>)> {
         let lawful = offer.lawful;
         let node = lawful.node();
-        let to = self.peers.get(node).map(|peer| counterpart(&peer.member))?;
+        let to = Counterpart::of(&self.peers.get(node)?.member, self.kind_of(node));
         let request = self.requests.get(&id)?;
         let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());

@@ -16,7 +16,7 @@ use hither_types::view::{RequestState, Step};
 use crate::catalog::Stage;
 use crate::event::Action;
 use crate::limits;
-use crate::machine::{Core, Waiter, counterpart, forbid_of};
+use crate::machine::{Core, Waiter, forbid_of};
 use crate::memory::Want;
 use crate::router::{Gate, Lawful, patience};
 use crate::scheduler::{Hold, Job, Waiting};
@@ -102,7 +102,7 @@ impl Core {
         if self.kept.contains_key(&task) || self.hosted.contains_key(&task) || self.ended.contains(task) {
             return;
         }
-        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else { return };
+        let Some(from) = self.asker(task) else { return };
         let Task { origin: peer, request, attempt } = task;
         let answer = match self.gate_for(task, digest, envelope) {
             Ok(_) if self.is_spent_for(&from) => Err(SPENT),
@@ -154,7 +154,7 @@ impl Core {
             }
             core.act(Action::DeclineAsk { task, refusal });
         };
-        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else {
+        let Some(from) = self.asker(task) else {
             return decline(self, Refusal::NotAMember);
         };
         let rule = match self.gate_for(task, digest, &envelope) {
@@ -204,6 +204,11 @@ impl Core {
             let late = remaining == Micros(0);
             self.decline_running(task, if late { Refusal::DeadlinePassed } else { refusal });
         }
+    }
+
+    /// Who asks, as the ledger names it.
+    fn asker(&self, task: Task) -> Option<Counterpart> {
+        self.peers.get(task.origin).map(|peer| Counterpart::of(&peer.member, PlaceKind::Peer))
     }
 
     /// The law of this node about a task of a peer.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use hither_types::fact::{Counterpart, Fact, Subject};
+use hither_types::fact::{Fact, Subject};
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::{Member, Role};
@@ -469,16 +469,6 @@ impl Core {
             purpose: envelope.label.purpose.clone(),
             policy: self.law.policy().digest,
         }
-    }
-}
-
-/// The other end of a transfer, as the ledger names it.
-pub(crate) fn counterpart(member: &Member) -> Counterpart {
-    Counterpart {
-        node: member.node,
-        site: member.site.clone(),
-        jurisdiction: member.jurisdiction,
-        assurance: member.assurance,
     }
 }
 

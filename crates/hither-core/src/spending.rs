@@ -205,13 +205,7 @@ impl Core {
     }
 
     fn link_between(&self, site: &SiteName, jurisdiction: Jurisdiction) -> Link {
-        if jurisdiction.country() != self.me.jurisdiction.country() {
-            Link::CrossBorder
-        } else if *site == self.me.site {
-            Link::Lan
-        } else {
-            Link::InterSite
-        }
+        Link::between((&self.me.site, self.me.jurisdiction), (site, jurisdiction))
     }
 
     /// Whether a server may be asked for an app at all.

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hither_types::fact::Outcome;
-use hither_types::id::{AppName, Attempt, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::id::{AppName, Attempt, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
+use hither_types::spending::Link;
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 
@@ -129,6 +130,10 @@ pub struct Course {
     pub to: Jurisdiction,
     /// The site there.
     pub site: SiteName,
+    /// Who runs it; none in ledgers of before this was recorded.
+    pub operator: Option<Operator>,
+    /// The way there, if enough is known of both ends.
+    pub link: Option<Link>,
     /// With what.
     pub way: Way,
     /// Of which work.
@@ -208,6 +213,11 @@ pub struct Audit {
 }
 
 impl Audit {
+    /// Where a node stands, by its own ledger.
+    pub fn here(&self, node: NodeId) -> Option<&Place> {
+        self.ledgers.iter().find(|ledger| ledger.report.node == node)?.here.as_ref()
+    }
+
     /// Records of the nodes about the law.
     pub fn of_kinds<'a>(&'a self, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Happened> {
         self.happened.iter().filter(move |happened| kinds.contains(&happened.record.kind))
@@ -377,8 +387,9 @@ impl<'a> Reader<'a> {
             return;
         }
         let rule = permission.and_then(|permission| permission.rule.clone());
-        let (site, relay) = (place.site.clone(), record.relay);
-        let course = Course { from, to: place.jurisdiction, site, way, work, relay, rule };
+        let link = self.here.as_ref().and_then(|here| place.link_from(here));
+        let (site, operator, relay) = (place.site.clone(), place.operator.clone(), record.relay);
+        let course = Course { from, to: place.jurisdiction, site, operator, link, way, work, relay, rule };
         let moved = self.audit.courses.entry(course).or_default();
         *if settled { &mut moved.transfers } else { &mut moved.unsettled } += 1;
         moved.bytes.0 += bytes.0;

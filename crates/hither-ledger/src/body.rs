@@ -4,7 +4,7 @@ use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Subj
 use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::kernel::{KernelCount, KernelSpan};
-use hither_types::place::Assurance;
+use hither_types::place::{Assurance, PlaceKind};
 use hither_types::rollout::RolloutFault;
 use hither_types::time::{DAY_MS, Day, WallTime};
 
@@ -55,6 +55,12 @@ impl Body {
         object.insert("node".into(), Value::text(place.node));
         object.insert("site".into(), Value::text(&place.site));
         object.insert("jur".into(), Value::text(place.jurisdiction));
+        object.insert("op".into(), Value::text(&place.operator));
+        // What is not there is not known, and nobody is an empty list.
+        if let Some(control) = &place.control {
+            object.insert("control".into(), Value::List(control.iter().map(Value::text).collect()));
+        }
+        object.insert("kind".into(), Value::text(kind_word(place.kind)));
         object.insert("assurance".into(), Value::Integer(assurance_level(place.assurance)));
         self.with("place", Value::Object(object))
     }
@@ -238,6 +244,15 @@ fn version_text(version: &str) -> &str {
         && version.starts_with(|c: char| c.is_ascii_digit())
         && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c));
     if looks_right { version } else { "unreadable" }
+}
+
+/// What a place is to the node that writes.
+pub(crate) fn kind_word(kind: PlaceKind) -> &'static str {
+    match kind {
+        PlaceKind::Home => "home",
+        PlaceKind::Peer => "peer",
+        PlaceKind::Cloud => "cloud",
+    }
 }
 
 /// 0 is claimed, 3 is hardware.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::{DataKind, Findings};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
 use hither_types::law::BlocMove;
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
 use hither_types::time::{Day, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules};
@@ -52,11 +52,16 @@ pub(crate) fn write(dir: &Path, secret: &[u8; 32], facts: &[Fact]) {
 }
 
 pub(crate) fn counterpart(secret: &[u8; 32]) -> Counterpart {
-    let (site, jurisdiction) = if *secret == MUNICH { ("munich", "DE-BY") } else { ("paris", "FR") };
+    let code = |code| Jurisdiction::parse(code).expect("a name that parses");
+    let (site, jurisdiction, control) =
+        if *secret == MUNICH { ("munich", "DE-BY", Some(vec![code("DE")])) } else { ("paris", "FR", None) };
     Counterpart {
         node: node(secret),
         site: SiteName::parse(site).expect("a name that parses"),
-        jurisdiction: Jurisdiction::parse(jurisdiction).expect("a name that parses"),
+        jurisdiction: code(jurisdiction),
+        operator: Operator::parse("acme").expect("a name that parses"),
+        control,
+        kind: PlaceKind::Peer,
         assurance: Assurance::Vouched,
     }
 }

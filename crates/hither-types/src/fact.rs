@@ -1,11 +1,12 @@
 //! What the ledger is told. Facts carry labels, sizes and digests, never content.
 
 use crate::filter::Findings;
-use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use crate::kernel::{KernelCount, KernelFault};
 use crate::label::DataClass;
 use crate::law::BlocMove;
-use crate::place::{Assurance, Jurisdiction};
+use crate::member::Member;
+use crate::place::{Assurance, Jurisdiction, PlaceKind};
 use crate::rollout::{Rollout, Verdict};
 use crate::time::{Day, WallTime};
 use crate::unit::{ByteCount, Micros, Millijoules};
@@ -42,8 +43,29 @@ pub struct Counterpart {
     pub site: SiteName,
     /// Where it stands.
     pub jurisdiction: Jurisdiction,
-    /// How well that is supported.
+    /// Who runs it.
+    pub operator: Operator,
+    /// Which states can compel them; `None` is "unknown", an empty list is "nobody".
+    pub control: Option<Vec<Jurisdiction>>,
+    /// What it is to the node that writes.
+    pub kind: PlaceKind,
+    /// How well its jurisdiction is supported.
     pub assurance: Assurance,
+}
+
+impl Counterpart {
+    /// A member, or a server outside the mesh, as the ledger names it.
+    pub fn of(member: &Member, kind: PlaceKind) -> Self {
+        Self {
+            node: member.node,
+            site: member.site.clone(),
+            jurisdiction: member.jurisdiction,
+            operator: member.operator.clone(),
+            control: member.control.clone(),
+            kind,
+            assurance: member.assurance,
+        }
+    }
 }
 
 /// A third place that payload passed as ciphertext on its way.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use hither_types::fact::{Fact, Outcome};
-use hither_types::id::{Digest, RequestId};
+use hither_types::fact::{Counterpart, Fact, Outcome};
+use hither_types::id::{Digest, Operator, RequestId, SiteName};
+use hither_types::place::{Jurisdiction, PlaceKind};
+use hither_types::spending::Link;
 use hither_types::unit::Millijoules;
 
 use super::{Audit, Draw, Period, Way, audit};
@@ -81,6 +83,35 @@ fn a_node_that_never_said_where_it_stands_crosses_no_known_border() {
     write(dir.path(), &PARIS, &[intent(1, 9), settled(1, 9, 1, Outcome::Answered)]);
     let audit = of(dir.path());
     assert_eq!(audit.courses.keys().map(super::Course::crosses).collect::<Vec<_>>(), [None]);
+}
+
+#[test]
+fn what_left_says_whose_the_other_end_is_and_which_way_it_went() {
+    let leaves = |to: Counterpart| {
+        let dir = scratch();
+        let mut fact = settled(1, 9, 1, Outcome::Answered);
+        if let Fact::EgressSettled { to: place, .. } = &mut fact {
+            *place = to;
+        }
+        write(dir.path(), &PARIS, &[started(&PARIS), fact]);
+        let (course, _) = of(dir.path()).courses.pop_first().unwrap();
+        (course.operator.as_ref().unwrap().to_string(), course.link.unwrap(), course.crosses().unwrap())
+    };
+    let there = |site: &str, jurisdiction: &str, operator: &str, kind| Counterpart {
+        site: SiteName::parse(site).unwrap(),
+        jurisdiction: Jurisdiction::parse(jurisdiction).unwrap(),
+        operator: Operator::parse(operator).unwrap(),
+        kind,
+        ..counterpart(&MUNICH)
+    };
+    for (to, said) in [
+        (there("paris", "FR", "acme", PlaceKind::Peer), ("acme".to_owned(), Link::Lan, false)),
+        (there("lyon", "FR-ARA", "klinik-ag", PlaceKind::Peer), ("klinik-ag".to_owned(), Link::InterSite, false)),
+        (there("munich", "DE-BY", "acme", PlaceKind::Peer), ("acme".to_owned(), Link::CrossBorder, true)),
+        (there("big", "US", "big-cloud", PlaceKind::Cloud), ("big-cloud".to_owned(), Link::Cloud, true)),
+    ] {
+        assert_eq!(leaves(to), said);
+    }
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn an_intent_says_who_what_where_and_why() {
         line(&intent(1, 1832)),
         concat!(
             r#"{"app":"ct-triage","attempt":1,"bytes_out":1832,"class":"personal","decision":"permit","#,
-            r#""model":"smollm2-135m","place":{"assurance":1,"jur":"DE-BY","#,
-            r#""node":"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c","site":"munich"},"#,
+            r#""model":"smollm2-135m","place":{"assurance":1,"control":["DE"],"jur":"DE-BY","kind":"peer","#,
+            r#""node":"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c","op":"acme","site":"munich"},"#,
             r#""policy":"b3:0909090909090909090909090909090909090909090909090909090909090909","purpose":"triage","#,
             r#""req":"01935a7c-9f00-7000-8000-000000000001","rule":"eu-to-eu","subj":["DE-BY","FR"],"tags":["phi"]}"#,
         )

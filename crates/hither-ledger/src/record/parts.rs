@@ -1,12 +1,14 @@
 //! Parts of records that have a form of their own: the other end of a transfer, what a kernel counted, what was deleted, the
 //! relay that payload passed.
 
-use hither_types::id::{Digest, NodeId, SiteName};
+use hither_types::id::{Digest, NodeId, Operator, SiteName};
 use hither_types::kernel::KernelFault;
-use hither_types::place::Jurisdiction;
+use hither_types::place::{Jurisdiction, PlaceKind};
+use hither_types::spending::Link;
 use hither_types::unit::ByteCount;
 
 use super::{Field, Read, find, required};
+use crate::body::kind_word;
 use crate::canonical::{self, Raw, RawFields};
 use crate::tree::Hash;
 
@@ -19,8 +21,27 @@ pub struct Place {
     pub site: SiteName,
     /// Where it stands.
     pub jurisdiction: Jurisdiction,
-    /// How well that is supported: 0 claimed, 1 vouched, 2 near, 3 hardware.
+    /// Who runs it; none in ledgers of before this was recorded.
+    pub operator: Option<Operator>,
+    /// Which states can compel them; none if that is not known, empty if nobody can.
+    pub control: Option<Vec<Jurisdiction>>,
+    /// What it is to the node that wrote; none in ledgers of before this was recorded.
+    pub kind: Option<PlaceKind>,
+    /// How well its jurisdiction is supported: 0 claimed, 1 vouched, 2 near, 3 hardware.
     pub assurance: u64,
+}
+
+impl Place {
+    /// The way that payload goes to it from where a node stands; none if not enough is known of the two.
+    pub fn link_from(&self, here: &Self) -> Option<Link> {
+        match self.kind? {
+            PlaceKind::Home => Some(Link::Lan),
+            PlaceKind::Cloud => Some(Link::Cloud),
+            PlaceKind::Peer => {
+                Some(Link::between((&here.site, here.jurisdiction), (&self.site, self.jurisdiction)))
+            }
+        }
+    }
 }
 
 /// A segment that was deleted, as its record says.
@@ -98,12 +119,18 @@ pub(super) fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
     })
 }
 
+fn parse_kind(text: &str) -> Result<PlaceKind, ()> {
+    let kinds = [PlaceKind::Home, PlaceKind::Peer, PlaceKind::Cloud];
+    kinds.into_iter().find(|kind| kind_word(*kind) == text).ok_or(())
+}
+
 impl Field<'_> {
     /// The other end of a transfer.
     pub(super) fn place(self) -> Read<Place> {
         let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
         let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
-        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
+        let some = |name| find(&fields, name).map(|raw| Field(self.0, raw));
+        let field = |name| some(name).ok_or_else(|| self.wrong());
         let assurance = field("assurance")?.integer()?;
         if assurance > 3 {
             return Err(self.wrong());
@@ -112,6 +139,9 @@ impl Field<'_> {
             node: field("node")?.parsed(NodeId::parse)?,
             site: field("site")?.parsed(SiteName::parse)?,
             jurisdiction: field("jur")?.parsed(Jurisdiction::parse)?,
+            operator: some("op").map(|operator| operator.parsed(Operator::parse)).transpose()?,
+            control: some("control").map(|control| control.list(Jurisdiction::parse)).transpose()?,
+            kind: some("kind").map(|kind| kind.parsed(parse_kind)).transpose()?,
             assurance,
         })
     }

@@ -1,6 +1,7 @@
 //! Tests of reading records.
 
-use hither_types::fact::{Fact, Passed};
+use hither_types::fact::{Counterpart, Fact, Passed};
+use hither_types::place::PlaceKind;
 
 use super::*;
 use crate::canonical::{Object, Value, write_object};
@@ -123,6 +124,46 @@ fn a_kind_of_a_newer_program_is_a_record_and_not_damage() {
     }
     // Nobody can call a kind of ours unknown by its own name for that.
     assert_eq!(Record::parse(&with(&line, "kind", Some(Value::text("unknown")))).unwrap().word(), "unknown");
+}
+
+#[test]
+fn a_place_says_who_runs_it_who_can_compel_them_and_what_it_is() {
+    let known = crate::samples::counterpart(&MUNICH);
+    let fact = |control, kind| Fact::Joined(Counterpart { control, kind, ..known.clone() });
+    let dir = scratch();
+    let facts = [
+        fact(Some(known.control.clone().unwrap()), PlaceKind::Peer),
+        fact(Some(Vec::new()), PlaceKind::Cloud),
+        fact(None, PlaceKind::Home),
+    ];
+    write(dir.path(), &PARIS, &facts);
+    let records: Vec<Record> = read(dir.path()).unwrap().map(|record| record.unwrap()).collect();
+    let place = |at: usize| records[at].place.clone().unwrap();
+    assert_eq!(place(0).operator, Some(known.operator.clone()));
+    let said: Vec<_> = (0..3).map(|at| (place(at).control, place(at).kind.unwrap())).collect();
+    assert_eq!(
+        said,
+        [(known.control.clone(), PlaceKind::Peer), (Some(Vec::new()), PlaceKind::Cloud), (None, PlaceKind::Home)]
+    );
+    // Nobody is an empty list, and what is not known is not there.
+    assert!(records[1].line.contains(r#""control":[]"#) && !records[2].line.contains("control"));
+}
+
+#[test]
+fn a_place_of_a_record_of_before_says_what_was_said_then() {
+    let line = &lines()[5];
+    let Some(Value::Object(mut place)) = canonical::parse(line).unwrap().remove("place") else { unreachable!("it is one") };
+    for field in ["op", "control", "kind"] {
+        place.remove(field).unwrap();
+    }
+    let record = Record::parse(&with(line, "place", Some(Value::Object(place.clone())))).unwrap();
+    let read = record.place.unwrap();
+    assert_eq!((read.site.as_str(), read.operator, read.control, read.kind), ("munich", None, None, None));
+    for (field, wrong) in [("op", "klinik ag"), ("kind", "friend"), ("control", "DE")] {
+        let mut place = place.clone();
+        place.insert(field.into(), Value::text(wrong));
+        assert!(Record::parse(&with(line, "place", Some(Value::Object(place)))).is_err(), "{field}: {wrong}");
+    }
 }
 
 #[test]

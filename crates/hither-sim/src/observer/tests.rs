@@ -12,7 +12,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::member::{Member, Roles};
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
@@ -118,8 +118,7 @@ fn subject() -> Subject {
 }
 
 fn counterpart(node: usize) -> Counterpart {
-    let Member { node, site, jurisdiction, assurance, .. } = member(node);
-    Counterpart { node, site, jurisdiction, assurance }
+    Counterpart::of(&member(node), PlaceKind::Peer)
 }
 
 fn rule() -> RuleId {

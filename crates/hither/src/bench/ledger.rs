@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use hither_ledger::{Entry, GROUP_RECORDS_MAX, Ledger, verify};
 use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, ParseIdError, RequestId, RuleId, SiteName};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, ParseIdError, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
@@ -143,6 +143,9 @@ impl Facts {
                 node: NodeId([8; 32]),
                 site: SiteName::parse("ulm")?,
                 jurisdiction: place("DE-BW"),
+                operator: Operator::parse("klinik-ag")?,
+                control: Some(Vec::new()),
+                kind: PlaceKind::Peer,
                 assurance: Assurance::Vouched,
             },
             rule: RuleId::parse("triage")?,

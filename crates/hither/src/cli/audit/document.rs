@@ -170,9 +170,10 @@ fn processing(audit: &Audit) -> Table {
         line.ended.subjects.extend(ended.subjects.iter().copied());
     }
     for (course, Moved { subjects, .. }) in audit.courses.iter().filter(|(course, _)| course.way == Way::Request) {
-        let Course { site, to, work, .. } = course;
+        let Course { site, to, operator, work, .. } = course;
         let line = lines.entry(key(work)).or_default();
-        line.recipients.insert(format!("{site} ({to})"));
+        let operator = operator.as_ref().map_or("operator not known", |operator| operator.as_str());
+        line.recipients.insert(format!("{site} ({to}, {operator}, {})", tables::way(course)));
         line.ended.subjects.extend(subjects.iter().copied());
         if course.crosses() != Some(false) {
             line.abroad.insert(to.country());
@@ -196,8 +197,8 @@ fn processing(audit: &Audit) -> Table {
     Table {
         name: "processing",
         title: "What is processed, and for what",
-        note: "Purposes (30(1)(b)), data and whom they concern by where these people live (c), recipients (d) and \
-               countries (e). Requests are counted where they entered.",
+        note: "Purposes (30(1)(b)), data and whom they concern by where these people live (c), recipients (d) \
+               with place, operator and way, and countries (e). Requests are counted where they entered.",
         columns: &[
             "purpose",
             "app",

@@ -98,14 +98,17 @@ pub(super) fn html(document: &Document) -> String {
             continue;
         }
         out.push_str(&format!("<p>{}</p>\n<table>\n<thead><tr>", escaped(table.note)));
-        for (at, column) in table.columns.iter().enumerate() {
-            let class = table.rows.first().and_then(|row| row.get(at)).map_or("", |cell| class(cell));
-            out.push_str(&format!("<th{class}>{}</th>", escaped(column)));
+        // Paper is not wide: a column without an entry is left out, as it is on the screen.
+        let has_entry = |at: &usize| table.rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.is_empty()));
+        let columns: Vec<usize> = (0..table.columns.len()).filter(has_entry).collect();
+        for at in &columns {
+            let class = table.rows.first().and_then(|row| row.get(*at)).map_or("", |cell| class(cell));
+            out.push_str(&format!("<th{class}>{}</th>", escaped(table.columns[*at])));
         }
         out.push_str("</tr></thead>\n<tbody>\n");
         for row in &table.rows {
             out.push_str("<tr>");
-            for cell in row {
+            for cell in columns.iter().filter_map(|at| row.get(*at)) {
                 out.push_str(&format!("<td{}>{}</td>", class(cell), escaped(&seconds(cell))));
             }
             out.push_str("</tr>\n");

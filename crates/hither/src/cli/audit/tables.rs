@@ -5,6 +5,7 @@ use std::fmt::Display;
 use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Word};
 use hither_ledger::{Kind, Record};
 use hither_types::kernel::KernelFault;
+use hither_types::spending::Link;
 
 /// Before a moment that is the last on which something may have been.
 pub(super) const OR_BEFORE: &str = "on or before ";
@@ -48,6 +49,7 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
             ledger.report.node.to_string(),
             or_unknown(ledger.here.as_ref().map(|here| &here.site)),
             or_unknown(ledger.here.as_ref().map(|here| here.jurisdiction)),
+            or_unknown(ledger.here.as_ref().and_then(|here| here.operator.as_ref())),
             or_unknown(ledger.here.as_ref().map(|here| here.assurance)),
             ledger.report.records.to_string(),
             ledger.report.signed.to_string(),
@@ -62,7 +64,9 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
         title: "The ledgers",
         note: "Of each: how many records there are and up to which the node signed them, the root of their Merkle tree, \
                and how many were lost while a disk took none.",
-        columns: &["node", "site", "place", "assurance", "records", "signed", "root", "lost", "first", "last"],
+        columns: &[
+            "node", "site", "place", "operator", "assurance", "records", "signed", "root", "lost", "first", "last",
+        ],
         rows: audit.ledgers.iter().map(row).collect(),
     }
 }
@@ -110,19 +114,28 @@ pub(super) fn work(audit: &Audit) -> Table {
     }
 }
 
+/// Which way payload went, and whether that left its country.
+pub(super) fn way(course: &Course) -> &'static str {
+    match (course.link, course.crosses()) {
+        (Some(Link::Cloud), Some(true)) => "cloud, cross-border",
+        (Some(Link::Cloud), None) => "cloud, border not known",
+        (Some(link), _) => link.as_str(),
+        // Who wrote it said nothing of what the place was to it.
+        (None, Some(true)) => "crosses a border",
+        (None, Some(false)) => "in the country",
+        (None, None) => "not known",
+    }
+}
+
 pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Table {
     let rows = audit.courses.iter().filter(|(course, _)| wanted(course)).map(|(course, moved)| {
         let [first, last] = ends(&moved.span);
-        let crosses = match course.crosses() {
-            None => "not known",
-            Some(true) => "yes",
-            Some(false) => "no",
-        };
         vec![
             or_unknown(course.from),
             course.to.to_string(),
             course.site.to_string(),
-            crosses.to_owned(),
+            or_unknown(course.operator.as_ref()),
+            way(course).to_owned(),
             course.way.as_str().to_owned(),
             course.work.app.to_string(),
             course.work.model.to_string(),
@@ -143,13 +156,16 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
         title: "What left",
         note: "Payload that was given to the network, by the place that it went to and the rule that permitted it. \
                Unsettled: permitted, and still under way, or the node ended before it wrote what became of it. Of such \
-               requests all bytes count as sent; of such answers none, for their size is not known. Over a relay: the ciphertext \
-               passed the machine of that member as well, by the rule for relays.",
+               requests all bytes count as sent; of such answers none, for their size is not known. Link: to a member of the same \
+               site (lan), of another one in the country (inter-site) or in another country (cross-border), or to a server \
+               outside the mesh (cloud). Over a relay: the ciphertext passed the machine of that member as well, by the rule \
+               for relays.",
         columns: &[
             "from",
             "to",
             "site",
-            "crosses a border",
+            "operator",
+            "link",
             "with",
             "app",
             "model",
@@ -243,21 +259,41 @@ pub(super) fn law(audit: &Audit) -> Table {
 
 pub(super) fn members(audit: &Audit) -> Table {
     let row = |record: &Record| match &record.place {
-        None => vec![String::new(); 4],
+        None => vec![String::new(); 7],
         Some(place) => vec![
             place.node.to_string(),
             place.site.to_string(),
             place.jurisdiction.to_string(),
+            or_unknown(place.operator.as_ref()),
+            match place.control.as_deref() {
+                None => "not known".to_owned(),
+                Some([]) => "nobody".to_owned(),
+                Some(states) => joined(states),
+            },
+            or_unknown(audit.here(record.node).and_then(|here| place.link_from(here)).map(Link::as_str)),
             place.assurance.to_string(),
         ],
     };
     Table {
         name: "members",
         title: "Who came and went",
-        note: "As each node heard of it. Assurance is how well it is known where a member stands: 0 claimed, 1 vouched \
+        note: "As each node heard of it. Operator and who can compel them are what the member's certificate says. Link is the \
+               way from the node that wrote. Assurance is how well it is known where a member stands: 0 claimed, 1 vouched \
                for by its certificate, 2 measured, 3 by hardware. member.moved: others measured that it answers from much \
                farther than before, as a stolen key does.",
-        columns: &["when", "node", "record", "what", "member", "site", "place", "assurance"],
+        columns: &[
+            "when",
+            "node",
+            "record",
+            "what",
+            "member",
+            "site",
+            "place",
+            "operator",
+            "compelled by",
+            "link",
+            "assurance",
+        ],
         rows: happened(audit, &[Kind::MemberJoin, Kind::MemberRevoke, Kind::MemberLeave, Kind::MemberMoved], row),
     }
 }
