@@ -6,10 +6,11 @@ import json
 
 
 class Observer:
-    """What it knows: where each site stands, which laws each was given, in their order, and which labels clients send."""
+    """What it knows: where each site stands, which laws each was given, in their order, which labels clients send, and which
+    models stand in for which: those behind it in the ladder."""
 
-    def __init__(self, places, given, variants):
-        self.places, self.variants = places, variants
+    def __init__(self, places, given, variants, ladder):
+        self.places, self.variants, self.ladder, self.files = places, variants, ladder, {}
         self.given = {site: {law.digest: law for law in laws} for site, laws in given.items()}
         self.last = {site: laws[-1] for site, laws in given.items()}
         self.labels, self.served, self.statuses, self.lost = {}, {}, collections.Counter(), 0
@@ -97,7 +98,7 @@ class Observer:
             # Nobody was told of its end; what the node wrote is all there is.
             self.counts["labels taken from the ledger"] += 1
             label = {"model": record["model"], "class": record["class"], "subjects": record["subj"], "tags": record["tags"],
-                     "purpose": record.get("purpose")}
+                     "purpose": record.get("purpose"), "family": True}
         else:
             label = dict(self.variants[label])
             # Without a word the people concerned are those where it entered.
@@ -105,6 +106,8 @@ class Observer:
         said = (record["model"], record["class"], sorted(record["subj"]), record["tags"], record.get("purpose"))
         if said != (label["model"], label["class"], sorted(label["subjects"]), label["tags"], label["purpose"]):
             self.wrong(site, record, f"the client sent {label}, and the record has {said}")
+        # The law is asked about the model that runs.
+        label = {**label, "model": self.ran(site, record, label)}
         # What nobody gave is judged by the last that somebody did.
         read = self.given[site].get(record["policy"]) or self.last[site]
         question = (read.digest, json.dumps(label), origin, target)
@@ -113,6 +116,20 @@ class Observer:
         if record["rule"] not in self.judged[question]:
             permits = self.judged[question] or "nothing"
             self.wrong(site, record, f"{label['class']} from {origin} at {target} by {record['rule']}: {permits} permits it")
+
+    def ran(self, site, record, label):
+        """The model that a request ran on: what was asked for, or a smaller one if the client takes one."""
+        ran = record.get("ran")
+        if ran is None:
+            return label["model"]
+        self.counts["ran as another model"] += 1
+        smaller = self.ladder[self.ladder.index(label["model"]) + 1:] if label["family"] else []
+        if ran["model"] not in smaller:
+            self.wrong(site, record, f"{label} ran as {ran['model']}, and {smaller or 'nothing'} may stand in for it")
+        # One name is one file, wherever it runs.
+        if self.files.setdefault(ran["model"], ran["digest"]) != ran["digest"]:
+            self.wrong(site, record, f"{ran['model']} is {ran['digest'][:12]}, and {self.files[ran['model']][:12]} elsewhere")
+        return ran["model"]
 
     def end(self):
         """Lays both ends side by side. Gives everything that was found."""
@@ -135,5 +152,6 @@ class Observer:
             "egresses": len(self.intents), "left": len(self.settled), "ingresses": len(self.accepted),
             "denials": self.counts["deny"], "refused by the target": self.counts["ingress.refuse"],
             "tries again": self.counts["tries again"], "labels taken from the ledger": self.counts["labels taken from the ledger"],
+            "ran as another model": self.counts["ran as another model"],
             "decisions judged": len(self.intents) + len(self.accepted), "violations": self.violations,
         }

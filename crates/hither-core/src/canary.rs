@@ -27,7 +27,7 @@ impl Core {
     /// Asks the law whether secret data of this place might go anywhere else. It must not.
     pub(crate) fn canary(&mut self, id: RequestId) {
         let envelope = self.canary_envelope();
-        let subject = self.subject(id, Attempt(0), &envelope);
+        let subject = self.subject(id, Attempt(0), &envelope, None);
         let (mut considered, mut forbid, mut open) = (0_u8, None, Vec::new());
         let gate = Gate { law: &self.law, origin: &self.me };
         let asked = gate.request(&envelope, &envelope.model);

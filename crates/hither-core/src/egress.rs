@@ -76,7 +76,7 @@ impl Core {
         let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
         let ticket = (self.kind_of(node) != PlaceKind::Home).then(|| {
-            let subject = self.subject(id, attempt, &envelope);
+            let subject = self.subject(id, attempt, &envelope, Some(digest));
             let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
             self.note_first(waiter, fact)
         });
@@ -85,7 +85,7 @@ impl Core {
             self.peers.sent(node, digest, self.now);
             self.pool.used(digest, node);
         }
-        Some((Egress { attempt, lawful, to, held }, ticket))
+        Some((Egress { attempt, digest, lawful, to, held }, ticket))
     }
 
     /// The egress is on the record.

@@ -112,7 +112,7 @@ impl Core {
                 self.room_for(digest, envelope, remaining, Some(promised))
             }
             Err(denial) => {
-                let subject = self.subject(request, attempt, envelope);
+                let subject = self.subject(request, attempt, envelope, Some(digest));
                 self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
                 Err(Refusal::UnlawfulThere(denial))
             }
@@ -160,7 +160,7 @@ impl Core {
         let rule = match self.gate_for(task, digest, &envelope) {
             Ok(lawful) => lawful.rule().clone(),
             Err(denial) => {
-                let subject = self.subject(task.request, task.attempt, &envelope);
+                let subject = self.subject(task.request, task.attempt, &envelope, Some(digest));
                 self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
                 return decline(self, Refusal::UnlawfulThere(denial));
             }
@@ -190,7 +190,7 @@ impl Core {
         if let Some(stock) = &mut self.stock {
             stock.asked_by(task.origin, digest);
         }
-        let subject = self.subject(task.request, task.attempt, &envelope);
+        let subject = self.subject(task.request, task.attempt, &envelope, Some(digest));
         let bytes = envelope.size;
         self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, bytes });
         let phase = Phase::Recording { slot };
@@ -451,7 +451,7 @@ impl Core {
     }
 
     fn note_answer(&mut self, task: Task, hosted: &Hosted, bytes: ByteCount, outcome: Outcome) {
-        let subject = self.subject(task.request, task.attempt, &hosted.envelope);
+        let subject = self.subject(task.request, task.attempt, &hosted.envelope, Some(hosted.digest));
         self.note(Fact::AnswerSent { subject, to: hosted.from.clone(), bytes, outcome, over: None });
     }
 

@@ -456,13 +456,20 @@ impl Core {
         self.complaints.push_back(text);
     }
 
-    /// The label of a request as it is decided on now.
-    pub(crate) fn subject(&self, request: RequestId, attempt: Attempt, envelope: &Envelope) -> Subject {
+    /// The label of a request as it is decided on now, and the model that it runs on.
+    pub(crate) fn subject(
+        &self,
+        request: RequestId,
+        attempt: Attempt,
+        envelope: &Envelope,
+        digest: Option<Digest>,
+    ) -> Subject {
         Subject {
             request,
             attempt,
             app: envelope.app.clone(),
             model: envelope.model.clone(),
+            ran: digest.and_then(|digest| self.ran(digest, envelope)),
             class: envelope.label.class,
             tags: envelope.label.tags.clone(),
             subjects: envelope.label.subjects.clone(),

@@ -437,7 +437,7 @@ impl Core {
             Leave::Over | Leave::Declined | Leave::Withheld => (ByteCount(0), Outcome::Refused),
             Leave::Stop(outcome) => (ByteCount(0), *outcome),
         };
-        let subject = self.subject(id, egress.attempt, &request.envelope);
+        let subject = self.subject(id, egress.attempt, &request.envelope, Some(egress.digest));
         // Which way it went is for the hands to say.
         self.note(Fact::EgressSettled { subject, to: egress.to, bytes, answer, outcome, over: None });
     }
@@ -463,7 +463,9 @@ impl Core {
             Ending::Refused(_) | Ending::Failed(_) | Ending::Gone => None,
         };
         self.tell_end(id, ending, self.now.since(request.arrived));
-        let subject = self.subject(id, Attempt(0), &request.envelope);
+        // Of one that nobody answered no model is the one that did.
+        let ran = request.digest.filter(|_| outcome == Outcome::Answered);
+        let subject = self.subject(id, Attempt(0), &request.envelope, ran);
         let (attempts, energy) = (request.attempts, request.energy);
         self.note(Fact::Ended { subject, served_by, outcome, attempts, energy });
     }

@@ -85,6 +85,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone)]
 pub(crate) struct Egress {
     pub(crate) attempt: Attempt,
+    /// The model that it is to run on.
+    pub(crate) digest: Digest,
     pub(crate) lawful: Lawful,
     pub(crate) to: Counterpart,
     /// What it is counted with until it is over.

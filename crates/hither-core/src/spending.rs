@@ -232,7 +232,7 @@ impl Core {
         let places = places.filter(|peer| self.is_for(&envelope.app, &peer.member));
         let budgets: Option<Vec<Budget>> = places.map(|peer| self.over_budget(envelope, peer)).collect();
         let Some(budget) = budgets.and_then(|budgets| budgets.into_iter().next()) else { return false };
-        let subject = self.subject(id, Attempt(0), envelope);
+        let subject = self.subject(id, Attempt(0), envelope, request.digest);
         let rule = RuleId::parse(BUDGET_RULE).expect("a word is an id");
         self.note(Fact::Denied { subject, rule: Some(rule), considered: circle.considered });
         let renewed = self.calendar.until_midnight(self.now);

@@ -578,7 +578,10 @@ fn failure_text(failure: &Failure) -> String {
 }
 
 fn fact_text(fact: &Fact) -> String {
-    let of = |subject: &hither_types::fact::Subject| format!("{}/{}", subject.request.0, subject.attempt.0);
+    let of = |subject: &hither_types::fact::Subject| {
+        let ran = subject.ran.as_ref().map_or_else(String::new, |ran| format!(" as {}", ran.model));
+        format!("{}/{}{ran}", subject.request.0, subject.attempt.0)
+    };
     match fact {
         Fact::Started { .. }
         | Fact::PolicyChanged { .. }

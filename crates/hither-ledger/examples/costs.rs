@@ -16,6 +16,7 @@ fn intent() -> Result<Fact, Box<dyn std::error::Error>> {
         attempt: Attempt(1),
         app: AppName::parse("ct-triage")?,
         model: ModelName::parse("smollm2-135m")?,
+        ran: None,
         class: DataClass::Personal,
         tags: Vec::new(),
         subjects: vec![Jurisdiction::parse("DE-BY")?],

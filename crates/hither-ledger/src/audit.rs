@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use hither_types::fact::Outcome;
+use hither_types::fact::{Outcome, Ran};
 use hither_types::id::{AppName, Attempt, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
@@ -73,8 +73,10 @@ pub struct Audited {
 pub struct Work {
     /// The app.
     pub app: AppName,
-    /// The model.
+    /// The model that was asked for.
     pub model: ModelName,
+    /// The model that ran, or was to run, if it is another: the law was asked about that one.
+    pub ran: Option<Ran>,
     /// The class of the data.
     pub class: DataClass,
     /// What it is for.
@@ -406,6 +408,7 @@ fn work(record: &Record) -> Option<Work> {
     Some(Work {
         app: record.app.clone()?,
         model: record.model.clone()?,
+        ran: record.ran.clone(),
         class: record.class?,
         purpose: record.purpose.clone(),
     })

@@ -39,7 +39,12 @@ impl Body {
 
     fn subject(self, subject: &Subject) -> Self {
         let list = |items: Vec<String>| Value::List(items.into_iter().map(Value::Text).collect());
-        self.with("req", Value::text(subject.request))
+        let ran = subject.ran.as_ref().map(|ran| {
+            let fields = [("model".into(), Value::text(&ran.model)), ("digest".into(), digest(&ran.digest))];
+            Value::Object(fields.into_iter().collect())
+        });
+        let body = self
+            .with("req", Value::text(subject.request))
             .with("attempt", Value::Integer(subject.attempt.0.into()))
             .with("app", Value::text(&subject.app))
             .with("model", Value::text(&subject.model))
@@ -47,7 +52,11 @@ impl Body {
             .with("tags", list(subject.tags.iter().map(ToString::to_string).collect()))
             .with("subj", list(subject.subjects.iter().map(ToString::to_string).collect()))
             .with_some("purpose", subject.purpose.as_ref())
-            .with("policy", digest(&subject.policy))
+            .with("policy", digest(&subject.policy));
+        match ran {
+            Some(ran) => body.with("ran", ran),
+            None => body,
+        }
     }
 
     fn place(self, place: &Counterpart) -> Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hither_types::fact::Outcome;
+use hither_types::fact::{Outcome, Ran};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, Tag};
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
@@ -133,8 +133,10 @@ pub struct Record {
     pub attempt: Option<Attempt>,
     /// The app.
     pub app: Option<AppName>,
-    /// The model.
+    /// The model that was asked for.
     pub model: Option<ModelName>,
+    /// The model that ran, or was to run, if it is another than was asked for.
+    pub ran: Option<Ran>,
     /// The class of the data.
     pub class: Option<DataClass>,
     /// The jurisdictions of the people concerned.
@@ -297,6 +299,7 @@ impl Record {
             attempt: None,
             app: None,
             model: None,
+            ran: None,
             class: None,
             subjects: Vec::new(),
             tags: Vec::new(),
@@ -357,6 +360,7 @@ impl Record {
             "attempt" => self.attempt = Some(Attempt(small(Field("attempt", raw))?)),
             "app" => self.app = Some(Field("app", raw).parsed(AppName::parse)?),
             "model" => self.model = Some(Field("model", raw).parsed(ModelName::parse)?),
+            "ran" => self.ran = Some(Field("ran", raw).ran()?),
             "class" => self.class = Some(Field("class", raw).parsed(DataClass::parse)?),
             "subj" => self.subjects = Field("subj", raw).list(Jurisdiction::parse)?,
             "tags" => self.tags = Field("tags", raw).list(Tag::parse)?,

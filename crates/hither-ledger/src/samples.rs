@@ -72,6 +72,7 @@ pub(crate) fn subject(attempt: u8) -> Subject {
         attempt: Attempt(attempt),
         app: AppName::parse("ct-triage").expect("a name that parses"),
         model: ModelName::parse("smollm2-135m").expect("a name that parses"),
+        ran: None,
         class: DataClass::Personal,
         tags: vec![Tag::parse("phi").expect("a name that parses")],
         subjects: vec![

@@ -20,8 +20,10 @@ pub struct Subject {
     pub attempt: Attempt,
     /// The app.
     pub app: AppName,
-    /// The model.
+    /// The model that was asked for.
     pub model: ModelName,
+    /// The model that ran, or was to run, if it is another: the law was asked about that one.
+    pub ran: Option<Ran>,
     /// The class of its data.
     pub class: DataClass,
     /// Marks on its data.
@@ -32,6 +34,15 @@ pub struct Subject {
     pub purpose: Option<Purpose>,
     /// The policy in force.
     pub policy: Digest,
+}
+
+/// A model that runs in the place of another: a smaller one of its family, or a version of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ran {
+    /// Its name.
+    pub model: ModelName,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// The other end of a transfer.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use hither_types::fact::{Counterpart, Fact, Outcome};
-use hither_types::id::{Digest, Operator, RequestId, SiteName};
+use hither_types::fact::{Counterpart, Fact, Outcome, Ran};
+use hither_types::id::{Digest, ModelName, Operator, RequestId, SiteName};
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
 use hither_types::unit::Millijoules;
@@ -112,6 +112,21 @@ fn what_left_says_whose_the_other_end_is_and_which_way_it_went() {
     ] {
         assert_eq!(leaves(to), said);
     }
+}
+
+#[test]
+fn work_is_told_apart_by_the_model_that_ran() {
+    let dir = scratch();
+    let ran = Ran { model: ModelName::parse("smollm2:3").unwrap(), digest: Digest([5; 32]) };
+    let mut fact = ended(&PARIS, Outcome::Answered);
+    if let Fact::Ended { subject, .. } = &mut fact {
+        subject.ran = Some(ran.clone());
+    }
+    write(dir.path(), &PARIS, &[started(&PARIS), ended(&PARIS, Outcome::Answered), fact]);
+    let audit = of(dir.path());
+    let ran_by: Vec<(&str, Option<&Ran>)> =
+        audit.work.keys().map(|work| (work.model.as_str(), work.ran.as_ref())).collect();
+    assert_eq!(ran_by, [("smollm2-135m", None), ("smollm2-135m", Some(&ran))]);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Tests of what a fact becomes.
 
+use hither_types::fact::Ran;
+use hither_types::id::ModelName;
+
 use super::*;
 use crate::canonical::write_object;
 use crate::samples::{PARIS, all_facts, counterpart, intent};
@@ -46,6 +49,17 @@ fn an_intent_says_who_what_where_and_why() {
             r#""req":"01935a7c-9f00-7000-8000-000000000001","rule":"eu-to-eu","subj":["DE-BY","FR"],"tags":["phi"]}"#,
         )
     );
+}
+
+#[test]
+fn a_model_that_ran_in_the_place_of_another_is_named_with_its_file() {
+    let ran = Ran { model: ModelName::parse("smollm2:3").unwrap(), digest: Digest([5; 32]) };
+    let mut fact = intent(1, 1832);
+    if let Fact::EgressIntent { subject, .. } = &mut fact {
+        subject.ran = Some(ran);
+    }
+    let said = format!(r#""ran":{{"digest":"b3:{}","model":"smollm2:3"}}"#, "05".repeat(32));
+    assert!(line(&fact).contains(&said) && line(&fact).contains(r#""model":"smollm2-135m""#), "{}", line(&fact));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Parts of records that have a form of their own: the other end of a transfer, what a kernel counted, what was deleted, the
 //! relay that payload passed.
 
-use hither_types::id::{Digest, NodeId, Operator, SiteName};
+use hither_types::fact::Ran;
+use hither_types::id::{Digest, ModelName, NodeId, Operator, SiteName};
 use hither_types::kernel::KernelFault;
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
@@ -144,6 +145,14 @@ impl Field<'_> {
             kind: some("kind").map(|kind| kind.parsed(parse_kind)).transpose()?,
             assurance,
         })
+    }
+
+    /// A model that ran in the place of another.
+    pub(super) fn ran(self) -> Read<Ran> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
+        Ok(Ran { model: field("model")?.parsed(ModelName::parse)?, digest: field("digest")?.digest()? })
     }
 
     /// The node of a relay, and where it stands if that was known.

@@ -99,6 +99,8 @@ fn a_record_with_a_field_of_the_wrong_form_is_none() {
         ("place", Value::text("munich")),
         ("place", Value::Object(Object::new())),
         ("req", Value::text("1")),
+        ("ran", Value::text("smollm2:3")),
+        ("ran", Value::Object(Object::new())),
         ("relay", Value::text("hub")),
         ("relay", Value::Object(Object::new())),
         ("rule", Value::text("eu to eu")),

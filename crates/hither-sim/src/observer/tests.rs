@@ -109,6 +109,7 @@ fn subject() -> Subject {
         attempt: Attempt(1),
         app,
         model,
+        ran: None,
         class: label.class,
         tags: label.tags,
         subjects: label.subjects,

@@ -133,6 +133,7 @@ impl Facts {
                 attempt: Attempt(1),
                 app: AppName::parse("ct-triage")?,
                 model: ModelName::parse("chest-xray")?,
+                ran: None,
                 class: DataClass::Personal,
                 tags: Vec::new(),
                 subjects: vec![place("DE-BY")],

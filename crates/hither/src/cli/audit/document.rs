@@ -102,7 +102,8 @@ impl Document {
         all.extend(tables::sample(audit, draw));
         let mut document = Self::new("Events of AI systems (EU AI Act, Article 12)", audit, draw, all);
         document.lead.push(
-            "Of each request the ledger holds when it ended, by which model and under which law, and for what was \
+            "Of each request the ledger holds when it ended, by which model it was answered (also where that is another than was \
+             asked for) and under which law, and for what was \
              processed elsewhere also when it left. It does not hold when a request entered, who oversees the system, \
              or, for remote biometrics, the reference database and the matching input (12(3)): that is the app's to log."
                 .to_owned(),

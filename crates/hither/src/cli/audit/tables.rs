@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
-use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Word};
+use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Word, Work};
 use hither_ledger::{Kind, Record};
+use hither_types::id::Digest;
 use hither_types::kernel::KernelFault;
 use hither_types::spending::Link;
 
@@ -36,6 +37,20 @@ pub(super) fn or_none<T: Display>(item: Option<T>) -> String {
 
 fn or_unknown<T: Display>(item: Option<T>) -> String {
     item.map_or_else(|| "not known".to_owned(), |item| item.to_string())
+}
+
+/// The model that a request ran on, and what was asked for if that is another; of its file as much as tells it from others in the
+/// table of models.
+fn model(work: &Work) -> String {
+    match &work.ran {
+        None => work.model.to_string(),
+        Some(ran) if ran.model == work.model => format!("{} (file {})", work.model, short(&ran.digest)),
+        Some(ran) => format!("{} for {} (file {})", ran.model, work.model, short(&ran.digest)),
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    format!("b3:{}…", &digest.to_string()[..12])
 }
 
 fn ends(span: &Option<(String, String)>) -> [String; 2] {
@@ -76,7 +91,7 @@ pub(super) fn work(audit: &Audit) -> Table {
         let [first, last] = ends(&ended.span);
         vec![
             work.app.to_string(),
-            work.model.to_string(),
+            model(work),
             work.class.to_string(),
             or_none(work.purpose.as_ref()),
             joined(&ended.tags),
@@ -94,7 +109,8 @@ pub(super) fn work(audit: &Audit) -> Table {
         name: "requests",
         title: "Requests",
         note: "Counted where they entered: answered by that node (here), by another place (elsewhere), refused or failed, \
-               given up by the client. Joules are those of the nodes at which they entered.",
+               given up by the client. A model that ran in the place of another, as a smaller one of its family or a version of \
+               it, is named with what was asked for and with its file: the law was asked about that one. Joules are those of the nodes at which they entered.",
         columns: &[
             "app",
             "model",
@@ -138,7 +154,7 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
             way(course).to_owned(),
             course.way.as_str().to_owned(),
             course.work.app.to_string(),
-            course.work.model.to_string(),
+            model(&course.work),
             course.work.class.to_string(),
             or_none(course.work.purpose.as_ref()),
             or_unknown(course.rule.as_ref()),
@@ -210,7 +226,7 @@ pub(super) fn refusals(audit: &Audit) -> Table {
     let rows = audit.refusals.iter().map(|(refusal, count)| {
         vec![
             refusal.work.app.to_string(),
-            refusal.work.model.to_string(),
+            model(&refusal.work),
             refusal.work.class.to_string(),
             or_none(refusal.work.purpose.as_ref()),
             refusal.rule.as_ref().map_or_else(|| "nothing permits it".to_owned(), ToString::to_string),
@@ -376,7 +392,7 @@ pub(super) fn sample(audit: &Audit, draw: Draw) -> Option<Table> {
             record.seq.to_string(),
             record.word().to_owned(),
             record.app.as_ref().map(ToString::to_string).unwrap_or_default(),
-            record.model.as_ref().map(ToString::to_string).unwrap_or_default(),
+            record.ran.as_ref().map(|ran| &ran.model).or(record.model.as_ref()).map(ToString::to_string).unwrap_or_default(),
             record.class.map(|class| class.to_string()).unwrap_or_default(),
             place.unwrap_or_default(),
             record.rule.as_ref().map(ToString::to_string).unwrap_or_default(),
