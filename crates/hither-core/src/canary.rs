@@ -4,7 +4,7 @@
 //! It has no payload and goes nowhere. What must stay true: it is judged by the gate that requests pass, for every place that
 //! the node knows, and a place that it might go to is on the record and told, not sent to.
 
-use hither_types::fact::{Counterpart, Fact};
+use hither_types::fact::{CANARY, Counterpart, Fact};
 use hither_types::id::{AppName, Attempt, ModelName, RequestId, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::PlaceKind;
@@ -16,9 +16,6 @@ use crate::router::Gate;
 
 #[cfg(test)]
 mod tests;
-
-/// The app, the model and the tag that it names: a policy that speaks of all apps and models speaks of it.
-const CANARY: &str = "canary";
 
 /// How the complaint begins.
 const SANG: &str = "canary: ";

@@ -5,7 +5,7 @@
 //! not leave after all is given back. Money is guessed before, from the size of the request, and known when the answer is
 //! there. The day is that of the wall clock, in UTC; a clock that is set back begins no day anew.
 
-use hither_types::fact::{Counterpart, Fact};
+use hither_types::fact::{BUDGET_RULE, Counterpart, Fact};
 use hither_types::id::{AppName, Attempt, NodeId, RequestId, RuleId, SiteName};
 use hither_types::member::Member;
 use hither_types::place::{Jurisdiction, PlaceKind};
@@ -22,9 +22,6 @@ use crate::request::Request;
 
 #[cfg(test)]
 mod tests;
-
-/// What a ledger calls a budget that denied a request.
-pub(crate) const BUDGET_RULE: &str = "egress-budget";
 
 /// What is allowed and what is spent.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use hither_types::fact::{Outcome, Ran};
+use hither_types::fact::{BUDGET_RULE, Outcome, Ran};
 use hither_types::id::{AppName, Attempt, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
@@ -168,9 +168,22 @@ pub struct Moved {
     pub span: Option<(String, String)>,
 }
 
-/// A refusal by law.
+/// What refused a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refuser {
+    /// The policy.
+    Law,
+    /// What may leave in a day was spent.
+    Budget,
+    /// The policy, of a request that nobody made: the test of every hour.
+    Canary,
+}
+
+/// A refusal before anything left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
+    /// What refused it.
+    pub by: Refuser,
     /// Of which work.
     pub work: Work,
     /// The forbid that matched; none if nothing permitted it.
@@ -203,7 +216,7 @@ pub struct Audit {
     pub courses: BTreeMap<Course, Moved>,
     /// When payload first left for a country, over all of the ledgers and not only the period.
     pub first: BTreeMap<Between, First>,
-    /// What the law refused.
+    /// What was refused before anything left.
     pub refusals: BTreeMap<Refusal, u64>,
     /// The law, members, models, starts, and what was lost; of each ledger also the law that was in force when the period
     /// began, with its own time.
@@ -297,7 +310,8 @@ impl<'a> Reader<'a> {
     fn look(&mut self, record: &Record) {
         widen(&mut self.span, &record.ts);
         let inside = self.audit.period.contains(&record.ts);
-        if let Some(request) = record.request.filter(|_| inside && self.draws) {
+        // A request that nobody made shows nobody how requests are treated.
+        if let Some(request) = record.request.filter(|_| inside && self.draws && !record.is_of_canary()) {
             self.audit.sample.entry(request).or_default();
         }
         if record.kind == Kind::ConfigStart || record.kind == Kind::MemberJoin {
@@ -330,7 +344,12 @@ impl<'a> Reader<'a> {
             Kind::Deny | Kind::IngressRefuse => {
                 if let Some(work) = work(record).filter(|_| inside) {
                     let asked_from = record.place.as_ref().map(|place| place.site.clone());
-                    let refusal = Refusal { work, rule: record.rule.clone(), asked_from };
+                    let by = match &record.rule {
+                        _ if record.is_of_canary() => Refuser::Canary,
+                        Some(rule) if rule.as_str() == BUDGET_RULE => Refuser::Budget,
+                        _ => Refuser::Law,
+                    };
+                    let refusal = Refusal { by, work, rule: record.rule.clone(), asked_from };
                     *self.audit.refusals.entry(refusal).or_default() += 1;
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hither_types::fact::{Outcome, Ran};
+use hither_types::fact::{CANARY, Outcome, Ran};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, Tag};
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
@@ -351,6 +351,12 @@ impl Record {
     /// The word for its kind, also for one that this program does not know.
     pub fn word(&self) -> &str {
         self.strange.as_deref().unwrap_or(self.kind.as_str())
+    }
+
+    /// Whether it is about a request that nobody made: the test of the law of every hour.
+    pub fn is_of_canary(&self) -> bool {
+        let is = |name: Option<&str>| name == Some(CANARY);
+        is(self.app.as_ref().map(AppName::as_str)) && is(self.model.as_ref().map(ModelName::as_str))
     }
 
     /// Takes in one field, if it is one that a reader sums up. Others are for people.

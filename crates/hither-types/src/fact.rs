@@ -11,6 +11,12 @@ use crate::rollout::{Rollout, Verdict};
 use crate::time::{Day, WallTime};
 use crate::unit::{ByteCount, Micros, Millijoules};
 
+/// What a ledger calls a budget that denied a request: no rule of a policy has this id.
+pub const BUDGET_RULE: &str = "egress-budget";
+
+/// The app and the model of a request that nobody made, which is put to the law as a test: no app has this name.
+pub const CANARY: &str = "canary";
+
 /// The label of a request as it was decided on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {

@@ -45,6 +45,7 @@ pub(crate) const MISTAKES: &[(&str, &str)] = &[
     ("a retention for nowhere", "version = 1\n[retention]\nUK = 184\n"),
     ("the id of another rule", "version = 1\n[[permit]]\nid = \"a\"\n[[forbid]]\nid = \"a\"\n"),
     ("the id of the built-in rule", "version = 1\n[[permit]]\nid = \"local\"\n"),
+    ("the id of a budget", "version = 1\n[[forbid]]\nid = \"egress-budget\"\n"),
     ("an empty list", "version = 1\n[[forbid]]\nid = \"a\"\ntarget = []\n"),
     ("tags in a permit", "version = 1\n[[permit]]\nid = \"a\"\ntags = [\"phi\"]\n"),
     ("assurance in a forbid", "version = 1\n[[forbid]]\nid = \"a\"\nassurance = 2\n"),

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use hither_types::fact::{Counterpart, Fact, Outcome, Ran};
-use hither_types::id::{Digest, ModelName, Operator, RequestId, SiteName};
+use hither_types::id::{AppName, Digest, ModelName, Operator, RequestId, RuleId, SiteName};
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
 use hither_types::unit::Millijoules;
 
-use super::{Audit, Draw, Period, Way, audit};
+use super::{Audit, Draw, Period, Refuser, Way, audit};
 use crate::damage::VerifyError;
 use crate::record::Kind;
 use crate::samples::{
@@ -178,6 +178,39 @@ fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
     assert!(one.sample.values().all(|records| records.len() == 1));
     let nobody = audit(&[dir.path()], &Period::default(), Draw::default()).unwrap();
     assert_eq!((nobody.sample.len(), nobody.population), (0, 0));
+}
+
+#[test]
+fn what_nobody_asked_is_in_no_sample_and_no_refusal_of_the_law() {
+    let dir = scratch();
+    let denied = |number, app: &str, model: &str, rule: Option<&str>| {
+        let mut subject = subject(0);
+        subject.request = RequestId(REQUEST.0 + number);
+        (subject.app, subject.model) = (AppName::parse(app).unwrap(), ModelName::parse(model).unwrap());
+        Fact::Denied { subject, rule: rule.map(|rule| RuleId::parse(rule).unwrap()), considered: 1 }
+    };
+    let facts = [
+        denied(0, "ct-triage", "smollm2-135m", None),
+        denied(1, "canary", "canary", None),
+        denied(2, "ct-triage", "smollm2-135m", Some("egress-budget")),
+        // An app of somebody that is called so, of before the name was kept.
+        denied(3, "canary", "smollm2-135m", None),
+    ];
+    write(dir.path(), &PARIS, &facts);
+    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1 }).unwrap();
+    let requests: Vec<u128> = drawn.sample.keys().map(|request| request.0 - REQUEST.0).collect();
+    assert_eq!((requests, drawn.population), (vec![0, 2, 3], 3));
+    let by: Vec<(Refuser, &str)> =
+        drawn.refusals.keys().map(|refusal| (refusal.by, refusal.work.app.as_str())).collect();
+    assert_eq!(
+        by,
+        [
+            (Refuser::Law, "canary"),
+            (Refuser::Law, "ct-triage"),
+            (Refuser::Budget, "ct-triage"),
+            (Refuser::Canary, "canary"),
+        ]
+    );
 }
 
 #[test]

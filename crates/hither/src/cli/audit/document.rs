@@ -25,7 +25,8 @@ impl Document {
         if draw.count > 0 {
             let (drawn, all, seed) = (audit.sample.len(), audit.population, draw.seed);
             lead.push(format!(
-                "{drawn} requests were drawn with seed {seed} from all {all} of which the period has a record."
+                "{drawn} requests were drawn with seed {seed} from all {all} of which the period has a record; the test requests \
+                 of the canary are none of them."
             ));
         }
         lead.push(

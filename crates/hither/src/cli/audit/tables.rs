@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Word, Work};
+use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Refuser, Word, Work};
 use hither_ledger::{Kind, Record};
 use hither_types::id::Digest;
 use hither_types::kernel::KernelFault;
@@ -224,7 +224,13 @@ pub(super) fn first(audit: &Audit) -> Table {
 
 pub(super) fn refusals(audit: &Audit) -> Table {
     let rows = audit.refusals.iter().map(|(refusal, count)| {
+        let by = match refusal.by {
+            Refuser::Law => "the law",
+            Refuser::Budget => "a budget",
+            Refuser::Canary => "the law, as a test",
+        };
         vec![
+            by.to_owned(),
             refusal.work.app.to_string(),
             model(&refusal.work),
             refusal.work.class.to_string(),
@@ -236,10 +242,11 @@ pub(super) fn refusals(audit: &Audit) -> Table {
     });
     Table {
         name: "refusals",
-        title: "What the law refused",
-        note: "By the rule that forbids it. A node that is asked by another refuses for other reasons as well, such as a \
-               deadline that has passed; these stand here without a rule.",
-        columns: &["app", "model", "class", "purpose", "rule", "asked from", "times"],
+        title: "What was refused before it left",
+        note: "By the law, with the rule that forbids it; by a budget of what may leave in a day; and by the law as a test: \
+               every hour, and when its policy changes, a node asks whether a secret that nobody has might leave (app \
+               canary). These are the pulse of the law, and no request of anybody.",
+        columns: &["by", "app", "model", "class", "purpose", "rule", "asked from", "times"],
         rows: rows.collect(),
     }
 }
