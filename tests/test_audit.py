@@ -152,6 +152,17 @@ def test_each_report_is_a_page_that_prints(ledgers, tmp_path, view, title):
     assert pdf.read_bytes().startswith(b"%PDF-") and len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) >= 1
 
 
+def test_each_use_has_its_start_and_its_end(ledgers):
+    munich, paris = ledgers
+    uses = tables(munich, "--ai-act-12")["uses"]
+    assert [row["ended"] for row in uses] == ["answered"] * 3 + ["refused or failed"] and tables(paris, "--ai-act-12")["uses"] == []
+    for row in uses:
+        start, end = (datetime.datetime.fromisoformat(row[at]) for at in ("start", "end"))
+        assert datetime.timedelta(0) <= end - start < datetime.timedelta(seconds=30), row
+    assert {(row["app"], row["model"], row["class"]) for row in uses[:3]} and len({row["request"] for row in uses}) == 4
+    assert {row["by"] for row in uses} == {uses[0]["by"], ""} and uses[0]["by"] not in ("here", ""), uses
+
+
 def test_nothing_is_reported_of_a_ledger_that_was_changed(ledgers, tmp_path):
     copy = tmp_path / "ledger"
     shutil.copytree(ledgers[0], copy)

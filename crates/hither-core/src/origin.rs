@@ -458,16 +458,14 @@ impl Core {
             self.act(Action::Fail { request: id, failure: Failure::Silent });
         }
         self.timers.clear(Timer::Deadline(id));
-        let served_by = match &ending {
-            Ending::Answered { by, .. } => Some(*by),
-            Ending::Refused(_) | Ending::Failed(_) | Ending::Gone => None,
-        };
-        self.tell_end(id, ending, self.now.since(request.arrived));
+        let served_by = if let Ending::Answered { by, .. } = &ending { Some(*by) } else { None };
+        let took = self.now.since(request.arrived);
+        self.tell_end(id, ending, took);
         // Of one that nobody answered no model is the one that did.
         let ran = request.digest.filter(|_| outcome == Outcome::Answered);
         let subject = self.subject(id, Attempt(0), &request.envelope, ran);
         let (attempts, energy) = (request.attempts, request.energy);
-        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy });
+        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy, took });
     }
 
     fn tell_end(&mut self, id: RequestId, ending: Ending, took: Micros) {

@@ -634,7 +634,7 @@ fn fact_text(fact: &Fact) -> String {
                 rule.as_ref().map_or("-", RuleId::as_str)
             )
         }
-        Fact::Ended { subject, served_by, outcome, attempts, energy } => {
+        Fact::Ended { subject, served_by, outcome, attempts, energy, took: _ } => {
             let by = served_by.map_or("nobody", site);
             let energy = if *energy == Millijoules(0) { String::new() } else { format!(", {} mJ", energy.0) };
             format!("ended {} {outcome:?} by {by} after {attempts}{energy}", of(subject))

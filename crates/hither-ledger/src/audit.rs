@@ -53,6 +53,27 @@ pub struct Draw {
     pub count: usize,
     /// Any number; another gives other requests.
     pub seed: u64,
+    /// How many uses are listed one by one; of the others there is their number.
+    pub uses: usize,
+}
+
+/// One use: a request from when it entered to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// When it entered; none in ledgers of before this was recorded.
+    pub began: Option<String>,
+    /// When it ended.
+    pub ended: String,
+    /// Where it entered.
+    pub node: NodeId,
+    /// The request.
+    pub request: RequestId,
+    /// What it was.
+    pub work: Work,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who answered.
+    pub served_by: Option<NodeId>,
 }
 
 /// A ledger that was read.
@@ -100,7 +121,7 @@ pub struct Ended {
     pub tags: BTreeSet<Tag>,
     /// Where the people live whom they concern.
     pub subjects: BTreeSet<Jurisdiction>,
-    /// The times of the first and the last.
+    /// From the start of the first, if that is on the record, to the end of the last.
     pub span: Option<(String, String)>,
 }
 
@@ -223,6 +244,10 @@ pub struct Audit {
     pub happened: Vec<Happened>,
     /// The requests that were drawn, of those that the period has a record of: every record about them, whenever.
     pub sample: BTreeMap<RequestId, Vec<Record>>,
+    /// Uses one by one, as many as were to be listed.
+    pub uses: Vec<Use>,
+    /// How many others there are.
+    pub unlisted: u64,
     /// Of how many they were drawn; 0 if none were to be.
     pub population: u64,
 }
@@ -244,7 +269,7 @@ pub fn audit(dirs: &[&Path], period: &Period, draw: Draw) -> Result<Audit, Verif
     let mut audit = Audit { period: period.clone(), ..Audit::default() };
     let mut nodes = BTreeSet::new();
     for dir in dirs {
-        let mut reader = Reader::new(&mut audit, draw.count > 0);
+        let mut reader = Reader::new(&mut audit, draw);
         let report = verify_each(dir, |record| reader.look(record))?;
         let (here, span) = reader.end(&report.deleted);
         if !nodes.insert(report.node) {
@@ -290,8 +315,7 @@ struct Reader<'a> {
     audit: &'a mut Audit,
     here: Option<Place>,
     span: Option<(String, String)>,
-    /// Whether requests are to be drawn.
-    draws: bool,
+    draw: Draw,
     /// What was the law before the period.
     law: Option<Record>,
     /// Requests that may leave, by whom, and are not settled yet.
@@ -302,16 +326,16 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(audit: &'a mut Audit, draws: bool) -> Self {
+    fn new(audit: &'a mut Audit, draw: Draw) -> Self {
         let (intents, accepted) = (BTreeMap::new(), BTreeMap::new());
-        Self { audit, here: None, span: None, draws, law: None, intents, accepted, firsts: Firsts::default() }
+        Self { audit, here: None, span: None, draw, law: None, intents, accepted, firsts: Firsts::default() }
     }
 
     fn look(&mut self, record: &Record) {
         widen(&mut self.span, &record.ts);
         let inside = self.audit.period.contains(&record.ts);
         // A request that nobody made shows nobody how requests are treated.
-        if let Some(request) = record.request.filter(|_| inside && self.draws && !record.is_of_canary()) {
+        if let Some(request) = record.request.filter(|_| inside && self.draw.count > 0 && !record.is_of_canary()) {
             self.audit.sample.entry(request).or_default();
         }
         if record.kind == Kind::ConfigStart || record.kind == Kind::MemberJoin {
@@ -381,6 +405,7 @@ impl<'a> Reader<'a> {
 
     fn ended(&mut self, record: &Record, inside: bool) {
         let (Some(work), Some(outcome)) = (work(record).filter(|_| inside), record.outcome) else { return };
+        self.list(record, &work, outcome);
         let ended = self.audit.work.entry(work).or_default();
         match (outcome, record.served_by) {
             (Outcome::Answered, Some(by)) if by != record.node => ended.elsewhere += 1,
@@ -391,7 +416,25 @@ impl<'a> Reader<'a> {
         ended.energy_mj += record.energy_mj.unwrap_or(0);
         ended.tags.extend(record.tags.iter().cloned());
         ended.subjects.extend(record.subjects.iter().copied());
+        record.began().iter().for_each(|began| widen(&mut ended.span, began));
         widen(&mut ended.span, &record.ts);
+    }
+
+    /// One use, if it is to be listed.
+    fn list(&mut self, record: &Record, work: &Work, outcome: Outcome) {
+        let Some(request) = record.request.filter(|_| self.audit.uses.len() < self.draw.uses) else {
+            self.audit.unlisted += 1;
+            return;
+        };
+        self.audit.uses.push(Use {
+            began: record.began(),
+            ended: record.ts.clone(),
+            node: record.node,
+            request,
+            work: work.clone(),
+            outcome,
+            served_by: record.served_by,
+        });
     }
 
     fn moved(&mut self, record: &Record, way: Way, permission: Option<&Record>, settled: bool) {

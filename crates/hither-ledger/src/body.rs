@@ -186,12 +186,13 @@ impl From<&Fact> for Body {
             Fact::CanaryPermitted { subject, to, rule } => {
                 Self::new(Kind::CanaryPermit).subject(subject).place(to).rule("permit", Some(rule))
             }
-            Fact::Ended { subject, served_by, outcome, attempts, energy } => Self::new(Kind::RequestEnd)
+            Fact::Ended { subject, served_by, outcome, attempts, energy, took } => Self::new(Kind::RequestEnd)
                 .subject(subject)
                 .with_some("served_by", served_by.as_ref().map(NodeId::to_string))
                 .with("outcome", Value::text(outcome_word(*outcome)))
                 .with("attempts", Value::Integer((*attempts).into()))
-                .with("energy_mj", Value::Integer(energy.0)),
+                .with("energy_mj", Value::Integer(energy.0))
+                .with("took_ms", Value::Integer(took.0 / 1_000)),
             Fact::EgressIntent { subject, to, rule, bytes } => Self::new(Kind::EgressIntent)
                 .subject(subject)
                 .place(to)

@@ -7,9 +7,10 @@ use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, Req
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
+use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
-use crate::body::outcome_word;
+use crate::body::{outcome_word, parse_rfc3339, rfc3339};
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
 
@@ -169,6 +170,8 @@ pub struct Record {
     pub served_by: Option<NodeId>,
     /// Energy at this node, in millijoules (`request.end`).
     pub energy_mj: Option<u64>,
+    /// From when it entered to its end, in milliseconds (`request.end`); none in ledgers of before this was recorded.
+    pub took_ms: Option<u64>,
     /// The digest of a model (`model.admit`, `model.publish`).
     pub digest: Option<Digest>,
     /// The version of the program (`config.start`).
@@ -318,6 +321,7 @@ impl Record {
             relay: None,
             served_by: None,
             energy_mj: None,
+            took_ms: None,
             digest: None,
             version: None,
             signed: None,
@@ -353,6 +357,12 @@ impl Record {
         self.strange.as_deref().unwrap_or(self.kind.as_str())
     }
 
+    /// When what ends with it began; none if that is not on the record.
+    pub fn began(&self) -> Option<String> {
+        let end = parse_rfc3339(&self.ts)?;
+        Some(rfc3339(WallTime(end.0.checked_sub(self.took_ms?)?)))
+    }
+
     /// Whether it is about a request that nobody made: the test of the law of every hour.
     pub fn is_of_canary(&self) -> bool {
         let is = |name: Option<&str>| name == Some(CANARY);
@@ -383,6 +393,7 @@ impl Record {
             "relay" => self.relay = Some(Field("relay", raw).relay()?),
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
+            "took_ms" => self.took_ms = Some(Field("took_ms", raw).integer()?),
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
             // Of models and versions others say who published them; nobody sums those up.
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),

@@ -143,6 +143,7 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             outcome: Outcome::Refused,
             attempts: 3,
             energy: Millijoules(12_345),
+            took: Micros(1_500_900),
         },
         Fact::Revoked(counterpart(&MUNICH)),
         Fact::Left(counterpart(&MUNICH)),

@@ -315,5 +315,7 @@ pub enum Fact {
         attempts: u8,
         /// Energy at this node.
         energy: Millijoules,
+        /// From when it entered to its end.
+        took: Micros,
     },
 }

@@ -6,7 +6,7 @@ use hither_types::fact::{Counterpart, Fact, Outcome, Ran};
 use hither_types::id::{AppName, Digest, ModelName, Operator, RequestId, RuleId, SiteName};
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
-use hither_types::unit::Millijoules;
+use hither_types::unit::{Micros, Millijoules};
 
 use super::{Audit, Draw, Period, Refuser, Way, audit};
 use crate::damage::VerifyError;
@@ -22,7 +22,8 @@ fn started(secret: &[u8; 32]) -> Fact {
 
 fn ended(served: &[u8; 32], outcome: Outcome) -> Fact {
     let served_by = Some(node(served));
-    Fact::Ended { subject: subject(0), served_by, outcome, attempts: 1, energy: Millijoules(250) }
+    let took = Micros(1_500_900);
+    Fact::Ended { subject: subject(0), served_by, outcome, attempts: 1, energy: Millijoules(250), took }
 }
 
 fn of(dir: &Path) -> Audit {
@@ -160,6 +161,27 @@ fn only_the_period_counts_but_for_what_was_first() {
 }
 
 #[test]
+fn each_use_has_its_start_and_its_end_and_what_is_not_listed_is_counted() {
+    let dir = scratch();
+    let facts =
+        [ended(&MUNICH, Outcome::Answered), ended(&PARIS, Outcome::Refused), ended(&PARIS, Outcome::Answered)];
+    write(dir.path(), &PARIS, &facts);
+    let audit = audit(&[dir.path()], &Period::default(), Draw { uses: 2, ..Draw::default() }).unwrap();
+    let uses: Vec<_> = audit.uses.iter().map(|one| (one.began.as_deref(), &*one.ended, one.outcome)).collect();
+    assert_eq!(
+        uses,
+        [
+            (Some("2026-11-22T11:59:58.623Z"), "2026-11-22T12:00:00.123Z", Outcome::Answered),
+            (Some("2026-11-22T11:59:58.624Z"), "2026-11-22T12:00:00.124Z", Outcome::Refused),
+        ]
+    );
+    assert_eq!((audit.uses[0].served_by, audit.unlisted), (Some(node(&MUNICH)), 1));
+    // What a period has is from the start of its first use to the end of its last.
+    let (first, last) = audit.work.values().next().unwrap().span.clone().unwrap();
+    assert_eq!((&*first, &*last), ("2026-11-22T11:59:58.623Z", "2026-11-22T12:00:00.125Z"));
+}
+
+#[test]
 fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
     let dir = scratch();
     let facts: Vec<Fact> = (0..40)
@@ -170,7 +192,7 @@ fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
         })
         .collect();
     write(dir.path(), &PARIS, &facts);
-    let draw = |seed| audit(&[dir.path()], &Period::default(), Draw { count: 5, seed }).unwrap();
+    let draw = |seed| audit(&[dir.path()], &Period::default(), Draw { count: 5, seed, ..Draw::default() }).unwrap();
     let (one, again, other) = (draw(1), draw(1), draw(2));
     assert_eq!((one.population, one.sample.len()), (40, 5));
     assert_eq!(one.sample, again.sample);
@@ -197,7 +219,7 @@ fn what_nobody_asked_is_in_no_sample_and_no_refusal_of_the_law() {
         denied(3, "canary", "smollm2-135m", None),
     ];
     write(dir.path(), &PARIS, &facts);
-    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1 }).unwrap();
+    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1, ..Draw::default() }).unwrap();
     let requests: Vec<u128> = drawn.sample.keys().map(|request| request.0 - REQUEST.0).collect();
     assert_eq!((requests, drawn.population), (vec![0, 2, 3], 3));
     let by: Vec<(Refuser, &str)> =
@@ -217,7 +239,7 @@ fn what_nobody_asked_is_in_no_sample_and_no_refusal_of_the_law() {
 fn a_request_that_left_and_never_ended_can_be_drawn() {
     let dir = scratch();
     write(dir.path(), &PARIS, &[started(&PARIS), intent(1, 9)]);
-    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1 }).unwrap();
+    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1, ..Draw::default() }).unwrap();
     assert_eq!((drawn.population, drawn.sample[&REQUEST].len()), (1, 1));
 }
 

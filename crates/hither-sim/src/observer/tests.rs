@@ -578,6 +578,7 @@ fn an_answer_that_the_record_gives_to_another_is_found() {
         outcome: Outcome::Answered,
         attempts: 2,
         energy: Default::default(),
+        took: Micros(0),
     };
     for (by, expected) in [(MUNICH, ""), (PARIS, "I2")] {
         let record = Action::Record { ticket: None, fact: ended(by) };

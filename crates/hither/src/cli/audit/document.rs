@@ -94,6 +94,7 @@ impl Document {
     pub(super) fn events(audit: &Audit, draw: Draw) -> Self {
         let mut all = vec![
             tables::work(audit),
+            tables::uses(audit),
             tables::models(audit),
             tables::law(audit),
             tables::refusals(audit),
@@ -102,11 +103,18 @@ impl Document {
         ];
         all.extend(tables::sample(audit, draw));
         let mut document = Self::new("Events of AI systems (EU AI Act, Article 12)", audit, draw, all);
+        if audit.unlisted > 0 {
+            let (listed, more) = (audit.uses.len(), audit.unlisted);
+            document.lead.push(format!(
+                "{listed} uses are listed one by one, and {more} more only counted: ask for a shorter period (--from, --to) \
+                 to see each."
+            ));
+        }
         document.lead.push(
-            "Of each request the ledger holds when it ended, by which model it was answered (also where that is another than was \
-             asked for) and under which law, and for what was \
-             processed elsewhere also when it left. It does not hold when a request entered, who oversees the system, \
-             or, for remote biometrics, the reference database and the matching input (12(3)): that is the app's to log."
+            "Of each use the ledger holds when it entered and when it ended (12(3)(a)), by which model it was answered, also \
+             where that is another than was asked for, and under which law; of what was processed elsewhere also when it \
+             left. It does not hold who oversees the system, or, for remote biometrics, the reference database and the \
+             matching input (12(3)): that is the app's to log."
                 .to_owned(),
         );
         document

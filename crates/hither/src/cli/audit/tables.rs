@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
-use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Refuser, Word, Work};
+use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Refuser, Use, Word, Work};
 use hither_ledger::{Kind, Record};
+use hither_types::fact::Outcome;
 use hither_types::id::Digest;
 use hither_types::kernel::KernelFault;
 use hither_types::spending::Link;
@@ -109,7 +110,7 @@ pub(super) fn work(audit: &Audit) -> Table {
         name: "requests",
         title: "Requests",
         note: "Counted where they entered: answered by that node (here), by another place (elsewhere), refused or failed, \
-               given up by the client. A model that ran in the place of another, as a smaller one of its family or a version of \
+               given up by the client. First is the start of the first of them and last the end of the last. A model that ran in the place of another, as a smaller one of its family or a version of \
                it, is named with what was asked for and with its file: the law was asked about that one. Joules are those of the nodes at which they entered.",
         columns: &[
             "app",
@@ -127,6 +128,39 @@ pub(super) fn work(audit: &Audit) -> Table {
             "last",
         ],
         rows: rows.collect(),
+    }
+}
+
+pub(super) fn uses(audit: &Audit) -> Table {
+    let row = |one: &Use| {
+        let outcome = match one.outcome {
+            Outcome::Answered => "answered",
+            Outcome::Refused => "refused or failed",
+            Outcome::Cancelled => "given up",
+        };
+        let by = one.served_by.map_or_else(String::new, |by| match by == one.node {
+            true => "here".to_owned(),
+            false => by.short(),
+        });
+        vec![
+            or_unknown(one.began.as_ref()),
+            one.ended.clone(),
+            one.node.short(),
+            one.request.to_string(),
+            one.work.app.to_string(),
+            model(&one.work),
+            one.work.class.to_string(),
+            outcome.to_owned(),
+            by,
+        ]
+    };
+    Table {
+        name: "uses",
+        title: "Each use, from its start to its end",
+        note: "Where it entered, by the clock of that node. A start that is not known was written by a program of before \
+               starts were. By: the node that answered.",
+        columns: &["start", "end", "entered at", "request", "app", "model", "class", "ended", "by"],
+        rows: audit.uses.iter().map(row).collect(),
     }
 }
 
