@@ -4,7 +4,7 @@ use hither_types::message::Signal;
 use hither_types::request::{Envelope, Priority, Quality};
 use hither_types::unit::Micros;
 
-use crate::event::Event;
+use crate::Event;
 use crate::tests::{
     CHAT, FRAUD, PARIS, Play, cap, done, eea, envelope, name, no_fraud_in_germany, of, own, ready, recorded, submitted,
     told, until, with,
