@@ -69,6 +69,10 @@ class Observer:
             if key not in self.intents:
                 self.wrong(site, record, "payload left, and nothing was written before")
             self.settled[key] = (record["bytes_out"], record["outcome"])
+            if "left_by" in record:
+                # The law changed between its intent and its way out: the newer one has to permit it as well.
+                self.counts["left by a newer law"] += 1
+                self.lawful(site, record, record["left_by"], leaves=True)
         elif kind == "egress.answer" and record["bytes_out"] > 0:
             if self.key(record, record["place"]["node"], record["node"]) not in self.accepted:
                 self.wrong(site, record, "an answer left, and its request was never taken in")
@@ -90,8 +94,12 @@ class Observer:
         """Whether what a node permitted itself was lawful, by the policy that it was given."""
         if record["policy"] != law:
             self.wrong(site, record, f"decided by {record['policy'][:12]}, and {law[:12]} is in force")
+        self.identity(site, record, record["place"]["site"], "peer")
+        self.lawful(site, record, record, leaves)
+
+    def lawful(self, site, record, by, leaves):
+        """Whether a rule of a policy permits what a record is about."""
         other = record["place"]["site"]
-        self.identity(site, record, other, "peer")
         origin, target = (site, other) if leaves else (other, site)
         label = self.labels.get(record["req"])
         if label is None:
@@ -109,13 +117,13 @@ class Observer:
         # The law is asked about the model that runs.
         label = {**label, "model": self.ran(site, record, label)}
         # What nobody gave is judged by the last that somebody did.
-        read = self.given[site].get(record["policy"]) or self.last[site]
+        read = self.given[site].get(by["policy"]) or self.last[site]
         question = (read.digest, json.dumps(label), origin, target)
         if question not in self.judged:
             self.judged[question] = read.judge(label, self.places[origin], self.places[target])
-        if record["rule"] not in self.judged[question]:
+        if by["rule"] not in self.judged[question]:
             permits = self.judged[question] or "nothing"
-            self.wrong(site, record, f"{label['class']} from {origin} at {target} by {record['rule']}: {permits} permits it")
+            self.wrong(site, record, f"{label['class']} from {origin} at {target} by {by['rule']}: {permits} permits it")
 
     def ran(self, site, record, label):
         """The model that a request ran on: what was asked for, or a smaller one if the client takes one."""
@@ -152,6 +160,6 @@ class Observer:
             "egresses": len(self.intents), "left": len(self.settled), "ingresses": len(self.accepted),
             "denials": self.counts["deny"], "refused by the target": self.counts["ingress.refuse"],
             "tries again": self.counts["tries again"], "labels taken from the ledger": self.counts["labels taken from the ledger"],
-            "ran as another model": self.counts["ran as another model"],
+            "left by a newer law": self.counts["left by a newer law"], "ran as another model": self.counts["ran as another model"],
             "decisions judged": len(self.intents) + len(self.accepted), "violations": self.violations,
         }

@@ -439,7 +439,8 @@ impl Core {
         };
         let subject = self.subject(id, egress.attempt, &request.envelope, Some(egress.digest));
         // Which way it went is for the hands to say.
-        self.note(Fact::EgressSettled { subject, to: egress.to, bytes, answer, outcome, over: None });
+        let Egress { to, left_by, .. } = egress;
+        self.note(Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: None });
     }
 
     /// The one way out.

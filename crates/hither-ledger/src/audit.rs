@@ -450,7 +450,9 @@ impl<'a> Reader<'a> {
         if !self.audit.period.contains(&record.ts) {
             return;
         }
-        let rule = permission.and_then(|permission| permission.rule.clone());
+        // What held when it left, where that is not what was written before.
+        let left_by = record.left_by.as_ref().map(|permit| permit.rule.clone());
+        let rule = left_by.or_else(|| permission.and_then(|permission| permission.rule.clone()));
         let link = self.here.as_ref().and_then(|here| place.link_from(here));
         let (site, operator, relay) = (place.site.clone(), place.operator.clone(), record.relay);
         let course = Course { from, to: place.jurisdiction, site, operator, link, way, work, relay, rule };

@@ -1,6 +1,6 @@
 //! A fact as the fields of a record: the only way into the ledger.
 
-use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Subject};
+use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Permit, Subject};
 use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::kernel::{KernelCount, KernelSpan};
@@ -72,6 +72,13 @@ impl Body {
         object.insert("kind".into(), Value::text(kind_word(place.kind)));
         object.insert("assurance".into(), Value::Integer(assurance_level(place.assurance)));
         self.with("place", Value::Object(object))
+    }
+
+    /// What payload left by, where that is not what its intent says.
+    fn left_by(self, permit: Option<&Permit>) -> Self {
+        let Some(Permit { rule, policy }) = permit else { return self };
+        let fields = [("rule".into(), Value::text(rule)), ("policy".into(), digest(policy))];
+        self.with("left_by", Value::Object(fields.into_iter().collect()))
     }
 
     /// The relay that payload passed.
@@ -214,12 +221,13 @@ impl From<&Fact> for Body {
                     .with("decision", Value::text(word))
                     .with("found", Value::Object(findings.0.iter().map(count).collect()))
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome, over } => Self::new(Kind::EgressSettled)
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over } => Self::new(Kind::EgressSettled)
                 .subject(subject)
                 .place(to)
                 .with("bytes_out", Value::Integer(bytes.0))
                 .with("bytes_in", Value::Integer(answer.0))
                 .with("outcome", Value::text(outcome_word(*outcome)))
+                .left_by(left_by.as_ref())
                 .over(over.as_ref()),
             Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
                 .subject(subject)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hither_types::fact::{CANARY, Outcome, Ran};
+use hither_types::fact::{CANARY, Outcome, Permit, Ran};
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, Tag};
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
@@ -158,6 +158,8 @@ pub struct Record {
     pub to: Option<Jurisdiction>,
     /// The rule that decided.
     pub rule: Option<RuleId>,
+    /// What payload left by, if not by the rule and the policy of its intent (`egress.settled`).
+    pub left_by: Option<Permit>,
     /// Bytes of payload that left, or are about to.
     pub bytes_out: Option<ByteCount>,
     /// Bytes of payload that came.
@@ -317,6 +319,7 @@ impl Record {
             left: None,
             to: None,
             rule: None,
+            left_by: None,
             bytes_out: None,
             bytes_in: None,
             outcome: None,
@@ -390,6 +393,7 @@ impl Record {
             "to" if self.kind == Kind::FirstTransfer => self.to = Some(Field("to", raw).parsed(Jurisdiction::parse)?),
             "left" => self.left = Some(Field("left", raw).parsed(Jurisdiction::parse)?),
             "rule" => self.rule = Some(Field("rule", raw).parsed(RuleId::parse)?),
+            "left_by" => self.left_by = Some(Field("left_by", raw).permit()?),
             "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
             "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
             "outcome" => self.outcome = Some(Field("outcome", raw).parsed(parse_outcome)?),

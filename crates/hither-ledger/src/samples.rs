@@ -94,7 +94,8 @@ pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
 
 pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) -> Fact {
     let (bytes, answer) = (ByteCount(bytes), ByteCount(answer));
-    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome, over: None }
+    let to = counterpart(&MUNICH);
+    Fact::EgressSettled { subject: subject(attempt), to, bytes, answer, outcome, left_by: None, over: None }
 }
 
 pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {

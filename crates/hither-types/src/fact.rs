@@ -85,6 +85,15 @@ impl Counterpart {
     }
 }
 
+/// What payload leaves by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Permit {
+    /// The rule that permits it.
+    pub rule: RuleId,
+    /// The policy that the rule is of.
+    pub policy: Digest,
+}
+
 /// A third place that payload passed as ciphertext on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Passed {
@@ -268,6 +277,8 @@ pub enum Fact {
         answer: ByteCount,
         /// How this attempt ended.
         outcome: Outcome,
+        /// What it left by, if the law changed after its intent was written and another rule or policy held by then.
+        left_by: Option<Permit>,
         /// The relay that it passed, if it did.
         over: Option<Passed>,
     },

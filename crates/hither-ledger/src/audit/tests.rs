@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hither_types::fact::{Counterpart, Fact, Outcome, Ran};
+use hither_types::fact::{Counterpart, Fact, Outcome, Permit, Ran};
 use hither_types::id::{AppName, Digest, ModelName, Operator, RequestId, RuleId, SiteName};
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
@@ -128,6 +128,19 @@ fn work_is_told_apart_by_the_model_that_ran() {
     let ran_by: Vec<(&str, Option<&Ran>)> =
         audit.work.keys().map(|work| (work.model.as_str(), work.ran.as_ref())).collect();
     assert_eq!(ran_by, [("smollm2-135m", None), ("smollm2-135m", Some(&ran))]);
+}
+
+#[test]
+fn what_left_by_a_newer_law_stands_under_the_rule_that_held_when_it_left() {
+    let dir = scratch();
+    let newer = Permit { rule: RuleId::parse("newer").unwrap(), policy: Digest([10; 32]) };
+    let mut fact = settled(1, 9, 1, Outcome::Answered);
+    if let Fact::EgressSettled { left_by, .. } = &mut fact {
+        *left_by = Some(newer.clone());
+    }
+    write(dir.path(), &PARIS, &[started(&PARIS), intent(1, 9), fact]);
+    let audit = of(dir.path());
+    assert_eq!(audit.courses.keys().map(|course| course.rule.clone()).collect::<Vec<_>>(), [Some(newer.rule)]);
 }
 
 #[test]

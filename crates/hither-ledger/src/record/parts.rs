@@ -1,8 +1,8 @@
 //! Parts of records that have a form of their own: the other end of a transfer, what a kernel counted, what was deleted, the
 //! relay that payload passed.
 
-use hither_types::fact::Ran;
-use hither_types::id::{Digest, ModelName, NodeId, Operator, SiteName};
+use hither_types::fact::{Permit, Ran};
+use hither_types::id::{Digest, ModelName, NodeId, Operator, RuleId, SiteName};
 use hither_types::kernel::KernelFault;
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
@@ -153,6 +153,14 @@ impl Field<'_> {
         let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
         let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
         Ok(Ran { model: field("model")?.parsed(ModelName::parse)?, digest: field("digest")?.digest()? })
+    }
+
+    /// What payload left by.
+    pub(super) fn permit(self) -> Read<Permit> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
+        Ok(Permit { rule: field("rule")?.parsed(RuleId::parse)?, policy: field("policy")?.digest()? })
     }
 
     /// The node of a relay, and where it stands if that was known.

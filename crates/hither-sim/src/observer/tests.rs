@@ -138,6 +138,7 @@ fn settled() -> Fact {
         bytes,
         answer,
         outcome: Outcome::Answered,
+        left_by: None,
         over: None,
     }
 }

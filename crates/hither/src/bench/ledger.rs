@@ -164,6 +164,7 @@ impl Facts {
                 bytes,
                 answer: ByteCount(640),
                 outcome: Outcome::Answered,
+                left_by: None,
                 over: None,
             },
         };

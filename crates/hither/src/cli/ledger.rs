@@ -203,9 +203,11 @@ fn record_text(record: &Record) -> String {
     };
     add("app ", record.app.as_ref().map(ToString::to_string));
     add("", record.model.as_ref().map(ToString::to_string));
+    add("ran as ", record.ran.as_ref().map(|ran| ran.model.to_string()));
     add("", record.class.map(|class| class.to_string()));
     add("at ", record.place.as_ref().map(|place| format!("{} {}", place.site, place.jurisdiction)));
     add("rule ", record.rule.as_ref().map(ToString::to_string));
+    add("left by ", record.left_by.as_ref().map(|permit| permit.rule.to_string()));
     add("out ", record.bytes_out.map(|bytes| bytes.to_string()));
     add("in ", record.bytes_in.map(|bytes| bytes.to_string()));
     add(
