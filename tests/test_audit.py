@@ -90,6 +90,16 @@ def test_what_left_is_told_with_the_rule_and_what_stayed_with_the_reason(ledgers
     assert tables(munich, "--from", today.year, "--to", today.year + 1)["transfers"] == sent
 
 
+def test_a_report_begins_with_what_its_numbers_come_to(ledgers):
+    both = json.loads(report("--json", "audit", "report", *ledgers).stdout)["lead"][0]
+    for said in ["4 requests of apps entered", "0 were answered by the node at which they entered, 3 by another place, 1 refused or failed",
+                 "3 requests left their country, for FR (3).", "3 answers left their country, for DE (3).",
+                 "Nothing with data of class special or secret crossed a border. No record was lost."]:
+        assert said in both, both
+    quiet = json.loads(report("--json", "audit", "report", ledgers[0], "--to", "2020").stdout)["lead"][0]
+    assert "no request of an app entered. No request left its country." in quiet, quiet
+
+
 def test_the_first_transfer_to_a_country_is_on_the_record_once(ledgers):
     for ledger, left, to in zip(ledgers, ("DE", "FR"), ("FR", "DE")):
         # Two segments, if it was midnight.

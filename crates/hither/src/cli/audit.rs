@@ -9,6 +9,7 @@ use hither_ledger::audit::{Audit, Draw, Period, audit};
 use super::{Context, ledger};
 use crate::output::{Exit, Trouble};
 
+mod conclusion;
 mod document;
 mod forms;
 mod tables;

@@ -6,6 +6,7 @@ use hither_ledger::audit::{Audit, Audited, Course, Draw, Ended, Moved, Way, Work
 use hither_types::place::Jurisdiction;
 
 use super::super::ledger::deletion_text;
+use super::conclusion::conclusion;
 use super::tables::{self, Table, joined, or_none};
 
 /// A report.
@@ -59,7 +60,9 @@ impl Document {
             tables::lost(audit),
         ];
         all.extend(tables::sample(audit, draw));
-        Self::new("What the ledgers say", audit, draw, all)
+        let mut document = Self::new("What the ledgers say", audit, draw, all);
+        document.lead.insert(0, conclusion(audit));
+        document
     }
 
     /// What left a country, or may have: where a node never said where it stands, it counts.
