@@ -134,7 +134,7 @@ def test_when_data_first_went_to_a_country_is_known_after_its_records_are_delete
         assert pruned["FR"] == (whole["FR"][0], "first_transfer")
         assert "records, unchanged and signed" in typed(VERIFIER, ledger)
         typed(HITHER, "audit", "report", ledger, "--transfers", "--out", tmp_path / "register.html")
-        assert f"on or before {pruned['KR'][0][13:23]} " in (tmp_path / "register.html").read_text()
+        assert f"on or before <span>{pruned['KR'][0][13:23]}</span> " in (tmp_path / "register.html").read_text()
 
 
 def whole_of(ledger, country):

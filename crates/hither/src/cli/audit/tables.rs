@@ -195,7 +195,8 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
             course.relay.map_or_else(String::new, |(node, place)| format!("{} ({})", node.short(), or_unknown(place))),
             joined(&moved.subjects),
             moved.transfers.to_string(),
-            moved.unsettled.to_string(),
+            // Most have none, and paper is not wide.
+            if moved.unsettled == 0 { String::new() } else { moved.unsettled.to_string() },
             moved.bytes.0.to_string(),
             first,
             last,
