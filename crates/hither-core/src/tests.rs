@@ -618,7 +618,8 @@ fn fact_text(fact: &Fact) -> String {
             format!("intent {} to {} by {rule}, {bytes}", of(subject), to.site)
         }
         Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: _ } => {
-            let by = left_by.as_ref().map_or_else(String::new, |by| format!(", left by {} of {}", by.rule, by.policy.0[0]));
+            let by =
+                left_by.as_ref().map_or_else(String::new, |by| format!(", left by {} of {}", by.rule, by.policy.0[0]));
             format!("settled {} to {}: {bytes}, {answer} back, {outcome:?}{by}", of(subject), to.site)
         }
         Fact::IngressAccepted { subject, from, rule, bytes } => {

@@ -221,14 +221,16 @@ impl From<&Fact> for Body {
                     .with("decision", Value::text(word))
                     .with("found", Value::Object(findings.0.iter().map(count).collect()))
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over } => Self::new(Kind::EgressSettled)
-                .subject(subject)
-                .place(to)
-                .with("bytes_out", Value::Integer(bytes.0))
-                .with("bytes_in", Value::Integer(answer.0))
-                .with("outcome", Value::text(outcome_word(*outcome)))
-                .left_by(left_by.as_ref())
-                .over(over.as_ref()),
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over } => {
+                Self::new(Kind::EgressSettled)
+                    .subject(subject)
+                    .place(to)
+                    .with("bytes_out", Value::Integer(bytes.0))
+                    .with("bytes_in", Value::Integer(answer.0))
+                    .with("outcome", Value::text(outcome_word(*outcome)))
+                    .left_by(left_by.as_ref())
+                    .over(over.as_ref())
+            }
             Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
                 .subject(subject)
                 .place(from)

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::{DataKind, Findings};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::id::{
+    AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
+};
 use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
 use hither_types::law::BlocMove;
@@ -123,7 +125,12 @@ pub(crate) fn all_facts() -> Vec<Fact> {
     let (publisher, by) = (node(&MUNICH), node(&PARIS));
     let fault = RolloutFault::Failures { tried: 40, failed: 3 };
     vec![
-        Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), binary: Some(Digest([14; 32])), here: counterpart(&MUNICH) },
+        Fact::Started {
+            policy: Digest([9; 32]),
+            version: "0.1.0".to_owned(),
+            binary: Some(Digest([14; 32])),
+            here: counterpart(&MUNICH),
+        },
         Fact::PolicyChanged { policy: Digest([10; 32]), publisher: Some(NodeId([11; 32])) },
         Fact::Joined(counterpart(&MUNICH)),
         Fact::ModelAdmitted {

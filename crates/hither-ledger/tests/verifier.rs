@@ -171,7 +171,15 @@ fn every_flipped_byte_is_found() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_usage() {
-    for args in [&[][..], &["--nodes"], &["--node"], &["--node", "x", "."], &["--witness"], &["--witness", "x", "."], &["--since", "a", "b", "c"]] {
+    for args in [
+        &[][..],
+        &["--nodes"],
+        &["--node"],
+        &["--node", "x", "."],
+        &["--witness"],
+        &["--witness", "x", "."],
+        &["--since", "a", "b", "c"],
+    ] {
         told(args, 2, &["error: ", "hither-ledger-verify [--node ID] [--witness ID…]"]);
     }
     told(&["/nowhere/at/all"], 1, &["FAILED /nowhere/at/all"]);

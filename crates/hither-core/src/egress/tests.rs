@@ -10,8 +10,8 @@ use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, no_fraud_in_germany, nothing, own, ready, recorded,
-    restarted, said, submitted, until,
+    FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, no_fraud_in_germany, nothing, own,
+    ready, recorded, restarted, said, submitted, until,
 };
 
 #[test]

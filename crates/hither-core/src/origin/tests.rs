@@ -7,11 +7,11 @@ use hither_types::refusal::{Failure, InputFault};
 use hither_types::time::Timestamp;
 use hither_types::unit::Micros;
 
-use crate::{Action, Event};
 use crate::tests::{
     FRAUD, JAKARTA, LYON, MUNICH, PARIS, Play, cap, check, critical, done, eea, envelope, failed, heard, law, low, may,
     no_fraud_in_germany, nothing, own, prefers, ready, recorded, submitted, until, with,
 };
+use crate::{Action, Event};
 
 #[test]
 fn a_free_slot_here_serves_without_a_packet() {

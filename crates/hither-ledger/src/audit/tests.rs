@@ -176,8 +176,7 @@ fn only_the_period_counts_but_for_what_was_first() {
 #[test]
 fn each_use_has_its_start_and_its_end_and_what_is_not_listed_is_counted() {
     let dir = scratch();
-    let facts =
-        [ended(&MUNICH, Outcome::Answered), ended(&PARIS, Outcome::Refused), ended(&PARIS, Outcome::Answered)];
+    let facts = [ended(&MUNICH, Outcome::Answered), ended(&PARIS, Outcome::Refused), ended(&PARIS, Outcome::Answered)];
     write(dir.path(), &PARIS, &facts);
     let audit = audit(&[dir.path()], &Period::default(), Draw { uses: 2, ..Draw::default() }).unwrap();
     let uses: Vec<_> = audit.uses.iter().map(|one| (one.began.as_deref(), &*one.ended, one.outcome)).collect();

@@ -38,9 +38,7 @@ impl Place {
         match self.kind? {
             PlaceKind::Home => Some(Link::Lan),
             PlaceKind::Cloud => Some(Link::Cloud),
-            PlaceKind::Peer => {
-                Some(Link::between((&here.site, here.jurisdiction), (&self.site, self.jurisdiction)))
-            }
+            PlaceKind::Peer => Some(Link::between((&here.site, here.jurisdiction), (&self.site, self.jurisdiction))),
         }
     }
 }

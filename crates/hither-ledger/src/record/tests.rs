@@ -154,7 +154,9 @@ fn a_place_says_who_runs_it_who_can_compel_them_and_what_it_is() {
 #[test]
 fn a_place_of_a_record_of_before_says_what_was_said_then() {
     let line = &lines()[5];
-    let Some(Value::Object(mut place)) = canonical::parse(line).unwrap().remove("place") else { unreachable!("it is one") };
+    let Some(Value::Object(mut place)) = canonical::parse(line).unwrap().remove("place") else {
+        unreachable!("it is one")
+    };
     for field in ["op", "control", "kind"] {
         place.remove(field).unwrap();
     }

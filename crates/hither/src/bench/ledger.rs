@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use hither_ledger::{Entry, GROUP_RECORDS_MAX, Ledger, verify};
 use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, ParseIdError, RequestId, RuleId, SiteName};
+use hither_types::id::{
+    AppName, Attempt, Digest, ModelName, NodeId, Operator, ParseIdError, RequestId, RuleId, SiteName,
+};
 use hither_types::label::DataClass;
 use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::time::WallTime;

@@ -9,7 +9,8 @@ use hither_types::place::Jurisdiction;
 
 /// For somebody who reads one paragraph.
 pub(super) fn conclusion(audit: &Audit) -> String {
-    let sentences = [entered(audit), left(audit, Way::Request), left(audit, Way::Answer), sensitive(audit), lost(audit)];
+    let sentences =
+        [entered(audit), left(audit, Way::Request), left(audit, Way::Answer), sensitive(audit), lost(audit)];
     let caveat = deleted(audit).then(|| {
         "Records of this period were deleted by retention: what they said is in none of these numbers.".to_owned()
     });
@@ -64,7 +65,9 @@ fn left(audit: &Audit, way: Way) -> Option<String> {
         text.push_str(&format!("; of {unknown} that is not known, for their node never said where it stands"));
     }
     if unsettled > 0 {
-        text.push_str(&format!("; what became of {unsettled} of these is not on the record, and they count as if they had left"));
+        text.push_str(&format!(
+            "; what became of {unsettled} of these is not on the record, and they count as if they had left"
+        ));
     }
     text.push('.');
     Some(text)
@@ -79,7 +82,10 @@ fn sensitive(audit: &Audit) -> Option<String> {
     let text = match (of(Some(true)), of(None)) {
         (0, 0) => "Nothing with data of class special or secret crossed a border.".to_owned(),
         (0, unknown) => {
-            format!("Whether data of class special or secret crossed a border is not known of {}.", counted(unknown, "transfer"))
+            format!(
+                "Whether data of class special or secret crossed a border is not known of {}.",
+                counted(unknown, "transfer")
+            )
         }
         (known, 0) => format!("Data of class special or secret crossed a border {known} times."),
         (known, unknown) => format!(
@@ -93,13 +99,17 @@ fn sensitive(audit: &Audit) -> Option<String> {
 fn lost(audit: &Audit) -> Option<String> {
     let dropped: u64 = audit.of_kinds(&[Kind::Gap]).filter_map(|gap| gap.record.dropped).sum();
     let ledgers = audit.of_kinds(&[Kind::LossAccept]).count() as u64;
-    let cut = audit.of_kinds(&[Kind::Recovered]).filter(|found| found.record.bytes_cut.is_some_and(|cut| cut > 0)).count();
+    let cut =
+        audit.of_kinds(&[Kind::Recovered]).filter(|found| found.record.bytes_cut.is_some_and(|cut| cut > 0)).count();
     let mut losses = Vec::new();
     if dropped > 0 {
         losses.push(format!("{} were lost while a disk took none", counted(dropped, "record")));
     }
     if ledgers > 0 {
-        losses.push(format!("{} put aside as damaged, and what was in it is in no number here", counted(ledgers, "ledger")));
+        losses.push(format!(
+            "{} put aside as damaged, and what was in it is in no number here",
+            counted(ledgers, "ledger")
+        ));
     }
     if cut > 0 {
         losses.push(format!("an unfinished line was cut {} after a crash", counted(cut as u64, "time")));

@@ -81,7 +81,17 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
         note: "Of each: how many records there are and up to which the node signed them, the root of their Merkle tree, \
                and how many were lost while a disk took none.",
         columns: &[
-            "node", "site", "place", "operator", "assurance", "records", "signed", "root", "lost", "first", "last",
+            "node",
+            "site",
+            "place",
+            "operator",
+            "assurance",
+            "records",
+            "signed",
+            "root",
+            "lost",
+            "first",
+            "last",
         ],
         rows: audit.ledgers.iter().map(row).collect(),
     }
@@ -437,7 +447,13 @@ pub(super) fn sample(audit: &Audit, draw: Draw) -> Option<Table> {
             record.seq.to_string(),
             record.word().to_owned(),
             record.app.as_ref().map(ToString::to_string).unwrap_or_default(),
-            record.ran.as_ref().map(|ran| &ran.model).or(record.model.as_ref()).map(ToString::to_string).unwrap_or_default(),
+            record
+                .ran
+                .as_ref()
+                .map(|ran| &ran.model)
+                .or(record.model.as_ref())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             record.class.map(|class| class.to_string()).unwrap_or_default(),
             place.unwrap_or_default(),
             record.rule.as_ref().map(ToString::to_string).unwrap_or_default(),

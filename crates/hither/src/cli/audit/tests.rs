@@ -26,7 +26,10 @@ fn a_moment_stays_whole_and_a_column_without_an_entry_is_left_out() {
     let columns = &["when", "relay", "first", "else"];
     let page = html(&Document { title: "T", lead: vec![], tables: vec![Table { columns, rows, ..table() }] });
     let whole = "<span>2026-11-29</span> <span>12:30:05</span></td>";
-    assert!(page.contains(&format!("<td>{whole}<td>on or before {whole}<td class=\"s\">2026T&lt;b&gt;Z</td>")), "{page}");
+    assert!(
+        page.contains(&format!("<td>{whole}<td>on or before {whole}<td class=\"s\">2026T&lt;b&gt;Z</td>")),
+        "{page}"
+    );
     assert!(!page.contains("relay"), "{page}");
 }
 
