@@ -9,9 +9,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
+NOW = datetime.datetime.now(datetime.timezone.utc)
+
+
 def ago(days):
-    """A time of a record, so many days before now."""
-    then = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=days)
+    """A time of a record, so many days before now: the same for all of them."""
+    then = NOW - datetime.timedelta(days=days)
     return then.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
@@ -22,6 +25,28 @@ def denied(days, subject="DE"):
         "app": "old", "model": "old", "class": "secret", "tags": [], "subj": [subject], "decision": "deny", "considered": 0,
         "policy": "b3:" + "00" * 32,
     }
+
+
+def started(days):
+    """A start of the node that writes, in Bavaria, so many days ago."""
+    place = {"node": None, "site": "munich", "jur": "DE-BY", "assurance": 1}
+    return {"kind": "config.start", "ts": ago(days), "mono_ms": 1, "place": place, "policy": "b3:" + "00" * 32, "version": "0.1.0"}
+
+
+def left(days, to):
+    """A request that was permitted to leave for a country, so many days ago, and did."""
+    place = {"node": "22" * 32, "site": "abroad", "jur": to, "assurance": 1}
+    about = {"mono_ms": 1, "req": f"01935a7c-9f00-7000-8000-{days:012}", "attempt": 1, "app": "old", "model": "old",
+             "class": "personal", "tags": [], "subj": ["DE"], "policy": "b3:" + "00" * 32, "place": place}
+    return [
+        {**about, "kind": "egress.intent", "ts": ago(days), "decision": "permit", "rule": "abroad", "bytes_out": 9},
+        {**about, "kind": "egress.settled", "ts": ago(days), "bytes_out": 9, "bytes_in": 3, "outcome": "answered"},
+    ]
+
+
+def first_transfer(days, to):
+    """What a node writes before payload leaves for a country for the first time."""
+    return {"kind": "first_transfer", "ts": ago(days), "mono_ms": 1, "left": "DE", "to": to}
 
 
 def root(leaves):
@@ -48,6 +73,8 @@ def write(data, segments):
         name = f"ledger-{len(leaves):020}.jsonl"
         for record in records:
             whole = {**record, "v": 1, "seq": len(leaves), "node": raw.hex()}
+            if record["kind"] == "config.start":
+                whole["place"] = {**record["place"], "node": raw.hex()}
             line = json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
             leaves.append(hashlib.sha256(b"\x00" + line).digest())
             lines += line + b"\n"

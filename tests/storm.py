@@ -23,7 +23,12 @@ from mesh import Node, wait_for
 from storm_clients import VARIANTS, client
 from storm_observer import Observer
 
-CONFIG = '[models]\npull = "manual"\nslots = 2\n[mesh]\nmdns = false\n[drill]\nallow = true\n'
+# A family of models, from the largest to the smallest: for who takes any of it a smaller one answers where there is no room.
+LADDER = ["wide", "far", "near"]
+CONFIG = (
+    '[models]\npull = "manual"\nslots = 2\n[mesh]\nmdns = false\n[drill]\nallow = true\n'
+    f"[ladder]\nfamily = {json.dumps(LADDER)}\n"
+)
 STUB = "hither-stub 1\nkind=infer prefill_us={service} slots=2\ncontext={context}\n"
 HEAD = 'version = {version}\n[default]\nunlabelled = "public"\n'
 
@@ -228,7 +233,7 @@ class Storm:
             # The issuer vouches for those of its own operator, and knows who can compel them.
             control = ["DE"] if operator == "acme" else None
             places[site] = {"jurisdiction": jurisdiction, "operator": operator, "control": control, "assurance": 1}
-        observer = Observer(places, {site: laws for site, laws in self.given.items()}, VARIANTS)
+        observer = Observer(places, {site: laws for site, laws in self.given.items()}, VARIANTS, LADDER)
         for clients in self.done["clients"]:
             observer.sent(clients)
         for site, node in self.nodes.items():

@@ -13,10 +13,10 @@ CONNECTIONS = 8
 
 # Every label that is sent: the observer judges by what stands here, and not by what a node makes of it.
 VARIANTS = [
-    {"model": model, "class": class_, "subjects": subjects, "tags": tags, "purpose": purpose}
-    for model, class_, subjects, tags, purpose in itertools.product(
+    {"model": model, "class": class_, "subjects": subjects, "tags": tags, "purpose": purpose, "family": family}
+    for model, class_, subjects, tags, purpose, family in itertools.product(
         ["near", "far", "wide"], ["public", "internal", "personal", "special", "secret"],
-        [[], ["DE"], ["ID"], ["DE", "ID"], ["US"]], [[], ["phi"]], [None, "triage"],
+        [[], ["DE"], ["ID"], ["DE", "ID"], ["US"]], [[], ["phi"]], [None, "triage"], [False, True],
     )
 ]
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1.0, 2.0, 3.0, 4.0]}]}).encode()
@@ -29,6 +29,8 @@ def request(variant):
     for name in ("subjects", "tags"):
         if variant[name]:
             headers.append(f"x-hither-{name}: {','.join(variant[name])}")
+    if variant["family"]:
+        headers.append("x-hither-quality: family")
     if variant["purpose"]:
         headers.append(f"x-hither-purpose: {variant['purpose']}")
     return "\r\n".join(headers).encode() + b"\r\n\r\n" + BODY

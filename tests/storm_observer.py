@@ -6,10 +6,11 @@ import json
 
 
 class Observer:
-    """What it knows: where each site stands, which laws each was given, in their order, and which labels clients send."""
+    """What it knows: where each site stands, which laws each was given, in their order, which labels clients send, and which
+    models stand in for which: those behind it in the ladder."""
 
-    def __init__(self, places, given, variants):
-        self.places, self.variants = places, variants
+    def __init__(self, places, given, variants, ladder):
+        self.places, self.variants, self.ladder, self.files = places, variants, ladder, {}
         self.given = {site: {law.digest: law for law in laws} for site, laws in given.items()}
         self.last = {site: laws[-1] for site, laws in given.items()}
         self.labels, self.served, self.statuses, self.lost = {}, {}, collections.Counter(), 0
@@ -47,10 +48,15 @@ class Observer:
         if kind in ("config.start", "policy.change"):
             if kind == "config.start":
                 self.sites[record["node"]] = site
+                # Before it joined, a node stands nowhere.
+                if record["place"]["site"] == site:
+                    self.identity(site, record, site, "home")
             if record["policy"] not in self.given[site]:
                 self.wrong(site, record, "nobody gave it this policy")
             return record["policy"]
         self.counts[kind] += 1
+        if kind == "member.join":
+            self.identity(site, record, record["place"]["site"], "home" if record["place"]["node"] == record["node"] else "peer")
         if kind == "egress.intent":
             self.permission(site, record, law, leaves=True)
             self.counts["tries again"] += record["attempt"] > 1
@@ -63,6 +69,10 @@ class Observer:
             if key not in self.intents:
                 self.wrong(site, record, "payload left, and nothing was written before")
             self.settled[key] = (record["bytes_out"], record["outcome"])
+            if "left_by" in record:
+                # The law changed between its intent and its way out: the newer one has to permit it as well.
+                self.counts["left by a newer law"] += 1
+                self.lawful(site, record, record["left_by"], leaves=True)
         elif kind == "egress.answer" and record["bytes_out"] > 0:
             if self.key(record, record["place"]["node"], record["node"]) not in self.accepted:
                 self.wrong(site, record, "an answer left, and its request was never taken in")
@@ -72,20 +82,31 @@ class Observer:
     def key(record, origin, target):
         return record["req"], record["attempt"], origin, target
 
+    def identity(self, site, record, other, kind):
+        """Whether a record says of a place what its operator said when it was let in."""
+        known, place = self.places[other], record["place"]
+        true = {"jur": known["jurisdiction"], "op": known["operator"], "control": known["control"], "kind": kind}
+        said = {field: place.get(field) for field in true}
+        if said != true:
+            self.wrong(site, record, f"{other} was let in as {true}, and not {said}")
+
     def permission(self, site, record, law, leaves):
         """Whether what a node permitted itself was lawful, by the policy that it was given."""
         if record["policy"] != law:
             self.wrong(site, record, f"decided by {record['policy'][:12]}, and {law[:12]} is in force")
+        self.identity(site, record, record["place"]["site"], "peer")
+        self.lawful(site, record, record, leaves)
+
+    def lawful(self, site, record, by, leaves):
+        """Whether a rule of a policy permits what a record is about."""
         other = record["place"]["site"]
-        if self.places[other]["jurisdiction"] != record["place"]["jur"]:
-            self.wrong(site, record, f"{other} was let in for {self.places[other]['jurisdiction']}, and not {record['place']['jur']}")
         origin, target = (site, other) if leaves else (other, site)
         label = self.labels.get(record["req"])
         if label is None:
             # Nobody was told of its end; what the node wrote is all there is.
             self.counts["labels taken from the ledger"] += 1
             label = {"model": record["model"], "class": record["class"], "subjects": record["subj"], "tags": record["tags"],
-                     "purpose": record.get("purpose")}
+                     "purpose": record.get("purpose"), "family": True}
         else:
             label = dict(self.variants[label])
             # Without a word the people concerned are those where it entered.
@@ -93,14 +114,30 @@ class Observer:
         said = (record["model"], record["class"], sorted(record["subj"]), record["tags"], record.get("purpose"))
         if said != (label["model"], label["class"], sorted(label["subjects"]), label["tags"], label["purpose"]):
             self.wrong(site, record, f"the client sent {label}, and the record has {said}")
+        # The law is asked about the model that runs.
+        label = {**label, "model": self.ran(site, record, label)}
         # What nobody gave is judged by the last that somebody did.
-        read = self.given[site].get(record["policy"]) or self.last[site]
+        read = self.given[site].get(by["policy"]) or self.last[site]
         question = (read.digest, json.dumps(label), origin, target)
         if question not in self.judged:
             self.judged[question] = read.judge(label, self.places[origin], self.places[target])
-        if record["rule"] not in self.judged[question]:
+        if by["rule"] not in self.judged[question]:
             permits = self.judged[question] or "nothing"
-            self.wrong(site, record, f"{label['class']} from {origin} at {target} by {record['rule']}: {permits} permits it")
+            self.wrong(site, record, f"{label['class']} from {origin} at {target} by {by['rule']}: {permits} permits it")
+
+    def ran(self, site, record, label):
+        """The model that a request ran on: what was asked for, or a smaller one if the client takes one."""
+        ran = record.get("ran")
+        if ran is None:
+            return label["model"]
+        self.counts["ran as another model"] += 1
+        smaller = self.ladder[self.ladder.index(label["model"]) + 1:] if label["family"] else []
+        if ran["model"] not in smaller:
+            self.wrong(site, record, f"{label} ran as {ran['model']}, and {smaller or 'nothing'} may stand in for it")
+        # One name is one file, wherever it runs.
+        if self.files.setdefault(ran["model"], ran["digest"]) != ran["digest"]:
+            self.wrong(site, record, f"{ran['model']} is {ran['digest'][:12]}, and {self.files[ran['model']][:12]} elsewhere")
+        return ran["model"]
 
     def end(self):
         """Lays both ends side by side. Gives everything that was found."""
@@ -123,5 +160,6 @@ class Observer:
             "egresses": len(self.intents), "left": len(self.settled), "ingresses": len(self.accepted),
             "denials": self.counts["deny"], "refused by the target": self.counts["ingress.refuse"],
             "tries again": self.counts["tries again"], "labels taken from the ledger": self.counts["labels taken from the ledger"],
+            "left by a newer law": self.counts["left by a newer law"], "ran as another model": self.counts["ran as another model"],
             "decisions judged": len(self.intents) + len(self.accepted), "violations": self.violations,
         }

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 
+import blake3
 import pytest
 
 from mesh import EEA, HITHER, ROOT, chat, two_sites, wait_for
@@ -60,21 +61,43 @@ def test_what_left_is_told_with_the_rule_and_what_stayed_with_the_reason(ledgers
     munich, paris = ledgers
     both = tables(*ledgers)
     sent = [row for row in both["transfers"] if row["with"] == "request"]
-    assert [(row["from"], row["to"], row["site"], row["crosses_a_border"]) for row in sent] == [("DE-BY", "FR", "paris", "yes")]
+    assert [(row["from"], row["to"], row["site"], row["link"]) for row in sent] == [("DE-BY", "FR", "paris", "cross-border")]
+    assert sent[0]["operator"] == "acme"
+    # Who may be asked whether the other end is of the same operator, and who can compel it.
+    met = {(row["site"], row["operator"], row["link"]) for row in tables(munich)["members"] if row["what"] == "member.join"}
+    assert met == {("paris", "acme", "cross-border")}, both["members"]
+    assert {row["operator"] for row in both["ledgers"]} == {"acme"}
+    recipients = {row["recipients"] for row in tables(munich, "--gdpr-art30")["processing"] if row["app"] != "canary"}
+    assert "paris (FR, acme, cross-border)" in recipients, recipients
     assert sent[0]["transfers"] == "3" and int(sent[0]["bytes"]) > 0 and sent[0]["rule"] != "not known"
     answers = [row for row in both["transfers"] if row["with"] == "answer"]
     assert [(row["from"], row["to"], row["rule"]) for row in answers] == [("FR", "DE-BY", sent[0]["rule"])]
     assert {(row["from"], row["to"]) for row in both["first"]} == {("DE", "FR"), ("FR", "DE")}
-    assert [(row["class"], row["asked_from"]) for row in both["refusals"] if row["app"] != "canary"] == [("secret", "an app here")]
+    refused = [(row["by"], row["class"], row["asked_from"]) for row in both["refusals"] if row["app"] != "canary"]
+    assert refused == [("the law", "secret", "an app here")], both["refusals"]
+    assert {row["by"] for row in both["refusals"] if row["app"] == "canary"} <= {"the law, as a test"}, both["refusals"]
     assert sum(int(row["elsewhere"]) for row in both["requests"]) == 3
     assert {row["site"] for row in both["ledgers"]} == {"munich", "paris"}
     assert {row["what"] for row in both["law"]} >= {"config.start"}
+    # The program that ran is the one that is here.
+    ran = {row["its_file"] for row in both["law"] if row["what"] == "config.start"}
+    assert ran == {"b3:" + blake3.blake3(pathlib.Path(HITHER).read_bytes()).hexdigest()}, ran
     # What munich says alone is what both say of it.
     assert [row for row in tables(munich)["transfers"]] == sent
     # Nothing happened in another year.
     assert not any(tables(munich, "--to", "2020")[name] for name in ("transfers", "requests", "refusals", "law"))
     today = datetime.datetime.now(datetime.timezone.utc)
     assert tables(munich, "--from", today.year, "--to", today.year + 1)["transfers"] == sent
+
+
+def test_a_report_begins_with_what_its_numbers_come_to(ledgers):
+    both = json.loads(report("--json", "audit", "report", *ledgers).stdout)["lead"][0]
+    for said in ["4 requests of apps entered", "0 were answered by the node at which they entered, 3 by another place, 1 refused or failed",
+                 "3 requests left their country, for FR (3).", "3 answers left their country, for DE (3).",
+                 "Nothing with data of class special or secret crossed a border. No record was lost."]:
+        assert said in both, both
+    quiet = json.loads(report("--json", "audit", "report", ledgers[0], "--to", "2020").stdout)["lead"][0]
+    assert "no request of an app entered. No request left its country." in quiet, quiet
 
 
 def test_the_first_transfer_to_a_country_is_on_the_record_once(ledgers):
@@ -93,7 +116,9 @@ def test_the_first_transfer_to_a_country_is_on_the_record_once(ledgers):
 def test_a_sample_can_be_drawn_again(ledgers):
     one, again = (tables(*ledgers, "--sample", 2, "--seed", 7)["sample"] for _ in range(2))
     assert one == again and len({row["request"] for row in one}) == 2
-    assert len({row["request"] for row in tables(*ledgers, "--sample", 100)["sample"]}) == 4
+    # Three that were answered and one that was refused; what no app asked is none of them.
+    drawn = tables(*ledgers, "--sample", 100)["sample"]
+    assert len({row["request"] for row in drawn}) == 4 and not any(row["app"] == "canary" for row in drawn), drawn
 
 
 def test_the_register_of_transfers_opens_in_a_spreadsheet(ledgers, tmp_path):
@@ -139,6 +164,17 @@ def test_each_report_is_a_page_that_prints(ledgers, tmp_path, view, title):
         check=True, capture_output=True, timeout=120,
     )
     assert pdf.read_bytes().startswith(b"%PDF-") and len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) >= 1
+
+
+def test_each_use_has_its_start_and_its_end(ledgers):
+    munich, paris = ledgers
+    uses = tables(munich, "--ai-act-12")["uses"]
+    assert [row["ended"] for row in uses] == ["answered"] * 3 + ["refused or failed"] and tables(paris, "--ai-act-12")["uses"] == []
+    for row in uses:
+        start, end = (datetime.datetime.fromisoformat(row[at]) for at in ("start", "end"))
+        assert datetime.timedelta(0) <= end - start < datetime.timedelta(seconds=30), row
+    assert {(row["app"], row["model"], row["class"]) for row in uses[:3]} and len({row["request"] for row in uses}) == 4
+    assert {row["by"] for row in uses} == {uses[0]["by"], ""} and uses[0]["by"] not in ("here", ""), uses
 
 
 def test_nothing_is_reported_of_a_ledger_that_was_changed(ledgers, tmp_path):

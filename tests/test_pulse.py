@@ -53,3 +53,8 @@ def test_a_node_alone_has_a_pulse_that_says_so():
         applies(node, EEA + "# the same\n", 2)
         denied = wait_for("the pulse", lambda: pulse(node, "deny"))
         assert denied[-1]["considered"] == 0, denied
+        # It is no request of anybody: in no sample, and told apart from what the law refused to an app.
+        report = node.json("audit", "report", node.data / "ledger", "--sample", 100)["tables"]
+        assert report["sample"] == [] and {row["by"] for row in report["refusals"]} == {"the law, as a test"}, report
+        refused = node.run("apps", "add", "canary", check=False)
+        assert refused.returncode == 1 and "E0163" in refused.stderr, refused.stderr

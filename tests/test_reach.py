@@ -98,7 +98,7 @@ def counted_as_relayed(node, to, key):
     def settled():
         """What left, once nothing of it is still to be written: a record that nobody waits for may take a tenth of a second."""
         rows = node.json("audit", "report", node.data / "ledger", "--table", "transfers")["tables"]["transfers"]
-        return rows if rows and all(row["unsettled"] == "0" for row in rows) else None
+        return rows if rows and all(row["unsettled"] == "" for row in rows) else None
 
     rows = wait_for("what was sent is on the record", settled)
     records = [record for record in node.json("ledger", "show", node.data / "ledger")["records"]

@@ -9,7 +9,7 @@ import subprocess
 
 import old_records
 from mesh import EEA, HITHER, ROOT, Node, wait_for
-from old_records import denied
+from old_records import ago, denied, first_transfer, left, started
 
 VERIFIER = ROOT / "scripts" / "verify-ledger"
 AUDITOR = pathlib.Path(HITHER).with_name("hither-ledger-verify")
@@ -108,3 +108,37 @@ def test_a_node_that_does_not_run_can_be_pruned_by_hand(tmp_path):
         assert not (ledger / "ledger-00000000000000000000.jsonl").exists()
         assert "3 records, unchanged and signed" in typed(VERIFIER, ledger)
         assert munich.json("ledger", "prune")["expired"] == []
+
+
+def test_when_data_first_went_to_a_country_is_known_after_its_records_are_deleted(tmp_path):
+    with contextlib.closing(Node("munich", POLICY)) as munich:
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        lists = {"kind": "bloc.change", "ts": ago(300), "mono_ms": 1, "policy": "b3:" + "00" * 32, "day": ago(300)[:10],
+                 "count": 1, "lists": ["-our-adequate/US"]}
+        old = [started(300), lists, first_transfer(300, "VN"), *left(300, "VN"), *left(299, "KR")]
+        old_records.write(munich.data, [old, [*left(100, "VN"), *left(100, "KR"), first_transfer(90, "FR"), *left(90, "FR")]])
+        ledger = munich.data / "ledger"
+        oldest = json.loads((ledger / "ledger-00000000000000000000.jsonl").read_text().splitlines()[3])["ts"]
+        said = lambda: {row["to"]: (row["when"], row["known_by"]) for row in
+                        json.loads(typed(HITHER, "--json", "audit", "report", ledger))["tables"]["first"]}
+        whole = said()
+        assert whole["VN"] == (oldest, "the transfer itself") and not any("before" in when for when, _ in whole.values())
+        munich.run("ledger", "prune")
+        stays = (ledger / "ledger-00000000000000000000.hashes").read_text().splitlines()
+        assert [json.loads(line)["kind"] for line in stays if line.startswith("{")] == ["config.start", "bloc.change", "first_transfer"]
+        # Vietnam counts sixty days from it: it must not move to what happens to be left.
+        pruned = said()
+        assert pruned["VN"] == (oldest, "first_transfer")
+        # Of Korea nobody wrote that it was the first, and what was older is gone.
+        assert pruned["KR"][0].startswith("on or before ") and pruned["KR"][0].endswith(whole_of(ledger, "KR")), pruned
+        assert pruned["FR"] == (whole["FR"][0], "first_transfer")
+        assert "records, unchanged and signed" in typed(VERIFIER, ledger)
+        typed(HITHER, "audit", "report", ledger, "--transfers", "--out", tmp_path / "register.html")
+        assert f"on or before <span>{pruned['KR'][0][13:23]}</span> " in (tmp_path / "register.html").read_text()
+
+
+def whole_of(ledger, country):
+    """When payload was permitted to leave for a country, by the oldest record that is there."""
+    lines = [line for path in sorted(ledger.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    records = [json.loads(line) for line in lines]
+    return next(record["ts"] for record in records if record["kind"] == "egress.intent" and record["place"]["jur"] == country)

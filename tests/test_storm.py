@@ -32,6 +32,7 @@ def test_whatever_happens_nothing_leaves_that_its_law_keeps():
     assert found["violations"] == [], found["violations"][:5]
     assert found["statuses"].get(200, 0) > 500 and found["statuses"].get(451, 0) > 100, found
     assert found["left"] > 300 and found["ingresses"] > 300 and found["denials"] > 100, found
+    assert found["ran as another model"] > 0, found
     assert found["happened"]["apply"] > 0 and sum(found["happened"].values()) >= 5, found
 
 

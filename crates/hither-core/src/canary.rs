@@ -4,21 +4,18 @@
 //! It has no payload and goes nowhere. What must stay true: it is judged by the gate that requests pass, for every place that
 //! the node knows, and a place that it might go to is on the record and told, not sent to.
 
-use hither_types::fact::Fact;
+use hither_types::fact::{CANARY, Counterpart, Fact};
 use hither_types::id::{AppName, Attempt, ModelName, RequestId, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::PlaceKind;
 use hither_types::request::{Envelope, Priority, Quality, RequestKind};
 use hither_types::unit::ByteCount;
 
-use crate::machine::{Core, counterpart};
+use crate::machine::Core;
 use crate::router::Gate;
 
 #[cfg(test)]
 mod tests;
-
-/// The app, the model and the tag that it names: a policy that speaks of all apps and models speaks of it.
-const CANARY: &str = "canary";
 
 /// How the complaint begins.
 const SANG: &str = "canary: ";
@@ -27,7 +24,7 @@ impl Core {
     /// Asks the law whether secret data of this place might go anywhere else. It must not.
     pub(crate) fn canary(&mut self, id: RequestId) {
         let envelope = self.canary_envelope();
-        let subject = self.subject(id, Attempt(0), &envelope);
+        let subject = self.subject(id, Attempt(0), &envelope, None);
         let (mut considered, mut forbid, mut open) = (0_u8, None, Vec::new());
         let gate = Gate { law: &self.law, origin: &self.me };
         let asked = gate.request(&envelope, &envelope.model);
@@ -38,7 +35,7 @@ impl Core {
             }
             considered = considered.saturating_add(1);
             match asked.at(&peer.member, kind) {
-                Ok(lawful) => open.push((counterpart(&peer.member), lawful.rule().clone())),
+                Ok(lawful) => open.push((Counterpart::of(&peer.member, kind), lawful.rule().clone())),
                 Err(no) => forbid = forbid.or_else(|| no.forbid().cloned()),
             }
         }

@@ -1,7 +1,7 @@
 //! An attempt elsewhere: offered without its payload and put on the record at the same time, then sent, then watched by
 //! two clocks.
 
-use hither_types::fact::{Fact, Outcome};
+use hither_types::fact::{Counterpart, Fact, Outcome, Permit};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Load, Signal};
 use hither_types::place::PlaceKind;
@@ -12,10 +12,10 @@ use hither_types::view::Step;
 
 use crate::event::Action;
 use crate::limits;
-use crate::machine::{Core, Waiter, counterpart};
+use crate::machine::{Core, Waiter};
 use crate::peers::Peer;
 use crate::request::{Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
-use crate::router::Offer;
+use crate::router::{Lawful, Offer};
 use crate::spending::Bill;
 use crate::timers::Timer;
 
@@ -71,12 +71,12 @@ impl Core {
     ) -> Option<(Egress, Option<Ticket>)> {
         let lawful = offer.lawful;
         let node = lawful.node();
-        let to = self.peers.get(node).map(|peer| counterpart(&peer.member))?;
+        let to = Counterpart::of(&self.peers.get(node)?.member, self.kind_of(node));
         let request = self.requests.get(&id)?;
         let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
         let ticket = (self.kind_of(node) != PlaceKind::Home).then(|| {
-            let subject = self.subject(id, attempt, &envelope);
+            let subject = self.subject(id, attempt, &envelope, Some(digest));
             let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
             self.note_first(waiter, fact)
         });
@@ -85,7 +85,16 @@ impl Core {
             self.peers.sent(node, digest, self.now);
             self.pool.used(digest, node);
         }
-        Some((Egress { attempt, lawful, to, held }, ticket))
+        let policy = self.law.policy().digest;
+        Some((Egress { attempt, digest, lawful, policy, left_by: None, to, held }, ticket))
+    }
+
+    /// An attempt as it leaves: by what permits it now, which may not be what its intent says.
+    pub(crate) fn leaving(&self, egress: Egress, lawful: Lawful) -> Egress {
+        let policy = self.law.policy().digest;
+        let is_said = (lawful.rule(), policy) == (egress.lawful.rule(), egress.policy);
+        let left_by = (!is_said).then(|| Permit { rule: lawful.rule().clone(), policy });
+        Egress { lawful, left_by, ..egress }
     }
 
     /// The egress is on the record.
@@ -159,7 +168,7 @@ impl Core {
             return self.attempt_over(id, Failure::Unreachable, Leave::Over);
         };
         match self.gate(&envelope, digest, &peer.member) {
-            Ok(lawful) => self.forward(id, digest, Egress { lawful, ..egress }),
+            Ok(lawful) => self.forward(id, digest, self.leaving(egress, lawful)),
             Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.forward(id, digest, egress),
             Err(denial) => self.stop_unlawful(id, denial),
         }

@@ -252,7 +252,7 @@ impl Core {
             return self.drop_hedge(id, Some(Failure::Unreachable), Leave::Over);
         };
         match verdict {
-            Ok(lawful) => self.send_second(id, digest, Egress { lawful, ..egress }),
+            Ok(lawful) => self.send_second(id, digest, self.leaving(egress, lawful)),
             Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.send_second(id, digest, egress),
             Err(denial) => {
                 let failure = Failure::Declined(Refusal::UnlawfulThere(denial));

@@ -16,7 +16,7 @@ use hither_types::view::{RequestState, Step};
 use crate::catalog::Stage;
 use crate::event::Action;
 use crate::limits;
-use crate::machine::{Core, Waiter, counterpart, forbid_of};
+use crate::machine::{Core, Waiter, forbid_of};
 use crate::memory::Want;
 use crate::router::{Gate, Lawful, patience};
 use crate::scheduler::{Hold, Job, Waiting};
@@ -102,7 +102,7 @@ impl Core {
         if self.kept.contains_key(&task) || self.hosted.contains_key(&task) || self.ended.contains(task) {
             return;
         }
-        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else { return };
+        let Some(from) = self.asker(task) else { return };
         let Task { origin: peer, request, attempt } = task;
         let answer = match self.gate_for(task, digest, envelope) {
             Ok(_) if self.is_spent_for(&from) => Err(SPENT),
@@ -112,7 +112,7 @@ impl Core {
                 self.room_for(digest, envelope, remaining, Some(promised))
             }
             Err(denial) => {
-                let subject = self.subject(request, attempt, envelope);
+                let subject = self.subject(request, attempt, envelope, Some(digest));
                 self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
                 Err(Refusal::UnlawfulThere(denial))
             }
@@ -154,13 +154,13 @@ impl Core {
             }
             core.act(Action::DeclineAsk { task, refusal });
         };
-        let Some(from) = self.peers.get(task.origin).map(|peer| counterpart(&peer.member)) else {
+        let Some(from) = self.asker(task) else {
             return decline(self, Refusal::NotAMember);
         };
         let rule = match self.gate_for(task, digest, &envelope) {
             Ok(lawful) => lawful.rule().clone(),
             Err(denial) => {
-                let subject = self.subject(task.request, task.attempt, &envelope);
+                let subject = self.subject(task.request, task.attempt, &envelope, Some(digest));
                 self.note(Fact::IngressRefused { subject, from, rule: forbid_of(&denial) });
                 return decline(self, Refusal::UnlawfulThere(denial));
             }
@@ -190,7 +190,7 @@ impl Core {
         if let Some(stock) = &mut self.stock {
             stock.asked_by(task.origin, digest);
         }
-        let subject = self.subject(task.request, task.attempt, &envelope);
+        let subject = self.subject(task.request, task.attempt, &envelope, Some(digest));
         let bytes = envelope.size;
         self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, bytes });
         let phase = Phase::Recording { slot };
@@ -204,6 +204,11 @@ impl Core {
             let late = remaining == Micros(0);
             self.decline_running(task, if late { Refusal::DeadlinePassed } else { refusal });
         }
+    }
+
+    /// Who asks, as the ledger names it.
+    fn asker(&self, task: Task) -> Option<Counterpart> {
+        self.peers.get(task.origin).map(|peer| Counterpart::of(&peer.member, PlaceKind::Peer))
     }
 
     /// The law of this node about a task of a peer.
@@ -446,7 +451,7 @@ impl Core {
     }
 
     fn note_answer(&mut self, task: Task, hosted: &Hosted, bytes: ByteCount, outcome: Outcome) {
-        let subject = self.subject(task.request, task.attempt, &hosted.envelope);
+        let subject = self.subject(task.request, task.attempt, &hosted.envelope, Some(hosted.digest));
         self.note(Fact::AnswerSent { subject, to: hosted.from.clone(), bytes, outcome, over: None });
     }
 

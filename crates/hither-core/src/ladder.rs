@@ -1,6 +1,7 @@
 //! The quality ladder: when there is no room, a smaller model of the same family answers, if the caller allows it. Lower
 //! priorities step down first, and the answer says which model gave it.
 
+use hither_types::fact::Ran;
 use hither_types::id::{Digest, ModelName, RequestId};
 use hither_types::place::PlaceKind;
 use hither_types::request::{Envelope, Priority, Quality, RequestKind};
@@ -88,6 +89,13 @@ impl Core {
         let name = self.model_name(digest, envelope);
         let mut smaller = self.ladder.below(&name).filter_map(|name| self.catalog.resolve(name));
         yields && smaller.any(|smaller| self.hungry.knows_of(smaller, self.now))
+    }
+
+    /// What a request runs on, if that is not what its name means.
+    pub(crate) fn ran(&self, digest: Digest, envelope: &Envelope) -> Option<Ran> {
+        let model = &self.catalog.manifest(digest)?.name;
+        let is_asked = *model == envelope.model && self.catalog.resolve(model) == Some(digest);
+        (!is_asked).then(|| Ran { model: model.clone(), digest })
     }
 
     /// The name of the model that a request would run on.

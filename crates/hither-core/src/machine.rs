@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use hither_types::fact::{Counterpart, Fact, Subject};
+use hither_types::fact::{Fact, Subject};
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::{Member, Role};
@@ -457,29 +457,26 @@ impl Core {
         self.complaints.push_back(text);
     }
 
-    /// The label of a request as it is decided on now.
-    pub(crate) fn subject(&self, request: RequestId, attempt: Attempt, envelope: &Envelope) -> Subject {
+    /// The label of a request as it is decided on now, and the model that it runs on.
+    pub(crate) fn subject(
+        &self,
+        request: RequestId,
+        attempt: Attempt,
+        envelope: &Envelope,
+        digest: Option<Digest>,
+    ) -> Subject {
         Subject {
             request,
             attempt,
             app: envelope.app.clone(),
             model: envelope.model.clone(),
+            ran: digest.and_then(|digest| self.ran(digest, envelope)),
             class: envelope.label.class,
             tags: envelope.label.tags.clone(),
             subjects: envelope.label.subjects.clone(),
             purpose: envelope.label.purpose.clone(),
             policy: self.law.policy().digest,
         }
-    }
-}
-
-/// The other end of a transfer, as the ledger names it.
-pub(crate) fn counterpart(member: &Member) -> Counterpart {
-    Counterpart {
-        node: member.node,
-        site: member.site.clone(),
-        jurisdiction: member.jurisdiction,
-        assurance: member.assurance,
     }
 }
 

@@ -15,17 +15,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::incarnation::started_anew;
 use hither_types::member::Member;
 use hither_types::near::{Anchored, Evidence, Move, NearSample, Warned, Weight, bound_km};
-use hither_types::place::Assurance;
+use hither_types::place::{Assurance, PlaceKind};
 use hither_types::time::WallTime;
 use hither_types::unit::Micros;
 
 use crate::limits;
-use crate::machine::{Core, counterpart};
+use crate::machine::Core;
 
 #[cfg(test)]
 mod tests;
@@ -283,7 +283,7 @@ impl Core {
         let warned = Some(Warned { last: now, rtt, before });
         self.distances.moved.insert(member.node, Move { noted: again.unwrap_or(now), at, warned });
         if again.is_none() {
-            self.note(Fact::Moved { member: counterpart(member), by, rtt, before });
+            self.note(Fact::Moved { member: Counterpart::of(member, PlaceKind::Peer), by, rtt, before });
         }
     }
 

@@ -437,9 +437,10 @@ impl Core {
             Leave::Over | Leave::Declined | Leave::Withheld => (ByteCount(0), Outcome::Refused),
             Leave::Stop(outcome) => (ByteCount(0), *outcome),
         };
-        let subject = self.subject(id, egress.attempt, &request.envelope);
+        let subject = self.subject(id, egress.attempt, &request.envelope, Some(egress.digest));
         // Which way it went is for the hands to say.
-        self.note(Fact::EgressSettled { subject, to: egress.to, bytes, answer, outcome, over: None });
+        let Egress { to, left_by, .. } = egress;
+        self.note(Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: None });
     }
 
     /// The one way out.
@@ -458,14 +459,14 @@ impl Core {
             self.act(Action::Fail { request: id, failure: Failure::Silent });
         }
         self.timers.clear(Timer::Deadline(id));
-        let served_by = match &ending {
-            Ending::Answered { by, .. } => Some(*by),
-            Ending::Refused(_) | Ending::Failed(_) | Ending::Gone => None,
-        };
-        self.tell_end(id, ending, self.now.since(request.arrived));
-        let subject = self.subject(id, Attempt(0), &request.envelope);
+        let served_by = if let Ending::Answered { by, .. } = &ending { Some(*by) } else { None };
+        let took = self.now.since(request.arrived);
+        self.tell_end(id, ending, took);
+        // Of one that nobody answered no model is the one that did.
+        let ran = request.digest.filter(|_| outcome == Outcome::Answered);
+        let subject = self.subject(id, Attempt(0), &request.envelope, ran);
         let (attempts, energy) = (request.attempts, request.energy);
-        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy });
+        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy, took });
     }
 
     fn tell_end(&mut self, id: RequestId, ending: Ending, took: Micros) {

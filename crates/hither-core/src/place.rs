@@ -396,7 +396,7 @@ impl Core {
 
     fn refuse_by_law(&mut self, id: RequestId, survey: &Survey) {
         let Some(request) = self.requests.get(&id) else { return };
-        let subject = self.subject(id, Attempt(0), &request.envelope);
+        let subject = self.subject(id, Attempt(0), &request.envelope, request.digest);
         let (model, class) = (request.envelope.model.clone(), request.envelope.label.class);
         let here = survey.denied_here.iter();
         let forbid_here = here.clone().find_map(|denied| forbid_of(&denied.denial));

@@ -1,6 +1,6 @@
 //! What is kept of a request that entered here, while it is open.
 
-use hither_types::fact::{Counterpart, Outcome};
+use hither_types::fact::{Counterpart, Outcome, Permit};
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, SiteName, Ticket};
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
@@ -85,7 +85,13 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone)]
 pub(crate) struct Egress {
     pub(crate) attempt: Attempt,
+    /// The model that it is to run on.
+    pub(crate) digest: Digest,
     pub(crate) lawful: Lawful,
+    /// The policy that its intent names.
+    pub(crate) policy: Digest,
+    /// What it left by, if that is not what its intent says.
+    pub(crate) left_by: Option<Permit>,
     pub(crate) to: Counterpart,
     /// What it is counted with until it is over.
     pub(crate) held: Held,

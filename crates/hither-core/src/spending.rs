@@ -5,7 +5,7 @@
 //! not leave after all is given back. Money is guessed before, from the size of the request, and known when the answer is
 //! there. The day is that of the wall clock, in UTC; a clock that is set back begins no day anew.
 
-use hither_types::fact::{Counterpart, Fact};
+use hither_types::fact::{BUDGET_RULE, Counterpart, Fact};
 use hither_types::id::{AppName, Attempt, NodeId, RequestId, RuleId, SiteName};
 use hither_types::member::Member;
 use hither_types::place::{Jurisdiction, PlaceKind};
@@ -22,9 +22,6 @@ use crate::request::Request;
 
 #[cfg(test)]
 mod tests;
-
-/// What a ledger calls a budget that denied a request.
-pub(crate) const BUDGET_RULE: &str = "egress-budget";
 
 /// What is allowed and what is spent.
 #[derive(Debug, Default)]
@@ -205,13 +202,7 @@ impl Core {
     }
 
     fn link_between(&self, site: &SiteName, jurisdiction: Jurisdiction) -> Link {
-        if jurisdiction.country() != self.me.jurisdiction.country() {
-            Link::CrossBorder
-        } else if *site == self.me.site {
-            Link::Lan
-        } else {
-            Link::InterSite
-        }
+        Link::between((&self.me.site, self.me.jurisdiction), (site, jurisdiction))
     }
 
     /// Whether a server may be asked for an app at all.
@@ -238,7 +229,7 @@ impl Core {
         let places = places.filter(|peer| self.is_for(&envelope.app, &peer.member));
         let budgets: Option<Vec<Budget>> = places.map(|peer| self.over_budget(envelope, peer)).collect();
         let Some(budget) = budgets.and_then(|budgets| budgets.into_iter().next()) else { return false };
-        let subject = self.subject(id, Attempt(0), envelope);
+        let subject = self.subject(id, Attempt(0), envelope, request.digest);
         let rule = RuleId::parse(BUDGET_RULE).expect("a word is an id");
         self.note(Fact::Denied { subject, rule: Some(rule), considered: circle.considered });
         let renewed = self.calendar.until_midnight(self.now);

@@ -578,7 +578,10 @@ fn failure_text(failure: &Failure) -> String {
 }
 
 fn fact_text(fact: &Fact) -> String {
-    let of = |subject: &hither_types::fact::Subject| format!("{}/{}", subject.request.0, subject.attempt.0);
+    let of = |subject: &hither_types::fact::Subject| {
+        let ran = subject.ran.as_ref().map_or_else(String::new, |ran| format!(" as {}", ran.model));
+        format!("{}/{}{ran}", subject.request.0, subject.attempt.0)
+    };
     match fact {
         Fact::Started { .. }
         | Fact::PolicyChanged { .. }
@@ -614,8 +617,10 @@ fn fact_text(fact: &Fact) -> String {
         Fact::EgressIntent { subject, to, rule, bytes } => {
             format!("intent {} to {} by {rule}, {bytes}", of(subject), to.site)
         }
-        Fact::EgressSettled { subject, to, bytes, answer, outcome, over: _ } => {
-            format!("settled {} to {}: {bytes}, {answer} back, {outcome:?}", of(subject), to.site)
+        Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: _ } => {
+            let by =
+                left_by.as_ref().map_or_else(String::new, |by| format!(", left by {} of {}", by.rule, by.policy.0[0]));
+            format!("settled {} to {}: {bytes}, {answer} back, {outcome:?}{by}", of(subject), to.site)
         }
         Fact::IngressAccepted { subject, from, rule, bytes } => {
             format!("ingress {} from {} by {rule}, {bytes}", of(subject), from.site)
@@ -631,7 +636,7 @@ fn fact_text(fact: &Fact) -> String {
                 rule.as_ref().map_or("-", RuleId::as_str)
             )
         }
-        Fact::Ended { subject, served_by, outcome, attempts, energy } => {
+        Fact::Ended { subject, served_by, outcome, attempts, energy, took: _ } => {
             let by = served_by.map_or("nobody", site);
             let energy = if *energy == Millijoules(0) { String::new() } else { format!(", {} mJ", energy.0) };
             format!("ended {} {outcome:?} by {by} after {attempts}{energy}", of(subject))

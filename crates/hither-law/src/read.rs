@@ -1,5 +1,6 @@
 //! From tables to rules.
 
+use hither_types::fact::BUDGET_RULE;
 use hither_types::id::{AppName, Digest, ModelName, ParseIdError, Purpose, RuleId, Tag};
 use hither_types::label::DataClass;
 use hither_types::law::{LawAction, Policy, PolicyTest, Retention, Rule};
@@ -126,6 +127,10 @@ fn rule<'a>(section: &Section<'a>, kind: Kind, lists: &Lists<'_>) -> Result<(Rul
         let message = format!("the id {:?} has a meaning of its own in ledgers", id.text);
         let help = "choose another id; a forbid of any id may name what must not run at home";
         return Err(id.error(Code::TakenId, message, help));
+    }
+    if id.text == BUDGET_RULE {
+        let message = "the id \"egress-budget\" is what a ledger calls a budget that refused a request";
+        return Err(id.error(Code::TakenId, message, "choose another id"));
     }
     out_of_place(section, kind)?;
     let read = Rule {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use hither_ledger::{Entry, Ledger, verify};
 use hither_types::fact::{Counterpart, Fact, Subject};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::DataClass;
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
@@ -16,6 +16,7 @@ fn intent() -> Result<Fact, Box<dyn std::error::Error>> {
         attempt: Attempt(1),
         app: AppName::parse("ct-triage")?,
         model: ModelName::parse("smollm2-135m")?,
+        ran: None,
         class: DataClass::Personal,
         tags: Vec::new(),
         subjects: vec![Jurisdiction::parse("DE-BY")?],
@@ -26,6 +27,9 @@ fn intent() -> Result<Fact, Box<dyn std::error::Error>> {
         node: NodeId([8; 32]),
         site: SiteName::parse("paris")?,
         jurisdiction: Jurisdiction::parse("FR")?,
+        operator: Operator::parse("klinik-ag")?,
+        control: Some(Vec::new()),
+        kind: PlaceKind::Peer,
         assurance: Assurance::Vouched,
     };
     Ok(Fact::EgressIntent { subject, to, rule: RuleId::parse("eu-to-eu")?, bytes: ByteCount(1832) })

@@ -7,16 +7,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use hither_types::fact::Outcome;
-use hither_types::id::{AppName, Attempt, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::fact::{BUDGET_RULE, Outcome, Ran};
+use hither_types::id::{AppName, Attempt, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
+use hither_types::spending::Link;
 use hither_types::unit::ByteCount;
 use sha2::{Digest as _, Sha256};
 
+use crate::check::Deleted;
 use crate::damage::VerifyError;
 use crate::record::{Kind, Place, Record};
 use crate::verify::{Report, verify_each};
+
+mod first;
+
+use first::Firsts;
+pub use first::{Between, First, Word};
 
 /// From one moment on and before another, as RFC 3339 in UTC begins: `2026-11`, `2026-11-29`, `2026-11-29T12:00`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +53,27 @@ pub struct Draw {
     pub count: usize,
     /// Any number; another gives other requests.
     pub seed: u64,
+    /// How many uses are listed one by one; of the others there is their number.
+    pub uses: usize,
+}
+
+/// One use: a request from when it entered to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// When it entered; none in ledgers of before this was recorded.
+    pub began: Option<String>,
+    /// When it ended.
+    pub ended: String,
+    /// Where it entered.
+    pub node: NodeId,
+    /// The request.
+    pub request: RequestId,
+    /// What it was.
+    pub work: Work,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who answered.
+    pub served_by: Option<NodeId>,
 }
 
 /// A ledger that was read.
@@ -66,8 +94,10 @@ pub struct Audited {
 pub struct Work {
     /// The app.
     pub app: AppName,
-    /// The model.
+    /// The model that was asked for.
     pub model: ModelName,
+    /// The model that ran, or was to run, if it is another: the law was asked about that one.
+    pub ran: Option<Ran>,
     /// The class of the data.
     pub class: DataClass,
     /// What it is for.
@@ -91,7 +121,7 @@ pub struct Ended {
     pub tags: BTreeSet<Tag>,
     /// Where the people live whom they concern.
     pub subjects: BTreeSet<Jurisdiction>,
-    /// The times of the first and the last.
+    /// From the start of the first, if that is on the record, to the end of the last.
     pub span: Option<(String, String)>,
 }
 
@@ -123,6 +153,10 @@ pub struct Course {
     pub to: Jurisdiction,
     /// The site there.
     pub site: SiteName,
+    /// Who runs it; none in ledgers of before this was recorded.
+    pub operator: Option<Operator>,
+    /// The way there, if enough is known of both ends.
+    pub link: Option<Link>,
     /// With what.
     pub way: Way,
     /// Of which work.
@@ -155,9 +189,22 @@ pub struct Moved {
     pub span: Option<(String, String)>,
 }
 
-/// A refusal by law.
+/// What refused a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refuser {
+    /// The policy.
+    Law,
+    /// What may leave in a day was spent.
+    Budget,
+    /// The policy, of a request that nobody made: the test of every hour.
+    Canary,
+}
+
+/// A refusal before anything left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
+    /// What refused it.
+    pub by: Refuser,
     /// Of which work.
     pub work: Work,
     /// The forbid that matched; none if nothing permitted it.
@@ -189,19 +236,28 @@ pub struct Audit {
     /// What left.
     pub courses: BTreeMap<Course, Moved>,
     /// When payload first left for a country, over all of the ledgers and not only the period.
-    pub first: BTreeMap<(Option<Jurisdiction>, Jurisdiction), String>,
-    /// What the law refused.
+    pub first: BTreeMap<Between, First>,
+    /// What was refused before anything left.
     pub refusals: BTreeMap<Refusal, u64>,
     /// The law, members, models, starts, and what was lost; of each ledger also the law that was in force when the period
     /// began, with its own time.
     pub happened: Vec<Happened>,
     /// The requests that were drawn, of those that the period has a record of: every record about them, whenever.
     pub sample: BTreeMap<RequestId, Vec<Record>>,
+    /// Uses one by one, as many as were to be listed.
+    pub uses: Vec<Use>,
+    /// How many others there are.
+    pub unlisted: u64,
     /// Of how many they were drawn; 0 if none were to be.
     pub population: u64,
 }
 
 impl Audit {
+    /// Where a node stands, by its own ledger.
+    pub fn here(&self, node: NodeId) -> Option<&Place> {
+        self.ledgers.iter().find(|ledger| ledger.report.node == node)?.here.as_ref()
+    }
+
     /// Records of the nodes about the law.
     pub fn of_kinds<'a>(&'a self, kinds: &'a [Kind]) -> impl Iterator<Item = &'a Happened> {
         self.happened.iter().filter(move |happened| kinds.contains(&happened.record.kind))
@@ -213,9 +269,9 @@ pub fn audit(dirs: &[&Path], period: &Period, draw: Draw) -> Result<Audit, Verif
     let mut audit = Audit { period: period.clone(), ..Audit::default() };
     let mut nodes = BTreeSet::new();
     for dir in dirs {
-        let mut reader = Reader::new(&mut audit, draw.count > 0);
+        let mut reader = Reader::new(&mut audit, draw);
         let report = verify_each(dir, |record| reader.look(record))?;
-        let (here, span) = reader.end();
+        let (here, span) = reader.end(&report.deleted);
         if !nodes.insert(report.node) {
             return Err(VerifyError::Twice { dir: dir.to_path_buf(), node: report.node });
         }
@@ -259,32 +315,34 @@ struct Reader<'a> {
     audit: &'a mut Audit,
     here: Option<Place>,
     span: Option<(String, String)>,
-    /// Whether requests are to be drawn.
-    draws: bool,
+    draw: Draw,
     /// What was the law before the period.
     law: Option<Record>,
     /// Requests that may leave, by whom, and are not settled yet.
     intents: BTreeMap<Try, Record>,
     /// Requests of peers whose answers may leave, and are not yet.
     accepted: BTreeMap<Try, Record>,
+    firsts: Firsts,
 }
 
 impl<'a> Reader<'a> {
-    fn new(audit: &'a mut Audit, draws: bool) -> Self {
+    fn new(audit: &'a mut Audit, draw: Draw) -> Self {
         let (intents, accepted) = (BTreeMap::new(), BTreeMap::new());
-        Self { audit, here: None, span: None, draws, law: None, intents, accepted }
+        Self { audit, here: None, span: None, draw, law: None, intents, accepted, firsts: Firsts::default() }
     }
 
     fn look(&mut self, record: &Record) {
         widen(&mut self.span, &record.ts);
         let inside = self.audit.period.contains(&record.ts);
-        if let Some(request) = record.request.filter(|_| inside && self.draws) {
+        // A request that nobody made shows nobody how requests are treated.
+        if let Some(request) = record.request.filter(|_| inside && self.draw.count > 0 && !record.is_of_canary()) {
             self.audit.sample.entry(request).or_default();
         }
         if record.kind == Kind::ConfigStart || record.kind == Kind::MemberJoin {
             let here = record.place.as_ref().filter(|place| place.node == record.node);
             self.here = here.or(self.here.as_ref()).cloned();
         }
+        self.firsts.look(record);
         match record.kind {
             Kind::ConfigStart | Kind::PolicyChange if self.audit.period.is_before(&record.ts) => {
                 self.law = Some(record.clone());
@@ -310,7 +368,12 @@ impl<'a> Reader<'a> {
             Kind::Deny | Kind::IngressRefuse => {
                 if let Some(work) = work(record).filter(|_| inside) {
                     let asked_from = record.place.as_ref().map(|place| place.site.clone());
-                    let refusal = Refusal { work, rule: record.rule.clone(), asked_from };
+                    let by = match &record.rule {
+                        _ if record.is_of_canary() => Refuser::Canary,
+                        Some(rule) if rule.as_str() == BUDGET_RULE => Refuser::Budget,
+                        _ => Refuser::Law,
+                    };
+                    let refusal = Refusal { by, work, rule: record.rule.clone(), asked_from };
                     *self.audit.refusals.entry(refusal).or_default() += 1;
                 }
             }
@@ -321,7 +384,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What the node never said the end of.
-    fn end(mut self) -> (Option<Place>, Option<(String, String)>) {
+    fn end(mut self, deleted: &[Deleted]) -> (Option<Place>, Option<(String, String)>) {
         for intent in std::mem::take(&mut self.intents).into_values() {
             self.moved(&intent, Way::Request, Some(&intent), false);
         }
@@ -331,6 +394,7 @@ impl<'a> Reader<'a> {
         if let Some(law) = self.law.take() {
             self.happened(&law);
         }
+        self.firsts.end(deleted, &mut self.audit.first);
         (self.here, self.span)
     }
 
@@ -341,6 +405,7 @@ impl<'a> Reader<'a> {
 
     fn ended(&mut self, record: &Record, inside: bool) {
         let (Some(work), Some(outcome)) = (work(record).filter(|_| inside), record.outcome) else { return };
+        self.list(record, &work, outcome);
         let ended = self.audit.work.entry(work).or_default();
         match (outcome, record.served_by) {
             (Outcome::Answered, Some(by)) if by != record.node => ended.elsewhere += 1,
@@ -351,7 +416,25 @@ impl<'a> Reader<'a> {
         ended.energy_mj += record.energy_mj.unwrap_or(0);
         ended.tags.extend(record.tags.iter().cloned());
         ended.subjects.extend(record.subjects.iter().copied());
+        record.began().iter().for_each(|began| widen(&mut ended.span, began));
         widen(&mut ended.span, &record.ts);
+    }
+
+    /// One use, if it is to be listed.
+    fn list(&mut self, record: &Record, work: &Work, outcome: Outcome) {
+        let Some(request) = record.request.filter(|_| self.audit.uses.len() < self.draw.uses) else {
+            self.audit.unlisted += 1;
+            return;
+        };
+        self.audit.uses.push(Use {
+            began: record.began(),
+            ended: record.ts.clone(),
+            node: record.node,
+            request,
+            work: work.clone(),
+            outcome,
+            served_by: record.served_by,
+        });
     }
 
     fn moved(&mut self, record: &Record, way: Way, permission: Option<&Record>, settled: bool) {
@@ -362,15 +445,17 @@ impl<'a> Reader<'a> {
         }
         let from = self.here.as_ref().map(|here| here.jurisdiction);
         // It left after it was permitted, and not only when it was over.
-        let since = permission.map_or(&record.ts, |permission| &permission.ts);
-        let first = self.audit.first.entry((from.map(Jurisdiction::country), place.jurisdiction.country()));
-        first.and_modify(|first| *first = (*first).clone().min(since.clone())).or_insert_with(|| since.clone());
+        let between = (from.map(Jurisdiction::country), place.jurisdiction.country());
+        self.firsts.left(between, permission.unwrap_or(record));
         if !self.audit.period.contains(&record.ts) {
             return;
         }
-        let rule = permission.and_then(|permission| permission.rule.clone());
-        let (site, relay) = (place.site.clone(), record.relay);
-        let course = Course { from, to: place.jurisdiction, site, way, work, relay, rule };
+        // What held when it left, where that is not what was written before.
+        let left_by = record.left_by.as_ref().map(|permit| permit.rule.clone());
+        let rule = left_by.or_else(|| permission.and_then(|permission| permission.rule.clone()));
+        let link = self.here.as_ref().and_then(|here| place.link_from(here));
+        let (site, operator, relay) = (place.site.clone(), place.operator.clone(), record.relay);
+        let course = Course { from, to: place.jurisdiction, site, operator, link, way, work, relay, rule };
         let moved = self.audit.courses.entry(course).or_default();
         *if settled { &mut moved.transfers } else { &mut moved.unsettled } += 1;
         moved.bytes.0 += bytes.0;
@@ -387,6 +472,7 @@ fn work(record: &Record) -> Option<Work> {
     Some(Work {
         app: record.app.clone()?,
         model: record.model.clone()?,
+        ran: record.ran.clone(),
         class: record.class?,
         purpose: record.purpose.clone(),
     })

@@ -1,10 +1,10 @@
 //! A fact as the fields of a record: the only way into the ledger.
 
-use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Subject};
+use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Passed, Permit, Subject};
 use hither_types::filter::DataKind;
 use hither_types::id::{Digest, NodeId, RuleId};
 use hither_types::kernel::{KernelCount, KernelSpan};
-use hither_types::place::Assurance;
+use hither_types::place::{Assurance, PlaceKind};
 use hither_types::rollout::RolloutFault;
 use hither_types::time::{DAY_MS, Day, WallTime};
 
@@ -39,7 +39,12 @@ impl Body {
 
     fn subject(self, subject: &Subject) -> Self {
         let list = |items: Vec<String>| Value::List(items.into_iter().map(Value::Text).collect());
-        self.with("req", Value::text(subject.request))
+        let ran = subject.ran.as_ref().map(|ran| {
+            let fields = [("model".into(), Value::text(&ran.model)), ("digest".into(), digest(&ran.digest))];
+            Value::Object(fields.into_iter().collect())
+        });
+        let body = self
+            .with("req", Value::text(subject.request))
             .with("attempt", Value::Integer(subject.attempt.0.into()))
             .with("app", Value::text(&subject.app))
             .with("model", Value::text(&subject.model))
@@ -47,7 +52,11 @@ impl Body {
             .with("tags", list(subject.tags.iter().map(ToString::to_string).collect()))
             .with("subj", list(subject.subjects.iter().map(ToString::to_string).collect()))
             .with_some("purpose", subject.purpose.as_ref())
-            .with("policy", digest(&subject.policy))
+            .with("policy", digest(&subject.policy));
+        match ran {
+            Some(ran) => body.with("ran", ran),
+            None => body,
+        }
     }
 
     fn place(self, place: &Counterpart) -> Self {
@@ -55,8 +64,21 @@ impl Body {
         object.insert("node".into(), Value::text(place.node));
         object.insert("site".into(), Value::text(&place.site));
         object.insert("jur".into(), Value::text(place.jurisdiction));
+        object.insert("op".into(), Value::text(&place.operator));
+        // What is not there is not known, and nobody is an empty list.
+        if let Some(control) = &place.control {
+            object.insert("control".into(), Value::List(control.iter().map(Value::text).collect()));
+        }
+        object.insert("kind".into(), Value::text(kind_word(place.kind)));
         object.insert("assurance".into(), Value::Integer(assurance_level(place.assurance)));
         self.with("place", Value::Object(object))
+    }
+
+    /// What payload left by, where that is not what its intent says.
+    fn left_by(self, permit: Option<&Permit>) -> Self {
+        let Some(Permit { rule, policy }) = permit else { return self };
+        let fields = [("rule".into(), Value::text(rule)), ("policy".into(), digest(policy))];
+        self.with("left_by", Value::Object(fields.into_iter().collect()))
     }
 
     /// The relay that payload passed.
@@ -102,10 +124,11 @@ impl Body {
 impl From<&Fact> for Body {
     fn from(fact: &Fact) -> Self {
         match fact {
-            Fact::Started { policy, version, here } => Self::new(Kind::ConfigStart)
+            Fact::Started { policy, version, binary, here } => Self::new(Kind::ConfigStart)
                 .place(here)
                 .with("policy", digest(policy))
-                .with("version", Value::text(version_text(version))),
+                .with("version", Value::text(version_text(version)))
+                .with_some("binary", binary.as_ref().map(|binary| format!("b3:{binary}"))),
             Fact::PolicyChanged { policy, publisher } => {
                 Self::new(Kind::PolicyChange).with("policy", digest(policy)).with_some("by", publisher.as_ref())
             }
@@ -171,12 +194,13 @@ impl From<&Fact> for Body {
             Fact::CanaryPermitted { subject, to, rule } => {
                 Self::new(Kind::CanaryPermit).subject(subject).place(to).rule("permit", Some(rule))
             }
-            Fact::Ended { subject, served_by, outcome, attempts, energy } => Self::new(Kind::RequestEnd)
+            Fact::Ended { subject, served_by, outcome, attempts, energy, took } => Self::new(Kind::RequestEnd)
                 .subject(subject)
                 .with_some("served_by", served_by.as_ref().map(NodeId::to_string))
                 .with("outcome", Value::text(outcome_word(*outcome)))
                 .with("attempts", Value::Integer((*attempts).into()))
-                .with("energy_mj", Value::Integer(energy.0)),
+                .with("energy_mj", Value::Integer(energy.0))
+                .with("took_ms", Value::Integer(took.0 / 1_000)),
             Fact::EgressIntent { subject, to, rule, bytes } => Self::new(Kind::EgressIntent)
                 .subject(subject)
                 .place(to)
@@ -197,13 +221,16 @@ impl From<&Fact> for Body {
                     .with("decision", Value::text(word))
                     .with("found", Value::Object(findings.0.iter().map(count).collect()))
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome, over } => Self::new(Kind::EgressSettled)
-                .subject(subject)
-                .place(to)
-                .with("bytes_out", Value::Integer(bytes.0))
-                .with("bytes_in", Value::Integer(answer.0))
-                .with("outcome", Value::text(outcome_word(*outcome)))
-                .over(over.as_ref()),
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over } => {
+                Self::new(Kind::EgressSettled)
+                    .subject(subject)
+                    .place(to)
+                    .with("bytes_out", Value::Integer(bytes.0))
+                    .with("bytes_in", Value::Integer(answer.0))
+                    .with("outcome", Value::text(outcome_word(*outcome)))
+                    .left_by(left_by.as_ref())
+                    .over(over.as_ref())
+            }
             Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
                 .subject(subject)
                 .place(from)
@@ -238,6 +265,15 @@ fn version_text(version: &str) -> &str {
         && version.starts_with(|c: char| c.is_ascii_digit())
         && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c));
     if looks_right { version } else { "unreadable" }
+}
+
+/// What a place is to the node that writes.
+pub(crate) fn kind_word(kind: PlaceKind) -> &'static str {
+    match kind {
+        PlaceKind::Home => "home",
+        PlaceKind::Peer => "peer",
+        PlaceKind::Cloud => "cloud",
+    }
 }
 
 /// 0 is claimed, 3 is hardware.

@@ -13,8 +13,8 @@ use crate::record::{Deletion, Kind, Record, RecordError};
 use crate::segments::Form;
 use crate::tree::{Hash, leaf_hash};
 
-/// With this begins every `retention.delete`, and no other kind: no field of theirs comes before `count`. Who only hashes
-/// finds them by it.
+/// With this begins every `retention.delete`, and of other kinds only `bloc.change`: no field of theirs comes before `count`.
+/// Who only hashes finds them by it.
 pub(crate) const DELETION_BEGINS: &[u8] = b"{\"count\":";
 
 /// How closely records are looked at that the signed root covers anyway.

@@ -50,6 +50,7 @@ pub use tree::{
 };
 pub use verify::{Inclusion, Report, prove, remains, verify, verify_as, verify_at, verify_each};
 pub use witness::{
-    Cosigned, Examined, Witness, check_cosigned, checkpoint, cosigned, cosigned_at, growth, keep_cosigned, origin_of,
+    Cosigned, Examined, Witness, check_cosigned, check_witnesses, checkpoint, cosigned, cosigned_at, growth,
+    keep_cosigned, key_text, origin_of,
 };
 pub use writer::{Appended, DeleteError, Entry, Ledger, OpenError, WriteError};

@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-use hither_types::fact::Outcome;
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::fact::{CANARY, Outcome, Permit, Ran};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, Tag};
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
+use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
-use crate::body::outcome_word;
+use crate::body::{outcome_word, parse_rfc3339, rfc3339};
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
-use crate::tree::Hash;
 
 mod parts;
 
-pub use parts::KernelRecord;
+pub use parts::{Deletion, KernelRecord, Place};
 
 /// The version of the form of a record.
 pub(crate) const VERSION: u64 = 1;
@@ -111,45 +111,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The other end of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The node.
-    pub node: NodeId,
-    /// Its site.
-    pub site: SiteName,
-    /// Where it stands.
-    pub jurisdiction: Jurisdiction,
-    /// How well that is supported: 0 claimed, 1 vouched, 2 near, 3 hardware.
-    pub assurance: u64,
-}
-
-/// A segment that was deleted, as its record says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deletion {
-    /// The number of its first record.
-    pub first: u64,
-    /// How many records it held.
-    pub count: u64,
-    /// The RFC 6962 root over its records alone.
-    pub root: Hash,
-    /// The longest period among its origins, which it outlived.
-    pub days: u64,
-    /// Where its requests came from, and where the node stood.
-    pub origins: Vec<Jurisdiction>,
-    /// The time of its oldest record, RFC 3339.
-    pub from: String,
-    /// The time of its newest record.
-    pub to: String,
-}
-
-impl Deletion {
-    /// The number of the first record behind it.
-    pub fn end(&self) -> u64 {
-        self.first.saturating_add(self.count)
-    }
-}
-
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -173,8 +134,10 @@ pub struct Record {
     pub attempt: Option<Attempt>,
     /// The app.
     pub app: Option<AppName>,
-    /// The model.
+    /// The model that was asked for.
     pub model: Option<ModelName>,
+    /// The model that ran, or was to run, if it is another than was asked for.
+    pub ran: Option<Ran>,
     /// The class of the data.
     pub class: Option<DataClass>,
     /// The jurisdictions of the people concerned.
@@ -189,8 +152,14 @@ pub struct Record {
     pub by: Option<NodeId>,
     /// The other end; of `config.start`, this one.
     pub place: Option<Place>,
+    /// The country that payload left for the first time (`first_transfer`).
+    pub left: Option<Jurisdiction>,
+    /// The country that it went to.
+    pub to: Option<Jurisdiction>,
     /// The rule that decided.
     pub rule: Option<RuleId>,
+    /// What payload left by, if not by the rule and the policy of its intent (`egress.settled`).
+    pub left_by: Option<Permit>,
     /// Bytes of payload that left, or are about to.
     pub bytes_out: Option<ByteCount>,
     /// Bytes of payload that came.
@@ -203,10 +172,14 @@ pub struct Record {
     pub served_by: Option<NodeId>,
     /// Energy at this node, in millijoules (`request.end`).
     pub energy_mj: Option<u64>,
+    /// From when it entered to its end, in milliseconds (`request.end`); none in ledgers of before this was recorded.
+    pub took_ms: Option<u64>,
     /// The digest of a model (`model.admit`, `model.publish`).
     pub digest: Option<Digest>,
     /// The version of the program (`config.start`).
     pub version: Option<String>,
+    /// The digest of its file; none if it could not be read, or before this was recorded.
+    pub binary: Option<Digest>,
     /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`).
     pub signed: Option<u64>,
     /// The day by which lists of the policy are read (`bloc.change`).
@@ -290,22 +263,6 @@ impl<'a> Field<'a> {
         let items = canonical::items(list).ok_or_else(|| self.wrong())?;
         items.into_iter().map(|item| Field(self.0, item).parsed(&parse)).collect()
     }
-
-    fn place(self) -> Read<Place> {
-        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
-        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
-        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
-        let assurance = field("assurance")?.integer()?;
-        if assurance > 3 {
-            return Err(self.wrong());
-        }
-        Ok(Place {
-            node: field("node")?.parsed(NodeId::parse)?,
-            site: field("site")?.parsed(SiteName::parse)?,
-            jurisdiction: field("jur")?.parsed(Jurisdiction::parse)?,
-            assurance,
-        })
-    }
 }
 
 fn find<'a>(fields: &RawFields<'a>, name: &str) -> Option<Raw<'a>> {
@@ -349,6 +306,7 @@ impl Record {
             attempt: None,
             app: None,
             model: None,
+            ran: None,
             class: None,
             subjects: Vec::new(),
             tags: Vec::new(),
@@ -358,15 +316,20 @@ impl Record {
             day: None,
             lists: Vec::new(),
             place: None,
+            left: None,
+            to: None,
             rule: None,
+            left_by: None,
             bytes_out: None,
             bytes_in: None,
             outcome: None,
             relay: None,
             served_by: None,
             energy_mj: None,
+            took_ms: None,
             digest: None,
             version: None,
+            binary: None,
             signed: None,
             sha256: None,
             adopted: None,
@@ -400,6 +363,18 @@ impl Record {
         self.strange.as_deref().unwrap_or(self.kind.as_str())
     }
 
+    /// When what ends with it began; none if that is not on the record.
+    pub fn began(&self) -> Option<String> {
+        let end = parse_rfc3339(&self.ts)?;
+        Some(rfc3339(WallTime(end.0.checked_sub(self.took_ms?)?)))
+    }
+
+    /// Whether it is about a request that nobody made: the test of the law of every hour.
+    pub fn is_of_canary(&self) -> bool {
+        let is = |name: Option<&str>| name == Some(CANARY);
+        is(self.app.as_ref().map(AppName::as_str)) && is(self.model.as_ref().map(ModelName::as_str))
+    }
+
     /// Takes in one field, if it is one that a reader sums up. Others are for people.
     fn take(&mut self, name: &str, raw: Raw<'_>) -> Read<()> {
         match name {
@@ -407,22 +382,29 @@ impl Record {
             "attempt" => self.attempt = Some(Attempt(small(Field("attempt", raw))?)),
             "app" => self.app = Some(Field("app", raw).parsed(AppName::parse)?),
             "model" => self.model = Some(Field("model", raw).parsed(ModelName::parse)?),
+            "ran" => self.ran = Some(Field("ran", raw).ran()?),
             "class" => self.class = Some(Field("class", raw).parsed(DataClass::parse)?),
             "subj" => self.subjects = Field("subj", raw).list(Jurisdiction::parse)?,
             "tags" => self.tags = Field("tags", raw).list(Tag::parse)?,
             "purpose" => self.purpose = Some(Field("purpose", raw).parsed(Purpose::parse)?),
             "policy" => self.policy = Some(Field("policy", raw).digest()?),
             "place" => self.place = Some(Field("place", raw).place()?),
+            // A deletion has a time by this name.
+            "to" if self.kind == Kind::FirstTransfer => self.to = Some(Field("to", raw).parsed(Jurisdiction::parse)?),
+            "left" => self.left = Some(Field("left", raw).parsed(Jurisdiction::parse)?),
             "rule" => self.rule = Some(Field("rule", raw).parsed(RuleId::parse)?),
+            "left_by" => self.left_by = Some(Field("left_by", raw).permit()?),
             "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
             "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
             "outcome" => self.outcome = Some(Field("outcome", raw).parsed(parse_outcome)?),
             "relay" => self.relay = Some(Field("relay", raw).relay()?),
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
+            "took_ms" => self.took_ms = Some(Field("took_ms", raw).integer()?),
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
             // Of models and versions others say who published them; nobody sums those up.
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
+            "binary" => self.binary = Some(Field("binary", raw).digest()?),
             "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
             "day" => self.day = Some(Field("day", raw).text()?.to_owned()),
             "lists" => self.lists = Field("lists", raw).list(|text| Ok::<_, ()>(text.to_owned()))?,
@@ -478,6 +460,10 @@ impl Record {
         }
         if self.kind == Kind::RetentionDelete {
             required("policy", self.policy)?;
+        }
+        if self.kind == Kind::FirstTransfer {
+            required("left", self.left)?;
+            required("to", self.to)?;
         }
         Ok(())
     }

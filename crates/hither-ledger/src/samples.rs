@@ -4,11 +4,13 @@ use std::path::Path;
 
 use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::{DataKind, Findings};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use hither_types::id::{
+    AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
+};
 use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
 use hither_types::law::BlocMove;
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::rollout::{Rollout, RolloutFault, Verdict};
 use hither_types::time::{Day, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules};
@@ -52,11 +54,16 @@ pub(crate) fn write(dir: &Path, secret: &[u8; 32], facts: &[Fact]) {
 }
 
 pub(crate) fn counterpart(secret: &[u8; 32]) -> Counterpart {
-    let (site, jurisdiction) = if *secret == MUNICH { ("munich", "DE-BY") } else { ("paris", "FR") };
+    let code = |code| Jurisdiction::parse(code).expect("a name that parses");
+    let (site, jurisdiction, control) =
+        if *secret == MUNICH { ("munich", "DE-BY", Some(vec![code("DE")])) } else { ("paris", "FR", None) };
     Counterpart {
         node: node(secret),
         site: SiteName::parse(site).expect("a name that parses"),
-        jurisdiction: Jurisdiction::parse(jurisdiction).expect("a name that parses"),
+        jurisdiction: code(jurisdiction),
+        operator: Operator::parse("acme").expect("a name that parses"),
+        control,
+        kind: PlaceKind::Peer,
         assurance: Assurance::Vouched,
     }
 }
@@ -67,6 +74,7 @@ pub(crate) fn subject(attempt: u8) -> Subject {
         attempt: Attempt(attempt),
         app: AppName::parse("ct-triage").expect("a name that parses"),
         model: ModelName::parse("smollm2-135m").expect("a name that parses"),
+        ran: None,
         class: DataClass::Personal,
         tags: vec![Tag::parse("phi").expect("a name that parses")],
         subjects: vec![
@@ -88,7 +96,8 @@ pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
 
 pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) -> Fact {
     let (bytes, answer) = (ByteCount(bytes), ByteCount(answer));
-    Fact::EgressSettled { subject: subject(attempt), to: counterpart(&MUNICH), bytes, answer, outcome, over: None }
+    let to = counterpart(&MUNICH);
+    Fact::EgressSettled { subject: subject(attempt), to, bytes, answer, outcome, left_by: None, over: None }
 }
 
 pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
@@ -116,7 +125,12 @@ pub(crate) fn all_facts() -> Vec<Fact> {
     let (publisher, by) = (node(&MUNICH), node(&PARIS));
     let fault = RolloutFault::Failures { tried: 40, failed: 3 };
     vec![
-        Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(&MUNICH) },
+        Fact::Started {
+            policy: Digest([9; 32]),
+            version: "0.1.0".to_owned(),
+            binary: Some(Digest([14; 32])),
+            here: counterpart(&MUNICH),
+        },
         Fact::PolicyChanged { policy: Digest([10; 32]), publisher: Some(NodeId([11; 32])) },
         Fact::Joined(counterpart(&MUNICH)),
         Fact::ModelAdmitted {
@@ -137,6 +151,7 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             outcome: Outcome::Refused,
             attempts: 3,
             energy: Millijoules(12_345),
+            took: Micros(1_500_900),
         },
         Fact::Revoked(counterpart(&MUNICH)),
         Fact::Left(counterpart(&MUNICH)),

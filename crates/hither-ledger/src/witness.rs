@@ -170,6 +170,35 @@ pub fn check_cosigned(dir: &Path, node: NodeId) -> Result<Option<Cosigned>, Stri
     }
 }
 
+/// The same, where of all who may have signed only those count whom somebody knows; all of them, if none is named.
+///
+/// # Errors
+/// As [`check_cosigned`]; and if none of those who are named signed.
+pub fn check_witnesses(dir: &Path, node: NodeId, known: &[NodeId]) -> Result<Option<Cosigned>, String> {
+    let found = check_cosigned(dir, node)?;
+    if known.is_empty() {
+        return Ok(found);
+    }
+    let counted = found.map(|mut cosigned| {
+        cosigned.by.retain(|(witness, _)| known.contains(witness));
+        cosigned
+    });
+    match counted.filter(|cosigned| !cosigned.by.is_empty()) {
+        Some(cosigned) => Ok(Some(cosigned)),
+        None => Err(format!("none of the {} witnesses that were named signed it", known.len())),
+    }
+}
+
+/// Where the key comes from by which a ledger was checked, as people are told.
+pub fn key_text(is_named: bool) -> &'static str {
+    if is_named {
+        "the key is that of the node that was named"
+    } else {
+        "the key was taken from the folder itself: whoever wrote the folder can have put another there; name whose ledger it \
+         should be (--node ID)"
+    }
+}
+
 impl Cosigned {
     /// What it says, for people, a line each.
     pub fn text(&self) -> String {

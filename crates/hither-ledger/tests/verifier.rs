@@ -5,14 +5,16 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::SigningKey;
-use hither_ledger::{Entry, Kind, Ledger, plan};
+use hither_ledger::{Entry, Kind, Ledger, Witness, growth, keep_cosigned, origin_of, plan};
 use hither_types::fact::Fact;
 use hither_types::id::{Digest, NodeId};
 use hither_types::law::Retention;
 use hither_types::place::Jurisdiction;
 use hither_types::time::WallTime;
+use hither_types::witness::WitnessWord;
 
 const KEY: [u8; 32] = [7; 32];
+const NOW: WallTime = WallTime(1_795_348_800_123);
 
 /// Held while a ledger is open, and while a program is started: between its fork and its exec a child has the files of all threads,
 /// and with them the lock of a ledger that its writer has closed.
@@ -62,8 +64,10 @@ fn a_ledger_is_whole_and_goes_on_from_a_checkpoint_that_was_kept() {
     std::fs::copy(ledger.join("checkpoint"), &kept).unwrap();
     append(&ledger, &KEY, 3);
     let (ledger, kept) = (ledger.to_str().unwrap(), kept.to_str().unwrap());
-    told(&[ledger], 0, &["ok ", "8 records, the first 8 signed", "8  policy.change"]);
-    told(&["--node", &node(&KEY), "--since", kept, ledger], 0, &["the 5 records of the checkpoint kept are there"]);
+    let taken = "the key was taken from the folder itself";
+    told(&[ledger], 0, &["ok ", "8 records, the first 8 signed", "8  policy.change", taken]);
+    let named = ["the 5 records of the checkpoint kept are there", "the key is that of the node that was named"];
+    told(&["--node", &node(&KEY), "--since", kept, ledger], 0, &named);
     told(&["--node", &node(&[8; 32]), ledger], 1, &["it is signed by node", "not by"]);
 }
 
@@ -117,6 +121,40 @@ fn a_checkpoint_that_was_kept_still_holds_when_its_records_were_deleted() {
 }
 
 #[test]
+fn only_witnesses_that_are_named_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, kept) = (dir.path().join("ledger"), dir.path().join("kept"));
+    let origin = NodeId(SigningKey::from_bytes(&KEY).verifying_key().to_bytes());
+    {
+        let _alone = alone();
+        let mut writer = Ledger::open(&ledger, &KEY, &origin_of(origin)).unwrap();
+        let fact = Fact::PolicyChanged { policy: Digest([1; 32]), publisher: None };
+        writer.append(&[Entry { fact, wall: NOW, mono_ms: 1 }]).unwrap();
+    }
+    let witness = NodeId(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes());
+    let path = ledger.to_str().unwrap();
+    let (known, stranger) = (witness.to_string(), node(&[8; 32]));
+    // Nobody signed yet.
+    told(&[path], 0, &["ok "]);
+    told(&["--witness", &known, path], 1, &["none of the 1 witnesses that were named signed it"]);
+    cosign(&ledger, &kept, origin, witness);
+    let line = format!("node {witness}  at ");
+    told(&[path], 0, &["signed by 1 other nodes", &line]);
+    told(&["--witness", &stranger, "--witness", &known, path], 0, &[&line]);
+    told(&["--witness", &stranger, path], 1, &["none of the 1 witnesses that were named signed it"]);
+}
+
+/// A witness with the key of nines signs a ledger.
+fn cosign(ledger: &Path, kept: &Path, node: NodeId, witness: NodeId) {
+    let (note, checkpoint) = hither_ledger::checkpoint(ledger, node).unwrap();
+    let growth = growth(ledger, 0, checkpoint.size).unwrap().unwrap();
+    let word = Witness::new(kept.to_owned(), &[9; 32]).examine(node, &note, 0, growth.hashes(), NOW).unwrap();
+    let word = word.expect("it is the node's").reply;
+    let WitnessWord::Signed { line, .. } = word else { panic!("it grew from nothing: {word:?}") };
+    keep_cosigned(ledger, &note, [(witness, line.as_str())]).unwrap();
+}
+
+#[test]
 fn every_flipped_byte_is_found() {
     let dir = tempfile::tempdir().unwrap();
     append(dir.path(), &KEY, 2);
@@ -133,8 +171,16 @@ fn every_flipped_byte_is_found() {
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_usage() {
-    for args in [&[][..], &["--nodes"], &["--node"], &["--node", "x", "."], &["--since", "a", "b", "c"]] {
-        told(args, 2, &["error: ", "hither-ledger-verify [--node ID]"]);
+    for args in [
+        &[][..],
+        &["--nodes"],
+        &["--node"],
+        &["--node", "x", "."],
+        &["--witness"],
+        &["--witness", "x", "."],
+        &["--since", "a", "b", "c"],
+    ] {
+        told(args, 2, &["error: ", "hither-ledger-verify [--node ID] [--witness ID…]"]);
     }
     told(&["/nowhere/at/all"], 1, &["FAILED /nowhere/at/all"]);
 }

@@ -124,10 +124,10 @@ impl Driver {
                     *bytes = session.fix_outgoing(subject.attempt);
                 }
             }
-            Fact::EgressSettled { subject, to, bytes, answer, outcome, over } => {
+            Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over } => {
                 let Some(session) = self.sessions.get(&subject.request) else { return };
                 if session.is_withheld(subject.attempt, to.node) {
-                    *bytes = ByteCount(0);
+                    (*bytes, *left_by) = (ByteCount(0), None);
                 } else if bytes.0 > 0 {
                     *bytes = session.outgoing(subject.attempt).unwrap_or(*bytes);
                 }

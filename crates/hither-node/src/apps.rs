@@ -11,6 +11,7 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use hither_api::callers::{ANONYMOUS, Access, AppEntry, Callers, Change, Key, KeyId, KeyMark, Limits};
 use hither_api::door::{AppCommand, AppDone, CommandError};
+use hither_types::fact::CANARY;
 use hither_types::id::AppName;
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,13 @@ impl Apps {
                 code: "E0163",
                 message: format!("{ANONYMOUS} is the name of callers without one"),
                 help: "choose another name; [api.anonymous] in hither.toml limits callers without a key".into(),
+            });
+        }
+        if name.as_str() == CANARY {
+            return Err(CommandError {
+                code: "E0163",
+                message: format!("{CANARY} is the app of the request by which a node tests its law every hour"),
+                help: "choose another name: what the ledger says of it would be taken for the test".into(),
             });
         }
         if entries.iter().any(|entry| entry.name == name) {

@@ -7,15 +7,15 @@ use hither_api::door::policy::{NewPolicy, PolicyInForce};
 use hither_api::door::{Command, CommandDone, CommandError, Invitation};
 use hither_core::Event;
 use hither_swarm::Isolation;
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::law::Policy;
 use hither_types::member::Member;
 use hither_types::message::Invite;
+use hither_types::place::PlaceKind;
 
 use crate::driver::{CommandReply, Driver};
 use crate::law::{failing_on_all_days, parse, today};
-use crate::mesh::counterpart;
 use crate::published::bound;
 use crate::trust::{wall_after, wall_now};
 
@@ -229,7 +229,7 @@ impl Driver {
 
     /// A new member without a policy of its own starts from the usual one for its place.
     pub(crate) fn adopt_policy(&mut self, me: &Member) {
-        self.record(None, Fact::Joined(counterpart(me)));
+        self.record(None, Fact::Joined(Counterpart::of(me, PlaceKind::Home)));
         if let Err(error) = crate::home::write_default_policy(&self.config.policy, me.jurisdiction) {
             self.warn(None, format!("no policy could be written, so nothing leaves this node: {error}"));
         }

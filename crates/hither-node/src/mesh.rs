@@ -10,6 +10,7 @@ use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::member::{Address, Member, MemberRecord, Role, Signed};
 use hither_types::message::{Hello, HelloReply, PeerMessage};
+use hither_types::place::PlaceKind;
 use hither_wire::limits::{MAX_ADDRESSES, MAX_MEMBERS as WELCOME_MEMBERS};
 
 use crate::driver::{Driver, Inbound};
@@ -285,7 +286,7 @@ impl Driver {
         self.swarm.admit(node, record.addresses.clone());
         if self.mesh.put(record, member.clone()) {
             tracing::info!(site = %member.site, jurisdiction = %member.jurisdiction, node = %node.short(), "a member");
-            self.record(None, Fact::Joined(counterpart(&member)));
+            self.record(None, Fact::Joined(Counterpart::of(&member, PlaceKind::Peer)));
         }
         self.member_added(member);
     }
@@ -407,14 +408,4 @@ pub(crate) fn told(named: &[SocketAddr], relays: &[Address], found: &[SocketAddr
         }
     }
     told
-}
-
-/// A member as the ledger names it.
-pub(crate) fn counterpart(member: &Member) -> Counterpart {
-    Counterpart {
-        node: member.node,
-        site: member.site.clone(),
-        jurisdiction: member.jurisdiction,
-        assurance: member.assurance,
-    }
 }

@@ -10,10 +10,10 @@ use hither_api::door::Door;
 use hither_core::Core;
 use hither_core::membership::Membership;
 use hither_swarm::{ChunkEvent, Swarm, SwarmConfig, SwarmEvent};
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact};
 use hither_types::law::Policy;
 use hither_types::member::{Member, Relay};
-use hither_types::place::Assurance;
+use hither_types::place::{Assurance, PlaceKind};
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Milliwatts};
 use tokio::net::{TcpListener, UnixListener};
@@ -33,7 +33,7 @@ use crate::home::{Home, InitError};
 use crate::kernel::Kernel;
 use crate::limits::INBOX_MAX;
 use crate::meetings::Meetings;
-use crate::mesh::{Mesh, counterpart};
+use crate::mesh::Mesh;
 use crate::models::Shelf;
 use crate::near::Distances;
 use crate::near::moves::Moves;
@@ -287,8 +287,9 @@ async fn assemble(
         }
     };
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
-    let here = counterpart(&driver.home.me);
-    driver.record(None, Fact::Started { policy, version, here });
+    let here = Counterpart::of(&driver.home.me, PlaceKind::Home);
+    // Which file it is that runs is read by the hand that writes: nobody waits for that here.
+    driver.record(None, Fact::Started { policy, version, binary: None, here });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
     let swarm = driver.swarm.clone();

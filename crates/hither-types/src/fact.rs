@@ -1,14 +1,21 @@
 //! What the ledger is told. Facts carry labels, sizes and digests, never content.
 
 use crate::filter::Findings;
-use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, SiteName, Tag};
+use crate::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag};
 use crate::kernel::{KernelCount, KernelFault};
 use crate::label::DataClass;
 use crate::law::BlocMove;
-use crate::place::{Assurance, Jurisdiction};
+use crate::member::Member;
+use crate::place::{Assurance, Jurisdiction, PlaceKind};
 use crate::rollout::{Rollout, Verdict};
 use crate::time::{Day, WallTime};
 use crate::unit::{ByteCount, Micros, Millijoules};
+
+/// What a ledger calls a budget that denied a request: no rule of a policy has this id.
+pub const BUDGET_RULE: &str = "egress-budget";
+
+/// The app and the model of a request that nobody made, which is put to the law as a test: no app has this name.
+pub const CANARY: &str = "canary";
 
 /// The label of a request as it was decided on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -19,8 +26,10 @@ pub struct Subject {
     pub attempt: Attempt,
     /// The app.
     pub app: AppName,
-    /// The model.
+    /// The model that was asked for.
     pub model: ModelName,
+    /// The model that ran, or was to run, if it is another: the law was asked about that one.
+    pub ran: Option<Ran>,
     /// The class of its data.
     pub class: DataClass,
     /// Marks on its data.
@@ -33,6 +42,15 @@ pub struct Subject {
     pub policy: Digest,
 }
 
+/// A model that runs in the place of another: a smaller one of its family, or a version of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ran {
+    /// Its name.
+    pub model: ModelName,
+    /// Its digest.
+    pub digest: Digest,
+}
+
 /// The other end of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Counterpart {
@@ -42,8 +60,38 @@ pub struct Counterpart {
     pub site: SiteName,
     /// Where it stands.
     pub jurisdiction: Jurisdiction,
-    /// How well that is supported.
+    /// Who runs it.
+    pub operator: Operator,
+    /// Which states can compel them; `None` is "unknown", an empty list is "nobody".
+    pub control: Option<Vec<Jurisdiction>>,
+    /// What it is to the node that writes.
+    pub kind: PlaceKind,
+    /// How well its jurisdiction is supported.
     pub assurance: Assurance,
+}
+
+impl Counterpart {
+    /// A member, or a server outside the mesh, as the ledger names it.
+    pub fn of(member: &Member, kind: PlaceKind) -> Self {
+        Self {
+            node: member.node,
+            site: member.site.clone(),
+            jurisdiction: member.jurisdiction,
+            operator: member.operator.clone(),
+            control: member.control.clone(),
+            kind,
+            assurance: member.assurance,
+        }
+    }
+}
+
+/// What payload leaves by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Permit {
+    /// The rule that permits it.
+    pub rule: RuleId,
+    /// The policy that the rule is of.
+    pub policy: Digest,
 }
 
 /// A third place that payload passed as ciphertext on its way.
@@ -84,6 +132,8 @@ pub enum Fact {
         policy: Digest,
         /// The version of the program.
         version: String,
+        /// The digest of its file; `None` if that cannot be read.
+        binary: Option<Digest>,
         /// Where it stands.
         here: Counterpart,
     },
@@ -227,6 +277,8 @@ pub enum Fact {
         answer: ByteCount,
         /// How this attempt ended.
         outcome: Outcome,
+        /// What it left by, if the law changed after its intent was written and another rule or policy held by then.
+        left_by: Option<Permit>,
         /// The relay that it passed, if it did.
         over: Option<Passed>,
     },
@@ -276,5 +328,7 @@ pub enum Fact {
         attempts: u8,
         /// Energy at this node.
         energy: Millijoules,
+        /// From when it entered to its end.
+        took: Micros,
     },
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::id::{AppName, SiteName};
+use crate::place::Jurisdiction;
 use crate::unit::ByteCount;
 
 /// Millionths of one unit of the operator's currency.
@@ -60,6 +61,17 @@ impl Link {
             Self::InterSite => "inter-site",
             Self::CrossBorder => "cross-border",
             Self::Cloud => "cloud",
+        }
+    }
+
+    /// The way between two members, each at its site and where that stands.
+    pub fn between(here: (&SiteName, Jurisdiction), there: (&SiteName, Jurisdiction)) -> Self {
+        if here.1.country() != there.1.country() {
+            Self::CrossBorder
+        } else if here.0 == there.0 {
+            Self::Lan
+        } else {
+            Self::InterSite
         }
     }
 

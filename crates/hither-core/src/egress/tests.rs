@@ -10,8 +10,8 @@ use hither_types::unit::Micros;
 
 use crate::Event;
 use crate::tests::{
-    FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, nothing, own, ready, recorded,
-    restarted, said, submitted, until,
+    FRAUD, LYON, PARIS, Play, beat, check, done, eea, failed, heard, law, member, no_fraud_in_germany, nothing, own,
+    ready, recorded, restarted, said, submitted, until,
 };
 
 #[test]
@@ -47,6 +47,21 @@ fn a_recorded_request_leaves_and_comes_back() {
         600: record ended 1/0 Answered by paris after 1
     ",
     );
+}
+
+#[test]
+fn what_leaves_by_a_newer_law_than_its_intent_names_says_by_which() {
+    for (newer, left_by) in [(no_fraud_in_germany(), ", left by eea of 3"), (eea(), "")] {
+        let script = vec![
+            heard(0, PARIS, FRAUD, 0),
+            submitted(1, 1, FRAUD),
+            law(2, newer),
+            recorded(3, 1),
+            done(203, own(1, 1)),
+        ];
+        let said = Play::new(eea()).then(script).only(&["record settled"]);
+        assert_eq!(said, [format!("203: record settled 1/1 to paris: 1000 B, 50 B back, Answered{left_by}")]);
+    }
 }
 
 #[test]

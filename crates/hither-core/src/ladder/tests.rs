@@ -2,9 +2,12 @@
 
 use hither_types::message::Signal;
 use hither_types::request::{Envelope, Priority, Quality};
+use hither_types::unit::Micros;
 
+use crate::Event;
 use crate::tests::{
-    CHAT, FRAUD, PARIS, Play, cap, eea, envelope, name, no_fraud_in_germany, ready, submitted, told, until, with,
+    CHAT, FRAUD, PARIS, Play, cap, done, eea, envelope, name, no_fraud_in_germany, of, own, ready, recorded, submitted,
+    told, until, with,
 };
 
 /// `chat` is the large one, `fraud` its smaller sibling.
@@ -31,6 +34,31 @@ fn without_room_a_smaller_model_answers_and_says_so() {
     ",
     );
     assert!(play.steps(12).contains("steps down to fraud"), "{}", play.steps(12));
+}
+
+#[test]
+fn the_record_names_the_model_that_answered_and_not_only_what_was_asked_for() {
+    let mut script = vec![cap(0, 1000), ready(0, CHAT, 1), ready(0, FRAUD, 1)];
+    script.extend((1..=11).map(|request| submitted(1, request, CHAT)));
+    script.push(with(2, 12, family(Priority::Normal)));
+    script.push(done(202, own(12, 1)));
+    let mut play = play(eea()).then(script);
+    assert_eq!(play.only(&["record"]), ["202: record ended 12/0 as fraud Answered by munich after 1, 6000 mJ"]);
+}
+
+#[test]
+fn a_node_that_answers_for_another_names_what_it_runs() {
+    let (task, remaining) = (of(PARIS, 7), Micros::from_millis(10_000));
+    let ask = Event::Asked { task, digest: FRAUD, envelope: family(Priority::Normal), remaining };
+    let script = vec![cap(0, 1000), ready(0, FRAUD, 1), (1, ask), recorded(2, 1), done(202, task)];
+    let mut there = play(eea()).then(script);
+    assert_eq!(
+        there.only(&["record"]),
+        [
+            "1: record#1 ingress 7/1 as fraud from paris by eea, 1000 B",
+            "202: record answer 7/1 as fraud to paris: 50 B, Answered",
+        ]
+    );
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! A request that entered here: where it goes, and its one end.
 
+use hither_types::fact::Fact;
 use hither_types::id::RequestId;
 use hither_types::member::Role;
 use hither_types::refusal::{Failure, InputFault};
+use hither_types::time::Timestamp;
+use hither_types::unit::Micros;
 
-use crate::Event;
 use crate::tests::{
     FRAUD, JAKARTA, LYON, MUNICH, PARIS, Play, cap, check, critical, done, eea, envelope, failed, heard, law, low, may,
     no_fraud_in_germany, nothing, own, prefers, ready, recorded, submitted, until, with,
 };
+use crate::{Action, Event};
 
 #[test]
 fn a_free_slot_here_serves_without_a_packet() {
@@ -21,6 +24,18 @@ fn a_free_slot_here_serves_without_a_packet() {
         201: record ended 1/0 Answered by munich after 1, 6000 mJ
     ",
     );
+}
+
+#[test]
+fn the_record_of_an_end_says_how_long_the_request_was_there() {
+    let mut play = Play::new(eea()).then(vec![ready(0, FRAUD, 1), submitted(1, 1, FRAUD)]).quietly();
+    let (_, answered) = done(201, own(1, 1));
+    let actions: Vec<Action> = play.core.handle(answered, Timestamp(201_000)).collect();
+    let took = actions.iter().find_map(|action| match action {
+        Action::Record { fact: Fact::Ended { took, .. }, .. } => Some(*took),
+        _ => None,
+    });
+    assert_eq!(took, Some(Micros::from_millis(200)));
 }
 
 #[test]

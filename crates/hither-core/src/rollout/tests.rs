@@ -138,7 +138,7 @@ fn a_place_that_has_the_new_version_open_is_asked_though_the_old_one_is_here() {
     check(
         script,
         "
-        2: record#1 intent 1/1 to paris by eea, 1000 B
+        2: record#1 intent 1/1 as fraud:2 to paris by eea, 1000 B
         3: route 1/1 paris by eea, version fraud:2
         3: forward 1/1 to paris, 9999 ms left
     ",
@@ -207,7 +207,7 @@ fn a_stream_stays_with_the_weights_that_it_began_with() {
         "
         2: route 1/1 munich by local, version fraud:2
         2: run 1/1 fraud:2
-        3: record#1 intent 1/2 to paris by eea, 1000 B
+        3: record#1 intent 1/2 as fraud:2 to paris by eea, 1000 B
         4: route 1/2 paris by eea, version fraud:2
         4: forward 1/2 to paris, 9998 ms left
     ",
@@ -255,10 +255,10 @@ fn that_nothing_came_of_one_attempt_says_nothing_of_the_next() {
     let play = check(
         script,
         "
-        2: record#1 intent 1/1 to paris by eea, 1000 B
+        2: record#1 intent 1/1 as fraud:2 to paris by eea, 1000 B
         3: route 1/1 paris by eea, version fraud:2
         3: forward 1/1 to paris, 9999 ms left
-        5: record settled 1/1 to paris: 1000 B, 0 B back, Refused
+        5: record settled 1/1 as fraud:2 to paris: 1000 B, 0 B back, Refused
         5: route 1/2 munich by local, version fraud:2
         5: run 1/2 fraud:2
     ",

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use hither_types::fact::{Fact, Outcome};
-use hither_types::id::{Digest, RequestId};
-use hither_types::unit::Millijoules;
+use hither_types::fact::{Counterpart, Fact, Outcome, Permit, Ran};
+use hither_types::id::{AppName, Digest, ModelName, Operator, RequestId, RuleId, SiteName};
+use hither_types::place::{Jurisdiction, PlaceKind};
+use hither_types::spending::Link;
+use hither_types::unit::{Micros, Millijoules};
 
-use super::{Audit, Draw, Period, Way, audit};
+use super::{Audit, Draw, Period, Refuser, Way, audit};
 use crate::damage::VerifyError;
 use crate::record::Kind;
 use crate::samples::{
@@ -15,12 +17,13 @@ use crate::samples::{
 };
 
 fn started(secret: &[u8; 32]) -> Fact {
-    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(secret) }
+    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), binary: None, here: counterpart(secret) }
 }
 
 fn ended(served: &[u8; 32], outcome: Outcome) -> Fact {
     let served_by = Some(node(served));
-    Fact::Ended { subject: subject(0), served_by, outcome, attempts: 1, energy: Millijoules(250) }
+    let took = Micros(1_500_900);
+    Fact::Ended { subject: subject(0), served_by, outcome, attempts: 1, energy: Millijoules(250), took }
 }
 
 fn of(dir: &Path) -> Audit {
@@ -84,6 +87,63 @@ fn a_node_that_never_said_where_it_stands_crosses_no_known_border() {
 }
 
 #[test]
+fn what_left_says_whose_the_other_end_is_and_which_way_it_went() {
+    let leaves = |to: Counterpart| {
+        let dir = scratch();
+        let mut fact = settled(1, 9, 1, Outcome::Answered);
+        if let Fact::EgressSettled { to: place, .. } = &mut fact {
+            *place = to;
+        }
+        write(dir.path(), &PARIS, &[started(&PARIS), fact]);
+        let (course, _) = of(dir.path()).courses.pop_first().unwrap();
+        (course.operator.as_ref().unwrap().to_string(), course.link.unwrap(), course.crosses().unwrap())
+    };
+    let there = |site: &str, jurisdiction: &str, operator: &str, kind| Counterpart {
+        site: SiteName::parse(site).unwrap(),
+        jurisdiction: Jurisdiction::parse(jurisdiction).unwrap(),
+        operator: Operator::parse(operator).unwrap(),
+        kind,
+        ..counterpart(&MUNICH)
+    };
+    for (to, said) in [
+        (there("paris", "FR", "acme", PlaceKind::Peer), ("acme".to_owned(), Link::Lan, false)),
+        (there("lyon", "FR-ARA", "klinik-ag", PlaceKind::Peer), ("klinik-ag".to_owned(), Link::InterSite, false)),
+        (there("munich", "DE-BY", "acme", PlaceKind::Peer), ("acme".to_owned(), Link::CrossBorder, true)),
+        (there("big", "US", "big-cloud", PlaceKind::Cloud), ("big-cloud".to_owned(), Link::Cloud, true)),
+    ] {
+        assert_eq!(leaves(to), said);
+    }
+}
+
+#[test]
+fn work_is_told_apart_by_the_model_that_ran() {
+    let dir = scratch();
+    let ran = Ran { model: ModelName::parse("smollm2:3").unwrap(), digest: Digest([5; 32]) };
+    let mut fact = ended(&PARIS, Outcome::Answered);
+    if let Fact::Ended { subject, .. } = &mut fact {
+        subject.ran = Some(ran.clone());
+    }
+    write(dir.path(), &PARIS, &[started(&PARIS), ended(&PARIS, Outcome::Answered), fact]);
+    let audit = of(dir.path());
+    let ran_by: Vec<(&str, Option<&Ran>)> =
+        audit.work.keys().map(|work| (work.model.as_str(), work.ran.as_ref())).collect();
+    assert_eq!(ran_by, [("smollm2-135m", None), ("smollm2-135m", Some(&ran))]);
+}
+
+#[test]
+fn what_left_by_a_newer_law_stands_under_the_rule_that_held_when_it_left() {
+    let dir = scratch();
+    let newer = Permit { rule: RuleId::parse("newer").unwrap(), policy: Digest([10; 32]) };
+    let mut fact = settled(1, 9, 1, Outcome::Answered);
+    if let Fact::EgressSettled { left_by, .. } = &mut fact {
+        *left_by = Some(newer.clone());
+    }
+    write(dir.path(), &PARIS, &[started(&PARIS), intent(1, 9), fact]);
+    let audit = of(dir.path());
+    assert_eq!(audit.courses.keys().map(|course| course.rule.clone()).collect::<Vec<_>>(), [Some(newer.rule)]);
+}
+
+#[test]
 fn only_the_period_counts_but_for_what_was_first() {
     let dir = scratch();
     let mut ledger = open(dir.path(), &PARIS);
@@ -108,8 +168,29 @@ fn only_the_period_counts_but_for_what_was_first() {
         let period = Period { from: from.map(str::to_owned), to: to.map(str::to_owned) };
         let audit = audit(&[dir.path()], &period, Draw::default()).unwrap();
         assert_eq!((bytes(&audit), audit.of_kinds(&[Kind::ConfigStart]).count()), (expected, starts), "{period:?}");
-        assert_eq!(audit.first.values().collect::<Vec<_>>(), ["2026-11-22T12:00:00.124Z"], "{first}");
+        let found: Vec<(&str, bool)> = audit.first.values().map(|first| (&*first.ts, first.or_before)).collect();
+        assert_eq!(found, [("2026-11-22T12:00:00.124Z", false)], "{first}");
     }
+}
+
+#[test]
+fn each_use_has_its_start_and_its_end_and_what_is_not_listed_is_counted() {
+    let dir = scratch();
+    let facts = [ended(&MUNICH, Outcome::Answered), ended(&PARIS, Outcome::Refused), ended(&PARIS, Outcome::Answered)];
+    write(dir.path(), &PARIS, &facts);
+    let audit = audit(&[dir.path()], &Period::default(), Draw { uses: 2, ..Draw::default() }).unwrap();
+    let uses: Vec<_> = audit.uses.iter().map(|one| (one.began.as_deref(), &*one.ended, one.outcome)).collect();
+    assert_eq!(
+        uses,
+        [
+            (Some("2026-11-22T11:59:58.623Z"), "2026-11-22T12:00:00.123Z", Outcome::Answered),
+            (Some("2026-11-22T11:59:58.624Z"), "2026-11-22T12:00:00.124Z", Outcome::Refused),
+        ]
+    );
+    assert_eq!((audit.uses[0].served_by, audit.unlisted), (Some(node(&MUNICH)), 1));
+    // What a period has is from the start of its first use to the end of its last.
+    let (first, last) = audit.work.values().next().unwrap().span.clone().unwrap();
+    assert_eq!((&*first, &*last), ("2026-11-22T11:59:58.623Z", "2026-11-22T12:00:00.125Z"));
 }
 
 #[test]
@@ -123,7 +204,7 @@ fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
         })
         .collect();
     write(dir.path(), &PARIS, &facts);
-    let draw = |seed| audit(&[dir.path()], &Period::default(), Draw { count: 5, seed }).unwrap();
+    let draw = |seed| audit(&[dir.path()], &Period::default(), Draw { count: 5, seed, ..Draw::default() }).unwrap();
     let (one, again, other) = (draw(1), draw(1), draw(2));
     assert_eq!((one.population, one.sample.len()), (40, 5));
     assert_eq!(one.sample, again.sample);
@@ -134,10 +215,43 @@ fn a_sample_is_the_same_for_everybody_and_another_with_another_seed() {
 }
 
 #[test]
+fn what_nobody_asked_is_in_no_sample_and_no_refusal_of_the_law() {
+    let dir = scratch();
+    let denied = |number, app: &str, model: &str, rule: Option<&str>| {
+        let mut subject = subject(0);
+        subject.request = RequestId(REQUEST.0 + number);
+        (subject.app, subject.model) = (AppName::parse(app).unwrap(), ModelName::parse(model).unwrap());
+        Fact::Denied { subject, rule: rule.map(|rule| RuleId::parse(rule).unwrap()), considered: 1 }
+    };
+    let facts = [
+        denied(0, "ct-triage", "smollm2-135m", None),
+        denied(1, "canary", "canary", None),
+        denied(2, "ct-triage", "smollm2-135m", Some("egress-budget")),
+        // An app of somebody that is called so, of before the name was kept.
+        denied(3, "canary", "smollm2-135m", None),
+    ];
+    write(dir.path(), &PARIS, &facts);
+    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1, ..Draw::default() }).unwrap();
+    let requests: Vec<u128> = drawn.sample.keys().map(|request| request.0 - REQUEST.0).collect();
+    assert_eq!((requests, drawn.population), (vec![0, 2, 3], 3));
+    let by: Vec<(Refuser, &str)> =
+        drawn.refusals.keys().map(|refusal| (refusal.by, refusal.work.app.as_str())).collect();
+    assert_eq!(
+        by,
+        [
+            (Refuser::Law, "canary"),
+            (Refuser::Law, "ct-triage"),
+            (Refuser::Budget, "ct-triage"),
+            (Refuser::Canary, "canary"),
+        ]
+    );
+}
+
+#[test]
 fn a_request_that_left_and_never_ended_can_be_drawn() {
     let dir = scratch();
     write(dir.path(), &PARIS, &[started(&PARIS), intent(1, 9)]);
-    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1 }).unwrap();
+    let drawn = audit(&[dir.path()], &Period::default(), Draw { count: 5, seed: 1, ..Draw::default() }).unwrap();
     assert_eq!((drawn.population, drawn.sample[&REQUEST].len()), (1, 1));
 }
 

@@ -4,16 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hither_ledger::{Checkpoint, Cosigned, Deleted, Kind, Report, check_cosigned, verify_at};
+use hither_ledger::{Checkpoint, Cosigned, Deleted, Kind, Report, check_witnesses, key_text, verify_at};
 use hither_types::id::{Digest, NodeId};
 
 const HELP: &str = "\
 hither-ledger-verify: checks the ledger of a Hither node. It has no code for networks, and writes nothing.
 
-  hither-ledger-verify [--node ID] [--since CHECKPOINT] DIRECTORY…
+  hither-ledger-verify [--node ID] [--witness ID…] [--since CHECKPOINT] DIRECTORY…
 
 DIRECTORY        holds ledger.jsonl, checkpoint, node.vkey and, where days were closed or deleted, ledger-NUMBER files
 --node ID        the node whose key must have signed, 64 hexadecimal digits; else the key beside the ledger is taken
+--witness ID     a node that you know, which may have signed the ledger as well: with this only those that are named count,
+                 and one of them at least must have signed; may be given several times
 --since FILE     a checkpoint of this ledger that you kept: what it covers must still be there, and the same
 
 It ends with 0 if everything holds, with 1 if something does not, and with 2 if it was asked wrongly.
@@ -21,6 +23,7 @@ It ends with 0 if everything holds, with 1 if something does not, and with 2 if 
 
 struct Asked {
     node: Option<NodeId>,
+    witnesses: Vec<NodeId>,
     since: Option<PathBuf>,
     dirs: Vec<PathBuf>,
 }
@@ -56,13 +59,17 @@ fn main() -> ExitCode {
 }
 
 fn read(args: &[String]) -> Result<Asked, String> {
-    let mut asked = Asked { node: None, since: None, dirs: Vec::new() };
+    let mut asked = Asked { node: None, witnesses: Vec::new(), since: None, dirs: Vec::new() };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--node" => {
-                let id = args.next().ok_or("--node wants the id of a node")?;
-                asked.node = Some(NodeId::parse(id).map_err(|_| format!("{id:?} is not the id of a node"))?);
+            "--node" | "--witness" => {
+                let id = args.next().ok_or_else(|| format!("{arg} wants the id of a node"))?;
+                let id = NodeId::parse(id).map_err(|_| format!("{id:?} is not the id of a node"))?;
+                match arg.as_str() {
+                    "--node" => asked.node = Some(id),
+                    _ => asked.witnesses.push(id),
+                }
             }
             "--since" => asked.since = Some(args.next().ok_or("--since wants a file")?.into()),
             option if option.starts_with('-') => return Err(format!("{option:?} is no option")),
@@ -88,8 +95,8 @@ fn check(dir: &Path, asked: &Asked) -> Result<String, String> {
     if let Some(node) = asked.node.filter(|node| *node != report.node) {
         return Err(format!("it is signed by node {}, not by {node}", report.node));
     }
-    let mut text = summary(dir, &report);
-    let cosigned = check_cosigned(dir, report.node)?;
+    let mut text = summary(dir, &report, key_text(asked.node.is_some()));
+    let cosigned = check_witnesses(dir, report.node, &asked.witnesses)?;
     text.push_str(&cosigned.as_ref().map(Cosigned::text).unwrap_or_default());
     if let Some(since) = since {
         let kept = Checkpoint::open(&since, report.node).map_err(|error| format!("the checkpoint kept: {error}"))?;
@@ -120,9 +127,9 @@ fn size_of(note: &str) -> Result<u64, String> {
     size.ok_or_else(|| "the checkpoint kept is none: its second line is not a number".to_owned())
 }
 
-fn summary(dir: &Path, report: &Report) -> String {
+fn summary(dir: &Path, report: &Report, key: &str) -> String {
     let mut text = format!(
-        "ok {}\n  node {}\n  origin {}\n  {} records, the first {} signed, root {}\n",
+        "ok {}\n  node {}\n  {key}\n  origin {}\n  {} records, the first {} signed, root {}\n",
         dir.display(),
         report.node,
         report.origin,

@@ -1,5 +1,8 @@
 //! Tests of what a fact becomes.
 
+use hither_types::fact::Ran;
+use hither_types::id::ModelName;
+
 use super::*;
 use crate::canonical::write_object;
 use crate::samples::{PARIS, all_facts, counterpart, intent};
@@ -40,8 +43,8 @@ fn an_intent_says_who_what_where_and_why() {
         line(&intent(1, 1832)),
         concat!(
             r#"{"app":"ct-triage","attempt":1,"bytes_out":1832,"class":"personal","decision":"permit","#,
-            r#""model":"smollm2-135m","place":{"assurance":1,"jur":"DE-BY","#,
-            r#""node":"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c","site":"munich"},"#,
+            r#""model":"smollm2-135m","place":{"assurance":1,"control":["DE"],"jur":"DE-BY","kind":"peer","#,
+            r#""node":"ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c","op":"acme","site":"munich"},"#,
             r#""policy":"b3:0909090909090909090909090909090909090909090909090909090909090909","purpose":"triage","#,
             r#""req":"01935a7c-9f00-7000-8000-000000000001","rule":"eu-to-eu","subj":["DE-BY","FR"],"tags":["phi"]}"#,
         )
@@ -49,10 +52,22 @@ fn an_intent_says_who_what_where_and_why() {
 }
 
 #[test]
+fn a_model_that_ran_in_the_place_of_another_is_named_with_its_file() {
+    let ran = Ran { model: ModelName::parse("smollm2:3").unwrap(), digest: Digest([5; 32]) };
+    let mut fact = intent(1, 1832);
+    if let Fact::EgressIntent { subject, .. } = &mut fact {
+        subject.ran = Some(ran);
+    }
+    let said = format!(r#""ran":{{"digest":"b3:{}","model":"smollm2:3"}}"#, "05".repeat(32));
+    assert!(line(&fact).contains(&said) && line(&fact).contains(r#""model":"smollm2-135m""#), "{}", line(&fact));
+}
+
+#[test]
 fn no_fact_carries_free_text() {
     // The one string in a fact that its type does not guard is the version, and it must look like one.
     let canary = "Patient 4711 has a fever";
-    let fact = Fact::Started { policy: Digest([0; 32]), version: canary.to_owned(), here: counterpart(&PARIS) };
+    let fact =
+        Fact::Started { policy: Digest([0; 32]), version: canary.to_owned(), binary: None, here: counterpart(&PARIS) };
     assert!(line(&fact).contains(r#""version":"unreadable""#));
     for fact in all_facts() {
         let text = line(&fact);

@@ -1,12 +1,73 @@
-//! Parts that only some kinds of records have: what a kernel counted, what was deleted, the relay that payload passed.
+//! Parts of records that have a form of their own: the other end of a transfer, what a kernel counted, what was deleted, the
+//! relay that payload passed.
 
-use hither_types::id::{Digest, NodeId};
+use hither_types::fact::{Permit, Ran};
+use hither_types::id::{Digest, ModelName, NodeId, Operator, RuleId, SiteName};
 use hither_types::kernel::KernelFault;
-use hither_types::place::Jurisdiction;
+use hither_types::place::{Jurisdiction, PlaceKind};
+use hither_types::spending::Link;
 use hither_types::unit::ByteCount;
 
-use super::{Deletion, Field, Read, find, required};
+use super::{Field, Read, find, required};
+use crate::body::kind_word;
 use crate::canonical::{self, Raw, RawFields};
+use crate::tree::Hash;
+
+/// The other end of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The node.
+    pub node: NodeId,
+    /// Its site.
+    pub site: SiteName,
+    /// Where it stands.
+    pub jurisdiction: Jurisdiction,
+    /// Who runs it; none in ledgers of before this was recorded.
+    pub operator: Option<Operator>,
+    /// Which states can compel them; none if that is not known, empty if nobody can.
+    pub control: Option<Vec<Jurisdiction>>,
+    /// What it is to the node that wrote; none in ledgers of before this was recorded.
+    pub kind: Option<PlaceKind>,
+    /// How well its jurisdiction is supported: 0 claimed, 1 vouched, 2 near, 3 hardware.
+    pub assurance: u64,
+}
+
+impl Place {
+    /// The way that payload goes to it from where a node stands; none if not enough is known of the two.
+    pub fn link_from(&self, here: &Self) -> Option<Link> {
+        match self.kind? {
+            PlaceKind::Home => Some(Link::Lan),
+            PlaceKind::Cloud => Some(Link::Cloud),
+            PlaceKind::Peer => Some(Link::between((&here.site, here.jurisdiction), (&self.site, self.jurisdiction))),
+        }
+    }
+}
+
+/// A segment that was deleted, as its record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The number of its first record.
+    pub first: u64,
+    /// How many records it held.
+    pub count: u64,
+    /// The RFC 6962 root over its records alone.
+    pub root: Hash,
+    /// The longest period among its origins, which it outlived.
+    pub days: u64,
+    /// Where its requests came from, and where the node stood.
+    pub origins: Vec<Jurisdiction>,
+    /// The time of its oldest record, RFC 3339.
+    pub from: String,
+    /// The time of its newest record.
+    pub to: String,
+}
+
+impl Deletion {
+    /// The number of the first record behind it.
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+}
 
 /// What the counters of a kernel held, as its record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +118,49 @@ pub(super) fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
     })
 }
 
+fn parse_kind(text: &str) -> Result<PlaceKind, ()> {
+    let kinds = [PlaceKind::Home, PlaceKind::Peer, PlaceKind::Cloud];
+    kinds.into_iter().find(|kind| kind_word(*kind) == text).ok_or(())
+}
+
 impl Field<'_> {
+    /// The other end of a transfer.
+    pub(super) fn place(self) -> Read<Place> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let some = |name| find(&fields, name).map(|raw| Field(self.0, raw));
+        let field = |name| some(name).ok_or_else(|| self.wrong());
+        let assurance = field("assurance")?.integer()?;
+        if assurance > 3 {
+            return Err(self.wrong());
+        }
+        Ok(Place {
+            node: field("node")?.parsed(NodeId::parse)?,
+            site: field("site")?.parsed(SiteName::parse)?,
+            jurisdiction: field("jur")?.parsed(Jurisdiction::parse)?,
+            operator: some("op").map(|operator| operator.parsed(Operator::parse)).transpose()?,
+            control: some("control").map(|control| control.list(Jurisdiction::parse)).transpose()?,
+            kind: some("kind").map(|kind| kind.parsed(parse_kind)).transpose()?,
+            assurance,
+        })
+    }
+
+    /// A model that ran in the place of another.
+    pub(super) fn ran(self) -> Read<Ran> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
+        Ok(Ran { model: field("model")?.parsed(ModelName::parse)?, digest: field("digest")?.digest()? })
+    }
+
+    /// What payload left by.
+    pub(super) fn permit(self) -> Read<Permit> {
+        let Raw::Object(object) = self.1 else { return Err(self.wrong()) };
+        let fields = canonical::fields(object).ok_or_else(|| self.wrong())?;
+        let field = |name| find(&fields, name).map(|raw| Field(self.0, raw)).ok_or_else(|| self.wrong());
+        Ok(Permit { rule: field("rule")?.parsed(RuleId::parse)?, policy: field("policy")?.digest()? })
+    }
+
     /// The node of a relay, and where it stands if that was known.
     pub(super) fn relay(self) -> Read<(NodeId, Option<Jurisdiction>)> {
         let Raw::Object(object) = self.1 else { return Err(self.wrong()) };

@@ -1,6 +1,7 @@
 //! Tests of reading records.
 
-use hither_types::fact::{Fact, Passed};
+use hither_types::fact::{Counterpart, Fact, Passed};
+use hither_types::place::PlaceKind;
 
 use super::*;
 use crate::canonical::{Object, Value, write_object};
@@ -70,6 +71,7 @@ fn a_record_without_a_field_that_its_kind_needs_is_none() {
             Kind::Deny | Kind::RequestEnd => &["req", "attempt", "app"],
             Kind::KernelCounted => &["span", "lawful", "talk", "leak_packets"],
             Kind::KernelUnread => &["fault"],
+            Kind::FirstTransfer => &["left", "to"],
             Kind::MemberJoin | Kind::MemberRevoke | Kind::MemberLeave => &["place"],
             _ => &[],
         };
@@ -97,6 +99,8 @@ fn a_record_with_a_field_of_the_wrong_form_is_none() {
         ("place", Value::text("munich")),
         ("place", Value::Object(Object::new())),
         ("req", Value::text("1")),
+        ("ran", Value::text("smollm2:3")),
+        ("ran", Value::Object(Object::new())),
         ("relay", Value::text("hub")),
         ("relay", Value::Object(Object::new())),
         ("rule", Value::text("eu to eu")),
@@ -125,16 +129,57 @@ fn a_kind_of_a_newer_program_is_a_record_and_not_damage() {
 }
 
 #[test]
+fn a_place_says_who_runs_it_who_can_compel_them_and_what_it_is() {
+    let known = crate::samples::counterpart(&MUNICH);
+    let fact = |control, kind| Fact::Joined(Counterpart { control, kind, ..known.clone() });
+    let dir = scratch();
+    let facts = [
+        fact(Some(known.control.clone().unwrap()), PlaceKind::Peer),
+        fact(Some(Vec::new()), PlaceKind::Cloud),
+        fact(None, PlaceKind::Home),
+    ];
+    write(dir.path(), &PARIS, &facts);
+    let records: Vec<Record> = read(dir.path()).unwrap().map(|record| record.unwrap()).collect();
+    let place = |at: usize| records[at].place.clone().unwrap();
+    assert_eq!(place(0).operator, Some(known.operator.clone()));
+    let said: Vec<_> = (0..3).map(|at| (place(at).control, place(at).kind.unwrap())).collect();
+    assert_eq!(
+        said,
+        [(known.control.clone(), PlaceKind::Peer), (Some(Vec::new()), PlaceKind::Cloud), (None, PlaceKind::Home)]
+    );
+    // Nobody is an empty list, and what is not known is not there.
+    assert!(records[1].line.contains(r#""control":[]"#) && !records[2].line.contains("control"));
+}
+
+#[test]
+fn a_place_of_a_record_of_before_says_what_was_said_then() {
+    let line = &lines()[5];
+    let Some(Value::Object(mut place)) = canonical::parse(line).unwrap().remove("place") else {
+        unreachable!("it is one")
+    };
+    for field in ["op", "control", "kind"] {
+        place.remove(field).unwrap();
+    }
+    let record = Record::parse(&with(line, "place", Some(Value::Object(place.clone())))).unwrap();
+    let read = record.place.unwrap();
+    assert_eq!((read.site.as_str(), read.operator, read.control, read.kind), ("munich", None, None, None));
+    for (field, wrong) in [("op", "klinik ag"), ("kind", "friend"), ("control", "DE")] {
+        let mut place = place.clone();
+        place.insert(field.into(), Value::text(wrong));
+        assert!(Record::parse(&with(line, "place", Some(Value::Object(place)))).is_err(), "{field}: {wrong}");
+    }
+}
+
+#[test]
 fn a_record_says_which_relay_payload_passed() {
     let over = |place| Some(Passed { relay: node(&PARIS), place });
     let french = crate::samples::counterpart(&PARIS);
     for (place, read_as) in [(Some((french.site, french.jurisdiction)), Some(french.jurisdiction)), (None, None)] {
         let dir = scratch();
-        let Fact::EgressSettled { subject, to, bytes, answer, outcome, .. } = settled(1, 9, 3, Outcome::Answered)
-        else {
-            unreachable!("it is one")
-        };
-        let fact = Fact::EgressSettled { subject, to, bytes, answer, outcome, over: over(place) };
+        let mut fact = settled(1, 9, 3, Outcome::Answered);
+        if let Fact::EgressSettled { over: passed, .. } = &mut fact {
+            *passed = over(place);
+        }
         write(dir.path(), &MUNICH, &[fact]);
         let record = read(dir.path()).unwrap().next().unwrap().unwrap();
         assert_eq!(record.relay, Some((node(&PARIS), read_as)));

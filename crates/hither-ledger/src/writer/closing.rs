@@ -161,12 +161,20 @@ impl Ledger {
     }
 }
 
-/// Whether a record stays as it is: it says what was deleted before, or nothing would account for the hashes that stand for
-/// older ones; or under which law the node ran and where it stood, which is about no request, and without which what is
-/// younger could not be read.
+/// What stays when the records around it go, for it is about no request.
+const STAYS: [Kind; 5] = [
+    // Nothing else would account for the hashes that stand for older records.
+    Kind::RetentionDelete,
+    // Under which law the node ran and where it stood: without them what is younger could not be read.
+    Kind::ConfigStart,
+    Kind::PolicyChange,
+    Kind::BlocChange,
+    // Two countries and a moment. Laws count deadlines from it that end long after the records of the requests.
+    Kind::FirstTransfer,
+];
+
 fn stays(record: &str) -> bool {
-    let kinds = [Kind::RetentionDelete, Kind::ConfigStart, Kind::PolicyChange];
-    Record::parse(record).is_ok_and(|record| kinds.contains(&record.kind))
+    Record::parse(record).is_ok_and(|record| STAYS.contains(&record.kind))
 }
 
 /// What the record says. Its fields begin with `count`, by which it is found.

@@ -69,6 +69,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     for (refused, code) in [
         (add(&apps, "chat", Change::default()), "E0160"),
         (add(&apps, "anonymous", Change::default()), "E0163"),
+        (add(&apps, "canary", Change::default()), "E0163"),
         (add(&apps, "new", with_uid(1)), "E0164"),
         (limit("batch", with_uid(1)), "E0164"),
         (add(&apps, "new", with_certificate("a.example")), "E0167"),

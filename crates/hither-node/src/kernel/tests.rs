@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::kernel::{KernelCount, KernelFault, KernelSpan};
 use hither_types::label::DataClass;
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
@@ -180,7 +180,15 @@ fn what_leaves_for_longer_than_readings_are_apart_is_compared_with_all_that_pass
 fn counterpart(node: u8) -> Counterpart {
     let jurisdiction = Jurisdiction::parse("FR").unwrap();
     let site = SiteName::parse("paris").unwrap();
-    Counterpart { node: NodeId([node; 32]), site, jurisdiction, assurance: Assurance::Vouched }
+    Counterpart {
+        node: NodeId([node; 32]),
+        site,
+        jurisdiction,
+        operator: Operator::parse("acme").unwrap(),
+        control: None,
+        kind: PlaceKind::Peer,
+        assurance: Assurance::Vouched,
+    }
 }
 
 fn subject(request: u128) -> Subject {
@@ -189,6 +197,7 @@ fn subject(request: u128) -> Subject {
         attempt: Attempt(1),
         app: AppName::parse("app").unwrap(),
         model: ModelName::parse("model").unwrap(),
+        ran: None,
         class: DataClass::Internal,
         tags: Vec::new(),
         subjects: Vec::new(),
@@ -213,6 +222,7 @@ fn arrives(request: u128) -> Fact {
         bytes: ByteCount(5_000),
         answer: ByteCount(10),
         outcome: Outcome::Answered,
+        left_by: None,
         over: None,
     }
 }

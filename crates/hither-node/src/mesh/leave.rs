@@ -2,9 +2,9 @@
 
 use hither_api::door::{CommandDone, CommandError};
 use hither_types::authority::Statement;
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact};
+use hither_types::place::PlaceKind;
 
-use super::counterpart;
 use super::standing::refuse;
 use crate::driver::{CommandReply, Driver, Inbound};
 use crate::limits::FAREWELL;
@@ -80,7 +80,7 @@ impl Driver {
     }
 
     fn be_alone(&mut self) -> Result<CommandDone, CommandError> {
-        self.record(None, Fact::Left(counterpart(&self.home.me)));
+        self.record(None, Fact::Left(Counterpart::of(&self.home.me, PlaceKind::Home)));
         self.home.leave().map_err(|error| refuse("E0903", &error.to_string(), "df -h"))?;
         self.leaving = false;
         let me = self.home.me.clone();

@@ -2,13 +2,13 @@
 
 use hither_api::door::{CommandDone, CommandError};
 use hither_types::authority::{Change, Issuer, Quorum, Statement};
-use hither_types::fact::Fact;
+use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::PeerMessage;
+use hither_types::place::PlaceKind;
 use hither_wire::limits::MAX_QUORUM;
 
-use super::counterpart;
 use crate::authority::EntryError;
 use crate::driver::Driver;
 use crate::home::days;
@@ -142,8 +142,8 @@ impl Driver {
         self.clocks.forget(node);
         self.distances.forget(node);
         let fact = match why {
-            TrustError::Left => Fact::Left(counterpart(&member)),
-            _ => Fact::Revoked(counterpart(&member)),
+            TrustError::Left => Fact::Left(Counterpart::of(&member, PlaceKind::Peer)),
+            _ => Fact::Revoked(Counterpart::of(&member, PlaceKind::Peer)),
         };
         self.record(None, fact);
         self.member_removed(node);

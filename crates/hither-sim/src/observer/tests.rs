@@ -12,7 +12,7 @@ use hither_types::label::{DataClass, Label};
 use hither_types::member::{Member, Roles};
 use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
 use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
@@ -109,6 +109,7 @@ fn subject() -> Subject {
         attempt: Attempt(1),
         app,
         model,
+        ran: None,
         class: label.class,
         tags: label.tags,
         subjects: label.subjects,
@@ -118,8 +119,7 @@ fn subject() -> Subject {
 }
 
 fn counterpart(node: usize) -> Counterpart {
-    let Member { node, site, jurisdiction, assurance, .. } = member(node);
-    Counterpart { node, site, jurisdiction, assurance }
+    Counterpart::of(&member(node), PlaceKind::Peer)
 }
 
 fn rule() -> RuleId {
@@ -138,6 +138,7 @@ fn settled() -> Fact {
         bytes,
         answer,
         outcome: Outcome::Answered,
+        left_by: None,
         over: None,
     }
 }
@@ -578,6 +579,7 @@ fn an_answer_that_the_record_gives_to_another_is_found() {
         outcome: Outcome::Answered,
         attempts: 2,
         energy: Default::default(),
+        took: Micros(0),
     };
     for (by, expected) in [(MUNICH, ""), (PARIS, "I2")] {
         let record = Action::Record { ticket: None, fact: ended(by) };

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use hither_ledger::{Entry, GROUP_RECORDS_MAX, Ledger, verify};
 use hither_types::fact::{Counterpart, Fact, Outcome, Subject};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, ParseIdError, RequestId, RuleId, SiteName};
+use hither_types::id::{
+    AppName, Attempt, Digest, ModelName, NodeId, Operator, ParseIdError, RequestId, RuleId, SiteName,
+};
 use hither_types::label::DataClass;
-use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
@@ -133,6 +135,7 @@ impl Facts {
                 attempt: Attempt(1),
                 app: AppName::parse("ct-triage")?,
                 model: ModelName::parse("chest-xray")?,
+                ran: None,
                 class: DataClass::Personal,
                 tags: Vec::new(),
                 subjects: vec![place("DE-BY")],
@@ -143,6 +146,9 @@ impl Facts {
                 node: NodeId([8; 32]),
                 site: SiteName::parse("ulm")?,
                 jurisdiction: place("DE-BW"),
+                operator: Operator::parse("klinik-ag")?,
+                control: Some(Vec::new()),
+                kind: PlaceKind::Peer,
                 assurance: Assurance::Vouched,
             },
             rule: RuleId::parse("triage")?,
@@ -160,6 +166,7 @@ impl Facts {
                 bytes,
                 answer: ByteCount(640),
                 outcome: Outcome::Answered,
+                left_by: None,
                 over: None,
             },
         };

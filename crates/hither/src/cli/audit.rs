@@ -9,6 +9,7 @@ use hither_ledger::audit::{Audit, Draw, Period, audit};
 use super::{Context, ledger};
 use crate::output::{Exit, Trouble};
 
+mod conclusion;
 mod document;
 mod forms;
 mod tables;
@@ -16,6 +17,9 @@ mod tables;
 mod tests;
 
 use document::Document;
+
+/// Uses that the report of events lists one by one: a person looks at a period that has fewer.
+const USES_LISTED: usize = 5_000;
 
 /// What an auditor asks for.
 #[derive(Debug, Subcommand)]
@@ -106,7 +110,8 @@ fn report(context: &Context, args: &ReportArgs) -> Result<(), Trouble> {
             .exit(Exit::Usage));
     }
     let paths: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-    let draw = Draw { count: args.sample, seed: args.seed };
+    let uses = if args.ai_act_12 { USES_LISTED } else { 0 };
+    let draw = Draw { count: args.sample, seed: args.seed, uses };
     let found = audit(&paths, &period, draw).map_err(|error| ledger::trouble(&error))?;
     let mut document = view(args, &found, draw);
     if let Some(name) = &args.table {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use hither_ledger::{
-    Cosigned, Deleted, Kind, Reconciliation, Record, Report, Severity, VerifyError, check_cosigned, read, reconcile,
-    verify,
+    Cosigned, Deleted, Kind, Reconciliation, Record, Report, Severity, VerifyError, check_witnesses, key_text, read,
+    reconcile, verify, verify_as,
 };
 use hither_node::{AcceptedLoss, InitError, LossError};
+use hither_types::id::NodeId;
 use hither_types::unit::ByteCount;
 use serde_json::{Value, json};
 
@@ -25,6 +26,13 @@ pub(super) enum LedgerCommand {
     Verify {
         /// The ledger's directory: DATA/ledger.
         dir: PathBuf,
+        /// The node whose key must have signed; else the key beside the ledger is taken.
+        #[arg(long, value_name = "ID", value_parser = node)]
+        node: Option<NodeId>,
+        /// A node that may have signed as a witness, and that you know: with this only those that are named count, and one of
+        /// them at least must have signed.
+        #[arg(long = "witness", value_name = "ID", value_parser = node)]
+        witnesses: Vec<NodeId>,
     },
     /// Show the records.
     Show {
@@ -64,26 +72,7 @@ pub(super) enum LedgerCommand {
 /// Does it.
 pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Trouble> {
     match command {
-        LedgerCommand::Verify { dir } => {
-            let report = verify(&dir).map_err(|error| trouble(&error))?;
-            let cosigned = check_cosigned(&dir, report.node).map_err(|text| {
-                Trouble::new("E0801", text)
-                    .note("what witnesses signed and what is there do not go together")
-                    .exit(Exit::Failed)
-            })?;
-            let summary = summary(&report);
-            context.screen.answer(&report_json(&report, &summary), |colour| {
-                let mut text = format!("{} {summary}\n", colour.green("ok"));
-                text.push_str(&cosigned.as_ref().map(Cosigned::text).unwrap_or_default());
-                report.deleted.iter().for_each(|deleted| text.push_str(&format!("  {}\n", deletion_text(deleted))));
-                let known = report.kinds.iter().filter(|(kind, _)| **kind != Kind::Unknown);
-                known.for_each(|(kind, count)| text.push_str(&format!("  {count:>8}  {kind}\n")));
-                report.strange.iter().for_each(|(word, count)| {
-                    text.push_str(&format!("  {count:>8}  {} (unknown here: a newer program wrote it)\n", plain(word)));
-                });
-                text
-            });
-        }
+        LedgerCommand::Verify { dir, node, witnesses } => check(context, &dir, node, &witnesses)?,
         LedgerCommand::Show { dir, last } => show(context, &dir, last)?,
         LedgerCommand::Tail { dir, last } => {
             tail::follow(context, &dir.map_or_else(|| context.data_dir().map(|data| data.join("ledger")), Ok)?, last)?;
@@ -93,6 +82,40 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
         LedgerCommand::AcceptLoss => accept_loss(context)?,
         LedgerCommand::Reconcile { dirs } => lay_side_by_side(context, &dirs)?,
     }
+    Ok(())
+}
+
+fn node(text: &str) -> Result<NodeId, String> {
+    NodeId::parse(text).map_err(|error| error.to_string())
+}
+
+fn check(context: &Context, dir: &Path, node: Option<NodeId>, witnesses: &[NodeId]) -> Result<(), Trouble> {
+    let report = match node {
+        None => verify(dir),
+        Some(node) => verify_as(dir, node),
+    };
+    let report = report.map_err(|error| trouble(&error))?;
+    let cosigned = check_witnesses(dir, report.node, witnesses).map_err(|text| {
+        Trouble::new("E0801", text)
+            .note("what witnesses signed and what is there, or who was named, do not go together")
+            .exit(Exit::Failed)
+    })?;
+    let (summary, key) = (summary(&report), key_text(node.is_some()));
+    let mut object = report_json(&report, &summary);
+    object["key"] = json!(if node.is_some() { "named" } else { "folder" });
+    let by = cosigned.iter().flat_map(|cosigned| &cosigned.by);
+    object["witnesses"] = by.map(|(witness, time)| json!({"node": witness.to_string(), "time": time})).collect();
+    context.screen.answer(&object, |colour| {
+        let mut text = format!("{} {summary}\n  {key}\n", colour.green("ok"));
+        text.push_str(&cosigned.as_ref().map(Cosigned::text).unwrap_or_default());
+        report.deleted.iter().for_each(|deleted| text.push_str(&format!("  {}\n", deletion_text(deleted))));
+        let known = report.kinds.iter().filter(|(kind, _)| **kind != Kind::Unknown);
+        known.for_each(|(kind, count)| text.push_str(&format!("  {count:>8}  {kind}\n")));
+        report.strange.iter().for_each(|(word, count)| {
+            text.push_str(&format!("  {count:>8}  {} (unknown here: a newer program wrote it)\n", plain(word)));
+        });
+        text
+    });
     Ok(())
 }
 
@@ -203,9 +226,11 @@ fn record_text(record: &Record) -> String {
     };
     add("app ", record.app.as_ref().map(ToString::to_string));
     add("", record.model.as_ref().map(ToString::to_string));
+    add("ran as ", record.ran.as_ref().map(|ran| ran.model.to_string()));
     add("", record.class.map(|class| class.to_string()));
     add("at ", record.place.as_ref().map(|place| format!("{} {}", place.site, place.jurisdiction)));
     add("rule ", record.rule.as_ref().map(ToString::to_string));
+    add("left by ", record.left_by.as_ref().map(|permit| permit.rule.to_string()));
     add("out ", record.bytes_out.map(|bytes| bytes.to_string()));
     add("in ", record.bytes_in.map(|bytes| bytes.to_string()));
     add(

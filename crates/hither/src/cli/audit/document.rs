@@ -6,6 +6,7 @@ use hither_ledger::audit::{Audit, Audited, Course, Draw, Ended, Moved, Way, Work
 use hither_types::place::Jurisdiction;
 
 use super::super::ledger::deletion_text;
+use super::conclusion::conclusion;
 use super::tables::{self, Table, joined, or_none};
 
 /// A report.
@@ -25,7 +26,8 @@ impl Document {
         if draw.count > 0 {
             let (drawn, all, seed) = (audit.sample.len(), audit.population, draw.seed);
             lead.push(format!(
-                "{drawn} requests were drawn with seed {seed} from all {all} of which the period has a record."
+                "{drawn} requests were drawn with seed {seed} from all {all} of which the period has a record; the test requests \
+                 of the canary are none of them."
             ));
         }
         lead.push(
@@ -58,7 +60,9 @@ impl Document {
             tables::lost(audit),
         ];
         all.extend(tables::sample(audit, draw));
-        Self::new("What the ledgers say", audit, draw, all)
+        let mut document = Self::new("What the ledgers say", audit, draw, all);
+        document.lead.insert(0, conclusion(audit));
+        document
     }
 
     /// What left a country, or may have: where a node never said where it stands, it counts.
@@ -93,6 +97,7 @@ impl Document {
     pub(super) fn events(audit: &Audit, draw: Draw) -> Self {
         let mut all = vec![
             tables::work(audit),
+            tables::uses(audit),
             tables::models(audit),
             tables::law(audit),
             tables::refusals(audit),
@@ -101,10 +106,18 @@ impl Document {
         ];
         all.extend(tables::sample(audit, draw));
         let mut document = Self::new("Events of AI systems (EU AI Act, Article 12)", audit, draw, all);
+        if audit.unlisted > 0 {
+            let (listed, more) = (audit.uses.len(), audit.unlisted);
+            document.lead.push(format!(
+                "{listed} uses are listed one by one, and {more} more only counted: ask for a shorter period (--from, --to) \
+                 to see each."
+            ));
+        }
         document.lead.push(
-            "Of each request the ledger holds when it ended, by which model and under which law, and for what was \
-             processed elsewhere also when it left. It does not hold when a request entered, who oversees the system, \
-             or, for remote biometrics, the reference database and the matching input (12(3)): that is the app's to log."
+            "Of each use the ledger holds when it entered and when it ended (12(3)(a)), by which model it was answered, also \
+             where that is another than was asked for, and under which law; of what was processed elsewhere also when it \
+             left. It does not hold who oversees the system, or, for remote biometrics, the reference database and the \
+             matching input (12(3)): that is the app's to log."
                 .to_owned(),
         );
         document
@@ -170,9 +183,10 @@ fn processing(audit: &Audit) -> Table {
         line.ended.subjects.extend(ended.subjects.iter().copied());
     }
     for (course, Moved { subjects, .. }) in audit.courses.iter().filter(|(course, _)| course.way == Way::Request) {
-        let Course { site, to, work, .. } = course;
+        let Course { site, to, operator, work, .. } = course;
         let line = lines.entry(key(work)).or_default();
-        line.recipients.insert(format!("{site} ({to})"));
+        let operator = operator.as_ref().map_or("operator not known", |operator| operator.as_str());
+        line.recipients.insert(format!("{site} ({to}, {operator}, {})", tables::way(course)));
         line.ended.subjects.extend(subjects.iter().copied());
         if course.crosses() != Some(false) {
             line.abroad.insert(to.country());
@@ -196,8 +210,8 @@ fn processing(audit: &Audit) -> Table {
     Table {
         name: "processing",
         title: "What is processed, and for what",
-        note: "Purposes (30(1)(b)), data and whom they concern by where these people live (c), recipients (d) and \
-               countries (e). Requests are counted where they entered.",
+        note: "Purposes (30(1)(b)), data and whom they concern by where these people live (c), recipients (d) \
+               with place, operator and way, and countries (e). Requests are counted where they entered.",
         columns: &[
             "purpose",
             "app",

@@ -3,8 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use super::tables::Table;
+use super::tables::{OR_BEFORE, Table};
 use crate::output::{Colour, plain};
+
+/// The longest part of a cell that is never broken.
+const PART_MAX: usize = 16;
 
 /// The widest line of the text around tables.
 const COLUMNS: usize = 100;
@@ -98,15 +101,18 @@ pub(super) fn html(document: &Document) -> String {
             continue;
         }
         out.push_str(&format!("<p>{}</p>\n<table>\n<thead><tr>", escaped(table.note)));
-        for (at, column) in table.columns.iter().enumerate() {
-            let class = table.rows.first().and_then(|row| row.get(at)).map_or("", |cell| class(cell));
-            out.push_str(&format!("<th{class}>{}</th>", escaped(column)));
+        // Paper is not wide: a column without an entry is left out, as it is on the screen.
+        let has_entry = |at: &usize| table.rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.is_empty()));
+        let columns: Vec<usize> = (0..table.columns.len()).filter(has_entry).collect();
+        for at in &columns {
+            let class = table.rows.first().and_then(|row| row.get(*at)).map_or("", |cell| class(cell));
+            out.push_str(&format!("<th{class}>{}</th>", escaped(table.columns[*at])));
         }
         out.push_str("</tr></thead>\n<tbody>\n");
         for row in &table.rows {
             out.push_str("<tr>");
-            for cell in row {
-                out.push_str(&format!("<td{}>{}</td>", class(cell), escaped(&seconds(cell))));
+            for cell in columns.iter().filter_map(|at| row.get(*at)) {
+                out.push_str(&format!("<td{}>{}</td>", class(cell), moment(cell).unwrap_or_else(|| escaped(cell))));
             }
             out.push_str("</tr>\n");
         }
@@ -116,23 +122,24 @@ pub(super) fn html(document: &Document) -> String {
     out
 }
 
-/// Numbers stand to the right, short words stay whole, and what has no place to break may be broken anywhere.
+/// Numbers stand to the right, they and short words stay whole, and what has no place to break for long may be broken
+/// anywhere: a sheet is not wider for it.
 fn class(cell: &str) -> &'static str {
     let number = !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || c == '.');
     match cell.len() {
         _ if number => " class=\"n\"",
         0..=12 => " class=\"s\"",
-        40.. => " class=\"l\"",
+        _ if cell.split([' ', '-']).any(|part| part.len() > PART_MAX) => " class=\"l\"",
         _ => "",
     }
 }
 
-/// A moment as people write it; the other forms have it to the millisecond.
-fn seconds(cell: &str) -> String {
-    match cell.strip_suffix('Z').and_then(|time| time.split_once('T')) {
-        Some((day, time)) if day.len() == 10 && time.len() == 12 => format!("{day} {}", &time[..8]),
-        _ => cell.to_owned(),
-    }
+/// A moment as people write it, whose day and time stay whole; the other forms have it to the millisecond. `None`: it is none.
+fn moment(cell: &str) -> Option<String> {
+    let (before, moment) = cell.split_at(if cell.starts_with(OR_BEFORE) { OR_BEFORE.len() } else { 0 });
+    let (day, time) = moment.strip_suffix('Z')?.split_once('T')?;
+    let is_one = day.len() == 10 && time.len() == 12 && time.is_ascii();
+    is_one.then(|| format!("{before}<span>{}</span> <span>{}</span>", escaped(day), escaped(&time[..8])))
 }
 
 fn escaped(text: &str) -> String {
@@ -153,6 +160,6 @@ tr { break-inside: avoid; }
 th, td { text-align: left; vertical-align: top; padding: 0.8mm 1.2mm; border-bottom: 0.2mm solid #bbb; }
 th { border-bottom: 0.4mm solid #111; font-weight: 600; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
-td.s { white-space: nowrap; }
 td.l { overflow-wrap: anywhere; }
+.n, td.s, td span { white-space: nowrap; }
 ";

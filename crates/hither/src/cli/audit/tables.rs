@@ -2,9 +2,15 @@
 
 use std::fmt::Display;
 
-use hither_ledger::audit::{Audit, Course, Draw, Happened};
+use hither_ledger::audit::{Audit, Between, Course, Draw, First, Happened, Refuser, Use, Word, Work};
 use hither_ledger::{Kind, Record};
+use hither_types::fact::Outcome;
+use hither_types::id::Digest;
 use hither_types::kernel::KernelFault;
+use hither_types::spending::Link;
+
+/// Before a moment that is the last on which something may have been.
+pub(super) const OR_BEFORE: &str = "on or before ";
 
 /// One table; each row has as many cells as there are columns.
 pub(super) struct Table {
@@ -34,6 +40,20 @@ fn or_unknown<T: Display>(item: Option<T>) -> String {
     item.map_or_else(|| "not known".to_owned(), |item| item.to_string())
 }
 
+/// The model that a request ran on, and what was asked for if that is another; of its file as much as tells it from others in the
+/// table of models.
+fn model(work: &Work) -> String {
+    match &work.ran {
+        None => work.model.to_string(),
+        Some(ran) if ran.model == work.model => format!("{} (file {})", work.model, short(&ran.digest)),
+        Some(ran) => format!("{} for {} (file {})", ran.model, work.model, short(&ran.digest)),
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    format!("b3:{}…", &digest.to_string()[..12])
+}
+
 fn ends(span: &Option<(String, String)>) -> [String; 2] {
     span.clone().map_or_else(Default::default, |(first, last)| [first, last])
 }
@@ -45,6 +65,7 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
             ledger.report.node.to_string(),
             or_unknown(ledger.here.as_ref().map(|here| &here.site)),
             or_unknown(ledger.here.as_ref().map(|here| here.jurisdiction)),
+            or_unknown(ledger.here.as_ref().and_then(|here| here.operator.as_ref())),
             or_unknown(ledger.here.as_ref().map(|here| here.assurance)),
             ledger.report.records.to_string(),
             ledger.report.signed.to_string(),
@@ -59,7 +80,19 @@ pub(super) fn ledgers(audit: &Audit) -> Table {
         title: "The ledgers",
         note: "Of each: how many records there are and up to which the node signed them, the root of their Merkle tree, \
                and how many were lost while a disk took none.",
-        columns: &["node", "site", "place", "assurance", "records", "signed", "root", "lost", "first", "last"],
+        columns: &[
+            "node",
+            "site",
+            "place",
+            "operator",
+            "assurance",
+            "records",
+            "signed",
+            "root",
+            "lost",
+            "first",
+            "last",
+        ],
         rows: audit.ledgers.iter().map(row).collect(),
     }
 }
@@ -69,7 +102,7 @@ pub(super) fn work(audit: &Audit) -> Table {
         let [first, last] = ends(&ended.span);
         vec![
             work.app.to_string(),
-            work.model.to_string(),
+            model(work),
             work.class.to_string(),
             or_none(work.purpose.as_ref()),
             joined(&ended.tags),
@@ -87,7 +120,8 @@ pub(super) fn work(audit: &Audit) -> Table {
         name: "requests",
         title: "Requests",
         note: "Counted where they entered: answered by that node (here), by another place (elsewhere), refused or failed, \
-               given up by the client. Joules are those of the nodes at which they entered.",
+               given up by the client. First is the start of the first of them and last the end of the last. A model that ran in the place of another, as a smaller one of its family or a version of \
+               it, is named with what was asked for and with its file: the law was asked about that one. Joules are those of the nodes at which they entered.",
         columns: &[
             "app",
             "model",
@@ -107,29 +141,72 @@ pub(super) fn work(audit: &Audit) -> Table {
     }
 }
 
+pub(super) fn uses(audit: &Audit) -> Table {
+    let row = |one: &Use| {
+        let outcome = match one.outcome {
+            Outcome::Answered => "answered",
+            Outcome::Refused => "refused or failed",
+            Outcome::Cancelled => "given up",
+        };
+        let by = one.served_by.map_or_else(String::new, |by| match by == one.node {
+            true => "here".to_owned(),
+            false => by.short(),
+        });
+        vec![
+            or_unknown(one.began.as_ref()),
+            one.ended.clone(),
+            one.node.short(),
+            one.request.to_string(),
+            one.work.app.to_string(),
+            model(&one.work),
+            one.work.class.to_string(),
+            outcome.to_owned(),
+            by,
+        ]
+    };
+    Table {
+        name: "uses",
+        title: "Each use, from its start to its end",
+        note: "Where it entered, by the clock of that node. A start that is not known was written by a program of before \
+               starts were. By: the node that answered.",
+        columns: &["start", "end", "entered at", "request", "app", "model", "class", "ended", "by"],
+        rows: audit.uses.iter().map(row).collect(),
+    }
+}
+
+/// Which way payload went, and whether that left its country.
+pub(super) fn way(course: &Course) -> &'static str {
+    match (course.link, course.crosses()) {
+        (Some(Link::Cloud), Some(true)) => "cloud, cross-border",
+        (Some(Link::Cloud), None) => "cloud, border not known",
+        (Some(link), _) => link.as_str(),
+        // Who wrote it said nothing of what the place was to it.
+        (None, Some(true)) => "crosses a border",
+        (None, Some(false)) => "in the country",
+        (None, None) => "not known",
+    }
+}
+
 pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Table {
     let rows = audit.courses.iter().filter(|(course, _)| wanted(course)).map(|(course, moved)| {
         let [first, last] = ends(&moved.span);
-        let crosses = match course.crosses() {
-            None => "not known",
-            Some(true) => "yes",
-            Some(false) => "no",
-        };
         vec![
             or_unknown(course.from),
             course.to.to_string(),
             course.site.to_string(),
-            crosses.to_owned(),
+            or_unknown(course.operator.as_ref()),
+            way(course).to_owned(),
             course.way.as_str().to_owned(),
             course.work.app.to_string(),
-            course.work.model.to_string(),
+            model(&course.work),
             course.work.class.to_string(),
             or_none(course.work.purpose.as_ref()),
             or_unknown(course.rule.as_ref()),
             course.relay.map_or_else(String::new, |(node, place)| format!("{} ({})", node.short(), or_unknown(place))),
             joined(&moved.subjects),
             moved.transfers.to_string(),
-            moved.unsettled.to_string(),
+            // Most have none, and paper is not wide.
+            if moved.unsettled == 0 { String::new() } else { moved.unsettled.to_string() },
             moved.bytes.0.to_string(),
             first,
             last,
@@ -140,13 +217,16 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
         title: "What left",
         note: "Payload that was given to the network, by the place that it went to and the rule that permitted it. \
                Unsettled: permitted, and still under way, or the node ended before it wrote what became of it. Of such \
-               requests all bytes count as sent; of such answers none, for their size is not known. Over a relay: the ciphertext \
-               passed the machine of that member as well, by the rule for relays.",
+               requests all bytes count as sent; of such answers none, for their size is not known. Link: to a member of the same \
+               site (lan), of another one in the country (inter-site) or in another country (cross-border), or to a server \
+               outside the mesh (cloud). Over a relay: the ciphertext passed the machine of that member as well, by the rule \
+               for relays.",
         columns: &[
             "from",
             "to",
             "site",
-            "crosses a border",
+            "operator",
+            "link",
             "with",
             "app",
             "model",
@@ -167,21 +247,37 @@ pub(super) fn transfers(audit: &Audit, wanted: impl Fn(&Course) -> bool) -> Tabl
 
 pub(super) fn first(audit: &Audit) -> Table {
     let crossing = audit.first.iter().filter(|((from, to), _)| *from != Some(*to));
+    let row = |((from, to), first): (&Between, &First)| {
+        let by = match first.word {
+            Word::Transfer => "the transfer itself",
+            Word::Said => "first_transfer",
+        };
+        let before = if first.or_before { OR_BEFORE } else { "" };
+        vec![or_unknown(*from), to.to_string(), format!("{before}{}", first.ts), by.to_owned()]
+    };
     Table {
         name: "first",
         title: "First transfer to each country",
         note: "When payload was first permitted to leave and did, over the whole of the ledgers, whatever the period: some \
-               laws count a deadline from it. A ledger that began after a loss (loss.accept) knows nothing of before.",
-        columns: &["from", "to", "when"],
-        rows: crossing.map(|((from, to), ts)| vec![or_unknown(*from), to.to_string(), ts.clone()]).collect(),
+               laws count a deadline from it. Where older records were deleted it is known by the record first_transfer, \
+               which stays; where there is none of it, or a ledger began after a loss (loss.accept), the oldest transfer \
+               that is there, and the first may have been before.",
+        columns: &["from", "to", "when", "known by"],
+        rows: crossing.map(row).collect(),
     }
 }
 
 pub(super) fn refusals(audit: &Audit) -> Table {
     let rows = audit.refusals.iter().map(|(refusal, count)| {
+        let by = match refusal.by {
+            Refuser::Law => "the law",
+            Refuser::Budget => "a budget",
+            Refuser::Canary => "the law, as a test",
+        };
         vec![
+            by.to_owned(),
             refusal.work.app.to_string(),
-            refusal.work.model.to_string(),
+            model(&refusal.work),
             refusal.work.class.to_string(),
             or_none(refusal.work.purpose.as_ref()),
             refusal.rule.as_ref().map_or_else(|| "nothing permits it".to_owned(), ToString::to_string),
@@ -191,10 +287,11 @@ pub(super) fn refusals(audit: &Audit) -> Table {
     });
     Table {
         name: "refusals",
-        title: "What the law refused",
-        note: "By the rule that forbids it. A node that is asked by another refuses for other reasons as well, such as a \
-               deadline that has passed; these stand here without a rule.",
-        columns: &["app", "model", "class", "purpose", "rule", "asked from", "times"],
+        title: "What was refused before it left",
+        note: "By the law, with the rule that forbids it; by a budget of what may leave in a day; and by the law as a test: \
+               every hour, and when its policy changes, a node asks whether a secret that nobody has might leave (app \
+               canary). These are the pulse of the law, and no request of anybody.",
+        columns: &["by", "app", "model", "class", "purpose", "rule", "asked from", "times"],
         rows: rows.collect(),
     }
 }
@@ -214,37 +311,60 @@ pub(super) fn law(audit: &Audit) -> Table {
     let row = |record: &Record| {
         let policy = record.policy.as_ref().map(|policy| format!("b3:{policy}")).unwrap_or_default();
         let by = record.by.map(|node| node.to_string()).unwrap_or_default();
-        vec![policy, record.version.clone().unwrap_or_default(), by, record.lists.join(" ")]
+        let binary = record.binary.map(|binary| format!("b3:{binary}"));
+        let file = if record.kind == Kind::ConfigStart { or_unknown(binary) } else { String::new() };
+        vec![policy, record.version.clone().unwrap_or_default(), file, by, record.lists.join(" ")]
     };
     Table {
         name: "law",
         title: "Which law was in force",
         note: "Every start of a node and every change of its policy, by the BLAKE3 digest of the policy's text; also the last \
-               one before the period, which was in force when it began. One that came by the authority log was signed by \
+               one before the period, which was in force when it began. A start names the BLAKE3 digest of the file of the \
+               program that ran (b3sum hither), without the libraries that it loads. One that came by the authority log was signed by \
                who published it. bloc.change: a day came on which groups of countries that the policy lists have other \
                members, + came and - went.",
-        columns: &["when", "node", "record", "what", "policy", "program", "published by", "lists"],
+        columns: &["when", "node", "record", "what", "policy", "program", "its file", "published by", "lists"],
         rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange, Kind::BlocChange], row),
     }
 }
 
 pub(super) fn members(audit: &Audit) -> Table {
     let row = |record: &Record| match &record.place {
-        None => vec![String::new(); 4],
+        None => vec![String::new(); 7],
         Some(place) => vec![
             place.node.to_string(),
             place.site.to_string(),
             place.jurisdiction.to_string(),
+            or_unknown(place.operator.as_ref()),
+            match place.control.as_deref() {
+                None => "not known".to_owned(),
+                Some([]) => "nobody".to_owned(),
+                Some(states) => joined(states),
+            },
+            or_unknown(audit.here(record.node).and_then(|here| place.link_from(here)).map(Link::as_str)),
             place.assurance.to_string(),
         ],
     };
     Table {
         name: "members",
         title: "Who came and went",
-        note: "As each node heard of it. Assurance is how well it is known where a member stands: 0 claimed, 1 vouched \
+        note: "As each node heard of it. Operator and who can compel them are what the member's certificate says. Link is the \
+               way from the node that wrote. Assurance is how well it is known where a member stands: 0 claimed, 1 vouched \
                for by its certificate, 2 measured, 3 by hardware. member.moved: others measured that it answers from much \
                farther than before, as a stolen key does.",
-        columns: &["when", "node", "record", "what", "member", "site", "place", "assurance"],
+        columns: &[
+            "when",
+            "node",
+            "record",
+            "what",
+            "member",
+            "site",
+            "place",
+            "operator",
+            "compelled by",
+            "link",
+            "assurance",
+        ],
         rows: happened(audit, &[Kind::MemberJoin, Kind::MemberRevoke, Kind::MemberLeave, Kind::MemberMoved], row),
     }
 }
@@ -327,7 +447,13 @@ pub(super) fn sample(audit: &Audit, draw: Draw) -> Option<Table> {
             record.seq.to_string(),
             record.word().to_owned(),
             record.app.as_ref().map(ToString::to_string).unwrap_or_default(),
-            record.model.as_ref().map(ToString::to_string).unwrap_or_default(),
+            record
+                .ran
+                .as_ref()
+                .map(|ran| &ran.model)
+                .or(record.model.as_ref())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             record.class.map(|class| class.to_string()).unwrap_or_default(),
             place.unwrap_or_default(),
             record.rule.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -20,6 +20,20 @@ fn a_page_says_what_it_was_given_and_runs_nothing() {
 }
 
 #[test]
+fn a_moment_stays_whole_and_a_column_without_an_entry_is_left_out() {
+    let cells = ["2026-11-29T12:30:05.123Z", "", "on or before 2026-11-29T12:30:05.123Z", "2026T<b>Z"];
+    let rows = vec![cells.map(str::to_owned).to_vec()];
+    let columns = &["when", "relay", "first", "else"];
+    let page = html(&Document { title: "T", lead: vec![], tables: vec![Table { columns, rows, ..table() }] });
+    let whole = "<span>2026-11-29</span> <span>12:30:05</span></td>";
+    assert!(
+        page.contains(&format!("<td>{whole}<td>on or before {whole}<td class=\"s\">2026T&lt;b&gt;Z</td>")),
+        "{page}"
+    );
+    assert!(!page.contains("relay"), "{page}");
+}
+
+#[test]
 fn a_cell_is_no_formula_and_keeps_its_commas() {
     assert_eq!(csv(&table()), "one,two\r\n\"a <b> & \"\"c\"\"\",12\r\n'=HYPERLINK(1),\"x, y\"\r\n");
 }
