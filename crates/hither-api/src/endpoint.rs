@@ -79,6 +79,9 @@ pub enum EndpointError {
     /// It does not let this node in.
     #[error("it refuses the key (HTTP {0})")]
     Forbidden(u16),
+    /// It has no such model, or nothing at all at this address; the text is its own, cut short.
+    #[error("it has no such model: {0}")]
+    Absent(String),
     /// It failed; the text is its own, cut short.
     #[error("it failed: {0}")]
     Failed(String),
@@ -117,13 +120,15 @@ impl Endpoint {
             return Err(wrong());
         }
         let probe = format!("{}{}", address.base, address.probe).parse().map_err(|_| wrong())?;
-        let key = address.key.as_ref().map(|key| {
-            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| AddressError::Key)?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
+        let key = address.key.as_deref().map(bearer).transpose()?;
         let client = client(address.authorities.as_deref())?;
-        Ok(Self { client, base: address.base.clone(), probe, key: key.transpose()? })
+        Ok(Self { client, base: address.base.clone(), probe, key })
+    }
+
+    /// The same server with another key; `None` if that is the one it has. Connections are kept.
+    pub fn with_key(&self, key: &str) -> Result<Option<Self>, AddressError> {
+        let key = Some(bearer(key)?);
+        Ok((key != self.key).then(|| Self { key, ..self.clone() }))
     }
 
     /// Whether it lives: any answer but an inner error of its gateway will do.
@@ -173,6 +178,12 @@ impl Endpoint {
         }
         request
     }
+}
+
+fn bearer(key: &str) -> Result<HeaderValue, AddressError> {
+    let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| AddressError::Key)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What speaks HTTP and HTTPS. `authorities`: PEM of those that are believed beside those of this machine.
@@ -233,6 +244,7 @@ async fn refusal(response: Response<Incoming>) -> EndpointError {
     let said = if said.is_empty() { format!("HTTP {}", status.as_u16()) } else { said };
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => EndpointError::Forbidden(status.as_u16()),
+        StatusCode::NOT_FOUND => EndpointError::Absent(said),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             EndpointError::Full(seconds.map(Duration::from_secs))
         }

@@ -179,6 +179,7 @@ async fn each_kind_of_no_is_known_and_the_key_is_in_none() {
     for (status, expected) in [
         ("400 Bad Request", EndpointError::Wrong("the prompt is too long".into())),
         ("401 Unauthorized", EndpointError::Forbidden(401)),
+        ("404 Not Found", EndpointError::Absent("the prompt is too long".into())),
         ("429 Too Many Requests\r\nRetry-After: 3", EndpointError::Full(Some(Duration::from_secs(3)))),
         ("503 Service Unavailable", EndpointError::Full(None)),
         ("500 Internal Server Error", EndpointError::Failed("HTTP 500: the prompt is too long".into())),
@@ -193,6 +194,16 @@ async fn each_kind_of_no_is_known_and_the_key_is_in_none() {
     let gone = Endpoint::new(&Address { base, key: None, authorities: None, probe: "/".into() }).unwrap();
     assert!(matches!(hear(&gone, &greeting()).await.1, Err(EndpointError::Unreachable(_))));
     assert!(gone.probe(Duration::from_secs(5)).await.is_err());
+}
+
+#[tokio::test]
+async fn another_key_is_sent_from_then_on_and_the_same_is_no_other() {
+    let (endpoint, asked) = server("200 OK", "application/json", "{}").await;
+    assert!(endpoint.with_key("sk-1").unwrap().is_none());
+    assert!(matches!(endpoint.with_key("a\nb"), Err(super::AddressError::Key)));
+    let anew = endpoint.with_key("sk-2").unwrap().unwrap();
+    let _ = hear(&anew, &greeting()).await;
+    assert!(asked.await.unwrap().contains("authorization: Bearer sk-2\r\n"));
 }
 
 #[tokio::test]

@@ -71,6 +71,8 @@ pub struct EndpointConfig {
     pub name: SiteName,
     /// Where it is.
     pub address: Address,
+    /// The file that its key was read from.
+    pub key_file: Option<PathBuf>,
     /// The names of its models here, each with its name there.
     pub models: BTreeMap<ModelName, String>,
     /// Requests at once.
@@ -243,7 +245,8 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
     let filter = section.filter.map(filter);
-    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse, filter, first_for })
+    let key_file = section.key_file.map(|path| dir.join(path));
+    Ok(EndpointConfig { name: site, address, key_file, models, at_once, elsewhere, purse, filter, first_for })
 }
 
 /// The address before `/v1`, and whether it is on this machine.
