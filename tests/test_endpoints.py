@@ -91,6 +91,12 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.close_connection |= cut
 
 
+class Once(Stub):
+    """One answer a connection, so that each one is shaken hands for."""
+
+    protocol_version = "HTTP/1.0"
+
+
 class Quiet(http.server.ThreadingHTTPServer):
     """Clients that leave are expected here."""
 
@@ -101,8 +107,10 @@ class Quiet(http.server.ThreadingHTTPServer):
 class Server:
     """The stub in this process."""
 
-    def __init__(self, port=0):
-        self.http = Quiet(("127.0.0.1", port), Stub)
+    def __init__(self, port=0, tls=None):
+        self.http = Quiet(("127.0.0.1", port), Once if tls else Stub)
+        if tls:
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
         self.http.mode, self.http.asked = "well", []
         self.http.held, self.http.go_on = threading.Event(), threading.Event()
         self.port = self.http.server_address[1]

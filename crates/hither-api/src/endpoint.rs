@@ -4,6 +4,7 @@
 //! that did not end is told from one that did; only what was cleared is sent.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -24,12 +26,16 @@ use crate::limits::{ENDPOINT_ERROR, ENDPOINT_IDLE, ENDPOINT_IDLE_MAX};
 mod answer;
 mod ask;
 mod clear;
+mod pin;
 mod reader;
 #[cfg(test)]
 mod tests;
 
+use pin::{OtherKey, Pinned};
+
 pub use answer::{Answering, Totals, UNKNOWN_TOKEN};
 pub use clear::{Cleared, Filter, OnFinding, OnUnreadable};
+pub use pin::{Pin, PinFault};
 pub use reader::Reader;
 
 /// Keeps connections for the next request.
@@ -46,6 +52,8 @@ pub struct Address {
     pub authorities: Option<Vec<u8>>,
     /// The path that shows whether it lives.
     pub probe: String,
+    /// Keys of which it must show one; none if any will do.
+    pub pins: Vec<Pin>,
 }
 
 /// Why an address cannot be used.
@@ -82,6 +90,9 @@ pub enum EndpointError {
     /// It has no such model, or nothing at all at this address; the text is its own, cut short.
     #[error("it has no such model: {0}")]
     Absent(String),
+    /// It shows a key that is not pinned: nothing was sent.
+    #[error("{0}")]
+    OtherKey(String),
     /// It failed; the text is its own, cut short.
     #[error("it failed: {0}")]
     Failed(String),
@@ -121,7 +132,7 @@ impl Endpoint {
         }
         let probe = format!("{}{}", address.base, address.probe).parse().map_err(|_| wrong())?;
         let key = address.key.as_deref().map(bearer).transpose()?;
-        let client = client(address.authorities.as_deref())?;
+        let client = client(address.authorities.as_deref(), &address.pins)?;
         Ok(Self { client, base: address.base.clone(), probe, key })
     }
 
@@ -186,14 +197,15 @@ fn bearer(key: &str) -> Result<HeaderValue, AddressError> {
     Ok(value)
 }
 
-/// What speaks HTTP and HTTPS. `authorities`: PEM of those that are believed beside those of this machine.
-fn client(authorities: Option<&[u8]>) -> Result<HttpClient, AddressError> {
+/// What speaks HTTP and HTTPS. `authorities`: PEM of those that are believed beside those of this machine. `pins`: keys of
+/// which each server must show one, if there are any.
+fn client(authorities: Option<&[u8]>, pins: &[Pin]) -> Result<HttpClient, AddressError> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(crate::limits::ENDPOINT_CONNECT));
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(authorities)?)
+        .with_tls_config(tls(authorities, pins)?)
         .https_or_http()
         .enable_http1()
         .wrap_connector(http);
@@ -204,7 +216,7 @@ fn client(authorities: Option<&[u8]>) -> Result<HttpClient, AddressError> {
         .build(connector))
 }
 
-fn tls(authorities: Option<&[u8]>) -> Result<rustls::ClientConfig, AddressError> {
+fn tls(authorities: Option<&[u8]>, pins: &[Pin]) -> Result<rustls::ClientConfig, AddressError> {
     let bad = |text: String| AddressError::Authorities(text);
     let extra = CertificateDer::pem_slice_iter(authorities.unwrap_or_default())
         .collect::<Result<Vec<_>, _>>()
@@ -212,20 +224,31 @@ fn tls(authorities: Option<&[u8]>) -> Result<rustls::ClientConfig, AddressError>
     if authorities.is_some() && extra.is_empty() {
         return Err(bad("there is none in the file".to_owned()));
     }
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, std::sync::Arc::clone(&provider))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let own = extra.clone();
+    let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, Arc::clone(&provider))
         .map_err(|error| bad(error.to_string()))?;
+    let verifier: Arc<dyn ServerCertVerifier> = match pins {
+        [] => Arc::new(verifier),
+        pins => {
+            let algorithms = provider.signature_verification_algorithms;
+            Arc::new(Pinned::new(Arc::new(verifier), pins.to_vec(), own, algorithms))
+        }
+    };
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| bad(error.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(std::sync::Arc::new(verifier))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(config)
 }
 
 fn unreachable(error: &hyper_util::client::legacy::Error) -> EndpointError {
     use std::error::Error;
+    if let Some(other) = OtherKey::among(error) {
+        return EndpointError::OtherKey(other.to_string());
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -328,7 +328,10 @@ fn size_of(piece: &Piece) -> u64 {
 /// What a failure means to the mind. `told`: the client has a part of the answer, which no other place can go on with.
 fn failed(server: &Server, error: EndpointError, told: bool) -> Failure {
     let name = &server.config.name;
-    if let EndpointError::Unreachable(_) = error {
+    if let EndpointError::OtherKey(text) = &error {
+        server.shows_other_key(text);
+    }
+    if let EndpointError::Unreachable(_) | EndpointError::OtherKey(_) = error {
         server.lost();
     }
     if let EndpointError::Forbidden(_) = error {
@@ -339,7 +342,7 @@ fn failed(server: &Server, error: EndpointError, told: bool) -> Failure {
         return Failure::Severed(format!("endpoint {name}: {error}"));
     }
     match error {
-        EndpointError::Unreachable(_) => Failure::Unreachable,
+        EndpointError::Unreachable(_) | EndpointError::OtherKey(_) => Failure::Unreachable,
         EndpointError::Full(wait) => {
             let retry_after = wait.map_or(Micros::from_millis(1000), micros);
             Failure::Declined(Refusal::Overloaded { retry_after })

@@ -32,7 +32,8 @@ async fn server(status: &str, kind: &str, body: &str) -> (Endpoint, JoinHandle<S
         String::from_utf8(request).unwrap()
     });
     let key = Some("sk-1".to_owned());
-    let endpoint = Endpoint::new(&Address { base, key, authorities: None, probe: "/health".into() }).unwrap();
+    let endpoint =
+        Endpoint::new(&Address { base, key, authorities: None, probe: "/health".into(), pins: Vec::new() }).unwrap();
     (endpoint, asked)
 }
 
@@ -191,7 +192,8 @@ async fn each_kind_of_no_is_known_and_the_key_is_in_none() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    let gone = Endpoint::new(&Address { base, key: None, authorities: None, probe: "/".into() }).unwrap();
+    let gone =
+        Endpoint::new(&Address { base, key: None, authorities: None, probe: "/".into(), pins: Vec::new() }).unwrap();
     assert!(matches!(hear(&gone, &greeting()).await.1, Err(EndpointError::Unreachable(_))));
     assert!(gone.probe(Duration::from_secs(5)).await.is_err());
 }
@@ -235,7 +237,8 @@ async fn any_answer_is_life_but_that_of_a_gateway_before_nobody() {
 
 #[test]
 fn an_address_and_its_certificates_are_checked_before_anything_is_sent() {
-    let address = |base: &str| Address { base: base.into(), key: None, authorities: None, probe: "/".into() };
+    let address =
+        |base: &str| Address { base: base.into(), key: None, authorities: None, probe: "/".into(), pins: Vec::new() };
     for wrong in ["", "nothing", "ftp://x", "http://"] {
         assert!(Endpoint::new(&address(wrong)).is_err(), "{wrong}");
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use hither_api::endpoint::{Address, Filter};
+use hither_api::endpoint::{Address, Filter, Pin, PinFault};
 use hither_types::id::{AppName, ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
 use hither_types::spending::Purse;
@@ -32,6 +32,8 @@ pub(crate) struct EndpointSection {
     key_file: Option<PathBuf>,
     #[serde(default)]
     ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pin: PinWord,
     #[serde(default)]
     probe: Option<String>,
     #[serde(default)]
@@ -62,6 +64,20 @@ pub(crate) struct EndpointSection {
 enum ModelsWord {
     Same(Vec<String>),
     Each(BTreeMap<String, String>),
+}
+
+/// One pin, or several: the next key can be pinned before it is used.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum PinWord {
+    One(String),
+    Some(Vec<String>),
+}
+
+impl Default for PinWord {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
 }
 
 /// A server outside the mesh.
@@ -163,6 +179,18 @@ pub enum EndpointError {
         /// What was written.
         found: String,
     },
+    /// A pin is none.
+    #[error("[endpoint.{name}] pin is wrong")]
+    Pin {
+        /// The server.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: PinFault,
+    },
+    /// A key is pinned, and none is ever shown.
+    #[error("[endpoint.{0}] has a pin, and is asked in clear, where no key is shown: use https://")]
+    PinInClear(String),
     /// What is said of money is wrong.
     #[error(transparent)]
     Purse(#[from] EgressError),
@@ -241,12 +269,24 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     let key = section.key_file.as_deref().map(file).transpose()?;
     let key = key.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     let authorities = section.ca_file.as_deref().map(file).transpose()?;
-    let address = Address { base, key, authorities, probe };
+    let pins = pins(section.pin).map_err(|source| EndpointError::Pin { name: name.clone(), source })?;
+    if !pins.is_empty() && base.starts_with("http://") {
+        return Err(EndpointError::PinInClear(name));
+    }
+    let address = Address { base, key, authorities, probe, pins };
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
     let filter = section.filter.map(filter);
     let key_file = section.key_file.map(|path| dir.join(path));
     Ok(EndpointConfig { name: site, address, key_file, models, at_once, elsewhere, purse, filter, first_for })
+}
+
+fn pins(word: PinWord) -> Result<Vec<Pin>, PinFault> {
+    let texts = match word {
+        PinWord::One(text) => vec![text],
+        PinWord::Some(texts) => texts,
+    };
+    texts.iter().map(|text| Pin::parse(text)).collect()
 }
 
 /// The address before `/v1`, and whether it is on this machine.

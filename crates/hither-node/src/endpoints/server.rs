@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hither_api::endpoint::{Endpoint, Filter};
+use hither_api::endpoint::{Endpoint, EndpointError, Filter};
 use hither_types::id::{AppName, NodeId, SiteName};
 use hither_types::member::{Member, Roles};
 use hither_types::message::Load;
@@ -32,6 +32,8 @@ pub(crate) struct Server {
     heard: AtomicU64,
     /// Whether it is there.
     pub(super) lives: watch::Sender<bool>,
+    /// What the operator was told of a key that is not pinned.
+    other_key: watch::Sender<Option<String>>,
     /// Numbers what the mind is told of it.
     pub(super) sequence: AtomicU64,
 }
@@ -46,6 +48,7 @@ impl Server {
             busy: AtomicU32::new(0),
             heard: AtomicU64::new(0),
             lives: watch::Sender::new(false),
+            other_key: watch::Sender::new(None),
             sequence: AtomicU64::new(0),
         }
     }
@@ -105,11 +108,22 @@ impl Server {
     pub(super) fn hear(&self) {
         self.heard.store(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.lives.send_if_modified(|lives| !std::mem::replace(lives, true));
+        self.other_key.send_if_modified(|told| told.take().is_some());
     }
 
     /// How long it has said nothing.
     pub(super) fn silence(&self) -> Duration {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)))
+    }
+
+    /// It shows a key that is not pinned.
+    pub(super) fn shows_other_key(&self, text: &str) {
+        let name = self.site();
+        let text = format!(
+            "endpoint {name}: {text}. Nothing is sent to it. If that key is right, write it into pin under [endpoint.{name}] of \
+             hither.toml, and start the node again; if you do not know it, somebody may stand in between"
+        );
+        self.other_key.send_if_modified(|told| told.replace(text.clone()) != Some(text));
     }
 
     pub(super) fn lost(&self) {
@@ -126,6 +140,9 @@ impl Server {
         match self.endpoint().probe(ENDPOINT_PROBE).await {
             Ok(()) => self.hear(),
             Err(error) => {
+                if let EndpointError::OtherKey(text) = &error {
+                    self.shows_other_key(text);
+                }
                 if *self.lives.borrow() {
                     tracing::warn!(endpoint = %self.config.name, %error, "a server outside the mesh is not there");
                 }
@@ -151,11 +168,24 @@ impl Drop for Busy<'_> {
     }
 }
 
+/// Tells the operator of a key that is not pinned, and when that is over.
+async fn tell_of_keys(server: &Server, inbox: &mpsc::Sender<Inbound>, told: &mut Option<String>) {
+    let known = server.other_key.borrow().clone();
+    if known == *told {
+        return;
+    }
+    let over = std::mem::replace(told, known.clone()).map(Inbound::WarnOver);
+    for word in over.into_iter().chain(known.map(Inbound::Warn)) {
+        // A closed inbox means that the node is stopping.
+        let _ = inbox.send(word).await;
+    }
+}
+
 /// Watches a server: probes it when it is not there, and when it has work and says nothing; and tells of it while it
 /// lives. One that lives and has no work is left in peace.
 pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::Sender<Inbound>) {
     let mut told = None::<Instant>;
-    let mut key_read = Instant::now();
+    let (mut key_read, mut warned) = (Instant::now(), None::<String>);
     loop {
         if server.refuses.load(Ordering::Relaxed) && key_read.elapsed() >= ENDPOINT_RETRY {
             key_read = Instant::now();
@@ -167,6 +197,7 @@ pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::S
         if !lives || (server.busy.load(Ordering::Relaxed) > 0 && server.silence() >= ENDPOINT_PULSE) {
             server.probe().await;
         }
+        tell_of_keys(&server, &inbox, &mut warned).await;
         let lives = *server.lives.borrow();
         if lives && told.is_none_or(|told| told.elapsed() >= ENDPOINT_TELL) {
             told = Some(Instant::now());

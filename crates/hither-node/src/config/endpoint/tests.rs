@@ -54,6 +54,21 @@ fn one_elsewhere_says_where_it_stands_and_who_runs_it() {
 }
 
 #[test]
+fn keys_may_be_pinned_one_or_several() {
+    let pin = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let cloud = "[endpoint.c]\nurl = \"https://127.0.0.1\"\nmodels = [\"a\"]\n";
+    let pins = |text: &str| {
+        let found = read(&format!("{cloud}{text}"), Path::new("/nowhere")).unwrap();
+        found[0].address.pins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(pins(""), [""; 0]);
+    assert_eq!(pins(&format!("pin = \"{pin}\"")), [pin]);
+    assert_eq!(pins(&format!("pin = [\"{pin}\", \"{pin}\"]")), [pin, pin]);
+    refused(&format!("{cloud}pin = \"sha256/abc\""), "\"sha256/abc\" is no pin such as sha256/ and 44 letters");
+    refused(&format!("{}pin = \"{pin}\"", cloud.replace("https", "http")), "use https://");
+}
+
+#[test]
 fn what_cannot_be_used_is_told_with_what_to_write() {
     let clear = "[endpoint.c]\nurl = \"http://10.0.0.1\"\nmodels = [\"a\"]\njurisdiction = \"DE\"\noperator = \"x\"";
     refused(clear, "plain_http = true");
