@@ -1,10 +1,12 @@
-//! The client's side: a server outside the mesh that speaks OpenAI's API, asked with work in this program's own words.
+//! The client's side: a server outside the mesh that speaks OpenAI's API or the Open Inference Protocol, asked with work in
+//! this program's own words.
 //!
 //! What must stay true: the key appears in no error, log or `Debug`; what the server says is bounded in memory; an answer
 //! that did not end is told from one that did; only what was cleared is sent.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,12 +24,14 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::limits::{ENDPOINT_ERROR, ENDPOINT_IDLE, ENDPOINT_IDLE_MAX};
+use crate::oip::JSON_LENGTH;
 
 mod answer;
 mod ask;
 mod clear;
 mod pin;
 mod reader;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
@@ -41,11 +45,22 @@ pub use reader::Reader;
 /// Keeps connections for the next request.
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// OpenAI's API: text.
+    OpenAi,
+    /// The Open Inference Protocol, version 2: tensors.
+    Inference,
+}
+
 /// Where a server is, and what it wants to see.
 #[derive(Clone)]
 pub struct Address {
-    /// The address before `/v1`, without a slash at its end.
+    /// The address before `/v1` or `/v2`, without a slash at its end.
     pub base: String,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// Sent as a bearer token.
     pub key: Option<String>,
     /// Certificates of authorities that are believed beside those of this machine, as PEM.
@@ -106,6 +121,9 @@ pub enum EndpointError {
 pub struct Endpoint {
     client: HttpClient,
     base: String,
+    protocol: Protocol,
+    /// It takes tensors behind the JSON, as it said.
+    binary: Arc<AtomicBool>,
     probe: Uri,
     key: Option<HeaderValue>,
 }
@@ -133,7 +151,8 @@ impl Endpoint {
         let probe = format!("{}{}", address.base, address.probe).parse().map_err(|_| wrong())?;
         let key = address.key.as_deref().map(bearer).transpose()?;
         let client = client(address.authorities.as_deref(), &address.pins)?;
-        Ok(Self { client, base: address.base.clone(), probe, key })
+        let (base, protocol) = (address.base.clone(), address.protocol);
+        Ok(Self { client, base, protocol, binary: Arc::default(), probe, key })
     }
 
     /// The same server with another key; `None` if that is the one it has. Connections are kept.
@@ -165,10 +184,17 @@ impl Endpoint {
         whole: bool,
         trace: Option<TraceParent>,
     ) -> Result<Answering, EndpointError> {
-        let asked = ask::render(model, work.work(), whole)?;
-        let target =
-            format!("{}{}", self.base, asked.path).parse().expect("the base is an address, the path a constant");
-        let request = self.request(Method::POST, target, trace, asked.body.into());
+        let asked = match self.protocol {
+            Protocol::OpenAi => ask::render(model, work.work(), whole)?,
+            Protocol::Inference => tensors::render(model, work.work(), self.binary.load(Ordering::Relaxed))?,
+        };
+        let target = format!("{}{}", self.base, asked.path);
+        let target = target.parse().map_err(|_| EndpointError::Cannot(format!("{target:?} is no address")))?;
+        let mut request = self.request(Method::POST, target, trace, asked.body.into());
+        if let Some(length) = asked.json_length {
+            request.headers_mut().insert(JSON_LENGTH, length.into());
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        }
         let response = self.client.request(request).await.map_err(|error| unreachable(&error))?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response).await);

@@ -3,7 +3,7 @@
 //! Such a server knows nothing of offers, beats and presence. The driver speaks for it: it says yes while there is room,
 //! takes an answer or a reply to a probe for a beat, and tells of it while it lives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use hither_api::endpoint::{Answering, Cleared, Endpoint, EndpointError};
 use hither_core::Event;
 use hither_engine::work::Piece;
 use hither_types::filter::Withheld;
-use hither_types::id::{AppName, Digest, ModelName, NodeId, SiteName, Task};
+use hither_types::id::{AppName, ModelName, NodeId, SiteName, Task};
 use hither_types::message::{ModelPresence, ModelStage, Presence, Signal};
-use hither_types::model::{Device, Manifest, ModelFormat, ModelIo, OUTSIDE};
+use hither_types::model::Device;
 use hither_types::refusal::{Bar, Failure, InputFault, Refusal};
 use hither_types::request::Cost;
 use hither_types::unit::{ByteCount, Micros};
@@ -28,6 +28,7 @@ use crate::limits::{BEAT, BEAT_FROM_PIECES, ENDPOINT_PROBE, ENDPOINT_PULSE};
 use crate::session::{Delivery, Session};
 
 mod keys;
+mod models;
 pub(crate) mod server;
 
 use server::{Busy, Server};
@@ -49,11 +50,6 @@ fn key(name: &str) -> NodeId {
     NodeId(blake3::derive_key("hither 2026 a server outside the mesh", name.as_bytes()))
 }
 
-/// The digest that stands for a model that only servers outside the mesh have.
-fn digest(name: &ModelName) -> Digest {
-    Digest(blake3::derive_key("hither 2026 a model outside the mesh", name.as_str().as_bytes()))
-}
-
 impl Driver {
     /// The server that the work of an app belongs to.
     pub(crate) fn belongs_to(&self, app: &AppName) -> Option<SiteName> {
@@ -62,25 +58,7 @@ impl Driver {
 
     /// Tells the mind of the servers outside the mesh, and of models that only they have.
     pub(crate) fn tell_of_endpoints(&mut self) {
-        let names: BTreeSet<ModelName> =
-            self.endpoints.values().flat_map(|server| server.config.models.keys().cloned()).collect();
-        for name in names {
-            self.feed(Event::Catalogued(Manifest {
-                digest: digest(&name),
-                name,
-                sha256: [0; 32],
-                size: ByteCount(0),
-                format: ModelFormat::Outside,
-                licence: String::new(),
-                io: ModelIo::Language { context_tokens: 0 },
-                memory: ByteCount(0),
-                golden: Vec::new(),
-                publisher: OUTSIDE,
-                revision: 0,
-                expires: None,
-                signed_by: String::new(),
-            }));
-        }
+        self.tell_of_models();
         let me = self.home.me.clone();
         for (node, server) in self.endpoints.clone() {
             self.feed(Event::EndpointAdded { place: server.member(node, &me), kind: server.kind() });
@@ -104,7 +82,7 @@ impl Driver {
         let names = server.config.models.keys();
         // What a member published under the same name is the same model, for whoever wrote the configuration said so.
         let digests = names.flat_map(|name| {
-            [Some(digest(name)), self.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
+            [Some(self.outside_digest(name)), self.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
         });
         let model = |digest| ModelPresence {
             digest,

@@ -14,6 +14,7 @@ use hither_types::unit::Micros;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::models::Described;
 use crate::config::endpoint::EndpointConfig;
 use crate::driver::Inbound;
 use crate::limits::{ENDPOINT_PROBE, ENDPOINT_PULSE, ENDPOINT_RETRY, ENDPOINT_TELL};
@@ -34,6 +35,8 @@ pub(crate) struct Server {
     pub(super) lives: watch::Sender<bool>,
     /// What the operator was told of a key that is not pinned.
     other_key: watch::Sender<Option<String>>,
+    /// What it said of its models.
+    pub(super) described: watch::Sender<Described>,
     /// Numbers what the mind is told of it.
     pub(super) sequence: AtomicU64,
 }
@@ -49,6 +52,7 @@ impl Server {
             heard: AtomicU64::new(0),
             lives: watch::Sender::new(false),
             other_key: watch::Sender::new(None),
+            described: watch::Sender::new(Described::new()),
             sequence: AtomicU64::new(0),
         }
     }
@@ -186,6 +190,7 @@ async fn tell_of_keys(server: &Server, inbox: &mpsc::Sender<Inbound>, told: &mut
 pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::Sender<Inbound>) {
     let mut told = None::<Instant>;
     let (mut key_read, mut warned) = (Instant::now(), None::<String>);
+    let (mut lived, mut undescribed) = (false, Vec::new());
     loop {
         if server.refuses.load(Ordering::Relaxed) && key_read.elapsed() >= ENDPOINT_RETRY {
             key_read = Instant::now();
@@ -199,6 +204,13 @@ pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::S
         }
         tell_of_keys(&server, &inbox, &mut warned).await;
         let lives = *server.lives.borrow();
+        if lives && !std::mem::replace(&mut lived, lives) {
+            undescribed = server.undescribed();
+        }
+        lived = lives;
+        if lives && !undescribed.is_empty() {
+            server.describe(&mut undescribed, node, &inbox).await;
+        }
         if lives && told.is_none_or(|told| told.elapsed() >= ENDPOINT_TELL) {
             told = Some(Instant::now());
             if inbox.send(Inbound::EndpointLives(node)).await.is_err() {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::endpoint::{Address, Endpoint, EndpointError};
+use crate::endpoint::{Address, Endpoint, EndpointError, Protocol};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -70,7 +70,8 @@ async fn shows(
         }
     });
     let authorities = Some(root.pem().into_bytes());
-    let address = Address { base, key: None, authorities, probe: "/".into(), pins: pins.to_vec() };
+    let address =
+        Address { base, key: None, authorities, probe: "/".into(), pins: pins.to_vec(), protocol: Protocol::OpenAi };
     let answer = Endpoint::new(&address).unwrap().probe(Duration::from_secs(20)).await;
     served.await.unwrap();
     answer

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hither_api::endpoint::{Filter, OnFinding, OnUnreadable};
+use hither_api::endpoint::{Filter, OnFinding, OnUnreadable, Protocol};
 use hither_filter::Kinds;
 use hither_types::filter::DataKind;
 
@@ -51,6 +51,20 @@ fn one_elsewhere_says_where_it_stands_and_who_runs_it() {
     let tunnel =
         "[endpoint.t]\nurl = \"http://localhost:1\"\nmodels = [\"a\"]\njurisdiction = \"US\"\noperator = \"x\"";
     assert!(read(tunnel, Path::new("/nowhere")).unwrap()[0].elsewhere.is_some());
+}
+
+#[test]
+fn a_server_may_speak_the_inference_protocol_but_no_name_both() {
+    let lab = "[endpoint.lab]\nurl = \"http://127.0.0.1:9000/v2\"\nprotocol = \"oip\"\nmodels = [\"fraud\"]\n";
+    let found = read(lab, Path::new("/nowhere")).unwrap();
+    assert_eq!(
+        (found[0].address.base.as_str(), found[0].address.protocol),
+        ("http://127.0.0.1:9000", Protocol::Inference)
+    );
+    assert_eq!(found[0].address.probe, "/v2/health/live");
+    let other = "[endpoint.more]\nurl = \"http://127.0.0.1:9001\"\nmodels = [\"fraud\"]\n";
+    refused(&format!("{lab}{other}"), "model fraud is in endpoints of both protocols");
+    refused(&lab.replace("oip", "grpc"), "expected `openai` or `oip`");
 }
 
 #[test]
