@@ -15,10 +15,12 @@ EURO = '[egress]\ncurrency = "EUR"\n'
 
 
 @contextlib.contextmanager
-def node(text):
+def node(text, key=None):
     # A day that ends in the middle of a test would begin anew with nothing spent.
     wait_for("there is time until midnight UTC", lambda: 86_400 - time.time() % 86_400 > 150, 200)
     with contextlib.closing(Node("munich", PUBLIC, '[models]\npull = "manual"\n' + text)) as munich:
+        if key:
+            (munich.data / "cloud.key").write_text(key)
         munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
         munich.up()
         wait_for("the server is there", lambda: lives(munich, "cloud"))
@@ -101,6 +103,21 @@ def test_who_says_no_is_paid_nothing(server):
         server.http.mode = "well"
         wait_for("it is asked again", lambda: public(munich)[0] == 200)
         assert egress(munich)["bytes"] > 0
+
+
+def test_a_key_that_is_not_taken_spends_nothing_and_what_fails_spends_what_was_guessed(server):
+    cloud = section("cloud", server.port, US + PRICE + 'key_file = "cloud.key"\nspend_per_day = 0.5\n')
+    with node(EURO + cloud, key="wrong") as munich:
+        server.http.mode = "key"
+        answers = [public(munich) for _ in range(3)]
+        assert {(status, code(problem)) for status, _, problem in answers} == {(503, "E0512")}, answers
+        assert asked(server) == 1
+        wait_for("the view is new", lambda: egress(munich)["links"][3]["requests"] > 0)
+        assert egress(munich)["servers"][0]["spent"] == 0
+        (munich.data / "cloud.key").write_text("right")
+        server.http.mode = "broken"
+        wait_for("the new key is tried", lambda: public(munich)[0] == 500)
+        wait_for("it counts", lambda: egress(munich)["servers"][0]["spent"] == 400_000)
 
 
 def test_a_key_is_for_the_apps_that_are_named(server):

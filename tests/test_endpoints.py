@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import openai
 import pytest
@@ -40,8 +41,10 @@ class Stub(http.server.BaseHTTPRequestHandler):
             return self.answer(429, {"error": {"message": "slow down"}}, {"Retry-After": "7"})
         if mode == "wrong":
             return self.answer(400, {"error": {"message": "this model takes 10 tokens"}})
-        if mode == "key":
+        if mode == "key" and self.headers["Authorization"] != "Bearer right":
             return self.answer(401, {"error": {"message": "no"}})
+        if mode == "absent":
+            return self.answer(404, {"error": {"message": "no such model"}})
         if mode == "broken":
             return self.answer(500, {"error": {"message": "out of memory"}})
         if not body["stream"]:
@@ -88,6 +91,12 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.close_connection |= cut
 
 
+class Once(Stub):
+    """One answer a connection, so that each one is shaken hands for."""
+
+    protocol_version = "HTTP/1.0"
+
+
 class Quiet(http.server.ThreadingHTTPServer):
     """Clients that leave are expected here."""
 
@@ -98,8 +107,10 @@ class Quiet(http.server.ThreadingHTTPServer):
 class Server:
     """The stub in this process."""
 
-    def __init__(self, port=0):
-        self.http = Quiet(("127.0.0.1", port), Stub)
+    def __init__(self, port=0, tls=None):
+        self.http = Quiet(("127.0.0.1", port), Once if tls else Stub)
+        if tls:
+            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
         self.http.mode, self.http.asked = "well", []
         self.http.held, self.http.go_on = threading.Event(), threading.Event()
         self.port = self.http.server_address[1]
@@ -255,7 +266,6 @@ def test_what_the_server_says_reaches_the_client_in_the_protocols_own_form(serve
         for mode, expected, words in [
             ("full", 429, "too much is asked for"),
             ("wrong", 400, "this model takes 10 tokens"),
-            ("key", 500, "refuses the key"),
             ("broken", 500, "out of memory"),
         ]:
             server.http.mode = mode
@@ -266,7 +276,6 @@ def test_what_the_server_says_reaches_the_client_in_the_protocols_own_form(serve
             assert set(body["error"]) >= {"message", "type", "code"}
             if mode == "full":
                 assert int(headers["Retry-After"]) >= 1
-        wait_for("the operator is told", lambda: "key_file" in json.dumps(munich.view()["warnings"]))
         server.http.mode = "half"
         client = openai.OpenAI(base_url=munich.url + "/v1", api_key="none", max_retries=0)
         stream = client.chat.completions.create(
@@ -276,6 +285,71 @@ def test_what_the_server_says_reaches_the_client_in_the_protocols_own_form(serve
         with pytest.raises(openai.APIError, match="broke off"):
             heard.extend(chunk.choices[0].delta.content for chunk in stream)
         server.http.mode = "well"
+
+
+def completions(server):
+    return len([path for path, *_ in server.http.asked if path.endswith("completions")])
+
+
+def warned(munich, words):
+    return [text for text in munich.view()["warnings"] if words in text]
+
+
+def test_a_server_that_fails_time_after_time_is_left_alone_and_asked_again_after_a_pause(server):
+    with node(section("lab", server.port)) as munich:
+        wait_for("the server is there", lambda: lives(munich))
+        server.http.mode = "broken"
+        begun = time.monotonic()
+        answers = [ask(munich) for _ in range(12)]
+        told = [(status, body["error"]["hither_code"]) for status, _, body in answers]
+        assert told[:4] == [(500, "E0508")] * 3 + [(503, "E0512")], told
+        # Pauses of a second and more: a machine that is held up meanwhile lets through one more.
+        assert completions(server) == told.count((500, "E0508")) <= 5, told
+        status, headers, body = answers[3]
+        assert int(headers["Retry-After"]) >= 1 and "failed several times in a row" in body["error"]["message"], body
+        assert lives(munich), "that it shows life is no reason to ask it"
+        wait_for("the operator is told", lambda: warned(munich, "endpoint lab is left alone"))
+        server.http.mode = "well"
+        wait_for("it is asked again", lambda: ask(munich)[0] == 200)
+        assert time.monotonic() - begun > 0.9
+        wait_for("the warning is gone", lambda: not warned(munich, "endpoint lab"))
+        assert [ask(munich)[0] for _ in range(3)] == [200] * 3
+
+
+def test_a_key_that_is_refused_is_not_sent_again_before_its_file_changes(server):
+    text = '[models]\npull = "manual"\n' + section("lab", server.port, 'key_file = "lab.key"\n')
+    with contextlib.closing(Node("munich", EEA, text)) as munich:
+        key = munich.data / "lab.key"
+        key.write_text("wrong\n")
+        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        munich.up()
+        wait_for("the server is there", lambda: lives(munich))
+        server.http.mode = "key"
+        answers = [ask(munich) for _ in range(4)]
+        assert {(status, body["error"]["hither_code"]) for status, _, body in answers} == {(503, "E0512")}, answers
+        assert all("refuses the key" in body["error"]["message"] for _, _, body in answers), answers
+        assert int(answers[-1][1]["Retry-After"]) > 5
+        assert completions(server) == 1
+        wait_for("the operator is told", lambda: warned(munich, "key_file"))
+        assert "endpoint lab is left alone" in munich.run("status").stdout
+        assert "endpoint lab is left alone" in munich.run("doctor", check=False).stdout
+        assert "look at its key_file" in munich.tail()
+        key.write_text("right\n")
+        wait_for("the new key is tried", lambda: ask(munich)[0] == 200)
+        wait_for("the warning is gone", lambda: not warned(munich, "endpoint lab"))
+
+
+def test_a_model_that_the_server_does_not_have_is_said_so_and_not_asked_for_again_and_again(server):
+    with node(section("lab", server.port)) as munich:
+        wait_for("the server is there", lambda: lives(munich))
+        server.http.mode = "absent"
+        answers = [ask(munich) for _ in range(12)]
+        assert {(status, body["error"]["hither_code"]) for status, _, body in answers} == {(503, "E0512")}, answers
+        assert "no model of that name" in answers[0][2]["error"]["message"]
+        assert completions(server) <= 5
+        wait_for("the operator is told", lambda: warned(munich, "endpoint lab is left alone with model assistant"))
+        server.http.mode = "well"
+        wait_for("it is asked again", lambda: ask(munich)[0] == 200)
 
 
 def test_a_frozen_server_is_left_for_another_and_a_dead_mesh_says_so_at_once():

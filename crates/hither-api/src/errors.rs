@@ -6,7 +6,7 @@ use hither_types::filter::Withheld;
 use hither_types::id::SiteName;
 use hither_types::label::DataClass;
 use hither_types::law::Denial;
-use hither_types::refusal::{DeniedPlace, Failure, InputFault, Refusal};
+use hither_types::refusal::{Bar, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::unit::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -235,6 +235,7 @@ impl From<&Refusal> for Problem {
                     .help("raise it under [egress] or [endpoint.NAME] in hither.toml, and start the node again")
             }
             Refusal::Withheld { site, why } => withheld(site, why),
+            Refusal::Barred { site, why, again } => barred(site, *why, *again),
             Refusal::KeyInUse => Self::new(
                 Code::KeyInUse,
                 "another program runs with the same key as this node, and was started before it: its data directory was \
@@ -258,6 +259,23 @@ fn withheld(site: &SiteName, why: &Withheld) -> Problem {
         Withheld::Unreadable(_) => problem
             .help("send text")
             .help(format!("or let it pass: unreadable = \"pass\" under [endpoint.{site}.filter] of hither.toml")),
+    }
+}
+
+fn barred(site: &SiteName, why: Bar, again: Micros) -> Problem {
+    let text = format!(
+        "endpoint {site} is left alone for a while: {why}; no other place can answer, and it is asked again in {}",
+        explain::span(again)
+    );
+    let problem = Problem::new(Code::Barred, text).retry_after(again);
+    match why {
+        Bar::Key(_) => problem
+            .help(format!("put the right key into the file that key_file under [endpoint.{site}] of hither.toml names"))
+            .help("a changed file is read within a second; a changed hither.toml when the node starts again"),
+        Bar::NoModel => problem.help(format!("look at url and models under [endpoint.{site}] of hither.toml")),
+        Bar::Failing => {
+            problem.help("hither explain ID  (shows what it said)").help("look into the log of that server")
+        }
     }
 }
 

@@ -175,6 +175,7 @@ fn short(refusal: &Refusal) -> String {
         Refusal::Stopping => "it is stopping".to_owned(),
         Refusal::KeyInUse => "its key is in use on another machine".to_owned(),
         Refusal::Withheld { why, .. } => format!("its filter lets nothing leave for it: {why}"),
+        Refusal::Barred { why, .. } => why.to_string(),
         Refusal::ModelExpired { model, ended } => format!("the entry of {model} ended {} there", day(*ended)),
         Refusal::BudgetSpent { budget, .. } => budget_text(budget),
     }

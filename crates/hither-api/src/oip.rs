@@ -33,7 +33,7 @@ pub(crate) mod elements;
 pub(crate) mod infer;
 pub(crate) mod options;
 pub(crate) mod parse;
-mod render;
+pub(crate) mod render;
 pub(crate) mod repository;
 pub(crate) mod settings;
 pub(crate) mod statistics;
@@ -45,7 +45,7 @@ use infer::Answered;
 use parse::Call;
 
 /// The header that says where the JSON ends and the binary tensors begin.
-const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+pub(crate) const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// The version of a model whose name says none.
 pub(crate) const VERSION: &str = "1";

@@ -15,12 +15,14 @@ use crate::machine::Core;
 use crate::peers::Peer;
 use crate::router::{Lawful, Offer};
 
+pub(crate) mod bars;
 #[cfg(test)]
 mod tests;
 
 impl Core {
-    /// There is a server outside the mesh that may be asked.
+    /// There is a server outside the mesh that may be asked. Of one that is told anew what was known is over.
     pub(crate) fn endpoint_added(&mut self, place: Member, kind: PlaceKind) {
+        self.forget_bars(&place);
         self.endpoints.insert(place.node, kind);
         self.member_added(place);
     }

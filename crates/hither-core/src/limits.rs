@@ -60,6 +60,21 @@ pub const COOL_FIRST: Micros = Micros::from_millis(1_000);
 /// … up to this.
 pub const COOL_MAX: Micros = Micros::from_millis(30_000);
 
+/// Failures in a row after which a server outside the mesh is left alone: one may be the request's own fault.
+pub const BAR_FAILURES: u8 = 3;
+
+/// … for this long; each further failure doubles it.
+pub const BAR_MIN: Micros = Micros::from_millis(1_000);
+
+/// … up to this.
+pub const BAR_MAX: Micros = Micros::from_millis(60_000);
+
+/// One that does not take the key of this node is left alone at once, and for long: only a person can change that.
+pub const BAR_KEY_MIN: Micros = Micros::from_millis(60_000);
+
+/// … up to this.
+pub const BAR_KEY_MAX: Micros = Micros::from_millis(3_600_000);
+
 /// Presences heard since a failure that forgive it; the first may have been on its way when the peer fell silent.
 pub const FORGIVING_PRESENCES: u64 = 2;
 

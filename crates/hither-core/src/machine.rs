@@ -19,6 +19,7 @@ use crate::affinity::Affinities;
 use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::circle::Circles;
+use crate::endpoint::bars::Bars;
 use crate::event::{Action, Config, Event, PullPolicy};
 use crate::expiry::Calendar;
 use crate::hedge::Hedging;
@@ -72,6 +73,7 @@ pub struct Core {
     pub(crate) distances: Distances,
     /// Which of the peers are servers outside the mesh.
     pub(crate) endpoints: BTreeMap<NodeId, PlaceKind>,
+    pub(crate) bars: Bars,
     pub(crate) circles: Circles,
     pub(crate) pool: Pool,
     pub(crate) hungry: Hungry,
@@ -142,6 +144,7 @@ impl Core {
             peers: Peers::new(announce_every, settled),
             distances,
             endpoints: BTreeMap::new(),
+            bars: Bars::default(),
             circles: Circles::default(),
             pool: Pool::default(),
             hungry: Hungry::default(),

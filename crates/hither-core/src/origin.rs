@@ -189,6 +189,7 @@ impl Core {
                 let took = Micros(took.0.saturating_sub(rtt.0).saturating_sub(cost.queued.0));
                 self.peers.learned(by, digest, took);
                 self.peers.answered(by);
+                self.unbar(by, digest);
                 self.served_elsewhere(id, digest);
             }
         }
@@ -209,11 +210,12 @@ impl Core {
             return;
         }
         let Some(request) = self.requests.get(&id) else { return };
-        let node = match &request.phase {
-            Phase::Here(attempt) if *attempt == task.attempt => None,
-            Phase::Remote(egress, _) if egress.attempt == task.attempt => Some(egress.lawful.node()),
+        let (node, sent) = match &request.phase {
+            Phase::Here(attempt) if *attempt == task.attempt => (None, self.now),
+            Phase::Remote(egress, watch) if egress.attempt == task.attempt => (Some(egress.lawful.node()), watch.sent),
             _ => return,
         };
+        let failure = self.bar(id, node, failure, sent);
         self.blame(id, node, &failure);
         self.version_failed(id, &failure);
         self.attempt_over(id, failure, Leave::Over);

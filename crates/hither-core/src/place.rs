@@ -283,7 +283,7 @@ impl Core {
         } else if peer.declined_until(digest, self.now).is_some() {
             Some("it declined a moment ago")
         } else {
-            self.unaffordable(request, peer)
+            self.barred(peer, digest).or_else(|| self.unaffordable(request, peer))
         }
     }
 
@@ -429,7 +429,7 @@ impl Core {
         if survey.circle.lawful == 0 && self.catalog.stage(digest).is_broken() {
             return Refusal::ModelBroken(request.envelope.model.clone());
         }
-        Refusal::NoCapacity { tried: survey.circle.lawful }
+        self.bar_of(request, digest, &survey.circle).unwrap_or(Refusal::NoCapacity { tried: survey.circle.lawful })
     }
 
     /// The cap fell: what waits here looks for another place, and may wait for power if there is none.
@@ -481,7 +481,7 @@ fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
         Refusal::NoPower { cap } if preempted => Refusal::NoPower { cap },
         Refusal::Overloaded { retry_after } => overloaded(retry_after),
         Refusal::UnlawfulThere(denial) => Refusal::UnlawfulThere(denial),
-        Refusal::Withheld { site, why } => Refusal::Withheld { site, why },
+        known @ (Refusal::Withheld { .. } | Refusal::Barred { .. }) => known,
         Refusal::UnknownModel(_)
         | Refusal::Unlawful { .. }
         | Refusal::NoPower { .. }

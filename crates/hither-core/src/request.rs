@@ -239,9 +239,11 @@ impl Request {
                 })
     }
 
-    /// Whether the next try is no retry: it lost its place, or a filter kept the last one from it, so that nothing left.
+    /// Whether the next try is no retry: it lost its place, or the last one did nothing for it, for a filter let nothing
+    /// leave, or its server did not let this node in.
     pub(crate) fn tries_for_nothing(&self) -> bool {
-        self.lost_its_place() || matches!(self.failure, Some(Failure::Declined(Refusal::Withheld { .. })))
+        let nothing = |refusal: &Refusal| matches!(refusal, Refusal::Withheld { .. } | Refusal::Barred { .. });
+        self.lost_its_place() || matches!(&self.failure, Some(Failure::Declined(refusal)) if nothing(refusal))
     }
 
     /// Remembers why a place did not answer.
@@ -270,7 +272,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. }
         | Refusal::BudgetSpent { .. }
-        | Refusal::Withheld { .. } => false,
+        | Refusal::Withheld { .. }
+        | Refusal::Barred { .. } => false,
     }
 }
 
@@ -288,8 +291,10 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. }
         | Refusal::BudgetSpent { .. } => true,
-        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed | Refusal::Withheld { .. } => {
-            false
-        }
+        Refusal::Unlawful { .. }
+        | Refusal::UnlawfulThere(_)
+        | Refusal::DeadlinePassed
+        | Refusal::Withheld { .. }
+        | Refusal::Barred { .. } => false,
     }
 }

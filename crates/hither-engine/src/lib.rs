@@ -19,4 +19,4 @@ pub mod text;
 mod validate;
 pub mod work;
 
-pub use validate::validate;
+pub use validate::{validate, well_formed};

@@ -52,6 +52,12 @@ fn fits(tensor: &Tensor, spec: &TensorSpec, name: &str) -> Result<(), InputFault
     if tensor.shape.iter().zip(&spec.shape).any(|(found, wanted)| wanted.is_some_and(|wanted| wanted != *found)) {
         return fault(expected());
     }
+    well_formed(tensor)
+}
+
+/// Whether the data of a tensor are what its own type and shape say.
+pub fn well_formed(tensor: &Tensor) -> Result<(), InputFault> {
+    let name = quoted(&tensor.name);
     let too_large = || InputFault::Tensor(format!("input {name} has a shape {:?} beyond all memory", tensor.shape));
     let count = element_count(&tensor.shape).ok_or_else(too_large)?;
     match tensor.datatype.size() {

@@ -82,6 +82,10 @@ pub(crate) enum Inbound {
     Explain { request: RequestId, reply: oneshot::Sender<Option<Explanation>> },
     /// A server outside the mesh is there.
     EndpointLives(NodeId),
+    /// One said what its models take.
+    EndpointDescribed(NodeId),
+    /// What is known of one has changed: what it did before counts no more.
+    EndpointChanged(NodeId),
     /// A filter has read what is to leave for such a server.
     Cleared { passage: Passage, verdict: Verdict },
     /// A later program with this node's key has left by now.
@@ -329,6 +333,8 @@ impl Driver {
                 let _ = reply.send(self.core.explain(request));
             }
             Inbound::EndpointLives(node) => self.endpoint_lives(node),
+            Inbound::EndpointDescribed(node) => self.endpoint_described(node),
+            Inbound::EndpointChanged(node) => self.endpoint_changed(node),
             Inbound::Cleared { passage, verdict } => self.cleared(passage, verdict),
             Inbound::Outlasted => self.rise_above(self.incarnation),
             Inbound::Leave(reply) => self.left(reply),

@@ -3,50 +3,38 @@
 //! Such a server knows nothing of offers, beats and presence. The driver speaks for it: it says yes while there is room,
 //! takes an answer or a reply to a probe for a beat, and tells of it while it lives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hither_api::endpoint::{Answering, Cleared, Endpoint, EndpointError, Filter};
+use hither_api::endpoint::{Answering, Cleared, Endpoint, EndpointError};
 use hither_core::Event;
 use hither_engine::work::Piece;
 use hither_types::filter::Withheld;
-use hither_types::id::{AppName, Digest, ModelName, NodeId, SiteName, Task};
-use hither_types::member::{Member, Roles};
-use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
-use hither_types::model::{Device, Manifest, ModelFormat, ModelIo, OUTSIDE};
-use hither_types::place::{Assurance, PlaceKind};
-use hither_types::refusal::{Failure, InputFault, Refusal};
+use hither_types::id::{AppName, ModelName, NodeId, SiteName, Task};
+use hither_types::message::{ModelPresence, ModelStage, Presence, Signal};
+use hither_types::model::Device;
+use hither_types::refusal::{Bar, Failure, InputFault, Refusal};
 use hither_types::request::Cost;
-use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clearing;
 use crate::config::endpoint::EndpointConfig;
 use crate::driver::{Driver, Inbound};
-use crate::limits::{BEAT, BEAT_FROM_PIECES, ENDPOINT_PROBE, ENDPOINT_PULSE, ENDPOINT_RETRY, ENDPOINT_TELL};
+use crate::limits::{BEAT, BEAT_FROM_PIECES, ENDPOINT_PROBE, ENDPOINT_PULSE};
 use crate::session::{Delivery, Session};
+
+mod keys;
+mod models;
+pub(crate) mod server;
+
+use server::{Busy, Server};
 
 /// All of them, by the key that stands for each.
 pub(crate) type Endpoints = BTreeMap<NodeId, Arc<Server>>;
-
-/// One of them.
-pub(crate) struct Server {
-    config: EndpointConfig,
-    endpoint: Endpoint,
-    begun: std::time::Instant,
-    /// Requests that are there now.
-    busy: AtomicU32,
-    /// When it last showed life, in milliseconds since `begun`.
-    heard: AtomicU64,
-    /// Whether it is there.
-    lives: watch::Sender<bool>,
-    /// Numbers what the mind is told of it.
-    sequence: AtomicU64,
-}
 
 /// Opens what the configuration names. Addresses were checked when it was read.
 pub(crate) fn open(configs: &[EndpointConfig]) -> Endpoints {
@@ -62,138 +50,6 @@ fn key(name: &str) -> NodeId {
     NodeId(blake3::derive_key("hither 2026 a server outside the mesh", name.as_bytes()))
 }
 
-/// The digest that stands for a model that only servers outside the mesh have.
-fn digest(name: &ModelName) -> Digest {
-    Digest(blake3::derive_key("hither 2026 a model outside the mesh", name.as_str().as_bytes()))
-}
-
-impl Server {
-    fn new(config: EndpointConfig, endpoint: Endpoint) -> Self {
-        Self {
-            config,
-            endpoint,
-            begun: std::time::Instant::now(),
-            busy: AtomicU32::new(0),
-            heard: AtomicU64::new(0),
-            lives: watch::Sender::new(false),
-            sequence: AtomicU64::new(0),
-        }
-    }
-
-    /// What is looked for before something leaves for it.
-    pub(crate) fn filter(&self) -> Option<&Filter> {
-        self.config.filter.as_ref()
-    }
-
-    /// Whether an operator said that what an app asks belongs there.
-    fn is_first_for(&self, app: &AppName) -> bool {
-        self.config.first_for.contains(app)
-    }
-
-    pub(crate) fn site(&self) -> &SiteName {
-        &self.config.name
-    }
-
-    /// Whether it runs on this machine, so that nothing leaves.
-    pub(crate) fn is_here(&self) -> bool {
-        self.config.elsewhere.is_none()
-    }
-
-    /// What it is to the mind and to the law. One on this machine stands where this node does.
-    pub(crate) fn member(&self, node: NodeId, me: &Member) -> Member {
-        let site = self.config.name.clone();
-        match &self.config.elsewhere {
-            None => Member { node, site, ..me.clone() },
-            Some(elsewhere) => Member {
-                node,
-                mesh: me.mesh,
-                site,
-                jurisdiction: elsewhere.jurisdiction,
-                control: elsewhere.control.clone(),
-                operator: elsewhere.operator.clone(),
-                assurance: Assurance::Claimed,
-                expires: WallTime(u64::MAX),
-                roles: Roles::ALL,
-            },
-        }
-    }
-
-    fn load(&self) -> Load {
-        let busy = u16::try_from(self.busy.load(Ordering::Relaxed)).unwrap_or(u16::MAX);
-        let zero = Micros(0);
-        Load { slots: self.config.at_once, busy, queued: 0, wait: zero, urgent: zero, service: zero }
-    }
-
-    fn hear(&self) {
-        self.heard.store(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.lives.send_if_modified(|lives| !std::mem::replace(lives, true));
-    }
-
-    /// How long it has said nothing.
-    fn silence(&self) -> Duration {
-        self.begun.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)))
-    }
-
-    fn lost(&self) {
-        self.lives.send_if_modified(|lives| std::mem::replace(lives, false));
-    }
-
-    /// Waits until it is taken for dead.
-    async fn dies(&self) {
-        // The sender lives as long as the server does.
-        let _ = self.lives.subscribe().wait_for(|lives| !lives).await;
-    }
-
-    async fn probe(&self) {
-        match self.endpoint.probe(ENDPOINT_PROBE).await {
-            Ok(()) => self.hear(),
-            Err(error) => {
-                if *self.lives.borrow() {
-                    tracing::warn!(endpoint = %self.config.name, %error, "a server outside the mesh is not there");
-                }
-                self.lost();
-            }
-        }
-    }
-}
-
-/// One request less is there.
-struct Busy<'a>(&'a Server);
-
-impl<'a> Busy<'a> {
-    fn enter(server: &'a Server) -> Self {
-        server.busy.fetch_add(1, Ordering::Relaxed);
-        Self(server)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Watches a server: probes it when it is not there, and when it has work and says nothing; and tells of it while it
-/// lives. One that lives and has no work is left in peace.
-pub(crate) async fn watch_over(server: Arc<Server>, node: NodeId, inbox: mpsc::Sender<Inbound>) {
-    let mut told = None::<Instant>;
-    loop {
-        let lives = *server.lives.borrow();
-        if !lives || (server.busy.load(Ordering::Relaxed) > 0 && server.silence() >= ENDPOINT_PULSE) {
-            server.probe().await;
-        }
-        let lives = *server.lives.borrow();
-        if lives && told.is_none_or(|told| told.elapsed() >= ENDPOINT_TELL) {
-            told = Some(Instant::now());
-            if inbox.send(Inbound::EndpointLives(node)).await.is_err() {
-                return;
-            }
-        }
-        // A look at two numbers: to be woken by the first of some requests would cost each request more.
-        tokio::time::sleep(if lives { ENDPOINT_PULSE } else { ENDPOINT_RETRY }).await;
-    }
-}
-
 impl Driver {
     /// The server that the work of an app belongs to.
     pub(crate) fn belongs_to(&self, app: &AppName) -> Option<SiteName> {
@@ -202,33 +58,21 @@ impl Driver {
 
     /// Tells the mind of the servers outside the mesh, and of models that only they have.
     pub(crate) fn tell_of_endpoints(&mut self) {
-        let names: BTreeSet<ModelName> =
-            self.endpoints.values().flat_map(|server| server.config.models.keys().cloned()).collect();
-        for name in names {
-            self.feed(Event::Catalogued(Manifest {
-                digest: digest(&name),
-                name,
-                sha256: [0; 32],
-                size: ByteCount(0),
-                format: ModelFormat::Outside,
-                licence: String::new(),
-                io: ModelIo::Language { context_tokens: 0 },
-                memory: ByteCount(0),
-                golden: Vec::new(),
-                publisher: OUTSIDE,
-                revision: 0,
-                expires: None,
-                signed_by: String::new(),
-            }));
-        }
+        self.tell_of_models();
         let me = self.home.me.clone();
         for (node, server) in self.endpoints.clone() {
-            let kind = if server.is_here() { PlaceKind::Home } else { PlaceKind::Cloud };
-            self.feed(Event::EndpointAdded { place: server.member(node, &me), kind });
+            self.feed(Event::EndpointAdded { place: server.member(node, &me), kind: server.kind() });
             if *server.lives.borrow() {
                 self.endpoint_lives(node);
             }
         }
+    }
+
+    /// A server has another key now: the mind forgets how it failed with the old one.
+    pub(crate) fn endpoint_changed(&mut self, node: NodeId) {
+        let Some(server) = self.endpoints.get(&node).cloned() else { return };
+        let (place, kind) = (server.member(node, &self.home.me), server.kind());
+        self.feed(Event::EndpointAdded { place, kind });
     }
 
     /// A server is there: the mind hears of it as of a member.
@@ -238,7 +82,7 @@ impl Driver {
         let names = server.config.models.keys();
         // What a member published under the same name is the same model, for whoever wrote the configuration said so.
         let digests = names.flat_map(|name| {
-            [Some(digest(name)), self.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
+            [Some(self.outside_digest(name)), self.named(name).map(|manifest| manifest.digest)].into_iter().flatten()
         });
         let model = |digest| ModelPresence {
             digest,
@@ -293,8 +137,9 @@ impl Driver {
         let Some(session) = self.sessions.get(&task.request).cloned() else { return true };
         let resume = session.begin(task.attempt);
         if !resume.is_empty() {
-            let text = format!("endpoint {} cannot go on with an answer that began elsewhere", server.config.name);
-            self.echoes.push_back(Event::Failed { task, failure: Failure::Engine(text) });
+            // It does not know the tokens that the client has; that is no failure of its own.
+            let failure = Failure::Declined(Refusal::NoCapacity { tried: 0 });
+            self.echoes.push_back(Event::Failed { task, failure });
             return true;
         }
         if !server.is_here() && !session.is_withheld(task.attempt, peer) {
@@ -333,7 +178,7 @@ async fn ask(
             Event::Failed { task, failure: Failure::Declined(refusal) }
         }
         Err(Broken::Old) => Event::Failed { task, failure: Failure::Engine("another copy answered first".into()) },
-        Err(Broken::Server(error)) => Event::Failed { task, failure: failed(&server, error, told > 0, &inbox).await },
+        Err(Broken::Server(error)) => Event::Failed { task, failure: failed(&server, error, told > 0) },
     };
     // A closed inbox means that the node is stopping.
     let _ = inbox.send(Inbound::Event(event)).await;
@@ -403,8 +248,9 @@ async fn read(
     let begun = Instant::now();
     let trace = session.trace.onwards(task.attempt);
     let mut answer: Answering =
-        server.endpoint.ask(model, &cleared, session.whole, trace).await.map_err(Broken::Server)?;
+        server.endpoint().ask(model, &cleared, session.whole, trace).await.map_err(Broken::Server)?;
     drop(cleared);
+    server.refuses.store(false, Ordering::Relaxed);
     server.hear();
     let (mut bytes, mut first, mut beaten) = (0, None, Instant::now());
     while let Some(piece) = answer.next().await.map_err(Broken::Server)? {
@@ -458,27 +304,37 @@ fn size_of(piece: &Piece) -> u64 {
 }
 
 /// What a failure means to the mind. `told`: the client has a part of the answer, which no other place can go on with.
-async fn failed(server: &Server, error: EndpointError, told: bool, inbox: &mpsc::Sender<Inbound>) -> Failure {
+fn failed(server: &Server, error: EndpointError, told: bool) -> Failure {
     let name = &server.config.name;
-    if let EndpointError::Unreachable(_) = error {
+    if let EndpointError::OtherKey(text) = &error {
+        server.shows_other_key(text);
+    }
+    if let EndpointError::Unreachable(_) | EndpointError::OtherKey(_) = error {
         server.lost();
     }
     if let EndpointError::Forbidden(_) = error {
-        let text = format!("endpoint {name}: {error}; look at its key_file, and start the node again");
-        let _ = inbox.send(Inbound::Warn(text)).await;
+        server.refuses.store(true, Ordering::Relaxed);
+        tracing::error!(endpoint = %name, %error, "look at its key_file: a changed file is read within a second");
     }
     if told {
         return Failure::Severed(format!("endpoint {name}: {error}"));
     }
     match error {
-        EndpointError::Unreachable(_) => Failure::Unreachable,
+        EndpointError::Unreachable(_) | EndpointError::OtherKey(_) => Failure::Unreachable,
         EndpointError::Full(wait) => {
             let retry_after = wait.map_or(Micros::from_millis(1000), micros);
             Failure::Declined(Refusal::Overloaded { retry_after })
         }
+        EndpointError::Forbidden(status) => barred(name, Bar::Key(status)),
+        EndpointError::Absent(_) => barred(name, Bar::NoModel),
         EndpointError::Wrong(_) | EndpointError::Cannot(_) => {
             Failure::BadInput(InputFault::Other(format!("endpoint {name} does not take this: {error}")))
         }
         other => Failure::Engine(format!("endpoint {name}: {other}")),
     }
+}
+
+/// It did nothing, and would do nothing for the next request. For how long it is left alone the mind says.
+fn barred(site: &SiteName, why: Bar) -> Failure {
+    Failure::Declined(Refusal::Barred { site: site.clone(), why, again: Micros(0) })
 }

@@ -263,7 +263,7 @@ async fn assemble(
         clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
-        driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));
+        driver.hands.spawn(crate::endpoints::server::watch_over(server, node, driver.inbox.clone()));
     }
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: nothing leaves this node: {text}"));

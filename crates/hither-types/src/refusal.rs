@@ -88,6 +88,37 @@ pub enum Refusal {
         /// Why.
         why: Withheld,
     },
+    /// A server outside the mesh does not take this node's key, or failed time after time, and is left alone for a while
+    /// (503). It is this node's own, and no peer is ever told.
+    Barred {
+        /// The server.
+        site: SiteName,
+        /// Why.
+        why: Bar,
+        /// When it is asked again. Of no meaning where the driver says it: the mind decides.
+        again: Micros,
+    },
+}
+
+/// Why a server outside the mesh is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bar {
+    /// It does not let this node in; the HTTP status of its answer. Nothing was done.
+    Key(u16),
+    /// It has no such model. Nothing was done.
+    NoModel,
+    /// It failed several times in a row.
+    Failing,
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(status) => write!(f, "it refuses the key of this node (HTTP {status})"),
+            Self::NoModel => f.write_str("it has no model of that name (HTTP 404)"),
+            Self::Failing => f.write_str("it failed several times in a row"),
+        }
+    }
 }
 
 /// Why an attempt ended without an answer.

@@ -75,7 +75,7 @@ impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
             // A budget is its node's own matter, and said to its own clients alone.
             Refusal::BudgetSpent { .. } => Self::NoCapacity { tried: 0 },
             // A node asks servers outside the mesh for its own clients alone: to a peer it has no room.
-            Refusal::Withheld { .. } => Self::NoCapacity { tried: 0 },
+            Refusal::Withheld { .. } | Refusal::Barred { .. } => Self::NoCapacity { tried: 0 },
         })
     }
 }

@@ -9,9 +9,10 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use super::EndpointError;
 use super::ask::Expects;
+use super::{EndpointError, tensors};
 use crate::limits::{ENDPOINT_ANSWER, ENDPOINT_CALLS, ENDPOINT_ERROR, ENDPOINT_EVENT};
+use crate::oip::JSON_LENGTH;
 
 /// An answer as it comes.
 pub struct Answering {
@@ -19,6 +20,8 @@ pub struct Answering {
     buffer: BytesMut,
     expects: Expects,
     is_stream: bool,
+    /// Where the JSON of tensors ends, if other bytes are behind it.
+    json_length: Option<usize>,
     /// Up to where the buffer was searched for the end of a line.
     searched: usize,
     said: Said,
@@ -140,9 +143,11 @@ struct VectorForm {
 impl Answering {
     pub(super) fn new(response: Response<Incoming>, expects: Expects) -> Self {
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let is_stream = kind.trim_start().starts_with("text/event-stream");
+        let is_stream = expects != Expects::Tensors && kind.trim_start().starts_with("text/event-stream");
+        let length = response.headers().get(JSON_LENGTH);
+        let json_length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let (body, buffer, said) = (response.into_body(), BytesMut::new(), Said::default());
-        Self { body, buffer, expects, is_stream, searched: 0, said }
+        Self { body, buffer, expects, is_stream, json_length, searched: 0, said }
     }
 
     /// The next piece; `None` once the answer is whole. Every text ends with [`Piece::End`].
@@ -238,7 +243,7 @@ impl Answering {
         let text = delta.content.or(choice.text).unwrap_or_default();
         let chances = match self.expects {
             Expects::Text { chances: true } => chances(choice.logprobs.unwrap_or_default()),
-            Expects::Text { chances: false } | Expects::Vectors(_) => Vec::new(),
+            Expects::Text { chances: false } | Expects::Vectors(_) | Expects::Tensors => Vec::new(),
         };
         if text.is_empty() && chances.is_empty() {
             return Ok(None);
@@ -316,6 +321,10 @@ impl Answering {
                 form.usage.iter().for_each(|usage| self.count(usage));
                 self.said.is_over = true;
                 vectors(form.data, count)
+            }
+            Expects::Tensors => {
+                self.said.is_over = true;
+                tensors::read(&text, self.json_length)
             }
             Expects::Text { .. } => {
                 let piece = self.chunk(read_json(&text)?)?;

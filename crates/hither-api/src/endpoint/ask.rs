@@ -1,5 +1,7 @@
 //! Work as a request of OpenAI's API. What changes nothing is not written: servers differ in what they know.
 
+use std::borrow::Cow;
+
 use hither_engine::work::{ChatMessage, EmbedWork, Format, GenerateWork, Prompt, ToolCall, ToolChoice, Work};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,8 +10,10 @@ use super::EndpointError;
 
 /// A request, and what its answer is read as.
 pub(super) struct Asking {
-    pub(super) path: &'static str,
+    pub(super) path: Cow<'static, str>,
     pub(super) body: Vec<u8>,
+    /// Where its JSON ends, if other bytes are behind it.
+    pub(super) json_length: Option<usize>,
     pub(super) expects: Expects,
 }
 
@@ -20,6 +24,8 @@ pub(super) enum Expects {
     Text { chances: bool },
     /// So many vectors.
     Vectors(usize),
+    /// Tensors.
+    Tensors,
 }
 
 #[derive(Serialize)]
@@ -173,7 +179,7 @@ fn embed(model: &str, work: &EmbedWork) -> Result<Asking, EndpointError> {
     let input = input.collect::<Result<Vec<_>, _>>()?;
     let expects = Expects::Vectors(input.len());
     let body = write(&Texts { model, input, encoding_format: "float" });
-    Ok(Asking { path: "/v1/embeddings", body, expects })
+    Ok(Asking { path: "/v1/embeddings".into(), body, json_length: None, expects })
 }
 
 fn generate(model: &str, work: &GenerateWork, whole: bool) -> Result<Asking, EndpointError> {
@@ -219,7 +225,8 @@ fn generate(model: &str, work: &GenerateWork, whole: bool) -> Result<Asking, End
         },
     };
     let path = if chat { "/v1/chat/completions" } else { "/v1/completions" };
-    Ok(Asking { path, body: write(&body), expects: Expects::Text { chances: work.chances.is_some() } })
+    let expects = Expects::Text { chances: work.chances.is_some() };
+    Ok(Asking { path: path.into(), body: write(&body), json_length: None, expects })
 }
 
 fn unlike(value: f32, neutral: f32) -> Option<f32> {

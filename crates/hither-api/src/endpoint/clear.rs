@@ -21,7 +21,7 @@ pub enum OnFinding {
     Block,
 }
 
-/// What happens to a request with a part that cannot be read: ids of tokens.
+/// What happens to a request with a part that cannot be read: ids of tokens, tensors of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnreadable {
     /// Nothing of it leaves.
@@ -225,11 +225,13 @@ impl Reading {
         })
     }
 
-    /// Numbers say nothing that a pattern could read; elements of text are read one by one.
+    /// Elements of text are read one by one. Numbers say nothing that a pattern could read: a face, a voice or a record may be
+    /// in them, as text may be in ids of tokens.
     fn tensor(&mut self, tensor: Tensor) -> Result<Tensor, Withheld> {
         let Tensor { name, datatype, shape, data } = tensor;
         let name = self.text(name)?;
         if datatype != Datatype::Bytes {
+            let data = self.unreadable(data, "tensors of numbers")?;
             return Ok(Tensor { name, datatype, shape, data });
         }
         let mut plain = Vec::with_capacity(data.len());

@@ -26,7 +26,7 @@ impl Reader {
     /// # Errors
     /// They cannot be read.
     pub fn new(authorities: Option<&[u8]>) -> Result<Self, AddressError> {
-        Ok(Self(client(authorities)?))
+        Ok(Self(client(authorities, &[])?))
     }
 
     /// The text at an address, bounded in time and length.

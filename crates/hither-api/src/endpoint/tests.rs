@@ -9,31 +9,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Address, Cleared, Endpoint, EndpointError, Totals};
+use super::{Address, Cleared, Endpoint, EndpointError, Protocol, Totals};
 
 /// A server that says one thing, once, and gives back what it was asked.
 async fn server(status: &str, kind: &str, body: &str) -> (Endpoint, JoinHandle<String>) {
+    let said = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n{body}");
+    let (endpoint, asked) = saying(Protocol::OpenAi, vec![said]).await;
+    (endpoint, tokio::spawn(async move { asked.await.unwrap().remove(0) }))
+}
+
+/// A server that says some JSON, one after the other, and gives back what it was asked.
+pub(super) async fn server_of(protocol: Protocol, bodies: Vec<String>) -> (Endpoint, JoinHandle<Vec<String>>) {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+    saying(protocol, bodies.into_iter().map(|body| format!("{head}{body}")).collect()).await
+}
+
+async fn saying(protocol: Protocol, answers: Vec<String>) -> (Endpoint, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let said = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n{body}");
     let asked = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut request = Vec::new();
-        loop {
-            stream.read_buf(&mut request).await.unwrap();
-            let text = String::from_utf8_lossy(&request);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
-            if body.len() >= length.parse().unwrap() {
-                break;
+        let mut all = Vec::new();
+        for said in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            loop {
+                stream.read_buf(&mut request).await.unwrap();
+                let text = String::from_utf8_lossy(&request);
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+                if body.len() >= length.parse().unwrap() {
+                    break;
+                }
             }
+            stream.write_all(said.as_bytes()).await.unwrap();
+            all.push(String::from_utf8(request).unwrap());
         }
-        stream.write_all(said.as_bytes()).await.unwrap();
-        String::from_utf8(request).unwrap()
+        all
     });
     let key = Some("sk-1".to_owned());
-    let endpoint = Endpoint::new(&Address { base, key, authorities: None, probe: "/health".into() }).unwrap();
-    (endpoint, asked)
+    let address = Address { base, key, authorities: None, probe: "/health".into(), pins: Vec::new(), protocol };
+    (Endpoint::new(&address).unwrap(), asked)
 }
 
 fn greeting() -> Work {
@@ -179,6 +194,7 @@ async fn each_kind_of_no_is_known_and_the_key_is_in_none() {
     for (status, expected) in [
         ("400 Bad Request", EndpointError::Wrong("the prompt is too long".into())),
         ("401 Unauthorized", EndpointError::Forbidden(401)),
+        ("404 Not Found", EndpointError::Absent("the prompt is too long".into())),
         ("429 Too Many Requests\r\nRetry-After: 3", EndpointError::Full(Some(Duration::from_secs(3)))),
         ("503 Service Unavailable", EndpointError::Full(None)),
         ("500 Internal Server Error", EndpointError::Failed("HTTP 500: the prompt is too long".into())),
@@ -190,9 +206,27 @@ async fn each_kind_of_no_is_known_and_the_key_is_in_none() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    let gone = Endpoint::new(&Address { base, key: None, authorities: None, probe: "/".into() }).unwrap();
+    let gone = Endpoint::new(&Address {
+        base,
+        key: None,
+        authorities: None,
+        probe: "/".into(),
+        pins: Vec::new(),
+        protocol: Protocol::OpenAi,
+    })
+    .unwrap();
     assert!(matches!(hear(&gone, &greeting()).await.1, Err(EndpointError::Unreachable(_))));
     assert!(gone.probe(Duration::from_secs(5)).await.is_err());
+}
+
+#[tokio::test]
+async fn another_key_is_sent_from_then_on_and_the_same_is_no_other() {
+    let (endpoint, asked) = server("200 OK", "application/json", "{}").await;
+    assert!(endpoint.with_key("sk-1").unwrap().is_none());
+    assert!(matches!(endpoint.with_key("a\nb"), Err(super::AddressError::Key)));
+    let anew = endpoint.with_key("sk-2").unwrap().unwrap();
+    let _ = hear(&anew, &greeting()).await;
+    assert!(asked.await.unwrap().contains("authorization: Bearer sk-2\r\n"));
 }
 
 #[tokio::test]
@@ -224,7 +258,14 @@ async fn any_answer_is_life_but_that_of_a_gateway_before_nobody() {
 
 #[test]
 fn an_address_and_its_certificates_are_checked_before_anything_is_sent() {
-    let address = |base: &str| Address { base: base.into(), key: None, authorities: None, probe: "/".into() };
+    let address = |base: &str| Address {
+        base: base.into(),
+        key: None,
+        authorities: None,
+        probe: "/".into(),
+        pins: Vec::new(),
+        protocol: Protocol::OpenAi,
+    };
     for wrong in ["", "nothing", "ftp://x", "http://"] {
         assert!(Endpoint::new(&address(wrong)).is_err(), "{wrong}");
     }

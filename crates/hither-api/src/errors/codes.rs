@@ -138,6 +138,8 @@ codes! {
     LimitReached = "E0510", 429, Some("rate_limit_exceeded"), "Wait for the seconds in Retry-After; hither apps limit NAME changes the limit.";
     /// What may leave or be spent today is spent.
     BudgetSpent = "E0511", 429, Some("insufficient_quota"), "hither budget shows what is spent. Wait for the seconds in Retry-After, or raise the budget in hither.toml.";
+    /// A server outside the mesh refuses the key of the node or failed several times in a row, and no other place can answer.
+    Barred = "E0512", 503, None, "hither status says why and what to do. Try again after the seconds in Retry-After.";
     /// No more jobs are kept.
     JobsFull = "E0520", 507, None, "DELETE /v1/jobs/ID of those whose results you have, or raise max, max_mb or app_share under [jobs] in hither.toml.";
     /// The disk of the node is full, so the job is not kept.

@@ -280,6 +280,7 @@ pub(super) fn verdict(given: &Given, strikes: u32) -> Verdict {
         500 if is(Code::ModelBroken) => Verdict::Again(Pause::Everyone(None)),
         // Of one app or one server: to others it may be open, so they do not wait for the next day with it.
         429 if is(Code::BudgetSpent) => Verdict::Again(Pause::Everyone(None)),
+        503 if is(Code::Barred) => Verdict::Again(Pause::Everyone(None)),
         // It lies on this disk, and must not.
         451 if is(Code::NotKeptByLaw) => Verdict::Final,
         451 | 500 => strike,

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 
-use hither_engine::validate;
 use hither_engine::work::{InferWork, Piece, Tensor, Work};
-use hither_types::model::{Manifest, ModelIo};
+use hither_engine::{validate, well_formed};
+use hither_types::model::{Manifest, ModelFormat, ModelIo};
 use hither_types::refusal::Failure;
 use tokio::time::Instant;
 
@@ -50,7 +50,12 @@ pub(crate) async fn serve(
 ) -> Result<Answered, Problem> {
     let ModelIo::Tensors { inputs, outputs } = &model.io else { return Err(takes_text(model)) };
     let work = std::mem::replace(&mut call.work, InferWork { inputs: Vec::new(), outputs: Vec::new() });
-    validate(&work, inputs, outputs).map_err(|fault| {
+    let fits = match model.format {
+        // What a server outside the mesh takes only it knows for certain: it need not say which inputs may be left out.
+        ModelFormat::Outside => work.inputs.iter().try_for_each(well_formed),
+        ModelFormat::Onnx | ModelFormat::Gguf | ModelFormat::Stub => validate(&work, inputs, outputs),
+    };
+    fits.map_err(|fault| {
         let mut problem = Problem::from(&Failure::BadInput(fault));
         problem.message = format!("model {}: {}", model.name, problem.message);
         problem

@@ -117,6 +117,23 @@ fn malformed(text: impl Into<String>) -> Problem {
     Problem::new(Code::Malformed, text)
 }
 
+#[derive(Deserialize)]
+struct AnswerForm<'a> {
+    #[serde(borrow)]
+    outputs: Bounded<InputForm<'a>, TENSORS>,
+}
+
+/// Reads the outputs in an answer of a server of this protocol, and those behind it if it said where they begin.
+pub(crate) fn answered(json: &[u8], blobs: Option<&[u8]>) -> Result<Vec<Tensor>, Problem> {
+    let form: AnswerForm<'_> = serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
+    let mut rest = blobs;
+    let outputs = form.outputs.0.into_iter().map(|output| tensor(output, &mut rest)).collect::<Result<_, _>>()?;
+    match rest.filter(|rest| !rest.is_empty()) {
+        Some(rest) => Err(malformed(format!("{} bytes are left over behind the outputs", rest.len()))),
+        None => Ok(outputs),
+    }
+}
+
 impl Call {
     /// Reads JSON, and the binary tensors behind it if the request said where they begin.
     pub(crate) fn parse(json: &[u8], blobs: Option<&[u8]>) -> Result<Self, Problem> {

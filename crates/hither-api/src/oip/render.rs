@@ -64,7 +64,8 @@ pub(super) fn response(
     Ok(Rendered { bytes: out, json_length: any.then_some(length) })
 }
 
-fn elements(tensor: &Tensor, out: &mut Vec<u8>) -> Result<(), String> {
+/// Writes the elements of a tensor as JSON writes a list of them; why not, if JSON has no form for one.
+pub(crate) fn elements(tensor: &Tensor, out: &mut Vec<u8>) -> Result<(), String> {
     macro_rules! whole {
         ($type:ty) => {
             numbers(tensor, out, |bytes, out| {

@@ -3,7 +3,7 @@
 use hither_types::filter::{DataKind, Findings, Withheld};
 use hither_types::id::{ModelName, SiteName};
 use hither_types::law::Denial;
-use hither_types::refusal::Refusal;
+use hither_types::refusal::{Bar, Refusal};
 use hither_types::spending::Budget;
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
@@ -18,7 +18,7 @@ mod headers;
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     (unlawful, "E0301", 451, 451, "-"),
     (|| Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }), "E0302", 451, 451, "-"),
     (withheld, "E0306", 422, 422, "-"),
@@ -33,11 +33,16 @@ const TABLE: [Row; 14] = [
     (|| Refusal::Stopping, "E0506", 503, 503, "2"),
     (|| Refusal::NotAMember, "E0507", 503, 503, "2"),
     (budget, "E0511", 429, 429, "60"),
+    (barred, "E0512", 503, 503, "61"),
 ];
 
 fn withheld() -> Refusal {
     let why = Withheld::Found(Findings([(DataKind::Email, 2)].into()));
     Refusal::Withheld { site: SiteName::parse("cloud").unwrap(), why }
+}
+
+fn barred() -> Refusal {
+    Refusal::Barred { site: SiteName::parse("cloud").unwrap(), why: Bar::Key(401), again: Micros(60_500_000) }
 }
 
 fn budget() -> Refusal {

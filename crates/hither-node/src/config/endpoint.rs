@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use hither_api::endpoint::{Address, Filter};
+use hither_api::endpoint::{Address, Filter, Pin, PinFault, Protocol};
 use hither_types::id::{AppName, ModelName, Operator, ParseIdError, SiteName};
 use hither_types::place::Jurisdiction;
 use hither_types::spending::Purse;
@@ -27,11 +27,15 @@ pub(crate) struct EndpointSection {
     url: String,
     models: ModelsWord,
     #[serde(default)]
+    protocol: ProtocolWord,
+    #[serde(default)]
     at_once: Option<u16>,
     #[serde(default)]
     key_file: Option<PathBuf>,
     #[serde(default)]
     ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pin: PinWord,
     #[serde(default)]
     probe: Option<String>,
     #[serde(default)]
@@ -56,12 +60,35 @@ pub(crate) struct EndpointSection {
     first_for: Vec<String>,
 }
 
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ProtocolWord {
+    #[default]
+    OpenAi,
+    Oip,
+}
+
 /// Names of models, the same there as here, or each with its name there.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum ModelsWord {
     Same(Vec<String>),
     Each(BTreeMap<String, String>),
+}
+
+/// One pin, or several: the next key can be pinned before it is used.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum PinWord {
+    One(String),
+    Some(Vec<String>),
+}
+
+impl Default for PinWord {
+    fn default() -> Self {
+        Self::Some(Vec::new())
+    }
 }
 
 /// A server outside the mesh.
@@ -71,6 +98,8 @@ pub struct EndpointConfig {
     pub name: SiteName,
     /// Where it is.
     pub address: Address,
+    /// The file that its key was read from.
+    pub key_file: Option<PathBuf>,
     /// The names of its models here, each with its name there.
     pub models: BTreeMap<ModelName, String>,
     /// Requests at once.
@@ -161,6 +190,23 @@ pub enum EndpointError {
         /// What was written.
         found: String,
     },
+    /// A pin is none.
+    #[error("[endpoint.{name}] pin is wrong")]
+    Pin {
+        /// The server.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: PinFault,
+    },
+    /// A key is pinned, and none is ever shown.
+    #[error("[endpoint.{0}] has a pin, and is asked in clear, where no key is shown: use https://")]
+    PinInClear(String),
+    /// One name means a model of text there, and one of tensors here.
+    #[error(
+        "model {0} is in endpoints of both protocols: text and tensors are no one model, so give one of them another name"
+    )]
+    TwoProtocols(ModelName),
     /// What is said of money is wrong.
     #[error(transparent)]
     Purse(#[from] EgressError),
@@ -180,7 +226,17 @@ pub(crate) fn endpoints(sections: EndpointSections, dir: &Path) -> Result<Vec<En
     if sections.len() > ENDPOINTS_MAX {
         return Err(EndpointError::TooMany(sections.len()));
     }
-    sections.into_iter().map(|(name, section)| read(name, section, dir)).collect()
+    let found = sections.into_iter().map(|(name, section)| read(name, section, dir));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let mut spoken = BTreeMap::new();
+    for (model, protocol) in
+        found.iter().flat_map(|found| found.models.keys().map(|model| (model, found.address.protocol)))
+    {
+        if *spoken.entry(model).or_insert(protocol) != protocol {
+            return Err(EndpointError::TwoProtocols(model.clone()));
+        }
+    }
+    Ok(found)
 }
 
 fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointConfig, EndpointError> {
@@ -228,7 +284,11 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     if at_once == 0 {
         return Err(EndpointError::Never(name));
     }
-    let probe = section.probe.unwrap_or_else(|| "/v1/models".to_owned());
+    let (protocol, probe) = match section.protocol {
+        ProtocolWord::OpenAi => (Protocol::OpenAi, "/v1/models"),
+        ProtocolWord::Oip => (Protocol::Inference, "/v2/health/live"),
+    };
+    let probe = section.probe.unwrap_or_else(|| probe.to_owned());
     if !probe.starts_with('/') {
         return Err(EndpointError::Probe { name, found: probe });
     }
@@ -239,21 +299,34 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     let key = section.key_file.as_deref().map(file).transpose()?;
     let key = key.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
     let authorities = section.ca_file.as_deref().map(file).transpose()?;
-    let address = Address { base, key, authorities, probe };
+    let pins = pins(section.pin).map_err(|source| EndpointError::Pin { name: name.clone(), source })?;
+    if !pins.is_empty() && base.starts_with("http://") {
+        return Err(EndpointError::PinInClear(name));
+    }
+    let address = Address { base, protocol, key, authorities, probe, pins };
     // What cannot be used is told now.
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
     let filter = section.filter.map(filter);
-    Ok(EndpointConfig { name: site, address, models, at_once, elsewhere, purse, filter, first_for })
+    let key_file = section.key_file.map(|path| dir.join(path));
+    Ok(EndpointConfig { name: site, address, key_file, models, at_once, elsewhere, purse, filter, first_for })
 }
 
-/// The address before `/v1`, and whether it is on this machine.
+fn pins(word: PinWord) -> Result<Vec<Pin>, PinFault> {
+    let texts = match word {
+        PinWord::One(text) => vec![text],
+        PinWord::Some(texts) => texts,
+    };
+    texts.iter().map(|text| Pin::parse(text)).collect()
+}
+
+/// The address before `/v1` or `/v2`, and whether it is on this machine.
 fn base(url: &str) -> Option<(String, bool)> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
     if rest.contains(['?', '#', '@', ' ']) {
         return None;
     }
     let base = url.trim_end_matches('/');
-    let base = base.strip_suffix("/v1").unwrap_or(base);
+    let base = base.strip_suffix("/v1").or_else(|| base.strip_suffix("/v2")).unwrap_or(base);
     let authority = rest.split('/').next().filter(|authority| !authority.is_empty())?;
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split_once(']')?.0,

@@ -214,6 +214,7 @@ fn each_answer_has_one_meaning() {
         (500, "E0405", everyone, everyone),
         (500, "E0508", strike, Verdict::Final),
         (503, "E0503", everyone, everyone),
+        (503, "E0512", everyone, everyone),
         (504, "E0504", everyone, everyone),
     ] {
         assert_eq!(
@@ -222,6 +223,8 @@ fn each_answer_has_one_meaning() {
             "{status} {code}"
         );
     }
+    let barred = Given { headers: vec![("retry-after".to_owned(), "3600".to_owned())], ..given(503, "E0512") };
+    assert_eq!(verdict(&barred, 0), everyone, "of one server, and it may come back before");
     let inference = Given {
         status: 404,
         headers: Vec::new(),

@@ -32,6 +32,7 @@ pub(super) const MESH: &[Code] = &[
     Code::DeadlinePassed,
     Code::LedgerUnavailable,
     Code::BudgetSpent,
+    Code::Barred,
     Code::Stopping,
     Code::KeyInUse,
     Code::NotAMember,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hither_api::endpoint::{Filter, OnFinding, OnUnreadable};
+use hither_api::endpoint::{Filter, OnFinding, OnUnreadable, Protocol};
 use hither_filter::Kinds;
 use hither_types::filter::DataKind;
 
@@ -51,6 +51,35 @@ fn one_elsewhere_says_where_it_stands_and_who_runs_it() {
     let tunnel =
         "[endpoint.t]\nurl = \"http://localhost:1\"\nmodels = [\"a\"]\njurisdiction = \"US\"\noperator = \"x\"";
     assert!(read(tunnel, Path::new("/nowhere")).unwrap()[0].elsewhere.is_some());
+}
+
+#[test]
+fn a_server_may_speak_the_inference_protocol_but_no_name_both() {
+    let lab = "[endpoint.lab]\nurl = \"http://127.0.0.1:9000/v2\"\nprotocol = \"oip\"\nmodels = [\"fraud\"]\n";
+    let found = read(lab, Path::new("/nowhere")).unwrap();
+    assert_eq!(
+        (found[0].address.base.as_str(), found[0].address.protocol),
+        ("http://127.0.0.1:9000", Protocol::Inference)
+    );
+    assert_eq!(found[0].address.probe, "/v2/health/live");
+    let other = "[endpoint.more]\nurl = \"http://127.0.0.1:9001\"\nmodels = [\"fraud\"]\n";
+    refused(&format!("{lab}{other}"), "model fraud is in endpoints of both protocols");
+    refused(&lab.replace("oip", "grpc"), "expected `openai` or `oip`");
+}
+
+#[test]
+fn keys_may_be_pinned_one_or_several() {
+    let pin = "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+    let cloud = "[endpoint.c]\nurl = \"https://127.0.0.1\"\nmodels = [\"a\"]\n";
+    let pins = |text: &str| {
+        let found = read(&format!("{cloud}{text}"), Path::new("/nowhere")).unwrap();
+        found[0].address.pins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(pins(""), [""; 0]);
+    assert_eq!(pins(&format!("pin = \"{pin}\"")), [pin]);
+    assert_eq!(pins(&format!("pin = [\"{pin}\", \"{pin}\"]")), [pin, pin]);
+    refused(&format!("{cloud}pin = \"sha256/abc\""), "\"sha256/abc\" is no pin such as sha256/ and 44 letters");
+    refused(&format!("{}pin = \"{pin}\"", cloud.replace("https", "http")), "use https://");
 }
 
 #[test]
