@@ -1,6 +1,6 @@
 //! The only way in and out of the mind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hither_types::fact::Fact;
@@ -182,6 +182,8 @@ pub enum Event {
         place: Member,
         /// [`PlaceKind::Home`] if it runs on this machine, so that nothing leaves; else [`PlaceKind::Cloud`].
         kind: PlaceKind,
+        /// The models that it trains, each with what stands for its training: no model has that digest.
+        trains: BTreeMap<ModelName, Digest>,
     },
     /// Somebody does not belong any more.
     MemberRemoved(NodeId),

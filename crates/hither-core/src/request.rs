@@ -264,7 +264,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. }
         | Refusal::BudgetSpent { .. }
-        | Refusal::Withheld { .. } => false,
+        | Refusal::Withheld { .. }
+        | Refusal::NotTrained { .. } => false,
     }
 }
 
@@ -282,8 +283,38 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::KeyInUse
         | Refusal::ModelExpired { .. }
         | Refusal::BudgetSpent { .. } => true,
-        Refusal::Unlawful { .. } | Refusal::UnlawfulThere(_) | Refusal::DeadlinePassed | Refusal::Withheld { .. } => {
-            false
-        }
+        Refusal::Unlawful { .. }
+        | Refusal::UnlawfulThere(_)
+        | Refusal::DeadlinePassed
+        | Refusal::Withheld { .. }
+        | Refusal::NotTrained { .. } => false,
+    }
+}
+
+/// A wait as clients are told it.
+pub(crate) fn overloaded(wait: Micros) -> Refusal {
+    Refusal::Overloaded { retry_after: wait.clamp(limits::RETRY_AFTER_MIN, limits::RETRY_AFTER_MAX) }
+}
+
+/// What a peer's "no" means to our client, once nobody is left.
+pub(crate) fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
+    match refusal {
+        Refusal::NoPower { cap } if preempted => Refusal::NoPower { cap },
+        Refusal::Overloaded { retry_after } => overloaded(retry_after),
+        Refusal::UnlawfulThere(denial) => Refusal::UnlawfulThere(denial),
+        Refusal::Withheld { site, why } => Refusal::Withheld { site, why },
+        Refusal::UnknownModel(_)
+        | Refusal::Unlawful { .. }
+        | Refusal::NoPower { .. }
+        | Refusal::NoCapacity { .. }
+        | Refusal::DeadlinePassed
+        | Refusal::LedgerUnavailable
+        | Refusal::ModelBroken(_)
+        | Refusal::NotAMember
+        | Refusal::Stopping
+        | Refusal::KeyInUse
+        | Refusal::ModelExpired { .. }
+        | Refusal::BudgetSpent { .. }
+        | Refusal::NotTrained { .. } => Refusal::NoCapacity { tried },
     }
 }

@@ -172,10 +172,11 @@ impl From<&Fact> for Body {
                 .with("outcome", Value::text(outcome_word(*outcome)))
                 .with("attempts", Value::Integer((*attempts).into()))
                 .with("energy_mj", Value::Integer(energy.0)),
-            Fact::EgressIntent { subject, to, rule, bytes } => Self::new(Kind::EgressIntent)
+            Fact::EgressIntent { subject, to, rule, rests, bytes } => Self::new(Kind::EgressIntent)
                 .subject(subject)
                 .place(to)
                 .rule("permit", Some(rule))
+                .with_some("rests", rests.as_ref())
                 .with("bytes_out", Value::Integer(bytes.0)),
             Fact::FirstTransfer { left, to } => {
                 Self::new(Kind::FirstTransfer).with("left", Value::text(left)).with("to", Value::text(to))

@@ -41,6 +41,7 @@ mod run;
 mod session;
 mod spending;
 mod traces;
+mod trainings;
 mod trust;
 mod twins;
 mod witness;

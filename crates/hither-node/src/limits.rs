@@ -308,6 +308,12 @@ pub(crate) const KERNEL_LAST_READING: Duration = Duration::from_secs(2);
 /// What such a program may say, in bytes: three counters take half a kilobyte, and a table of many has room.
 pub(crate) const KERNEL_OUTPUT_MAX: u64 = 1 << 20;
 
+/// Trainings of which a record is kept: a node hands over some a day, and looks back over months.
+pub(crate) const TRAININGS_MAX: usize = 1000;
+
+/// How long a server may take to say how far a training is: it looks it up.
+pub(crate) const TRAINING_ASK: Duration = Duration::from_secs(30);
+
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);
 
