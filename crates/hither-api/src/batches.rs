@@ -26,8 +26,11 @@ mod serve;
 mod tests;
 
 pub use desk::{Desk, Moved, turn};
+pub(crate) use files::parse as file_id;
 pub(crate) use forms::{BatchDto, BatchesDto, FileDeletedDto, FileDto, FilesDto};
+pub(crate) use lines::{Lines, Read};
 pub use run::run_batches;
+pub(crate) use serve::{Id, Page, answer, ask, caller, on_disk_thread, page};
 
 use crate::routes::Routes;
 
@@ -82,17 +85,20 @@ pub enum FilePurpose {
     Batch,
     /// What came of them.
     BatchOutput,
+    /// Examples to train a model with.
+    FineTune,
 }
 
 impl FilePurpose {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Batch, Self::BatchOutput];
+    pub const ALL: [Self; 3] = [Self::Batch, Self::BatchOutput, Self::FineTune];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Batch => "batch",
             Self::BatchOutput => "batch_output",
+            Self::FineTune => "fine-tune",
         }
     }
 }
@@ -107,10 +113,12 @@ pub struct NewFile {
 }
 
 /// What is known of a file whose content has come.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct FileEnd {
     /// What its app calls it.
     pub name: String,
+    /// What it is for.
+    pub purpose: FilePurpose,
     /// How long it is kept, in milliseconds.
     pub keep_ms: u64,
 }

@@ -28,6 +28,7 @@ use crate::batches::BatchStore;
 use crate::callers::{AppEntry, Callers, Change, Key};
 use crate::errors::{Code, Problem};
 use crate::jobs::JobStore;
+use crate::trainings::TrainingStore;
 
 use policy::{NewPolicy, NewPublication, PolicyInForce, Publications};
 
@@ -492,5 +493,10 @@ pub trait Door: Send + Sync + 'static {
     fn batches(&self) -> Result<Arc<dyn BatchStore>, Problem> {
         Err(Problem::new(Code::JobsOff, "this node keeps no files and no batches")
             .help("send each request itself and wait for its answer"))
+    }
+    /// Whoever keeps a record of trainings that are handed over, or why nobody does.
+    fn trainings(&self) -> Result<Arc<dyn TrainingStore>, Problem> {
+        Err(Problem::new(Code::NotOffered, "this node hands no training over")
+            .help("name an endpoint that trains: trains = [\"assistant\"] under [endpoint.NAME] in hither.toml"))
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hither_types::trace::TraceParent;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
@@ -34,6 +34,7 @@ mod reader;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod train;
 
 use pin::{OtherKey, Pinned};
 
@@ -41,9 +42,11 @@ pub use answer::{Answering, Totals, UNKNOWN_TOKEN};
 pub use clear::{Cleared, Filter, OnFinding, OnUnreadable};
 pub use pin::{Pin, PinFault};
 pub use reader::Reader;
+use train::Outgoing;
+pub use train::TrainingThere;
 
 /// Keeps connections for the next request.
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,8 +205,8 @@ impl Endpoint {
         Ok(Answering::new(response, asked.expects))
     }
 
-    fn request(&self, method: Method, target: Uri, trace: Option<TraceParent>, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
+    fn request(&self, method: Method, target: Uri, trace: Option<TraceParent>, body: Bytes) -> Request<Outgoing> {
+        let mut request = Request::new(Outgoing::whole(body));
         (*request.method_mut(), *request.uri_mut()) = (method, target);
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

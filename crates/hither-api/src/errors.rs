@@ -236,6 +236,15 @@ impl From<&Refusal> for Problem {
             }
             Refusal::Withheld { site, why } => withheld(site, why),
             Refusal::Barred { site, why, again } => barred(site, *why, *again),
+            Refusal::NotTrained { model, site } => {
+                let who = match site {
+                    Some(site) => format!("{site} is no server outside the mesh that trains {model} for this app"),
+                    None => format!("no server outside the mesh that this app may use trains {model}"),
+                };
+                Self::new(Code::NotTrained, who)
+                    .help(format!("name it in hither.toml: trains = [\"{model}\"] under [endpoint.NAME]"))
+                    .param("model")
+            }
             Refusal::KeyInUse => Self::new(
                 Code::KeyInUse,
                 "another program runs with the same key as this node, and was started before it: its data directory was \
@@ -353,8 +362,10 @@ fn rule_of(denial: &Denial) -> Option<String> {
 }
 
 fn places(denied: &[DeniedPlace]) -> String {
-    let each: Vec<String> =
-        denied.iter().map(|place| format!("in {} {}", place.jurisdiction, explain::denial(&place.denial))).collect();
+    let each: Vec<String> = denied
+        .iter()
+        .map(|place| format!("in {} {}", place.jurisdiction, explain::denied(place.action, &place.denial)))
+        .collect();
     if each.is_empty() { "no place is left".to_owned() } else { each.join("; ") }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hither_types::id::{RuleId, SiteName};
-use hither_types::law::{Denial, WhatIf};
+use hither_types::law::{Denial, LawAction, WhatIf};
 use hither_types::member::Role;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::spending::Budget;
@@ -107,8 +107,9 @@ pub(crate) fn what_ifs(step: &Step) -> &[WhatIf] {
 pub(crate) fn text(step: &Step) -> String {
     match step {
         Step::Arrived => "arrived at this node".to_owned(),
-        Step::Permitted { site, rule } => format!("{site}: permitted by {rule}"),
-        Step::Denied { site, denial: said, .. } => format!("{site}: denied, {}", denial(said)),
+        Step::Permitted { site, action: LawAction::Infer, rule } => format!("{site}: permitted by {rule}"),
+        Step::Permitted { site, action, rule } => format!("{site}: {} permitted by {rule}", of_action(*action)),
+        Step::Denied { site, action, denial: said, .. } => format!("{site}: denied, {}", denied(*action, said)),
         Step::PassedOver { site, why } => format!("{site}: lawful, passed over: {why}"),
         Step::Chosen { site, predicted } => format!("{site}: chosen, answer expected in {}", span(*predicted)),
         Step::Queued => "waits here for a slot".to_owned(),
@@ -125,6 +126,22 @@ pub(crate) fn text(step: &Step) -> String {
         Step::SteppedDown { model } => format!("no room: {model}, a smaller model of the family, takes it"),
         Step::Masked { site, findings } => format!("{site}: {findings} masked before it leaves for there"),
         Step::Hedged { site } => format!("late there: a second copy goes to {site}, and the first answer counts"),
+    }
+}
+
+/// What is asked of the law beside the work itself, as the beginning of a sentence.
+fn of_action(action: LawAction) -> String {
+    match action {
+        LawAction::Enqueue => "to rest there (enqueue)".to_owned(),
+        action => format!("to {} there", action.as_str()),
+    }
+}
+
+/// Why the law says no to what is asked, as the rest of a sentence.
+pub(crate) fn denied(action: LawAction, said: &Denial) -> String {
+    match action {
+        LawAction::Infer => denial(said),
+        action => format!("{}: {}", of_action(action), denial(said)),
     }
 }
 
@@ -178,6 +195,7 @@ fn short(refusal: &Refusal) -> String {
         Refusal::Barred { why, .. } => why.to_string(),
         Refusal::ModelExpired { model, ended } => format!("the entry of {model} ended {} there", day(*ended)),
         Refusal::BudgetSpent { budget, .. } => budget_text(budget),
+        Refusal::NotTrained { model, .. } => format!("it does not train {model}"),
     }
 }
 

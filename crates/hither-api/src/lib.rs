@@ -48,6 +48,7 @@ mod tail;
 mod tests;
 pub mod tls;
 pub mod tokens;
+pub mod trainings;
 mod vectors;
 pub mod what_if;
 

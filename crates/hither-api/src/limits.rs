@@ -186,6 +186,25 @@ pub(crate) const ENDPOINT_ANSWER: usize = 64 << 20;
 /// Calls of tools in one answer of such a server.
 pub(crate) const ENDPOINT_CALLS: usize = 64;
 
+/// Bytes of an id, a status or a reason of such a server that are kept: its ids have some tens.
+pub(crate) const ENDPOINT_ID: usize = 256;
+
+/// Bytes of a file of examples that go to a server at once: each part that went is a sign of life, and over a slow line a
+/// larger one would take longer than silence may.
+pub(crate) const TRAINING_PART_BYTES: usize = 32 << 10;
+
+/// Bytes of a file of examples that is handed over: it is in memory as a whole while its filter reads it, some four times.
+pub(crate) const TRAINING_BYTES: u64 = 64 << 20;
+
+/// Examples of one training, as many as work for engines has.
+pub(crate) const TRAINING_EXAMPLES: usize = hither_engine::limits::MAX_EXAMPLES;
+
+/// Bytes of what is said of a training beside its examples.
+pub(crate) const TRAINING_OPTIONS_BYTES: usize = 16 << 10;
+
+/// Bytes of the suffix of a trained model's name, as OpenAI has it.
+pub(crate) const TRAINING_SUFFIX_BYTES: usize = 64;
+
 /// Bytes of one file, as OpenAI has it; what an app may keep is often less.
 pub(crate) const FILE_BYTES: u64 = 200 << 20;
 

@@ -23,7 +23,7 @@ use crate::idempotency::{self, Kept};
 use crate::metrics::{self, Metrics};
 use crate::respond::{Form, problem, text};
 use crate::tls::Shown;
-use crate::{batches, dashboard, grpc, jobs, oip, ollama, openai, openapi, operator};
+use crate::{batches, dashboard, grpc, jobs, oip, ollama, openai, openapi, operator, trainings};
 
 mod table;
 #[cfg(test)]
@@ -87,6 +87,7 @@ pub(crate) fn described() -> Routes {
         .merge(operator::routes())
         .merge(jobs::routes())
         .merge(batches::routes())
+        .merge(trainings::routes())
 }
 
 fn paths(app: &App) -> Router<App> {

@@ -97,6 +97,12 @@ pub(crate) fn manifest(app: &App, name: &str) -> Result<Manifest, Problem> {
 impl Serving {
     /// Hands the work in.
     pub(crate) fn begin(app: &App, model: &Manifest, asked: Asked, work: &Work) -> Result<Self, Problem> {
+        let model = Model { name: model.name.clone(), digest: Some(model.digest) };
+        Self::begin_as(app, model, asked, work)
+    }
+
+    /// Hands work in for a model that need not be in the catalog.
+    pub(crate) fn begin_as(app: &App, model: Model, asked: Asked, work: &Work) -> Result<Self, Problem> {
         asked.admission.caller().may_use(&model.name)?;
         let payload = Bytes::from(work.encode());
         let envelope = Envelope {
@@ -107,6 +113,7 @@ impl Serving {
                 // A call with one answer and no stream to go on with, whatever the model.
                 Work::Infer(_) | Work::Embed(_) => RequestKind::Infer,
                 Work::Generate(_) => RequestKind::Generate,
+                Work::Train(_) => RequestKind::Train,
             },
             size: ByteCount(payload.len() as u64),
             priority: asked.priority,
@@ -118,9 +125,10 @@ impl Serving {
             Work::Embed(_) => "embeddings",
             Work::Generate(GenerateWork { prompt: Prompt::Chat(_), .. }) => "chat",
             Work::Generate(_) => "text_completion",
+            Work::Train(_) => "fine_tuning",
         };
         let rows = match work {
-            Work::Infer(_) => None,
+            Work::Infer(_) | Work::Train(_) => None,
             Work::Embed(embed) => Some(embed.inputs.len() as u64),
             Work::Generate(_) => Some(1),
         };
@@ -138,7 +146,7 @@ impl Serving {
         Ok(Self {
             request: reception.request,
             route: None,
-            asked: Model { name: model.name.clone(), digest: Some(model.digest) },
+            asked: model,
             smaller: None,
             version: None,
             view: app.door.view(),

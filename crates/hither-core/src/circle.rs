@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hither_types::id::{AppName, Digest, ModelName, NodeId, RuleId};
 use hither_types::label::Label;
+use hither_types::law::LawAction;
 use hither_types::message::ModelStage;
 use hither_types::refusal::DeniedPlace;
 use hither_types::request::Envelope;
@@ -152,7 +153,7 @@ impl Core {
                     if let Some(list) = list {
                         list.push((silent, far, lawful.node(), lawful.rule().clone()));
                     }
-                    Step::Permitted { site, rule: lawful.rule().clone() }
+                    Step::Permitted { site, action: LawAction::Infer, rule: lawful.rule().clone() }
                 }
                 Err(no) => {
                     circle.forbid = circle.forbid.take().or_else(|| no.forbid().cloned());
@@ -160,12 +161,12 @@ impl Core {
                     if circle.steps.len() >= limits::STEPS_OF_CIRCLE && circle.denied.len() >= limits::DENIED_MAX {
                         continue;
                     }
-                    let denial = no.in_words();
+                    let (action, denial) = (no.action(), no.in_words());
                     let (node, jurisdiction) = (peer.member.node, peer.member.jurisdiction);
                     if circle.denied.len() < limits::DENIED_MAX {
-                        circle.denied.push(DeniedPlace { node, jurisdiction, denial: denial.clone() });
+                        circle.denied.push(DeniedPlace { node, jurisdiction, action, denial: denial.clone() });
                     }
-                    Step::Denied { site, node, denial, what_ifs: Vec::new() }
+                    Step::Denied { site, node, action, denial, what_ifs: Vec::new() }
                 }
             };
             if circle.steps.len() < limits::STEPS_OF_CIRCLE {

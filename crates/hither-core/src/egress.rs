@@ -77,7 +77,8 @@ impl Core {
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
         let ticket = (self.kind_of(node) != PlaceKind::Home).then(|| {
             let subject = self.subject(id, attempt, &envelope, Some(digest));
-            let fact = Fact::EgressIntent { subject, to: to.clone(), rule: lawful.rule().clone(), bytes };
+            let (rule, rests) = (lawful.rule().clone(), lawful.rests().cloned());
+            let fact = Fact::EgressIntent { subject, to: to.clone(), rule, rests, bytes };
             self.note_first(waiter, fact)
         });
         let held = self.count_leaving(&envelope, node);

@@ -5,7 +5,9 @@
 //! and watched as one. It has no model's file to give, is asked for no second copy, and takes no part in the search for
 //! free slots.
 
-use hither_types::id::{Digest, NodeId, RequestId, SiteName};
+use std::collections::BTreeMap;
+
+use hither_types::id::{Digest, ModelName, NodeId, RequestId, SiteName};
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
 use hither_types::unit::Micros;
@@ -19,11 +21,20 @@ pub(crate) mod bars;
 #[cfg(test)]
 mod tests;
 
+/// What is known of a server outside the mesh, beside what is known of any place.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    /// What it is to the law.
+    pub(crate) kind: PlaceKind,
+    /// The models that it trains, each with what stands for its training.
+    pub(crate) trains: BTreeMap<ModelName, Digest>,
+}
+
 impl Core {
     /// There is a server outside the mesh that may be asked. Of one that is told anew what was known is over.
-    pub(crate) fn endpoint_added(&mut self, place: Member, kind: PlaceKind) {
+    pub(crate) fn endpoint_added(&mut self, place: Member, kind: PlaceKind, trains: BTreeMap<ModelName, Digest>) {
         self.forget_bars(&place);
-        self.endpoints.insert(place.node, kind);
+        self.endpoints.insert(place.node, Outside { kind, trains });
         self.member_added(place);
     }
 
@@ -37,7 +48,7 @@ impl Core {
         if node == self.me.node {
             return PlaceKind::Home;
         }
-        self.endpoints.get(&node).copied().unwrap_or(PlaceKind::Peer)
+        self.endpoints.get(&node).map_or(PlaceKind::Peer, |outside| outside.kind)
     }
 
     /// Nobody in the mesh can take a request in time: a smaller model there, if that may answer, else a server outside.
@@ -113,7 +124,7 @@ impl Core {
     }
 
     /// One drawn by chance, unless a second one is clearly better: equal servers share the work.
-    fn clearly_better(&mut self, offers: Vec<Offer>) -> Option<Offer> {
+    pub(crate) fn clearly_better(&mut self, offers: Vec<Offer>) -> Option<Offer> {
         if offers.len() < 2 {
             return offers.into_iter().next();
         }
@@ -124,7 +135,7 @@ impl Core {
 
     /// An offer that counts what runs there already, whoever said so; whether there is room it says itself. Of a server
     /// that was not tried yet the best is hoped: else it would never be.
-    fn shared(&self, offer: Offer, peer: &Peer, digest: Digest) -> Offer {
+    pub(crate) fn shared(&self, offer: Offer, peer: &Peer, digest: Digest) -> Offer {
         let service = peer.service(digest).unwrap_or(Micros(0));
         let (busy, slots) = match self.pool.of(digest, offer.lawful.node(), self.now) {
             Some(word) => (u64::from(word.load.busy), word.load.slots),

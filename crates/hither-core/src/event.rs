@@ -184,6 +184,8 @@ pub enum Event {
         place: Member,
         /// [`PlaceKind::Home`] if it runs on this machine, so that nothing leaves; else [`PlaceKind::Cloud`].
         kind: PlaceKind,
+        /// The models that it trains, each with what stands for its training: no model has that digest.
+        trains: BTreeMap<ModelName, Digest>,
     },
     /// Somebody does not belong any more.
     MemberRemoved(NodeId),

@@ -26,8 +26,8 @@ impl Core {
             match step {
                 // From there on, the law is asked about that one.
                 Step::SteppedDown { model: other } | Step::Version { model: other, .. } => model = other.clone(),
-                Step::Denied { node, denial, what_ifs, .. } => {
-                    *what_ifs = self.what_ifs(&app, &model, label, *node, denial);
+                Step::Denied { node, action, denial, what_ifs, .. } => {
+                    *what_ifs = self.what_ifs((*action, &app, &model), label, *node, denial);
                 }
                 _ => {}
             }
@@ -35,11 +35,17 @@ impl Core {
         Some(explanation)
     }
 
-    fn what_ifs(&self, app: &AppName, model: &ModelName, label: &Label, node: NodeId, denial: &Denial) -> Vec<WhatIf> {
+    fn what_ifs(
+        &self,
+        (action, app, model): (LawAction, &AppName, &ModelName),
+        label: &Label,
+        node: NodeId,
+        denial: &Denial,
+    ) -> Vec<WhatIf> {
         let here = (node == self.me.node).then_some(&self.me);
         let Some(member) = here.or_else(|| self.peers.get(node).map(|peer| &peer.member)) else { return Vec::new() };
         let (origin, operator) = (self.me.jurisdiction, &self.me.operator);
-        let matter = Matter { action: LawAction::Infer, app, model, label, origin, operator };
+        let matter = Matter { action, app, model, label, origin, operator };
         let target = Target::of(member, self.kind_of(node));
         let asked = self.law.about(matter);
         match (denial, self.roles_lacking(member, target.kind).as_slice()) {

@@ -141,7 +141,8 @@ impl Core {
         let Some(request) = self.requests.get(&id) else { return false };
         let pure = match request.envelope.kind {
             RequestKind::Infer => true,
-            RequestKind::Generate => false,
+            // A second copy of what is to train a model would train it twice.
+            RequestKind::Generate | RequestKind::Train => false,
         };
         let remote = matches!(request.phase, Phase::Remote(..));
         let tries_left = request.hedge_looks > 0 && request.attempts < limits::ATTEMPTS_MAX;

@@ -54,6 +54,7 @@ mod stock;
 mod supply;
 mod timers;
 mod trace;
+mod training;
 mod urgent;
 mod view;
 mod warm;

@@ -8,7 +8,6 @@ use hither_types::fact::{Fact, Subject};
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, RuleId, Task, Ticket};
 use hither_types::law::Policy;
 use hither_types::member::{Member, Role};
-use hither_types::place::PlaceKind;
 use hither_types::refusal::Failure;
 use hither_types::request::Envelope;
 use hither_types::time::Timestamp;
@@ -19,6 +18,7 @@ use crate::affinity::Affinities;
 use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::circle::Circles;
+use crate::endpoint::Outside;
 use crate::endpoint::bars::Bars;
 use crate::event::{Action, Config, Event, PullPolicy};
 use crate::expiry::Calendar;
@@ -72,7 +72,7 @@ pub struct Core {
     pub(crate) peers: Peers,
     pub(crate) distances: Distances,
     /// Which of the peers are servers outside the mesh.
-    pub(crate) endpoints: BTreeMap<NodeId, PlaceKind>,
+    pub(crate) endpoints: BTreeMap<NodeId, Outside>,
     pub(crate) bars: Bars,
     pub(crate) circles: Circles,
     pub(crate) pool: Pool,
@@ -281,7 +281,7 @@ impl Core {
             Event::Near { by, samples } => self.near_told(by, samples),
             Event::MovedBefore(moves) => self.moved_before(moves),
             Event::MemberAdded(member) => self.member_added(member),
-            Event::EndpointAdded { place, kind } => self.endpoint_added(place, kind),
+            Event::EndpointAdded { place, kind, trains } => self.endpoint_added(place, kind, trains),
             Event::MemberRemoved(node) => self.member_removed(node),
             Event::Catalogued(manifest) => self.catalogued(manifest),
             Event::TimeOfDay(wall) => self.day_told(wall),

@@ -9,7 +9,7 @@ use hither_types::message::ModelStage;
 use hither_types::model::Device;
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope};
+use hither_types::request::{Cost, Envelope, RequestKind};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::{RequestState, Step};
@@ -35,7 +35,8 @@ impl Core {
         self.trace.totals.requests += 1;
         self.trace.open(id, &envelope, true, self.now);
         self.trace.step(id, Step::Arrived, self.now);
-        let asked = self.catalog.resolve(&envelope.model);
+        // What is trained elsewhere is not wanted here for that.
+        let asked = self.catalog.resolve(&envelope.model).filter(|_| envelope.kind != RequestKind::Train);
         if let Some((stock, model)) = self.stock.as_mut().zip(asked) {
             stock.asked(model);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hither_types::fact::Fact;
 use hither_types::id::{Attempt, Digest, NodeId, RequestId};
+use hither_types::law::LawAction;
 use hither_types::message::ModelStage;
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
 use hither_types::request::{Priority, RequestKind};
@@ -17,7 +18,7 @@ use crate::circle::Circle;
 use crate::limits;
 use crate::machine::{Core, forbid_of};
 use crate::peers::Peer;
-use crate::request::Request;
+use crate::request::{Request, in_our_words, overloaded};
 use crate::router::{Choice, Here, Lawful, Offer, choose, patience};
 use crate::scheduler::{Hold, Job};
 use crate::timers::Timer;
@@ -48,6 +49,9 @@ impl Core {
         let Some(request) = self.requests.get(&id) else { return };
         if self.now >= request.deadline {
             return self.deadline_passed(id);
+        }
+        if request.envelope.kind == RequestKind::Train {
+            return self.place_training(id);
         }
         let model = request.envelope.model.clone();
         let Some(digest) = request.digest.or_else(|| self.meaning(id)) else {
@@ -142,13 +146,13 @@ impl Core {
         let lawful = match self.gate(&request.envelope, digest, &self.me) {
             Ok(lawful) => lawful,
             Err(denial) => {
-                let (node, jurisdiction) = (self.me.node, self.me.jurisdiction);
-                steps.push(Step::Denied { site, node, denial: denial.clone(), what_ifs: Vec::new() });
-                survey.denied_here = Some(DeniedPlace { node, jurisdiction, denial });
+                let (node, jurisdiction, action) = (self.me.node, self.me.jurisdiction, LawAction::Infer);
+                steps.push(Step::Denied { site, node, action, denial: denial.clone(), what_ifs: Vec::new() });
+                survey.denied_here = Some(DeniedPlace { node, jurisdiction, action, denial });
                 return;
             }
         };
-        steps.push(Step::Permitted { site: site.clone(), rule: lawful.rule().clone() });
+        steps.push(Step::Permitted { site: site.clone(), action: LawAction::Infer, rule: lawful.rule().clone() });
         survey.home = true;
         let why = if request.losses_here >= limits::LOSSES_HERE_MAX {
             "it failed here before"
@@ -469,30 +473,4 @@ fn worth_holding(circle: &Circle, service: Micros) -> Option<Micros> {
     }
     // An answer has to have time to come.
     (span > far.0.saturating_mul(3) / 2 && span > limits::HOLD_MIN.0).then_some(Micros(span))
-}
-
-fn overloaded(wait: Micros) -> Refusal {
-    Refusal::Overloaded { retry_after: wait.clamp(limits::RETRY_AFTER_MIN, limits::RETRY_AFTER_MAX) }
-}
-
-/// What a peer's "no" means to our client, once nobody is left.
-fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
-    match refusal {
-        Refusal::NoPower { cap } if preempted => Refusal::NoPower { cap },
-        Refusal::Overloaded { retry_after } => overloaded(retry_after),
-        Refusal::UnlawfulThere(denial) => Refusal::UnlawfulThere(denial),
-        known @ (Refusal::Withheld { .. } | Refusal::Barred { .. }) => known,
-        Refusal::UnknownModel(_)
-        | Refusal::Unlawful { .. }
-        | Refusal::NoPower { .. }
-        | Refusal::NoCapacity { .. }
-        | Refusal::DeadlinePassed
-        | Refusal::LedgerUnavailable
-        | Refusal::ModelBroken(_)
-        | Refusal::NotAMember
-        | Refusal::Stopping
-        | Refusal::KeyInUse
-        | Refusal::ModelExpired { .. }
-        | Refusal::BudgetSpent { .. } => Refusal::NoCapacity { tried },
-    }
 }

@@ -273,7 +273,8 @@ pub(crate) fn is_by_law(refusal: &Refusal) -> bool {
         | Refusal::ModelExpired { .. }
         | Refusal::BudgetSpent { .. }
         | Refusal::Withheld { .. }
-        | Refusal::Barred { .. } => false,
+        | Refusal::Barred { .. }
+        | Refusal::NotTrained { .. } => false,
     }
 }
 
@@ -295,6 +296,35 @@ pub(crate) fn is_want_of_room(refusal: &Refusal) -> bool {
         | Refusal::UnlawfulThere(_)
         | Refusal::DeadlinePassed
         | Refusal::Withheld { .. }
-        | Refusal::Barred { .. } => false,
+        | Refusal::Barred { .. }
+        | Refusal::NotTrained { .. } => false,
+    }
+}
+
+/// A wait as clients are told it.
+pub(crate) fn overloaded(wait: Micros) -> Refusal {
+    Refusal::Overloaded { retry_after: wait.clamp(limits::RETRY_AFTER_MIN, limits::RETRY_AFTER_MAX) }
+}
+
+/// What a peer's "no" means to our client, once nobody is left.
+pub(crate) fn in_our_words(refusal: Refusal, preempted: bool, tried: u8) -> Refusal {
+    match refusal {
+        Refusal::NoPower { cap } if preempted => Refusal::NoPower { cap },
+        Refusal::Overloaded { retry_after } => overloaded(retry_after),
+        Refusal::UnlawfulThere(denial) => Refusal::UnlawfulThere(denial),
+        known @ (Refusal::Withheld { .. } | Refusal::Barred { .. }) => known,
+        Refusal::UnknownModel(_)
+        | Refusal::Unlawful { .. }
+        | Refusal::NoPower { .. }
+        | Refusal::NoCapacity { .. }
+        | Refusal::DeadlinePassed
+        | Refusal::LedgerUnavailable
+        | Refusal::ModelBroken(_)
+        | Refusal::NotAMember
+        | Refusal::Stopping
+        | Refusal::KeyInUse
+        | Refusal::ModelExpired { .. }
+        | Refusal::BudgetSpent { .. }
+        | Refusal::NotTrained { .. } => Refusal::NoCapacity { tried },
     }
 }

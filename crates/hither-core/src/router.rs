@@ -6,7 +6,7 @@ use hither_types::label::Label;
 use hither_types::law::{Denial, LawAction};
 use hither_types::member::{Member, Role};
 use hither_types::place::PlaceKind;
-use hither_types::request::{Envelope, Priority};
+use hither_types::request::{Envelope, Priority, RequestKind};
 use hither_types::unit::Micros;
 
 use crate::circle::Circle;
@@ -23,22 +23,24 @@ mod tests;
 pub(crate) struct Lawful {
     node: NodeId,
     rule: RuleId,
+    /// The permit for data to rest there, of a request that means them to.
+    rests: Option<RuleId>,
 }
 
 impl Lawful {
     /// A place of a circle: the gate let it through when the circle was drawn, and is asked again before anything leaves.
     pub(crate) fn of_circle(circle: &Circle, node: NodeId) -> Option<Self> {
-        circle.rule(node).map(|rule| Self { node, rule: rule.clone() })
+        circle.rule(node).map(|rule| Self { node, rule: rule.clone(), rests: None })
     }
 
     /// The members of a circle that have only the file, nearest first.
     pub(crate) fn of_cold(circle: &Circle) -> impl Iterator<Item = Self> {
-        circle.cold.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone() })
+        circle.cold.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone(), rests: None })
     }
 
     /// The servers of a circle that are outside the mesh.
     pub(crate) fn of_endpoints(circle: &Circle) -> impl Iterator<Item = Self> {
-        circle.endpoints.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone() })
+        circle.endpoints.iter().map(|(node, rule)| Self { node: *node, rule: rule.clone(), rests: None })
     }
 
     /// The place.
@@ -49,6 +51,11 @@ impl Lawful {
     /// The permit.
     pub(crate) fn rule(&self) -> &RuleId {
         &self.rule
+    }
+
+    /// The permit for data to rest there, of a request that means them to.
+    pub(crate) fn rests(&self) -> Option<&RuleId> {
+        self.rests.as_ref()
     }
 }
 
@@ -62,10 +69,13 @@ pub(crate) struct Gate<'a> {
 pub(crate) struct RequestGate<'a> {
     origin: &'a Member,
     asked: Asked<'a>,
+    /// Of examples to train with: they rest where they are worked on.
+    resting: Option<Asked<'a>>,
 }
 
 /// A "no" of the gate, not yet in words: most who ask want none.
 pub(crate) struct No<'g> {
+    action: LawAction,
     asked: &'g Asked<'g>,
     target: Target<'g>,
     why: Why<'g>,
@@ -84,6 +94,11 @@ impl No<'_> {
             Why::Forbidden(rule) => Some(rule),
             Why::Role(_) | Why::NotPermitted => None,
         }
+    }
+
+    /// What it does not allow.
+    pub(crate) fn action(&self) -> LawAction {
+        self.action
     }
 
     /// What is in the way.
@@ -115,8 +130,12 @@ impl Core {
 impl<'a> Gate<'a> {
     /// The gate for a request that runs on this model: the one that it asks for, or one that stands in for that.
     pub(crate) fn request(&self, envelope: &'a Envelope, model: &'a ModelName) -> RequestGate<'a> {
-        let matter = self.matter(LawAction::Infer, &envelope.app, model, &envelope.label);
-        RequestGate { origin: self.origin, asked: self.law.about(matter) }
+        let about = |action| self.law.about(self.matter(action, &envelope.app, model, &envelope.label));
+        let resting = match envelope.kind {
+            RequestKind::Train => Some(about(LawAction::Enqueue)),
+            RequestKind::Infer | RequestKind::Generate => None,
+        };
+        RequestGate { origin: self.origin, asked: about(LawAction::Infer), resting }
     }
 
     /// Whether a model may be copied from the origin to a place. Weights are public data of the receiver's own.
@@ -138,7 +157,7 @@ impl<'a> Gate<'a> {
 impl RequestGate<'_> {
     /// Whether it may be processed at a place.
     pub(crate) fn at<'g>(&'g self, target: &'g Member, kind: PlaceKind) -> Result<Lawful, No<'g>> {
-        let no = |why| No { asked: &self.asked, target: Target::of(target, kind), why };
+        let no = |why| No { action: LawAction::Infer, asked: &self.asked, target: Target::of(target, kind), why };
         // The certificates before the law: what they do not let two members do, no rule makes up for.
         if kind == PlaceKind::Peer {
             if !self.origin.roles.has(Role::Request) {
@@ -149,11 +168,22 @@ impl RequestGate<'_> {
             }
         }
         let node = target.node;
-        match self.asked.at(&Target::of(target, kind)) {
-            Answer::Permitted(rule) => Ok(Lawful { node, rule: rule.clone() }),
+        let rule = match self.asked.at(&Target::of(target, kind)) {
+            Answer::Permitted(rule) => rule.clone(),
             Answer::Forbidden(_) | Answer::NotPermitted if mutant!(LawSkipped) => {
-                Ok(Lawful { node, rule: RuleId::parse("none").expect("four letters are an id") })
+                RuleId::parse("none").expect("four letters are an id")
             }
+            Answer::Forbidden(rule) => return Err(no(Why::Forbidden(rule))),
+            Answer::NotPermitted => return Err(no(Why::NotPermitted)),
+        };
+        let Some(resting) = &self.resting else { return Ok(Lawful { node, rule, rests: None }) };
+        let no = |why| No { action: LawAction::Enqueue, asked: resting, target: Target::of(target, kind), why };
+        // A member trains nothing, whatever its law says: what it was sent to train with would rest there for nothing.
+        if kind == PlaceKind::Peer {
+            return Err(no(Why::NotPermitted));
+        }
+        match resting.at(&Target::of(target, kind)) {
+            Answer::Permitted(rests) => Ok(Lawful { node, rule, rests: Some(rests.clone()) }),
             Answer::Forbidden(rule) => Err(no(Why::Forbidden(rule))),
             Answer::NotPermitted => Err(no(Why::NotPermitted)),
         }

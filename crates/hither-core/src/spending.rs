@@ -151,6 +151,8 @@ impl Spending {
 fn guess(price: &Price, envelope: &Envelope) -> Money {
     let (prompt, answer) = match envelope.kind {
         RequestKind::Generate => (envelope.size.0.div_ceil(limits::BYTES_OF_TOKEN), limits::TOKENS_OF_ANSWER),
+        // What the training itself costs, only the server knows; that it reads all of it is certain.
+        RequestKind::Train => (envelope.size.0.div_ceil(limits::BYTES_OF_TOKEN), 0),
         RequestKind::Infer => (0, 0),
     };
     price.of(envelope.size, prompt, answer)

@@ -539,8 +539,10 @@ fn announcement_text(presence: &Presence) -> String {
 
 fn step_text(step: &Step) -> String {
     match step {
-        Step::Permitted { site, rule } => format!("{site} permitted by {rule}"),
-        Step::Denied { site, .. } => format!("{site} denied"),
+        Step::Permitted { site, action: LawAction::Infer, rule } => format!("{site} permitted by {rule}"),
+        Step::Permitted { site, action, rule } => format!("{site} permitted {} by {rule}", action.as_str()),
+        Step::Denied { site, action: LawAction::Infer, .. } => format!("{site} denied"),
+        Step::Denied { site, action, .. } => format!("{site} denied {}", action.as_str()),
         Step::PassedOver { site, why } => format!("{site} passed over, {why}"),
         Step::Chosen { site, predicted } => format!("{site} chosen, {} ms", predicted.millis()),
         Step::Started { site, .. } => format!("started at {site}"),
@@ -614,8 +616,9 @@ fn fact_text(fact: &Fact) -> String {
         Fact::CanaryPermitted { subject, to, rule } => {
             format!("canary {} may go to {} by {rule}", of(subject), to.site)
         }
-        Fact::EgressIntent { subject, to, rule, bytes } => {
-            format!("intent {} to {} by {rule}, {bytes}", of(subject), to.site)
+        Fact::EgressIntent { subject, to, rule, rests, bytes } => {
+            let rests = rests.as_ref().map_or(String::new(), |rule| format!(", rests by {rule}"));
+            format!("intent {} to {} by {rule}{rests}, {bytes}", of(subject), to.site)
         }
         Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: _ } => {
             let by =

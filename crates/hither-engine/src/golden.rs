@@ -241,7 +241,7 @@ fn shortened(question: Question, tokens: u32) -> Question {
                 let work = GenerateWork { max_tokens: Some(tokens), chances: None, ..work };
                 Question::Given(Work::Generate(work).encode())
             }
-            Ok(Work::Infer(_) | Work::Embed(_)) | Err(_) => question,
+            Ok(Work::Infer(_) | Work::Embed(_) | Work::Train(_)) | Err(_) => question,
         },
         Question::Drawn { .. } => question,
     }

@@ -33,6 +33,9 @@ pub const MAX_CHANCES: usize = 20;
 /// Texts in one call for vectors, as the OpenAI API has it.
 pub const MAX_EMBED: usize = 2048;
 
+/// Examples in one training: OpenAI's own service takes files of tens of thousands.
+pub const MAX_EXAMPLES: usize = 1 << 18;
+
 /// Tokens in one piece or one resumed stream: the longest context that is common today.
 pub const MAX_TOKEN_IDS: usize = 1 << 17;
 

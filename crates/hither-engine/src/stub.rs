@@ -245,6 +245,9 @@ impl StubEngine {
             (StubKind::Generate, Work::Embed(_)) => {
                 return Err((job, InputFault::Other("a stub gives no embeddings".to_owned())));
             }
+            (StubKind::Infer | StubKind::Sleep | StubKind::Generate, Work::Train(_)) => {
+                return Err((job, InputFault::Other("no engine of a node trains a model".to_owned())));
+            }
         };
         let now = Instant::now();
         let (takes, every) = match (self.model.kind, &kind) {

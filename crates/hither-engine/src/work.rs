@@ -20,7 +20,7 @@ pub use language::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The version byte is one that this program does not know.
-    #[error("the form has version {0}, and this program knows versions 1 and 2")]
+    #[error("the form has version {0}, and this program knows versions 1 to 3")]
     Version(u8),
     /// The bytes are cut short or damaged.
     #[error("the bytes are not {0}")]
@@ -36,6 +36,20 @@ pub enum Work {
     Generate(GenerateWork),
     /// Texts in, a vector of each out: [`Piece::Outputs`] with one FP32 tensor of shape `[texts, dimensions]`.
     Embed(EmbedWork),
+    /// Examples in, to train a model with: for servers outside the mesh. No engine can do it. Nothing comes out:
+    /// [`Piece::Outputs`] without a tensor says that the training is theirs from now on.
+    Train(TrainWork),
+}
+
+/// Examples to train a model with.
+#[derive(Clone, PartialEq)]
+pub struct TrainWork {
+    /// Which hand-over it is, by the node's own number.
+    pub training: u128,
+    /// The examples, each an object of JSON.
+    pub examples: Vec<String>,
+    /// What else is said of the training, an object of JSON.
+    pub options: String,
 }
 
 /// A call of a tensor model.
@@ -120,6 +134,7 @@ impl fmt::Debug for Work {
             Self::Infer(work) => write!(f, "Infer({} tensors)", work.inputs.len()),
             Self::Generate(_) => f.write_str("Generate(..)"),
             Self::Embed(work) => write!(f, "Embed({} texts)", work.inputs.len()),
+            Self::Train(work) => write!(f, "Train({} examples)", work.examples.len()),
         }
     }
 }

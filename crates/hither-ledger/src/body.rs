@@ -201,10 +201,11 @@ impl From<&Fact> for Body {
                 .with("attempts", Value::Integer((*attempts).into()))
                 .with("energy_mj", Value::Integer(energy.0))
                 .with("took_ms", Value::Integer(took.0 / 1_000)),
-            Fact::EgressIntent { subject, to, rule, bytes } => Self::new(Kind::EgressIntent)
+            Fact::EgressIntent { subject, to, rule, rests, bytes } => Self::new(Kind::EgressIntent)
                 .subject(subject)
                 .place(to)
                 .rule("permit", Some(rule))
+                .with_some("rests", rests.as_ref())
                 .with("bytes_out", Value::Integer(bytes.0)),
             Fact::FirstTransfer { left, to } => {
                 Self::new(Kind::FirstTransfer).with("left", Value::text(left)).with("to", Value::text(to))

@@ -91,7 +91,13 @@ pub(crate) fn rule() -> RuleId {
 }
 
 pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
-    Fact::EgressIntent { subject: subject(attempt), to: counterpart(&MUNICH), rule: rule(), bytes: ByteCount(bytes) }
+    Fact::EgressIntent {
+        subject: subject(attempt),
+        to: counterpart(&MUNICH),
+        rule: rule(),
+        rests: None,
+        bytes: ByteCount(bytes),
+    }
 }
 
 pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) -> Fact {

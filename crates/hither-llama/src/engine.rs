@@ -127,6 +127,9 @@ impl LlamaEngine {
                 Work::Infer(_) => {
                     Err(JobFault::Input(InputFault::Other("the model takes a text, and tensors came".to_owned())))
                 }
+                Work::Train(_) => {
+                    Err(JobFault::Input(InputFault::Other("no engine of a node trains a model".to_owned())))
+                }
             };
             if let Err(fault) = begun {
                 out(job, Output::Failed(fault));

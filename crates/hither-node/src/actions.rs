@@ -30,7 +30,7 @@ impl Driver {
                 self.give_up(task);
             }
             Action::Forward { task, peer, digest, envelope, remaining } => {
-                if !self.is_severed(task) && !self.forward_outside(task, peer, &envelope.model) {
+                if !self.is_severed(task) && !self.forward_outside(task, peer, &envelope) {
                     self.forward(task, (peer, digest), envelope, remaining);
                 }
             }

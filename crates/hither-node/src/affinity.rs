@@ -25,7 +25,7 @@ impl Salt {
     /// The number of a request; `None` where there is no beginning that a place could have read.
     pub(crate) fn affinity(&self, envelope: &Envelope, payload: &[u8]) -> Option<u64> {
         match envelope.kind {
-            RequestKind::Infer => return None,
+            RequestKind::Infer | RequestKind::Train => return None,
             RequestKind::Generate => {}
         }
         let Ok(Work::Generate(work)) = Work::decode(payload) else { return None };

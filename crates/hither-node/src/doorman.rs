@@ -8,6 +8,7 @@ use hither_api::callers::Callers;
 use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
+use hither_api::trainings::TrainingStore;
 use hither_core::policy::judge_keeping;
 use hither_swarm::Swarm;
 use hither_types::id::{AppName, ModelName, NodeId, RequestId};
@@ -27,6 +28,7 @@ use crate::jobs::Jobs;
 use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
 use crate::traces::Traces;
+use crate::trainings::Trainings;
 
 #[cfg(test)]
 mod tests;
@@ -104,6 +106,7 @@ pub(crate) struct Doorman {
     pub(crate) swarm: Swarm,
     /// The jobs of this node, or why it keeps none.
     pub(crate) jobs: Result<Arc<Jobs>, String>,
+    pub(crate) trainings: Arc<Trainings>,
 }
 
 impl Door for Doorman {
@@ -195,5 +198,9 @@ impl Door for Doorman {
             Err(why) => Err(Problem::new(Code::JobsOff, format!("this node keeps no files and no batches: {why}"))
                 .help("send each request itself and wait for its answer; hither status")),
         }
+    }
+
+    fn trainings(&self) -> Result<Arc<dyn TrainingStore>, Problem> {
+        Ok(Arc::clone(&self.trainings) as Arc<dyn TrainingStore>)
     }
 }

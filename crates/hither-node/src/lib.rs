@@ -42,6 +42,7 @@ mod run;
 mod session;
 mod spending;
 mod traces;
+mod trainings;
 mod trust;
 mod twins;
 mod witness;

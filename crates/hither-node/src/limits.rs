@@ -318,6 +318,12 @@ pub(crate) const KERNEL_LAG: Duration = Duration::from_secs(10);
 /// Payload under way of which it is remembered when it began to leave: of more it is taken that it began with the first reading.
 pub(crate) const KERNEL_UNDER_WAY: usize = 16_384;
 
+/// Trainings of which a record is kept: a node hands over some a day, and looks back over months.
+pub(crate) const TRAININGS_MAX: usize = 1000;
+
+/// How long a server may take to say how far a training is: it looks it up.
+pub(crate) const TRAINING_ASK: Duration = Duration::from_secs(30);
+
 /// How often what was spent is written down at most.
 pub(crate) const SPENDING_EVERY: Duration = Duration::from_secs(1);
 

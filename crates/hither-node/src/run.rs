@@ -43,6 +43,7 @@ use crate::records::Records;
 use crate::rollouts::Versions;
 use crate::spending::Till;
 use crate::traces::{Traces, TracesError};
+use crate::trainings::{Book, Trainings};
 use crate::trust::{Invites, wall_now};
 use crate::twins::Twins;
 use crate::witness::Witnesses;
@@ -207,7 +208,10 @@ async fn assemble(
     let (till, unkept) = Till::open(dir.join("spent"));
     let (moves, forgotten) = Moves::open(dir.join("moves"));
     let traces = Arc::new(Traces::start(config.telemetry.as_ref(), &home.me)?);
-    let endpoints = crate::endpoints::open(&config.endpoints);
+    let (book, unknown) = Book::open(dir.join("trainings.json"));
+    let book = Arc::new(book);
+    let endpoints = crate::endpoints::open(&config.endpoints, &book);
+    let trainings = Arc::new(Trainings { book, servers: endpoints.clone() });
     let (stopping, stop) = watch::channel(false);
     let membership = Membership::new(home.me.node, &home.me.site, incarnation, clock.now());
     let (courses, ways) = Courses::start(home.me.node, swarm.clone(), chunk_events, inbox.clone());
@@ -263,12 +267,12 @@ async fn assemble(
         clearings: Default::default(),
     };
     for (node, server) in driver.endpoints.clone() {
-        driver.hands.spawn(crate::endpoints::server::watch_over(server, node, driver.inbox.clone()));
+        driver.hands.spawn(crate::endpoints::watch_over(server, node, driver.inbox.clone()));
     }
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: nothing leaves this node: {text}"));
     }
-    for text in unread.into_iter().chain(unkept).chain(forgotten) {
+    for text in unread.into_iter().chain(unkept).chain(forgotten).chain(unknown) {
         driver.warn(None, text);
     }
     if is_public {
@@ -293,7 +297,8 @@ async fn assemble(
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
     let swarm = driver.swarm.clone();
-    let doorman = Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces, swarm, jobs };
+    let doorman =
+        Doorman { inbox, view: views, facade, clock, salt: Salt::new(), leavers, apps, traces, swarm, jobs, trainings };
     Ok((driver, ears, doorman, stopping))
 }
 

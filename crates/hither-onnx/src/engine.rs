@@ -199,7 +199,7 @@ impl Engine for OnnxEngine {
     fn admit(&mut self, job: JobId, work: Work, _resume: Vec<u32>) {
         let work = match work {
             Work::Infer(work) => validate(&work, &self.inputs, &self.outputs).map(|()| work).map_err(JobFault::Input),
-            Work::Generate(_) | Work::Embed(_) => {
+            Work::Generate(_) | Work::Embed(_) | Work::Train(_) => {
                 let text = "the model takes tensors, and a text came".to_owned();
                 Err(JobFault::Input(InputFault::Other(text)))
             }

@@ -244,6 +244,8 @@ pub enum Fact {
         to: Counterpart,
         /// The permit.
         rule: RuleId,
+        /// The permit for its resting there, if it is meant to: examples to train with.
+        rests: Option<RuleId>,
         /// Bytes of payload.
         bytes: ByteCount,
     },

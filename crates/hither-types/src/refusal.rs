@@ -5,7 +5,7 @@ use std::fmt;
 use crate::filter::Withheld;
 use crate::id::{ModelName, NodeId, SiteName};
 use crate::label::DataClass;
-use crate::law::Denial;
+use crate::law::{Denial, LawAction};
 use crate::place::Jurisdiction;
 use crate::spending::Budget;
 use crate::time::WallTime;
@@ -18,6 +18,8 @@ pub struct DeniedPlace {
     pub node: NodeId,
     /// Where it stands.
     pub jurisdiction: Jurisdiction,
+    /// What the law does not allow there.
+    pub action: LawAction,
     /// Why.
     pub denial: Denial,
 }
@@ -97,6 +99,14 @@ pub enum Refusal {
         why: Bar,
         /// When it is asked again. Of no meaning where the driver says it: the mind decides.
         again: Micros,
+    },
+    /// No server outside the mesh that may be asked trains the model, or the one that was named does not (404). It is this
+    /// node's own, and no peer is ever told.
+    NotTrained {
+        /// The model.
+        model: ModelName,
+        /// The server that was named, if one was.
+        site: Option<SiteName>,
     },
 }
 

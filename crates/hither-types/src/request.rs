@@ -11,6 +11,9 @@ pub enum RequestKind {
     Infer,
     /// A stream of tokens, continued from the token ids already delivered.
     Generate,
+    /// Examples to train a model with: handed over to a server outside the mesh, or nowhere. They are worked on there and rest
+    /// there, so that the law is asked about both.
+    Train,
 }
 
 /// How much it matters when not everything can be served.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::filter::Findings;
 use crate::id::{AppName, Digest, ModelName, NodeId, RequestId, RuleId, SiteName};
 use crate::label::DataClass;
-use crate::law::{Denial, WhatIf};
+use crate::law::{Denial, LawAction, WhatIf};
 use crate::member::{Address, Member, Relay, RelayUse};
 use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
@@ -353,6 +353,8 @@ pub enum Step {
     Permitted {
         /// The place.
         site: SiteName,
+        /// What it may do there.
+        action: LawAction,
         /// The permit.
         rule: RuleId,
     },
@@ -362,6 +364,8 @@ pub enum Step {
         site: SiteName,
         /// Its node.
         node: NodeId,
+        /// What it may not do there.
+        action: LawAction,
         /// Why.
         denial: Denial,
         /// What else would have to be so. Worked out when somebody asks, by the law in force then; none if that says something

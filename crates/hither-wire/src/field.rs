@@ -295,7 +295,7 @@ macro_rules! codes {
 codes! {
     ClassCode: DataClass, "class of data" { Public = 0, Internal = 1, Personal = 2, Special = 3, Secret = 4 }
     AssuranceCode: Assurance, "level of assurance" { Claimed = 0, Vouched = 1, Near = 2, Hardware = 3 }
-    KindCode: RequestKind, "kind of request" { Infer = 0, Generate = 1 }
+    KindCode: RequestKind, "kind of request" { Infer = 0, Generate = 1, Train = 2 }
     PriorityCode: Priority, "priority" { Low = 0, Normal = 1, Critical = 2 }
     QualityCode: Quality, "word on quality" { Exact = 0, Family = 1 }
     FormatCode: ModelFormat, "format of a model" { Onnx = 0, Gguf = 1, Stub = 2, Outside = 3 }

@@ -1,7 +1,7 @@
 //! Why a place said no, or failed. The order of the variants is part of the form: new ones go to the end.
 
 use hither_types::id::NodeId;
-use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
+use hither_types::law::{Denial, FIELDS, FailedField, LawAction, NearMiss};
 use hither_types::member::Roles;
 use hither_types::refusal::{Crash, DeniedPlace, Failure, InputFault, Refusal};
 use hither_types::time::WallTime;
@@ -75,7 +75,9 @@ impl<'a> TryFrom<&'a Refusal> for RefusalForm<'a> {
             // A budget is its node's own matter, and said to its own clients alone.
             Refusal::BudgetSpent { .. } => Self::NoCapacity { tried: 0 },
             // A node asks servers outside the mesh for its own clients alone: to a peer it has no room.
-            Refusal::Withheld { .. } | Refusal::Barred { .. } => Self::NoCapacity { tried: 0 },
+            Refusal::Withheld { .. } | Refusal::Barred { .. } | Refusal::NotTrained { .. } => {
+                Self::NoCapacity { tried: 0 }
+            }
         })
     }
 }
@@ -118,7 +120,8 @@ impl<'a> TryFrom<&'a DeniedPlace> for DeniedForm<'a> {
     type Error = EncodeError;
 
     fn try_from(place: &'a DeniedPlace) -> Result<Self, EncodeError> {
-        let DeniedPlace { node, jurisdiction, denial } = place;
+        // To peers goes what is to be worked on, and nothing that is to rest there.
+        let DeniedPlace { node, jurisdiction, action: _, denial } = place;
         Ok(Self { node: node.0, jurisdiction: jurisdiction.into(), denial: denial.try_into()? })
     }
 }
@@ -130,6 +133,7 @@ impl TryFrom<DeniedForm<'_>> for DeniedPlace {
         Ok(Self {
             node: NodeId(form.node),
             jurisdiction: form.jurisdiction.try_into()?,
+            action: LawAction::Infer,
             denial: form.denial.try_into()?,
         })
     }

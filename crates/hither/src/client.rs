@@ -99,7 +99,24 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, Trouble> {
-        let (response, _driver) = self.send(method, path, headers, body).await?;
+        let answer = self.send(method, path, headers, body.map(of_json)).await?;
+        self.whole(answer).await
+    }
+
+    /// Sends bytes of a type, and reads the whole answer, whatever its status.
+    pub(crate) async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        kind: &str,
+        bytes: Bytes,
+    ) -> Result<Answer, Trouble> {
+        let answer = self.send(method, path, headers, Some((kind, bytes))).await?;
+        self.whole(answer).await
+    }
+
+    async fn whole(&self, (response, _driver): (Response<Incoming>, JoinSet<()>)) -> Result<Answer, Trouble> {
         let (parts, body) = response.into_parts();
         let body = tokio::time::timeout(self.silence, Limited::new(body, ANSWER_BYTES_MAX).collect())
             .await
@@ -132,7 +149,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Stream, Trouble> {
-        let (response, driver) = self.send(method, path, headers, body).await?;
+        let (response, driver) = self.send(method, path, headers, body.map(of_json)).await?;
         let (parts, body) = response.into_parts();
         Ok(Stream { status: parts.status.as_u16(), headers: parts.headers, events: Events::new(body, driver) })
     }
@@ -142,7 +159,7 @@ impl Client {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<&Value>,
+        body: Option<(&str, Bytes)>,
     ) -> Result<(Response<Incoming>, JoinSet<()>), Trouble> {
         let (mut sender, driver) = match &self.target {
             Target::Socket(path) => {
@@ -161,9 +178,9 @@ impl Client {
             request = request.header(*name, *value);
         }
         let bytes = match body {
-            Some(value) => {
-                request = request.header(CONTENT_TYPE, "application/json");
-                Bytes::from(value.to_string())
+            Some((kind, bytes)) => {
+                request = request.header(CONTENT_TYPE, kind);
+                bytes
             }
             None => Bytes::new(),
         };
@@ -199,6 +216,11 @@ impl Client {
             .help("hither status")
             .exit(Exit::Unreachable)
     }
+}
+
+/// One JSON value as what is sent.
+fn of_json(value: &Value) -> (&'static str, Bytes) {
+    ("application/json", value.to_string().into())
 }
 
 async fn shake<S>(stream: S) -> Result<(http1::SendRequest<Full<Bytes>>, JoinSet<()>), hyper::Error>

@@ -15,7 +15,7 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 use tokio::time::timeout;
 
 use super::serve::{Id, Listed, Page, answer, ask, caller, listed, on_disk_thread, page};
-use super::{BatchStore, FileDeletedDto, FileDto, FileEnd, FileHead, FileId, FilesDto, NewFile, Upload};
+use super::{BatchStore, FileDeletedDto, FileDto, FileEnd, FileHead, FileId, FilePurpose, FilesDto, NewFile, Upload};
 use crate::callers::Caller;
 use crate::errors::{Code, Problem};
 use crate::jobs;
@@ -32,7 +32,7 @@ pub(super) fn routes() -> Routes {
         .route("/v1/files/{id}/content", get(content))
 }
 
-pub(super) fn parse(text: &str) -> Result<FileId, Problem> {
+pub(crate) fn parse(text: &str) -> Result<FileId, Problem> {
     FileId::parse(text).ok_or_else(|| {
         Problem::new(Code::UnknownFile, "there is no file of this id: ids are file- and 32 hexadecimal digits")
             .help("GET /v1/files")
@@ -174,7 +174,7 @@ async fn fields(
     new: NewFile,
 ) -> Result<(Box<dyn Upload>, FileEnd), Problem> {
     let (mut upload, mut end, mut purpose) =
-        (None, FileEnd { name: String::new(), keep_ms: FILE_KEEP_MAX_S * 1000 }, None);
+        (None, FileEnd { name: String::new(), purpose: FilePurpose::Batch, keep_ms: FILE_KEEP_MAX_S * 1000 }, None);
     while let Some(mut field) = in_time(form.next_field()).await? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
@@ -203,8 +203,9 @@ async fn fields(
         }
     }
     match purpose.as_deref() {
-        Some("batch") => {}
-        Some(_) => return Err(wrong("purpose", "the purpose of a file is batch: nothing else is kept")),
+        Some("batch") => end.purpose = FilePurpose::Batch,
+        Some("fine-tune") => end.purpose = FilePurpose::FineTune,
+        Some(_) => return Err(wrong("purpose", "the purpose of a file is batch or fine-tune: nothing else is kept")),
         None => return Err(wrong("purpose", "the form has no purpose").help(FORM)),
     }
     Ok((upload.ok_or_else(|| wrong("file", "the form has no file").help(FORM))?, end))

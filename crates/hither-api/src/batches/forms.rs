@@ -23,7 +23,7 @@ pub(crate) struct FileDto {
     expires_at: u64,
     /// What its app calls it.
     filename: String,
-    /// `batch` or `batch_output`.
+    /// `batch`, `batch_output` or `fine-tune`.
     purpose: &'static str,
     /// Always `processed`: a file is there when it is whole.
     status: &'static str,

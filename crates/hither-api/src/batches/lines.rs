@@ -31,16 +31,16 @@ pub(super) struct Request {
 }
 
 /// The lines of a file, in their order.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     file: FileHead,
     part: u32,
     rest: Bytes,
     /// The last line that was read, from 1, blank ones too.
-    pub(super) line: u32,
+    pub(crate) line: u32,
 }
 
 /// One line.
-pub(super) enum Read {
+pub(crate) enum Read {
     /// This.
     Line(Bytes),
     /// One that is too long; nothing behind it is read.
@@ -50,12 +50,12 @@ pub(super) enum Read {
 }
 
 impl Lines {
-    pub(super) fn of(file: FileHead) -> Self {
+    pub(crate) fn of(file: FileHead) -> Self {
         Self { file, part: 0, rest: Bytes::new(), line: 0 }
     }
 
     /// The next line that is not blank.
-    pub(super) fn next(&mut self, store: &dyn BatchStore) -> Result<Read, KeptError> {
+    pub(crate) fn next(&mut self, store: &dyn BatchStore) -> Result<Read, KeptError> {
         loop {
             let line = match self.raw(store)? {
                 Read::Line(line) => line,

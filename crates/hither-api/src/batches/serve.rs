@@ -28,13 +28,13 @@ pub(super) fn routes() -> Routes {
         .route("/v1/batches/{id}/cancel", post(cancel))
 }
 
-pub(super) type Id = Result<Path<String>, PathRejection>;
-pub(super) type Page = Result<Query<PageForm>, QueryRejection>;
+pub(crate) type Id = Result<Path<String>, PathRejection>;
+pub(crate) type Page = Result<Query<PageForm>, QueryRejection>;
 
 /// What the query of a list says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PageForm {
+pub(crate) struct PageForm {
     limit: Option<usize>,
     after: Option<String>,
     order: Option<String>,
@@ -42,11 +42,11 @@ pub(super) struct PageForm {
 }
 
 /// The same, read.
-pub(super) struct Asked {
-    pub(super) limit: usize,
-    pub(super) after: Option<String>,
-    pub(super) purpose: Option<String>,
-    pub(super) is_ascending: bool,
+pub(crate) struct Asked {
+    pub(crate) limit: usize,
+    pub(crate) after: Option<String>,
+    pub(crate) purpose: Option<String>,
+    pub(crate) is_ascending: bool,
 }
 
 /// A page of a list.
@@ -58,16 +58,16 @@ pub(super) struct Listed<T> {
 }
 
 /// Whose files and batches a request may see.
-pub(super) fn caller(request: &Request) -> AppName {
+pub(crate) fn caller(request: &Request) -> AppName {
     Caller::of(request.extensions()).name().clone()
 }
 
-pub(super) fn answer<T>(result: Result<T, Problem>, render: impl FnOnce(T) -> Response) -> Response {
+pub(crate) fn answer<T>(result: Result<T, Problem>, render: impl FnOnce(T) -> Response) -> Response {
     result.map_or_else(|problem| respond::problem(Form::OpenAi, &problem), render)
 }
 
 /// On a thread that may wait for a disk.
-pub(super) async fn on_disk_thread<T: Send + 'static>(
+pub(crate) async fn on_disk_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, KeptError> + Send + 'static,
 ) -> Result<T, Problem> {
     match tokio::task::spawn_blocking(work).await {
@@ -80,7 +80,7 @@ pub(super) async fn on_disk_thread<T: Send + 'static>(
 }
 
 /// Asks the store.
-pub(super) async fn ask<T: Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     app: &App,
     question: impl FnOnce(&dyn BatchStore) -> Result<T, KeptError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -89,7 +89,7 @@ pub(super) async fn ask<T: Send + 'static>(
 }
 
 /// Reads the query of a list.
-pub(super) fn page(page: Page) -> Result<Asked, Problem> {
+pub(crate) fn page(page: Page) -> Result<Asked, Problem> {
     let Query(page) = page.map_err(|error| Problem::new(Code::OutOfRange, format!("the query: {error}")))?;
     let limit = page.limit.unwrap_or(JOBS_LISTED);
     if !(1..=JOBS_LISTED_MAX).contains(&limit) {

@@ -159,6 +159,7 @@ pub(super) fn render(model: &str, work: &Work, whole: bool) -> Result<Asking, En
         Work::Generate(work) => generate(model, work, whole),
         Work::Embed(work) => embed(model, work),
         Work::Infer(_) => Err(cannot("it takes text, and tensors were sent")),
+        Work::Train(_) => Err(cannot("examples to train with are handed over, and answered by nobody")),
     }
 }
 

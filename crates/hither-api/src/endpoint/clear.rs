@@ -5,7 +5,8 @@
 //! work does not compile before it was thought about.
 
 use hither_engine::work::{
-    ChatMessage, EmbedWork, Format, GenerateWork, InferWork, Prompt, Tensor, Tool, ToolCall, ToolChoice, Work,
+    ChatMessage, EmbedWork, Format, GenerateWork, InferWork, Prompt, Tensor, Tool, ToolCall, ToolChoice, TrainWork,
+    Work,
 };
 use hither_filter::{Kinds, Masker, TEXT_MAX};
 use hither_types::filter::{Findings, Withheld};
@@ -90,6 +91,10 @@ impl Reading {
                 let inputs = inputs.into_iter().map(|tensor| self.tensor(tensor)).collect::<Result<_, _>>()?;
                 let outputs = self.texts(outputs)?;
                 Work::Infer(InferWork { inputs, outputs })
+            }
+            Work::Train(TrainWork { training, examples, options }) => {
+                let examples = examples.into_iter().map(|example| self.json(example)).collect::<Result<_, _>>()?;
+                Work::Train(TrainWork { training, examples, options: self.json(options)? })
             }
         })
     }
@@ -196,7 +201,11 @@ impl Reading {
                 None => false,
             },
             Value::String(text) => {
-                let masked = self.text(text.clone())?;
+                // The arguments of a call are JSON within JSON, and stay so.
+                let masked = match text.starts_with(['{', '[']) {
+                    true => self.json(text.clone())?,
+                    false => self.text(text.clone())?,
+                };
                 let differs = masked != *text;
                 *text = masked;
                 differs

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::header::{ACCEPT, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 
+use super::train::Outgoing;
 use super::{AddressError, EndpointError, HttpClient, client, unreachable};
 use crate::limits::{ISSUER_BYTES, ISSUER_TIME};
 
@@ -36,7 +37,7 @@ impl Reader {
     pub async fn get(&self, url: &str) -> Result<Bytes, EndpointError> {
         let target: Uri = url.parse().map_err(|_| EndpointError::Cannot(format!("{url:?} is no address")))?;
         let read = async {
-            let mut request = Request::new(Full::new(Bytes::new()));
+            let mut request = Request::new(Outgoing::whole(Bytes::new()));
             *request.uri_mut() = target;
             request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
             let response = self.0.request(request).await.map_err(|error| unreachable(&error))?;

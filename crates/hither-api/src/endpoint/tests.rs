@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hither_engine::work::{
-    ChatMessage, EmbedWork, FinishReason, Format, GenerateWork, InferWork, Piece, Prompt, Tool, ToolChoice, Work,
+    ChatMessage, EmbedWork, FinishReason, Format, GenerateWork, InferWork, Piece, Prompt, Tool, ToolChoice, TrainWork,
+    Work,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::{Address, Cleared, Endpoint, EndpointError, Protocol, Totals};
 
 /// A server that says one thing, once, and gives back what it was asked.
-async fn server(status: &str, kind: &str, body: &str) -> (Endpoint, JoinHandle<String>) {
+pub(super) async fn server(status: &str, kind: &str, body: &str) -> (Endpoint, JoinHandle<String>) {
     let said = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n{body}");
     let (endpoint, asked) = saying(Protocol::OpenAi, vec![said]).await;
     (endpoint, tokio::spawn(async move { asked.await.unwrap().remove(0) }))
@@ -49,6 +50,12 @@ async fn saying(protocol: Protocol, answers: Vec<String>) -> (Endpoint, JoinHand
     let key = Some("sk-1".to_owned());
     let address = Address { base, key, authorities: None, probe: "/health".into(), pins: Vec::new(), protocol };
     (Endpoint::new(&address).unwrap(), asked)
+}
+
+/// A training with one example that has this in it.
+pub(super) fn training_with(text: &str) -> Work {
+    let example = format!("{{\"messages\":[{{\"role\":\"assistant\",\"content\":\"{text}\"}}]}}");
+    Work::Train(TrainWork { training: 1, examples: vec![example], options: "{}".to_owned() })
 }
 
 fn greeting() -> Work {
@@ -235,6 +242,7 @@ async fn what_such_a_server_cannot_do_is_not_sent() {
     let Work::Generate(work) = greeting() else { unreachable!("it is text") };
     for work in [
         Work::Infer(InferWork { inputs: Vec::new(), outputs: Vec::new() }),
+        training_with("a"),
         Work::Generate(GenerateWork { logit_bias: vec![(1, 1.0)], ..work.clone() }),
         Work::Generate(GenerateWork { format: Format::Pattern("a".into()), ..work.clone() }),
         Work::Generate(GenerateWork { chances: Some(1), prompt: Prompt::Text("a".into()), ..work }),

@@ -96,6 +96,8 @@ codes! {
     NotOffered = "E0410", 501, None, "The message says what to do instead.";
     /// The model's entry in the catalog has ended.
     ModelExpired = "E0411", 410, None, "hither models publish MODEL --valid-for 90d, at a member that may publish, gives it another end.";
+    /// No server outside the mesh that the app may use trains the model.
+    NotTrained = "E0412", 404, Some("model_not_found"), "Name the model under [endpoint.NAME] of hither.toml: trains = [\"MODEL\"].";
     /// There is no such job, or it belongs to another app.
     UnknownJob = "E0420", 404, None, "GET /v1/jobs lists those that there are.";
     /// The job has not ended.
@@ -116,6 +118,12 @@ codes! {
     UnknownBatch = "E0428", 404, None, "GET /v1/batches lists those that there are.";
     /// The batch has ended.
     BatchEnded = "E0429", 409, None, "GET /v1/batches/ID says how.";
+    /// There is no such training, or it belongs to another app.
+    UnknownTraining = "E0430", 404, None, "GET /v1/fine_tuning/jobs lists those that there are.";
+    /// The same examples were handed over before, and may lie at a server.
+    TrainingThere = "E0431", 409, None, "hither jobs show ID says what lies where; hither jobs cancel ID gives it up, and then the same can be handed over again.";
+    /// The training has ended, or has not begun.
+    TrainingEnded = "E0432", 409, None, "GET /v1/fine_tuning/jobs/ID says how far it is.";
     /// Too much is asked for at the moment.
     Overloaded = "E0501", 429, Some("rate_limit_exceeded"), "Try again after the seconds in Retry-After.";
     /// The power budget leaves no slot.

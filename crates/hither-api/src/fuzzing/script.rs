@@ -33,6 +33,7 @@ pub(super) fn script(submission: &Submission) -> Result<Vec<Answer>, Refusal> {
             answers.push(Answer::Piece(Piece::Outputs(vec![Tensor { name, datatype: Datatype::Fp32, shape, data }])));
         }
         Work::Generate(work) => answers.extend(text(&work).into_iter().map(Answer::Piece)),
+        Work::Train(_) => answers.push(Answer::Piece(Piece::Outputs(Vec::new()))),
     }
     answers.push(done());
     Ok(answers)

@@ -18,12 +18,23 @@ mod openai;
 mod operation;
 mod operator;
 mod parts;
+mod trainings;
 
 use operation::Operation;
 
 /// Everything that is described, by path and method in small letters.
 pub(super) fn operations() -> Vec<Operation> {
-    [node::all(), oip::all(), openai::all(), ollama::all(), jobs::all(), batches::all(), operator::all()].concat()
+    [
+        node::all(),
+        oip::all(),
+        openai::all(),
+        ollama::all(),
+        jobs::all(),
+        batches::all(),
+        trainings::all(),
+        operator::all(),
+    ]
+    .concat()
 }
 
 /// The whole description.
@@ -67,6 +78,7 @@ fn tags() -> Value {
         tag("Ollama", "What clients of Ollama ask."),
         tag("Jobs", "Requests that the node keeps on its disk until they can be answered."),
         tag("Batches", "Files of requests, each of which is a job."),
+        tag("Training", "Files of chats, handed over to a server that trains a model with them."),
         tag("Operator", "What the node sees, and commands. Commands are taken over the Unix socket alone."),
         tag("Node", "Health, metrics, the dashboard and this description."),
     ])

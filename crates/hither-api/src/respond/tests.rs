@@ -18,13 +18,14 @@ mod headers;
 /// A refusal, its code, its status, what the inference protocol has instead, and when to try again.
 type Row = (fn() -> Refusal, &'static str, u16, u16, &'static str);
 
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 16] = [
     (unlawful, "E0301", 451, 451, "-"),
     (|| Refusal::UnlawfulThere(Denial::NotPermitted { nearest: None }), "E0302", 451, 451, "-"),
     (withheld, "E0306", 422, 422, "-"),
     (|| Refusal::UnknownModel(name()), "E0401", 404, 404, "-"),
     (|| Refusal::ModelBroken(name()), "E0405", 500, 500, "-"),
     (|| Refusal::ModelExpired { model: name(), ended: WallTime(1_800_000_000_000) }, "E0411", 410, 410, "-"),
+    (|| Refusal::NotTrained { model: name(), site: None }, "E0412", 404, 404, "-"),
     (|| Refusal::Overloaded { retry_after: Micros(6_500_000) }, "E0501", 429, 503, "7"),
     (|| Refusal::NoPower { cap: Milliwatts::from_watts(40) }, "E0502", 503, 503, "2"),
     (|| Refusal::NoCapacity { tried: 1 }, "E0503", 503, 503, "2"),

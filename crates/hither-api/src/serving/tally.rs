@@ -25,7 +25,7 @@ impl Tally {
     pub(super) fn new(admission: Arc<Admission>, work: &Work, payload_bytes: usize) -> Self {
         let prompt_guess = match work {
             Work::Generate(_) => payload_bytes as u64 / BYTES_PER_TOKEN,
-            Work::Embed(_) | Work::Infer(_) => 0,
+            Work::Embed(_) | Work::Infer(_) | Work::Train(_) => 0,
         };
         Self { admission, delivered: 0, prompt_guess, settled: false }
     }

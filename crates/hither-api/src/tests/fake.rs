@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use hither_api::batches::BatchStore;
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::policy::{PolicyInForce, Publications};
 use hither_api::door::{
@@ -12,6 +13,7 @@ use hither_api::door::{
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
+use hither_api::trainings::TrainingStore;
 use hither_engine::work::{FinishReason, Piece};
 use hither_types::authority::{
     AuthorityView, Change, Issuer, Proposal, Publication, PublishedPolicy, Quorum, Range, Scope,
@@ -19,7 +21,7 @@ use hither_types::authority::{
 use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::{DataClass, Label};
-use hither_types::law::{Denial, FailedField, NearMiss, Then, Verdict, WhatIf, Whose};
+use hither_types::law::{Denial, FailedField, LawAction, NearMiss, Then, Verdict, WhatIf, Whose};
 use hither_types::member::{Member, Relay, RelayUse, Role, Roles};
 use hither_types::message::ModelStage;
 use hither_types::model::{Datatype, Device, Manifest, ModelFormat, ModelIo, TensorSpec};
@@ -62,6 +64,10 @@ pub(crate) struct FakeDoor {
     pub(crate) pause: Option<(usize, watch::Receiver<bool>)>,
     /// Where jobs are kept.
     pub(crate) jobs: Option<Arc<dyn JobStore>>,
+    /// Where files are kept.
+    pub(crate) batches: Option<Arc<dyn BatchStore>>,
+    /// Where trainings are.
+    pub(crate) trainings: Option<Arc<dyn TrainingStore>>,
     next: AtomicU64,
 }
 
@@ -79,6 +85,8 @@ impl FakeDoor {
             endless: false,
             pause: None,
             jobs: None,
+            batches: None,
+            trainings: None,
             next: AtomicU64::new(0),
         }
     }
@@ -195,12 +203,16 @@ impl Door for FakeDoor {
             let at = found.at;
             let steps = vec![
                 (at, Step::Arrived),
-                (at.after(Micros(40)), Step::Permitted { site: site("munich"), rule: rule("eea-personal") }),
+                (
+                    at.after(Micros(40)),
+                    Step::Permitted { site: site("munich"), action: LawAction::Infer, rule: rule("eea-personal") },
+                ),
                 (
                     at.after(Micros(41)),
                     Step::Denied {
                         site: site("jakarta"),
                         node: NodeId([3; 32]),
+                        action: LawAction::Infer,
                         denial: denial(),
                         what_ifs: what_ifs(),
                     },
@@ -343,6 +355,14 @@ impl Door for FakeDoor {
     fn jobs(&self) -> Result<Arc<dyn JobStore>, Problem> {
         self.jobs.clone().ok_or_else(|| Problem::new(Code::JobsOff, "this node keeps no jobs: its disk is read-only"))
     }
+
+    fn batches(&self) -> Result<Arc<dyn BatchStore>, Problem> {
+        self.batches.clone().ok_or_else(|| Problem::new(Code::JobsOff, "this node keeps no files and no batches"))
+    }
+
+    fn trainings(&self) -> Result<Arc<dyn TrainingStore>, Problem> {
+        self.trainings.clone().ok_or_else(|| Problem::new(Code::NotOffered, "this node hands no training over"))
+    }
 }
 
 /// Munich serves it.
@@ -424,8 +444,18 @@ pub(crate) fn unlawful() -> Refusal {
         model: name("smollm2-135m"),
         class: DataClass::Personal,
         denied: vec![
-            DeniedPlace { node: NodeId([1; 32]), jurisdiction: place("DE-BY"), denial: forbidden },
-            DeniedPlace { node: NodeId([2; 32]), jurisdiction: place("FR"), denial: denial() },
+            DeniedPlace {
+                node: NodeId([1; 32]),
+                jurisdiction: place("DE-BY"),
+                action: LawAction::Infer,
+                denial: forbidden,
+            },
+            DeniedPlace {
+                node: NodeId([2; 32]),
+                jurisdiction: place("FR"),
+                action: LawAction::Infer,
+                denial: denial(),
+            },
         ],
     }
 }

@@ -1,5 +1,7 @@
 //! Servers outside the mesh: the last resort, within the law.
 
+use std::collections::BTreeMap;
+
 use hither_types::filter::Withheld;
 use hither_types::id::{Attempt, NodeId, Operator, RequestId, SiteName};
 use hither_types::member::Member;
@@ -23,7 +25,7 @@ fn server(at: u64, node: NodeId, jurisdiction: &str, kind: PlaceKind) -> (u64, E
     let site = SiteName::parse(if node == CLOUD { "cloud" } else { "other" }).unwrap();
     let operator = Operator::parse("somebody").unwrap();
     let place = Member { node, site, jurisdiction: place(jurisdiction), operator, ..member(PARIS) };
-    (at, Event::EndpointAdded { place, kind })
+    (at, Event::EndpointAdded { place, kind, trains: BTreeMap::new() })
 }
 
 fn cloud(jurisdiction: &str) -> Vec<(u64, Event)> {

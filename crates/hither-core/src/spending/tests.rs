@@ -59,7 +59,10 @@ fn cloud() -> Vec<(u64, Event)> {
     let assurance = Assurance::Claimed;
     let place =
         Member { node: CLOUD, site: site("cloud"), jurisdiction: place("FR"), operator, assurance, ..member(PARIS) };
-    vec![(0, Event::EndpointAdded { place, kind: PlaceKind::Cloud }), heard(0, CLOUD, CHAT, 0)]
+    vec![
+        (0, Event::EndpointAdded { place, kind: PlaceKind::Cloud, trains: Default::default() }),
+        heard(0, CLOUD, CHAT, 0),
+    ]
 }
 
 fn by(at: u64, request: u128, name: &str) -> (u64, Event) {

@@ -135,7 +135,7 @@ fn what_is_no_work_fails_the_job_and_what_is_no_command_ends_the_worker() {
     node.send(&Command::Run { job: JobId(1), payload: vec![99], resume: Vec::new() });
     assert_eq!(
         format!("{:?}", node.report()),
-        "Failed(1, Input(Other(\"the form has version 99, and this program knows versions 1 and 2\")))"
+        "Failed(1, Input(Other(\"the form has version 99, and this program knows versions 1 to 3\")))"
     );
     node.run(2, &generate("text", 3), &[]);
     assert_eq!(format!("{:?}", node.report()), "Failed(2, Input(Other(\"the model takes tensors, and a text came\")))");

@@ -1,6 +1,6 @@
 //! The encoded form: a version byte and a postcard body. Decoding borrows, takes at most a small multiple of the input
 //! in memory, and refuses bytes left over. Version 1 has the first two kinds of work and the first three of pieces;
-//! version 2 adds those after.
+//! version 2 adds those after, and version 3 examples to train with, which go to no worker and no peer.
 
 use std::marker::PhantomData;
 
@@ -8,8 +8,8 @@ use hither_types::model::Datatype;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Account, DecodeError, FinishReason, InferWork, Piece, Tensor, Work};
-use crate::limits::{MAX_RANK, MAX_TENSORS, MAX_TOKEN_IDS};
+use super::{Account, DecodeError, FinishReason, InferWork, Piece, Tensor, TrainWork, Work};
+use crate::limits::{MAX_EXAMPLES, MAX_RANK, MAX_TENSORS, MAX_TOKEN_IDS};
 
 mod language;
 
@@ -36,6 +36,7 @@ impl Work {
         match self {
             Self::Infer(work) => tensors_len(&work.inputs),
             Self::Generate(_) | Self::Embed(_) => 0,
+            Self::Train(work) => work.options.len() + work.examples.iter().map(|text| text.len() + 4).sum::<usize>(),
         }
     }
 }
@@ -96,7 +97,7 @@ impl postcard::ser_flavors::Flavor for Append {
 
 fn decode<'a, T: Deserialize<'a> + Versioned>(bytes: &'a [u8], what: &'static str) -> Result<T, DecodeError> {
     let (version, body) = bytes.split_first().ok_or(DecodeError::Malformed(what))?;
-    if !matches!(version, 1 | 2) {
+    if !matches!(version, 1..=3) {
         return Err(DecodeError::Version(*version));
     }
     match postcard::take_from_bytes::<T>(body) {
@@ -157,6 +158,15 @@ enum WorkForm<'a> {
     First(FirstForm<'a>),
     Generate(GenerateForm<'a>),
     Embed(EmbedForm<'a>),
+    Train(TrainForm<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct TrainForm<'a> {
+    training: u128,
+    #[serde(borrow, deserialize_with = "bounded::<_, _, MAX_EXAMPLES>")]
+    examples: Vec<&'a str>,
+    options: &'a str,
 }
 
 impl Versioned for WorkForm<'_> {
@@ -164,6 +174,7 @@ impl Versioned for WorkForm<'_> {
         match self {
             Self::Infer(_) | Self::First(_) => 1,
             Self::Generate(_) | Self::Embed(_) => 2,
+            Self::Train(_) => 3,
         }
     }
 }
@@ -248,6 +259,11 @@ impl<'a> From<&'a Work> for WorkForm<'a> {
                 None => Self::Generate(work.into()),
             },
             Work::Embed(work) => Self::Embed(work.into()),
+            Work::Train(TrainWork { training, examples, options }) => Self::Train(TrainForm {
+                training: *training,
+                examples: examples.iter().map(String::as_str).collect(),
+                options,
+            }),
         }
     }
 }
@@ -264,6 +280,11 @@ impl TryFrom<WorkForm<'_>> for Work {
             WorkForm::First(form) => Self::Generate(form.into()),
             WorkForm::Generate(form) => Self::Generate(form.into()),
             WorkForm::Embed(form) => Self::Embed(form.into()),
+            WorkForm::Train(TrainForm { training, examples, options }) => Self::Train(TrainWork {
+                training,
+                examples: examples.into_iter().map(str::to_owned).collect(),
+                options: options.to_owned(),
+            }),
         })
     }
 }

@@ -15,7 +15,9 @@ fn work() -> impl Strategy<Value = Work> {
     let infer = (vec(tensor(), 0..5), vec(".{0,9}", 0..4))
         .prop_map(|(inputs, outputs)| Work::Infer(InferWork { inputs, outputs }));
     let embed = vec(prompt(), 0..5).prop_map(|inputs| Work::Embed(EmbedWork { inputs }));
-    prop_oneof![infer, first().prop_map(Work::Generate), generate().prop_map(Work::Generate), embed]
+    let train = (any::<u128>(), vec(".{0,99}", 0..5), ".{0,30}")
+        .prop_map(|(training, examples, options)| Work::Train(TrainWork { training, examples, options }));
+    prop_oneof![infer, first().prop_map(Work::Generate), generate().prop_map(Work::Generate), embed, train]
 }
 
 /// What version 1 can say.
@@ -138,7 +140,7 @@ proptest! {
 
     #[test]
     fn no_bytes_at_all_make_decoding_panic(bytes in vec(any::<u8>(), 0..400)) {
-        for version in [1, 2] {
+        for version in [1, 2, 3] {
             let versioned = [&[version], bytes.as_slice()].concat();
             let _ = (Work::decode(&versioned), Piece::decode(&versioned));
         }
@@ -236,6 +238,12 @@ fn the_form_of_version_two_stays_as_it_is() {
     let account = Account { cached_tokens: 5, dropped_tokens: 6 };
     let end = Piece::End { reason: FinishReason::ToolCalls, text: String::new(), calls: Vec::new(), account }.encode();
     assert_eq!(end, [2, 4, 2, 0, 0, 5, 6]);
+}
+
+#[test]
+fn the_form_of_version_three_stays_as_it_is() {
+    let train = TrainWork { training: 300, examples: vec!["x".into()], options: "{}".into() };
+    assert_eq!(Work::Train(train).encode(), [3, 4, 0xac, 2, 1, 1, b'x', 2, b'{', b'}']);
 }
 
 #[test]

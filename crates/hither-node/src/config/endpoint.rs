@@ -25,9 +25,11 @@ pub(crate) type EndpointSections = BTreeMap<String, EndpointSection>;
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndpointSection {
     url: String,
+    #[serde(default)]
     models: ModelsWord,
     #[serde(default)]
     protocol: ProtocolWord,
+    trains: ModelsWord,
     #[serde(default)]
     at_once: Option<u16>,
     #[serde(default)]
@@ -91,6 +93,22 @@ impl Default for PinWord {
     }
 }
 
+impl Default for ModelsWord {
+    fn default() -> Self {
+        Self::Same(Vec::new())
+    }
+}
+
+impl ModelsWord {
+    fn read(self) -> Result<BTreeMap<ModelName, String>, ParseIdError> {
+        let names = match self {
+            Self::Same(names) => names.into_iter().map(|model| (model.clone(), model)).collect(),
+            Self::Each(names) => names,
+        };
+        names.into_iter().map(|(here, there)| Ok((ModelName::parse(&here)?, there))).collect()
+    }
+}
+
 /// A server outside the mesh.
 #[derive(Debug, Clone)]
 pub struct EndpointConfig {
@@ -102,6 +120,8 @@ pub struct EndpointConfig {
     pub key_file: Option<PathBuf>,
     /// The names of its models here, each with its name there.
     pub models: BTreeMap<ModelName, String>,
+    /// The names of the models here that it trains, each with the name there of what is trained.
+    pub trains: BTreeMap<ModelName, String>,
     /// Requests at once.
     pub at_once: u16,
     /// Where it stands and who runs it; absent if it runs on this machine.
@@ -165,7 +185,8 @@ pub enum EndpointError {
     Clear(String),
     /// No model is named.
     #[error(
-        "[endpoint.{0}] names no model: add models = [\"assistant\"], or models = {{ assistant = \"its-name-there\" }}"
+        "[endpoint.{0}] names no model: add models = [\"assistant\"], or models = {{ assistant = \"its-name-there\" }}; or \
+         trains, if it only trains them"
     )]
     NoModels(String),
     /// It takes nothing.
@@ -267,17 +288,11 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
         return Err(EgressError::Home(format!("[endpoint.{name}]")).into());
     }
     let purse = purse.read(&site)?;
-    let models = match section.models {
-        ModelsWord::Same(names) => names.into_iter().map(|model| (model.clone(), model)).collect(),
-        ModelsWord::Each(names) => names,
-    };
-    let models: BTreeMap<ModelName, String> = models
-        .into_iter()
-        .map(|(here, there)| Ok((ModelName::parse(&here).map_err(|source| word("models", source))?, there)))
-        .collect::<Result<_, EndpointError>>()?;
+    let models = section.models.read().map_err(|source| word("models", source))?;
+    let trains = section.trains.read().map_err(|source| word("trains", source))?;
     let first_for = section.first_for.iter().map(|app| AppName::parse(app));
     let first_for = first_for.collect::<Result<_, _>>().map_err(|source| word("first_for", source))?;
-    if models.is_empty() {
+    if models.is_empty() && trains.is_empty() {
         return Err(EndpointError::NoModels(name));
     }
     let at_once = section.at_once.unwrap_or(ENDPOINT_AT_ONCE);
@@ -308,7 +323,7 @@ fn read(name: String, section: EndpointSection, dir: &Path) -> Result<EndpointCo
     hither_api::endpoint::Endpoint::new(&address).map_err(|source| EndpointError::Address { name, source })?;
     let filter = section.filter.map(filter);
     let key_file = section.key_file.map(|path| dir.join(path));
-    Ok(EndpointConfig { name: site, address, key_file, models, at_once, elsewhere, purse, filter, first_for })
+    Ok(EndpointConfig { name: site, address, key_file, models, trains, at_once, elsewhere, purse, filter, first_for })
 }
 
 fn pins(word: PinWord) -> Result<Vec<Pin>, PinFault> {

@@ -18,6 +18,7 @@ use super::models::Described;
 use crate::config::endpoint::EndpointConfig;
 use crate::driver::Inbound;
 use crate::limits::{ENDPOINT_PROBE, ENDPOINT_PULSE, ENDPOINT_RETRY, ENDPOINT_TELL};
+use crate::trainings::Book;
 
 /// One of them.
 pub(crate) struct Server {
@@ -39,10 +40,12 @@ pub(crate) struct Server {
     pub(super) described: watch::Sender<Described>,
     /// Numbers what the mind is told of it.
     pub(super) sequence: AtomicU64,
+    /// What was handed over to train with.
+    book: Arc<Book>,
 }
 
 impl Server {
-    pub(super) fn new(config: EndpointConfig, endpoint: Endpoint) -> Self {
+    pub(super) fn new(config: EndpointConfig, endpoint: Endpoint, book: Arc<Book>) -> Self {
         Self {
             config,
             endpoint: watch::Sender::new(endpoint),
@@ -54,6 +57,7 @@ impl Server {
             other_key: watch::Sender::new(None),
             described: watch::Sender::new(Described::new()),
             sequence: AtomicU64::new(0),
+            book,
         }
     }
 
@@ -99,8 +103,14 @@ impl Server {
         }
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
+    /// The way to it.
+    pub(crate) fn endpoint(&self) -> Endpoint {
         self.endpoint.borrow().clone()
+    }
+
+    /// The record of what is handed over to train with.
+    pub(crate) fn book(&self) -> &Arc<Book> {
+        &self.book
     }
 
     pub(super) fn load(&self) -> Load {
@@ -109,7 +119,8 @@ impl Server {
         Load { slots: self.config.at_once, busy, queued: 0, wait: zero, urgent: zero, service: zero }
     }
 
-    pub(super) fn hear(&self) {
+    /// It showed life.
+    pub(crate) fn hear(&self) {
         self.heard.store(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.lives.send_if_modified(|lives| !std::mem::replace(lives, true));
         self.other_key.send_if_modified(|told| told.take().is_some());

@@ -61,7 +61,7 @@ impl<D: Disk> Upload for Arriving<D> {
             app: self.new.app.clone(),
             class: self.new.class,
             name: end.name,
-            purpose: FilePurpose::Batch,
+            purpose: end.purpose,
             bytes: self.written.bytes,
             parts: self.written.parts,
             created: now,

@@ -166,6 +166,7 @@ impl FileForm {
             purpose: match head.purpose {
                 FilePurpose::Batch => 0,
                 FilePurpose::BatchOutput => 1,
+                FilePurpose::FineTune => 2,
             },
             bytes: head.bytes,
             parts: head.parts,

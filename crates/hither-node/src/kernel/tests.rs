@@ -211,6 +211,7 @@ fn leaves(request: u128) -> Fact {
         subject: subject(request),
         to: counterpart(2),
         rule: RuleId::parse("eea").unwrap(),
+        rests: None,
         bytes: ByteCount(5_000),
     }
 }

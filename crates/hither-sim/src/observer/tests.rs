@@ -127,7 +127,13 @@ fn rule() -> RuleId {
 }
 
 fn intent(bytes: u64) -> Fact {
-    Fact::EgressIntent { subject: subject(), to: counterpart(MUNICH), rule: rule(), bytes: ByteCount(bytes) }
+    Fact::EgressIntent {
+        subject: subject(),
+        to: counterpart(MUNICH),
+        rule: rule(),
+        rests: None,
+        bytes: ByteCount(bytes),
+    }
 }
 
 fn settled() -> Fact {
@@ -476,7 +482,12 @@ fn a_record_that_lies_is_found() {
 #[test]
 fn a_refusal_for_want_of_a_lawful_place_is_found() {
     let denial = hither_types::law::Denial::NotPermitted { nearest: None };
-    let place = |node| DeniedPlace { node: key(node), jurisdiction: member(node).jurisdiction, denial: denial.clone() };
+    let place = |node| DeniedPlace {
+        node: key(node),
+        jurisdiction: member(node).jurisdiction,
+        action: hither_types::law::LawAction::Infer,
+        denial: denial.clone(),
+    };
     let refuse = |node| Action::Refuse {
         request: REQUEST,
         refusal: Refusal::Unlawful { model: envelope().model, class: DataClass::Personal, denied: vec![place(node)] },

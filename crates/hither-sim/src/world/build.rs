@@ -57,7 +57,7 @@ fn manifest(plan: &ModelPlan, publisher: NodeId) -> Manifest {
         licence: "Apache-2.0".to_owned(),
         io: match plan.kind {
             RequestKind::Infer => ModelIo::Tensors { inputs: Vec::new(), outputs: Vec::new() },
-            RequestKind::Generate => ModelIo::Language { context_tokens: 4096 },
+            RequestKind::Generate | RequestKind::Train => ModelIo::Language { context_tokens: 4096 },
         },
         memory: ByteCount(plan.memory),
         golden: Vec::new(),

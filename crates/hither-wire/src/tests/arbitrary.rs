@@ -6,7 +6,7 @@ use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
 use hither_types::label::{DataClass, Label};
-use hither_types::law::{Denial, FIELDS, FailedField, NearMiss};
+use hither_types::law::{Denial, FIELDS, FailedField, LawAction, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
     Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
@@ -368,6 +368,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
     let place = (node(), jurisdiction(), denial()).prop_map(|(node, jurisdiction, denial)| DeniedPlace {
         node,
         jurisdiction,
+        action: LawAction::Infer,
         denial,
     });
     let unlawful = (model(), select(DataClass::ALL.to_vec()), vec(place, 0..=8))

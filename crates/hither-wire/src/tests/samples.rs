@@ -7,7 +7,7 @@ use hither_types::id::{
     AppName, Attempt, Digest, MeshId, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
 };
 use hither_types::label::{DataClass, Label};
-use hither_types::law::{Denial, FailedField, NearMiss};
+use hither_types::law::{Denial, FailedField, LawAction, NearMiss};
 use hither_types::member::{Address, Member, MemberRecord, Relay, Role, Roles, Signed};
 use hither_types::message::{
     Ask, ChunkTalk, ChunkWord, Comparison, Frame, Hello, HelloReply, Invite, Load, ModelPresence, ModelStage,
@@ -247,7 +247,12 @@ fn denial() -> Denial {
 }
 
 fn refusals() -> Vec<Refusal> {
-    let denied = vec![DeniedPlace { node: NodeId([0x11; 32]), jurisdiction: place("DE-BY"), denial: denial() }];
+    let denied = vec![DeniedPlace {
+        node: NodeId([0x11; 32]),
+        jurisdiction: place("DE-BY"),
+        action: LawAction::Infer,
+        denial: denial(),
+    }];
     vec![
         Refusal::UnknownModel(model("fraud")),
         Refusal::Unlawful { model: model("fraud"), class: DataClass::Personal, denied },

@@ -2,20 +2,32 @@
 
 use clap::Subcommand;
 use hither_api::jobs::{JobDto, JobId, JobsDto, TriedDto};
+use hither_api::trainings::TrainingId;
 use serde_json::json;
 
 use super::Context;
 use crate::client::Client;
+use crate::output::{Colour, Trouble, plain};
 use submit::SubmitArgs;
+use train::TrainArgs;
 
 mod submit;
-use crate::output::{Colour, Trouble, plain};
+mod train;
 
 /// What can be done with jobs.
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsCommand {
     /// Hand in the lines of a file, each a job that is answered once, and kept until then. The same file again is the same jobs.
     Submit(SubmitArgs),
+    /// Hand a file of chats over to a server outside the mesh that trains a model with them. The law has to permit both that they
+    /// are worked on there (infer) and that they rest there (enqueue).
+    Train(TrainArgs),
+    /// List what was handed over to train with, the newest first, as it was known last.
+    Trainings {
+        /// How many at most.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
     /// List the jobs of all apps, the newest first.
     Ls {
         /// How many at most.
@@ -25,22 +37,38 @@ pub(super) enum JobsCommand {
         #[arg(long, value_name = "ID", value_parser = job)]
         after: Option<JobId>,
     },
-    /// Show how far a job is, where it was answered and by which rule, or why it was not.
+    /// Show how far a job or a training is, where it went and by which rule, or why it did not.
     Show {
         /// Its id.
-        #[arg(value_parser = job)]
-        id: JobId,
+        #[arg(value_parser = named)]
+        id: Named,
     },
-    /// Give a job up that has not ended.
+    /// Give a job or a training up that has not ended.
     Cancel {
         /// Its id.
-        #[arg(value_parser = job)]
-        id: JobId,
+        #[arg(value_parser = named)]
+        id: Named,
     },
+}
+
+/// What an id names.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Named {
+    /// A job.
+    Job(JobId),
+    /// A training.
+    Training(TrainingId),
 }
 
 fn job(text: &str) -> Result<JobId, String> {
     JobId::parse(text).map_err(|error| error.to_string())
+}
+
+fn named(text: &str) -> Result<Named, String> {
+    match TrainingId::parse(text) {
+        Some(id) => Ok(Named::Training(id)),
+        None => job(text).map(Named::Job).map_err(|error| format!("{error}; or that of a training (ftjob-…)")),
+    }
 }
 
 /// Does it.
@@ -54,11 +82,15 @@ pub(super) fn jobs(context: &Context, command: &JobsCommand) -> Result<(), Troub
             let jobs: JobsDto = context.wait(client.get(&path))?;
             context.screen.answer(&json!(jobs), |colour| list(&jobs, colour));
         }
-        JobsCommand::Show { id } => {
+        JobsCommand::Train(asked) => train::train(context, &client, asked)?,
+        JobsCommand::Trainings { limit } => train::list(context, &client, *limit)?,
+        JobsCommand::Show { id: Named::Training(id) } => train::one(context, &client, *id, false)?,
+        JobsCommand::Cancel { id: Named::Training(id) } => train::one(context, &client, *id, true)?,
+        JobsCommand::Show { id: Named::Job(id) } => {
             let job: JobDto = context.wait(client.get(&format!("/hither/v1/jobs/{id}")))?;
             context.screen.answer(&json!(job), |colour| text(&job, colour));
         }
-        JobsCommand::Cancel { id } => {
+        JobsCommand::Cancel { id: Named::Job(id) } => {
             let job: JobDto = context.wait(client.post(&format!("/hither/v1/jobs/{id}/cancel"), &json!({})))?;
             context.screen.answer(&json!(job), |colour| text(&job, colour));
         }

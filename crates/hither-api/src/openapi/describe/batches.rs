@@ -25,7 +25,7 @@ pub(super) fn all() -> Vec<Operation> {
             }))
             .parameter(json!({
                 "name": "purpose", "in": "query", "schema": text(),
-                "description": "Those of one purpose alone: batch or batch_output.",
+                "description": "Those of one purpose alone: batch, batch_output or fine-tune.",
             }))
             .gives::<FilesDto>("The files.")
             .errors(&[Code::UnknownFile]),
@@ -85,15 +85,15 @@ fn create_file() -> Operation {
         "type": "object",
         "required": ["file", "purpose"],
         "properties": {
-            "file": { "type": "string", "format": "binary", "description": "A request in each line (JSON Lines)." },
-            "purpose": { "type": "string", "const": "batch" },
+            "file": { "type": "string", "format": "binary", "description": "A request in each line, or a chat to train with (JSON Lines)." },
+            "purpose": word(&["batch", "fine-tune"]),
             "expires_after[anchor]": { "type": "string", "const": "created_at" },
             "expires_after[seconds]": keep,
         },
         "additionalProperties": false,
     });
     BATCHES
-        .post("/v1/files", "createFile", "Sends a file of requests, one in each line.")
+        .post("/v1/files", "createFile", "Sends a file of requests, or of chats to train with, one in each line.")
         .about("The answer says that the file is on disk, encrypted. It is kept for its app alone.")
         .with(&ASKED)
         .body_of(json!({ "required": true, "content": { "multipart/form-data": { "schema": form } } }))

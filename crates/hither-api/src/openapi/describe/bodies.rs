@@ -5,7 +5,10 @@ use hither_types::model::Datatype;
 use serde_json::{Map, Value, json};
 
 use super::parts::{either, flag, list, number, object, said, schema, text, whole, word};
-use crate::limits::{CHOICES, FILE_KEEP_MAX_S, FILE_KEEP_MIN_S, JOB_SPAN_MAX_S, MESSAGES, SALT_BYTES, STOPS, TENSORS};
+use crate::limits::{
+    CHOICES, FILE_KEEP_MAX_S, FILE_KEEP_MIN_S, JOB_SPAN_MAX_S, MESSAGES, SALT_BYTES, STOPS, TENSORS,
+    TRAINING_SUFFIX_BYTES,
+};
 use crate::openai::options::NEUTRAL;
 
 mod conversations;
@@ -16,7 +19,9 @@ const U32: u64 = u32::MAX as u64;
 /// All of them, by name.
 pub(super) fn all() -> Map<String, Value> {
     let mut all = Map::new();
-    let parts = [tensors(), repository(), jobs(), batches(), openai(), conversations::all(), ollama::all()].concat();
+    let parts =
+        [tensors(), repository(), jobs(), batches(), trainings(), openai(), conversations::all(), ollama::all()]
+            .concat();
     for (name, schema) in parts {
         assert!(all.insert(name.to_owned(), schema).is_none(), "two bodies are called {name}");
     }
@@ -172,6 +177,32 @@ fn batches() -> Named {
         false,
     );
     vec![("BatchSubmission", submission)]
+}
+
+fn trainings() -> Named {
+    let anything = || json!({ "type": "object" });
+    let method = object(&[("type", json!({ "type": "string", "const": "supervised" }))], &[], true);
+    let submission = object(
+        &[
+            ("model", said(text(), "The model to train, by its name here.")),
+            ("training_file", said(text(), "The examples.")),
+        ],
+        &[
+            (
+                "suffix",
+                said(
+                    json!({ "type": "string", "minLength": 1, "maxLength": TRAINING_SUFFIX_BYTES / 4 }),
+                    "A word for the name of the trained model.",
+                ),
+            ),
+            ("seed", whole(0, U32)),
+            ("hyperparameters", said(anything(), "For the server.")),
+            ("method", said(method, "For the server.")),
+            ("metadata", said(anything(), "For the server.")),
+        ],
+        false,
+    );
+    vec![("TrainingSubmission", submission)]
 }
 
 /// Ids of tokens.

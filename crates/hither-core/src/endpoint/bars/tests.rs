@@ -1,5 +1,7 @@
 //! When a server is left alone, for how long, and what brings it back.
 
+use std::collections::BTreeMap;
+
 use hither_types::id::{AppName, NodeId, SiteName};
 use hither_types::member::Member;
 use hither_types::place::PlaceKind;
@@ -17,7 +19,7 @@ const LAB: NodeId = NodeId([0xc0; 32]);
 /// A server with a model, as it is told when the node starts.
 fn server(at: u64, kind: PlaceKind) -> (u64, Event) {
     let place = Member { node: LAB, site: lab(), jurisdiction: place("DE"), ..member(PARIS) };
-    (at, Event::EndpointAdded { place, kind })
+    (at, Event::EndpointAdded { place, kind, trains: BTreeMap::new() })
 }
 
 fn lab() -> SiteName {

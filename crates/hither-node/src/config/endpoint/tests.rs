@@ -83,6 +83,19 @@ fn keys_may_be_pinned_one_or_several() {
 }
 
 #[test]
+fn one_may_train_models_by_names_of_its_own_and_do_nothing_else() {
+    let head = "[endpoint.cloud]\nurl = \"https://m.example\"\njurisdiction = \"US\"\noperator = \"x\"\n";
+    let read = |words: &str| read(&format!("{head}{words}"), Path::new("/nowhere")).unwrap().remove(0);
+    let same = read("trains = [\"assistant\"]");
+    assert!(same.models.is_empty());
+    assert_eq!(same.trains.values().collect::<Vec<_>>(), ["assistant"]);
+    let each = read("models = [\"assistant\"]\ntrains = { assistant = \"big-1-ft-base\" }");
+    assert_eq!(each.trains.values().collect::<Vec<_>>(), ["big-1-ft-base"]);
+    assert!(read("models = [\"assistant\"]").trains.is_empty(), "nobody trains who is not said to");
+    refused(&format!("{head}trains = [\"no name\"]"), "trains is wrong");
+}
+
+#[test]
 fn what_cannot_be_used_is_told_with_what_to_write() {
     let clear = "[endpoint.c]\nurl = \"http://10.0.0.1\"\nmodels = [\"a\"]\njurisdiction = \"DE\"\noperator = \"x\"";
     refused(clear, "plain_http = true");

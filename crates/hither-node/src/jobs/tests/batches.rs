@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hither_api::batches::{
-    BatchId, BatchStatus, BatchStore, Desk, FileEnd, FileId, KeptError, Moved, NewBatch, NewFile, turn,
+    BatchId, BatchStatus, BatchStore, Desk, FileEnd, FileId, FilePurpose, KeptError, Moved, NewBatch, NewFile, turn,
 };
 
 use super::model::{Fate, Model};
@@ -41,7 +41,7 @@ fn send(jobs: &Arc<Jobs<Model>>, name: &str, text: &str) -> Result<FileId, KeptE
     let (first, second) = text.as_bytes().split_at(text.len() / 2);
     upload.part(first)?;
     upload.part(second)?;
-    Ok(upload.finish(FileEnd { name: "lines.jsonl".to_owned(), keep_ms: 24 * HOUR })?.id)
+    Ok(upload.finish(FileEnd { name: "lines.jsonl".to_owned(), purpose: FilePurpose::Batch, keep_ms: 24 * HOUR })?.id)
 }
 
 fn content(jobs: &Jobs<Model>, name: &str, id: FileId) -> String {
