@@ -1,7 +1,6 @@
 //! What the front door needs from whoever stands behind it. `hither-node` implements it.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use hither_types::filter::Findings;
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::Label;
 use hither_types::law::Verdict;
-use hither_types::member::{Member, Relay, Roles};
+use hither_types::member::{Member, Roles};
 use hither_types::message::Comparison;
 use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
@@ -32,7 +31,10 @@ use crate::trainings::TrainingStore;
 
 use policy::{NewPolicy, NewPublication, PolicyInForce, Publications};
 
+mod ping;
 pub mod policy;
+
+pub use ping::{PathTaken, Pinged};
 
 /// A boxed future, so that the trait can be an object.
 pub type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -388,33 +390,6 @@ pub enum CommandDone {
     },
     /// Done.
     Done,
-}
-
-/// Round trips to a member, and the path of the last one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pinged {
-    /// Who.
-    pub node: NodeId,
-    /// How long each took, in their order.
-    pub took: Vec<Micros>,
-    /// The path, if the connection had one when the last came back.
-    pub path: Option<PathTaken>,
-    /// From which address the member sees this node; none over a relay, or if its program does not say.
-    pub seen_as: Option<SocketAddr>,
-}
-
-/// How a member was reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PathTaken {
-    /// Packets went to this address.
-    Direct(SocketAddr),
-    /// Packets went over a relay.
-    Relayed {
-        /// Which.
-        relay: Relay,
-        /// The member that runs it; none if it is not known.
-        by: Option<Member>,
-    },
 }
 
 /// What an operator asks about apps. Only over the Unix socket.

@@ -12,17 +12,18 @@ use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope, RequestKind};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
-use hither_types::view::{RequestState, Step};
+use hither_types::view::Step;
 
 use crate::event::Action;
 use crate::limits;
 use crate::machine::Core;
-use crate::request::{Egress, Ending, Leave, Phase, Request, is_by_law, is_want_of_room};
+use crate::request::{Egress, Ending, Leave, Phase, Request, is_want_of_room};
 use crate::router::Lawful;
 use crate::scheduler::{Job, Waiting};
 use crate::spending::Bill;
 use crate::timers::Timer;
 
+mod ending;
 #[cfg(test)]
 mod tests;
 
@@ -444,59 +445,5 @@ impl Core {
         // Which way it went is for the hands to say.
         let Egress { to, left_by, .. } = egress;
         self.note(Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: None });
-    }
-
-    /// The one way out.
-    fn end(&mut self, id: RequestId, ending: Ending) {
-        let outcome = match &ending {
-            Ending::Answered { .. } => Outcome::Answered,
-            Ending::Refused(_) | Ending::Failed(_) => Outcome::Refused,
-            Ending::Gone => Outcome::Cancelled,
-        };
-        self.leave(id, Leave::Stop(outcome));
-        // The copy that did not answer is not wanted any more.
-        let loser = if outcome == Outcome::Answered { Outcome::Cancelled } else { outcome };
-        self.drop_hedge(id, None, if mutant!(LoserRunsOn) { Leave::Over } else { Leave::Stop(loser) });
-        let Some(request) = self.requests.remove(&id) else { return };
-        if mutant!(EndsTwice) && request.attempts > 1 {
-            self.act(Action::Fail { request: id, failure: Failure::Silent });
-        }
-        self.timers.clear(Timer::Deadline(id));
-        let served_by = if let Ending::Answered { by, .. } = &ending { Some(*by) } else { None };
-        let took = self.now.since(request.arrived);
-        self.tell_end(id, ending, took);
-        // Of one that nobody answered no model is the one that did.
-        let ran = request.digest.filter(|_| outcome == Outcome::Answered);
-        let subject = self.subject(id, Attempt(0), &request.envelope, ran);
-        let (attempts, energy) = (request.attempts, request.energy);
-        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy, took });
-    }
-
-    fn tell_end(&mut self, id: RequestId, ending: Ending, took: Micros) {
-        let totals = &mut self.trace.totals;
-        let (state, step, action) = match ending {
-            Ending::Answered { by, cost } => {
-                totals.answered += 1;
-                let peer = self.peers.get(by).map(|peer| &peer.member);
-                let site = peer.unwrap_or(&self.me).site.clone();
-                let action = Action::Finish { request: id, cost };
-                (RequestState::Answered(took), Some(Step::Answered { site }), Some(action))
-            }
-            Ending::Refused(refusal) => {
-                let by_law = is_by_law(&refusal);
-                *(if by_law { &mut totals.refused_by_law } else { &mut totals.refused_otherwise }) += 1;
-                let action = Action::Refuse { request: id, refusal: refusal.clone() };
-                (RequestState::Refused(refusal.clone()), Some(Step::Refused(refusal)), Some(action))
-            }
-            Ending::Failed(failure) => {
-                totals.refused_otherwise += 1;
-                let action = Action::Fail { request: id, failure: failure.clone() };
-                (RequestState::Failed(failure), None, Some(action))
-            }
-            Ending::Gone => (RequestState::Cancelled, Some(Step::Cancelled), None),
-        };
-        self.trace.state(id, state);
-        step.into_iter().for_each(|step| self.trace.step(id, step, self.now));
-        action.into_iter().for_each(|action| self.act(action));
     }
 }
