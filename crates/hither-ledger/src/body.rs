@@ -124,11 +124,10 @@ impl Body {
 impl From<&Fact> for Body {
     fn from(fact: &Fact) -> Self {
         match fact {
-            Fact::Started { policy, version, binary, here } => Self::new(Kind::ConfigStart)
+            Fact::Started { policy, version, here } => Self::new(Kind::ConfigStart)
                 .place(here)
                 .with("policy", digest(policy))
-                .with("version", Value::text(version_text(version)))
-                .with_some("binary", binary.as_ref().map(|binary| format!("b3:{binary}"))),
+                .with("version", Value::text(version_text(version))),
             Fact::PolicyChanged { policy, publisher } => {
                 Self::new(Kind::PolicyChange).with("policy", digest(policy)).with_some("by", publisher.as_ref())
             }

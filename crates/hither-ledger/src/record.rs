@@ -178,8 +178,6 @@ pub struct Record {
     pub digest: Option<Digest>,
     /// The version of the program (`config.start`).
     pub version: Option<String>,
-    /// The digest of its file; none if it could not be read, or before this was recorded.
-    pub binary: Option<Digest>,
     /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`).
     pub signed: Option<u64>,
     /// The day by which lists of the policy are read (`bloc.change`).
@@ -329,7 +327,6 @@ impl Record {
             took_ms: None,
             digest: None,
             version: None,
-            binary: None,
             signed: None,
             sha256: None,
             adopted: None,
@@ -404,7 +401,6 @@ impl Record {
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
             // Of models and versions others say who published them; nobody sums those up.
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
-            "binary" => self.binary = Some(Field("binary", raw).digest()?),
             "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
             "day" => self.day = Some(Field("day", raw).text()?.to_owned()),
             "lists" => self.lists = Field("lists", raw).list(|text| Ok::<_, ()>(text.to_owned()))?,

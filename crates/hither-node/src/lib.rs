@@ -31,7 +31,6 @@ mod pass;
 mod picture;
 mod ping;
 mod pins;
-mod program;
 mod proof;
 mod prune;
 mod published;

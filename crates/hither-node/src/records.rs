@@ -184,7 +184,6 @@ impl Records {
 }
 
 fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>, start: Instant) {
-    let program = crate::program::reading();
     while let Some(Work { group, lost, expired, closing }) = gather(queue) {
         if let Some(closing) = closing {
             keeper::end_day(&mut ledger, &closing);
@@ -194,12 +193,7 @@ fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>, start
         }
         lost.into_iter().for_each(|(kind, count)| ledger.lost(kind, count));
         let tickets: Vec<Ticket> = group.iter().filter_map(|pending| pending.ticket).collect();
-        let mut entries: Vec<Entry> = group.into_iter().map(|pending| pending.entry).collect();
-        entries.iter_mut().for_each(|entry| {
-            if let Fact::Started { binary, .. } = &mut entry.fact {
-                *binary = crate::program::read_by_now(&program);
-            }
-        });
+        let entries: Vec<Entry> = group.into_iter().map(|pending| pending.entry).collect();
         let written = ledger.append(&entries);
         if let Err(error) = &written {
             tracing::error!(%error, facts = entries.len(), "the ledger cannot be written; nothing leaves this node");

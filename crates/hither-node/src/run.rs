@@ -292,8 +292,7 @@ async fn assemble(
     };
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     let here = Counterpart::of(&driver.home.me, PlaceKind::Home);
-    // Which file it is that runs is read by the hand that writes: nobody waits for that here.
-    driver.record(None, Fact::Started { policy, version, binary: None, here });
+    driver.record(None, Fact::Started { policy, version, here });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
     let swarm = driver.swarm.clone();

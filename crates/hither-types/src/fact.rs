@@ -132,8 +132,6 @@ pub enum Fact {
         policy: Digest,
         /// The version of the program.
         version: String,
-        /// The digest of its file; `None` if that cannot be read.
-        binary: Option<Digest>,
         /// Where it stands.
         here: Counterpart,
     },

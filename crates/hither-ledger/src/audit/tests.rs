@@ -17,7 +17,7 @@ use crate::samples::{
 };
 
 fn started(secret: &[u8; 32]) -> Fact {
-    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), binary: None, here: counterpart(secret) }
+    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(secret) }
 }
 
 fn ended(served: &[u8; 32], outcome: Outcome) -> Fact {

@@ -311,19 +311,16 @@ pub(super) fn law(audit: &Audit) -> Table {
     let row = |record: &Record| {
         let policy = record.policy.as_ref().map(|policy| format!("b3:{policy}")).unwrap_or_default();
         let by = record.by.map(|node| node.to_string()).unwrap_or_default();
-        let binary = record.binary.map(|binary| format!("b3:{binary}"));
-        let file = if record.kind == Kind::ConfigStart { or_unknown(binary) } else { String::new() };
-        vec![policy, record.version.clone().unwrap_or_default(), file, by, record.lists.join(" ")]
+        vec![policy, record.version.clone().unwrap_or_default(), by, record.lists.join(" ")]
     };
     Table {
         name: "law",
         title: "Which law was in force",
         note: "Every start of a node and every change of its policy, by the BLAKE3 digest of the policy's text; also the last \
-               one before the period, which was in force when it began. A start names the BLAKE3 digest of the file of the \
-               program that ran (b3sum hither), without the libraries that it loads. One that came by the authority log was signed by \
+               one before the period, which was in force when it began. One that came by the authority log was signed by \
                who published it. bloc.change: a day came on which groups of countries that the policy lists have other \
                members, + came and - went.",
-        columns: &["when", "node", "record", "what", "policy", "program", "its file", "published by", "lists"],
+        columns: &["when", "node", "record", "what", "policy", "program", "published by", "lists"],
         rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange, Kind::BlocChange], row),
     }
 }
