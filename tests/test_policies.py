@@ -62,7 +62,7 @@ def sites_of_the_page():
 
 def test_what_the_page_shows_is_what_is_typed_and_said(tmp_path):
     policies = dict(blocks("toml"))
-    assert set(policies) == {"policy.toml", "next.toml"}
+    assert set(policies) == {"policy.toml", "next.toml", "blocs.toml"}
     for name, text in policies.items():
         (tmp_path / name).write_text(text)
     shown = [block for _, block in blocks("console")]

@@ -119,11 +119,11 @@ codes! {
     /// The batch has ended.
     BatchEnded = "E0429", 409, None, "GET /v1/batches/ID says how.";
     /// There is no such training, or it belongs to another app.
-    UnknownTraining = "E0430", 404, None, "GET /v1/fine_tuning/jobs lists those that there are.";
+    UnknownTraining = "E0460", 404, None, "GET /v1/fine_tuning/jobs lists those that there are.";
     /// The same examples were handed over before, and may lie at a server.
-    TrainingThere = "E0431", 409, None, "hither jobs show ID says what lies where; hither jobs cancel ID gives it up, and then the same can be handed over again.";
+    TrainingThere = "E0461", 409, None, "hither jobs show ID says what lies where; hither jobs cancel ID gives it up, and then the same can be handed over again.";
     /// The training has ended, or has not begun.
-    TrainingEnded = "E0432", 409, None, "GET /v1/fine_tuning/jobs/ID says how far it is.";
+    TrainingEnded = "E0462", 409, None, "GET /v1/fine_tuning/jobs/ID says how far it is.";
     /// Too much is asked for at the moment.
     Overloaded = "E0501", 429, Some("rate_limit_exceeded"), "Try again after the seconds in Retry-After.";
     /// The power budget leaves no slot.

@@ -335,7 +335,7 @@ async fn the_same_again_is_met_and_what_may_lie_there_is_not_sent_twice() {
         kept.stage(1, stage);
         let refused = create(&lab, "", json!({})).await;
         let error = refused.json()["error"].clone();
-        assert_eq!((refused.status, error["hither_code"].as_str()), (409, Some("E0431")), "{error}");
+        assert_eq!((refused.status, error["hither_code"].as_str()), (409, Some("E0461")), "{error}");
         assert!(error["message"].as_str().unwrap().contains("cloud"), "{error}");
         assert!(error["help"].to_string().contains("hither jobs cancel ftjob-"), "{error}");
     }
@@ -420,5 +420,5 @@ async fn what_may_not_rest_or_is_wrong_is_refused_before_anything_is_asked() {
         assert_eq!(off.send(head, "{}").await.status, 501, "{head}");
     }
     let unknown = ours.send(&format!("GET /v1/fine_tuning/jobs/{}", TrainingId(9)), "").await;
-    assert_eq!((unknown.status, unknown.json()["error"]["hither_code"].as_str()), (404, Some("E0430")));
+    assert_eq!((unknown.status, unknown.json()["error"]["hither_code"].as_str()), (404, Some("E0460")));
 }
