@@ -65,7 +65,7 @@ def test_a_policy_whose_tests_will_fail_on_a_day_to_come_is_not_put_in_force():
     with node(policy=listing(day)) as munich:
         checked = munich.run("policy", "check", munich.data / "policy.toml").stdout
         assert f"our-clouds: 2 places, and others from {day} on" in checked, checked
-        proved = munich.run("policy", "prove", munich.data / "policy.toml", "internal never leaves our-clouds,EEA").stdout
+        proved = munich.run("policy", "prove", munich.data / "policy.toml", "infer of internal never leaves our-clouds,EEA").stdout
         assert "holds" in proved
         file = munich.data / "next.toml"
         file.write_text(listing(day) + test)

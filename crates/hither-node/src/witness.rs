@@ -66,6 +66,8 @@ pub(crate) struct Witnesses {
     silent: BTreeSet<NodeId>,
     /// Whose ledgers this node looks at now.
     examining: BTreeSet<NodeId>,
+    /// What they asked meanwhile, the last of each: its first question is of no use to who has asked another.
+    waiting: BTreeMap<NodeId, Question>,
     /// How many lines the checkpoint has that is kept, and of how many records it is.
     kept: (usize, u64),
     /// When somebody signed it last, by this machine's clock: that of a witness may be ahead.
@@ -92,6 +94,7 @@ impl Witnesses {
             known: BTreeMap::new(),
             silent: BTreeSet::new(),
             examining: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             kept: (0, 0),
         }
     }
@@ -159,6 +162,9 @@ impl Witnesses {
         }
     }
 }
+
+/// A checkpoint, and by what the ledger grew to it since it had so many records.
+type Question = (String, u64, Vec<[u8; 32]>);
 
 /// What the word of a witness leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -292,9 +298,13 @@ impl Driver {
             WitnessNews::Say(peer, word) => self.swarm.send(peer, PeerMessage::Witness(word)),
             WitnessNews::Examined(of, examined) => {
                 self.witnesses.examining.remove(&of);
-                let Some(examined) = examined else { return };
-                self.swarm.send(of, PeerMessage::Witness(examined.reply));
-                examined.alarm.into_iter().for_each(|text| self.warn_once(text));
+                if let Some(examined) = examined {
+                    self.swarm.send(of, PeerMessage::Witness(examined.reply));
+                    examined.alarm.into_iter().for_each(|text| self.warn_once(text));
+                }
+                if let Some(next) = self.witnesses.waiting.remove(&of) {
+                    self.be_witness(of, next);
+                }
             }
         }
     }
@@ -302,7 +312,7 @@ impl Driver {
     /// A peer speaks of its own ledger, or of this node's.
     pub(crate) fn heard_of_witnesses(&mut self, from: NodeId, word: WitnessWord) {
         if let WitnessWord::Asked { checkpoint, from: size, growth } = word {
-            return self.be_witness(from, checkpoint, size, growth);
+            return self.be_witness(from, (checkpoint, size, growth));
         }
         match self.witnesses.heard(from, word) {
             Heard::Nothing => {}
@@ -335,11 +345,17 @@ impl Driver {
     }
 
     /// Looks at the ledger of a peer, and signs it if it only grew.
-    fn be_witness(&mut self, of: NodeId, note: String, size: u64, growth: Vec<[u8; 32]>) {
-        // Whoever asks again before it has an answer, or when many do, is asked to wait by nobody: it comes again by itself.
-        if self.witnesses.examining.len() >= EXAMINED_AT_ONCE || !self.witnesses.examining.insert(of) {
+    fn be_witness(&mut self, of: NodeId, question: Question) {
+        if self.witnesses.examining.contains(&of) {
+            self.witnesses.waiting.insert(of, question);
             return;
         }
+        // When many ask, nobody tells the others to wait: they come again by themselves.
+        if self.witnesses.examining.len() >= EXAMINED_AT_ONCE {
+            return;
+        }
+        self.witnesses.examining.insert(of);
+        let (note, size, growth) = question;
         let (own, inbox) = (Arc::clone(&self.witnesses.own), self.inbox.clone());
         self.hands.spawn_blocking(move || {
             let examined =

@@ -29,6 +29,7 @@ pub(crate) struct EndpointSection {
     models: ModelsWord,
     #[serde(default)]
     protocol: ProtocolWord,
+    #[serde(default)]
     trains: ModelsWord,
     #[serde(default)]
     at_once: Option<u16>,
