@@ -18,8 +18,8 @@ def listing(until):
 our-clouds = ["CA", {{ code = "US", until = {until} }}]
 
 [[permit]]
-id = "public-in-our-clouds"
-class = ["public"]
+id = "internal-in-our-clouds"
+class = ["internal"]
 target = ["our-clouds"]
 """
 
@@ -44,13 +44,13 @@ def test_at_midnight_a_country_goes_out_of_a_list_and_nothing_more_goes_there():
         prefix = ("env", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"+{ahead}s")
         munich.up(prefix=prefix)
         wait_for("the cloud is there", lambda: lives(munich, "cloud"))
-        public = {"x-hither-class": "public"}
-        status, headers, body = ask(munich, public)
+        internal = {"x-hither-class": "internal"}
+        status, headers, body = ask(munich, internal)
         assert (status, lists(munich)) == (200, []), body
-        assert ask(munich, public)[1]["x-hither-rule"] == "public-in-our-clouds"
+        assert ask(munich, internal)[1]["x-hither-rule"] == "internal-in-our-clouds"
         wait_for("the day has come", lambda: lists(munich), seconds=60)
         asked = len(server.http.asked)
-        status, headers, body = ask(munich, public)
+        status, headers, body = ask(munich, internal)
         assert (status, body["error"]["code"]) == (451, "E0301"), body
         assert len(server.http.asked) == asked, "nothing reached it any more"
         assert lists(munich) == [(day, ["-our-clouds/US"])]
@@ -61,7 +61,7 @@ def test_at_midnight_a_country_goes_out_of_a_list_and_nothing_more_goes_there():
 
 def test_a_policy_whose_tests_will_fail_on_a_day_to_come_is_not_put_in_force():
     day = (TODAY + datetime.timedelta(days=40)).isoformat()
-    test = '\n[[test]]\ngiven = { class = "public", origin = "DE", target = "US" }\nexpect = "permit"\n'
+    test = '\n[[test]]\ngiven = { class = "internal", origin = "DE", target = "US" }\nexpect = "permit"\n'
     with node(policy=listing(day)) as munich:
         checked = munich.run("policy", "check", munich.data / "policy.toml").stdout
         assert f"our-clouds: 2 places, and others from {day} on" in checked, checked
