@@ -273,12 +273,23 @@ impl Core {
 
     /// Why a lawful member is not asked now.
     pub(crate) fn unfit(&self, request: &Request, peer: &Peer, digest: Digest) -> Option<&'static str> {
-        let stage = peer.model(digest)?.stage;
+        let is_ready = peer.model(digest)?.stage == ModelStage::Ready;
+        self.unfit_there(request, peer, digest, is_ready)
+    }
+
+    /// The same of a place that may have no model, and is ready for what is asked or not.
+    pub(crate) fn unfit_there(
+        &self,
+        request: &Request,
+        peer: &Peer,
+        digest: Digest,
+        is_ready: bool,
+    ) -> Option<&'static str> {
         if request.grounded {
             Some("the ledger cannot record an egress")
         } else if request.tried.contains(&peer.member.node) {
             Some("it was tried before")
-        } else if stage != ModelStage::Ready {
+        } else if !is_ready {
             Some("the model is not ready there")
         } else if !self.peers.is_present(peer, self.now) {
             Some("it was not heard lately")

@@ -13,7 +13,6 @@ use hither_types::view::Step;
 use crate::circle::Circle;
 use crate::limits;
 use crate::machine::Core;
-use crate::peers::Peer;
 use crate::request::{Request, in_our_words};
 use crate::router::Offer;
 
@@ -87,7 +86,7 @@ impl Core {
             for (action, rule) in rules.into_iter().filter_map(|(action, rule)| Some((action, rule?.clone()))) {
                 circle.steps.push(Step::Permitted { site: site.clone(), action, rule });
             }
-            match self.unfit_to_train(request, peer, *digest) {
+            match self.unfit_there(request, peer, *digest, true) {
                 Some(why) => circle.steps.push(Step::PassedOver { site, why }),
                 None => offers.push(self.shared(self.offer_of(request, peer, *digest, lawful), peer, *digest)),
             }
@@ -95,23 +94,6 @@ impl Core {
         circle.denied.truncate(limits::DENIED_MAX);
         circle.steps.truncate(limits::STEPS_OF_CIRCLE);
         (circle, offers)
-    }
-
-    /// Why a lawful server is not asked now.
-    fn unfit_to_train(&self, request: &Request, peer: &Peer, digest: Digest) -> Option<&'static str> {
-        if request.grounded {
-            Some("the ledger cannot record an egress")
-        } else if request.tried.contains(&peer.member.node) {
-            Some("it was tried before")
-        } else if !self.peers.is_present(peer, self.now) {
-            Some("it was not heard lately")
-        } else if peer.is_cooling(self.now) {
-            Some("it fell silent a moment ago")
-        } else if peer.declined_until(digest, self.now).is_some() {
-            Some("it declined a moment ago")
-        } else {
-            self.barred(peer, digest).or_else(|| self.unaffordable(request, peer))
-        }
     }
 
     /// The law allows none of them.
