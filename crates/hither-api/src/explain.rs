@@ -6,6 +6,7 @@ use hither_types::id::{RuleId, SiteName};
 use hither_types::law::{Denial, LawAction, WhatIf};
 use hither_types::member::Role;
 use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::Prefix;
 use hither_types::spending::Budget;
 use hither_types::time::WallTime;
 use hither_types::unit::{Micros, Milliwatts};
@@ -113,7 +114,14 @@ pub(crate) fn text(step: &Step) -> String {
         Step::PassedOver { site, why } => format!("{site}: lawful, passed over: {why}"),
         Step::Chosen { site, predicted } => format!("{site}: chosen, answer expected in {}", span(*predicted)),
         Step::Queued => "waits here for a slot".to_owned(),
-        Step::Recorded { bytes } => format!("egress of {bytes} is on the record"),
+        Step::Recorded { bytes, prefix } => {
+            let kept = match prefix {
+                Some(Prefix::Goes) => "; what is read of it there goes with it, for no rule permits cache",
+                Some(Prefix::Stays) => "; what is read of it may stay in memory there, by a permit for cache",
+                None => "",
+            };
+            format!("egress of {bytes} is on the record{kept}")
+        }
         Step::Started { site, device: None } => format!("{site}: started"),
         Step::Started { site, device: Some(device) } => format!("{site}: started, on its {}", device.as_str()),
         Step::AttemptFailed { site, failure: why } => format!("{site}: gave no answer, {}", failure(why)),

@@ -6,7 +6,7 @@ use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Load, Signal};
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Prefix};
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::Step;
 
@@ -75,10 +75,12 @@ impl Core {
         let request = self.requests.get(&id)?;
         let (attempt, digest) = (Attempt(request.attempts + 1), request.digest?);
         let (bytes, envelope) = (request.envelope.size, request.envelope.clone());
+        let cache = self.may_cache_at(node, &envelope, digest);
+        let prefix = Prefix::from(cache.as_ref());
         let ticket = (self.kind_of(node) != PlaceKind::Home).then(|| {
             let subject = self.subject(id, attempt, &envelope, Some(digest));
-            let (rule, rests) = (lawful.rule().clone(), lawful.rests().cloned());
-            let fact = Fact::EgressIntent { subject, to: to.clone(), rule, rests, bytes };
+            let (rule, rests, cache) = (lawful.rule().clone(), lawful.rests().cloned(), cache.clone());
+            let fact = Fact::EgressIntent { subject, to: to.clone(), rule, rests, cache, bytes };
             self.note_first(waiter, fact)
         });
         let held = self.count_leaving(&envelope, node);
@@ -87,25 +89,33 @@ impl Core {
             self.pool.used(digest, node);
         }
         let policy = self.law.policy().digest;
-        Some((Egress { attempt, digest, lawful, policy, left_by: None, to, held }, ticket))
+        Some((Egress { attempt, digest, lawful, policy, left_by: None, prefix, to, held }, ticket))
     }
 
     /// An attempt as it leaves: by what permits it now, which may not be what its intent says.
-    pub(crate) fn leaving(&self, egress: Egress, lawful: Lawful) -> Egress {
+    pub(crate) fn leaving(&self, egress: Egress, envelope: &Envelope, lawful: Lawful) -> Egress {
         let policy = self.law.policy().digest;
         let is_said = (lawful.rule(), policy) == (egress.lawful.rule(), egress.policy);
         let left_by = (!is_said).then(|| Permit { rule: lawful.rule().clone(), policy });
-        Egress { lawful, left_by, ..egress }
+        // What its intent does not say stays nowhere, whatever is permitted by now.
+        let prefix = match egress.prefix {
+            Prefix::Stays if policy != egress.policy => {
+                Prefix::from(self.may_cache_at(lawful.node(), envelope, egress.digest).as_ref())
+            }
+            as_said => as_said,
+        };
+        Egress { lawful, left_by, prefix, ..egress }
     }
 
     /// The egress is on the record.
     pub(crate) fn egress_recorded(&mut self, id: RequestId, ticket: Ticket) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let Phase::Offering(_, pending) = &mut request.phase else { return };
+        let Phase::Offering(egress, pending) = &mut request.phase else { return };
         debug_assert_eq!(pending.ticket, Some(ticket), "a request waits for one ticket");
         pending.ticket = None;
-        let bytes = request.envelope.size;
-        self.trace.step(id, Step::Recorded { bytes }, self.now);
+        let (node, prefix, envelope) = (egress.lawful.node(), egress.prefix, request.envelope.clone());
+        let prefix = self.told_prefix(&envelope, node, prefix);
+        self.trace.step(id, Step::Recorded { bytes: envelope.size, prefix }, self.now);
         self.leave_if_ready(id);
     }
 
@@ -169,7 +179,7 @@ impl Core {
             return self.attempt_over(id, Failure::Unreachable, Leave::Over);
         };
         match self.gate(&envelope, digest, &peer.member) {
-            Ok(lawful) => self.forward(id, digest, self.leaving(egress, lawful)),
+            Ok(lawful) => self.forward(id, digest, self.leaving(egress, &envelope, lawful)),
             Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.forward(id, digest, egress),
             Err(denial) => self.stop_unlawful(id, denial),
         }
@@ -191,14 +201,15 @@ impl Core {
         }
         let (attempt, lawful, site) = (egress.attempt, egress.lawful.clone(), egress.to.site.clone());
         debug_assert_eq!(attempt.0, request.attempts, "an attempt has its own number");
+        let prefix = egress.prefix;
         request.phase = Phase::Remote(egress, watch);
         self.served_at(id, attempt, site, &lawful);
-        self.send(id, attempt, node, digest);
+        self.send(id, attempt, (node, digest), prefix);
         self.expect_answer(id, digest);
     }
 
     /// Sends a request to a peer. Its egress is on the record.
-    pub(crate) fn send(&mut self, id: RequestId, attempt: Attempt, peer: NodeId, digest: Digest) {
+    pub(crate) fn send(&mut self, id: RequestId, attempt: Attempt, (peer, digest): (NodeId, Digest), prefix: Prefix) {
         let Some(request) = self.requests.get(&id) else { return };
         let (envelope, remaining) = (request.envelope.clone(), self.now.until(request.deadline));
         if self.kind_of(peer) != PlaceKind::Home {
@@ -206,7 +217,7 @@ impl Core {
         }
         let envelope = Envelope { size: ByteCount(envelope.size.0 | u64::from(mutant!(EnvelopeChanged))), ..envelope };
         let task = Task { origin: self.me.node, request: id, attempt };
-        self.act(Action::Forward { task, peer, digest, envelope, remaining });
+        self.act(Action::Forward { task, peer, digest, envelope, remaining, prefix });
     }
 
     /// The clocks of an attempt at a peer, wound up now.

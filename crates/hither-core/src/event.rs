@@ -13,7 +13,7 @@ use hither_types::model::{Device, Manifest};
 use hither_types::near::{Move, NearSample};
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope};
+use hither_types::request::{Cost, Envelope, Prefix};
 use hither_types::rollout::{Rollout, Verdict};
 use hither_types::spending::{Budgets, Flow, Spent};
 use hither_types::time::{Timestamp, WallTime};
@@ -269,6 +269,8 @@ pub enum Action {
         task: Task,
         /// The model.
         digest: Digest,
+        /// What becomes of what the engine read, when it ends.
+        prefix: Prefix,
     },
     /// Stop a task on the engine of this node.
     StopRun(Task),
@@ -284,6 +286,8 @@ pub enum Action {
         envelope: Envelope,
         /// Time left.
         remaining: Micros,
+        /// What may become there of what the engine read: if nothing may stay, it leaves without a word of whose it is.
+        prefix: Prefix,
     },
     /// Give up on a task that was forwarded: stop reading, discard frames that still come.
     Abandon {

@@ -235,7 +235,8 @@ impl Core {
         self.trace.totals.hedged += 1;
         self.trace.step(id, Step::Hedged { site: site.clone() }, self.now);
         self.tell_route(id, attempt, site, &lawful);
-        self.act(Action::Run { task, digest });
+        let prefix = self.prefix_at_home(id, digest);
+        self.act(Action::Run { task, digest, prefix });
     }
 
     /// The egress of a second copy is on the record: the law, the deadline and the peer are looked at once more.
@@ -244,7 +245,8 @@ impl Core {
         let (Some(Hedge::Recording(egress, known)), Some(digest)) = (&request.hedge, request.digest) else { return };
         debug_assert_eq!(*known, ticket, "a second copy waits for one ticket");
         let (egress, envelope) = (egress.clone(), request.envelope.clone());
-        self.trace.step(id, Step::Recorded { bytes: envelope.size }, self.now);
+        let prefix = self.told_prefix(&envelope, egress.lawful.node(), egress.prefix);
+        self.trace.step(id, Step::Recorded { bytes: envelope.size, prefix }, self.now);
         if self.now >= request.deadline {
             return self.deadline_passed(id);
         }
@@ -253,7 +255,7 @@ impl Core {
             return self.drop_hedge(id, Some(Failure::Unreachable), Leave::Over);
         };
         match verdict {
-            Ok(lawful) => self.send_second(id, digest, self.leaving(egress, lawful)),
+            Ok(lawful) => self.send_second(id, digest, self.leaving(egress, &envelope, lawful)),
             Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.send_second(id, digest, egress),
             Err(denial) => {
                 let failure = Failure::Declined(Refusal::UnlawfulThere(denial));
@@ -264,7 +266,7 @@ impl Core {
 
     fn send_second(&mut self, id: RequestId, digest: Digest, egress: Egress) {
         let (node, attempt) = (egress.lawful.node(), egress.attempt);
-        let (lawful, site) = (egress.lawful.clone(), egress.to.site.clone());
+        let (lawful, site, prefix) = (egress.lawful.clone(), egress.to.site.clone(), egress.prefix);
         let watch = self.watch_from_now(node, digest);
         let Some(request) = self.requests.get_mut(&id) else { return };
         request.attempts += 1;
@@ -273,7 +275,7 @@ impl Core {
         request.hedge = Some(Hedge::Remote(egress, watch));
         self.trace.totals.hedged += 1;
         self.tell_route(id, attempt, site, &lawful);
-        self.send(id, attempt, node, digest);
+        self.send(id, attempt, (node, digest), prefix);
     }
 
     /// The egress of a second copy could not be recorded, so it does not happen.

@@ -8,7 +8,7 @@ use hither_types::law::Denial;
 use hither_types::message::Signal;
 use hither_types::place::PlaceKind;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope, Quality};
+use hither_types::request::{Cost, Envelope, Prefix, Quality};
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros};
 use hither_types::view::{RequestState, Step};
@@ -192,7 +192,8 @@ impl Core {
         }
         let subject = self.subject(task.request, task.attempt, &envelope, Some(digest));
         let bytes = envelope.size;
-        self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, bytes });
+        let cache = self.may_cache_of(task.origin, &envelope, digest);
+        self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, cache, bytes });
         let phase = Phase::Recording { slot };
         self.hosted.insert(task, Hosted { envelope, digest, from, deadline, arrived, phase });
         if mutant!(AcceptedBeforeRecorded) {
@@ -331,12 +332,12 @@ impl Core {
             return self.hosted_too_late(task);
         }
         hosted.phase = Phase::Running;
-        let digest = hosted.digest;
-        let priority = hosted.envelope.priority;
+        let (digest, priority, envelope) = (hosted.digest, hosted.envelope.priority, hosted.envelope.clone());
         let waiting = Waiting { job: Job::Peer(task), digest, priority, not_before: self.now };
         self.start(task, waiting);
         self.trace.step(task.request, Step::ServedFor { node: task.origin }, self.now);
-        self.act(Action::Run { task, digest });
+        let prefix = Prefix::from(self.may_cache_of(task.origin, &envelope, digest).as_ref());
+        self.act(Action::Run { task, digest, prefix });
     }
 
     pub(crate) fn hosted_done(&mut self, task: Task, cost: Cost) {

@@ -15,6 +15,7 @@ macro_rules! mutant {
 
 mod affinity;
 mod budget;
+mod caching;
 mod canary;
 mod catalog;
 mod circle;

@@ -124,7 +124,8 @@ impl Core {
         let predicted = self.scheduler.service_or_guess(digest);
         self.trace.step(id, Step::Chosen { site: site.clone(), predicted }, self.now);
         self.served_at(id, attempt, site, &lawful);
-        self.act(Action::Run { task, digest });
+        let prefix = self.prefix_at_home(id, digest);
+        self.act(Action::Run { task, digest, prefix });
     }
 
     /// Tells the client who serves it, and counts it if that is elsewhere than before.
@@ -196,7 +197,7 @@ impl Core {
             }
         }
         self.version_answered(id, digest);
-        if let Some(affinity) = affinity {
+        if let Some(affinity) = affinity.filter(|_| self.may_know_it(id, by, digest)) {
             self.affinities.learn(affinity, digest, by, cost.prefill);
         }
         self.turn_the_day();

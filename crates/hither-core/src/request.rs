@@ -3,7 +3,7 @@
 use hither_types::fact::{Counterpart, Outcome, Permit};
 use hither_types::id::{Attempt, Digest, ModelName, NodeId, RequestId, SiteName, Ticket};
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope};
+use hither_types::request::{Cost, Envelope, Prefix};
 use hither_types::time::Timestamp;
 use hither_types::unit::{Micros, Millijoules};
 
@@ -92,6 +92,8 @@ pub(crate) struct Egress {
     pub(crate) policy: Digest,
     /// What it left by, if that is not what its intent says.
     pub(crate) left_by: Option<Permit>,
+    /// Whether what is read of it there may stay.
+    pub(crate) prefix: Prefix,
     pub(crate) to: Counterpart,
     /// What it is counted with until it is over.
     pub(crate) held: Held,

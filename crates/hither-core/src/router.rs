@@ -138,6 +138,17 @@ impl<'a> Gate<'a> {
         RequestGate { origin: self.origin, asked: about(LawAction::Infer), resting }
     }
 
+    /// The permit by which what an engine reads of a request may stay in its memory at a place. Of tensors nothing stays.
+    pub(crate) fn caches(&self, envelope: &Envelope, model: &ModelName, target: &Target<'_>) -> Option<RuleId> {
+        if envelope.kind != RequestKind::Generate {
+            return None;
+        }
+        match self.law.about(self.matter(LawAction::Cache, &envelope.app, model, &envelope.label)).at(target) {
+            Answer::Permitted(rule) => Some(rule.clone()),
+            Answer::Forbidden(_) | Answer::NotPermitted => None,
+        }
+    }
+
     /// Whether a model may be copied from the origin to a place. Weights are public data of the receiver's own.
     pub(crate) fn replicates(&self, model: &ModelName, target: &Member) -> bool {
         let (app, label) = policy::of_weights(target.jurisdiction);

@@ -13,7 +13,7 @@ use hither_types::message::{Load, ModelPresence, ModelStage, Presence, Signal};
 use hither_types::model::{Device, Golden, KnownAnswer, Manifest, ModelFormat, ModelIo, Question};
 use hither_types::place::{Assurance, Jurisdiction, Region};
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
+use hither_types::request::{Cost, Envelope, Prefix, Priority, Quality, RequestKind};
 use hither_types::time::{Timestamp, WallTime};
 use hither_types::unit::{ByteCount, Micros, Millijoules, Milliwatts};
 use hither_types::view::Step;
@@ -36,6 +36,8 @@ pub(crate) struct Play {
     announcements: bool,
     held_up: bool,
     signals: bool,
+    /// What became of what was read, at each start and each leave.
+    pub(crate) prefixes: Vec<Prefix>,
 }
 
 /// Plays events at their milliseconds and compares every action, announcements aside, with the text.
@@ -90,7 +92,8 @@ impl Play {
             settled: Timestamp(0),
             near: limits::NEAR_RTT,
         });
-        let mut play = Self { core, script: Vec::new(), announcements: false, held_up: false, signals: false };
+        let (script, prefixes) = (Vec::new(), Vec::new());
+        let mut play = Self { core, script, announcements: false, held_up: false, signals: false, prefixes };
         for node in [PARIS, LYON, JAKARTA] {
             play.step(0, Event::MemberAdded(member(node)));
         }
@@ -178,6 +181,9 @@ impl Play {
         let actions: Vec<Action> = self.core.handle(event, at).collect();
         let mut lines = Vec::new();
         for action in actions {
+            if let Action::Run { prefix, .. } | Action::Forward { prefix, .. } = &action {
+                self.prefixes.push(*prefix);
+            }
             let offer = match &action {
                 Action::Tell { peer, signal: Signal::Offer { request, attempt, .. } } if !signals => {
                     let load =
@@ -480,7 +486,7 @@ fn line(action: Action, announcements: bool) -> Option<String> {
             let ticket = ticket.map_or(String::new(), |ticket| format!("#{}", ticket.0));
             format!("record{ticket} {}", fact_text(&fact))
         }
-        Action::Run { task, digest } => format!("run {} {}", task_text(task), name(digest)),
+        Action::Run { task, digest, prefix: _ } => format!("run {} {}", task_text(task), name(digest)),
         Action::StopRun(task) => format!("stop {}", task_text(task)),
         Action::Forward { task, peer, remaining, .. } => {
             format!("forward {} to {}, {} ms left", task_text(task), site(peer), remaining.millis())
@@ -555,7 +561,8 @@ fn step_text(step: &Step) -> String {
         Step::SteppedDown { model } => format!("steps down to {model}"),
         Step::Hedged { site } => format!("hedged at {site}"),
         Step::Masked { site, findings } => format!("masked for {site}, {findings}"),
-        Step::Arrived | Step::Queued | Step::Recorded { .. } | Step::Cancelled => format!("{step:?}"),
+        Step::Recorded { bytes, .. } => format!("Recorded {{ bytes: {bytes:?} }}"),
+        Step::Arrived | Step::Queued | Step::Cancelled => format!("{step:?}"),
     }
 }
 
@@ -616,17 +623,19 @@ fn fact_text(fact: &Fact) -> String {
         Fact::CanaryPermitted { subject, to, rule } => {
             format!("canary {} may go to {} by {rule}", of(subject), to.site)
         }
-        Fact::EgressIntent { subject, to, rule, rests, bytes } => {
+        Fact::EgressIntent { subject, to, rule, rests, cache, bytes } => {
             let rests = rests.as_ref().map_or(String::new(), |rule| format!(", rests by {rule}"));
-            format!("intent {} to {} by {rule}{rests}, {bytes}", of(subject), to.site)
+            let cache = cache.as_ref().map_or(String::new(), |rule| format!(", may stay by {rule}"));
+            format!("intent {} to {} by {rule}{rests}{cache}, {bytes}", of(subject), to.site)
         }
         Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over: _ } => {
             let by =
                 left_by.as_ref().map_or_else(String::new, |by| format!(", left by {} of {}", by.rule, by.policy.0[0]));
             format!("settled {} to {}: {bytes}, {answer} back, {outcome:?}{by}", of(subject), to.site)
         }
-        Fact::IngressAccepted { subject, from, rule, bytes } => {
-            format!("ingress {} from {} by {rule}, {bytes}", of(subject), from.site)
+        Fact::IngressAccepted { subject, from, rule, cache, bytes } => {
+            let cache = cache.as_ref().map_or(String::new(), |rule| format!(", may stay by {rule}"));
+            format!("ingress {} from {} by {rule}{cache}, {bytes}", of(subject), from.site)
         }
         Fact::AnswerSent { subject, to, bytes, outcome, over: _ } => {
             format!("answer {} to {}: {bytes}, {outcome:?}", of(subject), to.site)

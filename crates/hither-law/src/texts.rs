@@ -42,7 +42,7 @@ const OWN_COUNTRY: &str = r#"
 # {code} is {name}.
 [[permit]]
 id            = "own-country"
-action        = ["infer"]               # also: relay, enqueue, cache, replicate, observe, export
+action        = ["infer", "cache"]      # also: relay, enqueue, replicate, observe, export
 class         = ["internal", "personal"]
 origin        = ["{code}"]                  # a country (DE), a part of one (DE-BY), or EU, EEA, EU-ADEQUATE, ASEAN
 target        = ["{code}"]
@@ -56,7 +56,7 @@ const NOWHERE: &str = r#"
 #
 # [[permit]]
 # id            = "own-country"
-# action        = ["infer"]
+# action        = ["infer", "cache"]
 # class         = ["internal", "personal"]
 # origin        = ["DE"]
 # target        = ["DE"]
@@ -64,10 +64,11 @@ const NOWHERE: &str = r#"
 "#;
 
 const PUBLIC: &str = r#"
-# Public data may be processed by every member of the mesh.
+# Public data may be processed by every member of the mesh, and what an engine read of them may stay in its memory for the
+# next request that begins alike (cache).
 [[permit]]
 id     = "public"
-action = ["infer"]
+action = ["infer", "cache"]
 class  = ["public"]
 
 # Models may be copied to every member of the mesh. Their licences are the publisher's to check.

@@ -32,7 +32,14 @@ fn intent() -> Result<Fact, Box<dyn std::error::Error>> {
         kind: PlaceKind::Peer,
         assurance: Assurance::Vouched,
     };
-    Ok(Fact::EgressIntent { subject, to, rule: RuleId::parse("eu-to-eu")?, rests: None, bytes: ByteCount(1832) })
+    Ok(Fact::EgressIntent {
+        subject,
+        to,
+        rule: RuleId::parse("eu-to-eu")?,
+        rests: None,
+        cache: None,
+        bytes: ByteCount(1832),
+    })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -200,11 +200,12 @@ impl From<&Fact> for Body {
                 .with("attempts", Value::Integer((*attempts).into()))
                 .with("energy_mj", Value::Integer(energy.0))
                 .with("took_ms", Value::Integer(took.0 / 1_000)),
-            Fact::EgressIntent { subject, to, rule, rests, bytes } => Self::new(Kind::EgressIntent)
+            Fact::EgressIntent { subject, to, rule, rests, cache, bytes } => Self::new(Kind::EgressIntent)
                 .subject(subject)
                 .place(to)
                 .rule("permit", Some(rule))
                 .with_some("rests", rests.as_ref())
+                .with_some("cache", cache.as_ref())
                 .with("bytes_out", Value::Integer(bytes.0)),
             Fact::FirstTransfer { left, to } => {
                 Self::new(Kind::FirstTransfer).with("left", Value::text(left)).with("to", Value::text(to))
@@ -231,10 +232,11 @@ impl From<&Fact> for Body {
                     .left_by(left_by.as_ref())
                     .over(over.as_ref())
             }
-            Fact::IngressAccepted { subject, from, rule, bytes } => Self::new(Kind::IngressAccept)
+            Fact::IngressAccepted { subject, from, rule, cache, bytes } => Self::new(Kind::IngressAccept)
                 .subject(subject)
                 .place(from)
                 .rule("permit", Some(rule))
+                .with_some("cache", cache.as_ref())
                 .with("bytes_in", Value::Integer(bytes.0)),
             Fact::AnswerSent { subject, to, bytes, outcome, over } => Self::new(Kind::EgressAnswer)
                 .subject(subject)

@@ -96,6 +96,7 @@ pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
         to: counterpart(&MUNICH),
         rule: rule(),
         rests: None,
+        cache: None,
         bytes: ByteCount(bytes),
     }
 }
@@ -108,7 +109,7 @@ pub(crate) fn settled(attempt: u8, bytes: u64, answer: u64, outcome: Outcome) ->
 
 pub(crate) fn accepted(attempt: u8, bytes: u64) -> Fact {
     let from = counterpart(&PARIS);
-    Fact::IngressAccepted { subject: subject(attempt), from, rule: rule(), bytes: ByteCount(bytes) }
+    Fact::IngressAccepted { subject: subject(attempt), from, rule: rule(), cache: None, bytes: ByteCount(bytes) }
 }
 
 pub(crate) fn answered(attempt: u8, bytes: u64, outcome: Outcome) -> Fact {

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use hither_api::door::{Answer, Route};
 use hither_core::membership::Sign;
 use hither_core::{Action, Event};
+use hither_engine::work::Work;
 use hither_types::fact::{Fact, Outcome, Passed};
 use hither_types::filter::Findings;
 use hither_types::id::{Digest, NodeId, RequestId, Task, Ticket};
 use hither_types::message::{Ask, Frame, PeerMessage};
 use hither_types::refusal::Failure;
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Prefix};
 use hither_types::spending::Flow;
 use hither_types::unit::{ByteCount, Micros};
 
@@ -24,14 +25,14 @@ impl Driver {
     pub(crate) fn carry_out(&mut self, action: Action) {
         match action {
             Action::Record { ticket, fact } => self.record(ticket, fact),
-            Action::Run { task, digest } => self.run_here(task, digest),
+            Action::Run { task, digest, prefix } => self.run_here(task, digest, prefix),
             Action::StopRun(task) => {
                 self.workers.values().for_each(|worker| worker.cancel(task));
                 self.give_up(task);
             }
-            Action::Forward { task, peer, digest, envelope, remaining } => {
+            Action::Forward { task, peer, digest, envelope, remaining, prefix } => {
                 if !self.is_severed(task) && !self.forward_outside(task, peer, &envelope) {
-                    self.forward(task, (peer, digest), envelope, remaining);
+                    self.forward(task, (peer, digest, prefix), envelope, remaining);
                 }
             }
             Action::Abandon { task, peer: _ } => {
@@ -119,9 +120,12 @@ impl Driver {
     /// broke off has no end to tell its size.
     fn count(&mut self, fact: &mut Fact) {
         match fact {
-            Fact::EgressIntent { subject, bytes, .. } => {
+            Fact::EgressIntent { subject, to, cache, bytes, .. } => {
                 if let Some(session) = self.sessions.get(&subject.request) {
-                    *bytes = session.fix_outgoing(subject.attempt);
+                    // A server outside the mesh is told of no scope at all.
+                    let outside = self.endpoints.contains_key(&to.node);
+                    let prefix = if outside { Prefix::Stays } else { Prefix::from(cache.as_ref()) };
+                    *bytes = session.fix_outgoing(subject.attempt, prefix);
                 }
             }
             Fact::EgressSettled { subject, to, bytes, answer, outcome, left_by, over } => {
@@ -236,7 +240,7 @@ impl Driver {
         severed
     }
 
-    fn run_here(&mut self, task: Task, digest: Digest) {
+    fn run_here(&mut self, task: Task, digest: Digest, prefix: Prefix) {
         if self.is_severed(task) {
             return;
         }
@@ -247,10 +251,12 @@ impl Driver {
         if task.origin == self.home.me.node {
             let Some(session) = self.sessions.get(&task.request) else { return };
             let resume = session.begin(task.attempt);
-            worker.run(task, Sink::Client(Arc::clone(session)), session.payload.to_vec(), resume);
+            worker.run(task, Sink::Client(Arc::clone(session)), session.work(prefix), resume);
         } else {
             let Some(ask) = self.asks.get(&task) else { return };
-            worker.run(task, Sink::Peer(Arc::clone(ask)), ask.payload.clone(), ask.resume.clone());
+            let bare = (prefix == Prefix::Goes).then(|| Work::without_scope(&ask.payload)).flatten();
+            let work = bare.unwrap_or_else(|| ask.payload.clone());
+            worker.run(task, Sink::Peer(Arc::clone(ask)), work, ask.resume.clone());
         }
     }
 
@@ -268,11 +274,16 @@ impl Driver {
         }
     }
 
-    fn forward(&mut self, task: Task, (peer, digest): (NodeId, Digest), envelope: Envelope, remaining: Micros) {
+    fn forward(
+        &mut self,
+        task: Task,
+        (peer, digest, prefix): (NodeId, Digest, Prefix),
+        envelope: Envelope,
+        remaining: Micros,
+    ) {
         let Some(session) = self.sessions.get(&task.request) else { return };
         let resume = session.begin(task.attempt);
-        let payload = session.payload.to_vec();
-        let leaving = session.outgoing(task.attempt).unwrap_or(ByteCount(payload.len() as u64));
+        let (payload, leaving) = session.leave(task.attempt, prefix);
         session.add_egress(leaving.0);
         self.egress.entry(peer).or_default().requests.0 += leaving.0;
         let trace = session.trace.onwards(task.attempt);

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hither_api::door::{Answer, Route, Summary};
 use hither_api::endpoint::UNKNOWN_TOKEN;
-use hither_engine::work::Piece;
+use hither_engine::work::{Piece, Work};
 use hither_types::id::{Attempt, NodeId, RequestId};
 use hither_types::message::Frame;
-use hither_types::request::Cost;
+use hither_types::request::{Cost, Prefix};
 use hither_types::unit::ByteCount;
 use tokio::sync::mpsc;
 
@@ -51,13 +51,22 @@ struct State {
     /// What the client gets with what is sent next, so that it is woken once.
     held: Vec<Answer>,
     migrations: u8,
-    /// Bytes that leave with each attempt that is sent away: the payload, and the tokens to go on from.
-    outgoing: BTreeMap<Attempt, u64>,
+    /// What leaves with each attempt that is sent away.
+    outgoing: BTreeMap<Attempt, Outgoing>,
     /// What the filter of a server outside the mesh made of an attempt there.
     cleared: BTreeMap<Attempt, (NodeId, Verdict)>,
     egress: u64,
     /// The relays that attempts passed.
     relays: BTreeMap<Attempt, NodeId>,
+}
+
+/// Bytes that leave with an attempt.
+#[derive(Debug, Clone, Copy)]
+struct Outgoing {
+    /// The work.
+    work: u64,
+    /// The tokens to go on from.
+    tokens: u64,
 }
 
 /// A token id on its way to a peer, as it is counted.
@@ -78,6 +87,12 @@ impl State {
         if !self.ids.is_empty() {
             self.migrations = self.migrations.saturating_add(1);
         }
+    }
+}
+
+impl Outgoing {
+    fn bytes(&self) -> ByteCount {
+        ByteCount(self.work + self.tokens)
     }
 }
 
@@ -161,25 +176,44 @@ impl Session {
         self.state().ids.contains(&UNKNOWN_TOKEN)
     }
 
+    /// The work for an engine: without whose it is, if nothing of it may stay there.
+    pub(crate) fn work(&self, prefix: Prefix) -> Vec<u8> {
+        let bare = (prefix == Prefix::Goes).then(|| Work::without_scope(&self.payload)).flatten();
+        bare.unwrap_or_else(|| self.payload.to_vec())
+    }
+
     /// Fixes what leaves with an attempt: from here on nothing is added to the tokens to go on from before it starts.
-    pub(crate) fn fix_outgoing(&self, attempt: Attempt) -> ByteCount {
+    pub(crate) fn fix_outgoing(&self, attempt: Attempt, prefix: Prefix) -> ByteCount {
+        let work = self.work(prefix).len() as u64;
         let mut state = self.state();
         state.enter(attempt);
-        let bytes = self.payload.len() as u64 + TOKEN_BYTES * state.ids.len() as u64;
-        state.outgoing.insert(attempt, bytes);
-        ByteCount(bytes)
+        let outgoing = Outgoing { work, tokens: TOKEN_BYTES * state.ids.len() as u64 };
+        state.outgoing.insert(attempt, outgoing);
+        outgoing.bytes()
+    }
+
+    /// The work that leaves now, and the bytes that leave with its tokens. It may be less than what was fixed, if the law
+    /// lets nothing of it stay any more.
+    pub(crate) fn leave(&self, attempt: Attempt, prefix: Prefix) -> (Vec<u8>, ByteCount) {
+        let work = self.work(prefix);
+        let len = work.len() as u64;
+        let mut state = self.state();
+        let outgoing = state.outgoing.entry(attempt).or_insert(Outgoing { work: len, tokens: 0 });
+        outgoing.work = len;
+        let bytes = outgoing.bytes();
+        (work, bytes)
     }
 
     /// Fixes what a filter made of an attempt. It leaves so, or not at all.
     pub(crate) fn fix_cleared(&self, attempt: Attempt, there: NodeId, verdict: Verdict) -> ByteCount {
         let mut state = self.state();
-        let bytes = match &verdict {
+        let work = match &verdict {
             Ok(cleared) if !cleared.masked().is_empty() => cleared.work().encode().len() as u64,
             Ok(_) | Err(_) => self.payload.len() as u64,
         };
-        state.outgoing.insert(attempt, bytes);
+        state.outgoing.insert(attempt, Outgoing { work, tokens: 0 });
         state.cleared.insert(attempt, (there, verdict));
-        ByteCount(bytes)
+        ByteCount(work)
     }
 
     /// What a filter made of an attempt at a place, if one read it.
@@ -194,7 +228,7 @@ impl Session {
 
     /// What was fixed for an attempt.
     pub(crate) fn outgoing(&self, attempt: Attempt) -> Option<ByteCount> {
-        self.state().outgoing.get(&attempt).copied().map(ByteCount)
+        self.state().outgoing.get(&attempt).map(Outgoing::bytes)
     }
 
     /// Counts bytes of an answer that came from elsewhere.

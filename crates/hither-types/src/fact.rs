@@ -244,6 +244,8 @@ pub enum Fact {
         rule: RuleId,
         /// The permit for its resting there, if it is meant to: examples to train with.
         rests: Option<RuleId>,
+        /// The permit by which what an engine reads of it may stay in its memory there, for the next that begins alike.
+        cache: Option<RuleId>,
         /// Bytes of payload.
         bytes: ByteCount,
     },
@@ -293,6 +295,8 @@ pub enum Fact {
         rule: RuleId,
         /// Bytes of payload.
         bytes: ByteCount,
+        /// The permit by which what an engine reads of it may stay in its memory here, for the next that begins alike.
+        cache: Option<RuleId>,
     },
     /// The answer to a peer ended (`egress.answer`).
     AnswerSent {

@@ -38,8 +38,8 @@ impl LawAction {
     /// where a rule could matter.
     pub fn is_asked(self) -> bool {
         match self {
-            Self::Infer | Self::Relay | Self::Enqueue | Self::Replicate => true,
-            Self::Cache | Self::Observe | Self::Export => false,
+            Self::Infer | Self::Relay | Self::Enqueue | Self::Cache | Self::Replicate => true,
+            Self::Observe | Self::Export => false,
         }
     }
 

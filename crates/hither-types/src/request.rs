@@ -1,6 +1,6 @@
 //! A request as the mind sees it: labels and sizes, never a payload.
 
-use crate::id::{AppName, ModelName, SiteName};
+use crate::id::{AppName, ModelName, RuleId, SiteName};
 use crate::label::Label;
 use crate::unit::{ByteCount, Micros, Millijoules};
 
@@ -14,6 +14,22 @@ pub enum RequestKind {
     /// Examples to train a model with: handed over to a server outside the mesh, or nowhere. They are worked on there and rest
     /// there, so that the law is asked about both.
     Train,
+}
+
+/// What becomes of what an engine read of a request, once that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Prefix {
+    /// It may stay in the engine's memory, for the next request of the same app that begins alike.
+    Stays,
+    /// It goes with the request.
+    Goes,
+}
+
+impl From<Option<&RuleId>> for Prefix {
+    /// What a permit is there for, or is not.
+    fn from(permit: Option<&RuleId>) -> Self {
+        permit.map_or(Self::Goes, |_| Self::Stays)
+    }
 }
 
 /// How much it matters when not everything can be served.

@@ -11,6 +11,7 @@ use crate::message::ModelStage;
 use crate::model::{Device, Manifest};
 use crate::near::Evidence;
 use crate::refusal::{Failure, Refusal};
+use crate::request::Prefix;
 use crate::rollout::RolloutView;
 use crate::spending::SpendingView;
 use crate::time::Timestamp;
@@ -392,6 +393,8 @@ pub enum Step {
     Recorded {
         /// Bytes of payload.
         bytes: ByteCount,
+        /// What may become there of what an engine reads of it; of tensors, and outside the mesh, nobody asks.
+        prefix: Option<Prefix>,
     },
     /// What was found in it was masked before it left.
     Masked {

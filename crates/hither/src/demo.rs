@@ -13,6 +13,7 @@ use crate::output::{Exit, Screen, Trouble, line};
 
 mod assets;
 mod audit;
+mod cloud;
 mod decide;
 mod failover;
 mod fetch;

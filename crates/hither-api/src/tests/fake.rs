@@ -225,7 +225,7 @@ impl Door for FakeDoor {
                     },
                 ),
                 (at.after(Micros(60)), Step::Chosen { site: site("munich"), predicted: Micros(380_000) }),
-                (at.after(Micros(800)), Step::Recorded { bytes: ByteCount(1832) }),
+                (at.after(Micros(800)), Step::Recorded { bytes: ByteCount(1832), prefix: None }),
                 (at.after(Micros(412_000)), Step::Answered { site: site("munich") }),
             ];
             Some(Explanation { request: found, label: "subjects FR, purpose triage".to_owned(), steps })

@@ -8,7 +8,7 @@ use hither_types::model::Datatype;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Account, DecodeError, FinishReason, InferWork, Piece, Tensor, TrainWork, Work};
+use super::{Account, DecodeError, FinishReason, GenerateWork, InferWork, Piece, Tensor, TrainWork, Work};
 use crate::limits::{MAX_EXAMPLES, MAX_RANK, MAX_TENSORS, MAX_TOKEN_IDS};
 
 mod language;
@@ -30,6 +30,17 @@ impl Work {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let form: WorkForm<'_> = decode(bytes, "work for an engine")?;
         form.try_into().map_err(|()| DecodeError::Malformed("work for an engine"))
+    }
+
+    /// The form of the same work without a scope, so that nothing of it stays in an engine when it has ended; `None` if it
+    /// has none, or is no work.
+    pub fn without_scope(bytes: &[u8]) -> Option<Vec<u8>> {
+        match Self::decode(bytes) {
+            Ok(Self::Generate(work)) if work.cache.is_some() => {
+                Some(Self::Generate(GenerateWork { cache: None, ..work }).encode())
+            }
+            Ok(_) | Err(_) => None,
+        }
     }
 
     fn data_len(&self) -> usize {

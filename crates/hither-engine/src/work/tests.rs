@@ -270,3 +270,11 @@ fn debug_shows_sizes_and_never_content() {
     let call = ToolCall { id: "1".into(), name: "login".into(), arguments: "hunter2".into() };
     assert_eq!(format!("{call:?}"), "ToolCall(12 bytes)");
 }
+
+#[test]
+fn work_without_a_scope_is_the_same_work_for_nobody() {
+    let work = |cache| Work::Generate(GenerateWork { cache, ..GenerateWork::new(Prompt::Text("a".into())) }).encode();
+    assert_eq!(Work::without_scope(&work(Some(CacheScope([8; 16])))), Some(work(None)));
+    assert_eq!(Work::without_scope(&work(None)), None);
+    assert_eq!(Work::without_scope(b"no work"), None);
+}

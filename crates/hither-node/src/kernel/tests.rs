@@ -212,6 +212,7 @@ fn leaves(request: u128) -> Fact {
         to: counterpart(2),
         rule: RuleId::parse("eea").unwrap(),
         rests: None,
+        cache: None,
         bytes: ByteCount(5_000),
     }
 }

@@ -91,7 +91,7 @@ fn what_leaves_with_an_attempt_is_the_payload_and_the_tokens_to_go_on_from() {
         Session::new(RequestId(1), Bytes::from_static(b"0123456789"), answers, crate::traces::Trace::default());
     session.begin(Attempt(1));
     session.deliver(Attempt(1), tokens(0, &[10, 11, 12]));
-    assert_eq!(session.fix_outgoing(Attempt(2)), ByteCount(10 + 3 * 4));
+    assert_eq!(session.fix_outgoing(Attempt(2), Prefix::Stays), ByteCount(10 + 3 * 4));
     // What is on the record is what is sent, though the old place still speaks.
     assert_eq!(session.deliver(Attempt(1), tokens(3, &[13])), Delivery::Old);
     assert_eq!(session.begin(Attempt(2)), [10, 11, 12]);
@@ -125,7 +125,7 @@ fn route(attempt: u8, site: &str) -> Route {
 fn hedged() -> (Session, mpsc::Receiver<Answer>) {
     let (session, receiver) = session(16);
     for (attempt, site) in [(1, "paris"), (2, "lyon")] {
-        session.fix_outgoing(Attempt(attempt));
+        session.fix_outgoing(Attempt(attempt), Prefix::Stays);
         session.route(route(attempt, site));
         session.begin(Attempt(attempt));
     }

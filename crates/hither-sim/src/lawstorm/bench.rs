@@ -267,7 +267,7 @@ impl<'a> Bench<'a> {
         let me = NodeId([core as u8; 32]);
         match action {
             Action::Record { ticket, fact } => self.record(core, ticket, &fact),
-            Action::Run { task, digest } => self.run(core, task, digest),
+            Action::Run { task, digest, prefix: _ } => self.run(core, task, digest),
             Action::StopRun(task) | Action::Abandon { task, .. } if task.origin == me => {
                 if let Some(own) = self.own_of(core, task.request) {
                     self.known[core].own[own].at.retain(|at| at.attempt != task.attempt);
@@ -277,7 +277,7 @@ impl<'a> Bench<'a> {
                 }
             }
             Action::StopRun(_) | Action::Abandon { .. } => {}
-            Action::Forward { task, peer, digest, envelope, remaining } => {
+            Action::Forward { task, peer, digest, envelope, remaining, prefix: _ } => {
                 self.forward(core, task, peer, (digest, &envelope));
                 if let Some(own) = self.own_of(core, task.request) {
                     let about = self.known[core].own[own].about;

@@ -18,9 +18,15 @@ impl Observer {
     /// A node acts.
     pub(crate) fn action(&mut self, at: u64, node: usize, action: &Action) {
         match action {
-            Action::Run { task, digest } => self.run(at, node, *task, *digest),
+            Action::Run { task, digest, prefix } => {
+                self.run(at, node, *task, *digest);
+                self.keeps(at, node, (*task, *digest), *prefix);
+            }
             Action::StopRun(task) => self.stop(at, node, *task),
-            Action::Forward { task, peer, envelope, .. } => self.forward(at, node, *task, *peer, envelope),
+            Action::Forward { task, peer, digest, envelope, prefix, .. } => {
+                self.forward(at, node, *task, *peer, envelope);
+                self.lets_keep(at, node, (*task, *peer, *digest), *prefix);
+            }
             Action::Route { request, attempt, served_by, rule, instead: _, version: _ } => {
                 self.route(at, node, *request, (*attempt, *served_by), rule);
             }
@@ -368,7 +374,7 @@ impl Observer {
                 self.breach("I2", at, node, what);
             }
         }
-        let Fact::EgressIntent { subject, to, rule, bytes, rests: _ } = fact else { return };
+        let Fact::EgressIntent { subject, to, rule, bytes, rests: _, cache: _ } = fact else { return };
         let Some(watch) = self.requests.get(&subject.request) else {
             return self.breach(
                 "P2",

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use hither_core::policy::judge;
-use hither_types::id::{AppName, ModelName};
+use hither_types::id::{AppName, Digest, ModelName, NodeId, Task};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{LawAction, Policy, Question, Verdict};
 use hither_types::place::PlaceKind;
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Prefix, RequestKind};
 
 use super::Observer;
 
@@ -34,12 +34,56 @@ impl Observer {
         broken.into_iter().for_each(|what| self.breach("I3", at, node, what));
     }
 
+    /// A node runs something, and what the engine reads of it stays afterwards, or goes.
+    pub(super) fn keeps(&mut self, at: u64, node: usize, (task, digest): (Task, Digest), prefix: Prefix) {
+        let Some(&origin) = self.index.get(&task.origin) else { return };
+        if self.may_stay(node, (task, digest), origin, node) != (prefix == Prefix::Stays) {
+            self.breach("I3", at, node, format!("{task:?}: what is read of it {prefix:?}, and the law says otherwise"));
+        }
+    }
+
+    /// A node sends something away, and lets what is read of it stay there, or not.
+    pub(super) fn lets_keep(
+        &mut self,
+        at: u64,
+        node: usize,
+        (task, peer, digest): (Task, NodeId, Digest),
+        prefix: Prefix,
+    ) {
+        let Some(&target) = self.index.get(&peer) else { return };
+        if prefix == Prefix::Stays && !self.may_stay(node, (task, digest), node, target) {
+            self.breach("I3", at, node, format!("what is read of {task:?} may stay at {peer:?}, against the law"));
+        }
+    }
+
+    /// Whether the policy of a node lets what is read of a request of one node stay in memory at another.
+    fn may_stay(&self, node: usize, (task, digest): (Task, Digest), origin: usize, target: usize) -> bool {
+        let Some(watch) = self.requests.get(&task.request) else { return false };
+        let mut envelope = watch.envelope.clone();
+        if let Some(manifest) = self.models.get(&digest) {
+            envelope.model = manifest.name.clone();
+        }
+        let policy = &self.nodes[node].policy;
+        envelope.kind == RequestKind::Generate
+            && matches!(self.judged(LawAction::Cache, policy, &envelope, (origin, target)), Verdict::Permitted(_))
+    }
+
     /// Whether a policy lets a request of one node be processed at another.
     pub(super) fn verdict(&self, policy: &Arc<Policy>, envelope: &Envelope, origin: usize, target: usize) -> Verdict {
+        self.judged(LawAction::Infer, policy, envelope, (origin, target))
+    }
+
+    fn judged(
+        &self,
+        action: LawAction,
+        policy: &Arc<Policy>,
+        envelope: &Envelope,
+        (origin, target): (usize, usize),
+    ) -> Verdict {
         let from = &self.members[origin];
         let place = self.members[target].place();
         let question = Question {
-            action: LawAction::Infer,
+            action,
             app: &envelope.app,
             model: &envelope.model,
             label: &envelope.label,

@@ -14,7 +14,7 @@ use hither_types::message::{ModelPresence, ModelStage, Presence};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::place::{Assurance, Jurisdiction, PlaceKind};
 use hither_types::refusal::{DeniedPlace, Failure, Refusal};
-use hither_types::request::{Cost, Envelope, Priority, Quality, RequestKind};
+use hither_types::request::{Cost, Envelope, Prefix, Priority, Quality, RequestKind};
 use hither_types::time::WallTime;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -132,6 +132,7 @@ fn intent(bytes: u64) -> Fact {
         to: counterpart(MUNICH),
         rule: rule(),
         rests: None,
+        cache: None,
         bytes: ByteCount(bytes),
     }
 }
@@ -150,7 +151,13 @@ fn settled() -> Fact {
 }
 
 fn accepted() -> Fact {
-    Fact::IngressAccepted { subject: subject(), from: counterpart(PARIS), rule: rule(), bytes: ByteCount(100) }
+    Fact::IngressAccepted {
+        subject: subject(),
+        from: counterpart(PARIS),
+        rule: rule(),
+        cache: None,
+        bytes: ByteCount(100),
+    }
 }
 
 /// One step of a story: what happens, at which node.
@@ -177,7 +184,14 @@ fn record(fact: Fact) -> Action {
 }
 
 fn forward(attempt: u8, to: usize, envelope: Envelope) -> Action {
-    Action::Forward { task: task(attempt), peer: key(to), digest: MODEL, envelope, remaining: Micros(1000) }
+    Action::Forward {
+        task: task(attempt),
+        peer: key(to),
+        digest: MODEL,
+        envelope,
+        remaining: Micros(1000),
+        prefix: Prefix::Goes,
+    }
 }
 
 fn route(to: usize) -> Action {
@@ -192,7 +206,7 @@ fn route(to: usize) -> Action {
 }
 
 fn run(attempt: u8) -> Action {
-    Action::Run { task: task(attempt), digest: MODEL }
+    Action::Run { task: task(attempt), digest: MODEL, prefix: Prefix::Goes }
 }
 
 fn finish() -> Action {
@@ -388,7 +402,7 @@ fn what_starts_or_leaves_too_late_is_found() {
 #[test]
 fn a_model_that_is_not_there_is_found() {
     check(after("finish", Step::Act(PARIS, Action::Load(MODEL))), "I8");
-    let run = Action::Run { task: task(1), digest: Digest([8; 32]) };
+    let run = Action::Run { task: task(1), digest: Digest([8; 32]), prefix: Prefix::Goes };
     check(instead("run", Step::Act(MUNICH, run)), "I8");
 }
 

@@ -25,12 +25,12 @@ impl World<'_> {
     pub(super) fn carry_out(&mut self, node: usize, action: Action) {
         match action {
             Action::Record { ticket, fact } => self.record(node, ticket, fact),
-            Action::Run { task, digest } => self.start(node, task, digest),
+            Action::Run { task, digest, prefix: _ } => self.start(node, task, digest),
             Action::StopRun(task) => {
                 self.nodes[node].runs.remove(&task);
                 self.give_up(node, task);
             }
-            Action::Forward { task, peer, digest, envelope, remaining } => {
+            Action::Forward { task, peer, digest, envelope, remaining, prefix: _ } => {
                 self.forward(node, task, (peer, digest, remaining), envelope);
             }
             Action::Abandon { task, peer: _ } => {

@@ -159,7 +159,7 @@ impl Facts {
         let subject = Subject { request: RequestId(u128::from(number / 2)), ..self.subject.clone() };
         let (to, bytes) = (self.to.clone(), ByteCount(1832));
         let fact = match number % 2 {
-            0 => Fact::EgressIntent { subject, to, rule: self.rule.clone(), rests: None, bytes },
+            0 => Fact::EgressIntent { subject, to, rule: self.rule.clone(), rests: None, cache: None, bytes },
             _ => Fact::EgressSettled {
                 subject,
                 to,

@@ -1,12 +1,13 @@
 //! Step 6: what happened is on the record, both ends agree, and a changed record is found.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::show::Show;
-use super::site::hither;
+use super::show::{Show, cut};
+use super::site::{Site, Verified, hither};
 use super::world::World;
 use super::{Figures, ensure, failed, figures};
 use crate::output::{Trouble, plain};
@@ -14,13 +15,12 @@ use crate::output::{Trouble, plain};
 /// Plays it.
 pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trouble> {
     show.step(6, "an auditor verifies the ledgers, lays them side by side, and meets a forgery");
-    let mut records = serde_json::Map::new();
+    let (mut records, mut witnesses) = (serde_json::Map::new(), serde_json::Map::new());
     for site in world.sites() {
-        let dir = site.ledger();
-        let (report, code) = hither(&["ledger", "verify"], &[&dir]).await?;
-        ensure(code == Some(0), || format!("{}'s ledger does not verify: {report}", site.name()))?;
-        show.good(&format!("{}: {}", site.name(), plain(report["summary"].as_str().unwrap_or("verified"))));
-        records.insert(site.name().to_owned(), report["records"].clone());
+        let (ledger, signed) = witnessed(world, site).await?;
+        show.good(&format!("{}: {}; signed by {} too", site.name(), ledger.summary(), signed.join(", ")));
+        records.insert(site.name().to_owned(), json!(ledger.records()));
+        witnesses.insert(site.name().to_owned(), json!(signed));
     }
     let dirs: Vec<PathBuf> = world.sites().map(|site| site.ledger()).collect();
     let paths: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
@@ -28,8 +28,57 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     ensure(code == Some(0), || format!("the ledgers do not agree: {agreed}"))?;
     show.good(&plain(agreed["summary"].as_str().unwrap_or("the ledgers agree")));
     let transfers = register(world, &paths, show).await?;
+    let report = reports(world, &paths, show).await?;
     let found = forge(world, show).await?;
-    Ok(figures(json!({"records": records, "transfers": transfers, "reconciled": agreed, "forgery": found})))
+    Ok(figures(json!({
+        "records": records, "witnesses": witnesses, "transfers": transfers, "reconciled": agreed, "report": report,
+        "forgery": found,
+    })))
+}
+
+/// Verifies a ledger with the keys that another member knows, not with those that lie beside it; and who else signed it, at
+/// least one of another country.
+async fn witnessed(world: &World, site: &Site) -> Result<(Verified, Vec<String>), Trouble> {
+    let others = world.sites().find(|other| other.name() != site.name()).ok_or_else(|| failed("one site alone"))?;
+    let view = others.view().await?;
+    let key = |wanted: &str| view.nodes.iter().find(|node| node.member.site == wanted).map(|node| &*node.member.node);
+    let own = key(site.name()).ok_or_else(|| failed(format!("{} does not know {}", others.name(), site.name())))?;
+    let mut args = vec!["--node", own];
+    // Who lies about a ledger would bring witnesses of his own: only those that the mesh knows count.
+    for other in world.sites().filter(|other| other.name() != site.name()) {
+        args.extend(key(other.name()).into_iter().flat_map(|key| ["--witness", key]));
+    }
+    let _asked: Value = site.operator().post("/hither/v1/ledger/witness", &json!({})).await?;
+    site.wait_for_ledger("a witness", &args[..2], |ledger| !ledger.witnesses().is_empty()).await?;
+    let ledger =
+        site.wait_for_ledger("a witness that is known", &args, |ledger| !ledger.witnesses().is_empty()).await?;
+    let mut signed = Vec::new();
+    for node in ledger.witnesses() {
+        let (name, jurisdiction) = world.who(node).await?;
+        ensure(jurisdiction != site.jurisdiction(), || format!("{name} stands in the country of {}", site.name()))?;
+        signed.push(format!("{} ({})", plain(&name), plain(&jurisdiction)));
+    }
+    Ok((ledger, signed))
+}
+
+/// The report in words, the record of processing and a sample, for people who were not there.
+async fn reports(world: &World, ledgers: &[&Path], show: &Show) -> Result<Value, Trouble> {
+    let (report, code) = hither(&["audit", "report", "--sample", "3", "--seed", "1"], ledgers).await?;
+    ensure(code == Some(0), || format!("no report can be made of the ledgers: {report}"))?;
+    let words = plain(report["lead"][0].as_str().unwrap_or_default());
+    ensure(words.starts_with("In short"), || format!("the report does not say what it comes to: {report}"))?;
+    show.good(&format!("the report, for people who were not there: {}", cut(&words, 400)));
+    let rows = report["tables"]["sample"].as_array().cloned().unwrap_or_default();
+    let drawn: BTreeSet<&str> = rows.iter().filter_map(|row| row["request"].as_str()).collect();
+    ensure(drawn.len() == 3, || format!("3 requests were to be drawn, and {} were", drawn.len()))?;
+    show.good(&format!("3 requests that nobody chose, for whoever looks closer: {} records about them", rows.len()));
+    for (args, file) in [(&["--sample", "3"][..], "report.html"), (&["--gdpr-art30"], "record-of-processing.html")] {
+        let page = world.dir().join(file);
+        let out = page.display().to_string();
+        let (_, code) = hither(&[&["audit", "report", "--out", &out], args].concat(), ledgers).await?;
+        ensure(code == Some(0) && page.exists(), || format!("{} was not written", page.display()))?;
+    }
+    Ok(json!({"words": words, "drawn": drawn, "rows": rows.len()}))
 }
 
 /// What left a country, as somebody who has to sign reads it.
@@ -40,13 +89,13 @@ async fn register(world: &World, ledgers: &[&Path], show: &Show) -> Result<Value
     ensure(code == Some(0), || format!("no report can be made of the ledgers: {report}"))?;
     let rows = report["tables"]["transfers"].as_array().cloned().unwrap_or_default();
     let text = |row: &Value, column: &str| row[column].as_str().unwrap_or("?").to_owned();
-    ensure(!rows.is_empty(), || "the register says that nothing left a country, and step 1 sent something".to_owned())?;
+    ensure(!rows.is_empty(), || "the register says that nothing left a country, and step 2 sent something".to_owned())?;
     for row in &rows {
         // What step 3 asked for must not be there, and everything that is has its rule.
         let kept = text(row, "from") != "ID" || ["public", "internal"].contains(&text(row, "class").as_str());
         ensure(kept && text(row, "rule") != "not known", || format!("this must not have left: {row}"))?;
     }
-    let courses: std::collections::BTreeSet<String> = rows
+    let courses: BTreeSet<String> = rows
         .iter()
         .map(|row| format!("{} to {} by {}", text(row, "from"), text(row, "to"), text(row, "rule")))
         .collect();
@@ -54,7 +103,11 @@ async fn register(world: &World, ledgers: &[&Path], show: &Show) -> Result<Value
     ensure(code == Some(0) && page.exists(), || format!("{} was not written", page.display()))?;
     let courses: Vec<String> = courses.into_iter().collect();
     show.good(&format!("the register of transfers, for who has to sign: {}", courses.join("; ")));
-    Ok(json!(rows))
+    let first = report["tables"]["first"].as_array().cloned().unwrap_or_default();
+    ensure(!first.is_empty(), || "the register does not say when data first left a country".to_owned())?;
+    let begun: Vec<String> = first.iter().map(|row| format!("{} to {}", text(row, "from"), text(row, "to"))).collect();
+    show.note(&format!("first transfers, from which some laws count: {}", begun.join("; ")));
+    Ok(json!({"courses": courses, "first": begun}))
 }
 
 /// Flips one bit in a copy of paris' ledger, and lets the verifier look at it.

@@ -48,8 +48,10 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     let after = world.munich.view().await?.totals;
     let left = (after.egress_requests - before.egress_requests) + (after.egress_answers - before.egress_answers);
     let asked = after.requests - before.requests;
-    let kinds =
-        world.munich.wait_for_ledger("the end of every decision", |kinds| kinds.count("request.end") >= asked).await?;
+    let kinds = world
+        .munich
+        .wait_for_ledger("the end of every decision", &[], |kinds| kinds.count("request.end") >= asked)
+        .await?;
     let recorded = kinds.egress();
     ensure(left == 0 && recorded == 0, || format!("{left} payload bytes left munich, {recorded} egress records"))?;
     show.good("stayed in DE-BY: 0 bytes left by munich's totals, and its ledger, which has the end of every decision, has no egress");

@@ -17,7 +17,7 @@ unlabelled = "internal"
 
 [[permit]]
 id = "eea-bank"
-action = ["infer"]
+action = ["infer", "cache"]
 class = ["internal", "personal"]
 origin = ["EEA"]
 target = ["EEA"]
@@ -56,16 +56,25 @@ version = 1
 [default]
 unlabelled = "internal"
 
+[ledger]
+witness_within_days = 1
+
+[blocs]
+bank-hubs = ["DE", { code = "FR", until = 2031-01-01 }]
+
 [[permit]]
 id = "bank-internal"
 action = ["infer"]
-class = ["internal"]
+class = ["public", "internal"]
+target = ["bank-hubs", "ID"]
 same_operator = true
 
 [[permit]]
-id = "public-anywhere"
+id = "website-cloud"
 action = ["infer"]
-class = ["public"]
+apps = ["website"]
+class = ["public", "internal"]
+target = ["US"]
 
 [[permit]]
 id = "id-personal-at-home"
@@ -93,12 +102,22 @@ given = { class = "personal", origin = "DE-BY", subjects = ["ID"], target = "FR"
 expect = "deny"
 
 [[test]]
-given = { class = "internal", origin = "ID", target = "DE-BY" }
+given = { class = "personal", origin = "ID", target = "ID" }
 expect = "permit"
 
 [[test]]
-given = { class = "personal", origin = "ID", target = "ID" }
+given = { class = "internal", origin = "ID", target = "FR" }
 expect = "permit"
+on = 2030-12-31
+
+[[test]]
+given = { class = "internal", origin = "ID", target = "FR" }
+expect = "deny"
+on = 2031-01-01
+
+[[test]]
+given = { app = "website", class = "personal", origin = "ID", target = "US" }
+expect = "deny"
 "#;
 
 #[cfg(test)]

@@ -133,6 +133,15 @@ impl Site {
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
+    /// Every record of its ledger, as it is written there.
+    pub(crate) async fn records(&self) -> Result<Vec<Value>, Trouble> {
+        let (shown, code) = hither(&["ledger", "show"], &[&self.ledger()]).await?;
+        match shown["records"].as_array() {
+            Some(records) if code == Some(0) => Ok(records.clone()),
+            _ => Err(failed(format!("{}'s ledger cannot be read: {shown}", self.name))),
+        }
+    }
+
     /// Sends a signal to the process.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Trouble> {
         let pid = self
@@ -212,19 +221,25 @@ impl Site {
         }
     }
 
-    /// Reads its ledger again until it is as wanted: what nobody waits for is written within a moment, not at once.
-    pub(crate) async fn wait_for_ledger(&self, what: &str, wanted: impl Fn(&Kinds) -> bool) -> Result<Kinds, Trouble> {
-        let dir = self.dir.join("ledger");
-        let mut last = Kinds::default();
+    /// Verifies its ledger again until it has what is wanted: what nobody waits for is written within a moment, not at once.
+    pub(crate) async fn wait_for_ledger(
+        &self,
+        what: &str,
+        args: &[&str],
+        wanted: impl Fn(&Verified) -> bool,
+    ) -> Result<Verified, Trouble> {
+        let dir = self.ledger();
+        let args = [&["ledger", "verify"], args].concat();
+        let mut last = Verified::default();
         let watch = async {
             let mut every = tokio::time::interval(LOOK_EVERY);
             loop {
                 every.tick().await;
-                let (report, code) = hither(&["ledger", "verify"], &[&dir]).await?;
+                let (report, code) = hither(&args, &[&dir]).await?;
                 if code != Some(0) {
                     return Err(failed(format!("{}'s ledger does not verify: {report}", self.name)));
                 }
-                last = Kinds(report["kinds"].clone());
+                last = Verified(report);
                 if wanted(&last) {
                     return Ok(last.clone());
                 }
@@ -237,19 +252,34 @@ impl Site {
     }
 }
 
-/// How many records of each kind a ledger has.
+/// What the verifier says of a ledger.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Kinds(Value);
+pub(crate) struct Verified(Value);
 
-impl Kinds {
+impl Verified {
+    /// The sentence for a person.
+    pub(crate) fn summary(&self) -> String {
+        plain(self.0["summary"].as_str().unwrap_or("verified"))
+    }
+
+    /// How many records there are.
+    pub(crate) fn records(&self) -> u64 {
+        self.0["records"].as_u64().unwrap_or(0)
+    }
+
     /// How many of one kind.
     pub(crate) fn count(&self, kind: &str) -> u64 {
-        self.0[kind].as_u64().unwrap_or(0)
+        self.0["kinds"][kind].as_u64().unwrap_or(0)
     }
 
     /// How many of all kinds that tell of payload that left.
     pub(crate) fn egress(&self) -> u64 {
         ["egress.intent", "egress.settled", "egress.answer"].iter().map(|kind| self.count(kind)).sum()
+    }
+
+    /// The ids of the nodes that signed it as witnesses.
+    pub(crate) fn witnesses(&self) -> Vec<&str> {
+        self.0["witnesses"].as_array().into_iter().flatten().filter_map(|by| by["node"].as_str()).collect()
     }
 }
 

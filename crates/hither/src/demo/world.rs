@@ -1,4 +1,4 @@
-//! The three sites of the demo, from nothing to one mesh, and back to nothing.
+//! The three sites of the demo and a cloud, from nothing to one mesh, and back to nothing.
 
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -31,6 +31,12 @@ pub(super) const IDLE_W: u32 = 10;
 /// … that one stream adds.
 pub(super) const LANGUAGE_SLOT_W: u32 = 20;
 
+/// The name by which jakarta asks the cloud.
+pub(super) const CLOUD_MODEL: &str = "assistant";
+/// What a request costs there, and what all of a day may: one is within it, two are not.
+const CLOUD_PRICE: f64 = 0.01;
+const CLOUD_BUDGET: f64 = 0.015;
+
 /// Everything that the demo made, gone when this goes.
 pub(super) struct World {
     /// What it plays with.
@@ -41,6 +47,8 @@ pub(super) struct World {
     pub(super) paris: Site,
     /// ID: same operator, stricter law.
     pub(super) jakarta: Site,
+    /// US: no member, another operator; a server that jakarta's configuration names.
+    pub(super) cloud: Site,
     // The last field, so that the directory goes when no process uses it any more.
     dir: Removed,
 }
@@ -58,6 +66,7 @@ impl World {
             munich: Site::make(&dir.dir, "munich", "DE-BY")?,
             paris: Site::make(&dir.dir, "paris", "FR")?,
             jakarta: Site::make(&dir.dir, "jakarta", "ID")?,
+            cloud: Site::make(&dir.dir, "cloud", "US")?,
             dir,
         })
     }
@@ -74,17 +83,19 @@ impl World {
 
     /// From directories to one mesh whose members see one another and whose models are ready.
     pub(super) async fn bring_up(&mut self, show: &Show) -> Result<(), Trouble> {
-        let data = self.munich.dir().to_owned();
-        let (made, code) = hither(
-            &["init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "meridian-bank", "--data"],
-            &[&data],
-        )
-        .await?;
-        if code != Some(0) {
-            return Err(failed(format!("hither init failed: {made}")));
+        for (site, operator) in [(&self.munich, "meridian-bank"), (&self.cloud, "example-cloud")] {
+            let args = ["init", "--site", site.name(), "--jurisdiction", site.jurisdiction(), "--operator", operator];
+            let (made, code) = hither(&[&args[..], &["--data"]].concat(), &[site.dir()]).await?;
+            if code != Some(0) {
+                return Err(failed(format!("hither init failed: {made}")));
+            }
         }
+        let config = config(&self.assets.library);
+        self.cloud.write("hither.toml", &config)?;
+        self.cloud.start().await?;
         for site in self.sites() {
-            site.write("hither.toml", &config(&self.assets.library))?;
+            let more = if site.name() == "jakarta" { endpoint(&self.cloud)? } else { String::new() };
+            site.write("hither.toml", &format!("{config}{more}"))?;
             site.write("policy.toml", policies::of(site.name()))?;
         }
         show.good("keys, a mesh, three laws, each tested by its own cases");
@@ -102,19 +113,19 @@ impl World {
             (LANGUAGE_MODEL, &self.assets.language, "Apache-2.0"),
         ];
         for (name, path, licence) in models {
-            let body = AddModelDto {
-                path: path.display().to_string(),
-                name: name.to_owned(),
-                licence: licence.to_owned(),
-                ..AddModelDto::default()
-            };
-            let model: ModelDto = self.munich.operator().post("/hither/v1/models", &json!(body)).await?;
+            let model = add(&self.munich, name, path, licence).await?;
             show.note(&format!("munich added {name}: {}, {}, {licence}", model.format, ByteCount(model.size)));
         }
+        add(&self.cloud, LANGUAGE_MODEL, &self.assets.language, "Apache-2.0").await?;
         let names = [self.assets.fraud.name, self.assets.maintenance.name, LANGUAGE_MODEL];
         self.munich
             .wait_for("its three models as ready", SETTLE_MAX, |view| {
                 names.iter().all(|name| stage(view, "munich", name) == Some(StageDto::Ready))
+            })
+            .await?;
+        self.cloud
+            .wait_for("its model as ready", SETTLE_MAX, |view| {
+                stage(view, "cloud", LANGUAGE_MODEL) == Some(StageDto::Ready)
             })
             .await?;
         for site in [&self.paris, &self.jakarta] {
@@ -131,7 +142,19 @@ impl World {
                 site.api()?
             ));
         }
+        show.note(&format!(
+            "beside them, no member and of another operator: a server in US, which jakarta may ask as {CLOUD_MODEL}"
+        ));
         Ok(())
+    }
+
+    /// Site and jurisdiction of a node, as jakarta knows it.
+    pub(super) async fn who(&self, node: &str) -> Result<(String, String), Trouble> {
+        let view = self.jakarta.view().await?;
+        let found = view.nodes.into_iter().find(|other| other.member.node == node);
+        found
+            .map(|other| (other.member.site, other.member.jurisdiction))
+            .ok_or_else(|| failed(format!("jakarta knows no node {node}")))
     }
 
     async fn admit(&self, site: &Site) -> Result<(), Trouble> {
@@ -244,6 +267,29 @@ fn config(library: &Path) -> String {
          [law]\npolicy = \"policy.toml\"\n",
         toml::Value::from(library.display().to_string())
     )
+}
+
+/// What jakarta is told of the cloud: what it costs, how much of that a day may have, and what is masked before it.
+fn endpoint(cloud: &Site) -> Result<String, Trouble> {
+    Ok(format!(
+        "\n[egress]\ncurrency = \"EUR\"\n\n\
+         [endpoint.cloud]\nurl = \"http://{}\"\nmodels = {{ {CLOUD_MODEL} = \"{LANGUAGE_MODEL}\" }}\n\
+         jurisdiction = \"{}\"\noperator = \"example-cloud\"\ncontrol = [\"US\"]\n\
+         price = {{ per_request = {CLOUD_PRICE} }}\nspend_per_day = {CLOUD_BUDGET}\n\n\
+         [endpoint.cloud.filter]\nkinds = [\"email\"]\n",
+        cloud.api()?,
+        cloud.jurisdiction(),
+    ))
+}
+
+async fn add(site: &Site, name: &str, path: &Path, licence: &str) -> Result<ModelDto, Trouble> {
+    let body = AddModelDto {
+        path: path.display().to_string(),
+        name: name.to_owned(),
+        licence: licence.to_owned(),
+        ..AddModelDto::default()
+    };
+    site.operator().post("/hither/v1/models", &json!(body)).await
 }
 
 /// Whether a site is here or present in a view.

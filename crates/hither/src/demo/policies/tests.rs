@@ -8,7 +8,7 @@ use super::of;
 fn the_laws_of_the_demo_hold_their_own_cases() {
     for site in ["munich", "paris", "jakarta"] {
         let policy = parse(of(site), today()).unwrap();
-        assert_eq!(policy.tests.len(), 4, "{site}");
+        assert!(policy.tests.len() >= 4, "{site}");
         let failing: Vec<String> = failing_tests(&policy).iter().map(ToString::to_string).collect();
         assert!(failing.is_empty(), "{site}: {failing:?}");
     }
