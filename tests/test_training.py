@@ -257,6 +257,21 @@ def test_a_forbid_of_either_beats_the_permits_and_a_class_above_is_not_handed_ov
         assert server.paths() == []
 
 
+def test_special_data_are_handed_over_where_rules_let_them_rest_here_and_there(server):
+    def special(permit):
+        return permit.replace('["public", "internal"]', '["special"]')
+    here = '[[permit]]\nid = "to-keep"\naction = ["enqueue"]\nclass = ["special"]\ntarget = ["DE"]\n'
+    work, rest = special(WORK), special(REST)
+    with cloud(server, work + rest + here) as munich, client(munich, **{"x-hither-class": "special"}) as api:
+        job = handed(api)
+        [intent] = records(munich, "egress.intent")
+        assert (intent["class"], intent["rule"], intent["rests"]) == ("special", "to-work-on", "to-rest"), job
+    with cloud(server, work + here) as munich, client(munich, **{"x-hither-class": "special"}) as api:
+        with pytest.raises(openai.APIStatusError) as refused:
+            handed(api)
+        assert (refused.value.status_code, refused.value.body["code"]) == (451, "E0301"), refused.value.body
+
+
 def test_the_purpose_counts_for_both(server, tmp_path):
     care = 'purpose = ["care"]\n'
     law = permit("to-work-on", "infer", more=care) + permit("to-rest", "enqueue", more=care)

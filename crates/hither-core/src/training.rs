@@ -24,7 +24,7 @@ impl Core {
     pub(crate) fn place_training(&mut self, id: RequestId) {
         let Some(request) = self.requests.get(&id) else { return };
         if request.attempts > 0 && !nothing_left(request) {
-            return self.end_training(id, 0);
+            return self.end_training(id, Refusal::NoCapacity { tried: 0 });
         }
         let envelope = request.envelope.clone();
         let trainers = self.trainers(&envelope);
@@ -41,7 +41,10 @@ impl Core {
             Some(offer) => self.offer(id, offer),
             None if circle.lawful == 0 => self.refuse_training(id, &envelope, circle),
             None if self.refuse_for_budget(id, &circle) => {}
-            None => self.end_training(id, circle.lawful),
+            None => {
+                let barred = self.requests.get(&id).and_then(|request| self.bar_of(request, digest, &circle));
+                self.end_training(id, barred.unwrap_or(Refusal::NoCapacity { tried: circle.lawful }));
+            }
         }
     }
 
@@ -105,8 +108,8 @@ impl Core {
         self.refuse(id, Refusal::Unlawful { model, class, denied });
     }
 
-    /// The most honest word about examples that no server has taken.
-    fn end_training(&mut self, id: RequestId, lawful: u8) {
+    /// The most honest word about examples that no server has taken; `idle`: if none was asked.
+    fn end_training(&mut self, id: RequestId, idle: Refusal) {
         let Some(request) = self.requests.get(&id) else { return };
         match request.failure.clone() {
             _ if request.grounded => self.refuse(id, Refusal::LedgerUnavailable),
@@ -115,7 +118,7 @@ impl Core {
                 self.refuse(id, refusal);
             }
             Some(failure) => self.fail(id, failure),
-            None => self.refuse(id, Refusal::NoCapacity { tried: lawful }),
+            None => self.refuse(id, idle),
         }
     }
 }

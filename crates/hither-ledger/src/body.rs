@@ -9,7 +9,7 @@ use hither_types::rollout::RolloutFault;
 use hither_types::time::{DAY_MS, Day, WallTime};
 
 use crate::canonical::{Object, Value};
-use crate::limits::{BLOC_MOVES_MAX, VERSION_BYTES_MAX};
+use crate::limits::{BLOC_MOVES_MAX, BUILD_BYTES_MAX, VERSION_BYTES_MAX};
 use crate::record::Kind;
 
 /// What a fact says, without who, when and where in the ledger.
@@ -124,10 +124,12 @@ impl Body {
 impl From<&Fact> for Body {
     fn from(fact: &Fact) -> Self {
         match fact {
-            Fact::Started { policy, version, here } => Self::new(Kind::ConfigStart)
+            Fact::Started { policy, version, build, config, here } => Self::new(Kind::ConfigStart)
                 .place(here)
                 .with("policy", digest(policy))
-                .with("version", Value::text(version_text(version))),
+                .with("version", Value::text(version_text(version)))
+                .with_some("build", build_text(build))
+                .with_some("config", config.map(|config| format!("b3:{config}"))),
             Fact::PolicyChanged { policy, publisher } => {
                 Self::new(Kind::PolicyChange).with("policy", digest(policy)).with_some("by", publisher.as_ref())
             }
@@ -267,6 +269,12 @@ fn version_text(version: &str) -> &str {
         && version.starts_with(|c: char| c.is_ascii_digit())
         && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-+".contains(c));
     if looks_right { version } else { "unreadable" }
+}
+
+/// The build of a program in hex digits; nothing if it has none, or one longer than linkers make.
+fn build_text(build: &[u8]) -> Option<String> {
+    let fits = (1..=BUILD_BYTES_MAX).contains(&build.len());
+    fits.then(|| build.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What a place is to the node that writes.

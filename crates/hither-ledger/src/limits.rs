@@ -19,6 +19,9 @@ pub(crate) const NOTE_BYTES_MAX: u64 = 64 * 1024;
 /// The longest text of a version, as `config.start` records it.
 pub(crate) const VERSION_BYTES_MAX: usize = 63;
 
+/// Bytes in the id of a build: linkers make 8 to 32.
+pub(crate) const BUILD_BYTES_MAX: usize = 32;
+
 /// The longest word for a kind that a newer program may have: it is shown and counted, so it stays short.
 pub(crate) const KIND_BYTES_MAX: usize = 40;
 

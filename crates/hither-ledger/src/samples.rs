@@ -132,7 +132,13 @@ pub(crate) fn all_facts() -> Vec<Fact> {
     let (publisher, by) = (node(&MUNICH), node(&PARIS));
     let fault = RolloutFault::Failures { tried: 40, failed: 3 };
     vec![
-        Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(&MUNICH) },
+        Fact::Started {
+            policy: Digest([9; 32]),
+            version: "0.1.0".to_owned(),
+            build: vec![0xf3, 0xaa],
+            config: Some(Digest([7; 32])),
+            here: counterpart(&MUNICH),
+        },
         Fact::PolicyChanged { policy: Digest([10; 32]), publisher: Some(NodeId([11; 32])) },
         Fact::Joined(counterpart(&MUNICH)),
         Fact::ModelAdmitted {

@@ -10,7 +10,7 @@ use hither_api::callers::Access;
 use hither_core::PullPolicy;
 use hither_core::limits::NEAR_RTT;
 use hither_swarm::Multicast;
-use hither_types::id::ModelName;
+use hither_types::id::{Digest, ModelName};
 use hither_types::member::Relay;
 use hither_types::model::DeviceChoice;
 use hither_types::spending::Budgets;
@@ -140,6 +140,8 @@ pub struct Overrides {
 /// Everything that a node is told.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
+    /// The file's text, by its BLAKE3 digest; nothing if there is no file.
+    pub digest: Option<Digest>,
     /// Keys, models, ledger, everything.
     pub data_dir: PathBuf,
     /// HTTP over TCP; loopback unless told otherwise.
@@ -349,7 +351,7 @@ impl NodeConfig {
         let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
         let usual = data_dir.join("hither.toml");
         let path = file.unwrap_or(&usual);
-        let file = if file.is_some() || usual.exists() { read(path)? } else { File::default() };
+        let (file, digest) = if file.is_some() || usual.exists() { read(path)? } else { Default::default() };
         let ladder =
             ladder::families(file.ladder).map_err(|source| ConfigError::Ladder { path: path.to_owned(), source })?;
         let per_model =
@@ -373,6 +375,7 @@ impl NodeConfig {
         let tokens = oidc.as_ref().map(|oidc| Arc::clone(&oidc.tokens));
         let access = api::access(file.api, api_listen, tokens).map_err(of_api)?;
         Ok(Self {
+            digest,
             api_listen,
             api_socket,
             access,
@@ -466,8 +469,11 @@ pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
         .ok_or(ConfigError::NoDataDir)
 }
 
-fn read(path: &Path) -> Result<File, ConfigError> {
+/// A file, and the digest of its text.
+fn read(path: &Path) -> Result<(File, Option<Digest>), ConfigError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), text: error.to_string() })
+    let file = toml::from_str(&text)
+        .map_err(|error| ConfigError::Malformed { path: path.to_owned(), text: error.to_string() })?;
+    Ok((file, Some(Digest(*blake3::hash(text.as_bytes()).as_bytes()))))
 }

@@ -31,6 +31,7 @@ mod pass;
 mod picture;
 mod ping;
 mod pins;
+mod program;
 mod proof;
 mod prune;
 mod published;

@@ -38,6 +38,7 @@ use crate::models::Shelf;
 use crate::near::Distances;
 use crate::near::moves::Moves;
 use crate::pins::Pins;
+use crate::program::build_id;
 use crate::published::Texts;
 use crate::records::Records;
 use crate::rollouts::Versions;
@@ -292,7 +293,8 @@ async fn assemble(
     };
     let (policy, version) = (driver.policy.digest, env!("CARGO_PKG_VERSION").to_owned());
     let here = Counterpart::of(&driver.home.me, PlaceKind::Home);
-    driver.record(None, Fact::Started { policy, version, here });
+    let (build, config) = (build_id(), driver.config.digest);
+    driver.record(None, Fact::Started { policy, version, build, config, here });
     let leavers = Arc::new(Leavers::default());
     let ears = Ears { inbox: inbound, swarm: swarm_events, stop, leavers: Arc::clone(&leavers) };
     let swarm = driver.swarm.clone();

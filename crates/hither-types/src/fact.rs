@@ -132,6 +132,10 @@ pub enum Fact {
         policy: Digest,
         /// The version of the program.
         version: String,
+        /// The build of the program, as its linker named it (the note NT_GNU_BUILD_ID); nothing if it has none.
+        build: Vec<u8>,
+        /// The configuration file; absent if there is none.
+        config: Option<Digest>,
         /// Where it stands.
         here: Counterpart,
     },

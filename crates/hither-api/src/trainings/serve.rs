@@ -151,7 +151,6 @@ async fn take(app: &App, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let store = app.door.trainings()?;
     let mut asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
-    may_rest(asked.label.class)?;
     if !parts.headers.contains_key("x-hither-timeout-ms") {
         // Who hands over a long file waits for it.
         asked.patience = Micros::from_millis(PATIENCE_MAX_MS);
@@ -197,15 +196,6 @@ async fn take(app: &App, request: Request) -> Result<Response, Problem> {
     respond::set_route(response.headers_mut(), &serving);
     respond::set_summary(response.headers_mut(), &summary);
     Ok(response)
-}
-
-/// Refuses data of a class that is kept nowhere for later.
-fn may_rest(class: DataClass) -> Result<(), Problem> {
-    if class < DataClass::Special {
-        return Ok(());
-    }
-    let text = format!("data of class {class} are not handed over to train with: they would rest elsewhere");
-    Err(Problem::new(Code::NotKeptByLaw, text).help("train with them on a machine of yours").param("x-hither-class"))
 }
 
 /// The examples of a file. Its class holds for the training, too: a label can only be tightened.

@@ -393,8 +393,6 @@ async fn what_may_not_rest_or_is_wrong_is_refused_before_anything_is_asked() {
         body
     };
     for (headers, body, status, code, word) in [
-        ("x-hither-class: special", good(), 451, "E0305", "would rest elsewhere"),
-        ("x-hither-class: secret", good(), 451, "E0305", "would rest elsewhere"),
         // The file was sent as personal.
         ("x-hither-class: internal", good(), 400, "E0303", "only be tightened"),
         ("x-hither-class: personal", good(), 400, "E0601", "line 2: no message is the assistant's"),

@@ -239,3 +239,16 @@ fn no_second_copy_is_made_of_examples_however_late_the_answer_is() {
     }
     assert!(said.is_empty(), "{said:?}");
 }
+
+#[test]
+fn who_hands_over_to_a_server_that_is_left_alone_is_told_why_and_until_when() {
+    let failure = Failure::Declined(Refusal::Barred {
+        site: site(CLOUD),
+        why: hither_types::refusal::Bar::Key(401),
+        again: Micros(0),
+    });
+    let script = vec![handed(1, 1), recorded(2, 1), failed(3, own(1, 1), failure), handed(4, 2)];
+    let lines = Play::new(resting()).then(after(cloud(), script)).only(&["forward", "refuse"]);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[2].contains("refuse 2 Barred"), "{lines:?}");
+}

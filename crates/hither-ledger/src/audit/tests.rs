@@ -17,7 +17,13 @@ use crate::samples::{
 };
 
 fn started(secret: &[u8; 32]) -> Fact {
-    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(secret) }
+    Fact::Started {
+        policy: Digest([9; 32]),
+        version: "0.1.0".to_owned(),
+        build: Vec::new(),
+        config: None,
+        here: counterpart(secret),
+    }
 }
 
 fn ended(served: &[u8; 32], outcome: Outcome) -> Fact {

@@ -66,7 +66,13 @@ fn a_model_that_ran_in_the_place_of_another_is_named_with_its_file() {
 fn no_fact_carries_free_text() {
     // The one string in a fact that its type does not guard is the version, and it must look like one.
     let canary = "Patient 4711 has a fever";
-    let fact = Fact::Started { policy: Digest([0; 32]), version: canary.to_owned(), here: counterpart(&PARIS) };
+    let fact = Fact::Started {
+        policy: Digest([0; 32]),
+        version: canary.to_owned(),
+        build: Vec::new(),
+        config: None,
+        here: counterpart(&PARIS),
+    };
     assert!(line(&fact).contains(r#""version":"unreadable""#));
     for fact in all_facts() {
         let text = line(&fact);

@@ -15,7 +15,13 @@ use crate::samples::{PARIS, all_facts, counterpart, entries, intent, open, scrat
 const DAY_MS: u64 = 86_400_000;
 
 fn started() -> Fact {
-    Fact::Started { policy: Digest([9; 32]), version: "0.1.0".to_owned(), here: counterpart(&PARIS) }
+    Fact::Started {
+        policy: Digest([9; 32]),
+        version: "0.1.0".to_owned(),
+        build: Vec::new(),
+        config: None,
+        here: counterpart(&PARIS),
+    }
 }
 
 fn said() -> Fact {

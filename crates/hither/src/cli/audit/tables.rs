@@ -311,14 +311,17 @@ pub(super) fn law(audit: &Audit) -> Table {
     let row = |record: &Record| {
         let policy = record.policy.as_ref().map(|policy| format!("b3:{policy}")).unwrap_or_default();
         let by = record.by.map(|node| node.to_string()).unwrap_or_default();
-        vec![policy, record.version.clone().unwrap_or_default(), by, record.lists.join(" ")]
+        let build = record.build.as_ref().map(|build| format!(" ({build})")).unwrap_or_default();
+        let program = format!("{}{build}", record.version.as_deref().unwrap_or_default());
+        vec![policy, program, by, record.lists.join(" ")]
     };
     Table {
         name: "law",
         title: "Which law was in force",
         note: "Every start of a node and every change of its policy, by the BLAKE3 digest of the policy's text; also the last \
                one before the period, which was in force when it began. One that came by the authority log was signed by \
-               who published it. bloc.change: a day came on which groups of countries that the policy lists have other \
+               who published it. The program is its version and, in brackets, the id of its build (readelf -n shows that of \
+               a file). bloc.change: a day came on which groups of countries that the policy lists have other \
                members, + came and - went.",
         columns: &["when", "node", "record", "what", "policy", "program", "published by", "lists"],
         rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange, Kind::BlocChange], row),
