@@ -8,7 +8,7 @@ use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket}
 use hither_types::law::{LawAction, Policy};
 use hither_types::member::Member;
 use hither_types::refusal::{Failure, Refusal};
-use hither_types::request::Envelope;
+use hither_types::request::{Envelope, Prefix};
 
 use super::draw::{Kind, MODELS, Stock};
 use super::oracle::{HOME, Matter, MayBe, Reading, Standing};
@@ -79,6 +79,7 @@ impl Own {
 pub(super) struct Guest {
     pub(super) task: Task,
     pub(super) about: About,
+    pub(super) reads: bool,
     pub(super) ticket: Ticket,
     pub(super) is_on_disk: bool,
     pub(super) is_accepted: bool,
@@ -103,6 +104,8 @@ pub(super) struct Before {
     pub(super) task: Task,
     pub(super) about: About,
     pub(super) digest: Digest,
+    /// Whether an engine reads a prompt of it, which may stay.
+    pub(super) reads: bool,
 }
 
 /// The world of a round and its judge.
@@ -217,6 +220,19 @@ impl<'a> Bench<'a> {
         self.verdicts[question]
     }
 
+    /// Whether what is read of a request may stay at a place, by the law of one of the two cores.
+    pub(super) fn may_stay(&self, core: usize, about: About, origin: u8, target: u8) -> bool {
+        let known = &self.known[core];
+        let profile = |member: u8| known.profiles.get(usize::from(member)).copied().flatten();
+        let (Some(from), Some(to)) = (profile(origin), profile(target)) else { return false };
+        let (kind, subjects) = &self.kinds[usize::from(about.kind)];
+        let model = &self.stock.models[usize::from(about.model)];
+        let matter = Matter { action: LawAction::Cache, app: &kind.app, model, label: &kind.label, subjects };
+        let standing = |profile: u8| &self.profiles[usize::from(profile)].1;
+        let permits = self.readings[known.policy].permits(&matter, standing(from), standing(to), origin == target);
+        permits != 0
+    }
+
     /// The permit with this id, as a bit.
     pub(super) fn permit(&self, rule: &RuleId) -> u32 {
         match self.stock.position(rule) {
@@ -267,7 +283,10 @@ impl<'a> Bench<'a> {
         let me = NodeId([core as u8; 32]);
         match action {
             Action::Record { ticket, fact } => self.record(core, ticket, &fact),
-            Action::Run { task, digest, prefix: _ } => self.run(core, task, digest),
+            Action::Run { task, digest, prefix } => {
+                self.run(core, task, digest);
+                self.keeps(core, (task, digest), (index_of(task.origin), core as u8), prefix);
+            }
             Action::StopRun(task) | Action::Abandon { task, .. } if task.origin == me => {
                 if let Some(own) = self.own_of(core, task.request) {
                     self.known[core].own[own].at.retain(|at| at.attempt != task.attempt);
@@ -277,8 +296,11 @@ impl<'a> Bench<'a> {
                 }
             }
             Action::StopRun(_) | Action::Abandon { .. } => {}
-            Action::Forward { task, peer, digest, envelope, remaining, prefix: _ } => {
+            Action::Forward { task, peer, digest, envelope, remaining, prefix } => {
                 self.forward(core, task, peer, (digest, &envelope));
+                if prefix == Prefix::Stays {
+                    self.keeps(core, (task, digest), (core as u8, index_of(peer)), prefix);
+                }
                 if let Some(own) = self.own_of(core, task.request) {
                     let about = self.known[core].own[own].about;
                     self.fly(peer, about, || Event::Asked { task, digest, envelope, remaining });

@@ -31,6 +31,10 @@ const REGIONS: [&[&str]; 16] = [
 ];
 
 const STATES: [&str; 6] = ["US", "CN", "US-CA", "DE", "ID", "ZZ"];
+/// What rules speak of: mostly of work, which everything else goes by.
+const ACTIONS: [LawAction; 6] =
+    [LawAction::Infer, LawAction::Infer, LawAction::Infer, LawAction::Infer, LawAction::Cache, LawAction::Replicate];
+
 const ASSURANCES: [Assurance; 4] = [Assurance::Claimed, Assurance::Vouched, Assurance::Near, Assurance::Hardware];
 
 /// Names of models: three of one family, the largest first, and one that nobody has.
@@ -153,7 +157,7 @@ impl Stock {
         let region = |chance: &mut Chance| chance.permille(permille).then(|| chance.pick(&self.regions).clone());
         Rule {
             id: self.rules[id].clone(),
-            actions: some(&[LawAction::Infer, LawAction::Infer, LawAction::Infer, LawAction::Replicate], 1000, chance),
+            actions: some(&ACTIONS, 1000, chance),
             classes: some(&DataClass::ALL, 2 * permille, chance),
             tags: some(&self.tags, permille / 2, chance),
             apps: some(&self.apps, permille, chance),

@@ -6,7 +6,7 @@ use hither_types::id::{Attempt, Digest, NodeId, RequestId, RuleId, Task, Ticket}
 use hither_types::label::DataClass;
 use hither_types::message::Signal;
 use hither_types::refusal::Refusal;
-use hither_types::request::{Envelope, Quality, RequestKind};
+use hither_types::request::{Envelope, Prefix, Quality, RequestKind};
 
 use super::bench::{About, At, Before, Bench, Flight, Guest, Intent, Own, index_of, runs_on};
 use super::draw::MODELS;
@@ -57,7 +57,7 @@ impl Bench<'_> {
     }
 
     fn lets_in(&mut self, core: usize, ticket: Ticket, (subject, from): (&Subject, &Counterpart), rule: &RuleId) {
-        let Some(Before { task, about, digest }) = self.before else {
+        let Some(Before { task, about, digest, reads }) = self.before else {
             return self
                 .breach(core, Breach::Paper, || format!("an ingress of {}, which nobody asked for", subject.request));
         };
@@ -67,7 +67,7 @@ impl Bench<'_> {
         if !same || permits & self.permit(rule) == 0 {
             self.breach(core, Breach::Paper, || format!("the ingress of {task:?} about {about:?} by {rule}"));
         }
-        self.known[core].guests.push(Guest { task, about, ticket, is_on_disk: false, is_accepted: false });
+        self.known[core].guests.push(Guest { task, about, reads, ticket, is_on_disk: false, is_accepted: false });
     }
 
     pub(super) fn run(&mut self, core: usize, task: Task, digest: Digest) {
@@ -95,6 +95,26 @@ impl Bench<'_> {
             self.decide(core, Decision::RunForPeer, about, task, me);
         }
         self.engine_answers(core, task);
+    }
+
+    /// What becomes of what is read of a task, once it has ended.
+    pub(super) fn keeps(
+        &mut self,
+        core: usize,
+        (task, digest): (Task, Digest),
+        (origin, place): (u8, u8),
+        prefix: Prefix,
+    ) {
+        let own = self.own_of(core, task.request).filter(|_| index_of(task.origin) == core as u8);
+        let own = own
+            .map(|own| &self.known[core].own[own])
+            .map(|own| (own.about, own.envelope.kind == RequestKind::Generate));
+        let guest = self.guest_of(core, task).map(|guest| &self.known[core].guests[guest]);
+        let Some((about, reads)) = own.or(guest.map(|guest| (guest.about, guest.reads))) else { return };
+        let about = About { model: runs_on(digest, about.model), ..about };
+        if (reads && self.may_stay(core, about, origin, place)) != (prefix == Prefix::Stays) {
+            self.breach(core, Breach::Kept, || format!("{task:?} at member {place}: what is read of it {prefix:?}"));
+        }
     }
 
     pub(super) fn forward(&mut self, core: usize, task: Task, peer: NodeId, (digest, envelope): (Digest, &Envelope)) {
@@ -186,7 +206,7 @@ impl Bench<'_> {
     /// A receiver answers the offer or the request that is before it.
     pub(super) fn answer(&mut self, core: usize, decision: Decision, task: Task) {
         match self.before {
-            Some(Before { task: asked, about, digest }) if asked == task => {
+            Some(Before { task: asked, about, digest, .. }) if asked == task => {
                 let about = About { model: runs_on(digest, about.model), ..about };
                 self.decide(core, decision, about, task, core as u8);
             }

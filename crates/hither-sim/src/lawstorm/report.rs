@@ -83,11 +83,13 @@ pub enum Breach {
     Paper,
     /// A no that names the law, where the law says yes or is not why.
     Refusal,
+    /// What was read stays where the law lets nothing stay, or goes where it may stay.
+    Kept,
 }
 
 impl Breach {
     /// All of them, in the order in which they are counted.
-    pub const ALL: [Self; 4] = [Self::Place, Self::Lingering, Self::Paper, Self::Refusal];
+    pub const ALL: [Self; 5] = [Self::Place, Self::Lingering, Self::Paper, Self::Refusal, Self::Kept];
 
     /// Its name in reports.
     pub fn as_str(self) -> &'static str {
@@ -96,6 +98,7 @@ impl Breach {
             Self::Lingering => "unlawful_work_goes_on",
             Self::Paper => "wrong_papers",
             Self::Refusal => "wrong_refusals",
+            Self::Kept => "wrongly_kept",
         }
     }
 }

@@ -8,6 +8,7 @@ use hither_types::law::Policy;
 use hither_types::message::{ModelStage, Signal};
 use hither_types::model::{Device, Manifest, ModelFormat, ModelIo};
 use hither_types::refusal::{Failure, Refusal};
+use hither_types::request::RequestKind;
 use hither_types::time::Timestamp;
 use hither_types::unit::{ByteCount, Micros, Milliwatts};
 
@@ -150,7 +151,7 @@ impl<'a> Round<'a> {
         match &event {
             Event::Told { from, signal: Signal::Offer { request, attempt, digest, .. } } => {
                 let task = hither_types::id::Task { origin: *from, request: *request, attempt: *attempt };
-                bench.before = Some(Before { task, about, digest: *digest });
+                bench.before = Some(Before { task, about, digest: *digest, reads: false });
             }
             Event::Told { signal: Signal::Reject { request, refusal: Refusal::UnlawfulThere(_), .. }, .. } => {
                 if let Some(own) = bench.own_of(to, *request) {
@@ -158,7 +159,10 @@ impl<'a> Round<'a> {
                 }
             }
             Event::Told { .. } if bench.chance.permille(20) => return,
-            Event::Asked { task, digest, .. } => bench.before = Some(Before { task: *task, about, digest: *digest }),
+            Event::Asked { task, digest, envelope, .. } => {
+                let reads = envelope.kind == RequestKind::Generate;
+                bench.before = Some(Before { task: *task, about, digest: *digest, reads });
+            }
             Event::Recorded(ticket) => {
                 let of = |own: &&mut Own| own.intent.is_some_and(|intent| intent.ticket == *ticket);
                 if let Some(intent) = bench.known[to].own.iter_mut().find(of).and_then(|own| own.intent.as_mut()) {

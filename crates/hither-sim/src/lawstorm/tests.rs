@@ -7,6 +7,7 @@ use hither_types::label::DataClass;
 use hither_types::law::{LawAction, Policy};
 use hither_types::message::Signal;
 use hither_types::refusal::Refusal;
+use hither_types::request::Prefix;
 
 use super::questions::questions_by;
 use super::{
@@ -126,6 +127,18 @@ fn law_for_an_excuse(action: &mut Action) {
     }
 }
 
+fn kept(action: &mut Action) {
+    if let Action::Run { prefix, .. } | Action::Forward { prefix, .. } = action {
+        *prefix = Prefix::Stays;
+    }
+}
+
+fn forgotten(action: &mut Action) {
+    if let Action::Run { prefix, .. } = action {
+        *prefix = Prefix::Goes;
+    }
+}
+
 #[test]
 fn what_is_not_what_the_core_said_is_found_out() {
     let law = Policy::clone;
@@ -135,6 +148,8 @@ fn what_is_not_what_the_core_said_is_found_out() {
         (other_rule, Breach::Paper),
         (other_place_on_record, Breach::Paper),
         (law_for_an_excuse, Breach::Refusal),
+        (kept, Breach::Kept),
+        (forgotten, Breach::Kept),
     ] {
         let report = seen(Hands { law, action });
         assert!(report.breach_count(breach) > 10, "{breach:?}: {report:#?}");
