@@ -10,7 +10,6 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use hither_engine::work::{Piece, TrainWork, Work};
 use hither_types::id::ModelName;
-use hither_types::label::DataClass;
 use hither_types::unit::Micros;
 use serde_json::{Map, Value};
 
