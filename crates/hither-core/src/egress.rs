@@ -1,5 +1,5 @@
 //! An attempt elsewhere: offered without its payload and put on the record at the same time, then sent, then watched by
-//! two clocks.
+//! two clocks. While the ledger takes nothing, it is offered only behind its record.
 
 use hither_types::fact::{Counterpart, Fact, Outcome, Permit};
 use hither_types::id::{Attempt, Digest, NodeId, RequestId, Task, Ticket};
@@ -14,7 +14,7 @@ use crate::event::Action;
 use crate::limits;
 use crate::machine::{Core, Waiter};
 use crate::peers::Peer;
-use crate::request::{Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
+use crate::request::{Asking, Egress, Leave, Pace, Pending, Phase, Watch, is_want_of_room};
 use crate::router::{Lawful, Offer};
 use crate::spending::Bill;
 use crate::timers::Timer;
@@ -25,20 +25,34 @@ mod tests;
 impl Core {
     /// Offers a request to a peer, and writes the egress down at the same time: nothing leaves before both are done.
     pub(crate) fn offer(&mut self, id: RequestId, offer: Offer) {
-        let (promised, rtt, digest) =
-            (offer.wait, offer.rtt, self.requests.get(&id).and_then(|request| request.digest));
-        let (Some(digest), Some((attempt, peer))) = (digest, self.choose_peer(id, offer)) else { return };
+        let asking = Asking { promised: offer.wait, rtt: offer.rtt };
+        if !self.choose_peer(id, offer) {
+            return;
+        }
+        let unwritten = self.unwritten;
+        let Some(Phase::Offering(_, pending)) = self.requests.get_mut(&id).map(|request| &mut request.phase) else {
+            return;
+        };
+        pending.accepted = false;
+        // A yes keeps a slot for a while. With a disk that stays full, this node would take all there are and use none.
+        pending.later = (unwritten && pending.ticket.is_some()).then_some(asking);
+        if pending.later.is_none() {
+            self.ask(id, asking);
+        }
+    }
+
+    fn ask(&mut self, id: RequestId, Asking { promised, rtt }: Asking) {
         let Some(request) = self.requests.get_mut(&id) else { return };
+        let (Some(digest), Phase::Offering(egress, pending)) = (request.digest, &mut request.phase) else { return };
+        let (attempt, peer) = (egress.attempt, egress.lawful.node());
         self.numbers = self.numbers.wrapping_add(1);
         // Who is asked once more for want of anybody else has as long as a silence takes.
         let last = request.unheard == Some((peer, limits::OFFERS_UNHEARD));
         let patience = if last { limits::SILENCE } else { limits::OFFER_FOR };
         let until = self.now.after(patience).after(rtt);
         let (number, envelope) = (self.numbers, request.envelope.clone());
-        if let Phase::Offering(_, pending) = &mut request.phase {
-            (pending.accepted, pending.number, pending.until) = (false, number, until);
-            pending.ticket = pending.ticket.filter(|_| !mutant!(ForwardBeforeRecorded));
-        }
+        (pending.number, pending.until) = (number, until);
+        pending.ticket = pending.ticket.filter(|_| !mutant!(ForwardBeforeRecorded));
         let remaining = self.now.until(request.deadline);
         self.timers.set(Timer::Watch(id), until);
         self.peers.asking(peer, number, self.now);
@@ -51,15 +65,16 @@ impl Core {
         self.choose_peer(id, offer);
     }
 
-    fn choose_peer(&mut self, id: RequestId, offer: Offer) -> Option<(Attempt, NodeId)> {
+    /// Whether the request is on its way to the record.
+    fn choose_peer(&mut self, id: RequestId, offer: Offer) -> bool {
         let (node, predicted) = (offer.lawful.node(), offer.predicted());
-        let site = self.peers.get(node)?.member.site.clone();
+        let Some(site) = self.peers.get(node).map(|peer| peer.member.site.clone()) else { return false };
         self.trace.step(id, Step::Chosen { site, predicted }, self.now);
-        let (egress, ticket) = self.write_intent(id, offer, Waiter::Own(id))?;
-        let attempt = egress.attempt;
-        let pending = Pending { ticket, accepted: true, number: 0, until: self.now, doubted: false };
-        self.requests.get_mut(&id)?.phase = Phase::Offering(egress, pending);
-        Some((attempt, node))
+        let Some((egress, ticket)) = self.write_intent(id, offer, Waiter::Own(id)) else { return false };
+        let Some(request) = self.requests.get_mut(&id) else { return false };
+        let pending = Pending { ticket, accepted: true, later: None, number: 0, until: self.now, doubted: false };
+        request.phase = Phase::Offering(egress, pending);
+        true
     }
 
     /// Writes an egress down, and counts it against the peer. What stays on this machine is no egress: no ticket.
@@ -109,14 +124,19 @@ impl Core {
 
     /// The egress is on the record.
     pub(crate) fn egress_recorded(&mut self, id: RequestId, ticket: Ticket) {
+        self.unwritten = false;
         let Some(request) = self.requests.get_mut(&id) else { return };
         let Phase::Offering(egress, pending) = &mut request.phase else { return };
         debug_assert_eq!(pending.ticket, Some(ticket), "a request waits for one ticket");
         pending.ticket = None;
-        let (node, prefix, envelope) = (egress.lawful.node(), egress.prefix, request.envelope.clone());
+        let (node, prefix) = (egress.lawful.node(), egress.prefix);
+        let (later, envelope) = (pending.later.take(), request.envelope.clone());
         let prefix = self.told_prefix(&envelope, node, prefix);
         self.trace.step(id, Step::Recorded { bytes: envelope.size, prefix }, self.now);
-        self.leave_if_ready(id);
+        match later {
+            Some(asking) => self.ask(id, asking),
+            None => self.leave_if_ready(id),
+        }
     }
 
     /// A peer said yes to an offer.
@@ -126,7 +146,7 @@ impl Core {
         self.heard_load(from, digest, load);
         self.timers.clear(Timer::Watch(id));
         if let Some(Phase::Offering(_, pending)) = self.requests.get_mut(&id).map(|request| &mut request.phase) {
-            pending.accepted = true;
+            (pending.accepted, pending.later) = (true, None);
         }
         self.leave_if_ready(id);
     }
@@ -241,6 +261,7 @@ impl Core {
 
     /// The egress could not be recorded, so it does not happen. Here or nowhere.
     pub(crate) fn egress_not_recorded(&mut self, id: RequestId, ticket: Ticket) {
+        self.unwritten = true;
         let Some(request) = self.requests.get_mut(&id) else { return };
         let Phase::Offering(egress, pending) = &request.phase else { return };
         debug_assert_eq!(pending.ticket, Some(ticket), "a request waits for one ticket");

@@ -64,7 +64,8 @@ impl Hedge {
         match self {
             Self::Recording(egress, ticket) => {
                 let (ticket, accepted) = (Some(ticket), true);
-                Phase::Offering(egress, Pending { ticket, accepted, number: 0, until: now, doubted: false })
+                let pending = Pending { ticket, accepted, later: None, number: 0, until: now, doubted: false };
+                Phase::Offering(egress, pending)
             }
             Self::Remote(egress, watch) => Phase::Remote(egress, watch),
             Self::Here(attempt) => Phase::Here(attempt),
@@ -241,6 +242,7 @@ impl Core {
 
     /// The egress of a second copy is on the record: the law, the deadline and the peer are looked at once more.
     pub(crate) fn hedge_recorded(&mut self, id: RequestId, ticket: Ticket) {
+        self.unwritten = false;
         let Some(request) = self.requests.get(&id) else { return };
         let (Some(Hedge::Recording(egress, known)), Some(digest)) = (&request.hedge, request.digest) else { return };
         debug_assert_eq!(*known, ticket, "a second copy waits for one ticket");
@@ -280,6 +282,7 @@ impl Core {
 
     /// The egress of a second copy could not be recorded, so it does not happen.
     pub(crate) fn hedge_not_recorded(&mut self, id: RequestId) {
+        self.unwritten = true;
         let hedge = self.requests.get_mut(&id).and_then(|request| request.hedge.take());
         if let Some(Hedge::Recording(egress, _)) = hedge {
             self.settle_spending(&egress.held, Bill::Nothing);

@@ -110,6 +110,8 @@ pub struct Core {
     pub(crate) hosted: BTreeMap<Task, Hosted>,
     pub(crate) ended: Ended,
     pub(crate) tickets: BTreeMap<Ticket, Waiter>,
+    /// Whether the last egress that was to be recorded was not.
+    pub(crate) unwritten: bool,
     /// What an operator would act on and nothing else shows, newest last; bounded.
     pub(crate) complaints: VecDeque<String>,
     next_ticket: u64,
@@ -173,6 +175,7 @@ impl Core {
             hosted: BTreeMap::new(),
             ended: Ended::default(),
             tickets: BTreeMap::new(),
+            unwritten: false,
             complaints: VecDeque::new(),
             next_ticket: 0,
             checked: RequestId(0),

@@ -11,6 +11,9 @@ use hither_types::time::Timestamp;
 
 use crate::limits;
 
+#[cfg(test)]
+mod tests;
+
 /// What a peer said of itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Word {
@@ -74,7 +77,8 @@ impl Pool {
     pub(crate) fn used(&mut self, digest: Digest, node: NodeId) {
         let words = self.words.get_mut(&digest).into_iter().flatten();
         for word in words.filter(|word| word.node == node) {
-            word.uses += 1;
+            // Nobody speaks anew while nothing that is meant for it leaves.
+            word.uses = word.uses.saturating_add(1);
             word.load.busy = word.load.busy.saturating_add(1);
         }
     }

@@ -106,12 +106,22 @@ pub(crate) struct Pending {
     pub(crate) ticket: Option<Ticket>,
     /// The peer said yes, or asked for it.
     pub(crate) accepted: bool,
+    /// What the peer is asked once the egress is on the record, if it is not asked at the same time.
+    pub(crate) later: Option<Asking>,
     /// Of the offer.
     pub(crate) number: u32,
     /// When silence is taken for a no.
     pub(crate) until: Timestamp,
     /// This node was held up, and gave the peer more time.
     pub(crate) doubted: bool,
+}
+
+/// What an offer is made by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking {
+    /// The wait that this node believes in.
+    pub(crate) promised: Micros,
+    pub(crate) rtt: Micros,
 }
 
 /// The two clocks of an attempt elsewhere: no frame at all, and frames without progress.
@@ -220,7 +230,7 @@ impl Request {
             && (!beside || matches!(self.phase, Phase::Remote(..)))
             && match self.phase {
                 Phase::Placing => false,
-                Phase::Offering(_, ref pending) => watched != pending.accepted,
+                Phase::Offering(_, ref pending) => watched == (!pending.accepted && pending.later.is_none()),
                 Phase::Queued | Phase::Here(_) => !watched,
                 Phase::Remote(..) => watched,
             }

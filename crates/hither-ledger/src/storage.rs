@@ -23,8 +23,8 @@ const LOCK: &str = "lock";
 pub(crate) trait Storage: Send {
     /// Puts bytes at an offset, ends the file behind them, and waits until that is on the disk.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts the records.
-    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    /// Cuts the records, and puts behind them as many bytes that are none as a crash had left there.
+    fn truncate(&mut self, len: u64, torn: u64) -> io::Result<()>;
     /// Replaces the checkpoint in one step.
     fn replace_checkpoint(&mut self, note: &[u8]) -> io::Result<()>;
     /// Ends the records behind so many bytes and gives their file the name of a closed segment; the next write begins
@@ -130,9 +130,13 @@ impl Storage for Folder {
         records.sync_data()
     }
 
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&mut self, len: u64, torn: u64) -> io::Result<()> {
         let records = self.records()?;
         records.set_len(len)?;
+        if torn > 0 {
+            // A hole, which needs no room.
+            records.set_len(len + torn)?;
+        }
         records.sync_data()
     }
 

@@ -231,7 +231,9 @@ impl Ledger {
 
     /// Remembers what was lost, for a stop before the gap. If even that fails, only this process knows.
     fn keep_lost(&mut self) {
-        let lost = Lost { at: self.tree.size(), kinds: self.dropped.clone() };
+        let at = self.tree.size();
+        let signed = at - self.recovery.map_or(0, |recovery| recovery.adopted);
+        let lost = Lost { at, signed, kinds: self.dropped.clone() };
         let _ = self.storage.keep_lost(&lost.page());
     }
 
@@ -332,11 +334,11 @@ impl Ledger {
         let written =
             self.storage.write(self.len, &group.bytes).and_then(|()| self.storage.replace_checkpoint(note.as_bytes()));
         if let Err(error) = written {
-            // What a crash left is kept until a record says that it was cut. If the cut fails, the next write goes
-            // over the same bytes, and a reader sees them as unsigned.
-            if self.recovery.is_none() {
-                let _ = self.storage.truncate(self.len);
-            }
+            // Nothing of it may be taken for records by the next start. How much a crash had left there is kept until a
+            // record says that it was cut. If the cut fails, the next write goes over the same bytes, and a reader sees
+            // them as unsigned.
+            let torn = self.recovery.map_or(0, |recovery| recovery.cut);
+            let _ = self.storage.truncate(self.len, torn);
             return Err(WriteError::Io(error));
         }
         self.len += group.bytes.len() as u64;
@@ -360,12 +362,12 @@ fn begin(dir: &Path, owner: &str, empty: &str) -> io::Result<()> {
     replace(dir, CHECKPOINT, empty.as_bytes())
 }
 
-/// What was lost before the last stop, if no gap says so yet: the ledger stands where it stood, or has grown only by what a
-/// crash left of the group that was to say it.
+/// What was lost before the last stop, if no gap says so yet: the ledger stands where it stood, or no more of it is signed and
+/// what crashes left since is not the gap.
 fn lost_before(dir: &Path, scan: &Scan, signed: u64) -> BTreeMap<Kind, u64> {
     let is_open = |lost: &Lost| {
         let is_said = scan.tally.last_gap.is_some_and(|gap| gap >= lost.at);
-        lost.at == scan.tree.size() || lost.at == signed && !is_said
+        lost.at == scan.tree.size() || lost.signed == signed && !is_said
     };
     Lost::read(dir).filter(is_open).map(|lost| lost.kinds).unwrap_or_default()
 }

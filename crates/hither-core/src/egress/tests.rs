@@ -151,6 +151,47 @@ fn a_ledger_that_cannot_record_refuses_what_cannot_stay() {
 }
 
 #[test]
+fn a_ledger_that_cannot_record_keeps_no_slot_of_a_peer() {
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        (3, Event::RecordFailed(Ticket(1))),
+        submitted(4, 2, FRAUD),
+        (5, Event::RecordFailed(Ticket(2))),
+        submitted(6, 3, FRAUD),
+        recorded(7, 3),
+    ];
+    let offers = Play::new(eea()).with_signals().then(script).only(&["tell paris offer"]);
+    assert_eq!(offers, ["1: tell paris offer 1/1", "7: tell paris offer 3/1"]);
+}
+
+#[test]
+fn what_is_offered_behind_its_record_leaves_at_once() {
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        (3, Event::RecordFailed(Ticket(1))),
+        submitted(4, 2, FRAUD),
+        recorded(6, 2),
+        done(206, own(2, 1)),
+    ];
+    check(
+        script,
+        "
+        1: record#1 intent 1/1 to paris by eea, 1000 B
+        3: refuse 1 LedgerUnavailable
+        3: record ended 1/0 Refused by nobody after 0
+        4: record#2 intent 2/1 to paris by eea, 1000 B
+        6: route 2/1 paris by eea
+        6: forward 2/1 to paris, 9998 ms left
+        206: record settled 2/1 to paris: 1000 B, 50 B back, Answered
+        206: finish 2
+        206: record ended 2/0 Answered by paris after 1
+    ",
+    );
+}
+
+#[test]
 fn a_silent_peer_costs_three_beats_and_the_next_one_goes_on() {
     let script = vec![
         heard(0, PARIS, FRAUD, 0),

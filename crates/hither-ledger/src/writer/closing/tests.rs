@@ -236,8 +236,8 @@ impl Storage for Stopping {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.step(|inner| inner.write(offset, bytes))
     }
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.step(|inner| inner.truncate(len))
+    fn truncate(&mut self, len: u64, torn: u64) -> io::Result<()> {
+        self.step(|inner| inner.truncate(len, torn))
     }
     fn replace_checkpoint(&mut self, note: &[u8]) -> io::Result<()> {
         self.step(|inner| inner.replace_checkpoint(note))

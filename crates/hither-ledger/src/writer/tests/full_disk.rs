@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::storage::LOST_BYTES;
+use crate::storage::{LOST, LOST_BYTES};
 
 /// What the disk does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +50,11 @@ impl Storage for Moody {
         }
     }
 
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&mut self, len: u64, torn: u64) -> io::Result<()> {
         let mood = *self.mood.lock().unwrap();
         match mood {
             Mood::Dead(_) => full(),
-            Mood::Good | Mood::FullAfter(_) | Mood::NoCheckpoint => self.inner.truncate(len),
+            Mood::Good | Mood::FullAfter(_) | Mood::NoCheckpoint => self.inner.truncate(len, torn),
         }
     }
 
@@ -155,4 +155,61 @@ fn a_torn_tail_stays_until_it_is_on_the_record_even_if_the_disk_is_full() {
     ledger.append(&entries(&[intent(3, 30)])).unwrap();
     assert_eq!(kinds(dir.path()), [Kind::EgressIntent, Kind::Recovered, Kind::Gap, Kind::EgressIntent]);
     verify(dir.path()).unwrap();
+}
+
+/// A ledger with a record that a crash left unsigned, and so many bytes of another.
+fn crashed(dir: &Path, torn: &[u8]) {
+    write(dir, &MUNICH, &[intent(1, 10)]);
+    let checkpoint = fs::read(dir.join(CHECKPOINT)).unwrap();
+    write(dir, &MUNICH, &[intent(2, 20)]);
+    fs::write(dir.join(CHECKPOINT), checkpoint).unwrap();
+    let left = [&fs::read(dir.join(LEDGER)).unwrap()[..], torn].concat();
+    fs::write(dir.join(LEDGER), left).unwrap();
+}
+
+const TORN: &[u8] = b"{\"app\":\"ct-tri";
+
+#[test]
+fn what_was_lost_is_counted_though_crash_follows_crash_before_there_is_room() {
+    for bad in moods(111).into_iter().filter(|mood| !matches!(mood, Mood::Dead(_))) {
+        for torn in [b"".as_slice(), TORN] {
+            let dir = scratch();
+            crashed(dir.path(), torn);
+            for _ in 0..3 {
+                let (mut ledger, mood) = open_moody(dir.path());
+                *mood.lock().unwrap() = bad;
+                for _ in 0..2 {
+                    ledger.append(&entries(&all_facts()[4..7])).unwrap_err();
+                }
+            }
+            open(dir.path(), &MUNICH).append(&entries(&[intent(3, 30)])).unwrap();
+            let report = verify(dir.path()).unwrap();
+            assert_eq!((report.dropped, report.torn_bytes), (18, 0), "{bad:?}");
+            let told = &records(dir.path())[2];
+            let says = format!(r#""adopted":1,"bytes_cut":{},"#, torn.len());
+            assert!(told.kind == Kind::Recovered && told.line.contains(&says), "{bad:?}: {}", told.line);
+        }
+    }
+}
+
+#[test]
+fn what_was_lost_is_counted_once_though_a_crash_leaves_any_part_of_the_group_that_says_it() {
+    for room in (0..=2_400).step_by(37) {
+        for torn in [b"".as_slice(), TORN] {
+            let dir = scratch();
+            crashed(dir.path(), torn);
+            let (mut ledger, mood) = open_moody(dir.path());
+            *mood.lock().unwrap() = Mood::FullAfter(0);
+            ledger.append(&entries(&all_facts()[4..7])).unwrap_err();
+            let page = fs::read(dir.path().join(LOST)).unwrap();
+            *mood.lock().unwrap() = Mood::Dead(room);
+            ledger.append(&entries(&[intent(3, 30)])).unwrap_err();
+            // Killed before it knew of the second loss.
+            fs::write(dir.path().join(LOST), page).unwrap();
+            drop(ledger);
+            drop(open(dir.path(), &MUNICH));
+            open(dir.path(), &MUNICH).append(&entries(&[intent(4, 40)])).unwrap();
+            assert_eq!(verify(dir.path()).unwrap().dropped, 3, "{room}");
+        }
+    }
 }
