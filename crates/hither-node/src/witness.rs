@@ -107,11 +107,17 @@ impl Witnesses {
     fn is_due(&self, wanted: bool) -> bool {
         let pause = match self.began {
             false => WITNESS_FIRST,
-            // Each round reads the ledger: those that bring nothing come less and less often.
-            true if wanted => WITNESS_EVERY.min(WITNESS_WANTED * (1 << self.fruitless.min(7))),
+            // Each round reads the ledger: those that bring nothing come less and less often. A word may be lost with a link, and
+            // what it would have said, that the ledger is not what it was, must not wait for the next round.
+            true if wanted || self.is_unanswered() => WITNESS_EVERY.min(WITNESS_WANTED * (1 << self.fruitless.min(7))),
             true => WITNESS_EVERY,
         };
         self.at.elapsed() >= pause
+    }
+
+    /// Whether nobody said a word about the last round's checkpoint: no to it is one, too.
+    fn is_unanswered(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.lines.is_empty() && !round.asked.is_empty())
     }
 
     /// Whether nobody signed the ledger for longer than a policy bears.

@@ -1,6 +1,7 @@
 //! Who is asked, and what becomes of the answers.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use hither_ledger::Checkpoint;
 use hither_types::id::{MeshId, NodeId, Operator, SiteName};
@@ -11,6 +12,7 @@ use hither_types::unit::Days;
 use hither_types::witness::WitnessWord;
 
 use super::{Heard, Round, Witnesses, choose};
+use crate::limits::WITNESS_WANTED;
 
 fn member(number: u8, operator: &str, jurisdiction: &str) -> Member {
     Member {
@@ -110,4 +112,15 @@ fn a_signature_is_new_enough_for_as_long_as_the_policy_says_and_not_by_a_clock_t
     let unsigned: Vec<bool> = [3, 4, 5, 1, 2].map(|now| witnesses.is_unsigned(Days(1), day(now))).into();
     assert_eq!(unsigned, [false, false, true, true, false]);
     assert!(!witnesses.is_unsigned(Days(2), day(5)));
+}
+
+#[test]
+fn a_round_that_nobody_answers_is_begun_again_soon_and_one_that_was_answered_is_not() {
+    let mut witnesses = asking(10, &[2]);
+    (witnesses.began, witnesses.fruitless) = (true, 1);
+    assert!(!witnesses.is_due(false), "it was begun a moment ago");
+    witnesses.at = Instant::now().checked_sub(WITNESS_WANTED * 3).expect("this machine is up for a while");
+    assert!(witnesses.is_due(false), "a word may have been lost");
+    witnesses.heard(NodeId([2; 32]), WitnessWord::Refused(11));
+    assert!(!witnesses.is_due(false), "no is an answer");
 }
