@@ -114,10 +114,8 @@ impl Core {
         let left_by = (!is_said).then(|| Permit { rule: lawful.rule().clone(), policy });
         // What its intent does not say stays nowhere, whatever is permitted by now.
         let prefix = match egress.prefix {
-            Prefix::Stays if policy != egress.policy => {
-                Prefix::from(self.may_cache_at(lawful.node(), envelope, egress.digest).as_ref())
-            }
-            as_said => as_said,
+            Prefix::Stays => Prefix::from(self.may_cache_at(lawful.node(), envelope, egress.digest).as_ref()),
+            Prefix::Goes => Prefix::Goes,
         };
         Egress { lawful, left_by, prefix, ..egress }
     }
@@ -134,8 +132,31 @@ impl Core {
         let prefix = self.told_prefix(&envelope, node, prefix);
         self.trace.step(id, Step::Recorded { bytes: envelope.size, prefix }, self.now);
         match later {
-            Some(asking) => self.ask(id, asking),
+            Some(asking) => self.ask_behind_record(id, asking),
             None => self.leave_if_ready(id),
+        }
+    }
+
+    /// The egress is on the record, and its peer has not heard of it: the law, the deadline and the peer are looked at once
+    /// more, for an offer has the label of what is offered.
+    fn ask_behind_record(&mut self, id: RequestId, asking: Asking) {
+        let Some(request) = self.requests.get(&id) else { return };
+        let (Some(digest), Phase::Offering(egress, _)) = (request.digest, &request.phase) else { return };
+        let (lawful, envelope) = (egress.lawful.clone(), request.envelope.clone());
+        if self.now >= request.deadline {
+            return self.deadline_passed(id);
+        }
+        let Some(peer) = self.peers.get(lawful.node()).filter(|peer| self.peers.is_present(peer, self.now)) else {
+            return self.attempt_over(id, Failure::Unreachable, Leave::Over);
+        };
+        match self.gate(&envelope, digest, &peer.member) {
+            Ok(now) if now.rule() == lawful.rule() => self.ask(id, asking),
+            // The record says another rule.
+            Ok(_) => {
+                self.leave(id, Leave::Over);
+                self.place(id);
+            }
+            Err(denial) => self.stop_unlawful(id, denial),
         }
     }
 

@@ -166,6 +166,23 @@ fn a_ledger_that_cannot_record_keeps_no_slot_of_a_peer() {
 }
 
 #[test]
+fn the_law_is_asked_again_before_an_offer_behind_its_record() {
+    let script = |newer| {
+        vec![
+            heard(0, PARIS, FRAUD, 0),
+            submitted(1, 1, FRAUD),
+            (3, Event::RecordFailed(Ticket(1))),
+            submitted(4, 2, FRAUD),
+            law(5, newer),
+            recorded(6, 2),
+        ]
+    };
+    let offers = |newer| Play::new(eea()).with_signals().then(script(newer)).only(&["tell paris offer"]);
+    assert_eq!(offers(eea()), ["1: tell paris offer 1/1", "6: tell paris offer 2/1"]);
+    assert_eq!(offers(nothing()), ["1: tell paris offer 1/1"], "what is offered has its label");
+}
+
+#[test]
 fn what_is_offered_behind_its_record_leaves_at_once() {
     let script = vec![
         heard(0, PARIS, FRAUD, 0),
