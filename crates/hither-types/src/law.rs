@@ -23,9 +23,9 @@ pub enum LawAction {
     Cache,
     /// Copy a model's weights there.
     Replicate,
-    /// Show metadata there.
+    /// Show metadata there: spans of requests to a collector.
     Observe,
-    /// Take audit data there.
+    /// Take audit data there: a ledger, for whoever checks it.
     Export,
 }
 
@@ -38,8 +38,8 @@ impl LawAction {
     /// where a rule could matter.
     pub fn is_asked(self) -> bool {
         match self {
-            Self::Infer | Self::Relay | Self::Enqueue | Self::Replicate => true,
-            Self::Cache | Self::Observe | Self::Export => false,
+            Self::Infer | Self::Relay | Self::Enqueue | Self::Replicate | Self::Observe | Self::Export => true,
+            Self::Cache => false,
         }
     }
 

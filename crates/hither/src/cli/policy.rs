@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Context, parse as words};
 use crate::output::{Trouble, plain};
 
-mod apply;
+pub(super) mod apply;
 mod cases;
 mod diff;
 mod export;
@@ -265,7 +265,7 @@ fn load(file: &Path) -> Result<Policy, Trouble> {
     load_text(file).map(|(policy, _)| policy)
 }
 
-fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
+pub(super) fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Trouble::new("E0330", format!("cannot read {}: {error}", file.display())))?;
     let policy = parse(&text, today()).map_err(|error| {
@@ -280,7 +280,7 @@ fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     Ok((policy, text))
 }
 
-fn hold_tests(policy: &Policy, text: &str, file: &Path) -> Result<(), Trouble> {
+pub(super) fn hold_tests(policy: &Policy, text: &str, file: &Path) -> Result<(), Trouble> {
     let failing = failing_on_all_days(text, policy);
     if failing.is_empty() {
         return Ok(());
