@@ -31,7 +31,7 @@ mod tests;
 
 /// What is handed over, and to whom.
 #[derive(Debug, Args)]
-pub(super) struct ExportArgs {
+pub(in crate::cli) struct ExportArgs {
     /// The ledgers' directories; that of the node of this machine if absent.
     dirs: Vec<PathBuf>,
     /// The folder that is made: a copy of each ledger, the policies that it names, and how to check them.
@@ -115,9 +115,9 @@ fn running(context: &Context) -> Result<Option<Running>, Trouble> {
 
 /// Which policy is asked. A node that runs and whose ledger it is lives by one, and no other speaks for it.
 fn policy(context: &Context, args: &ExportArgs, running: Option<(&Running, bool)>) -> Result<Policy, Trouble> {
-    let named = args.policy.as_deref().map(named).transpose()?;
-    match (named, running) {
-        (Some(named), Some((running, true))) if named.digest.to_string() != running.policy.digest => {
+    let typed = args.policy.as_deref().map(read).transpose()?;
+    match (typed, running) {
+        (Some(typed), Some((running, true))) if typed.digest.to_string() != running.policy.digest => {
             let file = args.policy.as_deref().unwrap_or(Path::new("FILE")).display();
             Err(Trouble::new(
                 "E0823",
@@ -126,13 +126,13 @@ fn policy(context: &Context, args: &ExportArgs, running: Option<(&Running, bool)
             .help(format!("hither policy apply {file}     and then the same again, without --policy"))
             .exit(Exit::Usage))
         }
-        (Some(named), _) => Ok(named),
+        (Some(typed), _) => Ok(typed),
         (None, Some((running, _))) => in_force(&running.policy),
         (None, None) => {
             let overrides = Overrides { data_dir: Some(context.data_dir()?), ..Overrides::default() };
             let config = NodeConfig::load(None, overrides).map_err(|error| up::config_trouble(&error))?;
             match config.policy.exists() {
-                true => named(&config.policy),
+                true => read(&config.policy),
                 false => Err(Trouble::new(
                     "E0822",
                     format!(
@@ -147,7 +147,7 @@ fn policy(context: &Context, args: &ExportArgs, running: Option<(&Running, bool)
     }
 }
 
-fn named(file: &Path) -> Result<Policy, Trouble> {
+fn read(file: &Path) -> Result<Policy, Trouble> {
     let (policy, text) = load_text(file)?;
     hold_tests(&policy, &text, file)?;
     Ok(policy)
