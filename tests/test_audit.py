@@ -17,6 +17,7 @@ import pytest
 from mesh import EEA, HITHER, ROOT, chat, two_sites, wait_for
 
 PAGE = (ROOT / "docs/sovereignty.md").read_text()
+AUDITORS = '[[permit]]\nid = "auditors"\naction = ["export"]\norigin = ["EEA"]\ntarget = ["DE"]\n'
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 
 
@@ -193,7 +194,7 @@ def test_what_the_page_for_auditors_types_can_be_typed(ledgers, tmp_path):
     for site, ledger in zip(("munich", "paris"), ledgers):
         shutil.copytree(ledger, tmp_path / site)
     shutil.copy(ledgers[0] / "checkpoint", tmp_path / "checkpoint-of-january")
-    (tmp_path / "policy.toml").write_text(EEA)
+    (tmp_path / "policy.toml").write_text(EEA + AUDITORS)
     typed = [line for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.M | re.S) for line in block.splitlines()]
     assert len(typed) >= 6
     for line in typed:

@@ -114,6 +114,58 @@ def test_a_collector_that_is_gone_costs_spans_and_no_request(collector, sites):
         wait_for("the log says so", lambda: "BatchSpanProcessor" in oslo.tail() or "export" in oslo.tail().lower())
 
 
+def watched(version, classes):
+    """A law under which metadata of these may be seen in the United States."""
+    return EEA.replace("version = 1", f"version = {version}") + (
+        f'[[permit]]\nid = "watched"\naction = ["observe"]\nclass = {json.dumps(classes)}\ntarget = ["US"]\n'
+    )
+
+
+def test_a_collector_elsewhere_gets_what_the_law_lets_it_see_and_what_is_kept_back_is_told(collector):
+    place = f'otlp = "http://127.0.0.1:{collector.port}"\njurisdiction = "US"\noperator = "watcher"\n'
+    config = f'[models]\npull = "manual"\n[telemetry]\n{place}'
+    with contextlib.closing(Node("oslo", watched(1, ["internal"]), config)) as oslo:
+        oslo.up()
+        oslo.run("models", "add", ROOT / "models/fraud.onnx", "--name", "fraud")
+        wait_for("fraud is ready", lambda: oslo.get("/v2/models/fraud/ready")[0] == 200)
+
+        def ask(begins, label):
+            trace = begins + TRACE[4:]
+            headers = {"traceparent": f"00-{trace}-{CLIENT}-01", "x-hither-class": label}
+            status, _, answer = oslo.post("/v2/models/fraud/infer", {"inputs": [row(oslo)]}, headers)
+            assert status == 200, answer
+            return trace
+
+        def kept_back():
+            return [text for text in oslo.view()["warnings"] if text.startswith("traces kept back")]
+
+        special, internal = ask("0001", "special"), ask("0002", "internal")
+        # Spans go in the order in which requests ended.
+        wait_for("the internal one", lambda: len(collector.of(internal)) == 3)
+        assert collector.of(special) == []
+        wait_for("it is told", kept_back)
+        told = kept_back()[0]
+        assert "special data" in told and "in US" in told and "watched came closest, but class" in told, told
+        assert "traces kept back" in oslo.run("status").stdout
+        assert b"\nhither_traces_withheld_total 1\n" in oslo.get("/metrics")[1]
+
+        wider = oslo.data / "wider.toml"
+        wider.write_text(watched(2, ["internal", "special"]))
+        oslo.run("policy", "apply", wider)
+        again = ask("0003", "special")
+        wait_for("the special one", lambda: len(collector.of(again)) == 3)
+        assert collector.of(special) == []
+        wait_for("nothing is told any more", lambda: not kept_back())
+
+
+def test_a_collector_of_which_no_place_is_said_is_named_at_the_start():
+    # No name of this kind exists (RFC 6761), so nothing is ever sent.
+    config = '[models]\npull = "manual"\n[telemetry]\notlp = "http://collector.invalid:4317"\n'
+    with contextlib.closing(Node("oslo", EEA, config)) as oslo:
+        oslo.up()
+        wait_for("it is told", lambda: any("its place is unknown" in text for text in oslo.view()["warnings"]))
+
+
 def test_a_wrong_section_is_refused_with_what_would_be_right():
     with contextlib.closing(Node("oslo", EEA, '[telemetry]\notlp = "https://collector.example:4317"\n')) as oslo:
         done = oslo.run("up", "--api", "127.0.0.1:0", check=False)

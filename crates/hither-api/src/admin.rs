@@ -24,6 +24,7 @@ mod asked;
 mod authority;
 mod courses;
 mod evidence;
+mod exports;
 mod joining;
 mod ping;
 mod policies;
@@ -39,6 +40,7 @@ pub use asked::{
 pub use authority::{AuthorityDto, IssuerDto, ProposalDto, QuorumDto};
 pub use courses::{CourseDto, CoursePartnerDto};
 pub use evidence::{EvidenceDto, SampleDto};
+pub use exports::ExportDto;
 pub use joining::{InviteDto, InviteStageDto, InviteStateDto, InvitedDto, JoinDto, TicketDto, WordsDto};
 pub use ping::{PathDto, PingDto, PongDto, RelayDto};
 pub use policies::{NewPolicyDto, NewPublicationDto, PoliciesDto, PolicyDto, PolicyTextDto, PublicationDto};

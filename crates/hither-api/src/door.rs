@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hither_engine::work::Piece;
 use hither_types::authority::{Issuer, Quorum};
+use hither_types::fact::Export;
 use hither_types::filter::Findings;
 use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, RequestId, RuleId, SiteName};
 use hither_types::label::Label;
@@ -99,6 +100,13 @@ pub struct Route {
     pub masked: Findings,
 }
 
+impl Route {
+    /// The model that answers, if it is another than was asked for.
+    pub fn ran(&self) -> Option<&ModelName> {
+        self.instead.as_ref().or(self.version.as_ref())
+    }
+}
+
 /// What is known at the end.
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -184,6 +192,8 @@ pub enum Command {
     },
     /// Ask peers to sign the checkpoint of this node's ledger, now.
     AskWitnesses,
+    /// Put on the record that somebody gets a copy of this node's ledger: done when it is on the disk.
+    RecordExport(Export),
     /// Change the power cap.
     SetCap(Milliwatts),
     /// Cut the node off from all peers, or heal it: a drill, allowed only where the configuration says so.

@@ -154,7 +154,7 @@ pub(crate) fn denied(action: LawAction, said: &Denial) -> String {
 }
 
 /// Why the law says no, as the rest of a sentence.
-pub(crate) fn denial(denial: &Denial) -> String {
+pub fn denial(denial: &Denial) -> String {
     let nearest = match denial {
         Denial::Forbidden { rule, .. } => return format!("forbidden by rule {rule}"),
         Denial::Role(Role::Request) => return "the certificate of the node that asks has no role request".to_owned(),

@@ -39,6 +39,7 @@ use crate::serve::stopped;
 
 mod apps;
 mod authority;
+mod exports;
 mod joining;
 mod policies;
 mod rollouts;
@@ -73,6 +74,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/proposals/{proposal}/approve", post(authority::approve))
         .route("/hither/v1/power", post(power))
         .route("/hither/v1/ledger/witness", post(witness))
+        .route("/hither/v1/ledger/export", post(exports::record))
         .route("/hither/v1/isolate", post(isolate))
         .route("/hither/v1/policy", get(policies::show).post(policies::apply))
         .route("/hither/v1/policy/reload", post(policies::reload))

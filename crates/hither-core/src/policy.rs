@@ -19,6 +19,7 @@ pub mod cells;
 pub mod changes;
 mod law;
 mod miss;
+pub mod outside;
 pub mod proof;
 pub mod reach;
 #[cfg(test)]

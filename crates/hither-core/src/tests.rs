@@ -607,7 +607,8 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::ModelAdmitted { .. }
         | Fact::Published { .. }
         | Fact::RolledOut(_)
-        | Fact::Judged(_) => {
+        | Fact::Judged(_)
+        | Fact::Exported(_) => {
             panic!("the driver's to write: {fact:?}")
         }
         Fact::Moved { member, by, rtt, before } => {

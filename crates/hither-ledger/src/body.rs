@@ -9,7 +9,7 @@ use hither_types::rollout::RolloutFault;
 use hither_types::time::{DAY_MS, Day, WallTime};
 
 use crate::canonical::{Object, Value};
-use crate::limits::{BLOC_MOVES_MAX, BUILD_BYTES_MAX, VERSION_BYTES_MAX};
+use crate::limits::{BLOC_MOVES_MAX, BUILD_BYTES_MAX, EXPORT_RULES_MAX, VERSION_BYTES_MAX};
 use crate::record::Kind;
 
 /// What a fact says, without who, when and where in the ledger.
@@ -249,6 +249,13 @@ impl From<&Fact> for Body {
             Fact::IngressRefused { subject, from, rule } => {
                 Self::new(Kind::IngressRefuse).subject(subject).place(from).rule("deny", rule.as_ref())
             }
+            Fact::Exported(export) => Self::new(Kind::Export)
+                .with("to", Value::text(export.to))
+                .with_some("op", export.operator.as_ref())
+                .with("signed", Value::Integer(export.records))
+                .with("root", Value::text(export.root))
+                .with("rules", Value::List(export.rules.iter().take(EXPORT_RULES_MAX).map(Value::text).collect()))
+                .with("policy", digest(&export.policy)),
         }
     }
 }

@@ -31,3 +31,6 @@ pub(crate) const SEGMENT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Places of a policy's lists that one record names; it says how many there are beside.
 pub(crate) const BLOC_MOVES_MAX: usize = 200;
+
+/// Rules that the record of an export names. One permits what most ledgers hold; a policy may have thousands.
+pub(crate) const EXPORT_RULES_MAX: usize = 64;

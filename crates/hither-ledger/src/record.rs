@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hither_types::fact::{CANARY, Outcome, Permit, Ran};
-use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Purpose, RequestId, RuleId, Tag};
+use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, Tag};
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
@@ -95,6 +95,8 @@ kinds! {
     EgressAnswer = "egress.answer",
     /// A request that entered here ended.
     RequestEnd = "request.end",
+    /// A copy of the ledger is about to be handed to somebody.
+    Export = "export",
     /// Records were lost because they could not be written: how many, of which kinds.
     Gap = "gap",
     /// A crash was made good: bytes of an unfinished write were cut, records beyond the checkpoint were taken over.
@@ -154,8 +156,12 @@ pub struct Record {
     pub place: Option<Place>,
     /// The country that payload left for the first time (`first_transfer`).
     pub left: Option<Jurisdiction>,
-    /// The country that it went to.
+    /// The country that it went to; of whoever gets a copy of the ledger (`export`), where they are.
     pub to: Option<Jurisdiction>,
+    /// Who gets a copy, if that was said (`export`).
+    pub operator: Option<Operator>,
+    /// The rules that permit that (`export`).
+    pub rules: Vec<RuleId>,
     /// The rule that decided.
     pub rule: Option<RuleId>,
     /// What payload left by, if not by the rule and the policy of its intent (`egress.settled`).
@@ -182,7 +188,7 @@ pub struct Record {
     pub build: Option<String>,
     /// The configuration file (`config.start`).
     pub config: Option<Digest>,
-    /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`).
+    /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`), or copied (`export`).
     pub signed: Option<u64>,
     /// The day by which lists of the policy are read (`bloc.change`).
     pub day: Option<String>,
@@ -320,6 +326,8 @@ impl Record {
             place: None,
             left: None,
             to: None,
+            operator: None,
+            rules: Vec::new(),
             rule: None,
             left_by: None,
             bytes_out: None,
@@ -393,7 +401,9 @@ impl Record {
             "policy" => self.policy = Some(Field("policy", raw).digest()?),
             "place" => self.place = Some(Field("place", raw).place()?),
             // A deletion has a time by this name.
-            "to" if self.kind == Kind::FirstTransfer => self.to = Some(Field("to", raw).parsed(Jurisdiction::parse)?),
+            "to" if self.kind != Kind::RetentionDelete => self.to = Some(Field("to", raw).parsed(Jurisdiction::parse)?),
+            "op" => self.operator = Some(Field("op", raw).parsed(Operator::parse)?),
+            "rules" => self.rules = Field("rules", raw).list(RuleId::parse)?,
             "left" => self.left = Some(Field("left", raw).parsed(Jurisdiction::parse)?),
             "rule" => self.rule = Some(Field("rule", raw).parsed(RuleId::parse)?),
             "left_by" => self.left_by = Some(Field("left_by", raw).permit()?),
@@ -467,7 +477,12 @@ impl Record {
         }
         if self.kind == Kind::FirstTransfer {
             required("left", self.left)?;
+        }
+        if matches!(self.kind, Kind::FirstTransfer | Kind::Export) {
             required("to", self.to)?;
+        }
+        if self.kind == Kind::Export {
+            required("signed", self.signed)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hither_types::fact::{Counterpart, Fact, FilterVerdict, Outcome, Subject};
+use hither_types::fact::{Counterpart, Export, Fact, FilterVerdict, Outcome, Subject};
 use hither_types::filter::{DataKind, Findings};
 use hither_types::id::{
     AppName, Attempt, Digest, ModelName, NodeId, Operator, Purpose, RequestId, RuleId, SiteName, Tag,
@@ -211,5 +211,13 @@ pub(crate) fn all_facts() -> Vec<Fact> {
                 joined: false,
             }],
         },
+        Fact::Exported(Export {
+            to: Jurisdiction::parse("US").expect("a code"),
+            operator: Some(Operator::parse("auditor").expect("a name that parses")),
+            records: 41,
+            root: Digest([12; 32]),
+            rules: vec![rule()],
+            policy: Digest([10; 32]),
+        }),
     ]
 }

@@ -48,20 +48,20 @@ impl Driver {
             }
             Action::Finish { request, cost } => {
                 if let Some(session) = self.end_session(request) {
-                    self.traces.end(&session.trace, request, End::Answered(&cost));
+                    self.end_trace(&session.trace, request, End::Answered(&cost));
                     let summary = session.summary(cost);
                     self.say(session, Answer::Done(summary));
                 }
             }
             Action::Refuse { request, refusal } => {
                 if let Some(session) = self.end_session(request) {
-                    self.traces.end(&session.trace, request, End::Refused(&refusal));
+                    self.end_trace(&session.trace, request, End::Refused(&refusal));
                     self.say(session, Answer::Refused(refusal));
                 }
             }
             Action::Fail { request, failure } => {
                 if let Some(session) = self.end_session(request) {
-                    self.traces.end(&session.trace, request, End::Failed(&failure));
+                    self.end_trace(&session.trace, request, End::Failed(&failure));
                     self.say(session, Answer::Failed(failure));
                 }
             }
@@ -184,7 +184,8 @@ impl Driver {
             | Fact::Denied { .. }
             | Fact::CanaryPermitted { .. }
             | Fact::IngressRefused { .. }
-            | Fact::Ended { .. } => {}
+            | Fact::Ended { .. }
+            | Fact::Exported(_) => {}
         }
     }
 
@@ -308,14 +309,14 @@ impl Driver {
     }
 
     fn last_frame(&mut self, task: Task, frame: Frame) {
-        if let Some(ask) = self.asks.get(&task) {
+        if let Some(ask) = self.asks.get(&task).cloned() {
             let end = match &frame {
                 Frame::Done(cost) => End::Answered(cost),
                 Frame::Declined(refusal) => End::Refused(refusal),
                 Frame::Failed(failure) => End::Failed(failure),
                 Frame::Accepted | Frame::Beat { .. } | Frame::Piece(_) => End::Left,
             };
-            self.traces.end(&ask.trace, task.request, end);
+            self.end_trace(&ask.trace, task.request, end);
         }
         self.frame(task, frame);
         self.asks.remove(&task);

@@ -7,7 +7,7 @@ use hither_api::door::policy::{NewPolicy, PolicyInForce};
 use hither_api::door::{Command, CommandDone, CommandError, Invitation};
 use hither_core::Event;
 use hither_swarm::Isolation;
-use hither_types::fact::{Counterpart, Fact};
+use hither_types::fact::{Counterpart, Export, Fact};
 use hither_types::id::NodeId;
 use hither_types::law::Policy;
 use hither_types::member::Member;
@@ -54,6 +54,7 @@ impl Driver {
                 }),
                 _ => Ok(CommandDone::Done),
             },
+            Command::RecordExport(export) => return self.record_export(export, reply),
             Command::SetCap(cap) => {
                 self.cap = cap;
                 self.feed(Event::CapChanged(cap));
@@ -122,6 +123,35 @@ impl Driver {
             help: "choose a shorter site name".into(),
         })?;
         Ok(CommandDone::Invited { ticket, invite: crate::trust::invite_name(&invite.secret) })
+    }
+
+    /// Puts on the record, before somebody has it, that a copy of this node's ledger is made for them; answers when that is
+    /// on the disk. Whoever asks asked the law about what the ledger holds, and it must be the law in force.
+    fn record_export(&mut self, export: Export, reply: CommandReply) {
+        let told = match export.policy == self.policy.digest {
+            true => self.records.record_and_tell(Fact::Exported(export)),
+            false => {
+                let error = CommandError {
+                    code: "E0825",
+                    message: format!("nothing was handed over: b3:{} is in force now", self.policy.digest.short()),
+                    help: "type it again: what may be exported is asked anew".into(),
+                };
+                // Whoever asked may have left.
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        self.hands.spawn(async move {
+            let done = told.await.map(|()| CommandDone::Done).map_err(|_| CommandError {
+                code: "E0826",
+                message:
+                    "nothing was handed over: the ledger of this node cannot be written, so that nothing would say it"
+                        .into(),
+                help: "hither status".into(),
+            });
+            // Whoever asked may have left.
+            let _ = reply.send(done);
+        });
     }
 
     fn isolate(&mut self, isolated: bool) -> Result<CommandDone, CommandError> {
@@ -223,6 +253,7 @@ impl Driver {
         self.records.live_by(&policy);
         self.facade_changed();
         self.look_at_relays();
+        self.look_at_collector();
         self.feed(Event::PolicyChanged(policy));
         self.canary.soon();
     }
@@ -240,6 +271,7 @@ impl Driver {
                 (self.policy, self.policy_text) = (Arc::new(policy), text);
                 self.keep_policy_text();
                 self.facade_changed();
+                self.look_at_collector();
                 self.canary.soon();
             }
             Err(text) => self.warn(None, format!("the policy is not put in force: {text}")),

@@ -241,7 +241,7 @@ impl Driver {
                     for request in gone {
                         self.feed(Event::ClientGone(request));
                         if let Some(session) = self.end_session(request) {
-                            self.traces.end(&session.trace, request, End::Left);
+                            self.end_trace(&session.trace, request, End::Left);
                         }
                     }
                 }
@@ -289,7 +289,7 @@ impl Driver {
             Inbound::Event(Event::AskerGone(task)) => {
                 self.feed(Event::AskerGone(task));
                 if let Some(ask) = self.asks.remove(&task) {
-                    self.traces.end(&ask.trace, task.request, End::Left);
+                    self.end_trace(&ask.trace, task.request, End::Left);
                 }
             }
             Inbound::Event(event) => self.feed(event),
@@ -387,7 +387,7 @@ impl Driver {
             progress: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             relay: answer.relay().map(|relay| relay.node),
-            trace: self.traces.of_peer(&ask.envelope, ask.trace),
+            trace: self.traces.of_peer(&ask.envelope, ask.trace, self.member(from).as_ref()),
         });
         self.asks.insert(task, Arc::clone(&session));
         self.hands.spawn(crate::forward::answer_peer(answer, task, session, receiver, self.inbox.clone()));

@@ -2,6 +2,7 @@
 
 pub use hither_core::policy::cells::{Cell, Part, Ruling, TooMany, is_rest, places};
 pub use hither_core::policy::changes::{Change, Changes, changes};
+pub use hither_core::policy::outside::{Outsider, Shown, judge_outside};
 pub use hither_core::policy::proof::{Against, Proof, prove};
 pub use hither_core::policy::reach::{Reach, reach_from, reach_of};
 pub use hither_core::policy::{FailedTest, failing_tests};

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use hither_types::id::{Digest, NodeId};
+use hither_types::id::{Digest, NodeId, RequestId};
 use hither_types::unit::ByteCount;
 use hither_types::version::Program;
 use hither_types::view::Egress;
 use tokio::time::Instant;
 
 use crate::driver::Driver;
+use crate::traces::{End, KEPT_BACK, Trace};
 
 impl Driver {
     /// Shows a warning in the picture and writes it to the log. A newer one about a model replaces the older.
@@ -23,6 +24,19 @@ impl Driver {
     /// What was wrong with a model is over.
     pub(crate) fn unwarn(&mut self, model: Option<Digest>) {
         self.warnings.retain(|(about, _)| *about != model);
+    }
+
+    /// Hands the spans of a request over, if the law in force lets the collector see them.
+    pub(crate) fn end_trace(&mut self, trace: &Trace, request: RequestId, end: End<'_>) {
+        if let Some(told) = self.traces.end(&self.policy, trace, request, end) {
+            self.warn(None, told);
+        }
+    }
+
+    /// What the law before kept from the collector is news of the past.
+    pub(crate) fn look_at_collector(&mut self) {
+        self.traces.law_changed();
+        self.warnings.retain(|(about, text)| about.is_some() || !text.starts_with(KEPT_BACK));
     }
 
     /// Puts a new picture in the place of the old one.
@@ -59,6 +73,7 @@ impl Driver {
         }
         let sum = |of: fn(&Egress) -> u64| ByteCount(self.egress.values().map(of).sum());
         (view.totals.egress_requests, view.totals.egress_answers) = (sum(|to| to.requests.0), sum(|to| to.answers.0));
+        view.totals.traces_withheld = self.traces.withheld();
         self.till.keep(&view.spending.spent);
         self.moves.keep(self.core.moves());
         self.view.send_replace(Arc::new(view));

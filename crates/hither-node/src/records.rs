@@ -13,7 +13,7 @@ use hither_types::fact::Fact;
 use hither_types::id::{Digest, Ticket};
 use hither_types::law::{Policy, Retention};
 use hither_types::place::Jurisdiction;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::driver::Inbound;
 use crate::limits::{RECORDS_BATCH_MAX, RECORDS_DELAY, RECORDS_MAX};
@@ -29,7 +29,15 @@ pub(crate) use keeper::Keeper;
 /// A fact on its way to the disk.
 struct Pending {
     ticket: Option<Ticket>,
+    /// Who waits until it is on the disk, and is no request. Dropped unheard: it is not.
+    written: Option<oneshot::Sender<()>>,
     entry: Entry,
+}
+
+impl Pending {
+    fn is_awaited(&self) -> bool {
+        self.ticket.is_some() || self.written.is_some()
+    }
 }
 
 /// Facts that wait, shared by the loop and the thread. The thread sleeps while nobody waits for a fact: to wake it for
@@ -153,6 +161,18 @@ impl Records {
     /// Hands a fact in. `false`: it will not be written, and who waits must be told.
     #[must_use]
     pub(crate) fn record(&self, ticket: Option<Ticket>, fact: Fact) -> bool {
+        self.hand_in(ticket, None, fact)
+    }
+
+    /// Hands a fact in, for somebody who waits until it is on the disk. The other end closes if it is not written.
+    pub(crate) fn record_and_tell(&self, fact: Fact) -> oneshot::Receiver<()> {
+        let (written, told) = oneshot::channel();
+        // Where it is not taken, the other end is dropped, and that says it.
+        let _ = self.hand_in(None, Some(written), fact);
+        told
+    }
+
+    fn hand_in(&self, ticket: Option<Ticket>, written: Option<oneshot::Sender<()>>, fact: Fact) -> bool {
         let entry = Entry { fact, wall: wall_now(), mono_ms: self.start.elapsed().as_millis() as u64 };
         let Some(queue) = &self.queue else { return false };
         let mut waiting = queue.lock();
@@ -160,10 +180,12 @@ impl Records {
             *waiting.lost.entry(Kind::from(&entry.fact)).or_default() += 1;
             return false;
         }
-        waiting.awaited |= ticket.is_some();
-        waiting.facts.push_back(Pending { ticket, entry });
+        let pending = Pending { ticket, written, entry };
+        let is_awaited = pending.is_awaited();
+        waiting.awaited |= is_awaited;
+        waiting.facts.push_back(pending);
         let count = waiting.facts.len();
-        let wanted = ticket.is_some() || count == 1 || count == RECORDS_BATCH_MAX;
+        let wanted = is_awaited || count == 1 || count == RECORDS_BATCH_MAX;
         drop(waiting);
         if wanted {
             queue.changed.notify_one();
@@ -184,7 +206,7 @@ impl Records {
 }
 
 fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>, start: Instant) {
-    while let Some(Work { group, lost, expired, closing }) = gather(queue) {
+    while let Some(Work { mut group, lost, expired, closing }) = gather(queue) {
         if let Some(closing) = closing {
             keeper::end_day(&mut ledger, &closing);
         }
@@ -193,8 +215,13 @@ fn write(mut ledger: Ledger, queue: &Queue, inbox: &mpsc::Sender<Inbound>, start
         }
         lost.into_iter().for_each(|(kind, count)| ledger.lost(kind, count));
         let tickets: Vec<Ticket> = group.iter().filter_map(|pending| pending.ticket).collect();
+        let told: Vec<_> = group.iter_mut().filter_map(|pending| pending.written.take()).collect();
         let entries: Vec<Entry> = group.into_iter().map(|pending| pending.entry).collect();
         let written = ledger.append(&entries);
+        if written.is_ok() {
+            // Who has gone does not wait.
+            told.into_iter().for_each(|told| _ = told.send(()));
+        }
         if let Err(error) = &written {
             tracing::error!(%error, facts = entries.len(), "the ledger cannot be written; nothing leaves this node");
         }
@@ -267,7 +294,7 @@ fn gather(queue: &Queue) -> Option<Work> {
     }
     let count = waiting.facts.len().min(RECORDS_BATCH_MAX);
     let group: Vec<Pending> = waiting.facts.drain(..count).collect();
-    waiting.awaited = waiting.facts.iter().any(|pending| pending.ticket.is_some());
+    waiting.awaited = waiting.facts.iter().any(Pending::is_awaited);
     // A group goes first: somebody may wait for it, and for a deletion nobody does.
     let expired = if group.is_empty() { waiting.expired.pop_front() } else { None };
     let closing = waiting.closing.take();

@@ -273,7 +273,8 @@ async fn assemble(
     if let Some(text) = trouble {
         driver.warn(None, format!("audit-damaged: nothing leaves this node: {text}"));
     }
-    for text in unread.into_iter().chain(unkept).chain(forgotten).chain(unknown) {
+    let unplaced = driver.traces.trouble();
+    for text in unplaced.into_iter().chain(unread).chain(unkept).chain(forgotten).chain(unknown) {
         driver.warn(None, text);
     }
     if is_public {

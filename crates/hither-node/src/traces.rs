@@ -3,15 +3,17 @@
 //! caller's trace still goes on to peers, which may have a collector of their own.
 //!
 //! What must stay true: a span has no word of a payload, and a collector that is slow or gone costs spans, never a
-//! request.
+//! request. Of a request whose metadata the law keeps from the collector's place nothing is handed over.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use hither_api::door::Route;
-use hither_types::id::{Attempt, ModelName, NodeId, RequestId};
+use hither_types::id::{Attempt, ModelName, Operator, RequestId};
+use hither_types::law::Policy;
 use hither_types::member::Member;
+use hither_types::place::Jurisdiction;
 use hither_types::refusal::{Failure, Refusal};
 use hither_types::request::{Cost, Envelope};
 use hither_types::trace::TraceParent;
@@ -24,6 +26,10 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 use crate::config::telemetry::Telemetry;
 use crate::home::random;
 
+pub(crate) use collector::KEPT_BACK;
+use collector::{Collector, Matter};
+
+mod collector;
 #[cfg(test)]
 mod tests;
 
@@ -57,15 +63,15 @@ pub struct TracesError {
 
 /// Where spans go, if anywhere.
 pub(crate) struct Traces {
-    me: NodeId,
-    /// The site of this node, which changes when it joins a mesh.
-    site: RwLock<String>,
+    /// This node as it is now: it changes when it joins a mesh.
+    me: RwLock<Member>,
     out: Option<Out>,
 }
 
 struct Out {
     spans: Box<dyn SpanProcessor>,
     share: f64,
+    collector: Collector,
 }
 
 /// What is known of one request until its spans are made. Empty if nobody asked for them.
@@ -83,8 +89,7 @@ struct Recorded {
     /// A request of a peer, and not of a client.
     is_of_peer: bool,
     operation: &'static str,
-    model: ModelName,
-    app: String,
+    matter: Matter,
     here: String,
     begun: SystemTime,
     attempts: Mutex<BTreeMap<Attempt, Tried>>,
@@ -140,26 +145,43 @@ impl Traces {
             .with_scheduled_delay(Duration::from_secs(1))
             .build();
         let spans = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
-        Ok(Self::to(Box::new(spans), telemetry.share, me))
+        Ok(Self::to(Box::new(spans), telemetry, me))
     }
 
-    fn to(mut spans: Box<dyn SpanProcessor>, share: f64, me: &Member) -> Self {
+    fn to(mut spans: Box<dyn SpanProcessor>, telemetry: &Telemetry, me: &Member) -> Self {
         let about = [
             KeyValue::new("service.instance.id", me.node.to_string()),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         ];
         let resource = Resource::builder_empty().with_service_name("hither").with_attributes(about).build();
         spans.set_resource(&resource);
-        Self::made(Some(Out { spans, share }), me)
+        Self::made(Some(Out { spans, share: telemetry.share, collector: Collector::new(telemetry) }), me)
     }
 
     fn made(out: Option<Out>, me: &Member) -> Self {
-        Self { me: me.node, site: RwLock::new(me.site.to_string()), out }
+        Self { me: RwLock::new(me.clone()), out }
     }
 
     /// This node has another site now.
     pub(crate) fn moved(&self, me: &Member) {
-        *self.site.write().unwrap_or_else(PoisonError::into_inner) = me.site.to_string();
+        *self.me.write().unwrap_or_else(PoisonError::into_inner) = me.clone();
+    }
+
+    /// What its operator should know of the collector before anything is sent.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.out.as_ref()?.collector.trouble()
+    }
+
+    /// Another law is in force: what it keeps back is told again.
+    pub(crate) fn law_changed(&self) {
+        if let Some(out) = &self.out {
+            out.collector.law_changed();
+        }
+    }
+
+    /// Of how many requests the law kept the spans back.
+    pub(crate) fn withheld(&self) -> u64 {
+        self.out.as_ref().map_or(0, |out| out.collector.withheld())
     }
 
     /// A request of a client begins.
@@ -169,12 +191,12 @@ impl Traces {
         envelope: &Envelope,
         brought: Option<TraceParent>,
     ) -> Trace {
-        self.begin(operation, envelope, brought, false)
+        self.begin(operation, envelope, brought, Entered::Here)
     }
 
-    /// A request of a peer begins.
-    pub(crate) fn of_peer(&self, envelope: &Envelope, brought: Option<TraceParent>) -> Trace {
-        self.begin("serve", envelope, brought, true)
+    /// A request of a peer begins; none if that is no member any more.
+    pub(crate) fn of_peer(&self, envelope: &Envelope, brought: Option<TraceParent>, peer: Option<&Member>) -> Trace {
+        self.begin("serve", envelope, brought, Entered::At(peer))
     }
 
     fn begin(
@@ -182,8 +204,9 @@ impl Traces {
         operation: &'static str,
         envelope: &Envelope,
         brought: Option<TraceParent>,
-        is_of_peer: bool,
+        entered: Entered<'_>,
     ) -> Trace {
+        let is_of_peer = matches!(entered, Entered::At(_));
         let is_wanted = |out: &&Out| match brought {
             // Who began the trace has decided.
             Some(brought) => brought.sampled,
@@ -198,24 +221,34 @@ impl Traces {
             caused_by: brought.map(|brought| brought.span),
             is_of_peer,
             operation,
-            model: envelope.model.clone(),
-            app: envelope.app.to_string(),
-            here: self.site.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            matter: Matter {
+                app: envelope.app.clone(),
+                model: envelope.model.clone(),
+                label: envelope.label.clone(),
+                entered: entered.place(),
+            },
+            here: self.me.read().unwrap_or_else(PoisonError::into_inner).site.to_string(),
             begun: SystemTime::now(),
             attempts: Mutex::default(),
         });
         Trace { brought, recorded }
     }
 
-    /// A request ends: its spans are made and handed over, or dropped where too many wait (the library logs how many).
-    pub(crate) fn end(&self, trace: &Trace, request: RequestId, end: End<'_>) {
-        let (Some(out), Some(recorded)) = (&self.out, &trace.recorded) else { return };
+    /// A request ends: its spans are made and handed over if the law in force permits it, or dropped where too many wait (the
+    /// library logs how many). Gives back what the operator has to be told of what the law keeps back, once.
+    pub(crate) fn end(&self, law: &Policy, trace: &Trace, request: RequestId, end: End<'_>) -> Option<String> {
+        let (Some(out), Some(recorded)) = (&self.out, &trace.recorded) else { return None };
+        let me = self.me.read().unwrap_or_else(PoisonError::into_inner);
         let now = SystemTime::now();
         let tried = recorded.attempts();
+        let ran: Vec<ModelName> = tried.values().filter_map(|tried| tried.route.as_ref()?.ran().cloned()).collect();
+        if let Err(told) = out.collector.admits((law, &*me), &recorded.matter, &ran) {
+            return told;
+        }
         let mut here = recorded.is_of_peer.then_some(recorded.span.span);
         for (attempt, tried) in tried.iter() {
             let route = tried.route.as_ref();
-            let is_here = route.is_some_and(|route| route.served_by.node == self.me);
+            let is_here = route.is_some_and(|route| route.served_by.node == me.node);
             if is_here && tried.given_up.is_none() {
                 here = Some(tried.span);
             }
@@ -230,6 +263,7 @@ impl Traces {
             out.spans.on_end(recorded.of_engine(parent, cost, now));
         }
         out.spans.on_end(recorded.whole(request, end, last, now));
+        None
     }
 
     /// Sends what waits. Waits for a slow collector, so not for threads that others need.
@@ -238,6 +272,25 @@ impl Traces {
             && let Err(error) = out.spans.shutdown_with_timeout(Duration::from_secs(2))
         {
             tracing::warn!(%error, "the last spans did not reach their collector");
+        }
+    }
+}
+
+/// Where a request entered.
+enum Entered<'a> {
+    /// At this node.
+    Here,
+    /// At a peer; none if nobody knows it.
+    At(Option<&'a Member>),
+}
+
+impl Entered<'_> {
+    /// The place of a peer, and who runs it.
+    fn place(&self) -> Option<(Jurisdiction, Option<Operator>)> {
+        match self {
+            Self::Here => None,
+            Self::At(Some(peer)) => Some((peer.jurisdiction, Some(peer.operator.clone()))),
+            Self::At(None) => Some((Jurisdiction::UNKNOWN, None)),
         }
     }
 }
@@ -325,7 +378,7 @@ impl Recorded {
             None,
             Some(parent),
             SpanKind::Internal,
-            format!("engine {}", self.model),
+            format!("engine {}", self.matter.model),
             (begun, now),
             attributes,
             Status::Unset,
@@ -335,13 +388,12 @@ impl Recorded {
     fn whole(&self, request: RequestId, end: End<'_>, last: Option<&Route>, now: SystemTime) -> SpanData {
         let mut attributes = vec![
             KeyValue::new(name::PROVIDER, "hither"),
-            KeyValue::new(name::MODEL, self.model.to_string()),
-            KeyValue::new(name::APP, self.app.clone()),
+            KeyValue::new(name::MODEL, self.matter.model.to_string()),
+            KeyValue::new(name::APP, self.matter.app.to_string()),
             KeyValue::new(name::REQUEST, request.to_string()),
         ];
         if !self.is_of_peer {
-            let answered =
-                last.and_then(|route| route.instead.as_ref().or(route.version.as_ref())).unwrap_or(&self.model);
+            let answered = last.and_then(Route::ran).unwrap_or(&self.matter.model);
             attributes.push(KeyValue::new(name::OPERATION, self.operation));
             attributes.push(KeyValue::new(name::MODEL_ANSWERED, answered.to_string()));
         }
@@ -359,7 +411,7 @@ impl Recorded {
             None => Status::Ok,
         };
         let span = Some(self.span.span);
-        let name = format!("{} {}", self.operation, self.model);
+        let name = format!("{} {}", self.operation, self.matter.model);
         self.data(span, self.caused_by, SpanKind::Server, name, (self.begun, now), attributes, status)
     }
 

@@ -112,6 +112,23 @@ pub enum FilterVerdict {
     Blocked,
 }
 
+/// A ledger that somebody outside the mesh is given a copy of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Export {
+    /// Where they are, as whoever hands it over says.
+    pub to: Jurisdiction,
+    /// Who they are, if that was said.
+    pub operator: Option<Operator>,
+    /// How many records its checkpoint covered; the copy holds those that came since as well, this fact among them.
+    pub records: u64,
+    /// Their Merkle root, SHA-256 as RFC 6962 has it.
+    pub root: Digest,
+    /// The rules that permit it: sorted, one for each kind of request at least; none if it has no record of any.
+    pub rules: Vec<RuleId>,
+    /// The policy that they are of.
+    pub policy: Digest,
+}
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -339,4 +356,6 @@ pub enum Fact {
         /// From when it entered to its end.
         took: Micros,
     },
+    /// A copy of this ledger is about to be handed to somebody (`export`). Durable before they have it.
+    Exported(Export),
 }

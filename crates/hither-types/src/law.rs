@@ -23,9 +23,9 @@ pub enum LawAction {
     Cache,
     /// Copy a model's weights there.
     Replicate,
-    /// Show metadata there.
+    /// Show metadata there: spans of requests to a collector.
     Observe,
-    /// Take audit data there.
+    /// Take audit data there: a ledger, for whoever checks it.
     Export,
 }
 
@@ -33,15 +33,6 @@ impl LawAction {
     /// All actions, in the order of the design.
     pub const ALL: [Self; 7] =
         [Self::Infer, Self::Relay, Self::Enqueue, Self::Cache, Self::Replicate, Self::Observe, Self::Export];
-
-    /// Whether nodes ask the law about it. The others are words of the language, which no part of the program does yet
-    /// where a rule could matter.
-    pub fn is_asked(self) -> bool {
-        match self {
-            Self::Infer | Self::Relay | Self::Enqueue | Self::Cache | Self::Replicate => true,
-            Self::Observe | Self::Export => false,
-        }
-    }
 
     /// The word that policies use.
     pub fn as_str(self) -> &'static str {

@@ -296,6 +296,8 @@ pub struct Totals {
     pub placed: u64,
     /// Models that made way for others here.
     pub evicted: u64,
+    /// Requests whose spans the law kept from the collector.
+    pub traces_withheld: u64,
 }
 
 /// What went over the connections between this node and others since its start, closed ones and those of strangers

@@ -9,7 +9,7 @@ use crate::oip::VERSION;
 /// The totals and the state of the node and its mesh.
 pub(super) fn write(page: &mut Page, view: &View) {
     let totals = &view.totals;
-    let rows: [(&str, &str, u64); 13] = [
+    let rows: [(&str, &str, u64); 14] = [
         ("hither_requests_total", "Requests that entered this node.", totals.requests),
         ("hither_requests_answered_total", "Requests answered.", totals.answered),
         ("hither_requests_refused_by_law_total", "Requests refused by law.", totals.refused_by_law),
@@ -23,6 +23,11 @@ pub(super) fn write(page: &mut Page, view: &View) {
         ("hither_models_evicted_total", "Models that made way for others at this node.", totals.evicted),
         ("hither_egress_request_bytes_total", "Payload bytes that left with requests.", totals.egress_requests.0),
         ("hither_egress_answer_bytes_total", "Payload bytes that left with answers.", totals.egress_answers.0),
+        (
+            "hither_traces_withheld_total",
+            "Requests whose spans the law kept from the collector.",
+            totals.traces_withheld,
+        ),
     ];
     for (name, help, value) in rows {
         page.family(name, Kind::Counter, help).sample(&[], value);

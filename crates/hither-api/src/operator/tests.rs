@@ -77,7 +77,7 @@ async fn a_request_is_explained_in_sentences() {
     }
 }
 
-const COMMANDS: [(&str, &str, &str); 26] = [
+const COMMANDS: [(&str, &str, &str); 27] = [
     (
         "models",
         r#"{"path":"/m/fraud.onnx","name":"fraud","licence":"MIT"}"#,
@@ -134,6 +134,13 @@ const COMMANDS: [(&str, &str, &str); 26] = [
     ("isolate", r#"{"isolated":false}"#, "Isolate(false)"),
     ("policy/reload", "", "ReloadPolicy"),
     ("ledger/witness", "", "AskWitnesses"),
+    (
+        "ledger/export",
+        r#"{"jurisdiction":"FR","records":2,"root":"0505050505050505050505050505050505050505050505050505050505050505",
+            "rules":["auditors"],"policy":"0505050505050505050505050505050505050505050505050505050505050505"}"#,
+        "RecordExport(Export { to: FR, operator: None, records: 2, root: Digest(0505050505), rules: [\"auditors\"], policy: \
+         Digest(0505050505) })",
+    ),
     (
         "policy",
         r#"{"text":"version = 2","over":"0505050505050505050505050505050505050505050505050505050505050505"}"#,

@@ -319,6 +319,7 @@ impl Door for FakeDoor {
                 | Command::SetCap(_)
                 | Command::Isolate(_)
                 | Command::AskWitnesses
+                | Command::RecordExport(_)
                 | Command::ReloadPolicy
                 | Command::Revoke(_)
                 | Command::Appoint(_)

@@ -336,7 +336,7 @@ fn pins(word: PinWord) -> Result<Vec<Pin>, PinFault> {
 }
 
 /// The address before `/v1` or `/v2`, and whether it is on this machine.
-fn base(url: &str) -> Option<(String, bool)> {
+pub(super) fn base(url: &str) -> Option<(String, bool)> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
     if rest.contains(['?', '#', '@', ' ']) {
         return None;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hither_types::id::{AppName, MeshId, Operator, RuleId, SiteName};
+use hither_types::id::{AppName, Digest, MeshId, NodeId, Operator, RuleId, SiteName};
 use hither_types::label::{DataClass, Label};
 use hither_types::member::Roles;
 use hither_types::place::{Assurance, Jurisdiction};
@@ -12,10 +12,11 @@ use hither_types::unit::{ByteCount, Micros};
 use opentelemetry_sdk::error::OTelSdkResult;
 
 use super::*;
+use crate::config::telemetry::CollectorPlace;
 
 /// Keeps what is handed over.
 #[derive(Debug, Clone, Default)]
-struct Kept(Arc<Mutex<Vec<SpanData>>>);
+pub(super) struct Kept(Arc<Mutex<Vec<SpanData>>>);
 
 impl SpanProcessor for Kept {
     fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
@@ -34,12 +35,12 @@ impl SpanProcessor for Kept {
 }
 
 impl Kept {
-    fn take(&self) -> Vec<SpanData> {
+    pub(super) fn take(&self) -> Vec<SpanData> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
 
-fn member(number: u8, site: &str) -> Member {
+pub(super) fn member(number: u8, site: &str) -> Member {
     Member {
         node: NodeId([number; 32]),
         mesh: MeshId([7; 32]),
@@ -55,10 +56,20 @@ fn member(number: u8, site: &str) -> Member {
 
 fn node(number: u8, share: f64) -> (Traces, Kept) {
     let kept = Kept::default();
-    (Traces::to(Box::new(kept.clone()), share, &member(number, "paris")), kept)
+    let telemetry = Telemetry { otlp: "http://127.0.0.1:4317".to_owned(), share, place: CollectorPlace::Here };
+    (Traces::to(Box::new(kept.clone()), &telemetry, &member(number, "paris")), kept)
 }
 
-fn envelope() -> Envelope {
+/// A law under which what is known of a request may be seen where it is.
+fn law() -> Policy {
+    Policy::closed(Digest([0; 32]))
+}
+
+fn end(traces: &Traces, trace: &Trace, end: End<'_>) {
+    assert_eq!(traces.end(&law(), trace, RequestId(1), end), None);
+}
+
+pub(super) fn envelope() -> Envelope {
     Envelope {
         app: AppName::parse("triage").unwrap(),
         model: ModelName::parse("fraud").unwrap(),
@@ -107,12 +118,12 @@ fn a_request_its_attempts_its_peer_and_their_engines_are_one_trace() {
     let trace = paris.of_client("infer", &envelope(), Some(CALLER));
     trace.begin(Attempt(1));
     trace.route(&route(1, member(2, "munich")));
-    let asked = munich.of_peer(&envelope(), trace.onwards(Attempt(1)));
-    munich.end(&asked, RequestId(1), End::Answered(&COST));
+    let asked = munich.of_peer(&envelope(), trace.onwards(Attempt(1)), Some(&member(1, "paris")));
+    end(&munich, &asked, End::Answered(&COST));
     trace.give_up(Attempt(1));
     trace.begin(Attempt(2));
     trace.route(&route(2, member(1, "paris")));
-    paris.end(&trace, RequestId(1), End::Answered(&COST));
+    end(&paris, &trace, End::Answered(&COST));
 
     let (here, there) = (at_paris.take(), at_munich.take());
     assert_eq!((here.len(), there.len()), (4, 2), "{here:?} {there:?}");
@@ -140,14 +151,14 @@ fn a_request_its_attempts_its_peer_and_their_engines_are_one_trace() {
 fn how_a_request_ended_is_one_word() {
     let (paris, kept) = node(1, 1.0);
     let refusal = Refusal::Overloaded { retry_after: Micros(1) };
-    for (end, wanted) in [
+    for (ended, wanted) in [
         (End::Refused(&refusal), "Overloaded"),
         (End::Failed(&Failure::EngineLost), "EngineLost"),
         (End::Failed(&Failure::Engine("of a payload: zebra".into())), "Engine"),
         (End::Left, "ClientGone"),
     ] {
         let trace = paris.of_client("chat", &envelope(), None);
-        paris.end(&trace, RequestId(1), end);
+        end(&paris, &trace, ended);
         let spans = kept.take();
         assert_eq!(spans.len(), 1);
         assert_eq!(says(&spans[0], name::ERROR).as_deref(), Some(wanted));
@@ -162,12 +173,12 @@ fn who_began_a_trace_decides_whether_it_is_recorded() {
     let quiet = TraceParent { sampled: false, ..CALLER };
     let trace = all.of_client("chat", &envelope(), Some(quiet));
     assert_eq!(trace.onwards(Attempt(1)), Some(quiet));
-    all.end(&trace, RequestId(1), End::Left);
+    end(&all, &trace, End::Left);
     // A peer that was told of no trace begins none.
-    all.end(&all.of_peer(&envelope(), None), RequestId(1), End::Left);
-    none.end(&none.of_client("chat", &envelope(), None), RequestId(1), End::Left);
+    end(&all, &all.of_peer(&envelope(), None, None), End::Left);
+    end(&none, &none.of_client("chat", &envelope(), None), End::Left);
     assert!(kept.take().is_empty() && kept_none.take().is_empty());
-    none.end(&none.of_client("chat", &envelope(), Some(CALLER)), RequestId(1), End::Left);
+    end(&none, &none.of_client("chat", &envelope(), Some(CALLER)), End::Left);
     assert_eq!(kept_none.take().len(), 1);
 }
 
@@ -177,5 +188,5 @@ fn without_a_collector_the_trace_of_the_caller_goes_on() {
     let trace = traces.of_client("chat", &envelope(), Some(CALLER));
     trace.begin(Attempt(1));
     assert_eq!(trace.onwards(Attempt(1)), Some(CALLER));
-    traces.end(&trace, RequestId(1), End::Left);
+    end(&traces, &trace, End::Left);
 }

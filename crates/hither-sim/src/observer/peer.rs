@@ -64,7 +64,8 @@ impl Observer {
             | Fact::CanaryPermitted { .. }
             | Fact::AnswerSent { .. }
             | Fact::IngressRefused { .. }
-            | Fact::Ended { .. } => {}
+            | Fact::Ended { .. }
+            | Fact::Exported(_) => {}
         }
     }
 

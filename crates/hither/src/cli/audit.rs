@@ -11,6 +11,7 @@ use crate::output::{Exit, Trouble};
 
 mod conclusion;
 mod document;
+mod export;
 mod forms;
 mod tables;
 #[cfg(test)]
@@ -29,6 +30,9 @@ pub(super) enum AuditCommand {
 A moment is as exact as you write it: 2026, 2026-11, 2026-11-29, 2026-11-29T12:00 (UTC).
 For a PDF, write report.html, open it in a browser and print it to a file.")]
     Report(ReportArgs),
+    /// Make a folder for an auditor: ledgers, policies, and how to check them. The policy is asked first (export), and the
+    /// node's ledger says who gets a copy.
+    Export(export::ExportArgs),
     /// Lay two or more ledgers side by side: what left one must have come to the other.
     Reconcile {
         /// The directories.
@@ -92,6 +96,7 @@ enum Format {
 pub(super) fn run(context: &Context, command: AuditCommand) -> Result<(), Trouble> {
     match command {
         AuditCommand::Report(args) => report(context, &args),
+        AuditCommand::Export(args) => export::export(context, &args),
         AuditCommand::Reconcile { dirs } => ledger::lay_side_by_side(context, &dirs),
     }
 }

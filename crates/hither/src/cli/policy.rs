@@ -6,14 +6,14 @@ use clap::Subcommand;
 use hither_node::law::{TooMany, failing_on_all_days, parse, today};
 use hither_types::id::{Operator, RuleId};
 use hither_types::label::DataClass;
-use hither_types::law::{Bloc, LawAction, Policy, Rule};
+use hither_types::law::{Bloc, Policy};
 use hither_types::place::Jurisdiction;
 use serde_json::{Value, json};
 
 use super::{Context, parse as words};
 use crate::output::{Trouble, plain};
 
-mod apply;
+pub(super) mod apply;
 mod cases;
 mod diff;
 mod export;
@@ -156,12 +156,6 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
                     ));
                 }
                 text.push_str(&lists(&policy));
-                for (rule, words) in unasked(&policy) {
-                    text.push_str(&format!(
-                        "  {} {rule} speaks of {words}, which no node asks about yet\n",
-                        colour.red("!")
-                    ));
-                }
                 for rule in by_anyones_purpose(&policy) {
                     text.push_str(&format!(
                         "  {} {rule} trusts any app that states its purpose: name apps, or hither apps limit --purposes\n",
@@ -213,24 +207,9 @@ pub(super) fn policy(context: &Context, command: PolicyCommand) -> Result<(), Tr
     Ok(())
 }
 
-/// Rules that speak of actions which nobody asks about, with these in words.
-fn unasked(policy: &Policy) -> Vec<(&RuleId, String)> {
-    let rules = policy.permits.iter().chain(&policy.forbids);
-    // A forbid that names no action speaks of all, also of those that will be asked about one day.
-    let named = rules.filter(|rule| rule.actions.len() < LawAction::ALL.len());
-    let words = |rule: &Rule| unasked_words(&rule.actions);
-    named.filter_map(|rule| Some((&rule.id, words(rule)?))).collect()
-}
-
 /// Permits that go by a purpose, and trust every app that says it.
 fn by_anyones_purpose(policy: &Policy) -> impl Iterator<Item = &RuleId> {
     policy.permits.iter().filter(|rule| !rule.purposes.is_empty() && rule.apps.is_empty()).map(|rule| &rule.id)
-}
-
-/// Those of these actions that no node asks about, in words.
-fn unasked_words(actions: &[LawAction]) -> Option<String> {
-    let words: Vec<&str> = actions.iter().filter(|action| !action.is_asked()).map(|action| action.as_str()).collect();
-    (!words.is_empty()).then(|| words.join(" and "))
 }
 
 /// How many places its own groups of countries have today, a line each.
@@ -265,7 +244,7 @@ fn load(file: &Path) -> Result<Policy, Trouble> {
     load_text(file).map(|(policy, _)| policy)
 }
 
-fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
+pub(super) fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Trouble::new("E0330", format!("cannot read {}: {error}", file.display())))?;
     let policy = parse(&text, today()).map_err(|error| {
@@ -280,7 +259,7 @@ fn load_text(file: &Path) -> Result<(Policy, String), Trouble> {
     Ok((policy, text))
 }
 
-fn hold_tests(policy: &Policy, text: &str, file: &Path) -> Result<(), Trouble> {
+pub(super) fn hold_tests(policy: &Policy, text: &str, file: &Path) -> Result<(), Trouble> {
     let failing = failing_on_all_days(text, policy);
     if failing.is_empty() {
         return Ok(());

@@ -6,7 +6,7 @@ use super::codes::BODY;
 use super::operation::{Operation, Place};
 use super::parts::{said, text};
 use crate::admin::{
-    AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, InviteDto,
+    AddAppDto, AddModelDto, AppDto, AppKeyDto, AuthorityDto, ChangeDto, DoneDto, ExplanationDto, ExportDto, InviteDto,
     InviteStateDto, InvitedDto, IsolateDto, IssuerDto, JoinDto, MemberDto, ModelDto, NewPolicyDto, NewPublicationDto,
     NewRolloutDto, PingDto, PoliciesDto, PolicyDto, PolicyTextDto, PongDto, PowerDto, PublishDto, QuorumDto,
     RemoveModelDto, TicketDto, ViewDto, WordsDto,
@@ -193,6 +193,19 @@ fn mesh() -> Vec<Operation> {
             "Asks peers to sign the checkpoint of the ledger.",
         )
         .gives::<DoneDto>("They are asked."),
+        command(
+            "post",
+            "/hither/v1/ledger/export",
+            "recordExport",
+            "Puts on the record that somebody gets a copy of the ledger.",
+        )
+        .takes::<ExportDto>(json!({
+            "jurisdiction": "FR", "operator": "auditor", "records": 41, "root": "5a".repeat(32),
+            "rules": ["auditors"], "policy": "5a".repeat(32),
+        }))
+        .gives::<DoneDto>("It is on the disk.")
+        .errors(BODY)
+        .errors(&[Code::OutOfRange]),
         command("post", "/hither/v1/isolate", "isolate", "Cuts the node off from all peers, or heals it: a drill.")
             .takes::<IsolateDto>(json!({ "isolated": true }))
             .gives::<DoneDto>("Done.")

@@ -7,6 +7,7 @@ use hither_ledger::{Kind, Record};
 use hither_types::fact::Outcome;
 use hither_types::id::Digest;
 use hither_types::kernel::KernelFault;
+use hither_types::place::Jurisdiction;
 use hither_types::spending::Link;
 
 /// Before a moment that is the last on which something may have been.
@@ -313,7 +314,8 @@ pub(super) fn law(audit: &Audit) -> Table {
         let by = record.by.map(|node| node.to_string()).unwrap_or_default();
         let build = record.build.as_ref().map(|build| format!(" ({build})")).unwrap_or_default();
         let program = format!("{}{build}", record.version.as_deref().unwrap_or_default());
-        vec![policy, program, by, record.lists.join(" ")]
+        let given = record.to.map(|to| given_to(record, to)).unwrap_or_default();
+        vec![policy, program, by, record.lists.join(" "), given]
     };
     Table {
         name: "law",
@@ -322,10 +324,17 @@ pub(super) fn law(audit: &Audit) -> Table {
                one before the period, which was in force when it began. One that came by the authority log was signed by \
                who published it. The program is its version and, in brackets, the id of its build (readelf -n shows that of \
                a file). bloc.change: a day came on which groups of countries that the policy lists have other \
-               members, + came and - went.",
-        columns: &["when", "node", "record", "what", "policy", "program", "published by", "lists"],
-        rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange, Kind::BlocChange], row),
+               members, + came and - went. export: a copy of this ledger was handed to somebody, by rules of that policy.",
+        columns: &["when", "node", "record", "what", "policy", "program", "published by", "lists", "copied for"],
+        rows: happened(audit, &[Kind::ConfigStart, Kind::PolicyChange, Kind::BlocChange, Kind::Export], row),
     }
+}
+
+/// Who got a copy of a ledger, of how much, and by what.
+fn given_to(record: &Record, to: Jurisdiction) -> String {
+    let who = record.operator.as_ref().map_or_else(String::new, |operator| format!("{operator} in "));
+    let rules = if record.rules.is_empty() { "no request on record".to_owned() } else { joined(&record.rules) };
+    format!("{who}{to}: {} signed records, by {rules}", record.signed.unwrap_or_default())
 }
 
 pub(super) fn members(audit: &Audit) -> Table {

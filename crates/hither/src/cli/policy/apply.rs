@@ -14,7 +14,7 @@ use crate::client::Client;
 use crate::output::{Colour, Trouble, plain};
 
 /// The policy that a node lives by.
-pub(super) fn in_force(told: &PolicyDto) -> Result<Policy, Trouble> {
+pub(in crate::cli) fn in_force(told: &PolicyDto) -> Result<Policy, Trouble> {
     parse(&told.text, today()).map_err(|error| {
         Trouble::new("E0704", format!("the policy in force is not one that this program reads: {error}"))
             .help("hither --version")
