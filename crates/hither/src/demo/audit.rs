@@ -29,10 +29,11 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     show.good(&plain(agreed["summary"].as_str().unwrap_or("the ledgers agree")));
     let transfers = register(world, &paths, show).await?;
     let report = reports(world, &paths, show).await?;
+    let copied = copied(world, show).await?;
     let found = forge(world, show).await?;
     Ok(figures(json!({
         "records": records, "witnesses": witnesses, "transfers": transfers, "reconciled": agreed, "report": report,
-        "forgery": found,
+        "copied": copied, "forgery": found,
     })))
 }
 
@@ -108,6 +109,21 @@ async fn register(world: &World, ledgers: &[&Path], show: &Show) -> Result<Value
     let begun: Vec<String> = first.iter().map(|row| format!("{} to {}", text(row, "from"), text(row, "to"))).collect();
     show.note(&format!("first transfers, from which some laws count: {}", begun.join("; ")));
     Ok(json!({"courses": courses, "first": begun}))
+}
+
+/// A copy of paris' ledger: for an auditor whom a rule lets have it, and for nobody else.
+async fn copied(world: &World, show: &Show) -> Result<Value, Trouble> {
+    let (data, to) = (world.paris.dir().display().to_string(), world.dir().join("for-the-auditor"));
+    let to = to.display().to_string();
+    let export = |country| ["--data", &data, "audit", "export", "--to", &to, "--for", country];
+    let (denied, code) = hither(&export("US"), &[]).await?;
+    ensure(code == Some(1) && denied["error"]["code"] == "E0820", || format!("paris' ledger went to US: {denied}"))?;
+    show.good(&format!("for an auditor in US: {}", plain(denied["error"]["message"].as_str().unwrap_or_default())));
+    let (given, code) = hither(&export("DE"), &[]).await?;
+    let recorded = given["ledgers"][0]["recorded"] == true;
+    ensure(code == Some(0) && recorded, || format!("an auditor in DE gets no copy that is on the record: {given}"))?;
+    show.good("one in DE gets a copy of paris' ledger, by rule auditors, and the ledger says so");
+    Ok(json!({"denied": denied["error"]["code"], "rules": given["rules"]}))
 }
 
 /// Flips one bit in a copy of paris' ledger, and lets the verifier look at it.

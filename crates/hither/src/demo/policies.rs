@@ -32,6 +32,17 @@ class = ["public"]
 id = "weights-travel"
 action = ["replicate"]
 
+[[permit]]
+id = "auditors"
+action = ["export"]
+class = ["public", "internal", "personal"]
+origin = ["EEA"]
+target = ["EEA"]
+
+[[test]]
+given = { action = "export", class = "personal", origin = "FR", target = "US" }
+expect = "deny"
+
 [[test]]
 given = { class = "personal", origin = "FR", target = "DE-BY" }
 expect = "permit"
