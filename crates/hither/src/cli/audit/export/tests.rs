@@ -57,12 +57,19 @@ fn ledger(data: &Path) -> NodeId {
         took: Micros(1),
     };
     let facts = vec![
-        Fact::Started { policy: Digest([9; 32]), version: "0.1.0".into(), here: place("munich", "DE", "acme", node) },
+        Fact::Started {
+            policy: Digest([9; 32]),
+            version: "0.1.0".into(),
+            build: Vec::new(),
+            config: None,
+            here: place("munich", "DE", "acme", node),
+        },
         ended("triage", DataClass::Special),
         Fact::IngressAccepted {
             subject: subject("chat", DataClass::Internal),
             from: place("paris", "FR", "zwei", NodeId([3; 32])),
             rule: hither_types::id::RuleId::parse("r").unwrap(),
+            cache: None,
             bytes: ByteCount(4),
         },
         Fact::Denied { subject: subject("canary", DataClass::Secret), rule: None, considered: 1 },
