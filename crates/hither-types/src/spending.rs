@@ -106,6 +106,31 @@ impl Price {
     }
 }
 
+/// What payload costs on its way to members, for 10⁹ bytes; nothing where the operator did not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct LinkPrices {
+    /// To a member of the same site.
+    pub lan: Money,
+    /// To another site in the same country.
+    pub inter_site: Money,
+    /// To a member in another country.
+    pub cross_border: Money,
+    /// Over a relay, beside the price of the way that it passed.
+    pub relay: Money,
+}
+
+impl LinkPrices {
+    /// The price of one way. Servers outside the mesh have prices of their own.
+    pub fn of(&self, link: Link) -> Money {
+        match link {
+            Link::Lan => self.lan,
+            Link::InterSite => self.inter_site,
+            Link::CrossBorder => self.cross_border,
+            Link::Cloud => Money(0),
+        }
+    }
+}
+
 /// What may be spent at one server outside the mesh.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Purse {
@@ -132,6 +157,8 @@ pub struct Budgets {
     pub purses: BTreeMap<SiteName, Purse>,
     /// The server at whose price the answers of the mesh would have cost something.
     pub compared: Option<SiteName>,
+    /// What payload costs on its way to members.
+    pub links: LinkPrices,
     /// What the money is called.
     pub currency: String,
 }
@@ -158,6 +185,13 @@ pub struct Flow {
     pub answers: ByteCount,
 }
 
+impl Flow {
+    /// What all of it costs at the price of 10⁹ bytes, rounded up.
+    pub fn cost(&self, gigabyte: Money) -> Money {
+        Price { gigabyte, ..Price::default() }.of(ByteCount(self.requests.0.saturating_add(self.answers.0)), 0, 0)
+    }
+}
+
 /// What left and was spent in one day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Spent {
@@ -176,6 +210,12 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// What payload cost on its way to members.
+    pub fn carried(&self, prices: &LinkPrices) -> Money {
+        let links = Link::ALL.iter().zip(&self.links).map(|(link, flow)| flow.cost(prices.of(*link)));
+        links.fold(self.relayed.cost(prices.relay), Money::plus)
+    }
+
     /// Payload that left the site, in requests and answers.
     pub fn out_of_site(&self) -> ByteCount {
         let flows = Link::ALL.iter().zip(&self.links).filter(|(link, _)| link.leaves_the_site());

@@ -23,6 +23,9 @@ pub struct SpendingDto {
     pub currency: String,
     /// What the answers of this node and its peers would have cost at `compared_with`.
     pub saved: u64,
+    /// What payload cost on its way to members: what is left of `saved` is the rest.
+    #[serde(default)]
+    pub carried: u64,
     /// The server at whose price `saved` is reckoned.
     pub compared_with: Option<String>,
 }
@@ -37,6 +40,10 @@ pub struct LinkDto {
     pub requests: u64,
     /// Bytes in answers that left.
     pub answers: u64,
+    /// What they cost at the price of the way, in millionths; zero where `[egress]` does not say, and for servers, which have
+    /// prices of their own.
+    #[serde(default)]
+    pub cost: u64,
 }
 
 /// What one app sent out of the site.
@@ -80,12 +87,14 @@ pub struct AppMoneyDto {
 impl From<&SpendingView> for SpendingDto {
     fn from(view: &SpendingView) -> Self {
         let SpendingView { budgets, share, spent } = view;
-        let link = |(link, flow): (&str, &Flow)| LinkDto {
+        let link = |(link, flow, price): (&str, &Flow, Money)| LinkDto {
             link: link.to_owned(),
             requests: flow.requests.0,
             answers: flow.answers.0,
+            cost: flow.cost(price).0,
         };
-        let links = Link::ALL.iter().map(|link| link.as_str()).zip(&spent.links);
+        let priced = |(link, flow)| (Link::as_str(link), flow, budgets.links.of(link));
+        let links = Link::ALL.into_iter().zip(&spent.links).map(priced);
         let names: std::collections::BTreeSet<_> = spent.apps.keys().chain(budgets.apps.keys()).collect();
         let app = |name: &hither_types::id::AppName| AppSpendingDto {
             app: name.to_string(),
@@ -106,11 +115,12 @@ impl From<&SpendingView> for SpendingDto {
             day: spent.day,
             bytes: spent.out_of_site().0,
             bytes_max: share.map(|bytes| bytes.0),
-            links: links.chain([("relay", &spent.relayed)]).map(link).collect(),
+            links: links.chain([("relay", &spent.relayed, budgets.links.relay)]).map(link).collect(),
             apps: names.into_iter().map(app).collect(),
             servers: servers.collect(),
             currency: budgets.currency.clone(),
             saved: spent.saved.0,
+            carried: spent.carried(&budgets.links).0,
             compared_with: budgets.compared.as_ref().map(ToString::to_string),
         }
     }

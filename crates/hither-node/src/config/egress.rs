@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hither_types::id::{AppName, ParseIdError, SiteName};
-use hither_types::spending::{Budgets, Money, Price, Purse};
+use hither_types::spending::{Budgets, LinkPrices, Money, Price, Purse};
 use hither_types::unit::ByteCount;
 use serde::Deserialize;
 
@@ -24,8 +24,35 @@ pub(super) struct EgressSection {
     currency: Option<String>,
     /// The server whose price tells what the answers of the mesh are worth.
     compare_with: Option<String>,
+    /// What payload costs on its way to members.
+    price_per_gb: LinkSection,
     /// How the counters of a kernel are read.
     pub(super) kernel: Option<KernelSection>,
+}
+
+/// What the file says of the price of ways: units of the currency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct LinkSection {
+    lan: f64,
+    inter_site: f64,
+    cross_border: f64,
+    relay: f64,
+}
+
+impl LinkSection {
+    fn read(self) -> Result<LinkPrices, EgressError> {
+        let sum = |key: &str, units: f64| {
+            let place = || format!("[egress] price_per_gb.{key}");
+            money(units).ok_or_else(|| EgressError::Sum { place: place(), found: units })
+        };
+        Ok(LinkPrices {
+            lan: sum("lan", self.lan)?,
+            inter_site: sum("inter-site", self.inter_site)?,
+            cross_border: sum("cross-border", self.cross_border)?,
+            relay: sum("relay", self.relay)?,
+        })
+    }
 }
 
 /// What the file says of the price of a server: units of the currency.
@@ -140,6 +167,10 @@ pub(super) fn budgets(section: EgressSection, purses: BTreeMap<SiteName, Purse>)
     {
         return Err(EgressError::NoCurrency(format!("[endpoint.{server}]")));
     }
+    let links = section.price_per_gb.read()?;
+    if section.currency.is_none() && links != LinkPrices::default() {
+        return Err(EgressError::NoCurrency("[egress] price_per_gb".to_owned()));
+    }
     let compared = match section.compare_with {
         Some(name) => {
             let found = purses.iter().find(|(server, purse)| server.as_str() == name && priced(purse));
@@ -155,6 +186,7 @@ pub(super) fn budgets(section: EgressSection, purses: BTreeMap<SiteName, Purse>)
         site: section.site_mb_per_day.map(megabytes),
         purses,
         compared,
+        links,
         currency: section.currency.unwrap_or_default(),
         ..Budgets::default()
     };

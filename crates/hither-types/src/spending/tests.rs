@@ -1,6 +1,6 @@
 //! Sums, prices and words.
 
-use super::{Flow, Link, Money, Price, Spent};
+use super::{Flow, Link, LinkPrices, Money, Price, Spent};
 use crate::unit::ByteCount;
 
 #[test]
@@ -29,4 +29,19 @@ fn what_stays_on_the_lan_has_not_left_the_site() {
     let spent = Spent { links: [flow(1_000, 1_000), flow(1, 20), flow(300, 0), flow(0, 4_000)], ..Spent::default() };
     assert_eq!(spent.out_of_site(), ByteCount(4_321));
     assert_eq!(Link::ALL.map(Link::leaves_the_site), [false, true, true, true]);
+}
+
+#[test]
+fn payload_costs_what_its_way_costs_and_a_relay_beside_it() {
+    let flow = |requests, answers| Flow { requests: ByteCount(requests), answers: ByteCount(answers) };
+    let links = [flow(0, 0), flow(1_000_000_000, 0), flow(500_000_000, 500_000_000), flow(9_000_000_000, 0)];
+    let spent = Spent { links, relayed: flow(1, 0), ..Spent::default() };
+    let prices =
+        LinkPrices { inter_site: Money(20_000), cross_border: Money(80_000), relay: Money(10_000), lan: Money(1) };
+    assert_eq!(
+        spent.carried(&prices),
+        Money(20_000 + 80_000 + 1),
+        "each rounded up, and servers have their own prices"
+    );
+    assert_eq!(spent.carried(&LinkPrices::default()), Money(0));
 }

@@ -59,8 +59,9 @@ fn egress(spending: &SpendingDto, colour: Colour) -> String {
     for link in &spending.links {
         // A third place that ciphertext passes is no place where it ends up: it stands beside those.
         let among = if link.link == "relay" { "  (of those above, over a relay)" } else { "" };
+        let cost = if link.cost == 0 { String::new() } else { format!(" · {}{}", Money(link.cost), unit(spending)) };
         text.push_str(&format!(
-            "    {:12}  {} in requests · {} in answers{among}\n",
+            "    {:12}  {} in requests · {} in answers{cost}{among}\n",
             plain(&link.link),
             ByteCount(link.requests),
             ByteCount(link.answers)
@@ -69,7 +70,7 @@ fn egress(spending: &SpendingDto, colour: Colour) -> String {
     for app in &spending.apps {
         text.push_str(&format!("  app       {:12}  {}\n", plain(&app.app), bytes(app.bytes, app.bytes_max)));
     }
-    let unit = if spending.currency.is_empty() { String::new() } else { format!(" {}", plain(&spending.currency)) };
+    let unit = unit(spending);
     let money = |used: u64, most: Option<u64>| {
         limited(Money(used), most.map(Money), used >= most.unwrap_or(u64::MAX), colour) + &unit
     };
@@ -84,13 +85,28 @@ fn egress(spending: &SpendingDto, colour: Colour) -> String {
         }
     }
     if let Some(server) = &spending.compared_with {
+        let less = match spending.carried {
+            0 => String::new(),
+            carried => format!(", {}{unit}, less {} for the ways there", Money(spending.saved), Money(carried)),
+        };
         text.push_str(&format!(
-            "  saved     {}{unit}  (what this node and its peers answered, at the price of {})\n",
-            Money(spending.saved),
+            "  saved     {}{unit}  (what this node and its peers answered, at the price of {}{less})\n",
+            saved(spending),
             plain(server)
         ));
     }
     text
+}
+
+/// What money is called, behind a sum.
+fn unit(spending: &SpendingDto) -> String {
+    if spending.currency.is_empty() { String::new() } else { format!(" {}", plain(&spending.currency)) }
+}
+
+/// What was saved, less what the ways to members cost; that may be more.
+fn saved(spending: &SpendingDto) -> String {
+    let (saved, carried) = (Money(spending.saved), Money(spending.carried));
+    if carried > saved { format!("-{}", carried.less(saved)) } else { saved.less(carried).to_string() }
 }
 
 fn limited<T: std::fmt::Display>(used: T, most: Option<T>, is_spent: bool, colour: Colour) -> String {
@@ -114,7 +130,7 @@ pub(super) fn line(spending: &SpendingDto) -> String {
     let spent = spending.servers.iter().map(|server| server.spent).fold(0, u64::saturating_add);
     let money = match spending.currency.as_str() {
         "" => String::new(),
-        unit => format!(" · spent {} {unit}, saved {} {unit}", Money(spent), Money(spending.saved)),
+        unit => format!(" · spent {} {unit}, saved {} {unit}", Money(spent), saved(spending)),
     };
     let (border, cloud) = (ByteCount(at("cross-border")), ByteCount(at("cloud")));
     format!(

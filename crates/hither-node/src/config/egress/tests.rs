@@ -84,3 +84,13 @@ fn money_is_limited_where_something_has_a_price() {
     let here = "[endpoint.lab]\nurl = \"http://127.0.0.1:9\"\nmodels = [\"a\"]\napps = [\"till\"]";
     refused(here, "[endpoint.lab] is on this machine");
 }
+
+#[test]
+fn ways_to_members_have_prices_in_a_currency() {
+    let text = "[egress]\ncurrency = \"EUR\"\nprice_per_gb = { inter-site = 0.02, cross-border = 0.08 }";
+    let links = load(text).unwrap().budgets.links;
+    assert_eq!((links.lan, links.inter_site, links.cross_border), (Money(0), Money(20_000), Money(80_000)));
+    refused("[egress]\nprice_per_gb = { relay = 1 }", "[egress] price_per_gb has a price");
+    refused("[egress]\ncurrency = \"EUR\"\nprice_per_gb = { relay = -1 }", "[egress] price_per_gb.relay is -1");
+    refused("[egress]\nprice_per_gb = { cloud = 1 }", "unknown field `cloud`");
+}

@@ -6,7 +6,7 @@ use super::{egress, line};
 use crate::output::Colour;
 
 fn spending() -> SpendingDto {
-    let link = |link: &str, requests, answers| LinkDto { link: link.to_owned(), requests, answers };
+    let link = |link: &str, requests, answers| LinkDto { link: link.to_owned(), requests, answers, cost: 0 };
     let app = |app: &str, bytes, bytes_max| AppSpendingDto { app: app.to_owned(), bytes, bytes_max };
     SpendingDto {
         day: 20_421,
@@ -29,6 +29,7 @@ fn spending() -> SpendingDto {
         }],
         currency: "EUR".to_owned(),
         saved: 17_200_000,
+        carried: 0,
         compared_with: Some("cloud".to_owned()),
     }
 }
@@ -55,4 +56,15 @@ fn status_says_it_in_one_line_where_there_is_something_to_say() {
     let expected = "  today     2.5 MB of 20.0 MB left the site · cross-border 2.0 MB · cloud 500.0 kB · spent 1.23 EUR, saved 17.20 EUR\n";
     assert_eq!(line(&spending()), expected);
     assert_eq!(line(&SpendingDto::default()), "");
+}
+
+#[test]
+fn what_ways_cost_is_shown_and_taken_off_what_was_saved() {
+    let mut spending = SpendingDto { carried: 200_000, ..spending() };
+    spending.links[2].cost = 160_000;
+    let text = egress(&spending, Colour::Off);
+    assert!(text.contains("cross-border  2.0 MB in requests · 0 B in answers · 0.16 EUR\n"), "{text}");
+    assert!(text.contains("saved     17.00 EUR  (what this node and its peers answered, at the price of cloud, 17.20 EUR, less 0.20 for the ways there)"), "{text}");
+    assert!(line(&spending).contains("saved 17.00 EUR"), "{}", line(&spending));
+    assert!(line(&SpendingDto { saved: 0, ..spending }).contains("saved -0.20 EUR"));
 }
