@@ -64,8 +64,8 @@ const NOWHERE: &str = r#"
 "#;
 
 const PUBLIC: &str = r#"
-# Public data may be processed by every member of the mesh, and what an engine read of them may stay in its memory for the
-# next request that begins alike (cache).
+# Public data may be processed by every member of the mesh. What an engine read of them may stay in its memory there,
+# for the next request that begins alike (cache).
 [[permit]]
 id     = "public"
 action = ["infer", "cache"]
