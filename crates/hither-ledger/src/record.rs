@@ -186,8 +186,6 @@ pub struct Record {
     pub version: Option<String>,
     /// The build of the program, in hex digits (`config.start`).
     pub build: Option<String>,
-    /// The configuration file (`config.start`).
-    pub config: Option<Digest>,
     /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`), or copied (`export`).
     pub signed: Option<u64>,
     /// The day by which lists of the policy are read (`bloc.change`).
@@ -340,7 +338,6 @@ impl Record {
             digest: None,
             version: None,
             build: None,
-            config: None,
             signed: None,
             sha256: None,
             adopted: None,
@@ -419,7 +416,6 @@ impl Record {
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
             "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
             "build" => self.build = Some(Field("build", raw).text()?.to_owned()),
-            "config" => self.config = Some(Field("config", raw).digest()?),
             "day" => self.day = Some(Field("day", raw).text()?.to_owned()),
             "lists" => self.lists = Field("lists", raw).list(|text| Ok::<_, ()>(text.to_owned()))?,
             "signed" => self.signed = Some(Field("signed", raw).integer()?),
