@@ -323,6 +323,9 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Ad
     if targets.is_empty() {
         return Err(DialError::NoRelay(node));
     }
+    if targets.iter().any(TransportAddr::is_relay) {
+        shared.relays.settled().await;
+    }
     // A request does not wait for a relay that is not connected yet: the link of small talk has connected to it, if it can
     // be reached at all.
     let after = match kind {

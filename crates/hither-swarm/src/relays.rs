@@ -47,11 +47,14 @@ pub(crate) struct Relays {
     pins: Arc<Pins>,
     /// Grows with each change, for whoever tells the endpoint of it.
     changed: watch::Sender<u64>,
+    /// As far as the endpoint was told.
+    told: watch::Sender<u64>,
 }
 
 impl Relays {
     pub(crate) fn new(me: NodeId, pins: Arc<Pins>, own: Option<SocketAddr>) -> Self {
-        Self { table: RwLock::new(Table { own, ..Table::default() }), me, pins, changed: watch::channel(0).0 }
+        let (changed, told) = (watch::channel(0).0, watch::channel(0).0);
+        Self { table: RwLock::new(Table { own, ..Table::default() }), me, pins, changed, told }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
@@ -85,6 +88,14 @@ impl Relays {
         drop(table);
         self.changed.send_modify(|count| *count += 1);
         true
+    }
+
+    /// Waits until the endpoint knows of every change so far: a relay that is dialled before is asked without its pass, and
+    /// again without it until the endpoint lets go of it.
+    pub(crate) async fn settled(&self) {
+        let wanted = *self.changed.borrow();
+        // An error means that nobody tells it anything any more.
+        let _ = self.told.subscribe().wait_for(|told| *told >= wanted).await;
     }
 
     /// Which relay a URL names, if it may be used.
@@ -150,6 +161,8 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut told: BTreeSet<RelayUrl> = BTreeSet::new();
     let mut at_home: Vec<Relay> = Vec::new();
     loop {
+        // Before the table is read: what changes after it is another change.
+        let version = *changed.borrow_and_update();
         let known = shared.relays.read().known.clone();
         for url in told.iter().filter(|url| !known.contains_key(url)) {
             shared.endpoint.remove_relay(url).await;
@@ -164,6 +177,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
             }
         }
         told = known.into_keys().collect();
+        shared.relays.told.send_replace(version);
         shared.links.close_forbidden(&shared);
         loop {
             let connected = home.get().into_iter().filter(|status| status.is_connected());
