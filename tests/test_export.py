@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -93,9 +94,17 @@ def test_whose_ledger_it_is_says_which_policy_is_asked(sites, tmp_path):
     put_in_force(munich, 4, "")
     open_one = tmp_path / "open.toml"
     open_one.write_text(EEA + AUDITORS)
-    ledgers = [munich.data / "ledger", paris.data / "ledger"]
     code, said = export(munich, tmp_path / "own", "--for", "DE", "--policy", open_one)
     assert code == 2 and "E0823" in said and "lives by another policy" in said, said
+    # Nor does anybody go past a node that runs by asking from elsewhere.
+    with contextlib.closing(Node("auditor")) as auditor:
+        code, said = export(auditor, tmp_path / "own", munich.data / "ledger", "--for", "DE", "--policy", open_one)
+        assert code == 2 and "E0830" in said and f"--data {munich.data}" in said, said
+    ledgers = []
+    for node in (munich, paris):
+        for folder in ("ledger", "policies"):
+            shutil.copytree(node.data / folder, tmp_path / node.name / folder)
+        ledgers.append(tmp_path / node.name / "ledger")
     # Of a copy at somebody else's no node can say anything.
     with contextlib.closing(Node("auditor")) as auditor:
         code, said = export(auditor, tmp_path / "none", *ledgers, "--for", "DE")

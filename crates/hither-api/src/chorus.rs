@@ -180,7 +180,7 @@ impl Chorus {
             let text = "several texts are of one model: x-hither-quality: family takes one text at a time";
             return Err(Problem::new(Code::Unsupported, text).param("x-hither-quality"));
         }
-        let scope = cache_scope(asked.app(), salts.as_ref());
+        let scope = cache_scope(asked.app(), asked.label.class, salts.as_ref());
         works.iter_mut().for_each(|work| work.cache = scope);
         let mut chorus = Self {
             app: app.clone(),

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hither_engine::work::{CacheScope, GenerateWork, Piece, Prompt, Work};
 use hither_types::id::{AppName, Digest, ModelName, RequestId};
+use hither_types::label::DataClass;
 use hither_types::model::{Device, Manifest};
 use hither_types::refusal::Refusal;
 use hither_types::request::{Envelope, Quality, RequestKind};
@@ -66,17 +67,17 @@ pub(crate) enum Next {
     Done(Summary),
 }
 
-/// Who may share what an engine has read: those of one app with the same salts. The key is drawn once per program, so
+/// Who may share what an engine has read: those of one app with data of one class and the same salts. The key is drawn once per program, so
 /// that nobody elsewhere can name a scope of this node. Callers without a name cannot be told apart: they share only
 /// if they bring a salt.
-pub(crate) fn cache_scope(app: &AppName, salts: Option<&[String; 2]>) -> Option<CacheScope> {
+pub(crate) fn cache_scope(app: &AppName, class: DataClass, salts: Option<&[String; 2]>) -> Option<CacheScope> {
     static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
     if app.as_str() == ANONYMOUS && salts.is_none() {
         return None;
     }
     let mut scope = [0; 16];
     for (half, key) in scope.chunks_exact_mut(8).zip(&*KEYS) {
-        half.copy_from_slice(&key.hash_one((app.as_str(), salts)).to_le_bytes());
+        half.copy_from_slice(&key.hash_one((app.as_str(), class, salts)).to_le_bytes());
     }
     Some(CacheScope(scope))
 }

@@ -108,16 +108,23 @@ impl Core {
     }
 
     /// An attempt as it leaves: by what permits it now, which may not be what its intent says.
-    pub(crate) fn leaving(&self, egress: Egress, envelope: &Envelope, lawful: Lawful) -> Egress {
+    pub(crate) fn leaving(&self, egress: Egress, lawful: Lawful) -> Egress {
         let policy = self.law.policy().digest;
         let is_said = (lawful.rule(), policy) == (egress.lawful.rule(), egress.policy);
         let left_by = (!is_said).then(|| Permit { rule: lawful.rule().clone(), policy });
-        // What its intent does not say stays nowhere, whatever is permitted by now.
-        let prefix = match egress.prefix {
-            Prefix::Stays => Prefix::from(self.may_cache_at(lawful.node(), envelope, egress.digest).as_ref()),
-            Prefix::Goes => Prefix::Goes,
-        };
-        Egress { lawful, left_by, prefix, ..egress }
+        Egress { lawful, left_by, ..egress }
+    }
+
+    /// Whether its intent says that what is read of it may stay there, and the law does not any more. What its intent does not
+    /// say stays nowhere, whatever is permitted by now.
+    pub(crate) fn stays_no_more(&self, egress: &Egress, envelope: &Envelope) -> bool {
+        egress.prefix == Prefix::Stays && self.may_cache_at(egress.lawful.node(), envelope, egress.digest).is_none()
+    }
+
+    /// What the record of an attempt says does not hold any more, though it is lawful: it gets another record.
+    fn begin_anew(&mut self, id: RequestId) {
+        self.leave(id, Leave::Over);
+        self.place(id);
     }
 
     /// The egress is on the record.
@@ -151,11 +158,7 @@ impl Core {
         };
         match self.gate(&envelope, digest, &peer.member) {
             Ok(now) if now.rule() == lawful.rule() => self.ask(id, asking),
-            // The record says another rule.
-            Ok(_) => {
-                self.leave(id, Leave::Over);
-                self.place(id);
-            }
+            Ok(_) => self.begin_anew(id),
             Err(denial) => self.stop_unlawful(id, denial),
         }
     }
@@ -220,7 +223,8 @@ impl Core {
             return self.attempt_over(id, Failure::Unreachable, Leave::Over);
         };
         match self.gate(&envelope, digest, &peer.member) {
-            Ok(lawful) => self.forward(id, digest, self.leaving(egress, &envelope, lawful)),
+            Ok(_) if self.stays_no_more(&egress, &envelope) => self.begin_anew(id),
+            Ok(lawful) => self.forward(id, digest, self.leaving(egress, lawful)),
             Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.forward(id, digest, egress),
             Err(denial) => self.stop_unlawful(id, denial),
         }

@@ -257,7 +257,9 @@ impl Core {
             return self.drop_hedge(id, Some(Failure::Unreachable), Leave::Over);
         };
         match verdict {
-            Ok(lawful) => self.send_second(id, digest, self.leaving(egress, &envelope, lawful)),
+            // A second copy is no duty.
+            Ok(_) if self.stays_no_more(&egress, &envelope) => self.drop_hedge(id, None, Leave::Over),
+            Ok(lawful) => self.send_second(id, digest, self.leaving(egress, lawful)),
             Err(_) if mutant!(LawNotAskedBeforeLeaving) => self.send_second(id, digest, egress),
             Err(denial) => {
                 let failure = Failure::Declined(Refusal::UnlawfulThere(denial));

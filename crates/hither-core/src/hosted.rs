@@ -31,6 +31,8 @@ pub(crate) struct Hosted {
     envelope: Envelope,
     digest: Digest,
     from: Counterpart,
+    /// Whether its record says that what is read of it may stay here.
+    prefix: Prefix,
     deadline: Timestamp,
     arrived: Timestamp,
     phase: Phase,
@@ -193,9 +195,10 @@ impl Core {
         let subject = self.subject(task.request, task.attempt, &envelope, Some(digest));
         let bytes = envelope.size;
         let cache = self.may_cache_of(task.origin, &envelope, digest);
+        let prefix = Prefix::from(cache.as_ref());
         self.note_first(Waiter::Peer(task), Fact::IngressAccepted { subject, from: from.clone(), rule, cache, bytes });
         let phase = Phase::Recording { slot };
-        self.hosted.insert(task, Hosted { envelope, digest, from, deadline, arrived, phase });
+        self.hosted.insert(task, Hosted { envelope, digest, from, prefix, deadline, arrived, phase });
         if mutant!(AcceptedBeforeRecorded) {
             self.ingress_recorded(task);
         }
@@ -333,10 +336,15 @@ impl Core {
         }
         hosted.phase = Phase::Running;
         let (digest, priority, envelope) = (hosted.digest, hosted.envelope.priority, hosted.envelope.clone());
+        let said = hosted.prefix;
         let waiting = Waiting { job: Job::Peer(task), digest, priority, not_before: self.now };
         self.start(task, waiting);
         self.trace.step(task.request, Step::ServedFor { node: task.origin }, self.now);
-        let prefix = Prefix::from(self.may_cache_of(task.origin, &envelope, digest).as_ref());
+        // What its record does not say stays nowhere, whatever is permitted by now.
+        let prefix = match said {
+            Prefix::Stays => Prefix::from(self.may_cache_of(task.origin, &envelope, digest).as_ref()),
+            Prefix::Goes => Prefix::Goes,
+        };
         self.act(Action::Run { task, digest, prefix });
     }
 

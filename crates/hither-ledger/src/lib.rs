@@ -44,6 +44,7 @@ pub use reconcile::{Finding, NodeLedger, Pair, Reconciliation, Severity, Transfe
 pub use record::{Deletion, KernelRecord, Kind, Place, Record, RecordError};
 pub use retention::{Expired, Plan, plan};
 pub use scan::{Records, read};
+pub use storage::is_being_written;
 pub use tree::growth::Growth;
 pub use tree::{
     Hash, ProofError, Tree, consistency_proof, inclusion_proof, leaf_hash, root, verify_consistency, verify_inclusion,

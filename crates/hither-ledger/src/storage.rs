@@ -55,6 +55,13 @@ impl From<io::Error> for FolderError {
 /// The right to write in a folder, for as long as it is kept.
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
 
+/// Whether a node writes a ledger now: its lock is taken. What cannot be looked at counts as written by nobody.
+pub fn is_being_written(dir: &Path) -> bool {
+    // Not made if it is not there: a copy has none.
+    let file = OpenOptions::new().write(true).open(dir.join(LOCK));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 impl Lock {
     /// Makes the folder if it is not there, and takes the lock.
     pub(crate) fn take(dir: &Path) -> Result<Self, FolderError> {

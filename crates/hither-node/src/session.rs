@@ -184,7 +184,8 @@ impl Session {
 
     /// Fixes what leaves with an attempt: from here on nothing is added to the tokens to go on from before it starts.
     pub(crate) fn fix_outgoing(&self, attempt: Attempt, prefix: Prefix) -> ByteCount {
-        let work = self.work(prefix).len() as u64;
+        let bare = (prefix == Prefix::Goes).then(|| Work::without_scope(&self.payload)).flatten();
+        let work = bare.map_or(self.payload.len(), |bare| bare.len()) as u64;
         let mut state = self.state();
         state.enter(attempt);
         let outgoing = Outgoing { work, tokens: TOKEN_BYTES * state.ids.len() as u64 };

@@ -323,9 +323,6 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Ad
     if targets.is_empty() {
         return Err(DialError::NoRelay(node));
     }
-    if targets.iter().any(TransportAddr::is_relay) {
-        shared.relays.settled().await;
-    }
     // A request does not wait for a relay that is not connected yet: the link of small talk has connected to it, if it can
     // be reached at all.
     let after = match kind {
@@ -333,6 +330,7 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Ad
         _ if targets.iter().all(TransportAddr::is_ip) => limits::DIAL,
         _ => limits::DIAL_RELAYED,
     };
+    let over_relays = targets.iter().any(TransportAddr::is_relay);
     let target = EndpointAddr::from_parts(id, targets);
     let options = match kind {
         // A path over a relay takes a while to come up.
@@ -343,6 +341,9 @@ pub(crate) async fn dial_at(shared: &Shared, node: NodeId, mut addresses: Vec<Ad
         }
     };
     let connect = async {
+        if over_relays {
+            shared.relays.settled().await;
+        }
         let connecting = shared.endpoint.connect_with_opts(target, kind.alpn(), options).await;
         let connecting = connecting.map_err(|error| chain(&error))?;
         connecting.await.map_err(|error| chain(&error))

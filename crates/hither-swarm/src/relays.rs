@@ -94,7 +94,7 @@ impl Relays {
     /// again without it until the endpoint lets go of it.
     pub(crate) async fn settled(&self) {
         let wanted = *self.changed.borrow();
-        // An error means that nobody tells it anything any more.
+        // It cannot fail: who tells lives here. Where nobody does any more, whoever waits has a time of his own.
         let _ = self.told.subscribe().wait_for(|told| *told >= wanted).await;
     }
 

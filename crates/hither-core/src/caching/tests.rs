@@ -65,10 +65,36 @@ fn what_leaves_may_stay_there_by_a_permit_of_its_own_and_that_is_on_the_record()
 #[test]
 fn the_law_is_asked_again_when_it_leaves_and_what_the_record_does_not_say_stays_nowhere() {
     let script = |then| vec![heard(0, PARIS, FRAUD, 0), submitted(1, 1, FRAUD), law(2, then), recorded(3, 1)];
-    let stricter = || Policy { digest: Digest([9; 32]), ..eea() };
-    assert_eq!(prefixes(keeping(), script(stricter())), [Prefix::Goes]);
     assert_eq!(prefixes(eea(), script(Policy { digest: Digest([9; 32]), ..keeping() })), [Prefix::Goes]);
     assert_eq!(prefixes(keeping(), script(Policy { digest: Digest([9; 32]), ..keeping() })), [Prefix::Stays]);
+}
+
+#[test]
+fn what_may_stay_no_more_before_it_leaves_gets_another_record() {
+    let script = vec![
+        heard(0, PARIS, FRAUD, 0),
+        submitted(1, 1, FRAUD),
+        law(2, Policy { digest: Digest([9; 32]), ..eea() }),
+        recorded(3, 1),
+        recorded(4, 2),
+    ];
+    Play::new(keeping()).then(script).check(
+        "
+        1: record#1 intent 1/1 to paris by eea, may stay by eea-keeps, 1000 B
+        3: record settled 1/1 to paris: 0 B, 0 B back, Declined
+        3: record#2 intent 1/1 to paris by eea, 1000 B
+        4: route 1/1 paris by eea
+        4: forward 1/1 to paris, 9997 ms left
+    ",
+    );
+}
+
+#[test]
+fn of_a_request_of_another_nothing_stays_that_its_record_does_not_say() {
+    let wider = Policy { digest: Digest([9; 32]), ..keeping() };
+    let script = |then| vec![ready(0, FRAUD, 1), asked(1, of(PARIS, 7), FRAUD), law(2, then), recorded(3, 1)];
+    assert_eq!(prefixes(eea(), script(wider)), [Prefix::Goes]);
+    assert_eq!(prefixes(keeping(), script(Policy { digest: Digest([9; 32]), ..eea() })), [Prefix::Goes]);
 }
 
 #[test]

@@ -15,6 +15,9 @@ mod language;
 
 use language::{CallsForm, ChancesForm, EmbedForm, FirstForm, GenerateForm};
 
+/// The place of [`WorkForm::Generate`] among the kinds of work.
+const GENERATE: u8 = 2;
+
 /// A form, and the version that first had it.
 trait Versioned {
     fn version(&self) -> u8;
@@ -35,6 +38,10 @@ impl Work {
     /// The form of the same work without a scope, so that nothing of it stays in an engine when it has ended; `None` if it
     /// has none, or is no work.
     pub fn without_scope(bytes: &[u8]) -> Option<Vec<u8>> {
+        // The kind stands behind the version. Tensors may be large, and have none: they are not read.
+        if bytes.get(1) != Some(&GENERATE) {
+            return None;
+        }
         match Self::decode(bytes) {
             Ok(Self::Generate(work)) if work.cache.is_some() => {
                 Some(Self::Generate(GenerateWork { cache: None, ..work }).encode())

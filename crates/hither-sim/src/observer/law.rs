@@ -37,7 +37,9 @@ impl Observer {
     /// A node runs something, and what the engine reads of it stays afterwards, or goes.
     pub(super) fn keeps(&mut self, at: u64, node: usize, (task, digest): (Task, Digest), prefix: Prefix) {
         let Some(&origin) = self.index.get(&task.origin) else { return };
-        if self.may_stay(node, (task, digest), origin, node) != (prefix == Prefix::Stays) {
+        let (may, stays) = (self.may_stay(node, (task, digest), origin, node), prefix == Prefix::Stays);
+        // Of another's request nothing stays either that its record does not say, which may be older than this law.
+        if stays && !may || origin == node && may && !stays {
             self.breach("I3", at, node, format!("{task:?}: what is read of it {prefix:?}, and the law says otherwise"));
         }
     }

@@ -130,6 +130,7 @@ pub(super) fn line(spending: &SpendingDto) -> String {
     let spent = spending.servers.iter().map(|server| server.spent).fold(0, u64::saturating_add);
     let money = match spending.currency.as_str() {
         "" => String::new(),
+        unit if spending.compared_with.is_none() => format!(" · spent {} {unit}", Money(spent)),
         unit => format!(" · spent {} {unit}, saved {} {unit}", Money(spent), saved(spending)),
     };
     let (border, cloud) = (ByteCount(at("cross-border")), ByteCount(at("cloud")));

@@ -23,8 +23,9 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// How often something is looked at again: a view changes ten times a second.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A group of records is written within a tenth of a second; a busy machine takes longer.
-const LEDGER_MAX: Duration = Duration::from_secs(20);
+/// A group of records is written within a tenth of a second, and a witness that did not hear is asked again after ten; a busy
+/// machine takes longer.
+const LEDGER_MAX: Duration = Duration::from_secs(60);
 
 /// Lines of a log that are shown when something failed.
 const LOG_LINES: usize = 40;

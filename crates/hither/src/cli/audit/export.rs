@@ -65,6 +65,9 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<(), Trouble
     let held: Vec<Holdings> = dirs.iter().map(|dir| Holdings::of(dir)).collect::<Result<_, _>>()?;
     each_once(&held)?;
     let running = running(context)?;
+    for held in held.iter().filter(|held| running.as_ref().is_none_or(|running| running.node != held.report.node)) {
+        nobody_writes(&held.dir)?;
+    }
     let own = |held: &Holdings| running.as_ref().filter(|running| running.node == held.report.node);
     let policy =
         policy(context, args, running.as_ref().map(|running| (running, held.iter().any(|one| own(one).is_some()))))?;
@@ -99,12 +102,25 @@ fn each_once(held: &[Holdings]) -> Result<(), Trouble> {
     }
 }
 
+/// Whose node runs elsewhere is asked there: it lives by a policy, and keeps a record.
+fn nobody_writes(dir: &Path) -> Result<(), Trouble> {
+    if !hither_ledger::is_being_written(dir) {
+        return Ok(());
+    }
+    let data = dir.parent().unwrap_or(dir).display();
+    Err(Trouble::new("E0830", format!("a node that is not the one of this command writes {}", dir.display()))
+        .note("its policy is asked, and its ledger says who gets a copy: both are that node's")
+        .help(format!("hither --data {data} audit export --to DIR --for CODE"))
+        .exit(Exit::Usage))
+}
+
 /// The node that runs on the data directory, if one does.
 fn running(context: &Context) -> Result<Option<Running>, Trouble> {
     let client = Client::of(&context.data_dir()?);
     let view: ViewDto = match context.wait(client.get("/hither/v1/view")) {
         Ok(view) => view,
-        Err(trouble) if trouble.exit == Exit::Unreachable => return Ok(None),
+        // One that was reached and does not answer is there: what it lives by is not known.
+        Err(trouble) if trouble.code == "E0701" => return Ok(None),
         Err(trouble) => return Err(trouble),
     };
     let policy = context.wait(client.get("/hither/v1/policy"))?;

@@ -31,6 +31,10 @@ pub(super) fn is_free(to: &Path) -> Result<(), Trouble> {
     let part = unfinished(to);
     match [to, &part].into_iter().find(|path| path.symlink_metadata().is_ok()) {
         None => Ok(()),
+        Some(path) if *path == part => {
+            let left = format!("{} is there: another export makes it now, or one was interrupted", path.display());
+            Err(Trouble::new("E0827", left).help(format!("rm -r {}", path.display())).exit(Exit::Usage))
+        }
         Some(path) => Err(Trouble::new("E0827", format!("{} is there already", path.display()))
             .help("--to DIR     names a folder that is made")
             .exit(Exit::Usage)),
@@ -124,9 +128,10 @@ fn files(from: &Path, into: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The texts of the policies that were ever in force at the node of a ledger, which lie beside it.
+/// The texts of the policies that were ever in force at the node of a ledger, which lie beside it: each has the BLAKE3 of its
+/// text for a name. What else lies there is nobody's to hand out.
 fn policies(ledger: &Path, into: &Path) -> io::Result<()> {
-    let from = std::path::absolute(ledger)?.with_file_name("policies");
+    let from = std::fs::canonicalize(ledger)?.with_file_name("policies");
     if !from.is_dir() {
         return Ok(());
     }
@@ -134,7 +139,10 @@ fn policies(ledger: &Path, into: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(&from)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), into.join(entry.file_name()))?;
+            let (text, name) = (std::fs::read(entry.path())?, entry.file_name());
+            if name.to_str() == Some(&format!("{}.toml", blake3::hash(&text).to_hex())) {
+                std::fs::write(into.join(name), text)?;
+            }
         }
     }
     Ok(())

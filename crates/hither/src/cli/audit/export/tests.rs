@@ -77,8 +77,13 @@ fn ledger(data: &Path) -> NodeId {
     let entry = |fact| Entry { fact, wall: WallTime(1_795_348_800_123), mono_ms: 1 };
     ledger.append(&facts.into_iter().map(entry).collect::<Vec<_>>()).unwrap();
     std::fs::create_dir(data.join("policies")).unwrap();
-    std::fs::write(data.join("policies").join("abc.toml"), "version = 1\n").unwrap();
+    std::fs::write(data.join("policies").join(policy_name()), "version = 1\n").unwrap();
+    std::fs::write(data.join("policies").join("draft.toml"), "version = 2\n").unwrap();
     node
+}
+
+fn policy_name() -> String {
+    format!("{}.toml", blake3::hash(b"version = 1\n").to_hex())
 }
 
 fn law(rules: &str) -> Policy {
@@ -150,7 +155,9 @@ fn the_folder_is_there_whole_and_verifies_or_it_is_not_there() {
     drop(copy);
     let report = verify_as(&to.join(&names[0]), node).unwrap();
     assert_eq!((report.records, report.torn_bytes), (4, 0));
-    assert_eq!(std::fs::read_to_string(to.join("policies").join("abc.toml")).unwrap(), "version = 1\n");
+    let policies: Vec<_> =
+        std::fs::read_dir(to.join("policies")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(policies, [policy_name().as_str()], "drafts are not handed out");
     let readme = std::fs::read_to_string(to.join("README.txt")).unwrap();
     assert!(readme.contains(&format!("hither-ledger-verify --node {node} {}", names[0])), "{readme}");
     assert_eq!(is_free(&to).unwrap_err().code, "E0827");
