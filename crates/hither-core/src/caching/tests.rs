@@ -81,7 +81,7 @@ fn what_may_stay_no_more_before_it_leaves_gets_another_record() {
     Play::new(keeping()).then(script).check(
         "
         1: record#1 intent 1/1 to paris by eea, may stay by eea-keeps, 1000 B
-        3: record settled 1/1 to paris: 0 B, 0 B back, Declined
+        3: record settled 1/1 to paris: 0 B, 0 B back, Refused
         3: record#2 intent 1/1 to paris by eea, 1000 B
         4: route 1/1 paris by eea
         4: forward 1/1 to paris, 9997 ms left
