@@ -122,7 +122,7 @@ def test_a_path_without_a_relay_is_told_as_such_and_an_unknown_node_is_an_error(
     paris.run("join", ticket(munich, "paris"))
     knows(paris, "munich")
     links = {link["link"]: link for link in paris.view()["spending"]["links"]}
-    assert links["relay"] == {"link": "relay", "requests": 0, "answers": 0}
+    assert links["relay"] == {"link": "relay", "requests": 0, "answers": 0, "cost": 0}
     pong = paris.json("ping", "munich")
     assert pong["path"] == "direct" and pong["relay"] is None and len(pong["round_trips_us"]) == 10, pong
     assert pong["address"].startswith("127.0.0.1:"), pong

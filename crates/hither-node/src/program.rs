@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object as _, ReadCache};
+use object::elf::{ELF_NOTE_GNU, FileHeader64, NT_GNU_BUILD_ID};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::{Endianness, ReadCache};
 
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,21 @@ mod tests;
 /// of megabytes.
 pub(crate) fn build_id() -> Vec<u8> {
     let Ok(file) = std::env::current_exe().and_then(File::open) else { return Vec::new() };
-    // Only the pages that are asked for are read.
+    read(file).ok().flatten().unwrap_or_default()
+}
+
+/// Looks at the notes and at nothing else: a table of symbols would take tens of megabytes.
+fn read(file: File) -> object::Result<Option<Vec<u8>>> {
     let pages = ReadCache::new(file);
-    let id = ElfFile64::<Endianness, _>::parse(&pages).and_then(|elf| Ok(elf.build_id()?.map(<[u8]>::to_vec)));
-    id.ok().flatten().unwrap_or_default()
+    let header = FileHeader64::<Endianness>::parse(&pages)?;
+    let endian = header.endian()?;
+    for segment in header.program_headers(endian, &pages)? {
+        let Some(mut notes) = segment.notes(endian, &pages)? else { continue };
+        while let Some(note) = notes.next()? {
+            if note.name() == ELF_NOTE_GNU && note.n_type(endian) == NT_GNU_BUILD_ID {
+                return Ok(Some(note.desc().to_vec()));
+            }
+        }
+    }
+    Ok(None)
 }
