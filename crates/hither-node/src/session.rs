@@ -193,8 +193,8 @@ impl Session {
         outgoing.bytes()
     }
 
-    /// The work that leaves now, and the bytes that leave with its tokens. It may be less than what was fixed, if the law
-    /// lets nothing of it stay any more.
+    /// The work that leaves now, and the bytes that leave with its tokens: what was fixed, for an attempt of which less may stay
+    /// by then gets another record.
     pub(crate) fn leave(&self, attempt: Attempt, prefix: Prefix) -> (Vec<u8>, ByteCount) {
         let work = self.work(prefix);
         let len = work.len() as u64;
