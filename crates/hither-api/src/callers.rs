@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::{Extension, Router};
 use hither_types::id::{AppName, ModelName};
-use hither_types::label::Label;
+use hither_types::label::{DataClass, Label};
 use hyper::HeaderMap;
 use hyper::http::Extensions;
 use tokio::net::UnixStream;
@@ -155,6 +155,11 @@ impl Caller {
     pub(crate) fn sees(&self, model: &ModelName) -> bool {
         let models = &self.0.entry.limits.models;
         models.is_empty() || models.contains(model)
+    }
+
+    /// Whether requests with data of a class are on the record with a reference to what was asked.
+    pub(crate) fn refers(&self, class: DataClass) -> bool {
+        self.0.entry.references.is_some_and(|most| class <= most)
     }
 
     /// Refuses a model that is not among theirs.

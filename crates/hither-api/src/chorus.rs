@@ -136,8 +136,9 @@ pub(crate) trait Teller: Send + 'static {
 /// Reads what every request for text has: its label and its body.
 pub(crate) async fn take_in(app: &App, request: Request) -> Result<(HeaderMap, Asked, Whole), Problem> {
     let (parts, body) = request.into_parts();
-    let asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
+    let mut asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let body = app.bodies.read(&parts.headers, body).await?;
+    asked.refer_to(&body.bytes, &*app.door);
     check_depth(&body.bytes)?;
     Ok((parts.headers, asked, body))
 }

@@ -54,6 +54,8 @@ pub struct Submission {
     pub trace: Option<TraceParent>,
     /// Whether the client takes the answer whole, so that its pieces need not come one by one.
     pub whole: bool,
+    /// The keyed reference to what the client sent, if its app has them.
+    pub reference: Option<Digest>,
 }
 
 /// The other end of a request. Dropping it cancels the request everywhere.
@@ -423,6 +425,8 @@ pub enum AppCommand {
     Rotate(AppName),
     /// Forget an app and its key.
     Remove(AppName),
+    /// Destroy the keys of an app's references.
+    Shred(AppName),
 }
 
 /// What came of it.
@@ -461,6 +465,8 @@ pub trait Door: Send + Sync + 'static {
     fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>>;
     /// What the law says of keeping a request of an app on the disk of this node (`enqueue`). `model`: if it is known.
     fn may_keep(&self, app: &AppName, model: Option<&ModelName>, label: &Label) -> Verdict;
+    /// The keyed reference to the body of a request of an app, for the record. `None`: its key cannot be had, which is told.
+    fn reference(&self, app: &AppName, body: &[u8]) -> Option<Digest>;
     /// The class of a request without a label, and the least that a label may say.
     fn unlabelled(&self) -> hither_types::label::DataClass;
     /// The node itself.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hither_types::id::{AppName, ParseIdError, Purpose, SiteName, Tag};
+use hither_types::id::{AppName, Digest, ParseIdError, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Priority, Quality};
@@ -39,12 +39,20 @@ pub(crate) struct Asked {
     pub(crate) trace: Option<TraceParent>,
     /// Whether the answer is given whole, and not as it comes.
     pub(crate) whole: bool,
+    /// What the record refers to the body by, if it does.
+    pub(crate) reference: Option<Digest>,
 }
 
 impl Asked {
     /// The app that asks.
     pub(crate) fn app(&self) -> &AppName {
         self.admission.caller().name()
+    }
+
+    /// Makes the reference to the body for the record, if the app has references to data of this class.
+    pub(crate) fn refer_to(&mut self, body: &[u8], door: &dyn Door) {
+        let caller = self.admission.caller();
+        self.reference = caller.refers(self.label.class).then(|| door.reference(caller.name(), body)).flatten();
     }
 }
 
@@ -60,6 +68,7 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
         trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
         whole: false,
+        reference: None,
         // The last: what is wrong in itself counts for nothing.
         admission: caller.enter(Instant::now())?,
     })

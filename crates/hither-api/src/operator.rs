@@ -84,6 +84,7 @@ pub(crate) fn routes() -> Routes {
         .route("/hither/v1/apps/{app}", delete(apps::remove))
         .route("/hither/v1/apps/{app}/limits", post(apps::limit))
         .route("/hither/v1/apps/{app}/rotate", post(apps::rotate))
+        .route("/hither/v1/apps/{app}/shred", post(apps::shred))
 }
 
 fn wrong(problem: &Problem) -> Response {

@@ -135,8 +135,8 @@ impl Serving {
         };
         let mut course = rows.map(|rows| Course::begin(Arc::clone(&app.metrics), operation, rows));
         let tally = Tally::new(asked.admission, work, payload.len());
-        let (patience, trace, whole) = (asked.patience, asked.trace, asked.whole);
-        let submission = Submission { envelope, patience, payload, operation, trace, whole };
+        let Asked { patience, trace, whole, reference, .. } = asked;
+        let submission = Submission { envelope, patience, payload, operation, trace, whole, reference };
         let reception = app.door.submit(submission).map_err(|refusal| {
             let problem = Problem::from(&refusal);
             if let Some(course) = &mut course {

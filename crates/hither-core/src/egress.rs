@@ -95,7 +95,7 @@ impl Core {
         let ticket = (self.kind_of(node) != PlaceKind::Home).then(|| {
             let subject = self.subject(id, attempt, &envelope, Some(digest));
             let (rule, rests, cache) = (lawful.rule().clone(), lawful.rests().cloned(), cache.clone());
-            let fact = Fact::EgressIntent { subject, to: to.clone(), rule, rests, cache, bytes };
+            let fact = Fact::EgressIntent { subject, to: to.clone(), rule, rests, cache, bytes, reference: None };
             self.note_first(waiter, fact)
         });
         let held = self.count_leaving(&envelope, node);

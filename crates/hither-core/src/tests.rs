@@ -608,7 +608,8 @@ fn fact_text(fact: &Fact) -> String {
         | Fact::Published { .. }
         | Fact::RolledOut(_)
         | Fact::Judged(_)
-        | Fact::Exported(_) => {
+        | Fact::Exported(_)
+        | Fact::ReferencesDestroyed { .. } => {
             panic!("the driver's to write: {fact:?}")
         }
         Fact::Moved { member, by, rtt, before } => {
@@ -624,7 +625,7 @@ fn fact_text(fact: &Fact) -> String {
         Fact::CanaryPermitted { subject, to, rule } => {
             format!("canary {} may go to {} by {rule}", of(subject), to.site)
         }
-        Fact::EgressIntent { subject, to, rule, rests, cache, bytes } => {
+        Fact::EgressIntent { subject, to, rule, rests, cache, bytes, reference: _ } => {
             let rests = rests.as_ref().map_or(String::new(), |rule| format!(", rests by {rule}"));
             let cache = cache.as_ref().map_or(String::new(), |rule| format!(", may stay by {rule}"));
             format!("intent {} to {} by {rule}{rests}{cache}, {bytes}", of(subject), to.site)
@@ -649,7 +650,7 @@ fn fact_text(fact: &Fact) -> String {
                 rule.as_ref().map_or("-", RuleId::as_str)
             )
         }
-        Fact::Ended { subject, served_by, outcome, attempts, energy, took: _ } => {
+        Fact::Ended { subject, served_by, outcome, attempts, energy, took: _, reference: _ } => {
             let by = served_by.map_or("nobody", site);
             let energy = if *energy == Millijoules(0) { String::new() } else { format!(", {} mJ", energy.0) };
             format!("ended {} {outcome:?} by {by} after {attempts}{energy}", of(subject))

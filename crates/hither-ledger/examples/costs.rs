@@ -39,6 +39,7 @@ fn intent() -> Result<Fact, Box<dyn std::error::Error>> {
         rests: None,
         cache: None,
         bytes: ByteCount(1832),
+        reference: None,
     })
 }
 

@@ -11,6 +11,7 @@ use hither_types::time::{DAY_MS, Day, WallTime};
 use crate::canonical::{Object, Value};
 use crate::limits::{BLOC_MOVES_MAX, BUILD_BYTES_MAX, EXPORT_RULES_MAX, VERSION_BYTES_MAX};
 use crate::record::Kind;
+use crate::reference::REFERENCE_PREFIX;
 
 /// What a fact says, without who, when and where in the ledger.
 pub(crate) struct Body {
@@ -195,20 +196,26 @@ impl From<&Fact> for Body {
             Fact::CanaryPermitted { subject, to, rule } => {
                 Self::new(Kind::CanaryPermit).subject(subject).place(to).rule("permit", Some(rule))
             }
-            Fact::Ended { subject, served_by, outcome, attempts, energy, took } => Self::new(Kind::RequestEnd)
-                .subject(subject)
-                .with_some("served_by", served_by.as_ref().map(NodeId::to_string))
-                .with("outcome", Value::text(outcome_word(*outcome)))
-                .with("attempts", Value::Integer((*attempts).into()))
-                .with("energy_mj", Value::Integer(energy.0))
-                .with("took_ms", Value::Integer(took.0 / 1_000)),
-            Fact::EgressIntent { subject, to, rule, rests, cache, bytes } => Self::new(Kind::EgressIntent)
-                .subject(subject)
-                .place(to)
-                .rule("permit", Some(rule))
-                .with_some("rests", rests.as_ref())
-                .with_some("cache", cache.as_ref())
-                .with("bytes_out", Value::Integer(bytes.0)),
+            Fact::Ended { subject, served_by, outcome, attempts, energy, took, reference: of } => {
+                Self::new(Kind::RequestEnd)
+                    .subject(subject)
+                    .with_some("served_by", served_by.as_ref().map(NodeId::to_string))
+                    .with("outcome", Value::text(outcome_word(*outcome)))
+                    .with("attempts", Value::Integer((*attempts).into()))
+                    .with("energy_mj", Value::Integer(energy.0))
+                    .with("took_ms", Value::Integer(took.0 / 1_000))
+                    .with_some("ref", of.as_ref().map(reference_text))
+            }
+            Fact::EgressIntent { subject, to, rule, rests, cache, bytes, reference: of } => {
+                Self::new(Kind::EgressIntent)
+                    .subject(subject)
+                    .place(to)
+                    .rule("permit", Some(rule))
+                    .with_some("rests", rests.as_ref())
+                    .with_some("cache", cache.as_ref())
+                    .with("bytes_out", Value::Integer(bytes.0))
+                    .with_some("ref", of.as_ref().map(reference_text))
+            }
             Fact::FirstTransfer { left, to } => {
                 Self::new(Kind::FirstTransfer).with("left", Value::text(left)).with("to", Value::text(to))
             }
@@ -256,6 +263,11 @@ impl From<&Fact> for Body {
                 .with("root", Value::text(export.root))
                 .with("rules", Value::List(export.rules.iter().take(EXPORT_RULES_MAX).map(Value::text).collect()))
                 .with("policy", digest(&export.policy)),
+            Fact::ReferencesDestroyed { app, first, last, policy } => Self::new(Kind::ReferenceDestroy)
+                .with("app", Value::text(app))
+                .with("first_day", Value::text(first))
+                .with("last_day", Value::text(last))
+                .with_some("policy", policy.map(|policy| format!("b3:{policy}"))),
         }
     }
 }
@@ -282,6 +294,11 @@ fn version_text(version: &str) -> &str {
 fn build_text(build: &[u8]) -> Option<String> {
     let fits = (1..=BUILD_BYTES_MAX).contains(&build.len());
     fits.then(|| build.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A keyed reference, with the function that made it.
+fn reference_text(mac: &Digest) -> String {
+    format!("{REFERENCE_PREFIX}{mac}")
 }
 
 /// What a place is to the node that writes.

@@ -10,7 +10,7 @@ use hither_types::place::Jurisdiction;
 use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
-use crate::body::{outcome_word, parse_rfc3339, rfc3339};
+use crate::body::{parse_rfc3339, rfc3339};
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
 
@@ -97,6 +97,8 @@ kinds! {
     RequestEnd = "request.end",
     /// A copy of the ledger is about to be handed to somebody.
     Export = "export",
+    /// The keys of an app's references were destroyed.
+    ReferenceDestroy = "reference.destroy",
     /// Records were lost because they could not be written: how many, of which kinds.
     Gap = "gap",
     /// A crash was made good: bytes of an unfinished write were cut, records beyond the checkpoint were taken over.
@@ -180,6 +182,8 @@ pub struct Record {
     pub energy_mj: Option<u64>,
     /// From when it entered to its end, in milliseconds (`request.end`); none in ledgers of before this was recorded.
     pub took_ms: Option<u64>,
+    /// The keyed reference to what was asked, if its app has them (`egress.intent`, `request.end`).
+    pub reference: Option<Digest>,
     /// The digest of a model (`model.admit`, `model.publish`).
     pub digest: Option<Digest>,
     /// The version of the program (`config.start`).
@@ -188,7 +192,7 @@ pub struct Record {
     pub build: Option<String>,
     /// Records that were signed by the checkpoint of a ledger that was put aside (`loss.accept`), or copied (`export`).
     pub signed: Option<u64>,
-    /// The day by which lists of the policy are read (`bloc.change`).
+    /// The day by which lists of the policy are read (`bloc.change`), or the last whose key was destroyed (`reference.destroy`).
     pub day: Option<String>,
     /// Who came into them and who went, such as `+our-adequate/US`.
     pub lists: Vec<String>,
@@ -335,6 +339,7 @@ impl Record {
             served_by: None,
             energy_mj: None,
             took_ms: None,
+            reference: None,
             digest: None,
             version: None,
             build: None,
@@ -387,7 +392,7 @@ impl Record {
     fn take(&mut self, name: &str, raw: Raw<'_>) -> Read<()> {
         match name {
             "req" => self.request = Some(Field("req", raw).parsed(RequestId::parse)?),
-            "attempt" => self.attempt = Some(Attempt(small(Field("attempt", raw))?)),
+            "attempt" => self.attempt = Some(Attempt(Field("attempt", raw).small()?)),
             "app" => self.app = Some(Field("app", raw).parsed(AppName::parse)?),
             "model" => self.model = Some(Field("model", raw).parsed(ModelName::parse)?),
             "ran" => self.ran = Some(Field("ran", raw).ran()?),
@@ -406,17 +411,18 @@ impl Record {
             "left_by" => self.left_by = Some(Field("left_by", raw).permit()?),
             "bytes_out" => self.bytes_out = Some(ByteCount(Field("bytes_out", raw).integer()?)),
             "bytes_in" => self.bytes_in = Some(ByteCount(Field("bytes_in", raw).integer()?)),
-            "outcome" => self.outcome = Some(Field("outcome", raw).parsed(parse_outcome)?),
+            "outcome" => self.outcome = Some(Field("outcome", raw).outcome()?),
             "relay" => self.relay = Some(Field("relay", raw).relay()?),
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
             "took_ms" => self.took_ms = Some(Field("took_ms", raw).integer()?),
+            "ref" => self.reference = Some(Field("ref", raw).reference()?),
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
             // Of models and versions others say who published them; nobody sums those up.
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
             "version" => self.version = Some(Field("version", raw).text()?.to_owned()),
             "build" => self.build = Some(Field("build", raw).text()?.to_owned()),
-            "day" => self.day = Some(Field("day", raw).text()?.to_owned()),
+            "day" | "last_day" => self.day = Some(Field("day", raw).text()?.to_owned()),
             "lists" => self.lists = Field("lists", raw).list(|text| Ok::<_, ()>(text.to_owned()))?,
             "signed" => self.signed = Some(Field("signed", raw).integer()?),
             "sha256" => self.sha256 = Some(Field("sha256", raw).parsed(Digest::parse)?),
@@ -480,20 +486,11 @@ impl Record {
         if self.kind == Kind::Export {
             required("signed", self.signed)?;
         }
+        if self.kind == Kind::ReferenceDestroy {
+            required("app", self.app.as_ref())?;
+        }
         Ok(())
     }
-}
-
-/// A number of one byte.
-fn small(field: Field<'_>) -> Read<u8> {
-    u8::try_from(field.integer()?).map_err(|_| field.wrong())
-}
-
-fn parse_outcome(text: &str) -> Result<Outcome, ()> {
-    [Outcome::Answered, Outcome::Refused, Outcome::Cancelled]
-        .into_iter()
-        .find(|outcome| outcome_word(*outcome) == text)
-        .ok_or(())
 }
 
 #[cfg(test)]

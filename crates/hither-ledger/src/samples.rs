@@ -98,6 +98,7 @@ pub(crate) fn intent(attempt: u8, bytes: u64) -> Fact {
         rests: None,
         cache: None,
         bytes: ByteCount(bytes),
+        reference: None,
     }
 }
 
@@ -160,6 +161,7 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             attempts: 3,
             energy: Millijoules(12_345),
             took: Micros(1_500_900),
+            reference: Some(Digest([14; 32])),
         },
         Fact::Revoked(counterpart(&MUNICH)),
         Fact::Left(counterpart(&MUNICH)),
@@ -219,5 +221,11 @@ pub(crate) fn all_facts() -> Vec<Fact> {
             rules: vec![rule()],
             policy: Digest([10; 32]),
         }),
+        Fact::ReferencesDestroyed {
+            app: subject(0).app,
+            first: Day(20_787),
+            last: Day(20_788),
+            policy: Some(Digest([10; 32])),
+        },
     ]
 }

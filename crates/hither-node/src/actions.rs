@@ -120,7 +120,9 @@ impl Driver {
     /// broke off has no end to tell its size.
     fn count(&mut self, fact: &mut Fact) {
         match fact {
-            Fact::EgressIntent { subject, to, cache, bytes, .. } => {
+            Fact::Ended { subject, reference, .. } => *reference = self.referred.remove(&subject.request),
+            Fact::EgressIntent { subject, to, cache, bytes, reference, .. } => {
+                *reference = self.referred.get(&subject.request).copied();
                 if let Some(session) = self.sessions.get(&subject.request) {
                     // A server outside the mesh is told of no scope at all.
                     let outside = self.endpoints.contains_key(&to.node);
@@ -184,8 +186,8 @@ impl Driver {
             | Fact::Denied { .. }
             | Fact::CanaryPermitted { .. }
             | Fact::IngressRefused { .. }
-            | Fact::Ended { .. }
-            | Fact::Exported(_) => {}
+            | Fact::Exported(_)
+            | Fact::ReferencesDestroyed { .. } => {}
         }
     }
 

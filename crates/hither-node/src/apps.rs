@@ -13,11 +13,13 @@ use hither_api::callers::{ANONYMOUS, Access, AppEntry, Callers, Change, Key, Key
 use hither_api::door::{AppCommand, AppDone, CommandError};
 use hither_types::fact::CANARY;
 use hither_types::id::AppName;
+use hither_types::label::DataClass;
 use serde::{Deserialize, Serialize};
 
 use crate::config::api::LimitsSection;
 use crate::home::{InitError, random, write_private};
 use crate::limits::APPS_MAX;
+use crate::references::References;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,8 @@ struct AppForm {
     certificate: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    references: Option<String>,
     #[serde(default)]
     limits: LimitsSection,
 }
@@ -58,6 +62,7 @@ impl From<&AppEntry> for AppForm {
             uid: entry.uid,
             certificate: entry.certificate.clone(),
             subject: entry.subject.clone(),
+            references: entry.references.map(|class| class.to_string()),
             limits: LimitsSection::from(&entry.limits),
         }
     }
@@ -70,9 +75,11 @@ impl AppForm {
         let id = KeyId::parse(&self.key_id).ok_or_else(|| of("key_id is eight hexadecimal digits".to_owned()))?;
         let hash = HEXLOWER.decode(self.key_hash.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
         let hash = hash.ok_or_else(|| of("key_hash is 64 hexadecimal digits".to_owned()))?;
+        let references = self.references.map(|class| DataClass::parse(&class)).transpose();
+        let references = references.map_err(|error| of(format!("references: {error}")))?;
         let limits = self.limits.read().map_err(|error| of(crate::config::api::told(&error)))?;
         let entry = AppEntry::new(name, KeyMark { id, hash }, limits);
-        Ok(AppEntry { uid: self.uid, certificate: self.certificate, subject: self.subject, ..entry })
+        Ok(AppEntry { uid: self.uid, certificate: self.certificate, subject: self.subject, references, ..entry })
     }
 }
 
@@ -80,18 +87,24 @@ impl AppForm {
 pub(crate) struct Apps {
     path: PathBuf,
     callers: Arc<Callers>,
+    references: Arc<References>,
     entries: Mutex<Vec<AppEntry>>,
 }
 
 impl Apps {
     /// Reads the file, if there is one, and puts it in force.
-    pub(crate) fn open(path: PathBuf, node: &SigningKey, access: Access) -> Result<Self, InitError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        node: &SigningKey,
+        access: Access,
+        references: Arc<References>,
+    ) -> Result<Self, InitError> {
         let entries = read(&path)?;
         // Of the node's own key: hashes that somebody copies are worth nothing without it, and nothing elsewhere.
         let hash_key = blake3::derive_key("hither api keys 1", node.as_bytes());
         let callers = Arc::new(Callers::new(access, hash_key, rustix::process::geteuid().as_raw()));
         callers.replace(&entries);
-        Ok(Self { path, callers, entries: Mutex::new(entries) })
+        Ok(Self { path, callers, references, entries: Mutex::new(entries) })
     }
 
     /// Who may call.
@@ -99,8 +112,17 @@ impl Apps {
         Arc::clone(&self.callers)
     }
 
+    /// The keys of their references.
+    pub(crate) fn references(&self) -> &Arc<References> {
+        &self.references
+    }
+
     /// Carries out what an operator asks. Waits for the disk.
     pub(crate) fn change(&self, command: AppCommand) -> Result<AppDone, CommandError> {
+        let goes = match &command {
+            AppCommand::Remove(name) | AppCommand::Shred(name) => Some(name.clone()),
+            AppCommand::Add { .. } | AppCommand::Limit { .. } | AppCommand::Rotate(_) => None,
+        };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = entries.clone();
         let done = self.apply(&mut changed, command)?;
@@ -111,6 +133,17 @@ impl Apps {
         })?;
         self.callers.replace(&changed);
         *entries = changed;
+        if let Some(name) = goes {
+            // Under the lock: an app of the same name that is added meanwhile keeps the keys that it gets.
+            self.references.destroy(&name).map_err(|error| CommandError {
+                code: "E0168",
+                message: format!("the keys of the references of {name} are not destroyed: {error}"),
+                help: format!(
+                    "delete {} yourself, or mend the disk and type: hither apps shred {name}",
+                    self.references.file(&name).display()
+                ),
+            })?;
+        }
         Ok(done)
     }
 
@@ -128,6 +161,10 @@ impl Apps {
                 let key = new_key(entries);
                 entries[at].key = self.callers.mark(&key);
                 Ok(AppDone { entry: entries[at].clone(), key: Some(key) })
+            }
+            AppCommand::Shred(name) => {
+                let at = find(entries, &name)?;
+                Ok(AppDone { entry: entries[at].clone(), key: None })
             }
             AppCommand::Remove(name) => {
                 let at = find(entries, &name)?;

@@ -11,7 +11,7 @@ use hither_api::jobs::JobStore;
 use hither_api::trainings::TrainingStore;
 use hither_core::policy::judge_keeping;
 use hither_swarm::Swarm;
-use hither_types::id::{AppName, ModelName, NodeId, RequestId};
+use hither_types::id::{AppName, Digest, ModelName, NodeId, RequestId};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Policy, Verdict};
 use hither_types::member::Member;
@@ -120,7 +120,8 @@ impl Door for Doorman {
         let session = Session::new(request, submission.payload, answers, trace).taken_whole(submission.whole);
         let session = Arc::new(session);
         let told = Arc::clone(&session);
-        let inbound = Inbound::Submit { session, envelope: submission.envelope, deadline, affinity };
+        let (envelope, reference) = (submission.envelope, submission.reference);
+        let inbound = Inbound::Submit { session, envelope, deadline, affinity, reference };
         self.inbox.try_send(inbound).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { retry_after: Micros::from_millis(1000) },
             mpsc::error::TrySendError::Closed(_) => Refusal::Stopping,
@@ -170,6 +171,10 @@ impl Door for Doorman {
     fn may_keep(&self, app: &AppName, model: Option<&ModelName>, label: &Label) -> Verdict {
         let facade = self.facade.read().unwrap_or_else(PoisonError::into_inner);
         judge_keeping(&facade.policy, app, model, label, &facade.me.place())
+    }
+
+    fn reference(&self, app: &AppName, body: &[u8]) -> Option<Digest> {
+        self.apps.references().to(app, body)
     }
 
     fn unlabelled(&self) -> DataClass {

@@ -8,6 +8,7 @@ use hither_api::door::{Answer, Command, CommandDone, CommandError};
 use hither_core::membership::{Membership, Sign};
 use hither_core::{Core, Event};
 use hither_swarm::{AnswerStream, Swarm, SwarmEvent};
+use hither_types::fact::Fact;
 use hither_types::id::{Digest, NodeId, RequestId, Task};
 use hither_types::law::Policy;
 use hither_types::member::{Address, Member, MemberRecord};
@@ -43,6 +44,7 @@ use crate::pins::Pins;
 use crate::proof::Unproven;
 use crate::published::Texts;
 use crate::records::Records;
+use crate::references::References;
 use crate::rollouts::Versions;
 use crate::run::core_config;
 use crate::session::{AskSession, Session, Sessions};
@@ -58,7 +60,13 @@ pub(crate) enum Inbound {
     /// Something for the mind.
     Event(Event),
     /// A request of a client.
-    Submit { session: Arc<Session>, envelope: Envelope, deadline: Timestamp, affinity: Option<u64> },
+    Submit {
+        session: Arc<Session>,
+        envelope: Envelope,
+        deadline: Timestamp,
+        affinity: Option<u64>,
+        reference: Option<Digest>,
+    },
     /// A worker is up.
     WorkerUp { digest: Digest, worker: Arc<Worker>, read_loop: Box<ReadLoop> },
     /// A model could not be opened, and why.
@@ -102,6 +110,8 @@ pub(crate) enum Inbound {
     ClockJumped(Jump),
     /// The counters of the kernel were read, or could not be.
     Kernel(Reading),
+    /// Something for the record.
+    Note(Fact),
     /// Something that an operator would act on.
     Warn(String),
     /// The same is over.
@@ -141,6 +151,9 @@ pub(crate) struct Driver {
     pub(crate) records: Records,
     pub(crate) inbox: mpsc::Sender<Inbound>,
     pub(crate) sessions: Sessions,
+    pub(crate) references: Arc<References>,
+    /// By what the records of requests refer to what was asked, until they have ended.
+    pub(crate) referred: BTreeMap<RequestId, Digest>,
     pub(crate) asks: BTreeMap<Task, Arc<AskSession>>,
     pub(crate) forwards: BTreeMap<Task, AbortHandle>,
     pub(crate) workers: BTreeMap<Digest, Arc<Worker>>,
@@ -298,8 +311,9 @@ impl Driver {
                 // Whoever asked may have left.
                 let _ = session.say(Answer::Refused(Refusal::KeyInUse));
             }
-            Inbound::Submit { session, mut envelope, deadline, affinity } => {
+            Inbound::Submit { session, mut envelope, deadline, affinity, reference } => {
                 let request = session.request;
+                self.referred.extend(reference.map(|reference| (request, reference)));
                 envelope.prefer = envelope.prefer.or_else(|| self.belongs_to(&envelope.app));
                 self.sessions.insert(request, session);
                 self.feed(Event::Submitted { request, envelope, deadline, affinity });
@@ -343,6 +357,7 @@ impl Driver {
             Inbound::Witness(news) => self.witness_news(news),
             Inbound::Kernel(reading) => self.kernel_read(reading),
             Inbound::Measured(measured) => self.distance_measured(measured),
+            Inbound::Note(fact) => self.record(None, fact),
             Inbound::Warn(text) => self.warn(None, text),
             Inbound::WarnOver(text) => self.warnings.retain(|known| known.0.is_some() || known.1 != text),
             Inbound::Command { command, reply } => self.command(command, reply),
@@ -426,6 +441,7 @@ impl Driver {
 
     /// Answers every open request of a client with "stopping": the mind that knew them is gone.
     pub(crate) fn drop_sessions(&mut self) {
+        self.referred.clear();
         for session in std::mem::take(&mut self.sessions).into_values() {
             session.end();
             // A client whose channel is full finds it closed.

@@ -41,6 +41,7 @@ use crate::pins::Pins;
 use crate::program::build_id;
 use crate::published::Texts;
 use crate::records::Records;
+use crate::references::References;
 use crate::rollouts::Versions;
 use crate::spending::Till;
 use crate::traces::{Traces, TracesError};
@@ -184,12 +185,13 @@ async fn assemble(
     if config.providers.is_empty() {
         config.providers.extend(config.library.as_deref().and_then(crate::library::providers_beside));
     }
-    let apps = Arc::new(Apps::open(dir.join("apps.toml"), &home.key, config.access.clone())?);
     let is_public = !config.access.bound.is_loopback() && config.tls.is_none();
     let incarnation = home.next_incarnation()?;
     let stored =
         swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;
     let (inbox, inbound) = mpsc::channel(INBOX_MAX);
+    let references = Arc::new(References::of(&dir, inbox.clone()));
+    let apps = Arc::new(Apps::open(dir.join("apps.toml"), &home.key, config.access.clone(), Arc::clone(&references))?);
     // Without the mesh, which a node may change.
     let origin = format!("hither/{}", home.me.node.short());
     let (records, trouble) = Records::start(&config.ledger_dir(), &home.key.to_bytes(), &origin, inbox.clone());
@@ -241,6 +243,8 @@ async fn assemble(
         records,
         inbox: inbox.clone(),
         sessions: Default::default(),
+        references,
+        referred: Default::default(),
         asks: Default::default(),
         forwards: Default::default(),
         workers: Default::default(),
@@ -332,7 +336,7 @@ async fn serve(
     driver.watch_kernel();
     driver.records.live_by(&driver.policy);
     let (ledger, here) = (driver.config.ledger_dir(), driver.home.me.jurisdiction);
-    if let Some(keeper) = driver.records.keeper(&ledger, here) {
+    if let Some(keeper) = driver.records.keeper(&ledger, here, Arc::clone(&driver.references)) {
         driver.hands.spawn(keeper.watch());
     }
     if let Some(oidc) = driver.config.oidc.clone() {

@@ -269,6 +269,8 @@ pub enum Fact {
         cache: Option<RuleId>,
         /// Bytes of payload.
         bytes: ByteCount,
+        /// The keyed reference to what was asked, if its app has them.
+        reference: Option<Digest>,
     },
     /// Payload is about to leave for a country to which none left before (`first_transfer`): some laws count from it.
     FirstTransfer {
@@ -355,7 +357,21 @@ pub enum Fact {
         energy: Millijoules,
         /// From when it entered to its end.
         took: Micros,
+        /// The keyed reference to what was asked, if its app has them.
+        reference: Option<Digest>,
     },
     /// A copy of this ledger is about to be handed to somebody (`export`). Durable before they have it.
     Exported(Export),
+    /// The keys of an app's references were destroyed (`reference.destroy`): what those days' records refer to cannot be found
+    /// out any more.
+    ReferencesDestroyed {
+        /// The app.
+        app: AppName,
+        /// The first day whose key it was.
+        first: Day,
+        /// The last.
+        last: Day,
+        /// Whose `[retention]` wanted it; `None`: an operator did.
+        policy: Option<Digest>,
+    },
 }

@@ -61,6 +61,14 @@ impl Day {
         (Self(days).date() == (year, month, day)).then_some(Self(days))
     }
 
+    /// Reads a date as it is written: `2027-01-01`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split('-').map(|number| number.parse::<u32>().ok());
+        let day = Self::of_date(numbers.next()??, numbers.next()??, numbers.next()??)?;
+        // What is written the same is one: no signs, and as many digits.
+        (day.to_string() == text).then_some(day)
+    }
+
     /// Year, month and day of the month.
     pub fn date(self) -> (u32, u32, u32) {
         let shifted = u64::from(self.0) + 719_468;

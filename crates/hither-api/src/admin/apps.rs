@@ -29,6 +29,9 @@ pub struct ChangeDto {
     /// What makes the app known no more: `uid`, `certificate` or `subject`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unlink: Vec<String>,
+    /// Up to which class of data the record of a request has a keyed reference to what was asked; `none`: none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
     /// The highest class of data that it may send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -77,6 +80,9 @@ pub struct AppDto {
     /// The value in the tokens that it sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// Up to which class of data the record of a request has a keyed reference to what was asked; absent if none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
     /// The highest class of data that it may send; absent if any.
     pub class: Option<String>,
     /// The models that it may ask for; empty if all.
@@ -120,6 +126,7 @@ impl ChangeDto {
             certificate: self.certificate.map(|name| link("certificate", name)).transpose()?,
             subject: self.subject.map(|value| link("subject", value)).transpose()?,
             unlink: self.unlink.iter().map(|word| unlinked(word)).collect::<Result<_, _>>()?,
+            references: self.references.map(|class| references(&class)).transpose()?,
             class: self.class.map(|class| field("class", DataClass::parse(&class))).transpose()?,
             models: self.models.map(|models| list("models", &models, ModelName::parse)).transpose()?,
             purposes: self.purposes.map(|purposes| list("purposes", &purposes, Purpose::parse)).transpose()?,
@@ -142,6 +149,11 @@ impl AddAppDto {
 
 fn field<T>(what: &'static str, parsed: Result<T, ParseIdError>) -> Result<T, Problem> {
     parsed.map_err(|error| Problem::new(Code::OutOfRange, format!("{what}: {error}")).param(what))
+}
+
+/// A class, or none.
+fn references(word: &str) -> Result<Option<DataClass>, Problem> {
+    if word == "none" { Ok(None) } else { field("references", DataClass::parse(word)).map(Some) }
 }
 
 /// A name as certificates have it, or a value as tokens have it.
@@ -183,6 +195,7 @@ fn app_dto(entry: &AppEntry, counts: Counts) -> AppDto {
         uid: entry.uid,
         certificate: entry.certificate.clone(),
         subject: entry.subject.clone(),
+        references: entry.references.map(|class| class.to_string()),
         class: limits.class.map(|class| class.to_string()),
         models: limits.models.iter().map(ToString::to_string).collect(),
         purposes: limits.purposes.iter().map(ToString::to_string).collect(),

@@ -47,6 +47,8 @@ pub struct AppEntry {
     pub certificate: Option<String>,
     /// The value in the tokens that its programs send, in the claim that the configuration names.
     pub subject: Option<String>,
+    /// Requests with data up to this class are on the record with a keyed reference to what was asked; `None`: none are.
+    pub references: Option<DataClass>,
     /// What it may do.
     pub limits: Limits,
 }
@@ -54,7 +56,7 @@ pub struct AppEntry {
 impl AppEntry {
     /// An app that its key alone makes known.
     pub fn new(name: AppName, key: KeyMark, limits: Limits) -> Self {
-        Self { name, key, uid: None, certificate: None, subject: None, limits }
+        Self { name, key, uid: None, certificate: None, subject: None, references: None, limits }
     }
 }
 
@@ -99,6 +101,8 @@ pub struct Change {
     pub certificate: Option<String>,
     /// The value in its tokens.
     pub subject: Option<String>,
+    /// Up to which class requests get a reference; inside, `None`: none do.
+    pub references: Option<Option<DataClass>>,
     /// The highest class of data.
     pub class: Option<DataClass>,
     /// The models; none of them lifts the limit.
@@ -126,6 +130,7 @@ impl Change {
         entry.uid = self.uid.or(entry.uid);
         entry.certificate = self.certificate.or(entry.certificate.take());
         entry.subject = self.subject.or(entry.subject.take());
+        entry.references = self.references.unwrap_or(entry.references);
         let limits = &mut entry.limits;
         limits.class = self.class.or(limits.class);
         if let Some(models) = self.models {

@@ -48,6 +48,11 @@ pub(super) async fn remove(State(app): State<App>, name: AppPath) -> Response {
     carry_out(&app, asked).await
 }
 
+pub(super) async fn shred(State(app): State<App>, name: AppPath) -> Response {
+    let asked = socket_only(&app).and_then(|()| named(name)).map(AppCommand::Shred);
+    carry_out(&app, asked).await
+}
+
 fn named(name: AppPath) -> Result<AppName, Problem> {
     read("the name in the path", AppName::parse(&name.map(|Path(name)| name).unwrap_or_default()))
 }

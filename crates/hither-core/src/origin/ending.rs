@@ -35,7 +35,8 @@ impl Core {
         let ran = request.digest.filter(|_| outcome == Outcome::Answered);
         let subject = self.subject(id, Attempt(0), &request.envelope, ran);
         let (attempts, energy) = (request.attempts, request.energy);
-        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy, took });
+        // Only the hands see what was asked.
+        self.note(Fact::Ended { subject, served_by, outcome, attempts, energy, took, reference: None });
     }
 
     fn tell_end(&mut self, id: RequestId, ending: Ending, took: Micros) {

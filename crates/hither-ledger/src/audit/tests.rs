@@ -29,7 +29,15 @@ fn started(secret: &[u8; 32]) -> Fact {
 fn ended(served: &[u8; 32], outcome: Outcome) -> Fact {
     let served_by = Some(node(served));
     let took = Micros(1_500_900);
-    Fact::Ended { subject: subject(0), served_by, outcome, attempts: 1, energy: Millijoules(250), took }
+    Fact::Ended {
+        subject: subject(0),
+        served_by,
+        outcome,
+        attempts: 1,
+        energy: Millijoules(250),
+        took,
+        reference: None,
+    }
 }
 
 fn of(dir: &Path) -> Audit {

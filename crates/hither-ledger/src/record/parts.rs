@@ -1,7 +1,7 @@
 //! Parts of records that have a form of their own: the other end of a transfer, what a kernel counted, what was deleted, the
 //! relay that payload passed.
 
-use hither_types::fact::{Permit, Ran};
+use hither_types::fact::{Outcome, Permit, Ran};
 use hither_types::id::{Digest, ModelName, NodeId, Operator, RuleId, SiteName};
 use hither_types::kernel::KernelFault;
 use hither_types::place::{Jurisdiction, PlaceKind};
@@ -9,8 +9,9 @@ use hither_types::spending::Link;
 use hither_types::unit::ByteCount;
 
 use super::{Field, Read, find, required};
-use crate::body::kind_word;
+use crate::body::{kind_word, outcome_word};
 use crate::canonical::{self, Raw, RawFields};
+use crate::reference::REFERENCE_PREFIX;
 use crate::tree::Hash;
 
 /// The other end of a transfer.
@@ -124,6 +125,23 @@ fn parse_kind(text: &str) -> Result<PlaceKind, ()> {
 }
 
 impl Field<'_> {
+    /// A number of one byte.
+    pub(super) fn small(self) -> Read<u8> {
+        u8::try_from(self.integer()?).map_err(|_| self.wrong())
+    }
+
+    pub(super) fn outcome(self) -> Read<Outcome> {
+        let all = [Outcome::Answered, Outcome::Refused, Outcome::Cancelled];
+        let text = self.text()?;
+        all.into_iter().find(|outcome| outcome_word(*outcome) == text).ok_or_else(|| self.wrong())
+    }
+
+    /// A keyed reference, with the function that made it.
+    pub(super) fn reference(self) -> Read<Digest> {
+        let mac = self.text()?.strip_prefix(REFERENCE_PREFIX).ok_or_else(|| self.wrong())?;
+        Digest::parse(mac).map_err(|_| self.wrong())
+    }
+
     /// The other end of a transfer.
     pub(super) fn place(self) -> Read<Place> {
         let Raw::Object(object) = self.1 else { return Err(self.wrong()) };

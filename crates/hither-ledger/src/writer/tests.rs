@@ -28,14 +28,14 @@ fn what_is_appended_is_there_signed_and_numbered_without_holes() {
     let all = entries(&all_facts());
     assert_eq!(ledger.append(&all[..3]).unwrap(), Appended { first_seq: 0, next_seq: 3 });
     assert_eq!(ledger.append(&[]).unwrap(), Appended { first_seq: 3, next_seq: 3 });
-    assert_eq!(ledger.append(&all[3..]).unwrap(), Appended { first_seq: 3, next_seq: 26 });
+    assert_eq!(ledger.append(&all[3..]).unwrap(), Appended { first_seq: 3, next_seq: 27 });
     let report = verify_as(dir.path(), node(&MUNICH)).unwrap();
-    assert_eq!((report.records, report.signed, report.torn_bytes), (26, 26, 0));
+    assert_eq!((report.records, report.signed, report.torn_bytes), (27, 27, 0));
     assert_eq!((report.records, report.root), ledger.head());
     assert_eq!((report.requests_out.0, report.answers_out.0, report.dropped), (1832, 640, 0));
     assert_eq!(report.origin, origin(&MUNICH));
     let seqs: Vec<u64> = records(dir.path()).iter().map(|record| record.seq).collect();
-    assert_eq!(seqs, (0..26).collect::<Vec<_>>());
+    assert_eq!(seqs, (0..27).collect::<Vec<_>>());
 }
 
 #[test]
@@ -132,5 +132,5 @@ fn every_record_can_be_proven_to_somebody_who_has_nothing_else() {
             inclusion.verify().unwrap_err();
         }
     }
-    assert_eq!(prove(dir.path(), 26).unwrap(), None);
+    assert_eq!(prove(dir.path(), 27).unwrap(), None);
 }

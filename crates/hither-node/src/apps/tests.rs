@@ -11,7 +11,12 @@ fn node(number: u8) -> SigningKey {
 }
 
 fn open(dir: &Path) -> Result<Apps, InitError> {
-    Apps::open(dir.join("apps.toml"), &node(1), Access::default())
+    Apps::open(dir.join("apps.toml"), &node(1), Access::default(), references(dir))
+}
+
+/// Nobody listens to what they say.
+fn references(dir: &Path) -> Arc<References> {
+    Arc::new(References::of(dir, tokio::sync::mpsc::channel(1).0))
 }
 
 fn name(name: &str) -> AppName {
@@ -50,7 +55,7 @@ fn what_was_added_is_there_after_a_restart_and_its_key_is_not_on_the_disk() {
         open(dir.path()).unwrap().callers().apps().iter().map(|app| app.entry().clone()).collect();
     assert_eq!((entries.len(), &entries), (1, &again));
     assert_eq!(again[0].key, open(dir.path()).unwrap().callers().mark(&rotated));
-    let elsewhere = Apps::open(path, &node(2), Access::default()).unwrap();
+    let elsewhere = Apps::open(path, &node(2), Access::default(), references(dir.path())).unwrap();
     assert_ne!(again[0].key, elsewhere.callers().mark(&rotated), "the file is of this node alone");
 }
 

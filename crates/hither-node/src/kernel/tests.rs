@@ -214,6 +214,7 @@ fn leaves(request: u128) -> Fact {
         rests: None,
         cache: None,
         bytes: ByteCount(5_000),
+        reference: None,
     }
 }
 

@@ -8,9 +8,11 @@ use std::time::Instant;
 use hither_ledger::{Expired, Ledger, Plan, plan};
 use hither_types::id::Digest;
 use hither_types::place::Jurisdiction;
+use hither_types::time::Day;
 
 use super::Queue;
 use crate::limits::RETENTION_LOOK;
+use crate::references::References;
 use crate::trust::wall_now;
 
 /// Who looks for what is old.
@@ -18,6 +20,7 @@ pub(crate) struct Keeper {
     pub(super) queue: Arc<Queue>,
     pub(super) dir: PathBuf,
     pub(super) here: Jurisdiction,
+    pub(super) references: Arc<References>,
 }
 
 impl Keeper {
@@ -38,6 +41,9 @@ impl Keeper {
 
     fn look(&self, is_first: bool) {
         let Some((retention, policy)) = self.queue.law().clone() else { return };
+        // Only requests that entered here have references. A key lives as long as the records that refer by it, wherever copies
+        // of them are.
+        self.references.expire(Day(wall_now().day().0.saturating_sub(retention.of(self.here).0)), policy, is_first);
         let (closing, closed) = channel();
         let mut waiting = self.queue.lock();
         if waiting.ended {

@@ -374,7 +374,7 @@ impl Observer {
                 self.breach("I2", at, node, what);
             }
         }
-        let Fact::EgressIntent { subject, to, rule, bytes, rests: _, cache: _ } = fact else { return };
+        let Fact::EgressIntent { subject, to, rule, bytes, rests: _, cache: _, reference: _ } = fact else { return };
         let Some(watch) = self.requests.get(&subject.request) else {
             return self.breach(
                 "P2",

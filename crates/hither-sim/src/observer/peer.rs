@@ -65,7 +65,8 @@ impl Observer {
             | Fact::AnswerSent { .. }
             | Fact::IngressRefused { .. }
             | Fact::Ended { .. }
-            | Fact::Exported(_) => {}
+            | Fact::Exported(_)
+            | Fact::ReferencesDestroyed { .. } => {}
         }
     }
 

@@ -134,6 +134,7 @@ fn intent(bytes: u64) -> Fact {
         rests: None,
         cache: None,
         bytes: ByteCount(bytes),
+        reference: None,
     }
 }
 
@@ -605,6 +606,7 @@ fn an_answer_that_the_record_gives_to_another_is_found() {
         attempts: 2,
         energy: Default::default(),
         took: Micros(0),
+        reference: None,
     };
     for (by, expected) in [(MUNICH, ""), (PARIS, "I2")] {
         let record = Action::Record { ticket: None, fact: ended(by) };

@@ -159,7 +159,15 @@ impl Facts {
         let subject = Subject { request: RequestId(u128::from(number / 2)), ..self.subject.clone() };
         let (to, bytes) = (self.to.clone(), ByteCount(1832));
         let fact = match number % 2 {
-            0 => Fact::EgressIntent { subject, to, rule: self.rule.clone(), rests: None, cache: None, bytes },
+            0 => Fact::EgressIntent {
+                subject,
+                to,
+                rule: self.rule.clone(),
+                rests: None,
+                cache: None,
+                bytes,
+                reference: None,
+            },
             _ => Fact::EgressSettled {
                 subject,
                 to,

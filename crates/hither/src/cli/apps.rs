@@ -37,7 +37,14 @@ pub(super) enum AppsCommand {
         #[arg(value_parser = parse::app)]
         name: AppName,
     },
-    /// Forget an app and its key. Requests under way are finished.
+    /// Destroy the keys of an app's references: what its records refer to can be shown by nobody any more. What comes from then on
+    /// gets a new key.
+    Shred {
+        /// Which app.
+        #[arg(value_parser = parse::app)]
+        name: AppName,
+    },
+    /// Forget an app, its key and the keys of its references. Requests under way are finished.
     Rm {
         /// Which app.
         #[arg(value_parser = parse::app)]
@@ -75,6 +82,10 @@ pub(super) struct LimitArgs {
     /// The value in the tokens that its programs send, in the claim that [api.oidc] names (sub, unless it says otherwise).
     #[arg(long, value_name = "VALUE")]
     subject: Option<String>,
+    /// Up to which class of data the records of its requests refer to what was asked, by a key that is destroyed when the records
+    /// are; \"none\" makes no more of them.
+    #[arg(long, value_name = "CLASS", value_parser = references)]
+    references: Option<String>,
     /// What makes it known no more, with commas between: uid, certificate, subject.
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = ["uid", "certificate", "subject"])]
     unlink: Vec<String>,
@@ -87,6 +98,7 @@ impl LimitArgs {
             certificate: self.certificate,
             subject: self.subject,
             unlink: self.unlink,
+            references: self.references,
             class: self.class.map(|class| class.to_string()),
             models: self.models.map(|models| items(&models)),
             purposes: self.purposes.map(|purposes| items(&purposes)),
@@ -95,6 +107,13 @@ impl LimitArgs {
             tokens_per_min: self.tokens_per_min,
         }
     }
+}
+
+fn references(text: &str) -> Result<String, String> {
+    if text != "none" {
+        DataClass::parse(text).map_err(|error| format!("{error}, or none"))?;
+    }
+    Ok(text.to_owned())
 }
 
 fn items<T: ToString>(items: &[T]) -> Vec<String> {
@@ -135,6 +154,16 @@ pub(super) fn apps(context: &Context, command: AppsCommand) -> Result<(), Troubl
                 apps.iter().map(|app| described(app, colour) + &used(app)).collect()
             });
         }
+        AppsCommand::Shred { name } => {
+            let app: AppDto = context.wait(client.post(&format!("/hither/v1/apps/{name}/shred"), &json!({})))?;
+            context.screen.answer(&json!(app), |colour| {
+                format!(
+                    "{} the keys of the references of {} are destroyed: what its records refer to can be shown by nobody any more\n",
+                    colour.green("ok"),
+                    colour.bold(&plain(&app.name))
+                )
+            });
+        }
         AppsCommand::Rm { name } => {
             let app: AppDto = context.wait(client.delete(&format!("/hither/v1/apps/{name}")))?;
             context.screen.answer(&json!(app), |colour| {
@@ -169,6 +198,7 @@ fn described(app: &AppDto, colour: Colour) -> String {
     add(app.requests_per_s.map(|most| format!("{most} requests a second")));
     add(app.concurrent.map(|most| format!("{most} at once")));
     add(app.tokens_per_min.map(|most| format!("{most} tokens a minute")));
+    add(app.references.as_ref().map(|class| format!("references to data up to {class} on the record")));
     let may = if may.is_empty() { "no limits of its own".to_owned() } else { may.join(" · ") };
     let uid = app.uid.map_or_else(String::new, |uid| format!("  user {uid}"));
     let link = |what: &str, link: &Option<String>| match link {

@@ -16,6 +16,7 @@ use super::Context;
 use crate::client::Client;
 use crate::output::{Exit, Trouble, chain, plain};
 
+mod find;
 mod prune;
 mod tail;
 
@@ -42,6 +43,8 @@ pub(super) enum LedgerCommand {
         #[arg(long, value_name = "N")]
         last: Option<usize>,
     },
+    /// Find the records about a request, by what was asked: for an app that has references (hither apps limit NAME --references).
+    Find(find::FindArgs),
     /// Show the last records, and each that is written from now on, until it is stopped.
     Tail {
         /// The ledger's directory; that of the node of this machine if absent.
@@ -74,6 +77,7 @@ pub(super) fn ledger(context: &Context, command: LedgerCommand) -> Result<(), Tr
     match command {
         LedgerCommand::Verify { dir, node, witnesses } => check(context, &dir, node, &witnesses)?,
         LedgerCommand::Show { dir, last } => show(context, &dir, last)?,
+        LedgerCommand::Find(args) => find::find(context, &args)?,
         LedgerCommand::Tail { dir, last } => {
             tail::follow(context, &dir.map_or_else(|| context.data_dir().map(|data| data.join("ledger")), Ok)?, last)?;
         }

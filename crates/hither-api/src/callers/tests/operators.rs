@@ -92,6 +92,7 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
         "GET /hither/v1/apps",
         "DELETE /hither/v1/apps/a",
         "POST /hither/v1/apps/a/rotate",
+        "POST /hither/v1/apps/a/shred",
         "POST /hither/v1/apps/a/limits",
     ] {
         let came = ask(&tcp, request, r#"{"name":"a"}"#).await;
@@ -148,4 +149,38 @@ async fn limits_of_the_nameless_are_not_the_operators() {
     for _ in 0..3 {
         assert_eq!(chat(&unix, &format!("peer-uid: {OWNER}")).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn records_refer_to_what_an_app_asked_up_to_the_class_that_it_wants() {
+    let (unix, tcp) = both(open());
+    let body = r#"{"name":"triage","limits":{"references":"personal"}}"#;
+    let made = key(&ask(&unix, "POST /hither/v1/apps", body).await);
+    assert_eq!(made.app.references.as_deref(), Some("personal"));
+    let asked = r#"{"model":"smollm2-135m","messages":[{"role":"user","content":"hi"}],"max_tokens":2}"#;
+    let refers = async |class: &str| {
+        let head = format!("POST /v1/chat/completions\nx-hither-class: {class}\nx-api-key: {}", made.key);
+        let came = tcp.send(&head, asked.to_owned()).await;
+        assert_eq!(came.status, 200, "{}", came.text());
+        tcp.door.submissions.lock().unwrap().last().unwrap().reference
+    };
+    let expected = Some(hither_types::id::Digest(blake3::hash(asked.as_bytes()).into()));
+    assert_eq!((refers("personal").await, refers("special").await), (expected, None));
+
+    let changed = ask(&unix, "POST /hither/v1/apps/triage/limits", r#"{"references":"special"}"#).await.json();
+    assert_eq!(changed["references"], "special");
+    assert_eq!(refers("special").await, expected);
+    let tensors = r#"{"inputs":[{"name":"features","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}]}"#;
+    let head = format!("POST /v2/models/fraud/infer\nx-api-key: {}", made.key);
+    // This door has text for tensors too; what it was handed is what counts.
+    tcp.send(&head, tensors.to_owned()).await;
+    let last = tcp.door.submissions.lock().unwrap().last().unwrap().reference;
+    assert_eq!(last, Some(hither_types::id::Digest(blake3::hash(tensors.as_bytes()).into())));
+
+    let none = ask(&unix, "POST /hither/v1/apps/triage/limits", r#"{"references":"none"}"#).await.json();
+    assert!(none.get("references").is_none());
+    assert_eq!(refers("internal").await, None);
+    let wrong = ask(&unix, "POST /hither/v1/apps/triage/limits", r#"{"references":"all"}"#).await;
+    assert_eq!(wrong.status, 400, "{}", wrong.text());
+    assert_eq!(ask(&unix, "POST /hither/v1/apps/triage/shred", "").await.status, 200);
 }

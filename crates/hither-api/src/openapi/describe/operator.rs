@@ -270,5 +270,9 @@ fn apps() -> Vec<Operation> {
             .with(&["app"])
             .gives::<AppKeyDto>("The app and its key.")
             .errors(&[Code::OutOfRange]),
+        command("post", "/hither/v1/apps/{app}/shred", "shredReferences", "Destroys the keys of an app's references.")
+            .with(&["app"])
+            .gives::<AppDto>("The app.")
+            .errors(&[Code::OutOfRange]),
     ]
 }

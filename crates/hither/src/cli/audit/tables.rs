@@ -431,7 +431,8 @@ pub(super) fn lost(audit: &Audit) -> Table {
         let file = record.sha256.map(|sha256| format!("their file is SHA-256 {sha256}"));
         let adopted = record.adopted.map(|adopted| format!("{adopted} taken over"));
         let cut = record.bytes_cut.map(|cut| format!("{cut} bytes cut"));
-        let more = [signed, file, adopted, cut].into_iter().flatten();
+        let keys = keys_destroyed(record);
+        let more = [signed, file, adopted, cut, keys].into_iter().flatten();
         vec![record.dropped.map(|dropped| dropped.to_string()).unwrap_or_default(), joined(more)]
     };
     Table {
@@ -439,10 +440,27 @@ pub(super) fn lost(audit: &Audit) -> Table {
         title: "What was lost, and clocks that jumped",
         note: "A gap names how many records a node could not write, for want of room on its disk; no transfer began in that \
                time. Recovered: what a crash had left was taken over, or an unfinished line was cut. loss.accept: a \
-               damaged ledger was put aside by its operator, and this one began.",
+               damaged ledger was put aside by its operator, and this one began. reference.destroy: what records of an \
+               app refer to can be shown by nobody any more.",
         columns: &["when", "node", "record", "what", "records lost", "more"],
-        rows: happened(audit, &[Kind::Gap, Kind::Recovered, Kind::LossAccept, Kind::ClockJump], row),
+        rows: happened(
+            audit,
+            &[Kind::Gap, Kind::Recovered, Kind::LossAccept, Kind::ClockJump, Kind::ReferenceDestroy],
+            row,
+        ),
     }
+}
+
+/// Whose references lost their keys, and by whose word.
+fn keys_destroyed(record: &Record) -> Option<String> {
+    let app = record.app.as_ref().filter(|_| record.kind == Kind::ReferenceDestroy)?;
+    let word = record
+        .policy
+        .map_or_else(|| "by an operator".to_owned(), |policy| format!("by retention of b3:{}", policy.short()));
+    Some(format!(
+        "keys of references of {app} up to {}, {word}",
+        record.day.as_deref().unwrap_or("a day that is not said")
+    ))
 }
 
 /// Nothing if nothing is to be drawn.

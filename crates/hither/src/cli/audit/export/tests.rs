@@ -55,6 +55,7 @@ fn ledger(data: &Path) -> NodeId {
         attempts: 1,
         energy: Millijoules(0),
         took: Micros(1),
+        reference: None,
     };
     let facts = vec![
         Fact::Started {

@@ -1,0 +1,152 @@
+"""An app that still has what it asked shows that a record is about it, with other people's HMAC; and nobody does without the key."""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import subprocess
+import urllib.request
+
+import openai
+import pytest
+
+from mesh import EEA, HITHER, Node, two_sites, wait_for
+
+TALKER = "hither-stub 1\ntoken_us=1000 length=4 slots=4\n"
+
+
+def records(node, **wanted):
+    lines = [json.loads(line) for line in (node.data / "ledger/ledger.jsonl").read_text().splitlines() if line.endswith("}")]
+    return [record for record in lines if all(record.get(name) == value for name, value in wanted.items())]
+
+
+def ended(node, request):
+    wait_for("its end is on the record", lambda: records(node, req=request, kind="request.end"))
+    return records(node, req=request)
+
+
+def keys(node, app):
+    """Day and key, as an operator reads the file."""
+    file = node.data / "references" / f"{app}.keys"
+    assert file.stat().st_mode & 0o777 == 0o600
+    return dict(line.split(" ") for line in file.read_text().splitlines())
+
+
+def find(node, body, app, *args):
+    done = subprocess.run(
+        [HITHER, "--data", node.data, "ledger", "find", "-", "--app", app, *args],
+        input=body, capture_output=True, timeout=60,
+    )
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """munich has the model, and paris the apps: triage refers to data up to personal, billing to none."""
+    with two_sites() as (munich, paris):
+        stub = munich.data / "talker.stub"
+        stub.write_text(TALKER)
+        munich.run("models", "add", stub, "--name", "talker")
+        wait_for("paris knows of the model", lambda: paris.get("/v2/models/talker/ready")[0] == 200)
+        paris.keys = {
+            "triage": paris.json("apps", "add", "triage", "--references", "personal")["key"],
+            "billing": paris.json("apps", "add", "billing")["key"],
+        }
+        yield munich, paris
+
+
+def ask(node, app, text, label="personal"):
+    """Asks with OpenAI's client, and gives the request's id and the body as it was sent."""
+    sent = []
+    headers = {"x-hither-class": label}
+    client = openai.OpenAI(
+        base_url=node.url + "/v1", api_key=node.keys[app], default_headers=headers, max_retries=0,
+        http_client=openai.DefaultHttpxClient(event_hooks={"request": [lambda request: sent.append(request.content)]}),
+    )
+    answer = client.chat.completions.with_raw_response.create(
+        model="talker", messages=[{"role": "user", "content": text}], max_tokens=4
+    )
+    [body] = sent
+    return answer.headers["x-hither-request"], body
+
+
+def test_what_an_app_asked_is_found_on_the_record_by_its_bytes_alone(sites):
+    munich, paris = sites
+    request, body = ask(paris, "triage", "a question about somebody")
+    other, _ = ask(paris, "triage", "another question")
+    of_request = ended(paris, request)
+    referring = [record["kind"] for record in of_request if "ref" in record]
+    assert sorted(referring) == ["egress.intent", "request.end"], of_request
+    [reference] = {record["ref"] for record in of_request if "ref" in record}
+    assert reference not in {record.get("ref") for record in ended(paris, other)}
+
+    # Without a line of ours.
+    macs = {hmac.new(bytes.fromhex(key), body, hashlib.sha256).hexdigest() for key in keys(paris, "triage").values()}
+    assert reference in {f"hmac-sha256:{mac}" for mac in macs}
+
+    code, said = find(paris, body, "triage")
+    assert code == 0 and said.count(request) == 2 and other not in said, said
+    found = json.loads(find(paris, body, "triage", "--json")[1])
+    assert found["requests"] == [request] and {record["ref"] for record in found["records"]} == {reference}
+    # Whoever is given a copy of the ledger and one day's key needs no node.
+    [key] = [key for key in keys(paris, "triage").values() if hmac.new(bytes.fromhex(key), body, hashlib.sha256).hexdigest() in reference]
+    with contextlib.closing(Node("auditor")) as auditor:
+        code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger", "--key", key)
+        assert code == 0 and request in said, said
+        code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger")
+        assert code == 1 and "E0816" in said, said
+    # What ran elsewhere is referred to where it entered, and by nobody else.
+    assert records(munich, req=request) and all("ref" not in record for record in records(munich))
+    for node in (munich, paris):
+        node.run("ledger", "verify", node.data / "ledger")
+
+
+def test_another_byte_another_app_and_what_is_not_wanted_find_nothing(sites):
+    _, paris = sites
+    request, body = ask(paris, "triage", "a question about somebody else")
+    ended(paris, request)
+    code, said = find(paris, body.replace(b":", b": ", 1), "triage")
+    assert code == 1 and "E0815" in said and "byte for byte" in said, said
+    code, said = find(paris, body, "billing")
+    assert code == 1 and "E0816" in said and "hither apps limit billing --references" in said, said
+    # What is special may not leave paris, which has a model of its own.
+    stub = paris.data / "own.stub"
+    stub.write_text(TALKER.replace("length=4", "length=5"))
+    paris.run("models", "add", stub, "--name", "own")
+    wait_for("it is here", lambda: paris.get("/v2/models/own/ready")[0] == 200)
+    for app, label in [("billing", "personal"), ("triage", "special")]:
+        headers = {"Authorization": f"Bearer {paris.keys[app]}", "x-hither-class": label, "content-type": "application/json"}
+        sent = json.dumps({"model": "own", "prompt": "x", "max_tokens": 2}).encode()
+        answer = urllib.request.urlopen(
+            urllib.request.Request(paris.url + "/v1/completions", sent, headers), timeout=30
+        )
+        assert all("ref" not in record for record in ended(paris, answer.headers["x-hither-request"])), (app, label)
+
+
+def test_a_key_outlives_a_start_and_nothing_outlives_the_key(sites):
+    _, paris = sites
+    request, body = ask(paris, "triage", "what is to be forgotten")
+    ended(paris, request)
+    paris.kill()
+    paris.up()
+    wait_for("munich is there", lambda: paris.get("/v2/models/talker/ready")[0] == 200)
+    assert find(paris, body, "triage")[0] == 0
+    before = keys(paris, "triage")
+    assert "references to data up to personal" in paris.run("apps", "ls").stdout
+    paris.run("apps", "shred", "triage")
+    code, said = find(paris, body, "triage")
+    assert code == 1 and "E0816" in said, said
+    wait_for("it is on the record", lambda: records(paris, kind="reference.destroy"))
+    [destroyed] = records(paris, kind="reference.destroy")
+    days = sorted(before)
+    assert (destroyed["app"], destroyed["first_day"], destroyed["last_day"]) == ("triage", days[0], days[-1])
+    assert "policy" not in destroyed
+    # What comes after it has another key, and goes with the app.
+    request, body = ask(paris, "triage", "what is to be forgotten")
+    assert "ref" in ended(paris, request)[-1] and not set(keys(paris, "triage").values()) & set(before.values())
+    table = paris.run("audit", "report", paris.data / "ledger", "--table", "lost").stdout
+    assert "keys of references of triage" in table, table
+    paris.run("apps", "rm", "triage")
+    assert not (paris.data / "references/triage.keys").exists()
+    wait_for("it is on the record", lambda: len(records(paris, kind="reference.destroy")) == 2)
+    paris.run("ledger", "verify", paris.data / "ledger")
