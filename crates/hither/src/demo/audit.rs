@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::cloud::{APP, ASKED};
 use super::show::{Show, cut};
 use super::site::{Site, Verified, hither};
 use super::world::World;
@@ -29,11 +30,12 @@ pub(super) async fn play(world: &mut World, show: &Show) -> Result<Figures, Trou
     show.good(&plain(agreed["summary"].as_str().unwrap_or("the ledgers agree")));
     let transfers = register(world, &paths, show).await?;
     let report = reports(world, &paths, show).await?;
+    let referred = referred(world, show).await?;
     let copied = copied(world, show).await?;
     let found = forge(world, show).await?;
     Ok(figures(json!({
         "records": records, "witnesses": witnesses, "transfers": transfers, "reconciled": agreed, "report": report,
-        "copied": copied, "forgery": found,
+        "referred": referred, "copied": copied, "forgery": found,
     })))
 }
 
@@ -109,6 +111,39 @@ async fn register(world: &World, ledgers: &[&Path], show: &Show) -> Result<Value
     let begun: Vec<String> = first.iter().map(|row| format!("{} to {}", text(row, "from"), text(row, "to"))).collect();
     show.note(&format!("first transfers, from which some laws count: {}", begun.join("; ")));
     Ok(json!({"courses": courses, "first": begun}))
+}
+
+/// The website still has what it asked, and shows what became of it; another text is on no record.
+async fn referred(world: &World, show: &Show) -> Result<Value, Trouble> {
+    let (data, asked) = (world.jakarta.dir().display().to_string(), world.dir().join(ASKED));
+    let find = ["--data", &data, "ledger", "find", "--app", APP];
+    let (found, code) = hither(&find, &[&asked]).await?;
+    let records = found["records"].as_array().cloned().unwrap_or_default();
+    let about = records.len();
+    let left = records.iter().find(|record| record["kind"] == "egress.intent");
+    let left =
+        left.filter(|_| code == Some(0)).ok_or_else(|| failed(format!("what {APP} asked is not found: {found}")))?;
+    let (place, rule) = (&left["place"], plain(left["rule"].as_str().unwrap_or("?")));
+    let word = |field: &Value| plain(field.as_str().unwrap_or("?"));
+    show.good(&format!(
+        "the {APP} still has what it asked: its record says that it left for {} ({}) by rule {rule}",
+        word(&place["site"]),
+        word(&place["jur"])
+    ));
+    let other = world.dir().join("what-it-did-not-ask.json");
+    let broken = |error: std::io::Error| failed(format!("cannot write {}: {error}", other.display()));
+    let text = std::fs::read_to_string(&asked).map_err(broken)?.replace("branch hours", "branch tours");
+    std::fs::write(&other, text).map_err(broken)?;
+    let (none, code) = hither(&find, &[&other]).await?;
+    ensure(code == Some(1) && none["error"]["code"] == "E0815", || {
+        format!("what nobody asked is on a record: {none}")
+    })?;
+    let records = world.jakarta.records().await?;
+    ensure(!records.is_empty() && !records.iter().any(|record| record.to_string().contains("branch hours")), || {
+        "a record has a word of what was asked".to_owned()
+    })?;
+    show.good("with one letter changed it is on no record; and no record has a word of it");
+    Ok(json!({"request": left["req"], "records": about, "other": none["error"]["code"]}))
 }
 
 /// A copy of paris' ledger: for an auditor whom a rule lets have it, and for nobody else.

@@ -13,12 +13,16 @@ use crate::client::Answer;
 use crate::output::{Trouble, plain};
 
 /// Whom the rule for the cloud names.
-const APP: &str = "website";
+pub(super) const APP: &str = "website";
+
+/// What it keeps of what it asked: a file in the folder of the demo.
+pub(super) const ASKED: &str = "what-the-website-asked.json";
 
 /// Plays it.
 pub(super) async fn play(world: &World, show: &Show) -> Result<Value, Trouble> {
     let witness = signed(world, show).await?;
-    let add = AddAppDto { name: APP.to_owned(), limits: ChangeDto::default() };
+    let limits = ChangeDto { references: Some("internal".to_owned()), ..ChangeDto::default() };
+    let add = AddAppDto { name: APP.to_owned(), limits };
     let AppKeyDto { key, .. } = world.jakarta.operator().post("/hither/v1/apps", &json!(add)).await?;
     let kept = ask(world, &key, "personal").await?;
     ensure(kept.status == 451, || format!("a cloud was asked with personal data: {}", kept.status))?;
@@ -61,7 +65,10 @@ async fn ask(world: &World, key: &str, class: &str) -> Result<Answer, Trouble> {
         "model": CLOUD_MODEL, "max_tokens": 16,
         "messages": [{"role": "user", "content": "Write one line about our branch hours. Sign as siti@meridian.example."}],
     });
-    world.jakarta.app()?.call(Method::POST, "/v1/chat/completions", &headers, Some(&body)).await
+    let (bytes, file) = (body.to_string(), world.dir().join(ASKED));
+    std::fs::write(&file, &bytes).map_err(|error| failed(format!("cannot write {}: {error}", file.display())))?;
+    let path = "/v1/chat/completions";
+    world.jakarta.app()?.send_bytes(Method::POST, path, &headers, "application/json", bytes.into()).await
 }
 
 /// Waits until another member has signed the ledger: jakarta's law lets nothing leave before.
