@@ -138,8 +138,8 @@ pub(crate) async fn take_in(app: &App, request: Request) -> Result<(HeaderMap, A
     let (parts, body) = request.into_parts();
     let mut asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let body = app.bodies.read(&parts.headers, body).await?;
-    asked.refer_to(&body.bytes, &*app.door);
     check_depth(&body.bytes)?;
+    asked.refer_to(&body.bytes, &*app.door).await;
     Ok((parts.headers, asked, body))
 }
 

@@ -54,8 +54,30 @@ pub struct Submission {
     pub trace: Option<TraceParent>,
     /// Whether the client takes the answer whole, so that its pieces need not come one by one.
     pub whole: bool,
-    /// The keyed reference to what the client sent, if its app has them.
-    pub reference: Option<Digest>,
+    /// How the record refers to what the client sent, if its app has references.
+    pub referrer: Option<Referrer>,
+}
+
+/// How records refer to a body: by a key that nothing here sees.
+#[derive(Clone)]
+pub struct Referrer(Arc<dyn Fn(RequestId) -> Digest + Send + Sync>);
+
+impl Referrer {
+    /// By what the records of each request refer to it.
+    pub fn new(of: impl Fn(RequestId) -> Digest + Send + Sync + 'static) -> Self {
+        Self(Arc::new(of))
+    }
+
+    /// By what the records of a request refer to it.
+    pub fn of(&self, request: RequestId) -> Digest {
+        (self.0)(request)
+    }
+}
+
+impl std::fmt::Debug for Referrer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a referrer")
+    }
 }
 
 /// The other end of a request. Dropping it cancels the request everywhere.
@@ -465,8 +487,9 @@ pub trait Door: Send + Sync + 'static {
     fn apps(&self, command: AppCommand) -> Reply<Result<AppDone, CommandError>>;
     /// What the law says of keeping a request of an app on the disk of this node (`enqueue`). `model`: if it is known.
     fn may_keep(&self, app: &AppName, model: Option<&ModelName>, label: &Label) -> Verdict;
-    /// The keyed reference to the body of a request of an app, for the record. `None`: its key cannot be had, which is told.
-    fn reference(&self, app: &AppName, body: &[u8]) -> Option<Digest>;
+    /// How records of requests of an app refer to a body. `None`: it is no app any more, or its key cannot be had, which an
+    /// operator is told.
+    fn refer(&self, app: &AppName, body: Bytes) -> Reply<Option<Referrer>>;
     /// The class of a request without a label, and the least that a label may say.
     fn unlabelled(&self) -> hither_types::label::DataClass;
     /// The node itself.

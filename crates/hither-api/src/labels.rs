@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use hither_types::id::{AppName, Digest, ParseIdError, Purpose, SiteName, Tag};
+use bytes::Bytes;
+use hither_types::id::{AppName, ParseIdError, Purpose, SiteName, Tag};
 use hither_types::label::{DataClass, Label};
 use hither_types::place::Jurisdiction;
 use hither_types::request::{Priority, Quality};
@@ -13,7 +14,7 @@ use hyper::HeaderMap;
 use tokio::time::Instant;
 
 use crate::callers::{Admission, Caller};
-use crate::door::Door;
+use crate::door::{Door, Referrer};
 use crate::errors::{Code, Problem};
 use crate::limits::{LABEL_ITEMS, PATIENCE_MAX_MS, PATIENCE_MS};
 
@@ -39,8 +40,8 @@ pub(crate) struct Asked {
     pub(crate) trace: Option<TraceParent>,
     /// Whether the answer is given whole, and not as it comes.
     pub(crate) whole: bool,
-    /// What the record refers to the body by, if it does.
-    pub(crate) reference: Option<Digest>,
+    /// How the record refers to the body, if it does.
+    pub(crate) referrer: Option<Referrer>,
 }
 
 impl Asked {
@@ -49,10 +50,12 @@ impl Asked {
         self.admission.caller().name()
     }
 
-    /// Makes the reference to the body for the record, if the app has references to data of this class.
-    pub(crate) fn refer_to(&mut self, body: &[u8], door: &dyn Door) {
+    /// Has the record refer to the body, if the app has references to data of this class.
+    pub(crate) async fn refer_to(&mut self, body: &Bytes, door: &dyn Door) {
         let caller = self.admission.caller();
-        self.reference = caller.refers(self.label.class).then(|| door.reference(caller.name(), body)).flatten();
+        if caller.refers(self.label.class) {
+            self.referrer = door.refer(caller.name(), body.clone()).await;
+        }
     }
 }
 
@@ -68,7 +71,7 @@ pub(crate) fn read(headers: &HeaderMap, caller: &Caller, door: &dyn Door) -> Res
         // What cannot be read begins a new trace (W3C Trace Context, section 4.3).
         trace: headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?)),
         whole: false,
-        reference: None,
+        referrer: None,
         // The last: what is wrong in itself counts for nothing.
         admission: caller.enter(Instant::now())?,
     })

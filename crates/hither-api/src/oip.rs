@@ -292,7 +292,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let mut asked = labels::read(&parts.headers, Caller::of(&parts.extensions), &*app.door)?;
     let body = app.bodies.read(&parts.headers, body).await?;
-    asked.refer_to(&body.bytes, &*app.door);
+    asked.refer_to(&body.bytes, &*app.door).await;
     let mut call = match json_length(&parts.headers)? {
         Some(0) => Call::raw(&body.bytes, inputs)?,
         Some(length) => {

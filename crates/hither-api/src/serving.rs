@@ -135,8 +135,8 @@ impl Serving {
         };
         let mut course = rows.map(|rows| Course::begin(Arc::clone(&app.metrics), operation, rows));
         let tally = Tally::new(asked.admission, work, payload.len());
-        let Asked { patience, trace, whole, reference, .. } = asked;
-        let submission = Submission { envelope, patience, payload, operation, trace, whole, reference };
+        let Asked { patience, trace, whole, referrer, .. } = asked;
+        let submission = Submission { envelope, patience, payload, operation, trace, whole, referrer };
         let reception = app.door.submit(submission).map_err(|refusal| {
             let problem = Problem::from(&refusal);
             if let Some(course) = &mut course {

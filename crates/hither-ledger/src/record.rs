@@ -416,7 +416,7 @@ impl Record {
             "served_by" => self.served_by = Some(Field("served_by", raw).parsed(NodeId::parse)?),
             "energy_mj" => self.energy_mj = Some(Field("energy_mj", raw).integer()?),
             "took_ms" => self.took_ms = Some(Field("took_ms", raw).integer()?),
-            "ref" => self.reference = Some(Field("ref", raw).reference()?),
+            "ref" => self.reference = Field("ref", raw).reference()?,
             "digest" => self.digest = Some(Field("digest", raw).digest()?),
             // Of models and versions others say who published them; nobody sums those up.
             "by" if self.kind == Kind::PolicyChange => self.by = Some(Field("by", raw).parsed(NodeId::parse)?),
@@ -488,6 +488,7 @@ impl Record {
         }
         if self.kind == Kind::ReferenceDestroy {
             required("app", self.app.as_ref())?;
+            required("last_day", self.day.as_ref())?;
         }
         Ok(())
     }

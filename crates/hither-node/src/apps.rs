@@ -3,23 +3,27 @@
 //! What must stay true: a change is on disk before it is in force; a file that cannot be read lets nobody in; no key is
 //! ever written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use hither_api::callers::{ANONYMOUS, Access, AppEntry, Callers, Change, Key, KeyId, KeyMark, Limits};
 use hither_api::door::{AppCommand, AppDone, CommandError};
-use hither_types::fact::CANARY;
-use hither_types::id::AppName;
+use hither_types::fact::{CANARY, Fact};
+use hither_types::id::{AppName, Digest};
 use hither_types::label::DataClass;
+use hither_types::time::Day;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use crate::config::api::LimitsSection;
+use crate::driver::Inbound;
 use crate::home::{InitError, random, write_private};
 use crate::limits::APPS_MAX;
-use crate::references::References;
+use crate::references::{ReferenceKey, References};
+use crate::trust::wall_now;
 
 #[cfg(test)]
 mod tests;
@@ -87,24 +91,29 @@ impl AppForm {
 pub(crate) struct Apps {
     path: PathBuf,
     callers: Arc<Callers>,
-    references: Arc<References>,
+    references: References,
     entries: Mutex<Vec<AppEntry>>,
+    inbox: mpsc::Sender<Inbound>,
+    /// What operators were told of apps whose keys of references cannot be had.
+    told: Mutex<BTreeMap<AppName, String>>,
 }
 
 impl Apps {
     /// Reads the file, if there is one, and puts it in force.
     pub(crate) fn open(
-        path: PathBuf,
+        data: &Path,
         node: &SigningKey,
         access: Access,
-        references: Arc<References>,
+        inbox: mpsc::Sender<Inbound>,
     ) -> Result<Self, InitError> {
+        let path = data.join("apps.toml");
         let entries = read(&path)?;
         // Of the node's own key: hashes that somebody copies are worth nothing without it, and nothing elsewhere.
         let hash_key = blake3::derive_key("hither api keys 1", node.as_bytes());
         let callers = Arc::new(Callers::new(access, hash_key, rustix::process::geteuid().as_raw()));
         callers.replace(&entries);
-        Ok(Self { path, callers, references, entries: Mutex::new(entries) })
+        let references = References::of(data);
+        Ok(Self { path, callers, references, inbox, told: Mutex::default(), entries: Mutex::new(entries) })
     }
 
     /// Who may call.
@@ -112,20 +121,26 @@ impl Apps {
         Arc::clone(&self.callers)
     }
 
-    /// The keys of their references.
-    pub(crate) fn references(&self) -> &Arc<References> {
-        &self.references
-    }
-
     /// Carries out what an operator asks. Waits for the disk.
     pub(crate) fn change(&self, command: AppCommand) -> Result<AppDone, CommandError> {
+        let mut entries = self.lock();
+        let mut changed = entries.clone();
         let goes = match &command {
             AppCommand::Remove(name) | AppCommand::Shred(name) => Some(name.clone()),
             AppCommand::Add { .. } | AppCommand::Limit { .. } | AppCommand::Rotate(_) => None,
         };
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = entries.clone();
         let done = self.apply(&mut changed, command)?;
+        if let Some(name) = goes {
+            // Before the app goes: what fails can be typed again.
+            self.destroy_references(&name, None, None).map_err(|error| CommandError {
+                code: "E0168",
+                message: format!(
+                    "{name} stays, for keys of its references are not destroyed: {}: {error}",
+                    self.references.folder(&name).display()
+                ),
+                help: "df -h; then type it again".into(),
+            })?;
+        }
         write(&self.path, &changed).map_err(|error| CommandError {
             code: "E0165",
             message: format!("the apps stay as they were: {} cannot be written: {error}", self.path.display()),
@@ -133,18 +148,78 @@ impl Apps {
         })?;
         self.callers.replace(&changed);
         *entries = changed;
-        if let Some(name) = goes {
-            // Under the lock: an app of the same name that is added meanwhile keeps the keys that it gets.
-            self.references.destroy(&name).map_err(|error| CommandError {
-                code: "E0168",
-                message: format!("the keys of the references of {name} are not destroyed: {error}"),
-                help: format!(
-                    "delete {} yourself, or mend the disk and type: hither apps shred {name}",
-                    self.references.file(&name).display()
-                ),
-            })?;
+        if done.entry.references.is_none() || !entries.iter().any(|entry| entry.name == done.entry.name) {
+            self.tell(&done.entry.name, None);
         }
         Ok(done)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<AppEntry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of today by which records of an app refer to what it asked. Waits for the disk. `None`: it has none, or is no app any
+    /// more, or the key cannot be had, of which an operator is told.
+    pub(crate) fn reference_key(&self, app: &AppName) -> Option<ReferenceKey> {
+        // As long as the key is drawn nobody removes the app, or the key would outlive it.
+        let entries = self.lock();
+        entries.iter().find(|entry| entry.name == *app)?.references?;
+        let key = self.references.key(app, wall_now().day());
+        drop(entries);
+        self.tell(app, key.as_ref().err());
+        key.ok()
+    }
+
+    /// Destroys the keys of references that are of days before one, by the retention of a policy, and those of apps that are gone.
+    /// What fails is tried again the next day. `is_first`: the clock may be years ahead as long as nobody has set it, so an app whose
+    /// keys all seem old keeps them until the next look.
+    pub(crate) fn expire_references(&self, oldest: Day, policy: Digest, is_first: bool) {
+        let apps = self.references.apps().unwrap_or_else(|error| {
+            tracing::warn!(%error, "old keys of references cannot be looked for");
+            Vec::new()
+        });
+        for app in apps {
+            let entries = self.lock();
+            let expired = match entries.iter().any(|entry| entry.name == app) {
+                false => self.destroy_references(&app, None, None),
+                true if is_first && !self.references.has_since(&app, oldest).unwrap_or(false) => Ok(()),
+                true => self.destroy_references(&app, Some(oldest), Some(policy)),
+            };
+            if let Err(error) = expired {
+                tracing::warn!(%app, %error, "old keys of references are not destroyed yet");
+            }
+        }
+    }
+
+    fn destroy_references(&self, app: &AppName, before: Option<Day>, policy: Option<Digest>) -> std::io::Result<()> {
+        if let Some((first, last)) = self.references.destroy(app, before)? {
+            let fact = Fact::ReferencesDestroyed { app: app.clone(), first, last, policy };
+            // A node that stops hears nothing any more; the keys are gone all the same.
+            let _ = self.inbox.blocking_send(Inbound::Note(fact));
+        }
+        Ok(())
+    }
+
+    /// Says once that the key of an app cannot be had, and once that it is over.
+    fn tell(&self, app: &AppName, error: Option<&std::io::Error>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = error.map(|error| {
+            let folder = self.references.folder(app);
+            format!(
+                "requests of app {app} get no reference on their records, for its key cannot be had ({}: {error}). df -h, or: hither \
+                 apps limit {app} --references none",
+                folder.display()
+            )
+        });
+        if told.get(app) == text.as_ref() {
+            return;
+        }
+        // Where the inbox is full, the next request says it.
+        let over = told.get(app).cloned().map(Inbound::WarnOver);
+        if over.into_iter().chain(text.clone().map(Inbound::Warn)).all(|news| self.inbox.try_send(news).is_ok()) {
+            told.remove(app);
+            told.extend(text.map(|text| (app.clone(), text)));
+        }
     }
 
     fn apply(&self, entries: &mut Vec<AppEntry>, command: AppCommand) -> Result<AppDone, CommandError> {

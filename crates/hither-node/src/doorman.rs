@@ -3,15 +3,19 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use hither_api::batches::BatchStore;
 use hither_api::callers::Callers;
-use hither_api::door::{AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Reply, Submission};
+use hither_api::door::{
+    AppCommand, AppDone, Command, CommandDone, CommandError, Door, Reception, Referrer, Reply, Submission,
+};
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
 use hither_api::trainings::TrainingStore;
 use hither_core::policy::judge_keeping;
+use hither_ledger::{body_digest, reference};
 use hither_swarm::Swarm;
-use hither_types::id::{AppName, Digest, ModelName, NodeId, RequestId};
+use hither_types::id::{AppName, ModelName, NodeId, RequestId};
 use hither_types::label::{DataClass, Label};
 use hither_types::law::{Policy, Verdict};
 use hither_types::member::Member;
@@ -120,7 +124,8 @@ impl Door for Doorman {
         let session = Session::new(request, submission.payload, answers, trace).taken_whole(submission.whole);
         let session = Arc::new(session);
         let told = Arc::clone(&session);
-        let (envelope, reference) = (submission.envelope, submission.reference);
+        let reference = submission.referrer.map(|referrer| referrer.of(request));
+        let envelope = submission.envelope;
         let inbound = Inbound::Submit { session, envelope, deadline, affinity, reference };
         self.inbox.try_send(inbound).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded { retry_after: Micros::from_millis(1000) },
@@ -173,8 +178,14 @@ impl Door for Doorman {
         judge_keeping(&facade.policy, app, model, label, &facade.me.place())
     }
 
-    fn reference(&self, app: &AppName, body: &[u8]) -> Option<Digest> {
-        self.apps.references().to(app, body)
+    fn refer(&self, app: &AppName, body: Bytes) -> Reply<Option<Referrer>> {
+        let (apps, app) = (Arc::clone(&self.apps), app.clone());
+        // It may wait for a disk, and a body may be large.
+        let made = tokio::task::spawn_blocking(move || {
+            let (key, body) = (apps.reference_key(&app)?, body_digest(&body));
+            Some(Referrer::new(move |request| reference(&key, request, &body)))
+        });
+        Box::pin(async move { made.await.ok().flatten() })
     }
 
     fn unlabelled(&self) -> DataClass {

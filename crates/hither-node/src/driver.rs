@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::apps::Apps;
 use crate::canary::Canary;
 use crate::clearing::{Clearings, Passage, Verdict};
 use crate::clock::{Clocks, Jump};
@@ -44,7 +45,6 @@ use crate::pins::Pins;
 use crate::proof::Unproven;
 use crate::published::Texts;
 use crate::records::Records;
-use crate::references::References;
 use crate::rollouts::Versions;
 use crate::run::core_config;
 use crate::session::{AskSession, Session, Sessions};
@@ -151,7 +151,7 @@ pub(crate) struct Driver {
     pub(crate) records: Records,
     pub(crate) inbox: mpsc::Sender<Inbound>,
     pub(crate) sessions: Sessions,
-    pub(crate) references: Arc<References>,
+    pub(crate) apps: Arc<Apps>,
     /// By what the records of requests refer to what was asked, until they have ended.
     pub(crate) referred: BTreeMap<RequestId, Digest>,
     pub(crate) asks: BTreeMap<Task, Arc<AskSession>>,

@@ -15,9 +15,9 @@ use hither_types::law::{Policy, Retention};
 use hither_types::place::Jurisdiction;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::apps::Apps;
 use crate::driver::Inbound;
 use crate::limits::{RECORDS_BATCH_MAX, RECORDS_DELAY, RECORDS_MAX};
-use crate::references::References;
 use crate::trust::wall_now;
 
 mod firsts;
@@ -139,8 +139,8 @@ impl Records {
     }
 
     /// Who deletes what is older than the law wants, once the law is known. None if nothing can be written.
-    pub(crate) fn keeper(&self, dir: &Path, here: Jurisdiction, references: Arc<References>) -> Option<Keeper> {
-        self.queue.as_ref().map(|queue| Keeper { queue: Arc::clone(queue), dir: dir.to_owned(), here, references })
+    pub(crate) fn keeper(&self, dir: &Path, here: Jurisdiction, apps: Arc<Apps>) -> Option<Keeper> {
+        self.queue.as_ref().map(|queue| Keeper { queue: Arc::clone(queue), dir: dir.to_owned(), here, apps })
     }
 
     /// The law that is in force now says how long records are kept.

@@ -41,7 +41,6 @@ use crate::pins::Pins;
 use crate::program::build_id;
 use crate::published::Texts;
 use crate::records::Records;
-use crate::references::References;
 use crate::rollouts::Versions;
 use crate::spending::Till;
 use crate::traces::{Traces, TracesError};
@@ -190,8 +189,7 @@ async fn assemble(
     let stored =
         swarm.stored().await.map_err(|error| RunError::Home { path: dir.join("models"), text: error.to_string() })?;
     let (inbox, inbound) = mpsc::channel(INBOX_MAX);
-    let references = Arc::new(References::of(&dir, inbox.clone()));
-    let apps = Arc::new(Apps::open(dir.join("apps.toml"), &home.key, config.access.clone(), Arc::clone(&references))?);
+    let apps = Arc::new(Apps::open(&dir, &home.key, config.access.clone(), inbox.clone())?);
     // Without the mesh, which a node may change.
     let origin = format!("hither/{}", home.me.node.short());
     let (records, trouble) = Records::start(&config.ledger_dir(), &home.key.to_bytes(), &origin, inbox.clone());
@@ -243,7 +241,7 @@ async fn assemble(
         records,
         inbox: inbox.clone(),
         sessions: Default::default(),
-        references,
+        apps: Arc::clone(&apps),
         referred: Default::default(),
         asks: Default::default(),
         forwards: Default::default(),
@@ -336,7 +334,7 @@ async fn serve(
     driver.watch_kernel();
     driver.records.live_by(&driver.policy);
     let (ledger, here) = (driver.config.ledger_dir(), driver.home.me.jurisdiction);
-    if let Some(keeper) = driver.records.keeper(&ledger, here, Arc::clone(&driver.references)) {
+    if let Some(keeper) = driver.records.keeper(&ledger, here, Arc::clone(&driver.apps)) {
         driver.hands.spawn(keeper.watch());
     }
     if let Some(oidc) = driver.config.oidc.clone() {

@@ -189,6 +189,7 @@ pub const OF_COMMANDS: &[Entry] = &[
         "Callers with this certificate or token are another app already.",
         "Choose another name, or hither apps limit NAME --unlink certificate,subject.",
     ),
+    command("E0168", "Keys of an app's references are not destroyed.", "df -h; then type it again."),
     command("E0201", "This is not a ticket.", "Copy the whole line that hither invite printed."),
     command(
         "E0202",

@@ -192,7 +192,7 @@ async fn the_wish_reaches_the_engine_as_it_was_made() {
     let came = lab.send(head, body).await;
     assert_eq!(came.status, 200, "{}", came.text());
     let submissions = lab.door.submissions.lock().unwrap();
-    let Submission { envelope, patience, payload, operation, trace, whole, reference: _ } = &submissions[0];
+    let Submission { envelope, patience, payload, operation, trace, whole, referrer: _ } = &submissions[0];
     assert!(*whole, "it does not stream");
     assert_eq!((*operation, trace.map(|trace| trace.span)), ("chat", Some(0x00f0_67aa_0ba9_02b7)));
     assert_eq!(

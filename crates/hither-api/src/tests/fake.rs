@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use hither_api::batches::BatchStore;
 use hither_api::callers::{Access, AppEntry, Callers, Key, KeyId, Limits, SECRET_BYTES};
 use hither_api::door::policy::{PolicyInForce, Publications};
 use hither_api::door::{
     Answer, AppCommand, AppDone, Command, CommandDone, CommandError, Door, InviteStage, InviteState, Pinged, Reception,
-    Reply, Route, Submission, Summary, Until,
+    Referrer, Reply, Route, Submission, Summary, Until,
 };
 use hither_api::errors::{Code, Problem};
 use hither_api::jobs::JobStore;
@@ -197,8 +198,8 @@ impl Door for FakeDoor {
         Ok(Reception { request, answers: receiver, leaving: Box::new(()) })
     }
 
-    fn reference(&self, _: &AppName, body: &[u8]) -> Option<Digest> {
-        Some(Digest(blake3::hash(body).into()))
+    fn refer(&self, _: &AppName, body: Bytes) -> Reply<Option<Referrer>> {
+        Box::pin(async move { Some(Referrer::new(move |_| Digest(blake3::hash(&body).into()))) })
     }
 
     fn view(&self) -> watch::Receiver<Arc<View>> {

@@ -136,10 +136,10 @@ impl Field<'_> {
         all.into_iter().find(|outcome| outcome_word(*outcome) == text).ok_or_else(|| self.wrong())
     }
 
-    /// A keyed reference, with the function that made it.
-    pub(super) fn reference(self) -> Read<Digest> {
-        let mac = self.text()?.strip_prefix(REFERENCE_PREFIX).ok_or_else(|| self.wrong())?;
-        Digest::parse(mac).map_err(|_| self.wrong())
+    /// A keyed reference. One that another function made, which a newer program may have, is none that this one can check.
+    pub(super) fn reference(self) -> Read<Option<Digest>> {
+        let mac = self.text()?.strip_prefix(REFERENCE_PREFIX);
+        mac.map(Digest::parse).transpose().map_err(|_| self.wrong())
     }
 
     /// The other end of a transfer.

@@ -1,10 +1,12 @@
 use super::*;
 
-/// RFC 4231, section 4.2 has a key of 20 bytes; this is its data under a key of 32, as `openssl dgst -sha256 -mac HMAC` gives it.
+/// As `printf '%s %s' ID SHA256 | openssl dgst -sha256 -mac HMAC -macopt hexkey:…` makes it.
 #[test]
-fn a_reference_is_what_other_programs_make_of_the_same_key_and_body() {
-    let made = reference(&[0x0b; 32], b"Hi There");
-    assert_eq!(made.to_string(), "198a607eb44bfbc69903a0f1cf2bbdc5ba0aa3f3d9ae3c1c7a3b1696a0b68cf7");
-    assert_ne!(made, reference(&[0x0c; 32], b"Hi There"));
-    assert_ne!(made, reference(&[0x0b; 32], b"Hi There "));
+fn a_reference_is_what_other_programs_make_of_the_same_key_request_and_body() {
+    let (request, body) = (crate::samples::REQUEST, body_digest(b"Hi There"));
+    let made = reference(&[0x0b; 32], request, &body);
+    assert_eq!(made.to_string(), "0460a7227e114343743c77e275487a4c2307933ab38f5e85529a422e7908f3b3");
+    assert_ne!(made, reference(&[0x0c; 32], request, &body));
+    assert_ne!(made, reference(&[0x0b; 32], RequestId(request.0 + 1), &body));
+    assert_ne!(made, reference(&[0x0b; 32], request, &body_digest(b"Hi There ")));
 }

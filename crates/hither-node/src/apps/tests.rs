@@ -11,12 +11,8 @@ fn node(number: u8) -> SigningKey {
 }
 
 fn open(dir: &Path) -> Result<Apps, InitError> {
-    Apps::open(dir.join("apps.toml"), &node(1), Access::default(), references(dir))
-}
-
-/// Nobody listens to what they say.
-fn references(dir: &Path) -> Arc<References> {
-    Arc::new(References::of(dir, tokio::sync::mpsc::channel(1).0))
+    // Nobody listens to what they say.
+    Apps::open(dir, &node(1), Access::default(), mpsc::channel(1).0)
 }
 
 fn name(name: &str) -> AppName {
@@ -55,7 +51,7 @@ fn what_was_added_is_there_after_a_restart_and_its_key_is_not_on_the_disk() {
         open(dir.path()).unwrap().callers().apps().iter().map(|app| app.entry().clone()).collect();
     assert_eq!((entries.len(), &entries), (1, &again));
     assert_eq!(again[0].key, open(dir.path()).unwrap().callers().mark(&rotated));
-    let elsewhere = Apps::open(path, &node(2), Access::default(), references(dir.path())).unwrap();
+    let elsewhere = Apps::open(dir.path(), &node(2), Access::default(), mpsc::channel(1).0).unwrap();
     assert_ne!(again[0].key, elsewhere.callers().mark(&rotated), "the file is of this node alone");
 }
 
@@ -179,4 +175,98 @@ fn a_file_that_cannot_be_read_lets_no_node_start() {
     }
     std::fs::write(dir.path().join("apps.toml"), format!("version = 1\n{one}{}", app("b", "00000002", ""))).unwrap();
     assert_eq!(open(dir.path()).unwrap().callers().apps().len(), 2);
+}
+
+/// What the driver is told.
+fn told(news: &mut mpsc::Receiver<Inbound>) -> Vec<String> {
+    let text = |inbound| match inbound {
+        Inbound::Note(Fact::ReferencesDestroyed { app, first, last, policy }) => {
+            format!("{app} {} {} {}", first.0, last.0, policy.is_some())
+        }
+        Inbound::Warn(text) => format!("warn {text}"),
+        Inbound::WarnOver(text) => format!("over {text}"),
+        _ => "something else".to_owned(),
+    };
+    std::iter::from_fn(|| news.try_recv().ok()).map(text).collect()
+}
+
+fn referring(dir: &Path, called: &str) -> (Apps, mpsc::Receiver<Inbound>) {
+    let (inbox, news) = mpsc::channel(8);
+    let apps = Apps::open(dir, &node(1), Access::default(), inbox).unwrap();
+    let change = Change { references: Some(Some(DataClass::Personal)), ..Change::default() };
+    key(add(&apps, called, change));
+    (apps, news)
+}
+
+#[test]
+fn an_app_that_is_gone_has_no_key_and_one_of_its_name_gets_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (apps, mut news) = referring(dir.path(), "triage");
+    let first = apps.reference_key(&name("triage")).unwrap();
+    apps.change(AppCommand::Remove(name("triage"))).unwrap();
+    assert_eq!(told(&mut news).len(), 1);
+    // A request that came before, and was read after.
+    assert_eq!(apps.reference_key(&name("triage")), None);
+    assert!(apps.references.apps().unwrap().is_empty());
+    key(add(&apps, "triage", Change { references: Some(Some(DataClass::Special)), ..Change::default() }));
+    let second = apps.reference_key(&name("triage")).unwrap();
+    assert_ne!(second, first);
+    apps.change(AppCommand::Shred(name("triage"))).unwrap();
+    assert_ne!(apps.reference_key(&name("triage")), Some(second));
+    apps.change(AppCommand::Limit {
+        name: name("triage"),
+        change: Change { references: Some(None), ..Change::default() },
+    })
+    .unwrap();
+    assert_eq!(apps.reference_key(&name("triage")), None);
+    assert_eq!(apps.references.apps().unwrap(), [name("triage")], "what it has shown can be shown still");
+}
+
+#[test]
+fn retention_destroys_keys_and_a_clock_that_is_ahead_at_the_start_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (apps, mut news) = referring(dir.path(), "triage");
+    for (called, days) in [("triage", &[100, 101][..]), ("gone", &[100])] {
+        days.iter().for_each(|day| _ = apps.references.key(&name(called), Day(*day)).unwrap());
+    }
+    apps.expire_references(Day(102), Digest([1; 32]), true);
+    assert_eq!(told(&mut news), ["gone 100 100 false"], "of an app that is gone none stay");
+    apps.expire_references(Day(101), Digest([1; 32]), true);
+    assert_eq!(told(&mut news), ["triage 100 100 true"]);
+    apps.expire_references(Day(102), Digest([1; 32]), false);
+    assert_eq!(told(&mut news), ["triage 101 101 true"]);
+    apps.expire_references(Day(102), Digest([1; 32]), false);
+    assert_eq!(told(&mut news), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_cannot_be_had_is_told_once_and_so_is_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    for ended in ["mended", "limit", "rm"] {
+        let (apps, mut news) = referring(dir.path(), ended);
+        let blocked = dir.path().join("references");
+        let _ = std::fs::remove_dir_all(&blocked);
+        std::fs::write(&blocked, "a file where the folder should be").unwrap();
+        assert_eq!([apps.reference_key(&name(ended)), apps.reference_key(&name(ended))], [None, None]);
+        let said = told(&mut news);
+        assert!(
+            said.len() == 1 && said[0].starts_with(&format!("warn requests of app {ended} get no ref")),
+            "{said:?}"
+        );
+        assert!(said[0].contains(&format!("limit {ended} --references none")), "{said:?}");
+        assert!(apps.change(AppCommand::Remove(name(ended))).is_err_and(|error| error.code == "E0168"));
+        let none = Change { references: Some(None), ..Change::default() };
+        match ended {
+            "limit" => _ = apps.change(AppCommand::Limit { name: name(ended), change: none }).unwrap(),
+            "rm" => {
+                std::fs::remove_file(&blocked).unwrap();
+                apps.change(AppCommand::Remove(name(ended))).unwrap();
+            }
+            _ => {
+                std::fs::remove_file(&blocked).unwrap();
+                assert!(apps.reference_key(&name(ended)).is_some());
+            }
+        }
+        assert_eq!(told(&mut news), [said[0].replacen("warn", "over", 1)], "{ended}");
+    }
 }

@@ -11,8 +11,8 @@ use hither_types::place::Jurisdiction;
 use hither_types::time::Day;
 
 use super::Queue;
+use crate::apps::Apps;
 use crate::limits::RETENTION_LOOK;
-use crate::references::References;
 use crate::trust::wall_now;
 
 /// Who looks for what is old.
@@ -20,7 +20,7 @@ pub(crate) struct Keeper {
     pub(super) queue: Arc<Queue>,
     pub(super) dir: PathBuf,
     pub(super) here: Jurisdiction,
-    pub(super) references: Arc<References>,
+    pub(super) apps: Arc<Apps>,
 }
 
 impl Keeper {
@@ -41,9 +41,9 @@ impl Keeper {
 
     fn look(&self, is_first: bool) {
         let Some((retention, policy)) = self.queue.law().clone() else { return };
-        // Only requests that entered here have references. A key lives as long as the records that refer by it, wherever copies
-        // of them are.
-        self.references.expire(Day(wall_now().day().0.saturating_sub(retention.of(self.here).0)), policy, is_first);
+        // Records stay as long as the longest period of an origin among them; no key goes before them.
+        let oldest = Day(wall_now().day().0.saturating_sub(retention.longest().0));
+        self.apps.expire_references(oldest, policy, is_first);
         let (closing, closed) = channel();
         let mut waiting = self.queue.lock();
         if waiting.ended {

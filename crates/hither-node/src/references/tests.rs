@@ -1,4 +1,4 @@
-//! A key is its app's and its day's, outlives a start, and is gone when it is destroyed.
+//! A key is its app's and its day's, and is gone when it is destroyed.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -8,113 +8,87 @@ fn app(name: &str) -> AppName {
     AppName::parse(name).unwrap()
 }
 
-fn of(data: &Path) -> (References, mpsc::Receiver<Inbound>) {
-    let (inbox, news) = mpsc::channel(8);
-    (References::of(data, inbox), news)
+/// Draws a key for each day.
+fn with(data: &Path, name: &str, days: &[u32]) -> References {
+    let references = References::of(data);
+    for day in days {
+        references.key(&app(name), Day(*day)).unwrap();
+    }
+    references
 }
 
-/// What the driver was told.
-fn told(news: &mut mpsc::Receiver<Inbound>) -> Vec<String> {
-    let text = |inbound| match inbound {
-        Inbound::Note(Fact::ReferencesDestroyed { app, first, last, policy }) => {
-            format!("{app} {first} {last} {}", policy.is_some())
-        }
-        Inbound::Warn(text) => format!("warn {text}"),
-        Inbound::WarnOver(text) => format!("over {text}"),
-        _ => "something else".to_owned(),
-    };
-    std::iter::from_fn(|| news.try_recv().ok()).map(text).collect()
-}
-
-/// Writes a file of keys, one for each day.
-fn write(data: &Path, name: &str, days: &[u32]) -> PathBuf {
-    let keys: Keys = days.iter().map(|day| (Day(*day), [*day as u8; 32])).collect();
-    let path = file_of(&data.join(FOLDER), &app(name));
-    std::fs::create_dir_all(data.join(FOLDER)).unwrap();
-    std::fs::write(&path, text_of(&keys)).unwrap();
-    path
+fn days(references: &References, name: &str) -> Vec<u32> {
+    days_in(&references.folder(&app(name))).unwrap().iter().map(|day| day.0).collect()
 }
 
 #[test]
-fn a_reference_is_found_by_the_same_body_and_app_after_a_start_too() {
+fn a_key_is_the_apps_and_the_days_and_its_owners_alone() {
     let data = tempfile::tempdir().unwrap();
-    let (references, mut news) = of(data.path());
-    let made = references.to(&app("triage"), b"a body").unwrap();
-    assert_eq!(references.to(&app("triage"), b"a body"), Some(made));
-    assert_ne!(references.to(&app("other"), b"a body"), Some(made), "each app has keys of its own");
-    assert_ne!(references.to(&app("triage"), b"another"), Some(made));
-    let (again, _) = of(data.path());
-    // Midnight may pass between the two.
-    let found = references_to(data.path(), &app("triage"), b"a body").unwrap();
-    assert!(found.values().any(|found| *found == made), "{found:?}");
-    assert!(found.len() == 2 || again.to(&app("triage"), b"a body") == Some(made));
-    assert!(references_to(data.path(), &app("unknown"), b"a body").unwrap().is_empty());
-    assert_eq!(told(&mut news), Vec::<String>::new());
-    let mode = std::fs::metadata(file_of(&data.path().join(FOLDER), &app("triage"))).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let references = with(data.path(), "triage", &[]);
+    let key = references.key(&app("triage"), Day(100)).unwrap();
+    assert_eq!(References::of(data.path()).key(&app("triage"), Day(100)).unwrap(), key);
+    assert_ne!(references.key(&app("triage"), Day(101)).unwrap(), key);
+    assert_ne!(references.key(&app("other"), Day(100)).unwrap(), key);
+    let folder = reference_folder(data.path(), &app("triage"));
+    assert_eq!(reference_keys(&folder).unwrap()[&Day(100)], key);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join("1970-04-11.key"))), (0o700, 0o600));
+    assert!(reference_keys(&reference_folder(data.path(), &app("unknown"))).unwrap().is_empty());
 }
 
 #[test]
-fn retention_destroys_the_keys_of_days_before_and_keeps_the_others() {
+fn keys_of_days_before_one_are_destroyed_and_the_others_stay() {
     let data = tempfile::tempdir().unwrap();
-    let path = write(data.path(), "triage", &[100, 101, 102]);
-    write(data.path(), "old", &[99]);
-    let before: Vec<Digest> = references_to(data.path(), &app("triage"), b"x").unwrap().into_values().collect();
-    let (references, mut news) = of(data.path());
-    references.expire(Day(102), Digest([1; 32]), true);
-    assert_eq!(told(&mut news), ["triage 1970-04-11 1970-04-12 true"], "a clock may be years ahead at the start");
-    assert_eq!(references_to(data.path(), &app("triage"), b"x").unwrap(), [(Day(102), before[2])].into());
-    references.expire(Day(102), Digest([1; 32]), false);
-    assert_eq!(told(&mut news), ["old 1970-04-10 1970-04-10 true"]);
-    assert!(references_to(data.path(), &app("old"), b"x").unwrap().is_empty());
-    references.expire(Day(102), Digest([1; 32]), false);
-    assert_eq!(told(&mut news), Vec::<String>::new(), "nothing is destroyed twice");
-    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    let references = with(data.path(), "triage", &[100, 101, 102]);
+    assert!(references.has_since(&app("triage"), Day(102)).unwrap());
+    assert!(!references.has_since(&app("triage"), Day(103)).unwrap());
+    assert_eq!(references.destroy(&app("triage"), Some(Day(102))).unwrap(), Some((Day(100), Day(101))));
+    assert_eq!(days(&references, "triage"), [102]);
+    assert_eq!(references.destroy(&app("triage"), Some(Day(102))).unwrap(), None, "nothing is destroyed twice");
+    assert_eq!(references.apps().unwrap(), [app("triage")]);
+    assert_eq!(references.destroy(&app("triage"), None).unwrap(), Some((Day(102), Day(102))));
+    assert_eq!((references.apps().unwrap(), days(&references, "triage")), (vec![], vec![]));
 }
 
 #[test]
-fn what_an_operator_destroys_is_gone_and_what_comes_gets_another_key() {
+fn what_is_destroyed_is_written_over_and_nothing_of_it_is_drawn_again() {
     let data = tempfile::tempdir().unwrap();
-    let (references, mut news) = of(data.path());
-    references.destroy(&app("triage")).unwrap();
-    assert_eq!(told(&mut news), Vec::<String>::new(), "there was nothing");
-    let made = references.to(&app("triage"), b"a body").unwrap();
-    // Another name for the same bytes, as a backup that links them would have.
-    let path = file_of(&data.path().join(FOLDER), &app("triage"));
-    let linked = data.path().join("linked");
+    let references = with(data.path(), "triage", &[]);
+    let key = references.key(&app("triage"), Day(100)).unwrap();
+    // Another name for the same bytes, as a backup that links them has.
+    let (path, linked) = (references.folder(&app("triage")).join("1970-04-11.key"), data.path().join("linked"));
     std::fs::hard_link(&path, &linked).unwrap();
-    references.destroy(&app("triage")).unwrap();
-    assert_eq!(told(&mut news).len(), 1);
-    assert!(!path.exists());
-    assert!(std::fs::read(&linked).unwrap().iter().all(|byte| *byte == 0), "what it held is written over");
-    assert_ne!(references.to(&app("triage"), b"a body"), Some(made));
+    references.destroy(&app("triage"), None).unwrap();
+    assert!(std::fs::read(&linked).unwrap().iter().all(|byte| *byte == b'0'));
+    assert_ne!(references.key(&app("triage"), Day(100)).unwrap(), key);
+    // Nor of one that somebody removed by hand.
+    let key = references.key(&app("triage"), Day(100)).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(references.destroy(&app("triage"), None).unwrap(), None);
+    assert_ne!(references.key(&app("triage"), Day(100)).unwrap(), key);
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_once_left_alone_and_told_when_it_is_over() {
+fn a_key_whose_writing_was_cut_off_is_drawn_anew_and_no_app_has_a_strange_folder() {
     let data = tempfile::tempdir().unwrap();
-    for wrong in ["2026-11-30 00\n", "nonsense\n", "2026-13-01 00\n"] {
-        let path = write(data.path(), "triage", &[]);
-        std::fs::write(&path, wrong).unwrap();
-        let (references, mut news) = of(data.path());
-        assert_eq!(references.to(&app("triage"), b"x"), None);
-        assert_eq!(references.to(&app("triage"), b"x"), None);
-        let said = told(&mut news);
-        assert!(said.len() == 1 && said[0].starts_with("warn requests of app triage get no reference"), "{said:?}");
-        assert!(said[0].contains(path.to_str().unwrap()) && said[0].contains("--references none"), "{said:?}");
-        assert!(references.destroy(&app("triage")).is_err());
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), wrong);
-        std::fs::remove_file(&path).unwrap();
-        assert!(references.to(&app("triage"), b"x").is_some());
-        assert_eq!(told(&mut news), [said[0].replacen("warn", "over", 1)]);
+    let references = with(data.path(), "triage", &[100]);
+    let path = references.folder(&app("triage")).join("1970-04-11.key");
+    std::fs::write(&path, "0011").unwrap();
+    assert!(reference_keys(path.parent().unwrap()).unwrap().is_empty());
+    let key = references.key(&app("triage"), Day(100)).unwrap();
+    assert_eq!(reference_keys(path.parent().unwrap()).unwrap(), [(Day(100), key)].into());
+    for name in [".", "..", "a.keys"] {
+        let folder = references.folder(&app(name));
+        assert_eq!(folder.parent(), Some(&*data.path().join(FOLDER)));
+        assert_ne!(folder.file_name(), None);
     }
 }
 
 #[test]
-fn a_disk_that_takes_no_key_gives_no_reference() {
+fn a_disk_that_takes_no_key_leaves_nothing_behind() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join(FOLDER), "a file where the folder should be").unwrap();
-    let (references, mut news) = of(data.path());
-    assert_eq!(references.to(&app("triage"), b"x"), None);
-    assert_eq!(told(&mut news).len(), 1);
+    let references = References::of(data.path());
+    assert!(references.key(&app("triage"), Day(100)).is_err());
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);
 }

@@ -19,8 +19,9 @@ fn modes(data_dir: &Path) -> Check {
         return Check::ok(Area::Secrets, "file modes", format!("{dir} is not there yet; `hither up` makes it 0700"));
     };
     let invites = std::fs::read_dir(data_dir.join("invites")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let references = std::fs::read_dir(data_dir.join("references")).into_iter().flatten().flatten();
-    let invites = invites.chain(references.map(|entry| entry.path()));
+    let apps = std::fs::read_dir(data_dir.join("references")).into_iter().flatten().flatten();
+    let keys = apps.flat_map(|app| std::fs::read_dir(app.path()).into_iter().flatten().flatten());
+    let invites = invites.chain(keys.map(|key| key.path()));
     let files = PRIVATE.iter().map(|name| data_dir.join(name)).chain(invites);
     let open = files.filter_map(|path| mode(&path).filter(|mode| mode & 0o077 != 0).map(|mode| (path, mode)));
     let open: Vec<String> = open

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use hither_types::id::{Digest, RequestId};
+
 use super::{chat, open, outcome, shut};
 use crate::admin::{AppDto, AppKeyDto};
 use crate::callers::Limits;
@@ -151,6 +153,12 @@ async fn limits_of_the_nameless_are_not_the_operators() {
     }
 }
 
+/// By what the record of the last request refers to its body.
+fn referred(lab: &Lab) -> Option<Digest> {
+    let submissions = lab.door.submissions.lock().unwrap();
+    submissions.last().unwrap().referrer.as_ref().map(|referrer| referrer.of(RequestId(1)))
+}
+
 #[tokio::test]
 async fn records_refer_to_what_an_app_asked_up_to_the_class_that_it_wants() {
     let (unix, tcp) = both(open());
@@ -162,9 +170,9 @@ async fn records_refer_to_what_an_app_asked_up_to_the_class_that_it_wants() {
         let head = format!("POST /v1/chat/completions\nx-hither-class: {class}\nx-api-key: {}", made.key);
         let came = tcp.send(&head, asked.to_owned()).await;
         assert_eq!(came.status, 200, "{}", came.text());
-        tcp.door.submissions.lock().unwrap().last().unwrap().reference
+        referred(&tcp)
     };
-    let expected = Some(hither_types::id::Digest(blake3::hash(asked.as_bytes()).into()));
+    let expected = Some(Digest(blake3::hash(asked.as_bytes()).into()));
     assert_eq!((refers("personal").await, refers("special").await), (expected, None));
 
     let changed = ask(&unix, "POST /hither/v1/apps/triage/limits", r#"{"references":"special"}"#).await.json();
@@ -174,8 +182,7 @@ async fn records_refer_to_what_an_app_asked_up_to_the_class_that_it_wants() {
     let head = format!("POST /v2/models/fraud/infer\nx-api-key: {}", made.key);
     // This door has text for tensors too; what it was handed is what counts.
     tcp.send(&head, tensors.to_owned()).await;
-    let last = tcp.door.submissions.lock().unwrap().last().unwrap().reference;
-    assert_eq!(last, Some(hither_types::id::Digest(blake3::hash(tensors.as_bytes()).into())));
+    assert_eq!(referred(&tcp), Some(Digest(blake3::hash(tensors.as_bytes()).into())));
 
     let none = ask(&unix, "POST /hither/v1/apps/triage/limits", r#"{"references":"none"}"#).await.json();
     assert!(none.get("references").is_none());

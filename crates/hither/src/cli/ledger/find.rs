@@ -1,13 +1,14 @@
 //! `hither ledger find`: which records are about a text that somebody still has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hither_ledger::{Record, VerifyError, read, reference};
-use hither_node::references_to;
-use hither_types::id::{AppName, Digest};
+use hither_ledger::{Record, body_digest, read, reference};
+use hither_node::{ReferenceKey, reference_folder, reference_keys};
+use hither_types::id::{AppName, Digest, RequestId};
+use hither_types::time::Day;
 use serde_json::{Value, json};
 
 use super::{record_text, trouble};
@@ -25,57 +26,86 @@ pub(in crate::cli) struct FindArgs {
     /// The ledger's directory; that of the node of this machine if absent.
     #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
-    /// The key of the day, 64 hexadecimal digits, for whoever was given it; else those of the node of this machine are tried.
-    #[arg(long, value_name = "HEX", value_parser = key)]
-    key: Option<Key>,
+    /// A folder with keys of the app, such as 2026-11-30.key, for whoever was given some; those of the node of this machine if
+    /// absent.
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
 }
 
-/// A key, which nothing shows.
-#[derive(Clone)]
-struct Key([u8; 32]);
+/// The records of an app that refer to something, by what can be said of them.
+#[derive(Default)]
+struct Found {
+    /// About the body.
+    meant: Vec<Record>,
+    /// About another.
+    others: u64,
+    /// Of days of which there is no key here.
+    sealed: u64,
+}
 
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a key")
+impl Found {
+    fn take(&mut self, record: Record, keys: &BTreeMap<Day, ReferenceKey>, body: &Digest) {
+        let (Some(said), Some(request)) = (record.reference, record.request) else { return };
+        let keys: Vec<&ReferenceKey> = days_of(&record).iter().filter_map(|day| keys.get(day)).collect();
+        if keys.iter().any(|key| reference(key, request, body) == said) {
+            self.meant.push(record);
+        } else if keys.is_empty() {
+            self.sealed += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// The requests, each once.
+    fn requests(&self) -> Vec<String> {
+        let mut seen = BTreeSet::<RequestId>::new();
+        let new = self.meant.iter().filter_map(|record| record.request).filter(|request| seen.insert(*request));
+        new.map(|request| request.to_string()).collect()
     }
 }
 
-fn key(text: &str) -> Result<Key, String> {
-    Digest::parse(text).map(|digest| Key(digest.0)).map_err(|_| "a key is 64 hexadecimal digits".to_owned())
+/// The key is that of the day on which the request came, and the record may be of the next one.
+fn days_of(record: &Record) -> Vec<Day> {
+    let Some(day) = record.ts.get(..10).and_then(Day::parse) else { return Vec::new() };
+    [Some(day), day.0.checked_sub(1).map(Day)].into_iter().flatten().collect()
 }
 
 /// Does it.
 pub(super) fn find(context: &Context, args: &FindArgs) -> Result<(), Trouble> {
-    let FindArgs { file, app, ledger, key } = args;
+    let FindArgs { file, app, ledger, keys } = args;
     let body = body(file).map_err(|error| {
         Trouble::new("E0813", format!("{} cannot be read: {error}", file.display())).exit(Exit::Usage)
     })?;
     let dir = ledger.clone().map_or_else(|| context.data_dir().map(|data| data.join("ledger")), Ok)?;
-    let wanted: Vec<Digest> = match key {
-        Some(Key(key)) => vec![reference(key, &body)],
-        None => wanted(&context.data_dir()?, app, &body)?.into_values().collect(),
-    };
-    let records: Result<Vec<Record>, VerifyError> = read(&dir).map_err(|error| trouble(&error))?.collect();
-    let records = records.map_err(|error| trouble(&error))?;
-    let is_meant = |record: &&Record| {
-        record.app.as_ref() == Some(app) && record.reference.is_some_and(|found| wanted.contains(&found))
-    };
-    let found: Vec<&Record> = records.iter().filter(is_meant).collect();
-    if found.is_empty() {
-        return Err(nothing(&records, args));
+    let folder = keys.clone().map_or_else(|| Ok(reference_folder(&context.data_dir()?, app)), Ok)?;
+    let keys = reference_keys(&folder).map_err(|error| {
+        Trouble::new("E0814", format!("the keys of references in {} cannot be read: {error}", folder.display()))
+            .help("type it as the user of the node, or name a folder with keys: --keys DIR")
+    })?;
+    if keys.is_empty() {
+        return Err(no_key(app, &folder));
+    }
+    let (mut found, digest) = (Found::default(), body_digest(&body));
+    for record in read(&dir).map_err(|error| trouble(&error))? {
+        let record = record.map_err(|error| trouble(&error))?;
+        if record.app.as_ref() == Some(app) {
+            found.take(record, &keys, &digest);
+        }
+    }
+    if found.meant.is_empty() {
+        return Err(nothing(&found, app));
     }
     // Each line is canonical JSON already, as the reader has checked.
-    let lines: Vec<Value> =
-        found.iter().map(|record| serde_json::from_str(&record.line).unwrap_or(Value::Null)).collect();
-    let mut requests: Vec<String> =
-        found.iter().filter_map(|record| record.request.map(|request| request.to_string())).collect();
-    requests.dedup();
-    context.screen.answer(&json!({"requests": requests, "records": lines}), |colour| {
-        let about = format!("{} records of app {app} are about these {} bytes", found.len(), body.len());
+    let lines = found.meant.iter().map(|record| serde_json::from_str(&record.line).unwrap_or(Value::Null));
+    let object =
+        json!({"requests": found.requests(), "records": lines.collect::<Vec<Value>>(), "sealed": found.sealed});
+    context.screen.answer(&object, |colour| {
+        let about = format!("{} records of app {app} are about these {} bytes", found.meant.len(), body.len());
         let mut text = format!("{} {about}\n", colour.green("ok"));
-        found.iter().for_each(|record| text.push_str(&record_text(record)));
+        found.meant.iter().for_each(|record| text.push_str(&record_text(record)));
+        text.push_str(&sealed(found.sealed));
         text.push_str(&format!(
-            "  the references show what was asked and when; that the records are whole: {}\n",
+            "  whether the records are whole: {}\n",
             plain(&format!("hither ledger verify {}", dir.display()))
         ));
         text
@@ -92,33 +122,37 @@ fn body(file: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(file)
 }
 
-/// By what the records of an app would refer to a body, for each day of which there is a key.
-fn wanted(data: &Path, app: &AppName, body: &[u8]) -> Result<BTreeMap<hither_types::time::Day, Digest>, Trouble> {
-    let wanted = references_to(data, app, body).map_err(|error| {
-        Trouble::new(
-            "E0814",
-            format!("the keys of the references of app {app} in {} cannot be read: {error}", data.display()),
-        )
-    })?;
-    if wanted.is_empty() {
-        let text = format!("there is no key of references of app {app} in {}", data.display());
-        return Err(Trouble::new("E0816", text)
-            .note("they are destroyed when the records are old (`[retention]`), with the app, and by hither apps shred")
-            .help(format!(
-                "hither apps limit {app} --references CLASS     makes some from now on; --data DIR names another node"
-            ))
-            .exit(Exit::Failed));
+fn sealed(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        count => format!("  {count} other records of the app are of days of which there is no key here\n"),
     }
-    Ok(wanted)
 }
 
-/// Why nothing was found, as far as the ledger tells.
-fn nothing(records: &[Record], args: &FindArgs) -> Trouble {
-    let of_app = records.iter().filter(|record| record.app.as_ref() == Some(&args.app) && record.reference.is_some());
-    let count = of_app.count();
-    let text = format!("no record of app {} is about these bytes: {count} records of it refer to others", args.app);
-    Trouble::new("E0815", text)
+fn no_key(app: &AppName, folder: &Path) -> Trouble {
+    Trouble::new("E0816", format!("there is no key of references of app {app} in {}", folder.display()))
+        .note(
+            "they are destroyed when no period of [retention] covers their day, with the app, and by hither apps shred",
+        )
+        .help(format!(
+            "hither apps limit {app} --references CLASS     makes some from now on; --data DIR names another node"
+        ))
+        .exit(Exit::Failed)
+}
+
+/// What can be said if nothing was found.
+fn nothing(found: &Found, app: &AppName) -> Trouble {
+    let Found { others, sealed, .. } = found;
+    let text =
+        format!("of the records of app {app} none can be shown to be about these bytes: {others} are about others");
+    let trouble = Trouble::new("E0815", text);
+    let trouble = match sealed {
+        0 => trouble,
+        count => trouble
+            .note(format!("of {count} it cannot be said: there is no key of their days here, or it was destroyed")),
+    };
+    trouble
         .note("a record is about the body byte for byte: another space or order of fields is another body")
-        .note("requests over gRPC, and those of before the app had references, have none")
+        .note("of a job and of a line of a batch it is about the body in it; requests over gRPC and those of before the app had references have none")
         .exit(Exit::Failed)
 }
