@@ -111,7 +111,8 @@ function roundTrips(samples, weight) {
 function assurance({ member, evidence }) {
   if (!evidence) return "claimed: whoever runs it says where it stands";
   const { node, site } = member;
-  const { certificate_by, near_us, samples } = evidence;
+  const { certificate_by, outdated, near_us, samples } = evidence;
+  if (outdated) return `claimed: ${outdated.words}`;
   const [near, far, moved] = ["near", "far", "moved"].map((weight) => roundTrips(samples, weight));
   if (member.assurance === "near") return `near: ${near.words}`;
   const voucher = view.nodes.find((known) => known.member.node === certificate_by)?.member.site ?? certificate_by?.slice(0, 10);

@@ -398,7 +398,9 @@ impl Core {
 
     /// The law changed: what it does not allow any more stops now, wherever it is.
     fn policy_changed(&mut self, policy: Arc<Policy>) {
+        let before = self.law.policy().certified_within;
         self.law = Law::new(policy);
+        self.assure_by_policy(before);
         if !mutant!(OldCirclesKept) {
             self.circles.clear();
         }

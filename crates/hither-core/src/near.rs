@@ -11,18 +11,20 @@
 //! - If two anchors or more say that a key answers from much farther than before, it is not near, whoever else says so. One
 //!   alone may have moved itself, or lie. The warning of it outlives their samples: whoever holds the key may be silent. What
 //!   was measured before it, or while it held, makes the member near no more: that takes anchors which measured later.
-//! - What ends evidence (time, a certificate, a new start) is looked at as it comes, and work under way is judged anew.
+//! - A certificate that is older than the policy wants supports nothing, and whom it is for is no anchor either.
+//! - What ends evidence (time, a certificate, a new start, a policy) is looked at as it comes, and work under way is judged
+//!   anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::incarnation::started_anew;
-use hither_types::member::Member;
+use hither_types::member::{Member, Outdated};
 use hither_types::near::{Anchored, Evidence, Move, NearSample, Warned, Weight, bound_km};
 use hither_types::place::{Assurance, PlaceKind};
 use hither_types::time::WallTime;
-use hither_types::unit::Micros;
+use hither_types::unit::{Hours, Micros};
 
 use crate::limits;
 use crate::machine::Core;
@@ -177,10 +179,37 @@ impl Core {
         changed
     }
 
-    /// The same for all that somebody measured: samples grow old.
+    /// The same for all that somebody measured: samples grow old; and for all of whom the policy wants new certificates.
     pub(crate) fn assure_all(&mut self) {
-        let measured: Vec<NodeId> = self.distances.samples.keys().copied().collect();
-        self.assure_each(measured);
+        let mut nodes: Vec<NodeId> = self.distances.samples.keys().copied().collect();
+        if self.law.policy().certified_within.is_some() {
+            nodes.extend(self.turned());
+        }
+        self.assure_each(nodes);
+    }
+
+    /// The same after the policy changed, if it says, or said, how new certificates have to be.
+    pub(crate) fn assure_by_policy(&mut self, before: Option<Hours>) {
+        if self.law.policy().certified_within != before {
+            let measured = self.distances.samples.keys().copied();
+            let nodes: Vec<NodeId> = measured.chain(self.turned()).collect();
+            self.assure_each(nodes);
+        }
+    }
+
+    /// Whose certificate may have become too old, or is so no more: nobody but the claimed should have an old one, and a
+    /// claimed one with a new one may be due more. There may be many, so that only these are judged.
+    fn turned(&self) -> impl Iterator<Item = NodeId> {
+        let members = self.peers.iter().map(|peer| &peer.member).chain([&self.me]);
+        let turned =
+            members.filter(|member| (member.assurance == Assurance::Claimed) != self.outdated(member).is_some());
+        turned.map(|member| member.node)
+    }
+
+    /// What is wrong with the age of a member's certificate, if it is older than the policy wants. Nothing is old before
+    /// somebody told what time it is.
+    fn outdated(&self, member: &Member) -> Option<Outdated> {
+        member.outdated(self.law.policy().certified_within, WallTime(self.calendar.wall(self.now)?))
     }
 
     /// The same for all that a member measured: who it is changed.
@@ -206,8 +235,11 @@ impl Core {
         if node == self.me.node { Some(&self.me) } else { self.peers.get(node).map(|peer| &peer.member) }
     }
 
-    /// The assurance of a member: near by two anchors, else what its certificate states.
+    /// The assurance of a member: near by two anchors, else what its certificate states, unless that is too old to be believed.
     fn due(&self, member: &Member) -> Assurance {
+        if self.outdated(member).is_some() {
+            return Assurance::Claimed;
+        }
         let vouched = self.distances.vouched.get(&member.node).copied().unwrap_or(Assurance::Claimed);
         let weights: Vec<Weight> = self.weighed(member).map(|(_, _, weight)| weight).collect();
         if agreed(&weights, Weight::Moved) {
@@ -228,7 +260,8 @@ impl Core {
     fn weigh(&self, member: &Member, anchor: NodeId, sample: &NearSample) -> Weight {
         let Some(of) = self.certified(anchor).filter(|of| of.node != member.node) else { return Weight::NoAnchor };
         let (here, there) = (of.jurisdiction.country(), member.jurisdiction.country());
-        if here != there || there.is_unknown() || !self.distances.is_vouched(anchor) {
+        let is_vouched = self.distances.is_vouched(anchor) && self.outdated(of).is_none();
+        if here != there || there.is_unknown() || !is_vouched {
             return Weight::NoAnchor;
         }
         if self.age(sample).is_none_or(|age| age > limits::NEAR_FOR) {
@@ -330,11 +363,15 @@ impl Core {
         });
         let vouched = self.distances.vouched.get(&node).copied()?;
         // Certificates are the driver's.
-        Some(Evidence { vouched, by: None, limit: self.distances.limit, samples: samples.collect() })
+        let outdated = self.outdated(member);
+        Some(Evidence { vouched, by: None, outdated, limit: self.distances.limit, samples: samples.collect() })
     }
 
     /// What is known of where a member stands beside its certificate, in a few words.
     pub(crate) fn in_words(&self, member: &Member) -> String {
+        if let Some(outdated) = self.outdated(member) {
+            return format!("{outdated}: an issuer has to reach it");
+        }
         let weights: Vec<Weight> = self.weighed(member).map(|(.., weight)| weight).collect();
         if agreed(&weights, Weight::Moved) {
             return "it answers from much farther than before".to_owned();
@@ -349,6 +386,16 @@ impl Core {
         format!(
             "{moved}members in {country} that measured it within {limit} ms{since}: {count}, where 2 (near) takes {least}"
         )
+    }
+
+    /// A sentence for the operator if the certificate of this node is too old for its own policy.
+    pub(crate) fn outdated_warning(&self) -> Option<String> {
+        let outdated = self.outdated(&self.me)?;
+        Some(format!(
+            "certificate-old: {outdated}; so this node counts as claimed (assurance 0), and others whose policy wants the same \
+             do not send it what needs more. The founder or an issuer that reaches it makes it anew by itself if its own \
+             policy says certified_within_hours: hither authority names them, hither status shows who is there"
+        ))
     }
 
     /// A sentence for each member whose key is used elsewhere than before.

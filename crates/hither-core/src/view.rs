@@ -81,6 +81,7 @@ impl Core {
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.complaints.iter().cloned().collect();
         warnings.extend(self.moved_warnings());
+        warnings.extend(self.outdated_warning());
         let name = |digest| self.catalog.manifest(digest).map(|manifest| manifest.name.to_string());
         for (digest, local) in self.catalog.locals() {
             let name = name(digest).unwrap_or_else(|| digest.short());

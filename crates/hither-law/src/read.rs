@@ -6,7 +6,7 @@ use hither_types::label::DataClass;
 use hither_types::law::{LawAction, Policy, PolicyTest, Retention, Rule};
 use hither_types::place::{Assurance, Jurisdiction, Region};
 use hither_types::time::Day;
-use hither_types::unit::Days;
+use hither_types::unit::{Days, Hours};
 
 use crate::error::{Code, LawError};
 use crate::lists::{self, Lists};
@@ -60,7 +60,7 @@ impl Kind {
 
 /// Reads the whole policy.
 pub(crate) fn policy(whole: &Section<'_>, digest: Digest, day: Day) -> Result<Policy, LawError> {
-    whole.only(&["version", "default", "blocs", "permit", "forbid", "retention", "ledger", "test"])?;
+    whole.only(&["version", "default", "blocs", "permit", "forbid", "retention", "ledger", "members", "test"])?;
     let version = whole.need("version", "1")?.number(1..=u32::MAX, "1")?;
     let unlabelled = match whole.table("default", "[default]")? {
         Some(default) => defaults(&default)?,
@@ -81,6 +81,10 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest, day: Day) -> Result<Po
         Some(section) => ledger(&section)?,
         None => None,
     };
+    let certified_within = match whole.table("members", "[members]")? {
+        Some(section) => members(&section)?,
+        None => None,
+    };
     let tests = whole.tables("test", "a test", MAX_TESTS)?;
     let tests = tests.iter().map(|section| test(section, &known)).collect::<Result<_, _>>()?;
     let mut seen: Vec<&Word<'_>> = Vec::new();
@@ -93,7 +97,19 @@ pub(crate) fn policy(whole: &Section<'_>, digest: Digest, day: Day) -> Result<Po
     }
     let without_words = |rules: Vec<(Rule, Word<'_>)>| rules.into_iter().map(|(rule, _)| rule).collect();
     let (permits, forbids) = (without_words(permits), without_words(forbids));
-    Ok(Policy { version, digest, unlabelled, permits, forbids, tests, retention, witness_within, blocs, day })
+    Ok(Policy {
+        version,
+        digest,
+        unlabelled,
+        permits,
+        forbids,
+        tests,
+        retention,
+        witness_within,
+        certified_within,
+        blocs,
+        day,
+    })
 }
 
 fn defaults(section: &Section<'_>) -> Result<DataClass, LawError> {
@@ -280,6 +296,12 @@ fn retention(section: &Section<'_>, lists: &Lists<'_>) -> Result<Retention, LawE
 fn ledger(section: &Section<'_>) -> Result<Option<Days>, LawError> {
     section.only(&["witness_within_days"])?;
     section.get("witness_within_days").map(|value| Ok(Days(value.number(1..=366, "1")?))).transpose()
+}
+
+/// What must hold of a member's certificate before it supports an assurance. None holds longer than 30 days.
+fn members(section: &Section<'_>) -> Result<Option<Hours>, LawError> {
+    section.only(&["certified_within_hours"])?;
+    section.get("certified_within_hours").map(|value| Ok(Hours(value.number(1..=720, "24")?))).transpose()
 }
 
 fn test(section: &Section<'_>, lists: &Lists<'_>) -> Result<PolicyTest, LawError> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use hither_types::label::DataClass;
 use hither_types::law::{LawAction, Policy};
 use hither_types::place::{Assurance, Jurisdiction};
+use hither_types::unit::Hours;
 
 use crate::blocs::{BLOCS, bloc};
 use crate::countries::COUNTRIES;
@@ -81,6 +82,17 @@ fn records_are_kept_by_what_names_their_origin_most_closely() {
     assert_eq!((witnessed("version = 1\n[ledger]\n"), witnessed("version = 1\n")), (None, None));
     let silent = parse("version = 1\n", Day(0)).unwrap().retention;
     assert_eq!((silent.of(place("DE")).0, silent.longest().0), (184, 184));
+}
+
+#[test]
+fn a_policy_may_want_new_certificates_of_members() {
+    let within = |text: &str| parse(&format!("version = 1\n{text}"), Day(0)).map(|policy| policy.certified_within);
+    assert_eq!(within("[members]\ncertified_within_hours = 1\n"), Ok(Some(Hours(1))));
+    assert_eq!(within("[members]\ncertified_within_hours = 720\n"), Ok(Some(Hours(720))));
+    assert_eq!((within("[members]\n"), within("")), (Ok(None), Ok(None)));
+    for wrong in ["0", "721", "-1", "1.5", "\"24\""] {
+        assert!(within(&format!("[members]\ncertified_within_hours = {wrong}\n")).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::label::{DataClass, Label};
 use crate::member::Role;
 use crate::place::{Assurance, Jurisdiction, PlaceFacts, PlaceKind, Region};
 use crate::time::Day;
-use crate::unit::Days;
+use crate::unit::{Days, Hours};
 
 /// What is done with data or models at a place. Separate because the law treats them so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -201,6 +201,8 @@ pub struct Policy {
     pub retention: Retention,
     /// Nothing leaves a node whose ledger no other member has signed for so long; `None`: nobody has to.
     pub witness_within: Option<Days>,
+    /// A certificate that was made longer ago supports no assurance; `None`: each does until it ends.
+    pub certified_within: Option<Hours>,
     /// Groups of countries that it lists itself.
     pub blocs: Vec<Bloc>,
     /// The day on which it was read: its rules have the members of that day.
@@ -219,6 +221,7 @@ impl Policy {
             tests: Vec::new(),
             retention: Retention::default(),
             witness_within: None,
+            certified_within: None,
             blocs: Vec::new(),
             day: Day(0),
         }

@@ -5,7 +5,14 @@ use std::net::SocketAddr;
 
 use crate::id::{MeshId, NodeId, Operator, ParseIdError, SiteName};
 use crate::place::{Assurance, Jurisdiction, PlaceFacts};
-use crate::time::WallTime;
+use crate::time::{DAY_MS, WallTime};
+use crate::unit::{Hours, Micros};
+
+/// A certificate's life, in days: it ends so long after it was made.
+pub const CERTIFICATE_DAYS: u64 = 30;
+
+/// A certificate may be from the future by so much, in milliseconds: clocks of members differ.
+const CERTIFIED_AHEAD_MS: u64 = 600_000;
 
 /// A member of the mesh, as its certificate states.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,6 +38,29 @@ pub struct Member {
 }
 
 impl Member {
+    /// When the certificate was made: it says its end, and all hold equally long.
+    pub fn certified(&self) -> WallTime {
+        WallTime(self.expires.0.saturating_sub(CERTIFICATE_DAYS * DAY_MS))
+    }
+
+    /// What is wrong with the age of the certificate at a moment, if it supports no assurance by a policy that wants it to be
+    /// made anew so often.
+    ///
+    /// One that was made in the future, by more than clocks differ, is not new: else one that ends late would be new for long.
+    pub fn outdated(&self, within: Option<Hours>, now: WallTime) -> Option<Outdated> {
+        let (within, made) = (within?, self.certified());
+        let is_ahead = made.0 > now.0.saturating_add(CERTIFIED_AHEAD_MS);
+        (is_ahead || now.since(made) > within.micros()).then_some(Outdated { made, now, within })
+    }
+
+    /// The facts that the law asks for at a moment: claimed, if the certificate is older than the policy wants.
+    pub fn place_at(&self, within: Option<Hours>, now: WallTime) -> PlaceFacts {
+        match self.outdated(within, now) {
+            Some(_) => PlaceFacts { assurance: Assurance::Claimed, ..self.place() },
+            None => self.place(),
+        }
+    }
+
     /// The facts that the law asks for.
     pub fn place(&self) -> PlaceFacts {
         PlaceFacts {
@@ -41,6 +71,30 @@ impl Member {
             operator: self.operator.clone(),
             assurance: self.assurance,
         }
+    }
+}
+
+/// A certificate that supports no assurance, since the policy wants newer ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outdated {
+    /// When it was made.
+    pub made: WallTime,
+    /// When that was found.
+    pub now: WallTime,
+    /// How long ago the policy lets that be.
+    pub within: Hours,
+}
+
+impl fmt::Display for Outdated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (after, before) = (self.now.since(self.made), self.made.since(self.now));
+        match before {
+            Micros(0) => write!(f, "its certificate was made more than {} h ago", after.0 / Hours(1).micros().0)?,
+            Micros(ahead) => {
+                write!(f, "its certificate was made {} min from now by the clock here", ahead / 60_000_000)?
+            }
+        }
+        write!(f, ", and the policy here wants one of the last {} h (certified_within_hours)", self.within.0)
     }
 }
 

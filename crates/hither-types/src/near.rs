@@ -4,6 +4,7 @@
 //! answers can be nearer than that, and never farther.
 
 use crate::id::{MeshId, NodeId, SiteName};
+use crate::member::Outdated;
 use crate::place::Assurance;
 use crate::time::WallTime;
 use crate::unit::Micros;
@@ -101,6 +102,8 @@ pub struct Evidence {
     pub vouched: Assurance,
     /// Who signed that; nothing if that is not known.
     pub by: Option<NodeId>,
+    /// Why the certificate supports nothing, if the policy wants newer ones: then the member is claimed, whatever it states.
+    pub outdated: Option<Outdated>,
     /// The round trip that counts as near.
     pub limit: Micros,
     /// What members measured, by key.

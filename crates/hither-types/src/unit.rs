@@ -18,6 +18,10 @@ pub struct Millijoules(pub u64);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(pub u64);
 
+/// A duration in hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hours(pub u32);
+
 /// A duration in days of 24 hours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Days(pub u32);
@@ -67,6 +71,13 @@ impl Milliwatts {
     /// The energy that this power amounts to over a duration.
     pub fn over(self, span: Micros) -> Millijoules {
         Millijoules((u128::from(self.0) * u128::from(span.0) / 1_000_000) as u64)
+    }
+}
+
+impl Hours {
+    /// The same in microseconds.
+    pub const fn micros(self) -> Micros {
+        Micros(self.0 as u64 * 3_600_000_000)
     }
 }
 

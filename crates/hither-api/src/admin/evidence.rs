@@ -15,10 +15,26 @@ pub struct EvidenceDto {
     /// Who signed it: its key; absent if that is not known, and at nodes of earlier versions.
     #[serde(default)]
     pub certificate_by: Option<String>,
+    /// Why the certificate supports nothing, if the policy of the node that answers wants newer ones: then the member is
+    /// `claimed`, whatever the certificate states. Absent at nodes of earlier versions.
+    #[serde(default)]
+    pub outdated: Option<OutdatedDto>,
     /// The longest round trip that counts as near.
     pub near_us: u64,
     /// What other members measured and signed, by key. Two that weigh `near` make the member near.
     pub samples: Vec<SampleDto>,
+}
+
+/// A certificate that is older than a policy wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "OutdatedCertificate"))]
+pub struct OutdatedDto {
+    /// When it was made, in milliseconds since 1970; that may be in the future, by the clock of the node that answers.
+    pub certified_unix_ms: u64,
+    /// How many hours ago that may be (`certified_within_hours` of the policy).
+    pub certified_within_hours: u32,
+    /// The same in words.
+    pub words: String,
 }
 
 /// The smallest round trip to a member that another one measured within an hour.
@@ -47,6 +63,11 @@ impl From<&Evidence> for EvidenceDto {
         Self {
             certificate: super::assurance_word(evidence.vouched).to_owned(),
             certificate_by: evidence.by.map(|node| node.to_string()),
+            outdated: evidence.outdated.map(|outdated| OutdatedDto {
+                certified_unix_ms: outdated.made.0,
+                certified_within_hours: outdated.within.0,
+                words: outdated.to_string(),
+            }),
             near_us: evidence.limit.0,
             samples: evidence.samples.iter().map(SampleDto::from).collect(),
         }

@@ -18,6 +18,8 @@ use crate::tests::{
 };
 use crate::{Action, Event, limits};
 
+mod fresh;
+
 /// Two more in France, who measure.
 const LILLE: NodeId = NodeId([21; 32]);
 const NICE: NodeId = NodeId([22; 32]);

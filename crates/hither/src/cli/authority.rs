@@ -212,13 +212,17 @@ fn line(node: &NodeDto, others: &[NodeDto], colour: Colour) -> String {
         let issuer = others.iter().find(|other| other.member.node == by);
         format!(", signed by {}", issuer.map_or_else(|| short(by), |issuer| plain(&issuer.member.site)))
     });
+    let outdated = node.evidence.as_ref().and_then(|evidence| evidence.outdated.as_ref());
+    let outdated = outdated.map_or_else(String::new, |outdated| {
+        format!("            claimed: {}; an issuer that reaches it makes it anew\n", plain(&outdated.words))
+    });
     let program = node.program.as_deref().map_or_else(|| "?".to_owned(), plain);
     let roles = match node.member.roles.len() == Role::ALL.len() {
         true => String::new(),
         false => format!(", its roles: {}", plain(&node.member.roles.join(", "))),
     };
     format!(
-        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {:8} {days}{signed}{roles}\n{}",
+        "{}  {}  {:6}  {:12}  {presence:8} {program:10} {:8} {days}{signed}{roles}\n{outdated}{}",
         short(&node.member.node),
         colour.bold(&format!("{:16}", plain(&node.member.site))),
         plain(&node.member.jurisdiction),

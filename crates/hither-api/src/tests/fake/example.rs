@@ -139,7 +139,13 @@ fn example_nodes() -> Vec<NodeView> {
         program: Program::parse("0.1.0"),
         addresses: Vec::new(),
         policy: (id < 3).then_some(Digest([5; 32])),
-        evidence: Some(Evidence { vouched: Assurance::Vouched, by: None, limit: Micros(25_000), samples: Vec::new() }),
+        evidence: Some(Evidence {
+            vouched: Assurance::Vouched,
+            by: None,
+            outdated: None,
+            limit: Micros(25_000),
+            samples: Vec::new(),
+        }),
     };
     let ready = ModelStage::Ready;
     vec![
