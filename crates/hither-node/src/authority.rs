@@ -310,6 +310,11 @@ impl Authority {
         node == self.founder || self.issuers.contains_key(&node)
     }
 
+    /// Who may let others in: the founder first.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = NodeId> {
+        [self.founder].into_iter().chain(self.issuers.keys().copied())
+    }
+
     /// Whether a node may let in a member like this.
     pub(crate) fn may_let_in(&self, issuer: NodeId, member: &Member) -> bool {
         let Member { jurisdiction, operator, roles, .. } = member;

@@ -33,6 +33,7 @@ use crate::limits::ANSWERS_MAX;
 use crate::session::Session;
 use crate::traces::Traces;
 use crate::trainings::Trainings;
+use crate::trust::wall_now;
 
 #[cfg(test)]
 mod tests;
@@ -175,7 +176,8 @@ impl Door for Doorman {
 
     fn may_keep(&self, app: &AppName, model: Option<&ModelName>, label: &Label) -> Verdict {
         let facade = self.facade.read().unwrap_or_else(PoisonError::into_inner);
-        judge_keeping(&facade.policy, app, model, label, &facade.me.place())
+        let here = facade.me.place_at(facade.policy.certified_within, wall_now());
+        judge_keeping(&facade.policy, app, model, label, &here)
     }
 
     fn refer(&self, app: &AppName, body: Bytes) -> Reply<Option<Referrer>> {

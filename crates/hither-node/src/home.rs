@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use hither_types::authority::Statement;
 use hither_types::id::{MeshId, NodeId, Operator, SiteName};
 use hither_types::incarnation::next_start;
-use hither_types::member::{Member, Roles, Signed};
+use hither_types::member::{CERTIFICATE_DAYS, Member, Roles, Signed};
 use hither_types::message::{Invite, PeerMessage};
 use hither_types::place::{Assurance, Jurisdiction};
 use hither_types::time::WallTime;
@@ -18,7 +18,7 @@ use hither_wire::limits::MAX_CONTROL;
 use serde::{Deserialize, Serialize};
 
 use crate::authority::{Authority, mesh_id};
-use crate::limits::{CERTIFICATE_DAYS, GRACE_DAYS};
+use crate::limits::GRACE_DAYS;
 use crate::trust::{self, TrustError, wall_now};
 
 #[cfg(test)]

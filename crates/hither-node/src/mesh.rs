@@ -12,6 +12,7 @@ use hither_types::member::{Address, Member, MemberRecord, Role, Signed};
 use hither_types::message::{Hello, HelloReply, PeerMessage};
 use hither_types::place::PlaceKind;
 use hither_wire::limits::{MAX_ADDRESSES, MAX_MEMBERS as WELCOME_MEMBERS};
+use tokio::time::Instant;
 
 use crate::driver::{Driver, Inbound};
 use crate::home::Home;
@@ -49,6 +50,8 @@ pub(crate) struct Mesh {
     introducing: BTreeSet<NodeId>,
     /// What went to and fro between neighbours about what they know.
     abreast: Abreast,
+    /// When an issuer was asked last to make this node's certificate anew.
+    asked: Option<Instant>,
     /// Whether a record changed since the relays were looked at.
     changed: bool,
     /// What is known of relays beside the records.
@@ -63,6 +66,7 @@ impl Mesh {
             linked: BTreeSet::new(),
             introducing: BTreeSet::new(),
             abreast: Abreast::default(),
+            asked: None,
             changed: true,
             reach: Reach::default(),
         };
@@ -162,6 +166,7 @@ impl Mesh {
         self.records.clear();
         self.linked.clear();
         self.abreast = Abreast::default();
+        self.asked = None;
         self.introducing.clear();
     }
 }
@@ -341,8 +346,8 @@ impl Driver {
         match hello {
             Hello::Introduce(record) => match self.introduced(node, record) {
                 Ok(record) => {
-                    self.learn_members(vec![record]);
-                    self.welcome(self.home.certificate.clone(), speaks)
+                    self.learn_members(vec![record.clone()]);
+                    self.welcome(self.home.certificate.clone(), Some(record), speaks)
                 }
                 Err(why) => HelloReply::Refused(why),
             },
@@ -361,13 +366,14 @@ impl Driver {
     }
 
     /// What a joiner is told at once: as many members as an answer holds, those of its own site first, and models likewise. It
-    /// hears of the rest as soon as it has a link, for its pulses say that it knows less than the others.
-    fn welcome(&self, certificate: Signed, speaks: u16) -> HelloReply {
+    /// hears of the rest as soon as it has a link, for its pulses say that it knows less than the others. Whoever belongs
+    /// already is told of itself, for its certificate may have been made anew.
+    fn welcome(&self, certificate: Signed, of: Option<MemberRecord>, speaks: u16) -> HelloReply {
         let site = hither_wire::decode_member(&certificate.bytes).ok().map(|member| member.site);
         let (own, others): (Vec<_>, Vec<_>) =
             self.mesh.records.values().partition(|(_, member)| Some(&member.site) == site.as_ref());
         let known = own.into_iter().chain(others).map(|(record, _)| record.clone());
-        let members = Some(self.own_record()).into_iter().chain(known).take(WELCOME_MEMBERS).collect();
+        let members = Some(self.own_record()).into_iter().chain(of).chain(known).take(WELCOME_MEMBERS).collect();
         let catalog = match pages::of_catalog(self.told_catalog()).into_iter().next() {
             Some(PeerMessage::Catalog(first)) => first,
             _ => Vec::new(),

@@ -42,11 +42,6 @@ impl Driver {
     /// Puts a new picture in the place of the old one.
     pub(crate) fn show(&mut self) {
         let mut view = self.core.view(self.clock.now());
-        // The mind has the certificate of its start; it may have been made anew since.
-        view.me.expires = self.home.me.expires;
-        for here in view.nodes.iter_mut().take(1) {
-            here.member.expires = self.home.me.expires;
-        }
         view.reach = self.mesh.reach.view.clone();
         view.courses = self.courses.seen();
         view.warnings.extend(self.warnings.iter().map(|(_, text)| text.clone()));

@@ -72,7 +72,7 @@ impl Driver {
         let record = MemberRecord { certificate: certificate.clone(), addresses };
         self.spread(None, PeerMessage::Members(vec![record.clone()]));
         self.learn_members(vec![record]);
-        self.welcome(certificate, speaks)
+        self.welcome(certificate, None, speaks)
     }
 
     /// What has become of an invite.

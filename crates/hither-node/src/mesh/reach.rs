@@ -98,7 +98,8 @@ impl Driver {
         if !member.roles.has(Role::Relay) {
             return Some(Err("its certificate has no role relay".to_owned()));
         }
-        Some(match judge_relay(&self.policy, &self.home.me.place(), &member.place()) {
+        let relay = member.place_at(self.policy.certified_within, wall_now());
+        Some(match judge_relay(&self.policy, &self.home.me.place(), &relay) {
             Verdict::Permitted(_) => Ok(()),
             Verdict::Denied(Denial::Forbidden { rule, .. }) => Err(format!(
                 "it stands in {}, and the rule {rule} forbids that ciphertext passes there",

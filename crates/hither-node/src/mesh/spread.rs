@@ -115,6 +115,10 @@ impl Driver {
         self.feed(Event::TimeOfDay(wall_now()));
         self.look_at_standing();
         self.look_at_changed();
+        if self.policy.certified_within.is_some() {
+            // The certificate of whoever runs one may have grown old.
+            self.look_at_relays();
+        }
         self.look_at_reach();
         self.seek_witnesses();
         self.follow_published();

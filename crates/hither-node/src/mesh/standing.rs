@@ -1,19 +1,26 @@
 //! Who stays a member: what the authority log and the clock say of those who are, and certificates that are made anew.
 
 use hither_api::door::{CommandDone, CommandError};
+use hither_core::Event;
 use hither_types::authority::{Change, Issuer, Quorum, Statement};
 use hither_types::fact::{Counterpart, Fact};
 use hither_types::id::NodeId;
 use hither_types::member::{Member, MemberRecord, Signed};
 use hither_types::message::PeerMessage;
-use hither_types::place::PlaceKind;
+use hither_types::place::{Assurance, PlaceKind};
+use hither_types::time::WallTime;
+use hither_types::unit::Hours;
 use hither_wire::limits::MAX_QUORUM;
+use tokio::time::Instant;
 
 use crate::authority::EntryError;
 use crate::driver::Driver;
 use crate::home::days;
-use crate::limits::{GRACE_DAYS, PROPOSAL_SAID_MIN, RENEW_DAYS};
+use crate::limits::{GRACE_DAYS, PROPOSAL_SAID_MIN, RENEW_DAYS, RENEWAL_ASK, RENEWED_AT_ONCE};
 use crate::trust::{TrustError, wall_after, wall_now};
+
+#[cfg(test)]
+mod tests;
 
 impl Driver {
     /// Takes in what a member told of the authority log; what is new goes on to all others at once.
@@ -105,31 +112,73 @@ impl Driver {
             }
             return;
         }
-        let soon = wall_after(now, days(RENEW_DAYS));
-        if self.home.is_founder() && self.home.me.expires < soon {
+        let within = self.policy.certified_within;
+        if self.home.is_founder() && is_due(&self.home.me, within, now) {
             let (certificate, me) = self.home.certify_again(&self.home.me);
             self.own_certificate(certificate, me);
+            self.spread(None, PeerMessage::Members(vec![self.own_record()]));
         }
+        self.ask_for_renewal(now);
         let may_vouch = self.home.is_issuer();
+        let mut renewed = 0;
         for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
             match self.home.check_again(record.certificate.signer, &member, now) {
                 Err(error) => self.expel(member.node, &error),
-                Ok(()) if may_vouch && member.expires < soon && self.mesh.linked.contains(&member.node) => {
-                    self.vouch_again(record, &member);
+                Ok(()) if may_vouch && is_due(&member, within, now) && self.mesh.linked.contains(&member.node) => {
+                    if renewed < RENEWED_AT_ONCE && self.vouch_again(record, &member) {
+                        renewed += 1;
+                        self.tell_renewed(member.node);
+                    }
                 }
                 Ok(()) => {}
             }
         }
     }
 
-    /// Makes the certificate of a member anew, where this node may.
-    fn vouch_again(&mut self, record: MemberRecord, member: &Member) {
-        if self.home.authority.may_let_in(self.home.me.node, member) {
-            let (certificate, member) = self.home.certify_again(member);
-            tracing::info!(node = %member.node.short(), site = %member.site, "a certificate is made anew");
-            self.mesh.put(MemberRecord { certificate, ..record }, member.clone());
-            self.member_added(member);
+    /// Asks an issuer for a newer certificate, if that of this node grows old by its own policy. Issuers that are linked make it
+    /// anew by themselves, by theirs; in a large mesh not every member is linked with one.
+    fn ask_for_renewal(&mut self, now: WallTime) {
+        let me = &self.home.me;
+        let is_asked = self.mesh.asked.is_some_and(|asked| asked.elapsed() < RENEWAL_ASK);
+        if self.home.is_founder() || is_asked || !grows_old(me, self.policy.certified_within, now) {
+            return;
         }
+        let may = |issuer: &NodeId| {
+            *issuer != me.node && self.home.authority.may_let_in(*issuer, me) && self.mesh.records.contains_key(issuer)
+        };
+        let issuers: Vec<NodeId> = self.home.authority.issuers().filter(may).collect();
+        // Each has its turn: one of them may be away, or live by another policy.
+        let turn = now.0 / (RENEWAL_ASK.as_millis() as u64);
+        let Some(issuer) = issuers.get(turn as usize % issuers.len().max(1)) else { return };
+        self.mesh.asked = Some(Instant::now());
+        self.introduce(*issuer);
+    }
+
+    /// All are told that a certificate was made anew.
+    fn tell_renewed(&mut self, node: NodeId) {
+        let Some((record, _)) = self.mesh.records.get(&node) else { return };
+        let mut record = record.clone();
+        if self.mesh.linked.contains(&node) {
+            record.addresses = self.swarm.known(node);
+        }
+        self.spread(None, PeerMessage::Members(vec![record]));
+    }
+
+    /// Makes the certificate of a member anew, where this node may; `false` where it may not.
+    fn vouch_again(&mut self, record: MemberRecord, member: &Member) -> bool {
+        if !self.may_renew(member) {
+            return false;
+        }
+        let (certificate, member) = self.home.certify_again(member);
+        tracing::info!(node = %member.node.short(), site = %member.site, "a certificate is made anew");
+        self.mesh.put(MemberRecord { certificate, ..record }, member.clone());
+        self.member_added(member);
+        true
+    }
+
+    /// Whether others would believe what this node signs of a member. Of the founder they believe the founder alone.
+    fn may_renew(&self, member: &Member) -> bool {
+        self.home.is_issuer() && self.home.authority.vouches(self.home.me.node, member).is_ok()
     }
 
     /// Ends a membership: connections close at once, what runs there goes elsewhere, what runs for it ends.
@@ -161,9 +210,20 @@ impl Driver {
             return;
         }
         match self.home.renewed(certificate, member) {
-            Ok(()) => tracing::info!("this node's certificate was made anew"),
+            Ok(()) => self.renewed(),
             Err(error) => self.warn(None, format!("the new certificate cannot be written: {error}")),
         }
+    }
+
+    /// Whoever judges by this node's certificate hears that it is a newer one.
+    fn renewed(&mut self) {
+        tracing::info!("this node's certificate was made anew");
+        let mut me = self.home.me.clone();
+        self.facade_changed();
+        self.traces.moved(&me);
+        // Nobody can vouch for what has to be measured.
+        me.assurance = me.assurance.min(Assurance::Vouched);
+        self.feed(Event::MemberAdded(me));
     }
 
     /// The record of whoever introduced itself, with a certificate that holds; or why it has none, for a person.
@@ -171,7 +231,7 @@ impl Driver {
         let now = wall_now();
         let refused = |error: &TrustError| format!("not a member: {error}");
         match self.home.check_member(&record.certificate, now) {
-            Ok(member) if member.node == from => Ok(record),
+            Ok(member) if member.node == from => Ok(self.renewed_for(record, &member, now)),
             Ok(_) => Err("the certificate belongs to another key".into()),
             // The key is proved by the connection, and the certificate that this node knows is the newer one.
             Err(TrustError::Expired | TrustError::Issuer) if self.mesh.records.contains_key(&from) => {
@@ -190,6 +250,19 @@ impl Driver {
             }
             Err(error) => Err(refused(&error)),
         }
+    }
+
+    /// The record of whoever introduced itself, with a newer certificate: one that it has not heard of, or one that it came for.
+    fn renewed_for(&mut self, mut record: MemberRecord, member: &Member, now: WallTime) -> MemberRecord {
+        let known = self.mesh.records.get(&member.node).filter(|(_, known)| known.expires > member.expires);
+        let newest = known.map_or(member, |(_, known)| known);
+        if grows_old(newest, self.policy.certified_within, now) && self.may_renew(newest) {
+            record.certificate = self.home.certify_again(newest).0;
+            self.spread(None, PeerMessage::Members(vec![record.clone()]));
+        } else if let Some((known, _)) = known {
+            record.certificate = known.certificate.clone();
+        }
+        record
     }
 
     /// Ends the membership of a node for good.
@@ -332,6 +405,16 @@ impl Driver {
             self.warn(None, text);
         }
     }
+}
+
+/// Whether a certificate is made anew: there are not many days left of it, or it grows old for the policy.
+fn is_due(member: &Member, within: Option<Hours>, now: WallTime) -> bool {
+    member.expires < wall_after(now, days(RENEW_DAYS)) || grows_old(member, within, now)
+}
+
+/// Whether half of the time is over for which the policy lets a certificate support an assurance.
+fn grows_old(member: &Member, within: Option<Hours>, now: WallTime) -> bool {
+    within.is_some_and(|within| now.since(member.certified()).0 > within.micros().0 / 2)
 }
 
 pub(crate) fn only_the_founder() -> CommandError {

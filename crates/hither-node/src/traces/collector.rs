@@ -15,6 +15,7 @@ use hither_types::member::Member;
 use hither_types::place::{Jurisdiction, PlaceKind};
 
 use crate::config::telemetry::{CollectorPlace, Telemetry};
+use crate::trust::wall_now;
 
 /// How the text begins that says that something was kept back.
 pub(crate) const KEPT_BACK: &str = "traces kept back: ";
@@ -102,7 +103,8 @@ impl Collector {
         let verdict = match &self.to {
             Some(to) => judge_outside(policy, &Shown { action, app, model, label, origin, operator }, to),
             None => {
-                let (origin_operator, target, kind) = (operator.unwrap_or(&me.operator), &me.place(), PlaceKind::Home);
+                let (origin_operator, kind) = (operator.unwrap_or(&me.operator), PlaceKind::Home);
+                let target = &me.place_at(policy.certified_within, wall_now());
                 judge(policy, &Question { action, app, model, label, origin, origin_operator, target, kind })
             }
         };
