@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import socket
 
 import pytest
 
@@ -34,6 +35,26 @@ def ahead(hours):
     return ("env", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"+{hours}h")
 
 
+@contextlib.contextmanager
+def mesh():
+    """Three sites, and where each stands: whoever is started anew is found there by those who were away meanwhile."""
+    with contextlib.ExitStack() as stack:
+        names = ("munich", "paris", "lyon")
+        sites = {name: stack.enter_context(contextlib.closing(Node(name, POLICY, CONFIG))) for name in names}
+        with contextlib.ExitStack() as held:
+            ends = [held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in sites]
+            for end in ends:
+                end.bind(("127.0.0.1", 0))
+            at = {name: "127.0.0.1:%d" % end.getsockname()[1] for name, end in zip(names, ends, strict=True)}
+        sites["munich"].run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
+        for name, node in sites.items():
+            node.up(mesh=at[name])
+        for name in ("paris", "lyon"):
+            assert join(sites["munich"], sites[name]).returncode == 0
+        see(sites, *names)
+        yield sites, at
+
+
 def ask(node, headers=None):
     return chat(node, model="assistant", headers=headers)
 
@@ -52,14 +73,8 @@ def warned(node):
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="the package faketime is not installed")
 def test_personal_data_leave_a_member_that_no_issuer_reached_for_a_day_until_one_does():
-    with contextlib.ExitStack() as stack:
-        sites = {name: stack.enter_context(contextlib.closing(Node(name, POLICY, CONFIG))) for name in ("munich", "paris", "lyon")}
+    with mesh() as (sites, at):
         munich, paris, lyon = sites.values()
-        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
-        for node in sites.values():
-            node.up()
-        assert join(munich, paris).returncode == 0 and join(munich, lyon).returncode == 0
-        see(sites, *sites)
         stub = lyon.data / "assistant.stub"
         stub.write_text("hither-stub 1\nprefill_us=0 token_us=100 length=4\n")
         lyon.run("models", "add", stub, "--name", "assistant")
@@ -71,7 +86,7 @@ def test_personal_data_leave_a_member_that_no_issuer_reached_for_a_day_until_one
         for node in sites.values():
             node.kill()
         for node in (paris, lyon):
-            node.up(prefix=ahead(25))
+            node.up(prefix=ahead(25), mesh=at[node.name])
         see(sites, "paris", "lyon")
         wait_for("internal data go there", lambda: is_answered(paris))
         status, _, answer = ask(paris, PERSONAL)
@@ -87,7 +102,7 @@ def test_personal_data_leave_a_member_that_no_issuer_reached_for_a_day_until_one
         assert is_answered(lyon, PERSONAL)
 
         # It is back, and makes all of them anew, its own as well.
-        munich.up(prefix=ahead(25))
+        munich.up(prefix=ahead(25), mesh=at["munich"])
         wait_for("personal data go there again", lambda: is_answered(paris, PERSONAL))
         for name, node in sites.items():
             renewed = lambda node=node, name=name: node.view()["me"]["expires_unix_ms"] >= made[name] + 25 * HOUR_MS
@@ -101,28 +116,22 @@ def test_personal_data_leave_a_member_that_no_issuer_reached_for_a_day_until_one
 
 @pytest.mark.skipif(not shutil.which("faketime"), reason="the package faketime is not installed")
 def test_an_issuer_makes_certificates_anew_where_the_founder_is_away_and_its_own_grows_old():
-    with contextlib.ExitStack() as stack:
-        sites = {name: stack.enter_context(contextlib.closing(Node(name, POLICY, CONFIG))) for name in ("munich", "paris", "lyon")}
+    with mesh() as (sites, at):
         munich, paris, lyon = sites.values()
-        munich.run("init", "--site", "munich", "--jurisdiction", "DE-BY", "--operator", "acme")
-        for node in sites.values():
-            node.up()
-        assert join(munich, paris).returncode == 0 and join(munich, lyon).returncode == 0
-        see(sites, *sites)
         munich.run("authority", "appoint", "paris")
         wait_for("paris knows", lambda: paris.json("authority")["issuers"])
         wait_for("lyon knows", lambda: lyon.json("authority")["issuers"])
         for node in sites.values():
             node.kill()
         for node in (paris, lyon):
-            node.up(prefix=ahead(25))
+            node.up(prefix=ahead(25), mesh=at[node.name])
         see(sites, "paris", "lyon")
         wait_for("lyon has a newer one", lambda: seen(lyon, "lyon")["member"]["assurance"] == "vouched")
         assert seen(lyon, "lyon")["evidence"]["certificate_by"] == key(paris)
         # Nobody vouches for itself but the founder.
         assert warned(paris) and seen(lyon, "paris")["member"]["assurance"] == "claimed"
         # The founder, which it cannot vouch for, belongs all the same.
-        munich.up(prefix=ahead(25))
+        munich.up(prefix=ahead(25), mesh=at["munich"])
         see(sites, *sites)
         wait_for("paris has a newer one", lambda: not warned(paris))
         wait_for("all know that of munich", lambda: seen(lyon, "munich")["member"]["assurance"] == "vouched")
