@@ -1,9 +1,11 @@
 """An app that still has what it asked shows that a record is about it, with other people's HMAC; and nobody does without the key."""
 
 import contextlib
+import gzip
 import hashlib
 import hmac
 import json
+import shutil
 import subprocess
 import urllib.request
 
@@ -26,10 +28,18 @@ def ended(node, request):
 
 
 def keys(node, app):
-    """Day and key, as an operator reads the file."""
-    file = node.data / "references" / f"{app}.keys"
-    assert file.stat().st_mode & 0o777 == 0o600
-    return dict(line.split(" ") for line in file.read_text().splitlines())
+    """Day and key, as an operator reads the files."""
+    found = {}
+    for file in (node.data / "references" / f"{app}.keys").glob("*.key"):
+        assert file.stat().st_mode & 0o777 == 0o600
+        found[file.stem] = file.read_text().strip()
+    return found
+
+
+def mac(key, request, body):
+    """The reference, without a line of ours."""
+    said = f"{request} {hashlib.sha256(body).hexdigest()}".encode()
+    return "hmac-sha256:" + hmac.new(bytes.fromhex(key), said, hashlib.sha256).hexdigest()
 
 
 def find(node, body, app, *args):
@@ -70,7 +80,7 @@ def ask(node, app, text, label="personal"):
     return answer.headers["x-hither-request"], body
 
 
-def test_what_an_app_asked_is_found_on_the_record_by_its_bytes_alone(sites):
+def test_what_an_app_asked_is_found_on_the_record_by_its_bytes_alone(sites, tmp_path):
     munich, paris = sites
     request, body = ask(paris, "triage", "a question about somebody")
     other, _ = ask(paris, "triage", "another question")
@@ -80,21 +90,27 @@ def test_what_an_app_asked_is_found_on_the_record_by_its_bytes_alone(sites):
     [reference] = {record["ref"] for record in of_request if "ref" in record}
     assert reference not in {record.get("ref") for record in ended(paris, other)}
 
-    # Without a line of ours.
-    macs = {hmac.new(bytes.fromhex(key), body, hashlib.sha256).hexdigest() for key in keys(paris, "triage").values()}
-    assert reference in {f"hmac-sha256:{mac}" for mac in macs}
+    [day] = [day for day, key in keys(paris, "triage").items() if mac(key, request, body) == reference]
+    # The same once more does not look alike.
+    same, again = ask(paris, "triage", "a question about somebody")
+    assert again == body and reference not in {record.get("ref") for record in ended(paris, same)}
 
     code, said = find(paris, body, "triage")
     assert code == 0 and said.count(request) == 2 and other not in said, said
     found = json.loads(find(paris, body, "triage", "--json")[1])
-    assert found["requests"] == [request] and {record["ref"] for record in found["records"]} == {reference}
+    assert found["requests"] == [request, same] and reference in {record["ref"] for record in found["records"]}
     # Whoever is given a copy of the ledger and one day's key needs no node.
-    [key] = [key for key in keys(paris, "triage").values() if hmac.new(bytes.fromhex(key), body, hashlib.sha256).hexdigest() in reference]
+    given = tmp_path / "given"
+    given.mkdir()
+    shutil.copy(paris.data / "references/triage.keys" / f"{day}.key", given)
     with contextlib.closing(Node("auditor")) as auditor:
-        code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger", "--key", key)
+        code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger", "--keys", given)
         assert code == 0 and request in said, said
         code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger")
         assert code == 1 and "E0816" in said, said
+        (given / f"{day}.key").rename(given / "2001-01-01.key")
+        code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger", "--keys", given)
+        assert code == 1 and "E0815" in said and "0 are about others" in said and "it cannot be said" in said, said
     # What ran elsewhere is referred to where it entered, and by nobody else.
     assert records(munich, req=request) and all("ref" not in record for record in records(munich))
     for node in (munich, paris):
@@ -123,6 +139,45 @@ def test_another_byte_another_app_and_what_is_not_wanted_find_nothing(sites):
         assert all("ref" not in record for record in ended(paris, answer.headers["x-hither-request"])), (app, label)
 
 
+def test_every_way_in_is_referred_to_by_what_came(sites):
+    _, paris = sites
+    said = {"model": "talker", "prompt": "a prompt", "max_tokens": 2}
+    chat = {"model": "talker", "messages": [{"role": "user", "content": "hello"}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/completions", "body": said}
+    headers = {"Authorization": f"Bearer {paris.keys['triage']}", "content-type": "application/json"}
+
+    def post(path, body, more=None):
+        status, _, answer = paris.post(path, body, {**headers, **(more or {})})
+        assert status in (200, 202), answer
+
+    def is_found(body):
+        wait_for("it is on the record", lambda: find(paris, body, "triage")[0] == 0)
+
+    for path, asked in [
+        ("/v1/completions", {**said, "n": 2}),
+        ("/v1/responses", {"model": "talker", "input": "hello"}),
+        ("/api/generate", {"model": "talker", "prompt": "hello", "stream": False}),
+        ("/api/chat", {**chat, "stream": False}),
+    ]:
+        body = json.dumps(asked).encode()
+        post(path, body)
+        is_found(body)
+    # Compressed, it is what it says that counts; a key for repetitions changes nothing.
+    body = json.dumps({**said, "prompt": "packed"}).encode()
+    post("/v1/completions", gzip.compress(body), {"content-encoding": "gzip", "idempotency-key": "once"})
+    is_found(body)
+    # Of a job and of a line it is the body in it.
+    inner = {**said, "prompt": "later"}
+    post("/v1/jobs", json.dumps({"deadline_s": 60, "request": {"url": "/v1/completions", "body": inner}}).encode())
+    is_found(json.dumps(inner).encode())
+    client = openai.OpenAI(base_url=paris.url + "/v1", api_key=paris.keys["triage"])
+    file = client.files.create(file=("lines.jsonl", json.dumps(line).encode() + b"\n"), purpose="batch")
+    before = len(records(paris, kind="request.end"))
+    client.batches.create(input_file_id=file.id, endpoint="/v1/completions", completion_window="24h")
+    wait_for("the line is answered", lambda: len(records(paris, kind="request.end")) > before)
+    is_found(json.dumps(said).encode())
+
+
 def test_a_key_outlives_a_start_and_nothing_outlives_the_key(sites):
     _, paris = sites
     request, body = ask(paris, "triage", "what is to be forgotten")
@@ -146,6 +201,9 @@ def test_a_key_outlives_a_start_and_nothing_outlives_the_key(sites):
     assert "ref" in ended(paris, request)[-1] and not set(keys(paris, "triage").values()) & set(before.values())
     table = paris.run("audit", "report", paris.data / "ledger", "--table", "lost").stdout
     assert "keys of references of triage" in table, table
+    # Of what came before it can be said that it cannot be said.
+    code, said = find(paris, b"{}", "triage")
+    assert code == 1 and "2 are about others" in said and "it cannot be said" in said, said
     paris.run("apps", "rm", "triage")
     assert not (paris.data / "references/triage.keys").exists()
     wait_for("it is on the record", lambda: len(records(paris, kind="reference.destroy")) == 2)

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hither_ledger::{Record, body_digest, read, reference};
+use hither_ledger::{Kind, Record, body_digest, read, reference};
 use hither_node::{ReferenceKey, reference_folder, reference_keys};
 use hither_types::id::{AppName, Digest, RequestId};
 use hither_types::time::Day;
@@ -37,23 +37,34 @@ pub(in crate::cli) struct FindArgs {
 struct Found {
     /// About the body.
     meant: Vec<Record>,
-    /// About another.
-    others: u64,
-    /// Of days of which there is no key here.
+    /// About another, as their keys say: how many, by their days.
+    others: BTreeMap<Day, u64>,
+    /// Of days of which there is no key here, or of which it was destroyed when they were written.
     sealed: u64,
 }
 
 impl Found {
     fn take(&mut self, record: Record, keys: &BTreeMap<Day, ReferenceKey>, body: &Digest) {
+        if record.kind == Kind::ReferenceDestroy {
+            return self.sealed_until(record.day.as_deref().and_then(Day::parse));
+        }
         let (Some(said), Some(request)) = (record.reference, record.request) else { return };
-        let keys: Vec<&ReferenceKey> = days_of(&record).iter().filter_map(|day| keys.get(day)).collect();
+        let days = days_of(&record);
+        let keys: Vec<&ReferenceKey> = days.iter().filter_map(|day| keys.get(day)).collect();
         if keys.iter().any(|key| reference(key, request, body) == said) {
             self.meant.push(record);
         } else if keys.is_empty() {
             self.sealed += 1;
         } else {
-            self.others += 1;
+            *self.others.entry(days[0]).or_default() += 1;
         }
+    }
+
+    /// A key that is there now is not the one that records of these days were made with.
+    fn sealed_until(&mut self, last: Option<Day>) {
+        let Some(last) = last else { return };
+        let later = self.others.split_off(&Day(last.0.saturating_add(1)));
+        self.sealed += std::mem::replace(&mut self.others, later).into_values().sum::<u64>();
     }
 
     /// The requests, each once.
@@ -142,7 +153,7 @@ fn no_key(app: &AppName, folder: &Path) -> Trouble {
 
 /// What can be said if nothing was found.
 fn nothing(found: &Found, app: &AppName) -> Trouble {
-    let Found { others, sealed, .. } = found;
+    let (others, sealed) = (found.others.values().sum::<u64>(), found.sealed);
     let text =
         format!("of the records of app {app} none can be shown to be about these bytes: {others} are about others");
     let trouble = Trouble::new("E0815", text);
