@@ -34,8 +34,10 @@ use policy::{NewPolicy, NewPublication, PolicyInForce, Publications};
 
 mod ping;
 pub mod policy;
+mod referrer;
 
 pub use ping::{PathTaken, Pinged};
+pub use referrer::Referrer;
 
 /// A boxed future, so that the trait can be an object.
 pub type Reply<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -56,28 +58,6 @@ pub struct Submission {
     pub whole: bool,
     /// How the record refers to what the client sent, if its app has references.
     pub referrer: Option<Referrer>,
-}
-
-/// How records refer to a body: by a key that nothing here sees.
-#[derive(Clone)]
-pub struct Referrer(Arc<dyn Fn(RequestId) -> Digest + Send + Sync>);
-
-impl Referrer {
-    /// By what the records of each request refer to it.
-    pub fn new(of: impl Fn(RequestId) -> Digest + Send + Sync + 'static) -> Self {
-        Self(Arc::new(of))
-    }
-
-    /// By what the records of a request refer to it.
-    pub fn of(&self, request: RequestId) -> Digest {
-        (self.0)(request)
-    }
-}
-
-impl std::fmt::Debug for Referrer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a referrer")
-    }
 }
 
 /// The other end of a request. Dropping it cancels the request everywhere.

@@ -11,7 +11,9 @@ use hither_types::time::{DAY_MS, Day, WallTime};
 use crate::canonical::{Object, Value};
 use crate::limits::{BLOC_MOVES_MAX, BUILD_BYTES_MAX, EXPORT_RULES_MAX, VERSION_BYTES_MAX};
 use crate::record::Kind;
-use crate::reference::REFERENCE_PREFIX;
+
+/// What stands before a reference in a record: the function that made it.
+pub(crate) const REFERENCE_PREFIX: &str = "hmac-sha256:";
 
 /// What a fact says, without who, when and where in the ledger.
 pub(crate) struct Body {

@@ -25,7 +25,6 @@ mod lost;
 mod note;
 mod reconcile;
 mod record;
-mod reference;
 mod retention;
 #[cfg(test)]
 mod samples;
@@ -43,7 +42,6 @@ pub use limits::{GROUP_RECORDS_MAX, LINE_BYTES_MAX};
 pub use note::{Checkpoint, NoteError, verifier_key};
 pub use reconcile::{Finding, NodeLedger, Pair, Reconciliation, Severity, Transfer, reconcile};
 pub use record::{Deletion, KernelRecord, Kind, Place, Record, RecordError};
-pub use reference::{body_digest, reference};
 pub use retention::{Expired, Plan, plan};
 pub use scan::{Records, read};
 pub use storage::is_being_written;

@@ -55,5 +55,5 @@ pub use jobs::JobBounds;
 pub use library::find as find_library;
 pub use loss::{AcceptedLoss, LossError, accept_loss};
 pub use prune::{Prune, PruneError, prune};
-pub use references::{ReferenceKey, reference_folder, reference_keys};
+pub use references::{ReferenceKey, body_digest, reference, reference_folder, reference_keys};
 pub use run::{RunError, Started, run};

@@ -13,8 +13,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use hither_types::id::AppName;
+use hither_types::id::{AppName, Digest, RequestId};
 use hither_types::time::Day;
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
 
 use crate::home::random;
 
@@ -32,6 +34,21 @@ const OF_DAY: &str = ".key";
 
 /// A key of HMAC-SHA-256.
 pub type ReferenceKey = [u8; 32];
+
+/// What a reference is made of, of the body of a request: its SHA-256.
+pub fn body_digest(body: &[u8]) -> Digest {
+    Digest(Sha256::digest(body).into())
+}
+
+/// The reference from the records of a request to its body: HMAC-SHA-256 (RFC 2104), under a key of its app, of the request's id,
+/// a space, and [`body_digest`] in hexadecimal digits. The id is in it so that records of equal bodies do not look alike.
+///
+/// Whoever has the key can try bodies that may be guessed; without it, and after it was destroyed, the reference says nothing.
+pub fn reference(key: &ReferenceKey, request: RequestId, body: &Digest) -> Digest {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(format!("{request} {body}").as_bytes());
+    Digest(mac.finalize().into_bytes().into())
+}
 
 /// The keys of all apps.
 pub(crate) struct References(PathBuf);

@@ -9,9 +9,8 @@ use hither_types::spending::Link;
 use hither_types::unit::ByteCount;
 
 use super::{Field, Read, find, required};
-use crate::body::{kind_word, outcome_word};
+use crate::body::{REFERENCE_PREFIX, kind_word, outcome_word};
 use crate::canonical::{self, Raw, RawFields};
-use crate::reference::REFERENCE_PREFIX;
 use crate::tree::Hash;
 
 /// The other end of a transfer.

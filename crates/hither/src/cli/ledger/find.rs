@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hither_ledger::{Kind, Record, body_digest, read, reference};
-use hither_node::{ReferenceKey, reference_folder, reference_keys};
+use hither_ledger::{Kind, Record, read};
+use hither_node::{ReferenceKey, body_digest, reference, reference_folder, reference_keys};
 use hither_types::id::{AppName, Digest, RequestId};
 use hither_types::time::Day;
 use serde_json::{Value, json};
