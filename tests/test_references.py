@@ -110,7 +110,7 @@ def test_what_an_app_asked_is_found_on_the_record_by_its_bytes_alone(sites, tmp_
         assert code == 1 and "E0816" in said, said
         (given / f"{day}.key").rename(given / "2001-01-01.key")
         code, said = find(auditor, body, "triage", "--ledger", paris.data / "ledger", "--keys", given)
-        assert code == 1 and "E0815" in said and "0 are about others" in said and "it cannot be said" in said, said
+        assert code == 1 and "E0815" in said and "0 do not fit them" in said and "it cannot be said" in said, said
     # What ran elsewhere is referred to where it entered, and by nobody else.
     assert records(munich, req=request) and all("ref" not in record for record in records(munich))
     for node in (munich, paris):
@@ -203,7 +203,7 @@ def test_a_key_outlives_a_start_and_nothing_outlives_the_key(sites):
     assert "keys of references of triage" in table, table
     # Of what came before it can be said that it cannot be said.
     code, said = find(paris, b"{}", "triage")
-    assert code == 1 and "2 are about others" in said and "it cannot be said" in said, said
+    assert code == 1 and "2 do not fit them" in said and "it cannot be said" in said, said
     paris.run("apps", "rm", "triage")
     assert not (paris.data / "references/triage.keys").exists()
     wait_for("it is on the record", lambda: len(records(paris, kind="reference.destroy")) == 2)

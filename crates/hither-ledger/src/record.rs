@@ -7,10 +7,8 @@ use hither_types::id::{AppName, Attempt, Digest, ModelName, NodeId, Operator, Pu
 use hither_types::kernel::KernelFault;
 use hither_types::label::DataClass;
 use hither_types::place::Jurisdiction;
-use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
-use crate::body::{parse_rfc3339, rfc3339};
 use crate::canonical::{self, Raw, RawFields};
 use crate::limits::KIND_BYTES_MAX;
 
@@ -374,12 +372,6 @@ impl Record {
     /// The word for its kind, also for one that this program does not know.
     pub fn word(&self) -> &str {
         self.strange.as_deref().unwrap_or(self.kind.as_str())
-    }
-
-    /// When what ends with it began; none if that is not on the record.
-    pub fn began(&self) -> Option<String> {
-        let end = parse_rfc3339(&self.ts)?;
-        Some(rfc3339(WallTime(end.0.checked_sub(self.took_ms?)?)))
     }
 
     /// Whether it is about a request that nobody made: the test of the law of every hour.

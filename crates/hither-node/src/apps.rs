@@ -181,6 +181,8 @@ impl Apps {
         for app in apps {
             let entries = self.lock();
             let expired = match entries.iter().any(|entry| entry.name == app) {
+                // The file of the apps may have been lost, and be there again with the next start.
+                false if is_first => Ok(()),
                 false => self.destroy_references(&app, None, None),
                 true if is_first && !self.references.has_since(&app, oldest).unwrap_or(false) => Ok(()),
                 true => self.destroy_references(&app, Some(oldest), Some(policy)),
@@ -192,12 +194,13 @@ impl Apps {
     }
 
     fn destroy_references(&self, app: &AppName, before: Option<Day>, policy: Option<Digest>) -> std::io::Result<()> {
-        if let Some((first, last)) = self.references.destroy(app, before)? {
+        let (gone, ended) = self.references.destroy(app, before);
+        if let Some((first, last)) = gone {
             let fact = Fact::ReferencesDestroyed { app: app.clone(), first, last, policy };
             // A node that stops hears nothing any more; the keys are gone all the same.
             let _ = self.inbox.blocking_send(Inbound::Note(fact));
         }
-        Ok(())
+        ended
     }
 
     /// Says once that the key of an app cannot be had, and once that it is over.

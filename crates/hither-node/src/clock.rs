@@ -98,6 +98,11 @@ impl Clocks {
         self.look()
     }
 
+    /// Whether this node's clock is far from the others'.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.warned.is_some()
+    }
+
     /// Somebody is no member any more.
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.ahead_ms.remove(&node);

@@ -102,12 +102,14 @@ pub(crate) const PASSED_ON_MAX: usize = 16;
 /// An issuer vouches again for a member that it is linked with when its certificate has no longer than this.
 pub(crate) const RENEW_DAYS: u64 = 20;
 
-/// Certificates that are made anew in one look: all are told of each. So 10,000 members take 13 minutes, and half of the least
-/// that a policy may want is 30.
-pub(crate) const RENEWED_AT_ONCE: usize = 64;
+/// Certificates that are made anew in one look: all are told of each, over links that hold few words.
+pub(crate) const RENEWED_AT_ONCE: usize = 16;
 
-/// How often a member whose certificate grows old by its policy asks one of the issuers, in turn: each time is a connection.
+/// How often a member whose certificate grows old by its policy asks one of the issuers, in turn, at most: each time is a
+/// connection, and an issuer may live by another policy. It asks as many times as this in the time that the policy gives, if that
+/// is seldomer.
 pub(crate) const RENEWAL_ASK: Duration = Duration::from_secs(60);
+pub(crate) const RENEWAL_ASKS: u64 = 24;
 
 /// How long after its certificate's end a member of the same site and operator is still taken for one, and how long an
 /// issuer vouches for it again: a ship may be away that long.

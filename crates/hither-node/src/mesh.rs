@@ -54,6 +54,8 @@ pub(crate) struct Mesh {
     asked: Option<Instant>,
     /// Whether a record changed since the relays were looked at.
     changed: bool,
+    /// Whether a certificate did, and nothing else.
+    stale: bool,
     /// What is known of relays beside the records.
     pub(crate) reach: Reach,
 }
@@ -68,6 +70,7 @@ impl Mesh {
             abreast: Abreast::default(),
             asked: None,
             changed: true,
+            stale: false,
             reach: Reach::default(),
         };
         let pages = crate::home::read_messages(&mesh.path).unwrap_or_else(|error| {
@@ -142,8 +145,10 @@ impl Mesh {
         if old.is_some_and(|(old, _)| *old == record) {
             return false;
         }
+        // Newer certificates come often, and all get each: the list is written with the next look.
+        let only_newer = old.is_some_and(|(old, _)| old.addresses == record.addresses);
         self.records.insert(member.node, (record, member));
-        self.changed = true;
+        *(if only_newer { &mut self.stale } else { &mut self.changed }) = true;
         new
     }
 
@@ -245,6 +250,7 @@ impl Driver {
     /// Keeps the list on disk and looks at the relays anew, if a record changed.
     fn look_at_changed(&mut self) {
         if std::mem::take(&mut self.mesh.changed) {
+            self.mesh.stale = false;
             self.mesh.write();
             self.look_at_relays();
         }
@@ -270,9 +276,10 @@ impl Driver {
         if node == self.home.me.node {
             return self.own_certificate(record.certificate, member);
         }
-        // Of two certificates the one that ends later is the newer: who tells of the older has not heard of it yet.
+        // Who tells of the older of two certificates has not heard of the newer yet. Of two that were made at once all keep the same.
         if let Some((known, before)) = self.mesh.records.get(&node)
-            && before.expires > member.expires
+            && (before.is_newer_than(&member, wall_now())
+                || before.expires == member.expires && known.certificate.signature < record.certificate.signature)
         {
             (record.certificate, member) = (known.certificate.clone(), before.clone());
         }

@@ -73,32 +73,38 @@ impl References {
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let key = random();
-        if let Err(error) = write(&path, &key) {
-            // What is left of it is no key, and in nobody's way.
+        // Its name, too, and those of the folders that may be new.
+        let mut folders = path.ancestors().skip(1).take(3);
+        let written = write(&path, &key).and_then(|()| folders.try_for_each(|dir| File::open(dir)?.sync_all()));
+        if let Err(error) = written {
+            // It is no key yet, and must not be found by the next request.
             let _ = std::fs::remove_file(&path);
             return Err(error);
-        }
-        // Its name, too, and those of the folders that may be new.
-        for dir in path.ancestors().skip(1).take(3) {
-            File::open(dir)?.sync_all()?;
         }
         Ok(key)
     }
 
-    /// Destroys keys of an app: those of days before one, or all. Gives the first day and the last, if there were any.
-    pub(crate) fn destroy(&self, app: &AppName, before: Option<Day>) -> Result<Option<(Day, Day)>> {
+    /// Destroys keys of an app: those of days before one, or all. Gives the first day and the last of those that are gone, also
+    /// if others could not be destroyed.
+    pub(crate) fn destroy(&self, app: &AppName, before: Option<Day>) -> (Option<(Day, Day)>, Result<()>) {
+        let mut gone: Option<(Day, Day)> = None;
+        let ended = self.shred_each(app, before, |day| gone = Some((gone.map_or(day, |(first, _)| first), day)));
+        (gone, ended)
+    }
+
+    fn shred_each(&self, app: &AppName, before: Option<Day>, mut gone: impl FnMut(Day)) -> Result<()> {
         let folder = self.folder(app);
-        let days: Vec<Day> =
-            days_in(&folder)?.into_iter().filter(|day| before.is_none_or(|before| *day < before)).collect();
-        for day in &days {
+        let days = days_in(&folder)?;
+        for day in days.into_iter().filter(|day| before.is_none_or(|before| *day < before)) {
             shred(&folder.join(format!("{day}{OF_DAY}")))?;
+            gone(day);
         }
-        if !days.is_empty() {
+        if folder.exists() {
             File::open(&folder)?.sync_all()?;
             // It stays if there are keys in it.
             let _ = std::fs::remove_dir(&folder);
         }
-        Ok(days.first().copied().zip(days.last().copied()))
+        Ok(())
     }
 
     /// Whether an app has a key of a day or of one after it.

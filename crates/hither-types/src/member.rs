@@ -49,8 +49,18 @@ impl Member {
     /// One that was made in the future, by more than clocks differ, is not new: else one that ends late would be new for long.
     pub fn outdated(&self, within: Option<Hours>, now: WallTime) -> Option<Outdated> {
         let (within, made) = (within?, self.certified());
-        let is_ahead = made.0 > now.0.saturating_add(CERTIFIED_AHEAD_MS);
-        (is_ahead || now.since(made) > within.micros()).then_some(Outdated { made, now, within })
+        (self.is_ahead(now) || now.since(made) > within.micros()).then_some(Outdated { made, now, within })
+    }
+
+    /// Whether the certificate was made in the future, by more than clocks differ.
+    pub fn is_ahead(&self, now: WallTime) -> bool {
+        self.certified().0 > now.0.saturating_add(CERTIFIED_AHEAD_MS)
+    }
+
+    /// Whether a certificate is believed rather than another one of the same member: the later one is, unless a clock that was
+    /// ahead made it.
+    pub fn is_newer_than(&self, other: &Self, now: WallTime) -> bool {
+        (!self.is_ahead(now), self.expires) > (!other.is_ahead(now), other.expires)
     }
 
     /// The facts that the law asks for at a moment: claimed, if the certificate is older than the policy wants.

@@ -6,10 +6,11 @@ use hither_types::id::{Digest, ModelName, NodeId, Operator, RuleId, SiteName};
 use hither_types::kernel::KernelFault;
 use hither_types::place::{Jurisdiction, PlaceKind};
 use hither_types::spending::Link;
+use hither_types::time::WallTime;
 use hither_types::unit::ByteCount;
 
-use super::{Field, Read, find, required};
-use crate::body::{REFERENCE_PREFIX, kind_word, outcome_word};
+use super::{Field, Read, Record, find, required};
+use crate::body::{REFERENCE_PREFIX, kind_word, outcome_word, parse_rfc3339, rfc3339};
 use crate::canonical::{self, Raw, RawFields};
 use crate::tree::Hash;
 
@@ -121,6 +122,18 @@ pub(super) fn deletion(fields: &RawFields<'_>) -> Read<Deletion> {
 fn parse_kind(text: &str) -> Result<PlaceKind, ()> {
     let kinds = [PlaceKind::Home, PlaceKind::Peer, PlaceKind::Cloud];
     kinds.into_iter().find(|kind| kind_word(*kind) == text).ok_or(())
+}
+
+impl Record {
+    /// When it was written; none if that is no time.
+    pub fn written(&self) -> Option<WallTime> {
+        parse_rfc3339(&self.ts)
+    }
+
+    /// When what ends with it began; none if that is not on the record.
+    pub fn began(&self) -> Option<String> {
+        Some(rfc3339(WallTime(self.written()?.0.checked_sub(self.took_ms?)?)))
+    }
 }
 
 impl Field<'_> {

@@ -230,11 +230,13 @@ fn retention_destroys_keys_and_a_clock_that_is_ahead_at_the_start_none() {
         days.iter().for_each(|day| _ = apps.references.key(&name(called), Day(*day)).unwrap());
     }
     apps.expire_references(Day(102), Digest([1; 32]), true);
-    assert_eq!(told(&mut news), ["gone 100 100 false"], "of an app that is gone none stay");
+    assert_eq!(told(&mut news), Vec::<String>::new());
     apps.expire_references(Day(101), Digest([1; 32]), true);
     assert_eq!(told(&mut news), ["triage 100 100 true"]);
     apps.expire_references(Day(102), Digest([1; 32]), false);
-    assert_eq!(told(&mut news), ["triage 101 101 true"]);
+    let mut said = told(&mut news);
+    said.sort();
+    assert_eq!(said, ["gone 100 100 false", "triage 101 101 true"], "of an app that is gone none stay");
     apps.expire_references(Day(102), Digest([1; 32]), false);
     assert_eq!(told(&mut news), Vec::<String>::new());
 }

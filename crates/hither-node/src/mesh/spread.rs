@@ -114,6 +114,7 @@ impl Driver {
     pub(crate) fn look_around(&mut self) {
         self.feed(Event::TimeOfDay(wall_now()));
         self.look_at_standing();
+        self.mesh.changed |= self.mesh.stale;
         self.look_at_changed();
         if self.policy.certified_within.is_some() {
             // The certificate of whoever runs one may have grown old.

@@ -1,5 +1,7 @@
 //! Who stays a member: what the authority log and the clock say of those who are, and certificates that are made anew.
 
+use std::time::Duration;
+
 use hither_api::door::{CommandDone, CommandError};
 use hither_core::Event;
 use hither_types::authority::{Change, Issuer, Quorum, Statement};
@@ -16,8 +18,11 @@ use tokio::time::Instant;
 use crate::authority::EntryError;
 use crate::driver::Driver;
 use crate::home::days;
-use crate::limits::{GRACE_DAYS, PROPOSAL_SAID_MIN, RENEW_DAYS, RENEWAL_ASK, RENEWED_AT_ONCE};
+use crate::limits::{GRACE_DAYS, PROPOSAL_SAID_MIN, RENEW_DAYS, RENEWAL_ASK, RENEWAL_ASKS, RENEWED_AT_ONCE};
 use crate::trust::{TrustError, wall_after, wall_now};
+
+/// Moments over which renewals are spread.
+const SPREAD: u64 = 256;
 
 #[cfg(test)]
 mod tests;
@@ -119,7 +124,8 @@ impl Driver {
             self.spread(None, PeerMessage::Members(vec![self.own_record()]));
         }
         self.ask_for_renewal(now);
-        let may_vouch = self.home.is_issuer();
+        // By a clock that is far from the others' it would make certificates that nobody believes.
+        let may_vouch = self.home.is_issuer() && !self.clocks.is_apart();
         let mut renewed = 0;
         for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
             match self.home.check_again(record.certificate.signer, &member, now) {
@@ -136,19 +142,26 @@ impl Driver {
     }
 
     /// Asks an issuer for a newer certificate, if that of this node grows old by its own policy. Issuers that are linked make it
-    /// anew by themselves, by theirs; in a large mesh not every member is linked with one.
+    /// anew by themselves, if theirs says so, and are asked only when it is almost too late; in a large mesh not every member is
+    /// linked with one.
     fn ask_for_renewal(&mut self, now: WallTime) {
-        let me = &self.home.me;
-        let is_asked = self.mesh.asked.is_some_and(|asked| asked.elapsed() < RENEWAL_ASK);
-        if self.home.is_founder() || is_asked || !grows_old(me, self.policy.certified_within, now) {
+        let (me, within) = (&self.home.me, self.policy.certified_within);
+        let pause = RENEWAL_ASK
+            .max(within.map_or(RENEWAL_ASK, |within| Duration::from_micros(within.micros().0 / RENEWAL_ASKS)));
+        let is_asked = self.mesh.asked.is_some_and(|asked| asked.elapsed() < pause);
+        if self.home.is_founder() || is_asked || !grows_old(me, within, now) {
             return;
         }
         let may = |issuer: &NodeId| {
             *issuer != me.node && self.home.authority.may_let_in(*issuer, me) && self.mesh.records.contains_key(issuer)
         };
         let issuers: Vec<NodeId> = self.home.authority.issuers().filter(may).collect();
-        // Each has its turn: one of them may be away, or live by another policy.
-        let turn = now.0 / (RENEWAL_ASK.as_millis() as u64);
+        let is_linked = issuers.iter().any(|issuer| self.mesh.linked.contains(issuer));
+        if is_linked && within.is_some_and(|within| now.since(me.certified()).0 < within.micros().0 / 8 * 7) {
+            return;
+        }
+        // Each has its turn, and is not asked by all at once: one of them may be away, or live by another policy.
+        let turn = (now.0 / pause.as_millis() as u64).wrapping_add(me.node.prefix());
         let Some(issuer) = issuers.get(turn as usize % issuers.len().max(1)) else { return };
         self.mesh.asked = Some(Instant::now());
         self.introduce(*issuer);
@@ -176,9 +189,12 @@ impl Driver {
         true
     }
 
-    /// Whether others would believe what this node signs of a member. Of the founder they believe the founder alone.
+    /// Whether others would believe what this node signs of a member: not by a clock that is far from theirs. Of the founder they
+    /// believe the founder alone.
     fn may_renew(&self, member: &Member) -> bool {
-        self.home.is_issuer() && self.home.authority.vouches(self.home.me.node, member).is_ok()
+        self.home.is_issuer()
+            && !self.clocks.is_apart()
+            && self.home.authority.vouches(self.home.me.node, member).is_ok()
     }
 
     /// Ends a membership: connections close at once, what runs there goes elsewhere, what runs for it ends.
@@ -202,7 +218,7 @@ impl Driver {
     pub(super) fn own_certificate(&mut self, certificate: Signed, member: Member) {
         let me = &self.home.me;
         let holds = self.home.authority.check_certificate(&self.home.certificate, wall_now()).is_ok();
-        if holds && member.expires <= me.expires {
+        if holds && !member.is_newer_than(me, wall_now()) {
             return;
         }
         if (Member { expires: me.expires, ..member.clone() }) != *me {
@@ -241,7 +257,7 @@ impl Driver {
             Err(error @ TrustError::Expired) if self.home.is_issuer() => {
                 let member =
                     self.home.authority.check_but_for_time(&record.certificate).map_err(|error| refused(&error))?;
-                let may = member.node == from && self.home.authority.may_let_in(self.home.me.node, &member);
+                let may = member.node == from && self.may_renew(&member);
                 if !may || wall_after(member.expires, days(GRACE_DAYS)) < now {
                     return Err(refused(&error));
                 }
@@ -254,7 +270,7 @@ impl Driver {
 
     /// The record of whoever introduced itself, with a newer certificate: one that it has not heard of, or one that it came for.
     fn renewed_for(&mut self, mut record: MemberRecord, member: &Member, now: WallTime) -> MemberRecord {
-        let known = self.mesh.records.get(&member.node).filter(|(_, known)| known.expires > member.expires);
+        let known = self.mesh.records.get(&member.node).filter(|(_, known)| known.is_newer_than(member, now));
         let newest = known.map_or(member, |(_, known)| known);
         if grows_old(newest, self.policy.certified_within, now) && self.may_renew(newest) {
             record.certificate = self.home.certify_again(newest).0;
@@ -407,14 +423,19 @@ impl Driver {
     }
 }
 
-/// Whether a certificate is made anew: there are not many days left of it, or it grows old for the policy.
+/// Whether a certificate is made anew: there are not many days left of it, it grows old for the policy, or a clock that was ahead
+/// made it.
 fn is_due(member: &Member, within: Option<Hours>, now: WallTime) -> bool {
-    member.expires < wall_after(now, days(RENEW_DAYS)) || grows_old(member, within, now)
+    member.expires < wall_after(now, days(RENEW_DAYS)) || grows_old(member, within, now) || member.is_ahead(now)
 }
 
-/// Whether half of the time is over for which the policy lets a certificate support an assurance.
+/// Whether half to three quarters are over of the time for which the policy lets a certificate support an assurance: for each
+/// member at another moment, so that those that were made at once are not made anew at once.
 fn grows_old(member: &Member, within: Option<Hours>, now: WallTime) -> bool {
-    within.is_some_and(|within| now.since(member.certified()).0 > within.micros().0 / 2)
+    within.is_some_and(|within| {
+        let (whole, spread) = (within.micros().0, member.node.prefix() % SPREAD);
+        now.since(member.certified()).0 > whole / 2 + whole / 4 * spread / SPREAD
+    })
 }
 
 pub(crate) fn only_the_founder() -> CommandError {

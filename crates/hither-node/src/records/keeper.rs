@@ -41,7 +41,7 @@ impl Keeper {
 
     fn look(&self, is_first: bool) {
         let Some((retention, policy)) = self.queue.law().clone() else { return };
-        // Records stay as long as the longest period of an origin among them; no key goes before them.
+        // Records stay as long as the longest period of an origin among them, and keys as long as any may stay.
         let oldest = Day(wall_now().day().0.saturating_sub(retention.longest().0));
         self.apps.expire_references(oldest, policy, is_first);
         let (closing, closed) = channel();

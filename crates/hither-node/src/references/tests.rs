@@ -17,6 +17,13 @@ fn with(data: &Path, name: &str, days: &[u32]) -> References {
     references
 }
 
+/// Destroys those of triage.
+fn gone(references: &References, before: Option<Day>) -> Option<(Day, Day)> {
+    let (gone, ended) = references.destroy(&app("triage"), before);
+    ended.unwrap();
+    gone
+}
+
 fn days(references: &References, name: &str) -> Vec<u32> {
     days_in(&references.folder(&app(name))).unwrap().iter().map(|day| day.0).collect()
 }
@@ -53,11 +60,11 @@ fn keys_of_days_before_one_are_destroyed_and_the_others_stay() {
     let references = with(data.path(), "triage", &[100, 101, 102]);
     assert!(references.has_since(&app("triage"), Day(102)).unwrap());
     assert!(!references.has_since(&app("triage"), Day(103)).unwrap());
-    assert_eq!(references.destroy(&app("triage"), Some(Day(102))).unwrap(), Some((Day(100), Day(101))));
+    assert_eq!(gone(&references, Some(Day(102))), Some((Day(100), Day(101))));
     assert_eq!(days(&references, "triage"), [102]);
-    assert_eq!(references.destroy(&app("triage"), Some(Day(102))).unwrap(), None, "nothing is destroyed twice");
+    assert_eq!(gone(&references, Some(Day(102))), None, "nothing is destroyed twice");
     assert_eq!(references.apps().unwrap(), [app("triage")]);
-    assert_eq!(references.destroy(&app("triage"), None).unwrap(), Some((Day(102), Day(102))));
+    assert_eq!(gone(&references, None), Some((Day(102), Day(102))));
     assert_eq!((references.apps().unwrap(), days(&references, "triage")), (vec![], vec![]));
 }
 
@@ -69,13 +76,13 @@ fn what_is_destroyed_is_written_over_and_nothing_of_it_is_drawn_again() {
     // Another name for the same bytes, as a backup that links them has.
     let (path, linked) = (references.folder(&app("triage")).join("1970-04-11.key"), data.path().join("linked"));
     std::fs::hard_link(&path, &linked).unwrap();
-    references.destroy(&app("triage"), None).unwrap();
+    gone(&references, None).unwrap();
     assert!(std::fs::read(&linked).unwrap().iter().all(|byte| *byte == b'0'));
     assert_ne!(references.key(&app("triage"), Day(100)).unwrap(), key);
     // Nor of one that somebody removed by hand.
     let key = references.key(&app("triage"), Day(100)).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(references.destroy(&app("triage"), None).unwrap(), None);
+    assert_eq!(gone(&references, None), None);
     assert_ne!(references.key(&app("triage"), Day(100)).unwrap(), key);
 }
 
@@ -102,4 +109,15 @@ fn a_disk_that_takes_no_key_leaves_nothing_behind() {
     let references = References::of(data.path());
     assert!(references.key(&app("triage"), Day(100)).is_err());
     assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_gone_is_told_also_if_the_rest_stays() {
+    let data = tempfile::tempdir().unwrap();
+    let references = with(data.path(), "triage", &[100, 102]);
+    // A folder of that name cannot be removed as a file.
+    std::fs::create_dir(references.folder(&app("triage")).join("1970-04-12.key")).unwrap();
+    let (gone, ended) = references.destroy(&app("triage"), None);
+    assert_eq!((gone, ended.is_err()), (Some((Day(100), Day(100))), true));
+    assert_eq!(days(&references, "triage"), [101, 102]);
 }

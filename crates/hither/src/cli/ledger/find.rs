@@ -8,7 +8,7 @@ use clap::Args;
 use hither_ledger::{Kind, Record, read};
 use hither_node::{ReferenceKey, body_digest, reference, reference_folder, reference_keys};
 use hither_types::id::{AppName, Digest, RequestId};
-use hither_types::time::Day;
+use hither_types::time::{Day, WallTime};
 use serde_json::{Value, json};
 
 use super::{record_text, trouble};
@@ -37,34 +37,39 @@ pub(in crate::cli) struct FindArgs {
 struct Found {
     /// About the body.
     meant: Vec<Record>,
-    /// About another, as their keys say: how many, by their days.
-    others: BTreeMap<Day, u64>,
-    /// Of days of which there is no key here, or of which it was destroyed when they were written.
+    /// When the requests came whose records do not fit the body by the key of their day.
+    others: Vec<WallTime>,
+    /// Records of days of which there is no key here.
     sealed: u64,
+    /// When keys were destroyed, and the last day of which they were.
+    destroyed: Vec<(WallTime, Day)>,
 }
 
 impl Found {
     fn take(&mut self, record: Record, keys: &BTreeMap<Day, ReferenceKey>, body: &Digest) {
         if record.kind == Kind::ReferenceDestroy {
-            return self.sealed_until(record.day.as_deref().and_then(Day::parse));
+            return self.destroyed.extend(record.written().zip(record.day.as_deref().and_then(Day::parse)));
         }
         let (Some(said), Some(request)) = (record.reference, record.request) else { return };
-        let days = days_of(&record);
-        let keys: Vec<&ReferenceKey> = days.iter().filter_map(|day| keys.get(day)).collect();
-        if keys.iter().any(|key| reference(key, request, body) == said) {
+        let came = came(request);
+        // The key is drawn just before the request gets its id: midnight may have come in between.
+        let days = [Some(came.day()), came.day().0.checked_sub(1).map(Day)];
+        let mut tried = days.into_iter().flatten().filter_map(|day| keys.get(&day));
+        if tried.any(|key| reference(key, request, body) == said) {
             self.meant.push(record);
-        } else if keys.is_empty() {
-            self.sealed += 1;
+        } else if keys.contains_key(&came.day()) {
+            self.others.push(came);
         } else {
-            *self.others.entry(days[0]).or_default() += 1;
+            self.sealed += 1;
         }
     }
 
-    /// A key that is there now is not the one that records of these days were made with.
-    fn sealed_until(&mut self, last: Option<Day>) {
-        let Some(last) = last else { return };
-        let later = self.others.split_off(&Day(last.0.saturating_add(1)));
-        self.sealed += std::mem::replace(&mut self.others, later).into_values().sum::<u64>();
+    /// How many records are about another body, and of how many it cannot be said: a key that is there now is not the one that was
+    /// destroyed after the request came.
+    fn counts(&self) -> (u64, u64) {
+        let is_sealed = |came: &&WallTime| self.destroyed.iter().any(|(at, last)| **came <= *at && came.day() <= *last);
+        let sealed = self.others.iter().filter(is_sealed).count() as u64;
+        (self.others.len() as u64 - sealed, self.sealed + sealed)
     }
 
     /// The requests, each once.
@@ -75,10 +80,9 @@ impl Found {
     }
 }
 
-/// The key is that of the day on which the request came, and the record may be of the next one.
-fn days_of(record: &Record) -> Vec<Day> {
-    let Some(day) = record.ts.get(..10).and_then(Day::parse) else { return Vec::new() };
-    [Some(day), day.0.checked_sub(1).map(Day)].into_iter().flatten().collect()
+/// When a request came: its id begins with that (RFC 9562, version 7).
+fn came(request: RequestId) -> WallTime {
+    WallTime((request.0 >> 80) as u64)
 }
 
 /// Does it.
@@ -109,12 +113,12 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<(), Trouble> {
     // Each line is canonical JSON already, as the reader has checked.
     let lines = found.meant.iter().map(|record| serde_json::from_str(&record.line).unwrap_or(Value::Null));
     let object =
-        json!({"requests": found.requests(), "records": lines.collect::<Vec<Value>>(), "sealed": found.sealed});
+        json!({"requests": found.requests(), "records": lines.collect::<Vec<Value>>(), "sealed": found.counts().1});
     context.screen.answer(&object, |colour| {
         let about = format!("{} records of app {app} are about these {} bytes", found.meant.len(), body.len());
         let mut text = format!("{} {about}\n", colour.green("ok"));
         found.meant.iter().for_each(|record| text.push_str(&record_text(record)));
-        text.push_str(&sealed(found.sealed));
+        text.push_str(&sealed(found.counts().1));
         text.push_str(&format!(
             "  whether the records are whole: {}\n",
             plain(&format!("hither ledger verify {}", dir.display()))
@@ -153,9 +157,10 @@ fn no_key(app: &AppName, folder: &Path) -> Trouble {
 
 /// What can be said if nothing was found.
 fn nothing(found: &Found, app: &AppName) -> Trouble {
-    let (others, sealed) = (found.others.values().sum::<u64>(), found.sealed);
-    let text =
-        format!("of the records of app {app} none can be shown to be about these bytes: {others} are about others");
+    let (others, sealed) = found.counts();
+    let text = format!(
+        "of the records of app {app} none can be shown to be about these bytes: {others} do not fit them by the keys that are here"
+    );
     let trouble = Trouble::new("E0815", text);
     let trouble = match sealed {
         0 => trouble,
@@ -164,6 +169,7 @@ fn nothing(found: &Found, app: &AppName) -> Trouble {
     };
     trouble
         .note("a record is about the body byte for byte: another space or order of fields is another body")
-        .note("of a job and of a line of a batch it is about the body in it; requests over gRPC and those of before the app had references have none")
+        .note("of a job, a line of a batch, or an answer in the background it is about the body in it (docs/access.md); requests over gRPC and those of \
+                 before the app had references have none")
         .exit(Exit::Failed)
 }
