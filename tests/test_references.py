@@ -5,6 +5,8 @@ import gzip
 import hashlib
 import hmac
 import json
+import os
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -12,7 +14,7 @@ import urllib.request
 import openai
 import pytest
 
-from mesh import EEA, HITHER, Node, two_sites, wait_for
+from mesh import HITHER, ROOT, Node, two_sites, wait_for
 
 TALKER = "hither-stub 1\ntoken_us=1000 length=4 slots=4\n"
 
@@ -208,3 +210,28 @@ def test_a_key_outlives_a_start_and_nothing_outlives_the_key(sites):
     assert not (paris.data / "references/triage.keys").exists()
     wait_for("it is on the record", lambda: len(records(paris, kind="reference.destroy")) == 2)
     paris.run("ledger", "verify", paris.data / "ledger")
+
+
+def test_the_page_shows_what_works(sites, tmp_path):
+    _, paris = sites
+    page = (ROOT / "docs/access.md").read_text()
+    _, typed, checked = re.findall(r"```sh\n(.*?)```", page, re.S)
+    add, find_it, shred = (line.partition("#")[0].split()[1:] for line in typed.splitlines())
+    paris.keys["triage"] = paris.json(*add)["key"]
+    request, body = ask(paris, "triage", "a question for the page")
+    of_request = ended(paris, request)
+    (tmp_path / "request.json").write_bytes(body)
+    done = subprocess.run(
+        [HITHER, "--data", paris.data, *find_it], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and request in done.stdout, done.stderr
+    [key] = (paris.data / "references/triage.keys").glob("*.key")
+    [named] = set(re.findall(r"[0-9-]{10}\.key", checked))
+    shutil.copy(key, tmp_path / named)
+    done = subprocess.run(
+        ["bash", "-c", checked], cwd=tmp_path, env={**os.environ, "REQUEST_ID": request}, capture_output=True, text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and done.stdout.split()[-1] in of_request[-1]["ref"], done.stdout + done.stderr
+    paris.run(*shred)
+    assert not key.exists()

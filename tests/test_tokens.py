@@ -257,7 +257,8 @@ def test_keys_in_a_file_are_taken_anew_and_the_claim_can_be_another(folder, issu
 
 def test_the_page_shows_what_works(folder, issuer):
     page = (ROOT / "docs/access.md").read_text()
-    [config], [typed] = (re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("toml", "sh"))
+    # What it says of references is for test_references.py.
+    [config], [typed, *_] = (re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("toml", "sh"))
     with contextlib.closing(Node("munich", EEA, config)) as munich:
         for source, name in [("issuer.pem", "node.pem"), ("issuer.key", "node.key"), ("authority.pem", "clients.pem")]:
             (munich.data / name).write_bytes((folder / source).read_bytes())

@@ -145,8 +145,11 @@ impl Mesh {
         if old.is_some_and(|(old, _)| *old == record) {
             return false;
         }
-        // Newer certificates come often, and all get each: the list is written with the next look.
-        let only_newer = old.is_some_and(|(old, _)| old.addresses == record.addresses);
+        // Newer certificates come often, and all get each: the list is written with the next look. One of another signer is written at
+        // once: the one before may be believed no more.
+        let only_newer = old.is_some_and(|(old, _)| {
+            old.addresses == record.addresses && old.certificate.signer == record.certificate.signer
+        });
         self.records.insert(member.node, (record, member));
         *(if only_newer { &mut self.stale } else { &mut self.changed }) = true;
         new
