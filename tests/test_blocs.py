@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from mesh import EEA, wait_for
+from mesh import EEA, clock, wait_for
 from test_endpoints import US, Server, ask, lives, node, section
 
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
@@ -41,7 +41,7 @@ def test_at_midnight_a_country_goes_out_of_a_list_and_nothing_more_goes_there():
     day = midnight.date().isoformat()
     with contextlib.closing(Server()) as server, node(section("cloud", server.port, US), policy=listing(day)) as munich:
         munich.kill()
-        prefix = ("env", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"+{ahead}s")
+        prefix = clock(f"+{ahead}s")
         munich.up(prefix=prefix)
         wait_for("the cloud is there", lambda: lives(munich, "cloud"))
         internal = {"x-hither-class": "internal"}

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from mesh import Node, chat, wait_for
+from mesh import Node, chat, clock, wait_for
 from test_membership import CONFIG, join, key, see
 
 # Personal data go to members that somebody vouched for within a day; internal data to others, too.
@@ -28,11 +28,6 @@ assurance = 1
 """
 PERSONAL = {"x-hither-class": "personal"}
 HOUR_MS = 3_600_000
-
-
-def ahead(hours):
-    """A prefix that starts a program whose clock is so many hours ahead."""
-    return ("env", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", f"+{hours}h")
 
 
 @contextlib.contextmanager
@@ -86,7 +81,7 @@ def test_personal_data_leave_a_member_that_no_issuer_reached_for_a_day_until_one
         for node in sites.values():
             node.kill()
         for node in (paris, lyon):
-            node.up(prefix=ahead(25), mesh=at[node.name])
+            node.up(prefix=clock("+25h"), mesh=at[node.name])
         see(sites, "paris", "lyon")
         wait_for("internal data go there", lambda: is_answered(paris))
         status, _, answer = ask(paris, PERSONAL)
@@ -102,7 +97,7 @@ def test_personal_data_leave_a_member_that_no_issuer_reached_for_a_day_until_one
         assert is_answered(lyon, PERSONAL)
 
         # It is back, and makes all of them anew, its own as well.
-        munich.up(prefix=ahead(25), mesh=at["munich"])
+        munich.up(prefix=clock("+25h"), mesh=at["munich"])
         wait_for("personal data go there again", lambda: is_answered(paris, PERSONAL))
         for name, node in sites.items():
             renewed = lambda node=node, name=name: node.view()["me"]["expires_unix_ms"] >= made[name] + 25 * HOUR_MS
@@ -124,14 +119,14 @@ def test_an_issuer_makes_certificates_anew_where_the_founder_is_away_and_its_own
         for node in sites.values():
             node.kill()
         for node in (paris, lyon):
-            node.up(prefix=ahead(25), mesh=at[node.name])
+            node.up(prefix=clock("+25h"), mesh=at[node.name])
         see(sites, "paris", "lyon")
         wait_for("lyon has a newer one", lambda: seen(lyon, "lyon")["member"]["assurance"] == "vouched")
         assert seen(lyon, "lyon")["evidence"]["certificate_by"] == key(paris)
         # Nobody vouches for itself but the founder.
         assert warned(paris) and seen(lyon, "paris")["member"]["assurance"] == "claimed"
         # The founder, which it cannot vouch for, belongs all the same.
-        munich.up(prefix=ahead(25), mesh=at["munich"])
+        munich.up(prefix=clock("+25h"), mesh=at["munich"])
         see(sites, *sites)
         wait_for("paris has a newer one", lambda: not warned(paris))
         wait_for("all know that of munich", lambda: seen(lyon, "munich")["member"]["assurance"] == "vouched")

@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from mesh import EEA, Node, chat, wait_for
+from mesh import EEA, Node, chat, clock, wait_for
 from test_membership import CONFIG, add_talker, join, key, members, present, see
 
 PLACES = {"munich": "DE-BY", "paris": "FR"}
@@ -65,7 +65,7 @@ def test_a_certificate_is_renewed_but_not_by_an_issuer_whose_clock_is_far_from_t
     munich, paris = mesh["munich"], mesh["paris"]
     before = paris.view()["me"]["expires_unix_ms"]
     # By this clock less than twenty days are left.
-    ahead = ("env", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", "+15d")
+    ahead = clock("+15d")
     munich.kill()
     munich.up(prefix=ahead)
     see(mesh, "munich", "paris")

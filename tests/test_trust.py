@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from mesh import HITHER, chat, wait_for
+from mesh import HITHER, chat, clock, wait_for
 from test_membership import PLACES, TALKER, add_talker, join, key, members, see, sites
 
 __all__ = ["sites"]
@@ -140,7 +140,7 @@ def test_a_member_whose_clock_is_two_days_off_belongs_and_answers(sites, days):
     assert join(munich, paris).returncode == 0
     see(sites, "munich", "paris")
     add_talker(paris)
-    prefix = ("env", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", days)
+    prefix = clock(days)
     for node in (paris, lyon):
         node.kill()
         node.up(prefix=prefix)
