@@ -124,7 +124,8 @@ impl Driver {
             self.spread(None, PeerMessage::Members(vec![self.own_record()]));
         }
         self.ask_for_renewal(now);
-        // By a clock that is far from the others' it would make certificates that nobody believes.
+        // By a clock that is far from the others' it would make certificates that give way to others. Who would be no member without a new
+        // one gets it all the same.
         let may_vouch = self.home.is_issuer() && !self.clocks.is_apart();
         let mut renewed = 0;
         for (record, member) in self.mesh.records.values().cloned().collect::<Vec<_>>() {
@@ -189,12 +190,9 @@ impl Driver {
         true
     }
 
-    /// Whether others would believe what this node signs of a member: not by a clock that is far from theirs. Of the founder they
-    /// believe the founder alone.
+    /// Whether others would believe what this node signs of a member. Of the founder they believe the founder alone.
     fn may_renew(&self, member: &Member) -> bool {
-        self.home.is_issuer()
-            && !self.clocks.is_apart()
-            && self.home.authority.vouches(self.home.me.node, member).is_ok()
+        self.home.is_issuer() && self.home.authority.vouches(self.home.me.node, member).is_ok()
     }
 
     /// Ends a membership: connections close at once, what runs there goes elsewhere, what runs for it ends.
@@ -272,7 +270,8 @@ impl Driver {
     fn renewed_for(&mut self, mut record: MemberRecord, member: &Member, now: WallTime) -> MemberRecord {
         let known = self.mesh.records.get(&member.node).filter(|(_, known)| known.is_newer_than(member, now));
         let newest = known.map_or(member, |(_, known)| known);
-        if grows_old(newest, self.policy.certified_within, now) && self.may_renew(newest) {
+        let is_wanted = grows_old(newest, self.policy.certified_within, now) && !self.clocks.is_apart();
+        if is_wanted && self.may_renew(newest) {
             record.certificate = self.home.certify_again(newest).0;
             self.spread(None, PeerMessage::Members(vec![record.clone()]));
         } else if let Some((known, _)) = known {
